@@ -1,0 +1,10 @@
+//! The packet logic of xdhcpd and the memory it shares with the daemon.
+//!
+//! One library, two lives: compiled for the BPF target it is the inside of the XDP program
+//! (`src/main.rs` and `src/kernel/` are only its edge), compiled for the host it is tested, simulated and used
+//! by the daemon, so that both sides write the same bytes and judge a lease the same way.
+#![no_std]
+#![cfg_attr(target_arch = "bpf", feature(core_intrinsics), allow(internal_features))]
+
+pub mod abi;
+pub mod lease;

@@ -1,0 +1,2 @@
+//! The `xdhcpd` binary.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Build and operations tasks of xdhcpd.
+fn main() {}
