@@ -1,1 +1,3 @@
 //! The DHCPv4 daemon behind the XDP program.
+
+pub mod config;
