@@ -1,2 +1,43 @@
-//! Build and operations tasks of xdhcpd.
-fn main() {}
+//! Build and operations tasks of xdhcpd: see `cargo xtask --help`.
+
+mod build;
+mod machine;
+mod packages;
+mod process;
+mod setup;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Sets up, builds, runs, demonstrates and tests xdhcpd.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what a build, the demo or the tests need; says what it does, does nothing twice
+    Setup(setup::Args),
+    /// Build the BPF object and the binary around it
+    Build(build::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().task {
+        Task::Setup(args) => setup::main(&args),
+        Task::Build(args) => build::main(&args),
+    };
+    match done {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `cargo xtask setup`: installs what a purpose needs and the machine lacks.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::{
+    machine,
+    packages::{Apt, Tool},
+    process,
+    toolchain::{self, BpfToolchain},
+};
+
+/// Arguments of `cargo xtask setup`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What is to be done afterwards
+    #[arg(long = "for", value_enum, default_value_t = Purpose::Test)]
+    purpose: Purpose,
+}
+
+/// What the machine is to be made ready for; each can do what the ones before it can.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Purpose {
+    /// Compile, and serve on a NIC
+    Build,
+    /// Two namespaces and one real client
+    Demo,
+    /// Every real client, and a load generator
+    Test,
+    /// Other servers to compare with
+    Bench,
+}
+
+const fn tool(executable: &'static str, package: &'static str) -> Tool {
+    Tool { executable, package }
+}
+
+const DEMO_TOOLS: &[Tool] = &[tool("ip", "iproute2"), tool("ethtool", "ethtool"), tool("tcpdump", "tcpdump")];
+
+/// The clients that the demo can use; the first that is there, or else the first.
+pub(crate) const DEMO_CLIENTS: [Tool; 2] = [tool("udhcpc", "udhcpc"), tool("dhclient", "isc-dhcp-client")];
+
+const TEST_TOOLS: &[Tool] = &[
+    tool("udhcpc", "udhcpc"),
+    tool("dhclient", "isc-dhcp-client"),
+    tool("dhcpcd", "dhcpcd-base"),
+    tool("perfdhcp", "kea-admin"),
+    tool("tshark", "tshark"),
+];
+
+const BENCH_TOOLS: &[Tool] = &[
+    tool("kea-dhcp4", "kea-dhcp4-server"),
+    tool("dhcpd", "isc-dhcp-server"),
+    tool("dnsmasq", "dnsmasq-base"),
+];
+
+/// Sets up for one purpose and says so when there was nothing to do.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    let toolchain = prepare(args.purpose)?;
+    println!(
+        "setup: ready; BPF programs are built by Rust {} and {}",
+        toolchain.rust.release,
+        toolchain.linker.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes sure that the machine has what a purpose needs. Says what it installs; silent when there is nothing to do.
+///
+/// # Errors
+/// Names what is missing and how to get it.
+pub(crate) fn prepare(purpose: Purpose) -> Result<BpfToolchain> {
+    machine::check()?;
+    let mut apt = Apt::default();
+    let missing = missing_packages(purpose);
+    if !missing.is_empty() {
+        apt.install(&missing)?;
+    }
+    toolchain::find().map_or_else(|| toolchain::install(&mut apt), Ok)
+}
+
+fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
+    let mut tools = Vec::new();
+    if purpose >= Purpose::Demo {
+        tools.extend(DEMO_TOOLS);
+        if !DEMO_CLIENTS.iter().any(is_there) {
+            tools.push(&DEMO_CLIENTS[0]);
+        }
+    }
+    if purpose >= Purpose::Test {
+        tools.extend(TEST_TOOLS);
+    }
+    if purpose >= Purpose::Bench {
+        tools.extend(BENCH_TOOLS);
+    }
+    let mut missing: Vec<_> =
+        tools.into_iter().filter(|tool| !is_there(tool)).map(|tool| tool.package).collect();
+    missing.dedup();
+    missing
+}
+
+fn is_there(tool: &Tool) -> bool {
+    process::find(tool.executable).is_some()
+}
