@@ -1,1 +1,17 @@
-//! Harness of the whole-system tests.
+//! Harness of the whole-system tests: private worlds to run a server in, and clients to ask it with.
+//!
+//! It knows the server only from outside: frames on a wire, its command line, its JSON. Lengths, checksums and
+//! options are read here by plain arithmetic of its own, so that a mistake shared by kernel and daemon still shows.
+
+pub mod answer;
+pub mod client;
+pub mod namespace;
+pub mod packet;
+pub mod pass;
+pub mod process;
+pub mod real;
+pub mod server;
+pub mod topology;
+pub mod wait;
+pub mod wire;
+pub mod world;

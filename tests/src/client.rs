@@ -1,0 +1,427 @@
+//! A scripted DHCP client: says any message of RFC 2131 in any way it may travel, and judges what comes back.
+
+use anyhow::{Context, Result, bail, ensure};
+use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
+use crate::answer::Answer;
+use crate::packet::PacketSocket;
+use crate::wait::PROMPT;
+use crate::wire::{
+    BROADCAST, BROADCAST_FLAG, CLIENT_PORT, Envelope, Kind, Mac, Message, SERVER_PORT, Tag, options,
+};
+
+const EVERYBODY: Ipv4Addr = Ipv4Addr::BROADCAST;
+const NOBODY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+
+/// What the scripted client asks for: mask, router, name servers, domain, T1 and T2.
+const WANTED: [u8; 6] = [1, 3, 6, 15, 58, 59];
+
+/// Ids differ even between clients that share a wire, so that no answer is taken for another's.
+static NEXT_XID: AtomicU32 = AtomicU32::new(0x5eed_0001);
+
+/// How a client's messages come to the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The client is on the server's link.
+    Link,
+    /// Unicasts come through a router; broadcasts are not heard.
+    Router {
+        /// The router's address on the server's link.
+        mac: Mac,
+    },
+    /// Everything comes through a relay agent.
+    Relay {
+        /// The relay's hardware address on the server's link.
+        mac: Mac,
+        /// giaddr: also the address the relay sends from.
+        address: Ipv4Addr,
+        /// Relay agent information (option 82) it appends.
+        agent_info: Option<Vec<u8>>,
+    },
+}
+
+/// The server as seen from the client: what it has to be addressed by.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerAddress {
+    /// Hardware address of its interface.
+    pub mac: Mac,
+    /// IP address of its interface.
+    pub ip: Ipv4Addr,
+}
+
+/// A client with a hardware address, a way to the server, and nothing remembered.
+#[derive(Clone, Debug)]
+pub struct Client<'a> {
+    /// The wire it speaks on.
+    pub socket: &'a PacketSocket,
+    /// Its hardware address.
+    pub mac: Mac,
+    /// Its client identifier (option 61), if it sends one.
+    pub client_id: Option<Vec<u8>>,
+    /// VLAN tags its frames carry when they reach the server, outermost first.
+    pub tags: Vec<Tag>,
+    /// How its messages get there.
+    pub via: Via,
+    /// Whom it speaks to.
+    pub server: ServerAddress,
+}
+
+/// What a client keeps of an ACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The address leased.
+    pub address: Ipv4Addr,
+    /// The server identifier.
+    pub server: Ipv4Addr,
+    /// Lease time in seconds.
+    pub seconds: u32,
+}
+
+/// A message and the envelope it is sent in; a test may change either before it goes out.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Addresses and tags.
+    pub envelope: Envelope,
+    /// The message.
+    pub message: Message,
+}
+
+impl Request {
+    /// The frame as it is sent.
+    ///
+    /// # Errors
+    /// When the message is too long for one packet.
+    pub fn frame(&self) -> Result<Vec<u8>> {
+        self.envelope.frame(&self.message.encode())
+    }
+
+    /// The same request with another transaction id, as a client that asks again would send it.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        let mut request = self.clone();
+        request.message.xid = NEXT_XID.fetch_add(1, Ordering::Relaxed);
+        request
+    }
+}
+
+impl<'a> Client<'a> {
+    /// A client on the server's own link that sends no client identifier.
+    #[must_use]
+    pub fn new(socket: &'a PacketSocket, mac: Mac, server: ServerAddress) -> Self {
+        Self { socket, mac, client_id: None, tags: Vec::new(), via: Via::Link, server }
+    }
+
+    /// DISCOVER, OFFER, REQUEST, ACK.
+    ///
+    /// # Errors
+    /// When an answer is missing, wrong, or a NAK.
+    pub fn dora(&self) -> Result<Lease> {
+        let offer = self.discover()?;
+        ensure!(offer.kind == Kind::Offer, "a DISCOVER got {:?}", offer.kind);
+        granted(&self.select(&offer)?)
+    }
+
+    /// A DISCOVER, and the answer to it.
+    ///
+    /// # Errors
+    /// As [`Client::exchange`].
+    pub fn discover(&self) -> Result<Answer> {
+        self.exchange(&self.discovering())
+    }
+
+    /// A REQUEST that selects `offer`, and the answer to it.
+    ///
+    /// # Errors
+    /// As [`Client::exchange`].
+    pub fn select(&self, offer: &Answer) -> Result<Answer> {
+        self.exchange(&self.selecting(offer)?)
+    }
+
+    /// A unicast REQUEST in the state RENEWING, and what it got.
+    ///
+    /// # Errors
+    /// As [`Client::exchange`], and when the answer is not an ACK of the same address.
+    pub fn renew(&self, lease: &Lease) -> Result<Answer> {
+        self.extend(&self.renewing(lease), lease)
+    }
+
+    /// A broadcast REQUEST in the state REBINDING, and what it got.
+    ///
+    /// # Errors
+    /// As [`Client::exchange`], and when the answer is not an ACK of the same address.
+    pub fn rebind(&self, lease: &Lease) -> Result<Answer> {
+        self.extend(&self.rebinding(lease), lease)
+    }
+
+    /// A REQUEST in the state INIT-REBOOT, and what it got.
+    ///
+    /// # Errors
+    /// As [`Client::exchange`], and when the answer is not an ACK of the same address.
+    pub fn reboot(&self, lease: &Lease) -> Result<Answer> {
+        self.extend(&self.rebooting(lease.address), lease)
+    }
+
+    fn extend(&self, request: &Request, lease: &Lease) -> Result<Answer> {
+        let answer = self.exchange(request)?;
+        let extended = granted(&answer)?;
+        ensure!(extended == *lease, "{lease:?} was extended as {extended:?}");
+        Ok(answer)
+    }
+
+    /// An INFORM from an address configured by hand, and the answer to it.
+    ///
+    /// # Errors
+    /// As [`Client::exchange`].
+    pub fn inform(&self, address: Ipv4Addr) -> Result<Answer> {
+        self.exchange(&self.informing(address))
+    }
+
+    /// Sends a RELEASE. Nothing answers it.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn release(&self, lease: &Lease) -> Result<()> {
+        self.send(&self.releasing(lease))
+    }
+
+    /// Sends a DECLINE. Nothing answers it.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn decline(&self, lease: &Lease) -> Result<()> {
+        self.send(&self.declining(lease))
+    }
+
+    /// The message of state INIT.
+    #[must_use]
+    pub fn discovering(&self) -> Request {
+        self.broadcast(Kind::Discover, &[(55, &WANTED)])
+    }
+
+    /// The message of state SELECTING.
+    ///
+    /// # Errors
+    /// When the offer has no server identifier.
+    pub fn selecting(&self, offer: &Answer) -> Result<Request> {
+        let server = offer.address_option(54)?.octets();
+        let wanted = offer.message.yiaddr.octets();
+        Ok(self.broadcast(Kind::Request, &[(54, &server), (50, &wanted), (55, &WANTED)]))
+    }
+
+    /// The message of state RENEWING: unicast, so never through a relay.
+    #[must_use]
+    pub fn renewing(&self, lease: &Lease) -> Request {
+        let mut request = self.unicast(Kind::Request, lease.address, lease.server, &[(55, &WANTED)]);
+        request.message.ciaddr = lease.address;
+        request
+    }
+
+    /// The message of state REBINDING: broadcast, through the relay if there is one.
+    #[must_use]
+    pub fn rebinding(&self, lease: &Lease) -> Request {
+        let mut request = self.broadcast(Kind::Request, &[(55, &WANTED)]);
+        request.message.ciaddr = lease.address;
+        if !matches!(self.via, Via::Relay { .. }) {
+            request.envelope.ip_src = lease.address;
+        }
+        request
+    }
+
+    /// The message of state INIT-REBOOT.
+    #[must_use]
+    pub fn rebooting(&self, address: Ipv4Addr) -> Request {
+        self.broadcast(Kind::Request, &[(50, &address.octets()), (55, &WANTED)])
+    }
+
+    /// An INFORM, unicast to the server.
+    #[must_use]
+    pub fn informing(&self, address: Ipv4Addr) -> Request {
+        let mut request = self.unicast(Kind::Inform, address, self.server.ip, &[(55, &WANTED)]);
+        request.message.ciaddr = address;
+        request
+    }
+
+    /// A RELEASE, unicast to the server.
+    #[must_use]
+    pub fn releasing(&self, lease: &Lease) -> Request {
+        let server = lease.server.octets();
+        let mut request = self.unicast(Kind::Release, lease.address, lease.server, &[(54, &server)]);
+        request.message.ciaddr = lease.address;
+        request
+    }
+
+    /// A DECLINE, broadcast.
+    #[must_use]
+    pub fn declining(&self, lease: &Lease) -> Request {
+        let declined = lease.address.octets();
+        self.broadcast(Kind::Decline, &[(50, &declined), (54, &lease.server.octets())])
+    }
+
+    /// A message that everybody on the client's link hears, the relay included.
+    fn broadcast(&self, kind: Kind, list: &[(u8, &[u8])]) -> Request {
+        let mut message = self.message(kind, list);
+        let mut envelope = self.envelope(self.mac, BROADCAST, NOBODY, EVERYBODY);
+        if let Via::Relay { mac, address, agent_info } = &self.via {
+            message.giaddr = *address;
+            message.hops = 1;
+            if let Some(info) = agent_info {
+                append_option(&mut message.options, 82, info);
+            }
+            envelope = self.envelope(*mac, self.server.mac, *address, self.server.ip);
+            envelope.src_port = SERVER_PORT;
+        }
+        Request { envelope, message }
+    }
+
+    /// A message from the client's own address to the server's: routed, where the client is not on the link.
+    fn unicast(&self, kind: Kind, from: Ipv4Addr, to: Ipv4Addr, list: &[(u8, &[u8])]) -> Request {
+        let sender = match &self.via {
+            Via::Link => self.mac,
+            Via::Router { mac } | Via::Relay { mac, .. } => *mac,
+        };
+        Request {
+            envelope: self.envelope(sender, self.server.mac, from, to),
+            message: self.message(kind, list),
+        }
+    }
+
+    fn message(&self, kind: Kind, list: &[(u8, &[u8])]) -> Message {
+        let kind = [kind as u8];
+        let mut all: Vec<(u8, &[u8])> = vec![(53, &kind)];
+        if let Some(id) = &self.client_id {
+            all.push((61, id));
+        }
+        all.extend_from_slice(list);
+        Message::from_client(self.mac, NEXT_XID.fetch_add(1, Ordering::Relaxed), options(&all))
+    }
+
+    fn envelope(&self, eth_src: Mac, eth_dst: Mac, ip_src: Ipv4Addr, ip_dst: Ipv4Addr) -> Envelope {
+        let tags = self.tags.clone();
+        Envelope { eth_src, eth_dst, tags, ip_src, ip_dst, src_port: CLIENT_PORT, dst_port: SERVER_PORT }
+    }
+
+    /// Sends a request and waits for the answer to it, which must be right in every respect a client can judge.
+    ///
+    /// # Errors
+    /// When no answer comes, or a wrong one.
+    pub fn exchange(&self, request: &Request) -> Result<Answer> {
+        self.send(request)?;
+        match self.answer(request, Instant::now() + PROMPT)? {
+            Some(answer) => Ok(answer),
+            None => bail!("no answer within {PROMPT:?} to {request:?}"),
+        }
+    }
+
+    /// Sends a request and leaves it at that.
+    ///
+    /// # Errors
+    /// When it cannot be sent.
+    pub fn send(&self, request: &Request) -> Result<()> {
+        self.socket.send(&request.frame()?)
+    }
+
+    /// The answer to `request`, if one arrives before `deadline`. Answers to others are passed over.
+    ///
+    /// # Errors
+    /// When a DHCP frame arrives that is wrong.
+    pub fn answer(&self, request: &Request, deadline: Instant) -> Result<Option<Answer>> {
+        while let Some(frame) = self.socket.receive(deadline)? {
+            let wrong = || format!("a server's frame is wrong: {frame:02x?}");
+            if let Some(answer) = Answer::decode(&frame).with_context(wrong)?
+                && answer.message.xid == request.message.xid
+            {
+                check_answer(request, &answer).with_context(wrong)?;
+                return Ok(Some(answer));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What an ACK grants.
+///
+/// # Errors
+/// When the answer is not an ACK, or its times make no sense.
+pub fn granted(ack: &Answer) -> Result<Lease> {
+    ensure!(ack.kind == Kind::Ack, "the server sent {:?}, not an ACK", ack.kind);
+    let seconds = ack.number_option(51)?;
+    if let (Ok(renew), Ok(rebind)) = (ack.number_option(58), ack.number_option(59)) {
+        ensure!(renew <= rebind && rebind <= seconds, "T1 {renew}, T2 {rebind}, lease {seconds}");
+    }
+    Ok(Lease { address: ack.message.yiaddr, server: ack.address_option(54)?, seconds })
+}
+
+/// Adds an option to an area that ends with END.
+pub fn append_option(area: &mut Vec<u8>, code: u8, value: &[u8]) {
+    area.pop();
+    area.extend_from_slice(&options(&[(code, value)]));
+}
+
+/// What every answer owes to its request: the echoed fields, and the addressing of RFC 2131 §4.1.
+fn check_answer(request: &Request, answer: &Answer) -> Result<()> {
+    let (asked, sent) = (&request.message, &answer.message);
+    ensure!(sent.chaddr == asked.chaddr, "chaddr is not echoed");
+    ensure!(sent.giaddr == asked.giaddr, "giaddr is not echoed");
+    ensure!(answer.envelope.tags == request.envelope.tags, "tags are {:?}", answer.envelope.tags);
+    check_echoes(asked, answer)?;
+
+    let to_relay = !asked.giaddr.is_unspecified();
+    // RFC 2131 §4.3.2 wants the flag in a relayed NAK; servers differ in one that they broadcast themselves.
+    let echoed = sent.flags == asked.flags;
+    let raised = sent.flags == asked.flags | BROADCAST_FLAG;
+    let right = if answer.kind != Kind::Nak { echoed } else { raised || echoed && !to_relay };
+    ensure!(right, "flags are {:#x}", sent.flags);
+    let sender = request.envelope.eth_src;
+    let everybody = answer.kind == Kind::Nak || asked.flags & BROADCAST_FLAG != 0;
+    let (eth_dst, ip_dst, port) = if to_relay {
+        (sender, asked.giaddr, SERVER_PORT)
+    } else if answer.kind != Kind::Nak && !asked.ciaddr.is_unspecified() {
+        (sender, asked.ciaddr, CLIENT_PORT)
+    } else if everybody {
+        (BROADCAST, EVERYBODY, CLIENT_PORT)
+    } else {
+        (hardware_address(asked), sent.yiaddr, CLIENT_PORT)
+    };
+    let to = &answer.envelope;
+    ensure!(
+        (to.eth_dst, to.ip_dst, to.dst_port) == (eth_dst, ip_dst, port),
+        "sent to {:02x?} {} port {}, not to {eth_dst:02x?} {ip_dst} port {port}",
+        to.eth_dst,
+        to.ip_dst,
+        to.dst_port
+    );
+    Ok(())
+}
+
+fn hardware_address(message: &Message) -> Mac {
+    let [a, b, c, d, e, f, ..] = message.chaddr;
+    [a, b, c, d, e, f]
+}
+
+/// RFC 6842: the client identifier comes back. RFC 3046: relay agent information comes back, as the last option.
+fn check_echoes(asked: &Message, answer: &Answer) -> Result<()> {
+    let asked = values(&asked.options);
+    let find = |code: u8| asked.iter().find(|(found, _)| *found == code).map(|(_, value)| value.as_slice());
+    ensure!(answer.option(61) == find(61), "client identifier is {:02x?}", answer.option(61));
+    ensure!(answer.option(82) == find(82), "relay agent information is {:02x?}", answer.option(82));
+    let last = answer.options.last().map(|(code, _)| *code);
+    ensure!(find(82).is_none() || last == Some(82), "option {last:?} is last, not 82");
+    Ok(())
+}
+
+/// The options of a request that a test may have mutilated: as far as they can be read.
+fn values(mut area: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let mut list = Vec::new();
+    while let [code, len, rest @ ..] = area {
+        if *code == 0 {
+            area = &area[1..];
+            continue;
+        }
+        let Some((value, rest)) = rest.split_at_checked(usize::from(*len)) else { break };
+        list.push((*code, value.to_vec()));
+        area = rest;
+    }
+    list
+}

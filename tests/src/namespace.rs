@@ -1,0 +1,143 @@
+//! Network namespaces that live as long as the value that stands for them.
+//!
+//! They are entered by `setns` alone: `ip netns exec` would also change the mount namespace, and pins made in
+//! there would be invisible to everybody else.
+
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, setns, unshare};
+use std::fs::{self, File};
+use std::net::Ipv4Addr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::thread;
+
+use crate::process;
+use crate::wire::Mac;
+
+const THIS: &str = "/proc/thread-self/ns/net";
+
+/// A network namespace without a name: nothing on the host can refer to it by accident.
+#[derive(Debug)]
+pub struct Namespace {
+    fd: OwnedFd,
+}
+
+impl Namespace {
+    /// A new namespace with its loopback up, and no IPv6 chatter unless a test asks for it.
+    ///
+    /// # Errors
+    /// Without the right to make one.
+    pub fn new() -> Result<Self> {
+        let fd = thread::spawn(|| -> Result<OwnedFd> {
+            unshare(CloneFlags::CLONE_NEWNET).context("cannot make a network namespace")?;
+            Ok(File::open(THIS)?.into())
+        })
+        .join()
+        .map_err(|_| anyhow::anyhow!("the thread that makes namespaces panicked"))??;
+        let namespace = Self { fd };
+        namespace.set("net/ipv6/conf/default/disable_ipv6", "1")?;
+        namespace.ip("link set lo up")?;
+        Ok(namespace)
+    }
+
+    /// Runs `work` with the calling thread inside the namespace.
+    ///
+    /// # Errors
+    /// When the namespace cannot be entered. What `work` returns is passed on as it is.
+    pub fn enter<T>(&self, work: impl FnOnce() -> T) -> Result<T> {
+        let _back = Return(File::open(THIS)?);
+        setns(&self.fd, CloneFlags::CLONE_NEWNET).context("cannot enter a network namespace")?;
+        Ok(work())
+    }
+
+    /// A command that will run inside the namespace, and in the mount namespace of whoever starts it.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let fd = self.fd.as_raw_fd();
+        // SAFETY: the closure runs in the forked child and makes one system call, which is async-signal-safe; the
+        // descriptor was copied by the fork and is not touched by any other thread of the child (it has none).
+        unsafe { command.pre_exec(move || join_namespace(fd)) };
+        command
+    }
+
+    /// Runs `ip` with the words of `arguments` inside the namespace.
+    ///
+    /// # Errors
+    /// When `ip` refuses.
+    pub fn ip(&self, arguments: &str) -> Result<String> {
+        process::run(self.command("ip").args(arguments.split_whitespace()))
+    }
+
+    /// Writes a kernel setting of the namespace, named by its path under `/proc/sys`.
+    ///
+    /// # Errors
+    /// When the kernel refuses it.
+    pub fn set(&self, name: &str, value: &str) -> Result<()> {
+        self.enter(|| fs::write(format!("/proc/sys/{name}"), value))?
+            .with_context(|| format!("cannot set {name}"))
+    }
+
+    /// Joins this namespace and `other` by a veth pair without checksum offload, both ends up.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn join(&self, here: &End, other: &Self, there: &End) -> Result<()> {
+        self.ip(&format!(
+            "link add {} address {} type veth peer name {} address {} netns /proc/{}/fd/{}",
+            here.name,
+            spelled(here.mac),
+            there.name,
+            spelled(there.mac),
+            std::process::id(),
+            other.fd.as_raw_fd(),
+        ))?;
+        for (namespace, end) in [(self, here), (other, there)] {
+            process::run(namespace.command("ethtool").args(["-K", end.name, "tx", "off"]))?;
+            if let Some((address, len)) = end.address {
+                namespace.ip(&format!("address add {address}/{len} dev {}", end.name))?;
+            }
+        }
+        // Both ends first get their settings, then both come up: neither sees the other half-made.
+        self.ip(&format!("link set {} up", here.name))?;
+        other.ip(&format!("link set {} up", there.name))?;
+        Ok(())
+    }
+}
+
+/// One end of a veth pair.
+#[derive(Clone, Copy, Debug)]
+pub struct End {
+    /// Interface name.
+    pub name: &'static str,
+    /// Hardware address.
+    pub mac: Mac,
+    /// Address and length of its prefix, if it is to have one.
+    pub address: Option<(Ipv4Addr, u8)>,
+}
+
+/// Takes the thread back to the namespace it came from.
+struct Return(File);
+
+impl Drop for Return {
+    fn drop(&mut self) {
+        if let Err(error) = setns(&self.0, CloneFlags::CLONE_NEWNET) {
+            // Going on would do to the wrong namespace what the test means for its own.
+            eprintln!("cannot return from a network namespace: {error}");
+            std::process::abort();
+        }
+    }
+}
+
+fn join_namespace(fd: RawFd) -> std::io::Result<()> {
+    // SAFETY: setns takes two integers and touches no memory of ours.
+    let status = unsafe { libc::setns(fd, libc::CLONE_NEWNET) };
+    if status == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// A hardware address with colons between its octets.
+#[must_use]
+pub fn spelled(mac: Mac) -> String {
+    mac.map(|octet| format!("{octet:02x}")).join(":")
+}

@@ -1,0 +1,315 @@
+//! The server under test: `xdhcpd` in its namespace, seen through its command line and its JSON.
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::namespace::Namespace;
+use crate::process::{Process, output, run};
+use crate::topology::{Lan, SERVER_IF};
+use crate::wait::{PROMPT, until};
+use crate::world::World;
+
+/// How the server takes its interface (`xdp` in its configuration).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Xdp {
+    /// In the driver.
+    Native,
+    /// In the stack, before anything else.
+    Generic,
+    /// Not at all: the daemon answers everything.
+    Off,
+}
+
+impl Xdp {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// A running daemon.
+#[derive(Debug)]
+pub struct Server<'a> {
+    namespace: &'a Namespace,
+    process: Process,
+    config: PathBuf,
+    socket: PathBuf,
+    log: PathBuf,
+}
+
+impl<'a> Server<'a> {
+    /// Starts the server on `lan`, with `subnets` as the part of its configuration that is the test's own.
+    ///
+    /// # Errors
+    /// When it does not come to answer `status`.
+    pub fn start(lan: &'a Lan, xdp: Xdp, subnets: &str) -> Result<Self> {
+        Self::with_settings(lan, xdp, "", subnets)
+    }
+
+    /// Starts the server with more keys in `[server]`.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn with_settings(lan: &'a Lan, xdp: Xdp, settings: &str, subnets: &str) -> Result<Self> {
+        let config = lan.world.write("xdhcpd.toml", &config(&lan.world, xdp, settings, subnets))?;
+        let socket = lan.world.dir().join("control.sock");
+        let log = lan.world.dir().join("xdhcpd.log");
+        let process = launch(&lan.server, &config, &log)?;
+        let mut server = Self { namespace: &lan.server, process, config, socket, log };
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        until("the server to answer `status`", PROMPT, || {
+            if !self.process.is_running()? {
+                bail!("the server ended at once:\n{}", self.process.log());
+            }
+            Ok(output(&mut self.cli(&["status", "--json"])?)?.status.success().then_some(()))
+        })
+    }
+
+    /// Replaces the configuration's subnets; nothing happens before [`Server::reload`] or a restart.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn rewrite(&self, lan: &Lan, xdp: Xdp, subnets: &str) -> Result<()> {
+        lan.world.write("xdhcpd.toml", &config(&lan.world, xdp, "", subnets)).map(drop)
+    }
+
+    /// Kills the daemon without a warning, as a crash would. Program and maps stay.
+    ///
+    /// # Errors
+    /// When it cannot be reaped.
+    pub fn crash(&mut self) -> Result<()> {
+        self.process.kill()
+    }
+
+    /// Asks the daemon to end, and waits until it has.
+    ///
+    /// # Errors
+    /// When it goes on, or ends with an error.
+    pub fn stop(&mut self) -> Result<()> {
+        self.process.signal(Signal::SIGTERM)?;
+        let status = self.process.wait(PROMPT)?;
+        if status.success() { Ok(()) } else { bail!("the server ended with {status}") }
+    }
+
+    /// Starts the daemon again after [`Server::crash`] or [`Server::stop`].
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_again(&mut self) -> Result<()> {
+        self.process = launch(self.namespace, &self.config, &self.log)?;
+        self.wait_until_ready()
+    }
+
+    /// Freezes the daemon.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn freeze(&self) -> Result<()> {
+        self.process.signal(Signal::SIGSTOP)
+    }
+
+    /// Lets a frozen daemon go on.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn thaw(&self) -> Result<()> {
+        self.process.signal(Signal::SIGCONT)
+    }
+
+    /// Whether the daemon is still alive.
+    ///
+    /// # Errors
+    /// When its state cannot be read.
+    pub fn is_running(&mut self) -> Result<bool> {
+        self.process.is_running()
+    }
+
+    /// What the daemon has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// A management command, not yet run.
+    ///
+    /// # Errors
+    /// When there is no server to test.
+    pub fn cli(&self, words: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binary()?);
+        command.args(words).arg("--control").arg(&self.socket);
+        Ok(command)
+    }
+
+    /// The JSON that a management command prints.
+    ///
+    /// # Errors
+    /// When the command fails or prints something else.
+    pub fn json(&self, words: &[&str]) -> Result<Value> {
+        let printed = run(self.cli(words)?.arg("--json"))?;
+        serde_json::from_str(&printed).with_context(|| format!("`{}` is no JSON: {printed}", words.join(" ")))
+    }
+
+    /// The counters of kernel and daemon.
+    ///
+    /// # Errors
+    /// When they cannot be had.
+    pub fn stats(&self) -> Result<Stats> {
+        Ok(Stats(self.json(&["stats"])?))
+    }
+
+    /// The entry of `leases` for an address, if there is one.
+    ///
+    /// # Errors
+    /// When leases cannot be listed.
+    pub fn lease(&self, address: Ipv4Addr) -> Result<Option<Value>> {
+        let leases = self.json(&["leases"])?;
+        let list = leases.as_array().context("`leases` is not a list")?;
+        Ok(list.iter().find(|lease| lease["address"] == address.to_string()).cloned())
+    }
+
+    /// One count of the only pool.
+    ///
+    /// # Errors
+    /// When there is no such count.
+    pub fn pool_count(&self, what: &str) -> Result<u64> {
+        self.json(&["pools"])?[0][what].as_u64().with_context(|| format!("`pools` has no number {what}"))
+    }
+
+    /// Reloads the configuration.
+    ///
+    /// # Errors
+    /// When the server refuses it.
+    pub fn reload(&self) -> Result<()> {
+        run(&mut self.cli(&["reload"])?).map(drop)
+    }
+}
+
+/// What `stats` said at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stats(pub Value);
+
+impl Stats {
+    /// Renewals answered by the kernel, by the state of the client.
+    ///
+    /// # Errors
+    /// When there is no such counter.
+    pub fn kernel_acked(&self, state: &str) -> Result<u64> {
+        self.count(&["kernel", "acked", state])
+    }
+
+    /// All renewals answered by the kernel.
+    ///
+    /// # Errors
+    /// When they are not counted.
+    pub fn all_kernel_acked(&self) -> Result<u64> {
+        self.sum(&["kernel", "acked"])
+    }
+
+    /// Messages that came to the daemon.
+    ///
+    /// # Errors
+    /// When there is no such counter.
+    pub fn received(&self, kind: &str) -> Result<u64> {
+        self.count(&["daemon", "received", kind])
+    }
+
+    /// Messages the daemon sent.
+    ///
+    /// # Errors
+    /// When there is no such counter.
+    pub fn sent(&self, kind: &str) -> Result<u64> {
+        self.count(&["daemon", "sent", kind])
+    }
+
+    /// Every frame that was answered or refused for a stated reason, by kernel or daemon, or left to the stack.
+    ///
+    /// # Errors
+    /// When a group of counters is missing.
+    pub fn accounted(&self) -> Result<u64> {
+        let mut all = self.count(&["kernel", "passed"])?;
+        for group in
+            [["kernel", "acked"], ["kernel", "dropped"], ["daemon", "received"], ["daemon", "dropped"]]
+        {
+            all += self.sum(&group)?;
+        }
+        Ok(all)
+    }
+
+    /// A counter by its path.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn count(&self, path: &[&str]) -> Result<u64> {
+        self.at(path)?.as_u64().with_context(|| format!("`stats` has no number {path:?}: {}", self.0))
+    }
+
+    /// The sum of a group of counters.
+    ///
+    /// # Errors
+    /// When it is missing.
+    pub fn sum(&self, path: &[&str]) -> Result<u64> {
+        let group = self.at(path)?.as_object().with_context(|| format!("{path:?} is not a group"))?;
+        Ok(group.values().filter_map(Value::as_u64).sum())
+    }
+
+    fn at(&self, path: &[&str]) -> Result<&Value> {
+        path.iter()
+            .try_fold(&self.0, |value, key| value.get(key))
+            .with_context(|| format!("`stats` has no {path:?}: {}", self.0))
+    }
+}
+
+/// The configuration of a server that writes nowhere but in its world.
+///
+/// Probing is off unless a test is about it: scripted clients do not answer ARP.
+fn config(world: &World, xdp: Xdp, settings: &str, subnets: &str) -> String {
+    let dir = world.dir().display();
+    let probe = if settings.contains("probe") { "" } else { "probe = \"off\"" };
+    let (pins, xdp) = (world.bpf().join("xdhcpd").display().to_string(), xdp.word());
+    format!(
+        r#"[server]
+state-dir = "{dir}/state"
+control-socket = "{dir}/control.sock"
+pin-dir = "{pins}"
+{probe}
+{settings}
+
+[[interface]]
+name = "{SERVER_IF}"
+xdp = "{xdp}"
+
+{subnets}
+"#
+    )
+}
+
+fn launch(namespace: &Namespace, config: &Path, log: &Path) -> Result<Process> {
+    let mut command = namespace.command(&binary()?);
+    command.args(["run", "--config"]).arg(config).env("RUST_LOG", "debug");
+    Process::start("xdhcpd", command, log)
+}
+
+/// The binary under test.
+fn binary() -> Result<String> {
+    std::env::var("XDHCPD_BIN").context(
+        "XDHCPD_BIN does not name the xdhcpd to test: run `cargo xtask test net`, which builds and names it",
+    )
+}
+
+/// How long a lease of `seconds` may take to show that it ran out.
+#[must_use]
+pub fn after(seconds: u32) -> Duration {
+    Duration::from_secs(u64::from(seconds)) + PROMPT
+}

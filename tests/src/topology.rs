@@ -1,0 +1,70 @@
+//! The wire most tests need: a server's namespace and a client's, joined by a veth pair.
+//!
+//! ```text
+//!   server namespace                      client namespace
+//!   ┌──────────────────┐                  ┌──────────────────┐
+//!   │ xdhcpd      srv0 │══════ veth ══════│ cli0             │
+//!   │ XDP program here │                  │ XDP_PASS here    │
+//!   └──────────────────┘                  └──────────────────┘
+//! ```
+
+use anyhow::Result;
+use std::net::Ipv4Addr;
+
+use crate::client::{Client, ServerAddress};
+use crate::namespace::{End, Namespace};
+use crate::packet::{PacketSocket, Sees};
+use crate::pass::Pass;
+use crate::wire::Mac;
+use crate::world::World;
+
+/// The server's interface.
+pub const SERVER_IF: &str = "srv0";
+/// The clients' interface.
+pub const CLIENT_IF: &str = "cli0";
+/// The server's hardware address.
+pub const SERVER_MAC: Mac = [0x02, 0x53, 0, 0, 0, 1];
+/// The hardware address of the client's interface; scripted clients use others.
+pub const CLIENT_MAC: Mac = [0x02, 0x43, 0, 0, 0, 1];
+
+/// Two namespaces on one link.
+#[derive(Debug)]
+pub struct Lan {
+    /// Where scripted clients speak.
+    pub socket: PacketSocket,
+    _pass: Pass,
+    /// The clients' side.
+    pub clients: Namespace,
+    /// The server's side.
+    pub server: Namespace,
+    /// How clients address the server.
+    pub server_address: ServerAddress,
+    /// Last, because everything else lives in it.
+    pub world: World,
+}
+
+impl Lan {
+    /// A link on which the server has `server_ip` in a prefix of `len` bits.
+    ///
+    /// # Errors
+    /// Without root's rights, or when the kernel refuses.
+    pub fn new(name: &str, server_ip: Ipv4Addr, len: u8) -> Result<Self> {
+        let world = World::new(name)?;
+        let server = Namespace::new()?;
+        let clients = Namespace::new()?;
+        let here = End { name: SERVER_IF, mac: SERVER_MAC, address: Some((server_ip, len)) };
+        let there = End { name: CLIENT_IF, mac: CLIENT_MAC, address: None };
+        server.join(&here, &clients, &there)?;
+        let pass = Pass::attach(&clients, CLIENT_IF)?;
+        let socket = PacketSocket::open(&clients, CLIENT_IF, Sees::Arrivals)?;
+        let server_address = ServerAddress { mac: SERVER_MAC, ip: server_ip };
+        Ok(Self { socket, _pass: pass, clients, server, server_address, world })
+    }
+
+    /// The scripted client number `n` on this link.
+    #[must_use]
+    pub fn client(&self, n: u16) -> Client<'_> {
+        let [high, low] = n.to_be_bytes();
+        Client::new(&self.socket, [0x02, 0xc1, 0, 0, high, low], self.server_address)
+    }
+}
