@@ -1,5 +1,44 @@
 //! What the program and the daemon must agree on: names, layouts and the version of the shared maps.
 
+use core::net::Ipv4Addr;
+
+/// Raised with every change to a layout, a name or a meaning in this file, `slot`, `question` or `verdict`.
+pub const VERSION: u32 = 1;
+
+/// Names of the maps; pins carry the same names.
+pub mod maps {
+    /// Array, mmapable: the slots of all leases, [`SLOT_SIZE`](crate::slot::SLOT_SIZE) bytes each.
+    pub const SLOTS: &str = "SLOTS";
+    /// Array, mmapable: chunks of answers that don't fit into their slot.
+    pub const CHUNKS: &str = "CHUNKS";
+    /// Hash map from [`RunKey`](super::RunKey) to the first of a run of 256 slots.
+    pub const RUNS: &str = "RUNS";
+    /// Hash map from a question's hash to a slot, for questions without ciaddr.
+    pub const QUESTIONS: &str = "QUESTIONS";
+    /// Array of one: the [`Keys`](crate::question::Keys) that questions are hashed with.
+    pub const KEYS: &str = "KEYS";
+    /// Array of one, mmapable: the [`Control`](super::Control) cells.
+    pub const CONTROL: &str = "CONTROL";
+    /// Hash map from interface index to [`Mac`](super::Mac).
+    pub const INTERFACES: &str = "INTERFACES";
+    /// Hash map from [`NetAddr`](super::NetAddr): the addresses at which frames are for us.
+    pub const ADDRESSES: &str = "ADDRESSES";
+    /// Per-CPU array of counters, one for each [`Verdict`](crate::verdict::Verdict).
+    pub const COUNTERS: &str = "COUNTERS";
+    /// Ring of exchanges already begun: REQUEST, DECLINE, RELEASE.
+    pub const BEGUN: &str = "BEGUN";
+    /// Ring of everything else.
+    pub const FRESH: &str = "FRESH";
+}
+
+/// The program that answers, and the one that passes everything (for the far end of a veth pair).
+pub mod programs {
+    /// The DHCP program.
+    pub const XDHCPD: &str = "xdhcpd";
+    /// Passes every frame.
+    pub const PASS: &str = "pass";
+}
+
 /// The place a frame came from, and the only place its answer may go: an interface and the VLAN ids on the frame.
 ///
 /// A priority tag (VLAN id 0) counts as no tag, as IEEE 802.1Q has it.
@@ -13,3 +52,182 @@ pub struct Link {
     /// Inner VLAN id, host byte order; 0 unless the frame carries two tags.
     pub inner: u16,
 }
+
+impl Link {
+    /// The link as one 64-bit cell.
+    #[must_use]
+    #[inline(always)]
+    pub const fn cell(self) -> u64 {
+        self.ifindex as u64 | (self.outer as u64) << 32 | (self.inner as u64) << 48
+    }
+
+    /// The link that [`cell`](Self::cell) packed.
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "unpacks the parts")]
+    pub const fn from_cell(cell: u64) -> Self {
+        Self { ifindex: cell as u32, outer: (cell >> 32) as u16, inner: (cell >> 48) as u16 }
+    }
+}
+
+/// An IPv4 address in network byte order, as it lies in a frame.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct NetAddr(pub u32);
+
+impl NetAddr {
+    /// 0.0.0.0
+    pub const UNSPECIFIED: Self = Self(0);
+    /// 255.255.255.255
+    pub const BROADCAST: Self = Self(u32::MAX);
+
+    /// The address's last octet: its place in its run of slots.
+    #[must_use]
+    #[inline(always)]
+    pub const fn last_octet(self) -> u32 {
+        u32::from_be(self.0) & 0xff
+    }
+
+    /// Whether this is 0.0.0.0.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_unspecified(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether this is 255.255.255.255.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_broadcast(self) -> bool {
+        self.0 == u32::MAX
+    }
+}
+
+impl From<Ipv4Addr> for NetAddr {
+    fn from(address: Ipv4Addr) -> Self {
+        Self(u32::from_ne_bytes(address.octets()))
+    }
+}
+
+impl From<NetAddr> for Ipv4Addr {
+    fn from(address: NetAddr) -> Self {
+        Self::from(address.0.to_ne_bytes())
+    }
+}
+
+/// An Ethernet address as its raw first four and last two bytes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mac {
+    /// The first four bytes, raw.
+    pub head: u32,
+    /// The last two bytes, raw.
+    pub tail: u16,
+    /// Zero, so that no byte of a map's value is undefined.
+    pub zero: u16,
+}
+
+impl Mac {
+    /// ff:ff:ff:ff:ff:ff
+    pub const BROADCAST: Self = Self::from_raw(u32::MAX, u16::MAX);
+
+    /// The address with these raw bytes.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_raw(head: u32, tail: u16) -> Self {
+        Self { head, tail, zero: 0 }
+    }
+
+    /// The address as one 64-bit cell, its top 16 bits zero.
+    #[must_use]
+    #[inline(always)]
+    pub const fn cell(self) -> u64 {
+        self.head as u64 | (self.tail as u64) << 32
+    }
+
+    /// The address that [`cell`](Self::cell) packed.
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "unpacks the parts")]
+    pub const fn from_cell(cell: u64) -> Self {
+        Self::from_raw(cell as u32, (cell >> 32) as u16)
+    }
+
+    /// The six bytes.
+    #[must_use]
+    pub const fn bytes(self) -> [u8; 6] {
+        let ([a, b, c, d], [e, f]) = (self.head.to_ne_bytes(), self.tail.to_ne_bytes());
+        [a, b, c, d, e, f]
+    }
+}
+
+impl From<[u8; 6]> for Mac {
+    fn from([a, b, c, d, e, f]: [u8; 6]) -> Self {
+        Self::from_raw(u32::from_ne_bytes([a, b, c, d]), u16::from_ne_bytes([e, f]))
+    }
+}
+
+/// Key of the hash map that leads to slots: a link and the upper 24 bits of an address.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RunKey {
+    /// The link as a cell.
+    pub link: u64,
+    /// The address in host byte order without its last octet.
+    pub net: u32,
+    /// Zero, so that no byte of the key is undefined.
+    pub zero: u32,
+}
+
+impl RunKey {
+    /// The run that the lease of `address` on `link` lies in.
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(link: Link, address: NetAddr) -> Self {
+        Self { link: link.cell(), net: u32::from_be(address.0) >> 8, zero: 0 }
+    }
+}
+
+/// Slots in a run: one for each value of an address's last octet.
+pub const RUN: u32 = 256;
+
+/// Cells of the control map, each a `u64`.
+pub struct Control;
+
+impl Control {
+    /// [`VERSION`] of the program that the maps were made for.
+    pub const VERSION: usize = 0;
+    /// The store's id, two cells.
+    pub const STORE: usize = 1;
+    /// Boot time in nanoseconds at which the daemon was last seen alive.
+    pub const HEARTBEAT: usize = 3;
+    /// How many cells there are.
+    pub const CELLS: usize = 8;
+}
+
+/// For how long, in nanoseconds, a daemon may be silent before DHCP frames go to the host's stack.
+pub const HEARTBEAT_PATIENCE: u64 = 5_000_000_000;
+
+/// What precedes a frame in a ring record. The frame follows at once, `len` bytes of it meaningful.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct RecordHeader {
+    /// Boot time of arrival in nanoseconds.
+    pub arrival: u64,
+    /// The interface the frame came in on.
+    pub ifindex: u32,
+    /// Bytes of the frame.
+    pub len: u16,
+    /// Why it went up: [`Why`](crate::verdict::Why) as a number.
+    pub why: u8,
+    /// Zero.
+    pub zero: u8,
+}
+
+/// Room for a frame in a ring record of the smaller kind.
+pub const RECORD_SMALL: usize = 624;
+/// Room for a frame in a ring record of the larger kind: an Ethernet frame of full size with two tags.
+pub const RECORD_LARGE: usize = 1528;
+
+const _: () = assert!(size_of::<Link>() == 8 && size_of::<Mac>() == 8);
+const _: () = assert!(size_of::<RunKey>() == 16 && size_of::<RecordHeader>() == 16);

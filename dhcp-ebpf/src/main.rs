@@ -1,2 +1,61 @@
-//! bin
-fn main() {}
+//! The XDP program: the edge between the kernel and the packet logic, and nothing else.
+#![no_std]
+#![no_main]
+#![feature(core_intrinsics)]
+#![allow(internal_features, reason = "compare-and-swap on map memory is only to be had as an intrinsic")]
+#![allow(missing_docs, unreachable_pub, reason = "the `xdp` macro exports functions of its own")]
+#![allow(clippy::cast_possible_truncation, reason = "the kernel hands out small numbers in wide registers")]
+
+mod kernel;
+
+use aya_ebpf::bindings::xdp_action;
+use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use aya_log_ebpf::debug;
+use dhcp_ebpf::frame::forget;
+use dhcp_ebpf::renewal;
+use dhcp_ebpf::verdict::Verdict;
+use kernel::maps::{self, KernelMaps};
+use kernel::packet::Packet;
+use kernel::ring;
+
+/// Answers renewals, sends other DHCP up, leaves the rest alone.
+#[xdp]
+pub fn xdhcpd(ctx: XdpContext) -> u32 {
+    let mut packet = Packet::new(&ctx);
+    // SAFETY: a helper without arguments; XDP programs may call it since 5.8.
+    let now = unsafe { bpf_ktime_get_boot_ns() };
+    let ifindex = ctx.ingress_ifindex() as u32;
+    match renewal::handle(&mut packet, &KernelMaps, ifindex, now) {
+        Verdict::Up(why) => {
+            debug!(&ctx, "up why={} ifindex={}", why as u32, ifindex);
+            ring::send(&mut packet, forget(why as usize, now), ifindex, now)
+        }
+        decided => {
+            debug!(&ctx, "decided counter={} ifindex={}", decided.counter(), ifindex);
+            maps::count(decided.counter());
+            match decided {
+                Verdict::Reply(_) => xdp_action::XDP_TX,
+                Verdict::Pass(_) => xdp_action::XDP_PASS,
+                Verdict::Up(_) | Verdict::Drop(_) => xdp_action::XDP_DROP,
+            }
+        }
+    }
+}
+
+/// Passes every frame: native XDP_TX over veth arrives only if the far end has a program too.
+#[xdp]
+pub fn pass(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The licence the kernel is told: some helpers are for GPL-compatible programs.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,142 @@
+//! The maps, and the only places where the program touches their memory.
+
+use aya_ebpf::macros::map;
+use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
+use core::intrinsics::{AtomicOrdering, atomic_cxchg};
+use dhcp_ebpf::abi::{Control, Mac, NetAddr, RunKey};
+use dhcp_ebpf::question::{Hash, Keys};
+use dhcp_ebpf::renewal::Maps;
+use dhcp_ebpf::slot::{CHUNK_CELLS, Cells, SLOT_CELLS, Slot};
+use dhcp_ebpf::verdict::Verdict;
+
+const MMAPABLE: u32 = aya_ebpf::bindings::BPF_F_MMAPABLE;
+
+// Sizes are those of a small site; the loader sets those that the configuration needs.
+#[map]
+static SLOTS: Array<[u64; SLOT_CELLS]> = Array::with_max_entries(256, MMAPABLE);
+#[map]
+static CHUNKS: Array<[u64; CHUNK_CELLS]> = Array::with_max_entries(256, MMAPABLE);
+#[map]
+static RUNS: HashMap<RunKey, u32> = HashMap::with_max_entries(64, 0);
+#[map]
+static QUESTIONS: HashMap<u64, u32> = HashMap::with_max_entries(1024, 0);
+#[map]
+static KEYS: Array<Keys> = Array::with_max_entries(1, 0);
+#[map]
+static CONTROL: Array<[u64; Control::CELLS]> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+static INTERFACES: HashMap<u32, Mac> = HashMap::with_max_entries(256, 0);
+#[map]
+static ADDRESSES: HashMap<NetAddr, u32> = HashMap::with_max_entries(1024, 0);
+#[map]
+static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNTERS as u32, 0);
+#[map]
+pub static BEGUN: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+#[map]
+pub static FRESH: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// Cells of map memory.
+#[derive(Clone, Copy)]
+pub struct MapCells(*mut u64);
+
+impl Cells for MapCells {
+    #[inline(always)]
+    fn after(self, cells: usize) -> Self {
+        Self(self.0.wrapping_add(cells))
+    }
+
+    #[inline(always)]
+    fn load(&self, cell: usize) -> u64 {
+        // SAFETY: the pointer comes from a lookup that succeeded and the verifier proves each access to lie inside
+        // the value; elements of arrays are never freed. The daemon writes at the same time: volatile, so that
+        // the value is read once, here, and whole (an aligned 64-bit load).
+        unsafe { self.0.wrapping_add(cell).read_volatile() }
+    }
+
+    #[cfg(not(bpf_target_arch = "x86_64"))]
+    #[inline(always)]
+    fn load_word(&self, cell: usize) -> u64 {
+        // SAFETY: as for `load`. Swapping zero for zero is a fetch with the order of a full barrier, which a plain
+        // load has only on x86-64.
+        unsafe {
+            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+                self.0.wrapping_add(cell),
+                0,
+                0,
+            )
+            .0
+        }
+    }
+
+    #[inline(always)]
+    fn swap(&self, cell: usize, from: u64, to: u64) -> Result<(), u64> {
+        // SAFETY: as for `load`; BPF's 64-bit compare-and-swap is atomic towards the daemon's atomics.
+        let (found, swapped) = unsafe {
+            atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+                self.0.wrapping_add(cell),
+                from,
+                to,
+            )
+        };
+        if swapped { Ok(()) } else { Err(found) }
+    }
+}
+
+/// The program's maps.
+pub struct KernelMaps;
+
+impl Maps for KernelMaps {
+    type Cells = MapCells;
+
+    #[inline(always)]
+    fn interface(&self, ifindex: u32) -> Option<Mac> {
+        // SAFETY: read at once; an element reused meanwhile can give another interface's address for one frame.
+        unsafe { INTERFACES.get(ifindex) }.copied()
+    }
+
+    #[inline(always)]
+    fn is_ours(&self, address: NetAddr) -> bool {
+        ADDRESSES.get_ptr(address).is_some()
+    }
+
+    #[inline(always)]
+    fn keys(&self) -> Option<&Keys> {
+        KEYS.get(0)
+    }
+
+    #[inline(always)]
+    fn run(&self, key: RunKey) -> Option<u32> {
+        // SAFETY: read at once; the slot says whose it is, whatever this says.
+        unsafe { RUNS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn asked(&self, hash: Hash) -> Option<u32> {
+        // SAFETY: as for `run`.
+        unsafe { QUESTIONS.get(hash.0) }.copied()
+    }
+
+    #[inline(always)]
+    fn slot(&self, index: u32) -> Option<Slot<MapCells>> {
+        SLOTS.get_ptr_mut(index).map(|cells| Slot(MapCells(cells.cast())))
+    }
+
+    #[inline(always)]
+    fn chunk(&self, index: u32) -> Option<MapCells> {
+        CHUNKS.get_ptr_mut(index).map(|cells| MapCells(cells.cast()))
+    }
+
+    #[inline(always)]
+    fn heartbeat(&self) -> u64 {
+        CONTROL.get_ptr_mut(0).map_or(0, |cells| MapCells(cells.cast()).load(Control::HEARTBEAT))
+    }
+}
+
+/// Counts an outcome by its number.
+#[inline(always)]
+pub fn count(counter: u32) {
+    if let Some(counter) = COUNTERS.get_ptr_mut(counter) {
+        // SAFETY: the element is this CPU's alone and the program is not interrupted by itself.
+        unsafe { *counter += 1 };
+    }
+}

@@ -1,0 +1,4 @@
+//! The kernel's side of the packet logic's traits.
+pub mod maps;
+pub mod packet;
+pub mod ring;

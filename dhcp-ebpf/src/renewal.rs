@@ -1,0 +1,206 @@
+//! A frame's journey through the driver: located, read, recognised, judged, answered, and only then promised.
+
+use crate::abi::{HEARTBEAT_PATIENCE, Mac, NetAddr, RUN, RunKey};
+use crate::frame::Frame;
+use crate::lease::{BootSecs, Word};
+use crate::question::{self, Asker, Keys};
+use crate::reply::{self, Asked, Envelope, Kind};
+use crate::request::{self, Located, Request};
+use crate::slot::{AnswerHead, Cells, MEMOS, Place, Slot, answer_head};
+use crate::verdict::{Dropped, Message, Passed, Renewal, Verdict, Why};
+
+/// The maps as the packet logic sees them.
+pub trait Maps {
+    /// Memory of slots and chunks.
+    type Cells: Cells;
+
+    /// Our address on this interface.
+    fn interface(&self, ifindex: u32) -> Option<Mac>;
+    /// Whether frames sent to this address are for us.
+    fn is_ours(&self, address: NetAddr) -> bool;
+    /// The keys of the question hash.
+    fn keys(&self) -> Option<&Keys>;
+    /// The first slot of a run.
+    fn run(&self, key: RunKey) -> Option<u32>;
+    /// The slot that a question without ciaddr may belong to.
+    fn asked(&self, hash: question::Hash) -> Option<u32>;
+    /// A slot.
+    fn slot(&self, index: u32) -> Option<Slot<Self::Cells>>;
+    /// A chunk of an answer.
+    fn chunk(&self, index: u32) -> Option<Self::Cells>;
+    /// The boot time in nanoseconds at which the daemon was last seen alive.
+    fn heartbeat(&self) -> u64;
+}
+
+/// Decides what becomes of a frame that arrived at `now` (boot time in nanoseconds), and writes the answer over it
+/// when it has one. What goes up is looked at by [`triage`] first.
+#[inline(always)]
+pub fn handle<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: u64) -> Verdict {
+    let located = match request::locate(frame, ifindex) {
+        Ok(located) => located,
+        Err(why) => return Verdict::Pass(why),
+    };
+    let Some(ours) = maps.interface(ifindex) else { return Verdict::Pass(Passed::NotForUs) };
+    if located.eth_dst != ours && located.eth_dst != Mac::BROADCAST {
+        return Verdict::Pass(Passed::NotForUs);
+    }
+    match answer(frame, maps, &located, ours, now) {
+        Ok(verdict) => verdict,
+        Err(why) => Verdict::Up(why),
+    }
+}
+
+/// Answers a question that the daemon has answered before.
+///
+/// # Errors
+/// Why not. The frame is as it was then.
+#[inline(always)]
+fn answer<F: Frame, M: Maps>(
+    frame: &mut F,
+    maps: &M,
+    located: &Located,
+    ours: Mac,
+    now: u64,
+) -> Result<Verdict, Why> {
+    let request = request::read(frame, located)?;
+    let direct = request.giaddr.is_unspecified();
+    if direct && !located.ip_dst.is_broadcast() && request.ip_src != request.ciaddr {
+        return Err(Why::ForeignSource);
+    }
+    let asker = Asker {
+        link: located.link,
+        chaddr: request.chaddr,
+        ciaddr: request.ciaddr,
+        giaddr: request.giaddr,
+        relay_src: if direct { NetAddr::UNSPECIFIED } else { request.ip_src },
+    };
+    let keys = maps.keys().ok_or(Why::NoSlot)?;
+    let hash = question::hash(keys, &asker, frame, request.options_at, request.options_len)
+        .ok_or(Why::OptionsSize)?;
+    let index = if request.ciaddr.is_unspecified() {
+        maps.asked(hash).ok_or(Why::Request)?
+    } else {
+        maps.run(RunKey::new(located.link, request.ciaddr)).ok_or(Why::NoSlot)?
+            + request.ciaddr.last_octet() % RUN
+    };
+    let slot = maps.slot(index).ok_or(Why::NoSlot)?;
+    let judged = slot.word();
+    if !judged.alive() {
+        return Err(Why::NotAlive);
+    }
+    if !judged.holds(BootSecs::floor(now)) {
+        return Err(Why::Expired);
+    }
+    let server = identify(&slot, located, &request)?;
+    let place = recall(&slot, hash, request.giaddr)?;
+    let first = match place {
+        Place::Slot => slot.chunk(),
+        Place::Chunks(chunk) => maps.chunk(chunk).ok_or(Why::UnknownQuestion)?,
+    };
+    let head = answer_head(first);
+    let promise = BootSecs::ceil(now).plus(head.lease_time);
+    if promise > slot.horizon() {
+        return Err(Why::Horizon);
+    }
+    let len = reply::frame_len(located.l3, &head);
+    if len > frame.len() && !frame.grow(len - frame.len()) {
+        return Err(Why::NoRoom);
+    }
+    let asked = Asked {
+        eth_src: located.eth_src,
+        ciaddr: request.ciaddr,
+        giaddr: request.giaddr,
+        chaddr: request.chaddr,
+        flags: request.flags,
+    };
+    let (yiaddr, _) = slot.addresses();
+    let envelope = Envelope::address(Kind::Ack, &asked, ours, server, yiaddr);
+    let written = write(frame, maps, located.l3, &envelope, &head, place, first);
+    Ok(promised(frame, &slot, judged, promise, written.map(|()| len), request.state(located.ip_dst)))
+}
+
+/// Compares who asks with whom the slot belongs to, exactly. Gives the server's address.
+#[inline(always)]
+fn identify<C: Cells>(slot: &Slot<C>, located: &Located, request: &Request) -> Result<NetAddr, Why> {
+    let (address, server) = slot.addresses();
+    if slot.link_cell() != located.link.cell()
+        || slot.chaddr_cell() != request.chaddr.cell()
+        || (request.ciaddr != address && !request.ciaddr.is_unspecified())
+    {
+        return Err(Why::OtherIdentity);
+    }
+    if located.ip_dst != server && !located.ip_dst.is_broadcast() {
+        return Err(Why::OtherServer);
+    }
+    Ok(server)
+}
+
+/// Looks for the question among the slot's memos.
+#[inline(always)]
+fn recall<C: Cells>(slot: &Slot<C>, hash: question::Hash, giaddr: NetAddr) -> Result<Place, Why> {
+    let mut index = 0;
+    while index < MEMOS {
+        if slot.memo_hash(index) == hash.0 {
+            let (asked_by, place) = slot.memo_rest(index);
+            return if asked_by == giaddr { Ok(place) } else { Err(Why::OtherIdentity) };
+        }
+        index += 1;
+    }
+    Err(Why::UnknownQuestion)
+}
+
+/// Writes the whole reply over the request. From here on the frame is spent if the promise can't be made.
+#[inline(always)]
+fn write<F: Frame, M: Maps>(
+    frame: &mut F,
+    maps: &M,
+    l3: usize,
+    envelope: &Envelope,
+    head: &AnswerHead,
+    place: Place,
+    first: M::Cells,
+) -> Option<()> {
+    reply::write_headers(frame, l3, envelope, head)?;
+    reply::write_body(frame, l3, head, |index| match (index, place) {
+        (0, _) => Some(first),
+        (_, Place::Slot) => None,
+        #[expect(clippy::cast_possible_truncation, reason = "an answer has at most MAX_CHUNKS chunks")]
+        (more, Place::Chunks(from)) => maps.chunk(from + more as u32),
+    })
+}
+
+/// Makes the promise, as the last step: all that was read to write the answer is proved unchanged by it.
+#[inline(always)]
+fn promised<F: Frame, C: Cells>(
+    frame: &mut F,
+    slot: &Slot<C>,
+    judged: Word,
+    promise: BootSecs,
+    written: Option<usize>,
+    state: Renewal,
+) -> Verdict {
+    let Some(len) = written else { return Verdict::Drop(Dropped::Raced) };
+    if slot.swap_word(judged, judged.extended(promise)).is_err() {
+        return Verdict::Drop(Dropped::Raced);
+    }
+    if frame.len() != len && !frame.trim(len) {
+        return Verdict::Drop(Dropped::NotTrimmed);
+    }
+    Verdict::Reply(state)
+}
+
+/// Looks at a frame that is to go up: which message it seems to be, and whether there is anybody to send it to.
+///
+/// # Errors
+/// Why it goes to the host's stack after all, untouched.
+#[inline(always)]
+pub fn triage<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: u64) -> Result<Message, Passed> {
+    let located = request::locate(frame, ifindex)?;
+    if !located.ip_dst.is_broadcast() && !maps.is_ours(located.ip_dst) {
+        return Err(Passed::NotForUs);
+    }
+    if now.saturating_sub(maps.heartbeat()) > HEARTBEAT_PATIENCE {
+        return Err(Passed::DaemonAway);
+    }
+    Ok(request::message(frame, located.l3))
+}

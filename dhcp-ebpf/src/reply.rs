@@ -1,0 +1,188 @@
+//! Writes a reply over the request it answers: the same code in the driver and in the daemon.
+//!
+//! Nothing in a reply depends on the clock. Of the request it keeps what identifies it (VLAN tags, xid, giaddr,
+//! chaddr); the rest is the [`Envelope`] and the answer.
+
+use crate::abi::{Mac, NetAddr};
+use crate::checksum::Sum;
+use crate::frame::Frame;
+use crate::slot::{ANSWER_HEAD, AnswerHead, CHUNK_CELLS, Cells, MAX_CHUNKS};
+use crate::wire::{HEADERS, bootp, eth, ip, udp};
+
+/// What sort of reply it is, as far as addressing goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// DHCPOFFER.
+    Offer,
+    /// DHCPACK, to a REQUEST or an INFORM.
+    Ack,
+    /// DHCPNAK.
+    Nak,
+}
+
+/// What a reply's addressing follows from.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The station that sent the request.
+    pub eth_src: Mac,
+    /// Client address in the request.
+    pub ciaddr: NetAddr,
+    /// Relay address in the request.
+    pub giaddr: NetAddr,
+    /// Client hardware address; of a client that is not on Ethernet, the station that sent the request.
+    pub chaddr: Mac,
+    /// The request's flags, raw.
+    pub flags: u16,
+}
+
+/// Where a reply goes and what it says outside its options.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    /// The station that the frame goes to.
+    pub eth_dst: Mac,
+    /// Our interface's address.
+    pub eth_src: Mac,
+    /// The server's address.
+    pub ip_src: NetAddr,
+    /// The client's or the relay's address, or broadcast.
+    pub ip_dst: NetAddr,
+    /// UDP destination port.
+    pub port: u16,
+    /// ciaddr of the reply.
+    pub ciaddr: NetAddr,
+    /// yiaddr of the reply.
+    pub yiaddr: NetAddr,
+    /// Flags of the reply, raw.
+    pub flags: u16,
+}
+
+impl Envelope {
+    /// Addresses a reply as RFC 2131 §4.1 (and, for a NAK, §4.3.2) has it; its fields as table 3.
+    ///
+    /// An ACK to a ciaddr goes to the station that sent the request: the client, or a router before it.
+    #[must_use]
+    #[inline(always)]
+    pub fn address(kind: Kind, asked: &Asked, ours: Mac, server: NetAddr, yiaddr: NetAddr) -> Self {
+        let relayed = !asked.giaddr.is_unspecified();
+        let nak = matches!(kind, Kind::Nak);
+        let ciaddr = if matches!(kind, Kind::Ack) { asked.ciaddr } else { NetAddr::UNSPECIFIED };
+        let (eth_dst, ip_dst, port) = if relayed {
+            (asked.eth_src, asked.giaddr, udp::SERVER_PORT)
+        } else if nak {
+            (Mac::BROADCAST, NetAddr::BROADCAST, udp::CLIENT_PORT)
+        } else if !ciaddr.is_unspecified() {
+            (asked.eth_src, ciaddr, udp::CLIENT_PORT)
+        } else if asked.flags & bootp::BROADCAST_RAW != 0 {
+            (Mac::BROADCAST, NetAddr::BROADCAST, udp::CLIENT_PORT)
+        } else {
+            (asked.chaddr, yiaddr, udp::CLIENT_PORT)
+        };
+        let flags = if relayed && nak { asked.flags | bootp::BROADCAST_RAW } else { asked.flags };
+        Self { eth_dst, eth_src: ours, ip_src: server, ip_dst, port, ciaddr, yiaddr, flags }
+    }
+}
+
+/// How long the frame will be.
+#[inline(always)]
+#[must_use]
+pub fn frame_len(l3: usize, head: &AnswerHead) -> usize {
+    l3 + bootp::AT + usize::from(head.at) + usize::from(head.len)
+}
+
+/// Writes Ethernet, IP, UDP and the fixed part of BOOTP, checksums included. The answer's body is not written yet.
+///
+/// `None`: the frame ends too early.
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "a body has at most MAX_BODY bytes")]
+pub fn write_headers<F: Frame>(frame: &mut F, l3: usize, to: &Envelope, head: &AnswerHead) -> Option<()> {
+    let l2 = frame.window::<{ eth::ADDRESSES }>(0)?;
+    l2.set_raw32::<{ eth::DST }>(to.eth_dst.head);
+    l2.set_raw16::<{ eth::DST + 4 }>(to.eth_dst.tail);
+    l2.set_raw32::<{ eth::SRC }>(to.eth_src.head);
+    l2.set_raw16::<{ eth::SRC + 4 }>(to.eth_src.tail);
+
+    let udp_len = (udp::HEADER as u16 + head.at + head.len).to_be();
+    let total = (ip::HEADER as u16 + udp::HEADER as u16 + head.at + head.len).to_be();
+    let headers = frame.window::<HEADERS>(l3)?;
+
+    let first = u32::from_ne_bytes([ip::V4_NO_OPTIONS, 0, 0, 0]);
+    let ttl = u16::from_ne_bytes([ip::REPLY_TTL, ip::UDP]);
+    let ip_sum = Sum::default().raw32(first).raw16(total).raw16(ttl).raw32(to.ip_src.0).raw32(to.ip_dst.0);
+    headers.set_raw16::<0>(first as u16);
+    headers.set_raw16::<{ ip::TOTAL }>(total);
+    headers.set_raw32::<4>(0);
+    headers.set_raw16::<{ ip::TTL }>(ttl);
+    headers.set_raw16::<10>(ip_sum.checksum());
+    headers.set_raw32::<{ ip::SRC }>(to.ip_src.0);
+    headers.set_raw32::<{ ip::DST }>(to.ip_dst.0);
+
+    // op becomes BOOTREPLY, hops 0; htype and hlen stay.
+    let op = headers.raw32::<{ bootp::OP }>() & u32::from_ne_bytes([0, 255, 255, 0])
+        | u32::from_ne_bytes([2, 0, 0, 0]);
+    let ports = u32::from(udp::SERVER_PORT.to_be()) + u32::from(to.port.to_be());
+    // The body's sum has the cookie in it when the body begins before the cookie.
+    let cookie = if usize::from(head.at) == bootp::FIXED { bootp::COOKIE_RAW } else { 0 };
+    let sum = Sum::from_folded(head.sum)
+        .raw32(to.ip_src.0)
+        .raw32(to.ip_dst.0)
+        .raw16(u16::from(ip::UDP).to_be())
+        .raw16(udp_len)
+        .raw32(ports)
+        .raw16(udp_len)
+        .raw32(op)
+        .raw32(headers.raw32::<{ bootp::XID }>())
+        .raw16(to.flags)
+        .raw32(to.ciaddr.0)
+        .raw32(to.yiaddr.0)
+        .raw32(head.siaddr.0)
+        .raw32(headers.raw32::<{ bootp::GIADDR }>())
+        .raw64(headers.raw64::<{ bootp::CHADDR }>())
+        .raw64(headers.raw64::<{ bootp::CHADDR + 8 }>())
+        .raw32(cookie);
+    headers.set_raw16::<{ udp::SRC }>(udp::SERVER_PORT.to_be());
+    headers.set_raw16::<{ udp::DST }>(to.port.to_be());
+    headers.set_raw16::<{ udp::LEN }>(udp_len);
+    headers.set_raw16::<{ udp::CHECKSUM }>(sum.udp_checksum());
+    headers.set_raw32::<{ bootp::OP }>(op);
+    headers.set_raw16::<{ bootp::SECS }>(0);
+    headers.set_raw16::<{ bootp::FLAGS }>(to.flags);
+    headers.set_raw32::<{ bootp::CIADDR }>(to.ciaddr.0);
+    headers.set_raw32::<{ bootp::YIADDR }>(to.yiaddr.0);
+    headers.set_raw32::<{ bootp::SIADDR }>(head.siaddr.0);
+    Some(())
+}
+
+/// Writes the answer's body from its chunks, 8 bytes at a time and 4 at the end.
+///
+/// `None`: the frame ends too early, or a chunk is missing.
+#[inline(always)]
+pub fn write_body<F: Frame, C: Cells>(
+    frame: &mut F,
+    l3: usize,
+    head: &AnswerHead,
+    chunk: impl Fn(usize) -> Option<C>,
+) -> Option<()> {
+    let mut at = l3 + bootp::AT + usize::from(head.at);
+    let end = at + usize::from(head.len);
+    let mut index = 0;
+    let mut cell = ANSWER_HEAD;
+    while index < MAX_CHUNKS && at < end {
+        let cells = chunk(index)?;
+        while cell < CHUNK_CELLS && at + 8 <= end {
+            frame.window::<8>(at)?.set_raw64::<0>(cells.load(cell));
+            at += 8;
+            cell += 1;
+        }
+        if cell < CHUNK_CELLS {
+            if at < end {
+                #[expect(clippy::cast_possible_truncation, reason = "the first half in memory order")]
+                let first_half = u64::from_le(cells.load(cell)) as u32;
+                frame.window::<4>(at)?.set_raw32::<0>(first_half.to_le());
+            }
+            return Some(());
+        }
+        cell = 0;
+        index += 1;
+    }
+    (at == end).then_some(())
+}

@@ -1,0 +1,327 @@
+//! A lease's slot: the memory of one lease that kernel and daemon share, and who may write it when.
+//!
+//! ```text
+//! cell  0      the lease word                                                ┐
+//!       1      horizon (boot seconds, low half)                              │
+//!       2      address │ server address                                      │ line 0
+//!       3      link                                                          │
+//!       4      chaddr                                                        │
+//!       5,6    memo 0: question hash; giaddr │ where its answer lies         ┘
+//!       7..14  memos 1 to 4
+//!       15     unused
+//!       16     answer: lease time │ siaddr                                   ┐
+//!       17     answer: partial checksum │ length │ where it begins           │ lines 2, 3
+//!       18..31 answer: its first 112 bytes                                   ┘
+//! ```
+//!
+//! # Protocol
+//!
+//! The daemon has one writer. The kernel writes the word and nothing else.
+//!
+//! | who | may write | when |
+//! | --- | --- | --- |
+//! | kernel | word | by compare-and-swap from the word it judged, as the last step before the ACK, to a later expiry |
+//! | daemon | word | by compare-and-swap from the word it judged |
+//! | daemon | horizon, forward | any time, after the commit that it stands for |
+//! | daemon | horizon, identity, memos, answers | while the word is dead |
+//! | daemon | an answer no memo points at; then the memo | any time: the memo's hash is written last |
+//! | daemon | a memo and its answer | once the memo's hash is zero *and* the word has been changed since |
+//!
+//! Why every interleaving is safe. The kernel reads the word first and swaps from that very value last. All it
+//! read between was written before its swap, so there are two cases. Either the memory it read was not rewritten
+//! between: then its answer is the one published. Or it was: each row above that rewrites memory the kernel may
+//! be reading does so after a change to the word, and that change came after the kernel's read of the word (else
+//! the kernel would have seen a dead word, or a memo whose hash is zero, and sent the request up). The word can't
+//! be back at the value read: within one generation its expiry only rises or its count of changes moves on, and
+//! 2^16 changes or 2^15 generations don't pass within the second in which an expiry stays the same.
+//! So the kernel's swap fails, and the frame it wrote is never sent. The daemon's swap fails in the same way
+//! when the kernel extended in between, and the daemon judges again: no promise is unknown to the one who revokes.
+//!
+//! Order of memory. The word's reads acquire and its swaps are full barriers; the daemon's other stores release and
+//! the kernel's other loads acquire. On x86-64 all of these are plain moves. Elsewhere the kernel reads the word by
+//! a fetching atomic.
+
+use crate::abi::{Link, Mac, NetAddr};
+use crate::lease::{BootSecs, Word};
+
+/// Bytes of a slot.
+pub const SLOT_SIZE: usize = 8 * SLOT_CELLS;
+/// Cells of a slot.
+pub const SLOT_CELLS: usize = 32;
+/// Bytes of a chunk: a piece of an answer that doesn't fit into its slot.
+pub const CHUNK_SIZE: usize = 8 * CHUNK_CELLS;
+/// Cells of a chunk.
+pub const CHUNK_CELLS: usize = 16;
+/// Questions that a slot remembers.
+pub const MEMOS: usize = 5;
+/// Cells of an answer before its body.
+pub const ANSWER_HEAD: usize = 2;
+/// Chunks that one answer may take, the first included (in the slot or not).
+pub const MAX_CHUNKS: usize = 6;
+/// The longest body of an answer, in bytes.
+pub const MAX_BODY: usize = 8 * (MAX_CHUNKS * CHUNK_CELLS - ANSWER_HEAD);
+
+const WORD: usize = 0;
+const HORIZON: usize = 1;
+const ADDRESSES: usize = 2;
+const LINK: usize = 3;
+const CHADDR: usize = 4;
+const FIRST_MEMO: usize = 5;
+const ANSWER: usize = 16;
+
+const _: () = assert!(FIRST_MEMO + 2 * MEMOS < ANSWER && ANSWER + CHUNK_CELLS == SLOT_CELLS);
+
+/// Shared memory in 64-bit cells.
+pub trait Cells: Copy {
+    /// The same memory, from a later cell on.
+    #[must_use]
+    fn after(self, cells: usize) -> Self;
+
+    /// Reads a cell; what is read afterwards is no older.
+    fn load(&self, cell: usize) -> u64;
+
+    /// Reads the cell that holds a lease word; what is read afterwards is no older.
+    fn load_word(&self, cell: usize) -> u64 {
+        self.load(cell)
+    }
+
+    /// Replaces `from` by `to`, as a full barrier.
+    ///
+    /// # Errors
+    /// The cell's value, when it is not `from`.
+    fn swap(&self, cell: usize, from: u64, to: u64) -> Result<(), u64>;
+}
+
+/// Shared memory that the daemon may write.
+pub trait CellsMut: Cells {
+    /// Writes a cell; what was written before is seen no later.
+    fn store(&self, cell: usize, value: u64);
+}
+
+/// Where an answer lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Its first chunk is in the slot itself, and it has no other.
+    Slot,
+    /// Its chunks follow each other in the chunk map, from this one.
+    Chunks(u32),
+}
+
+impl Place {
+    const fn to_raw(self) -> u32 {
+        match self {
+            Self::Slot => 0,
+            Self::Chunks(first) => first + 1,
+        }
+    }
+
+    #[inline(always)]
+    const fn from_raw(raw: u32) -> Self {
+        match raw {
+            0 => Self::Slot,
+            more => Self::Chunks(more - 1),
+        }
+    }
+}
+
+/// A question already answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memo {
+    /// The question's hash; zero in a memo that is void.
+    pub hash: u64,
+    /// The question's giaddr, compared exactly.
+    pub giaddr: NetAddr,
+    /// Where the answer lies.
+    pub place: Place,
+}
+
+/// What identifies the lease in a slot: constant while the lease lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Where the client is.
+    pub link: Link,
+    /// Its hardware address.
+    pub chaddr: Mac,
+    /// The leased address.
+    pub address: NetAddr,
+    /// The server identifier it knows us by.
+    pub server: NetAddr,
+}
+
+/// An answer's first two cells.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerHead {
+    /// The lease time granted, in seconds.
+    pub lease_time: u32,
+    /// Next server in bootstrap.
+    pub siaddr: NetAddr,
+    /// One's complement sum of the body, folded, raw.
+    pub sum: u16,
+    /// Bytes of the body: a multiple of 4.
+    pub len: u16,
+    /// Where in the BOOTP message the body goes: at the options, or at sname when it has sname and file too.
+    pub at: u16,
+}
+
+impl AnswerHead {
+    /// The head as cells.
+    #[must_use]
+    pub const fn cells(self) -> [u64; ANSWER_HEAD] {
+        [
+            self.lease_time as u64 | (self.siaddr.0 as u64) << 32,
+            self.sum as u64 | (self.len as u64) << 16 | (self.at as u64) << 32,
+        ]
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "unpacks the parts")]
+    const fn from_cells(first: u64, second: u64) -> Self {
+        Self {
+            lease_time: first as u32,
+            siaddr: NetAddr((first >> 32) as u32),
+            sum: second as u16,
+            len: (second >> 16) as u16,
+            at: (second >> 32) as u16,
+        }
+    }
+}
+
+/// A slot, as a view of its cells.
+#[derive(Clone, Copy, Debug)]
+pub struct Slot<C>(pub C);
+
+impl<C: Cells> Slot<C> {
+    /// The lease word.
+    #[inline(always)]
+    pub fn word(&self) -> Word {
+        Word(self.0.load_word(WORD))
+    }
+
+    /// The last step before an ACK leaves, and the first of a revocation: swaps the word that was judged.
+    ///
+    /// # Errors
+    /// The word as it is, when it is not the one judged.
+    #[inline(always)]
+    pub fn swap_word(&self, judged: Word, next: Word) -> Result<Word, Word> {
+        self.0.swap(WORD, judged.0, next.0).map(|()| next).map_err(Word)
+    }
+
+    /// The time that no promise may pass before the store has been told.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the low half is the horizon")]
+    pub fn horizon(&self) -> BootSecs {
+        BootSecs(self.0.load(HORIZON) as u32)
+    }
+
+    /// Where the client is.
+    #[inline(always)]
+    pub fn link_cell(&self) -> u64 {
+        self.0.load(LINK)
+    }
+
+    /// The client's hardware address as a cell.
+    #[inline(always)]
+    pub fn chaddr_cell(&self) -> u64 {
+        self.0.load(CHADDR)
+    }
+
+    /// The leased address and the server's.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "unpacks the halves")]
+    pub fn addresses(&self) -> (NetAddr, NetAddr) {
+        let cell = self.0.load(ADDRESSES);
+        (NetAddr(cell as u32), NetAddr((cell >> 32) as u32))
+    }
+
+    /// All that identifies the lease.
+    pub fn identity(&self) -> Identity {
+        let (address, server) = self.addresses();
+        let (link, chaddr) = (Link::from_cell(self.link_cell()), Mac::from_cell(self.chaddr_cell()));
+        Identity { link, chaddr, address, server }
+    }
+
+    /// The hash of memo `index`.
+    #[inline(always)]
+    pub fn memo_hash(&self, index: usize) -> u64 {
+        self.0.load(FIRST_MEMO + 2 * index)
+    }
+
+    /// The rest of memo `index`: giaddr and the place of its answer.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "unpacks the halves")]
+    pub fn memo_rest(&self, index: usize) -> (NetAddr, Place) {
+        let cell = self.0.load(FIRST_MEMO + 2 * index + 1);
+        (NetAddr(cell as u32), Place::from_raw((cell >> 32) as u32))
+    }
+
+    /// Memo `index`, void or not.
+    pub fn memo(&self, index: usize) -> Memo {
+        let hash = self.memo_hash(index);
+        let (giaddr, place) = self.memo_rest(index);
+        Memo { hash, giaddr, place }
+    }
+
+    /// The chunk inside the slot.
+    #[inline(always)]
+    pub fn chunk(&self) -> C {
+        self.0.after(ANSWER)
+    }
+}
+
+impl<C: CellsMut> Slot<C> {
+    /// Gives a dead slot its address, when its run is made. It keeps it for as long as the maps live.
+    pub fn assign(&self, address: NetAddr) {
+        self.0.store(ADDRESSES, u64::from(address.0));
+    }
+
+    /// Moves the horizon. Forward at any time, after its commit; anywhere while the word is dead.
+    pub fn set_horizon(&self, horizon: BootSecs) {
+        self.0.store(HORIZON, u64::from(horizon.0));
+    }
+
+    /// Writes the identity. Only while the word is dead.
+    pub fn set_identity(&self, identity: &Identity) {
+        self.0.store(ADDRESSES, u64::from(identity.address.0) | u64::from(identity.server.0) << 32);
+        self.0.store(LINK, identity.link.cell());
+        self.0.store(CHADDR, identity.chaddr.cell());
+    }
+
+    /// Marks memo `index` void. Its memory may be rewritten once the word has been changed after this.
+    pub fn void_memo(&self, index: usize) {
+        self.0.store(FIRST_MEMO + 2 * index, 0);
+    }
+
+    /// Writes a memo over one that is void. Its answer must be written already.
+    pub fn set_memo(&self, index: usize, memo: Memo) {
+        let rest = u64::from(memo.giaddr.0) | u64::from(memo.place.to_raw()) << 32;
+        self.0.store(FIRST_MEMO + 2 * index + 1, rest);
+        self.0.store(FIRST_MEMO + 2 * index, memo.hash);
+    }
+}
+
+/// The head of the answer whose first chunk this is.
+#[inline(always)]
+pub fn answer_head(chunk: impl Cells) -> AnswerHead {
+    AnswerHead::from_cells(chunk.load(0), chunk.load(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_the_one_the_version_stands_for() {
+        assert_eq!((SLOT_SIZE, CHUNK_SIZE, MAX_BODY), (256, 128, 752));
+        assert_eq!((WORD, HORIZON, ADDRESSES, LINK, CHADDR, FIRST_MEMO, ANSWER), (0, 1, 2, 3, 4, 5, 16));
+    }
+
+    #[test]
+    fn heads_and_places_survive_packing() {
+        let head = AnswerHead { lease_time: 86400, siaddr: NetAddr(7), sum: 0xfedc, len: 752, at: 240 };
+        let [first, second] = head.cells();
+        assert_eq!(AnswerHead::from_cells(first, second), head);
+        for place in [Place::Slot, Place::Chunks(0), Place::Chunks(41)] {
+            assert_eq!(Place::from_raw(place.to_raw()), place);
+        }
+    }
+}
