@@ -1,176 +1,166 @@
 //! The configuration: what the operator wrote, parsed once and checked as a whole.
+//!
+//! Everything is checked before anything is used, and every error is reported, not the first only: a configuration that
+//! parses holds together, and what comes after may rely on what the types here say.
 
+mod disjoint;
+mod errors;
+mod interface;
 mod options;
 mod prefix;
+mod reservation;
+mod section;
+mod server;
+mod subnet;
+mod value;
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+#[cfg(test)]
+mod tests;
 
-pub use options::OptionSet;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+pub use errors::ConfigError;
+pub use interface::{Interface, XdpMode};
+pub use options::{OptionSet, option_name};
 pub use prefix::{Pool, Prefix};
+pub use reservation::{Reservation, ReservationKey};
+pub use server::{Probe, Server, StoreChoice};
+pub use subnet::{Subnet, Vlan};
+
+use disjoint::Disjoint;
+use errors::{Errors, Span};
+use section::Section;
+use value::Value;
+
+/// Where the control socket is unless the configuration says otherwise.
+pub const DEFAULT_CONTROL_SOCKET: &str = "/run/xdhcpd/control.sock";
 
 /// A configuration that was found to hold together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// What holds for the daemon as a whole.
     pub server: Server,
-    /// The interfaces served, at least one.
+    /// The interfaces served, at least one, each once.
     pub interfaces: Vec<Interface>,
-    /// The subnets served; no two overlap.
+    /// The subnets served, at least one; no two overlap.
     pub subnets: Vec<Subnet>,
 }
 
-/// The `[server]` table. Durations are in seconds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Server {
-    /// Directory of the embedded store.
-    pub state_dir: PathBuf,
-    /// Unix socket that the management commands connect to.
-    pub control_socket: PathBuf,
-    /// Where to serve Prometheus metrics, if anywhere.
-    pub metrics_listen: Option<SocketAddr>,
-    /// How long an unanswered OFFER keeps its address.
-    pub offer_hold: u32,
-    /// Whether addresses are probed for conflicts before they are offered.
-    pub probe: Probe,
-    /// The first probation of an address that was declined or seen in use.
-    pub quarantine: u32,
-    /// Where leases are committed.
-    pub store: StoreChoice,
-    /// Directory on a bpffs where program, link and maps are pinned.
-    pub pin_dir: PathBuf,
-    /// How many lease times ahead of the last ACK the store commits; at least 1 + T1 / lease time of each subnet.
-    pub horizon: f64,
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file can't be read.
+    #[error("can't read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The file is no good; never empty.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Invalid(Vec<ConfigError>),
 }
 
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            state_dir: PathBuf::from("/var/lib/xdhcpd"),
-            control_socket: PathBuf::from("/run/xdhcpd/control.sock"),
-            metrics_listen: None,
-            offer_hold: 10,
-            probe: Probe::Auto,
-            quarantine: 24 * 60 * 60,
-            store: StoreChoice::Embedded,
-            pin_dir: PathBuf::from("/sys/fs/bpf/xdhcpd"),
-            horizon: 2.0,
+impl Config {
+    /// Reads and checks the file at `path`.
+    ///
+    /// # Errors
+    /// If it can't be read, or with everything that is wrong in it.
+    pub fn load(path: &Path) -> Result<Self, LoadError> {
+        let octets =
+            std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        let file = path.display().to_string();
+        let text = match std::str::from_utf8(&octets) {
+            Ok(text) => text,
+            Err(error) => {
+                let readable = String::from_utf8_lossy(&octets[..error.valid_up_to()]);
+                let errors = Errors::of(&file, &readable);
+                errors.syntax(&(readable.len()..readable.len()), "from here on it is not UTF-8 text");
+                return Err(LoadError::Invalid(errors.into_sorted()));
+            }
+        };
+        Self::parse(text, &file).map_err(LoadError::Invalid)
+    }
+
+    /// Parses and checks `text`; `file` is how errors call it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, in the order of the text; never empty.
+    pub fn parse(text: &str, file: &str) -> Result<Self, Vec<ConfigError>> {
+        let errors = Errors::of(file, text);
+        let (document, not_toml) = DeTable::parse_recoverable(text);
+        for error in &not_toml {
+            errors.syntax(&error.span().unwrap_or_default(), error.message());
+        }
+        let config = read(Section::new(document.get_ref(), 0..0, "this file".to_owned(), &errors));
+        match (config, errors.into_sorted()) {
+            (Some(config), found) if found.is_empty() => Ok(config),
+            (_, found) => Err(found),
         }
     }
 }
 
-/// Conflict probing before an OFFER.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// ARP on the link, ICMP echo through a relay.
-    Auto,
-    /// Never.
-    Off,
+fn read(mut document: Section<'_>) -> Option<Config> {
+    let server = document.get("server").and_then(|value| value.section("[server]"));
+    let horizon_at = server.as_ref().map(|section| section.place(&["horizon"]));
+    let server = server.map_or_else(|| Some(Server::default()), Server::read);
+
+    let interfaces = some_of(&mut document, "interface", "name = \"eth0\"", interfaces);
+    let server_options = server.as_ref().map(|server| server.options.clone()).unwrap_or_default();
+    let mut prefixes = Disjoint::default();
+    let subnets = some_of(&mut document, "subnet", "prefix = \"192.0.2.0/24\"", |value| {
+        value.each_section("subnet", |section| Subnet::read(section, &server_options, &mut prefixes))
+    });
+    if let (Some(server), Some(horizon_at), Some(subnets)) = (&server, &horizon_at, &subnets) {
+        check_horizon(document.errors(), horizon_at, server.horizon, subnets);
+    }
+    document.finish();
+    Some(Config { server: server?, interfaces: interfaces?, subnets: subnets? })
 }
 
-/// Where leases are committed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StoreChoice {
-    /// The store inside the daemon, under `state-dir`.
-    Embedded,
-    /// An etcd cluster, by its endpoints (URLs).
-    Etcd(Vec<String>),
+/// An array of tables of which there must be one.
+fn some_of<'t, T>(
+    document: &mut Section<'t>,
+    name: &'static str,
+    example: &str,
+    read: impl FnOnce(Value<'t>) -> Option<Vec<T>>,
+) -> Option<Vec<T>> {
+    let found = document.or(name, Vec::new(), read)?;
+    if found.is_empty() {
+        document.missing(format!("there is no [[{name}]]: add one, with {example} as its first line"));
+    }
+    Some(found)
 }
 
-/// One `[[interface]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Interface {
-    /// The kernel's name of it.
-    pub name: String,
-    /// How the XDP program is attached.
-    pub xdp: XdpMode,
+fn interfaces(value: Value<'_>) -> Option<Vec<Interface>> {
+    let mut names = HashSet::new();
+    value.each_section("interface", |section| {
+        let at = section.place(&["name"]);
+        let errors = section.errors();
+        let interface = Interface::read(section)?;
+        if !names.insert(interface.name.clone()) {
+            errors.refuse(&at, format!("interface \"{}\" is configured twice: remove one", interface.name));
+        }
+        Some(interface)
+    })
 }
 
-/// How the XDP program is attached to an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XdpMode {
-    /// In the driver where it can, else in the stack.
-    Auto,
-    /// In the driver, or not at all.
-    Native,
-    /// In the stack (skb mode).
-    Generic,
-    /// Not attached: the daemon answers everything.
-    Off,
-}
-
-/// The VLAN ids of a link; 0 stands for no tag.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Vlan {
-    /// Outer (or only) VLAN id, 0 when frames are untagged.
-    pub outer: u16,
-    /// Inner VLAN id, 0 unless frames carry two tags.
-    pub inner: u16,
-}
-
-/// One `[[subnet]]`. Durations are in seconds.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Subnet {
-    /// The addresses of this subnet.
-    pub prefix: Prefix,
-    /// The tags its frames carry on the interface.
-    pub vlan: Vlan,
-    /// Ranges for dynamic leases, all inside `prefix`, none overlapping another of any subnet.
-    pub pools: Vec<Pool>,
-    /// The lease time given when the client asks for none.
-    pub lease_time: u32,
-    /// T1 of a lease of `lease_time`.
-    pub renew_time: u32,
-    /// T2 of a lease of `lease_time`.
-    pub rebind_time: u32,
-    /// The shortest lease time that a client's own wish is granted.
-    pub min_lease_time: u32,
-    /// The longest lease time that a client's own wish is granted.
-    pub max_lease_time: u32,
-    /// How long an expired address is kept for its last owner before it may be reused.
-    pub grace: u32,
-    /// Whether clients with an address that can't be theirs get a NAK.
-    pub authoritative: bool,
-    /// Relay addresses (giaddr) served from this subnet beside its own addresses.
-    pub relays: Vec<Ipv4Addr>,
-    /// The server identifier, where it isn't the interface's own address.
-    pub server_id: Option<Ipv4Addr>,
-    /// How many leases a device (chaddr) may hold.
-    pub max_leases_per_device: u32,
-    /// How many leases a device may hold whose client identifiers are those of a RAS.
-    pub max_leases_per_ras_device: u32,
-    /// Options of every answer from this subnet: the server's, overridden by the subnet's.
-    pub options: OptionSet,
-    /// `siaddr`: the next server of a client that boots.
-    pub next_server: Option<Ipv4Addr>,
-    /// `sname`: at most 63 octets.
-    pub server_name: Option<String>,
-    /// `file`: at most 127 octets.
-    pub boot_file: Option<String>,
-    /// Addresses that belong to a client, inside pools or outside.
-    pub reservations: Vec<Reservation>,
-}
-
-/// One `[[subnet.reservation]]`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reservation {
-    /// The client it is for.
-    pub key: ReservationKey,
-    /// The address that only this client gets.
-    pub address: Ipv4Addr,
-    /// The host name given to the client.
-    pub host_name: Option<String>,
-    /// Options for this client, overriding the subnet's.
-    pub options: OptionSet,
-}
-
-/// What a client with a reservation is recognised by.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ReservationKey {
-    /// Its hardware address (chaddr, Ethernet), whatever client identifier it sends.
-    HwAddress([u8; 6]),
-    /// Its client identifier (option 61), type octet included.
-    ClientId(Vec<u8>),
-    /// The circuit id that its relay adds (option 82, sub-option 1).
-    CircuitId(Vec<u8>),
+/// A horizon must reach past the end of a lease that is renewed at its T1, or no renewal can be answered in the kernel.
+fn check_horizon(errors: &Errors<'_>, at: &Span, horizon: f64, subnets: &[Subnet]) {
+    let needed = |subnet: &Subnet| 1.0 + f64::from(subnet.renew_time) / f64::from(subnet.lease_time);
+    let Some(subnet) = subnets.iter().max_by(|a, b| needed(a).total_cmp(&needed(b))) else { return };
+    let needed = needed(subnet);
+    if horizon < needed {
+        errors.refuse(
+            at,
+            format!(
+                "horizon {horizon} is too near: {} renews after {} of {} seconds, which takes 1 + T1 / lease time = {needed:.3} or more",
+                subnet.prefix, subnet.renew_time, subnet.lease_time,
+            ),
+        );
+    }
 }

@@ -13,6 +13,13 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// The prefix of `len` bits (at most 32) that `address` is in.
+    #[must_use]
+    pub fn around(address: Ipv4Addr, len: u8) -> Self {
+        let whole = Self { network: address, len };
+        Self { network: address & whole.netmask(), len }
+    }
+
     /// The subnet mask.
     #[must_use]
     pub fn netmask(self) -> Ipv4Addr {
@@ -37,10 +44,30 @@ impl Prefix {
         address & self.netmask() == self.network
     }
 
-    /// Whether a host can have `address` here: inside, and neither network nor broadcast address.
+    /// All its addresses.
     #[must_use]
-    pub fn has_host(self, address: Ipv4Addr) -> bool {
-        self.contains(address) && (self.len > 30 || (address != self.network && address != self.last()))
+    pub fn pool(self) -> Pool {
+        Pool { first: self.network, last: self.last() }
+    }
+
+    /// The addresses that hosts can have: all but the network's and the broadcast address, where there are such.
+    #[must_use]
+    pub fn hosts(self) -> Pool {
+        let Pool { first, last } = self.pool();
+        match self.len {
+            31.. => Pool { first, last },
+            _ => Pool {
+                first: Ipv4Addr::from_bits(first.to_bits() + 1),
+                last: Ipv4Addr::from_bits(last.to_bits() - 1),
+            },
+        }
+    }
+
+    /// Whether all its addresses are unicast ones, and none is a loopback address.
+    #[must_use]
+    pub fn is_unicast(self) -> bool {
+        let Pool { first, last } = self.pool();
+        is_unicast(first) && is_unicast(last) && !self.overlaps(Self::around(Ipv4Addr::LOCALHOST, 8))
     }
 
     /// Whether the two share any address.
@@ -52,6 +79,11 @@ impl Prefix {
     fn host_bits(self) -> u32 {
         u32::MAX.checked_shr(u32::from(self.len)).unwrap_or(0)
     }
+}
+
+/// Whether `address` can be a host's own, whatever its prefix.
+pub(super) fn is_unicast(address: Ipv4Addr) -> bool {
+    (1..=223).contains(&address.octets()[0]) && !address.is_loopback()
 }
 
 impl fmt::Display for Prefix {
@@ -121,11 +153,20 @@ mod tests {
     fn the_longest_prefixes_have_hosts_only() {
         let (pair, single) = (prefix([192, 0, 2, 4], 31), prefix([192, 0, 2, 4], 32));
         assert_eq!((pair.broadcast(), single.broadcast()), (None, None));
-        assert!(pair.has_host(pair.network) && pair.has_host(pair.last()));
+        assert_eq!((pair.hosts(), single.hosts()), (pair.pool(), single.pool()));
         assert_eq!(single.last(), single.network);
         let usual = prefix([192, 0, 2, 4], 30);
-        assert!(!usual.has_host(usual.network) && !usual.has_host(usual.last()));
-        assert!(usual.has_host(Ipv4Addr::new(192, 0, 2, 5)));
+        assert_eq!(usual.hosts().to_string(), "192.0.2.5 - 192.0.2.6");
+    }
+
+    #[test]
+    fn only_unicast_prefixes_are_called_so() {
+        for (network, len) in
+            [([0, 0, 0, 0], 1), ([64, 0, 0, 0], 2), ([224, 0, 0, 0], 4), ([127, 0, 0, 0], 24)]
+        {
+            assert!(!prefix(network, len).is_unicast(), "{network:?}/{len}");
+        }
+        assert!(prefix([10, 0, 0, 0], 8).is_unicast());
     }
 
     #[test]

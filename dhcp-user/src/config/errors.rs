@@ -1,0 +1,110 @@
+//! What is wrong with a configuration, and where.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+/// One thing that is wrong with a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+#[error("{file}:{line}:{column}: {message}")]
+pub struct ConfigError {
+    /// The file as it was named by whoever asked for it.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// A place in the text, in octets.
+pub(super) type Span = Range<usize>;
+
+/// The errors found so far in one text.
+pub(super) struct Errors<'t> {
+    file: &'t str,
+    text: &'t str,
+    line_starts: Vec<usize>,
+    /// Lines whose syntax is broken: what is read from them is a guess.
+    broken: RefCell<BTreeSet<usize>>,
+    found: RefCell<Vec<ConfigError>>,
+}
+
+impl<'t> Errors<'t> {
+    pub(super) fn of(file: &'t str, text: &'t str) -> Self {
+        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        Self { file, text, line_starts, broken: RefCell::default(), found: RefCell::default() }
+    }
+
+    /// The text is not TOML at `span`. Only the first such error of a line is kept: the others follow from it.
+    pub(super) fn syntax(&self, span: &Span, message: &str) {
+        if self.broken.borrow_mut().insert(self.line(span)) {
+            self.push(span, format!("not valid TOML: {message}"));
+        }
+    }
+
+    /// What stands at `span` is refused.
+    pub(super) fn refuse(&self, span: &Span, message: impl Into<String>) {
+        if !self.broken.borrow().contains(&self.line(span)) {
+            self.push(span, message.into());
+        }
+    }
+
+    /// Something is missing from what stands at `span`. (Not said of broken text: it may be there, unread.)
+    pub(super) fn missing(&self, span: &Span, message: impl Into<String>) {
+        if self.broken.borrow().is_empty() {
+            self.push(span, message.into());
+        }
+    }
+
+    /// The line on which `span` begins, from 1.
+    pub(super) fn line(&self, span: &Span) -> usize {
+        self.line_starts.partition_point(|start| *start <= span.start)
+    }
+
+    /// All errors, in the order of the text.
+    pub(super) fn into_sorted(self) -> Vec<ConfigError> {
+        let mut found = self.found.into_inner();
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    fn push(&self, span: &Span, message: String) {
+        let line = self.line(span);
+        let before = self.text.get(self.line_starts[line - 1]..span.start).unwrap_or_default();
+        self.found.borrow_mut().push(ConfigError {
+            file: self.file.to_owned(),
+            line,
+            column: before.chars().count() + 1,
+            message,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_counted_in_lines_and_characters() {
+        let errors = Errors::of("f", "a\nßä = 1\n");
+        errors.refuse(&(7..8), "x");
+        errors.refuse(&(0..0), "y");
+        let found: Vec<_> = errors.into_sorted().iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["f:1:1: y", "f:2:4: x"]);
+    }
+
+    #[test]
+    fn broken_lines_report_once_and_nothing_is_called_missing() {
+        let errors = Errors::of("f", "a = b c\nd = 1\n");
+        errors.syntax(&(4..5), "first");
+        errors.syntax(&(6..7), "second");
+        errors.refuse(&(4..5), "guess");
+        errors.missing(&(8..9), "gone");
+        errors.refuse(&(8..9), "real");
+        let found: Vec<_> = errors.into_sorted().into_iter().map(|e| e.message).collect();
+        assert_eq!(found, ["not valid TOML: first", "real"]);
+    }
+}

@@ -1,0 +1,62 @@
+//! An `[[interface]]`: where frames come in.
+
+use super::section::Section;
+use super::value::Value;
+
+/// The longest name the kernel gives an interface (`IFNAMSIZ` less the final zero).
+const LONGEST_NAME: usize = 15;
+
+/// An interface that is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// The kernel's name of it.
+    pub name: String,
+    /// How the XDP program is attached.
+    pub xdp: XdpMode,
+}
+
+/// How the XDP program is attached to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver where it can, else in the stack.
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// In the stack (skb mode).
+    Generic,
+    /// Not attached: the daemon answers everything.
+    Off,
+}
+
+impl Interface {
+    pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
+        let name = section.required("name", "\"eth0\"", interface_name);
+        let xdp = section.or("xdp", XdpMode::Auto, |v| {
+            v.one_of([
+                ("auto", XdpMode::Auto),
+                ("native", XdpMode::Native),
+                ("generic", XdpMode::Generic),
+                ("off", XdpMode::Off),
+            ])
+        });
+        section.finish();
+        Some(Self { name: name?, xdp: xdp? })
+    }
+}
+
+fn interface_name(value: Value<'_>) -> Option<String> {
+    let text = value.text("an interface's name")?;
+    let fits = (1..=LONGEST_NAME).contains(&text.len());
+    if fits
+        && text != "."
+        && text != ".."
+        && !text.contains(|c: char| c == '/' || c == ':' || c.is_whitespace() || c.is_control())
+    {
+        Some(text.to_owned())
+    } else {
+        value.refuse(format!(
+            "\"{}\" can't be an interface: a name has 1 to {LONGEST_NAME} octets without space, '/' and ':' (see `ip link`)",
+            text.escape_default()
+        ))
+    }
+}

@@ -1,0 +1,109 @@
+//! DHCP options as the operator names them, and as they go on the wire.
+
+mod encode;
+mod registry;
+
+use std::collections::BTreeMap;
+
+use super::section::nearest;
+use super::value::Value;
+use registry::{Kind, REGISTRY};
+
+/// Options by code, each value in wire form without code and length.
+///
+/// A value may be longer than 255 octets: it is split (RFC 3396) when an answer is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OptionSet(pub BTreeMap<u8, Vec<u8>>);
+
+impl OptionSet {
+    /// The value of option `code`.
+    #[must_use]
+    pub fn get(&self, code: u8) -> Option<&[u8]> {
+        self.0.get(&code).map(Vec::as_slice)
+    }
+
+    /// These options with those of `over` in place of the same codes.
+    #[must_use]
+    pub fn overridden_by(&self, over: &Self) -> Self {
+        let mut merged = self.clone();
+        merged.0.extend(over.0.iter().map(|(code, value)| (*code, value.clone())));
+        merged
+    }
+}
+
+/// What option `code` is called in a configuration and in messages: its name, or `code-N` where it has none.
+#[must_use]
+pub fn option_name(code: u8) -> String {
+    REGISTRY
+        .iter()
+        .find(|option| option.code == code)
+        .map_or_else(|| format!("code-{code}"), |option| option.name.to_owned())
+}
+
+/// No answer in one Ethernet frame has room for a longer value.
+const LONGEST: usize = 1024;
+
+/// Reads an `options` table: names as Kea has them, or `code-N`.
+pub(super) fn read(value: Value<'_>) -> Option<OptionSet> {
+    let section = value.section("options")?;
+    let mut options = BTreeMap::new();
+    let mut sound = true;
+    for (key, value) in section.entries() {
+        let name = key.get_ref().as_ref();
+        let (code, kind) = match known(name) {
+            Ok(known) => known,
+            Err(message) => {
+                section.refuse(&key.span(), message);
+                sound = false;
+                continue;
+            }
+        };
+        match encode::encode(kind, value) {
+            Some(octets) if octets.len() > LONGEST => {
+                sound = false;
+                section.refuse(
+                    &value.span(),
+                    format!(
+                        "`{name}` takes {} octets, more than an answer has room for ({LONGEST})",
+                        octets.len()
+                    ),
+                );
+            }
+            Some(octets) => {
+                if options.insert(code, octets).is_some() {
+                    sound = false;
+                    section.refuse(
+                        &key.span(),
+                        format!("option {code} is set twice, by name and by code: remove one"),
+                    );
+                }
+            }
+            None => sound = false,
+        }
+    }
+    sound.then_some(OptionSet(options))
+}
+
+/// The code and kind of the option that the operator calls `name`, or why there is none to set.
+fn known(name: &str) -> Result<(u8, Kind), String> {
+    let (code, kind) = match name.strip_prefix("code-").map(str::parse::<u8>) {
+        Some(Ok(code @ 1..=254)) => (code, Kind::Octets),
+        Some(_) => return Err(format!("`{name}` is not an option: codes go from code-1 to code-254")),
+        None => match REGISTRY.iter().find(|option| option.name == name) {
+            Some(option) => (option.code, option.kind),
+            None => return Err(unknown(name)),
+        },
+    };
+    match REGISTRY.iter().find(|option| option.code == code).map(|option| option.kind) {
+        Some(Kind::Ours(why)) => Err(format!("`{name}` can't be set: {why}")),
+        _ => Ok((code, kind)),
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let advice = match nearest(name, REGISTRY.iter().map(|option| option.name)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "names are Kea's; any other option is code-N = \"hex:…\"".to_owned(),
+    };
+    format!("unknown option `{name}`: {advice}")
+}

@@ -1,0 +1,140 @@
+//! One TOML table, read key by key; what nobody asked for is refused.
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable};
+
+use super::errors::{Errors, Span};
+use super::value::Value;
+
+/// A table that is being read.
+pub(super) struct Section<'t> {
+    table: &'t DeTable<'t>,
+    span: Span,
+    name: String,
+    errors: &'t Errors<'t>,
+    known: Vec<&'static str>,
+}
+
+impl<'t> Section<'t> {
+    pub(super) fn new(table: &'t DeTable<'t>, span: Span, name: String, errors: &'t Errors<'t>) -> Self {
+        Self { table, span, name, errors, known: Vec::new() }
+    }
+
+    /// The value of `key`, if it is set.
+    pub(super) fn get(&mut self, key: &'static str) -> Option<Value<'t>> {
+        self.known.push(key);
+        self.table.get(key).map(|node| Value::new(node, self.errors))
+    }
+
+    /// What `read` makes of `key`; `default` if it isn't set.
+    pub(super) fn or<T>(
+        &mut self,
+        key: &'static str,
+        default: T,
+        read: impl FnOnce(Value<'t>) -> Option<T>,
+    ) -> Option<T> {
+        self.get(key).map_or(Some(default), read)
+    }
+
+    /// What `read` makes of `key`, if it is set.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(Value<'t>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        self.get(key).map_or(Some(None), |value| read(value).map(Some))
+    }
+
+    /// What `read` makes of `key`, which must be set; `example` shows how.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        read: impl FnOnce(Value<'t>) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.get(key);
+        if value.is_none() {
+            self.missing(format!("{} lacks `{key}`: add {key} = {example}", self.name));
+        }
+        value.and_then(read)
+    }
+
+    /// Every key and its value in the order of the text, for tables whose keys are names; nothing is unknown then.
+    pub(super) fn entries(&self) -> Vec<(&'t Spanned<DeString<'t>>, Value<'t>)> {
+        let mut entries: Vec<_> =
+            self.table.iter().map(|(key, node)| (key, Value::new(node, self.errors))).collect();
+        entries.sort_by_key(|(key, _)| key.span().start);
+        entries
+    }
+
+    /// Where the first of `keys` that is set stands; where the table begins if none is.
+    pub(super) fn place(&self, keys: &[&str]) -> Span {
+        keys.iter().find_map(|key| self.table.get(*key)).map_or_else(|| self.span.clone(), Spanned::span)
+    }
+
+    pub(super) fn errors(&self) -> &'t Errors<'t> {
+        self.errors
+    }
+
+    pub(super) fn refuse(&self, span: &Span, message: impl Into<String>) {
+        self.errors.refuse(span, message);
+    }
+
+    pub(super) fn missing(&self, message: impl Into<String>) {
+        self.errors.missing(&self.span, message);
+    }
+
+    /// Refuses every key that was not asked for.
+    pub(super) fn finish(self) {
+        for key in self.table.keys() {
+            let name = key.get_ref().as_ref();
+            if !self.known.contains(&name) {
+                let advice = nearest(name, self.known.iter().copied()).map_or_else(
+                    || format!("known are {}", self.known.join(", ")),
+                    |near| format!("did you mean `{near}`?"),
+                );
+                self.refuse(&key.span(), format!("unknown key `{name}` in {}: {advice}", self.name));
+            }
+        }
+    }
+}
+
+/// The name that `wrong` was probably meant to be: at most a third of it needs changing.
+pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>) -> Option<&'n str> {
+    let limit = (wrong.len() / 3).clamp(1, 5);
+    names
+        .into_iter()
+        .filter(|name| name.len().abs_diff(wrong.len()) <= limit)
+        .map(|name| (distance(wrong.as_bytes(), name.as_bytes()), name))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, name)| name)
+}
+
+/// How many octets must be changed, inserted or removed to make `a` into `b` (Levenshtein).
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.iter().enumerate() {
+            let cost = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            diagonal = std::mem::replace(&mut row[j + 1], cost);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_pen_is_recognised() {
+        let names = ["lease-time", "renew-time", "pools", "prefix"];
+        assert_eq!(nearest("lease_time", names), Some("lease-time"));
+        assert_eq!(nearest("pool", names), Some("pools"));
+        assert_eq!(nearest("colour", names), None);
+        assert_eq!(distance(b"kitten", b"sitting"), 3);
+        assert_eq!(distance(b"", b"ab"), 2);
+    }
+}

@@ -1,0 +1,156 @@
+//! The `[server]` table.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use super::options::{self, OptionSet};
+use super::section::Section;
+use super::value::Value;
+
+/// What holds for the daemon as a whole. Durations are in seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Server {
+    /// Directory of the embedded store.
+    pub state_dir: PathBuf,
+    /// Unix socket that the management commands connect to.
+    pub control_socket: PathBuf,
+    /// Where to serve Prometheus metrics, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
+    /// How long an unanswered OFFER keeps its address.
+    pub offer_hold: u32,
+    /// Whether addresses are probed for conflicts before they are offered.
+    pub probe: Probe,
+    /// The first probation of an address that was declined or seen in use.
+    pub quarantine: u32,
+    /// Where leases are committed.
+    pub store: StoreChoice,
+    /// Directory on a bpffs where program, link and maps are pinned.
+    pub pin_dir: PathBuf,
+    /// How many lease times ahead of the last ACK the store commits; at least 1 + T1 / lease time of each subnet.
+    pub horizon: f64,
+    /// Options of every answer, unless a subnet or reservation overrides them.
+    pub options: OptionSet,
+}
+
+/// Conflict probing before an OFFER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// ARP on the link, ICMP echo through a relay.
+    Auto,
+    /// Never.
+    Off,
+}
+
+/// Where leases are committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreChoice {
+    /// The store inside the daemon, under `state-dir`.
+    Embedded,
+    /// An etcd cluster, by its endpoints (URLs).
+    Etcd(Vec<String>),
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            state_dir: PathBuf::from("/var/lib/xdhcpd"),
+            control_socket: PathBuf::from(super::DEFAULT_CONTROL_SOCKET),
+            metrics_listen: None,
+            offer_hold: 10,
+            probe: Probe::Auto,
+            quarantine: 24 * 60 * 60,
+            store: StoreChoice::Embedded,
+            pin_dir: PathBuf::from("/sys/fs/bpf/xdhcpd"),
+            horizon: 2.0,
+            options: OptionSet::default(),
+        }
+    }
+}
+
+impl Server {
+    pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
+        let default = Self::default();
+        let state_dir = section.or("state-dir", default.state_dir, absolute_path);
+        let control_socket = section.or("control-socket", default.control_socket, socket_path);
+        let metrics_listen = section.optional("metrics-listen", listen_address);
+        let offer_hold = section.or("offer-hold", default.offer_hold, Value::some_seconds);
+        let probe =
+            section.or("probe", default.probe, |v| v.one_of([("auto", Probe::Auto), ("off", Probe::Off)]));
+        let quarantine = section.or("quarantine", default.quarantine, Value::some_seconds);
+        let store = section.or("store", default.store, store_choice);
+        let pin_dir = section.or("pin-dir", default.pin_dir, absolute_path);
+        let horizon = section.or("horizon", default.horizon, |v| v.number(1.0..=10.0));
+        let options = section.or("options", default.options, options::read);
+        section.finish();
+        Some(Self {
+            state_dir: state_dir?,
+            control_socket: control_socket?,
+            metrics_listen: metrics_listen?,
+            offer_hold: offer_hold?,
+            probe: probe?,
+            quarantine: quarantine?,
+            store: store?,
+            pin_dir: pin_dir?,
+            horizon: horizon?,
+            options: options?,
+        })
+    }
+}
+
+fn absolute_path(value: Value<'_>) -> Option<PathBuf> {
+    let text = value.text("a path")?;
+    if text.starts_with('/') && !text.contains('\0') {
+        Some(PathBuf::from(text))
+    } else {
+        value.refuse(format!("\"{}\" is not an absolute path: begin it with /", text.escape_default()))
+    }
+}
+
+/// A path that fits into a socket address (`sun_path`, 108 octets with the final zero).
+fn socket_path(value: Value<'_>) -> Option<PathBuf> {
+    let path = absolute_path(value)?;
+    match path.as_os_str().len() {
+        0..=107 => Some(path),
+        len => value.refuse(format!("this path has {len} octets, a socket's at most 107: use a shorter one")),
+    }
+}
+
+fn listen_address(value: Value<'_>) -> Option<SocketAddr> {
+    let form = "an address and port, such as \"127.0.0.1:9547\" or \"[::1]:9547\"";
+    let text = value.text(form)?;
+    match text.parse::<SocketAddr>() {
+        Ok(address) if address.port() != 0 => Some(address),
+        Ok(_) => value.refuse("port 0 would be a different port at every start: write the port"),
+        Err(_) => value.refuse(format!("\"{text}\" is not {form}")),
+    }
+}
+
+fn store_choice(value: Value<'_>) -> Option<StoreChoice> {
+    if !value.is_table() {
+        let form = "\"embedded\" or { etcd = [\"http://127.0.0.1:2379\"] }";
+        return match value.text(form)? {
+            "embedded" => Some(StoreChoice::Embedded),
+            other => value.refuse(format!("\"{other}\" is not a store: write {form}")),
+        };
+    }
+    let mut section = value.section("store")?;
+    let endpoints = section.required("etcd", "[\"http://127.0.0.1:2379\"]", |v| {
+        let endpoints = v.each("URLs", endpoint)?;
+        if endpoints.is_empty() {
+            v.refuse("name at least one endpoint of the etcd cluster")
+        } else {
+            Some(endpoints)
+        }
+    });
+    section.finish();
+    endpoints.map(StoreChoice::Etcd)
+}
+
+fn endpoint(value: Value<'_>) -> Option<String> {
+    let text = value.text("a URL")?;
+    let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => Some(text.to_owned()),
+        _ => value.refuse(format!("\"{text}\" is not a URL, such as \"http://127.0.0.1:2379\"")),
+    }
+}

@@ -1,0 +1,251 @@
+//! Configurations that hold together, and configurations that don't.
+
+mod options;
+mod refused;
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// The configuration of the design, word for word.
+const DOCUMENTED: &str = r#"
+[server]
+state-dir      = "/var/lib/xdhcpd"
+control-socket = "/run/xdhcpd/control.sock"
+metrics-listen = "127.0.0.1:9547"     # optional, Prometheus text format at /metrics
+offer-hold     = "10s"                # how long an unanswered OFFER keeps its address
+probe          = "auto"               # auto | off: conflict probing before an OFFER
+quarantine     = "24h"
+store          = "embedded"           # or { etcd = ["http://127.0.0.1:2379"] }
+pin-dir        = "/sys/fs/bpf/xdhcpd"
+horizon        = 2.0                  # how many lease times ahead of the last ACK the store commits
+
+[[interface]]
+name = "eth0"
+xdp  = "auto"                         # auto | native | generic | off
+
+[[subnet]]
+prefix        = "192.0.2.0/24"
+pools         = ["192.0.2.10 - 192.0.2.200"]
+lease-time    = "1h"                  # optional: renew-time (T1, default 1/2), rebind-time (T2, default 7/8)
+grace         = "5m"
+authoritative = true
+relays        = ["198.51.100.1"]      # giaddrs served from this subnet; the subnet's own addresses always are
+max-leases-per-device = 4
+options       = { routers = ["192.0.2.1"], domain-name-servers = ["192.0.2.53"], domain-name = "example.org" }
+
+[[subnet.reservation]]
+hw-address = "02:00:00:00:00:01"      # or client-id = "01:…", or circuit-id
+address    = "192.0.2.5"              # optional: host-name, options
+"#;
+
+fn a(text: &str) -> Ipv4Addr {
+    text.parse().unwrap()
+}
+
+#[test]
+fn the_documented_configuration_means_what_it_says() {
+    let config = Config::parse(DOCUMENTED, "xdhcpd.toml").unwrap();
+    let server = Server { metrics_listen: Some("127.0.0.1:9547".parse().unwrap()), ..Server::default() };
+    assert_eq!(config.server, server);
+    assert_eq!(config.interfaces, [Interface { name: "eth0".to_owned(), xdp: XdpMode::Auto }]);
+    let options = [(3, vec![192, 0, 2, 1]), (6, vec![192, 0, 2, 53]), (15, b"example.org".to_vec())];
+    let subnet = Subnet {
+        prefix: Prefix { network: a("192.0.2.0"), len: 24 },
+        vlan: Vlan::default(),
+        pools: vec![Pool { first: a("192.0.2.10"), last: a("192.0.2.200") }],
+        lease_time: 3600,
+        renew_time: 1800,
+        rebind_time: 3150,
+        min_lease_time: 60,
+        max_lease_time: 3600,
+        grace: 300,
+        authoritative: true,
+        relays: vec![a("198.51.100.1")],
+        server_id: None,
+        max_leases_per_device: 4,
+        max_leases_per_ras_device: 32,
+        options: OptionSet(options.into()),
+        next_server: None,
+        server_name: None,
+        boot_file: None,
+        reservations: vec![Reservation {
+            key: ReservationKey::HwAddress([2, 0, 0, 0, 0, 1]),
+            address: a("192.0.2.5"),
+            host_name: None,
+            options: OptionSet::default(),
+        }],
+    };
+    assert_eq!(config.subnets, [subnet]);
+}
+
+#[test]
+fn every_key_is_read() {
+    let text = r#"
+        [server]
+        state-dir = "/s"
+        control-socket = "/c"
+        offer-hold = "1m 5s"
+        probe = "off"
+        quarantine = "1day"
+        store = { etcd = ["http://10.0.0.1:2379", "https://etcd.example.org:2379"] }
+        pin-dir = "/p"
+        horizon = 3
+        options = { domain-name-servers = "9.9.9.9", time-offset = -3600 }
+
+        [[interface]]
+        name = "lan0"
+        xdp = "native"
+        [[interface]]
+        name = "lan1"
+        xdp = "off"
+
+        [[subnet]]
+        prefix = "10.0.0.0/8"
+        vlan = [200, 100]
+        pools = ["10.2.0.0/16", "10.1.0.0-10.1.0.9"]
+        lease-time = "100s"
+        renew-time = "10s"
+        rebind-time = "20s"
+        min-lease-time = "5s"
+        max-lease-time = "2h"
+        grace = "0s"
+        authoritative = false
+        server-id = "10.0.0.1"
+        max-leases-per-device = 1
+        max-leases-per-ras-device = 10
+        next-server = "10.0.0.2"
+        server-hostname = "boot"
+        boot-file-name = "pxe/grub.efi"
+        options.domain-name-servers = ["10.0.0.3"]
+        [[subnet.reservation]]
+        client-id = "01:02:00:00:00:00:01"
+        address = "10.1.0.1"
+        host-name = "printer.example.org"
+        options = { code-224 = "hex:00ff" }
+        [[subnet.reservation]]
+        circuit-id = "ge-0/0/1:100"
+        address = "10.9.0.1"
+        [[subnet.reservation]]
+        circuit-id = "'cafe'"
+        address = "10.9.0.2"
+        [[subnet.reservation]]
+        circuit-id = "00:04:00:64"
+        address = "10.9.0.3"
+
+        [[subnet]]
+        prefix = "192.0.2.4/31"
+        vlan = 7
+        pools = ["192.0.2.4 - 192.0.2.5"]
+    "#;
+    let config = Config::parse(text, "f").unwrap();
+    assert_eq!(config.server.state_dir, PathBuf::from("/s"));
+    assert_eq!(config.server.control_socket, PathBuf::from("/c"));
+    assert_eq!(config.server.metrics_listen, None);
+    assert_eq!((config.server.offer_hold, config.server.quarantine), (65, 86_400));
+    assert_eq!(config.server.probe, Probe::Off);
+    let endpoints = ["http://10.0.0.1:2379", "https://etcd.example.org:2379"].map(str::to_owned);
+    assert_eq!(config.server.store, StoreChoice::Etcd(endpoints.into()));
+    assert_eq!(config.server.pin_dir, PathBuf::from("/p"));
+    assert!((config.server.horizon - 3.0).abs() < f64::EPSILON);
+    assert_eq!(config.interfaces.iter().map(|i| i.xdp).collect::<Vec<_>>(), [XdpMode::Native, XdpMode::Off]);
+
+    let [wide, pair] = &config.subnets[..] else { panic!("two subnets") };
+    assert_eq!((wide.vlan, pair.vlan), (Vlan { outer: 200, inner: 100 }, Vlan { outer: 7, inner: 0 }));
+    assert_eq!(
+        wide.pools.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["10.1.0.0 - 10.1.0.9", "10.2.0.0 - 10.2.255.255"]
+    );
+    let times = [
+        wide.lease_time,
+        wide.renew_time,
+        wide.rebind_time,
+        wide.min_lease_time,
+        wide.max_lease_time,
+        wide.grace,
+    ];
+    assert_eq!(times, [100, 10, 20, 5, 7200, 0]);
+    assert!(!wide.authoritative && pair.authoritative);
+    assert_eq!((wide.server_id, wide.next_server), (Some(a("10.0.0.1")), Some(a("10.0.0.2"))));
+    assert_eq!((wide.max_leases_per_device, wide.max_leases_per_ras_device), (1, 10));
+    assert_eq!(
+        (wide.server_name.as_deref(), wide.boot_file.as_deref()),
+        (Some("boot"), Some("pxe/grub.efi"))
+    );
+    assert_eq!(wide.options.get(6), Some(&[10, 0, 0, 3][..]), "the subnet's own override the server's");
+    assert_eq!(pair.options.get(6), Some(&[9, 9, 9, 9][..]), "and the server's hold elsewhere");
+    assert_eq!(wide.options.get(2), Some(&(-3600_i32).to_be_bytes()[..]));
+    let keys: Vec<_> = wide.reservations.iter().map(|r| r.key.clone()).collect();
+    assert_eq!(
+        keys,
+        [
+            ReservationKey::ClientId(vec![1, 2, 0, 0, 0, 0, 1]),
+            ReservationKey::CircuitId(b"ge-0/0/1:100".to_vec()),
+            ReservationKey::CircuitId(b"cafe".to_vec()),
+            ReservationKey::CircuitId(vec![0, 4, 0, 0x64]),
+        ]
+    );
+    assert_eq!(wide.reservations[0].host_name.as_deref(), Some("printer.example.org"));
+    assert_eq!(wide.reservations[0].options.get(224), Some(&[0, 255][..]));
+}
+
+#[test]
+fn a_file_is_read_and_errors_name_it() {
+    let dir = std::env::temp_dir().join(format!("xdhcpd-config-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("xdhcpd.toml");
+    assert!(matches!(Config::load(&path), Err(LoadError::Read { .. })));
+    std::fs::write(&path, DOCUMENTED).unwrap();
+    assert!(Config::load(&path).is_ok());
+    std::fs::write(&path, b"[server]\nstate-dir = \"/\xff\"\n").unwrap();
+    let message = Config::load(&path).unwrap_err().to_string();
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(
+        message,
+        format!("{}:2:15: not valid TOML: from here on it is not UTF-8 text", path.display())
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_taken_or_refused_with_a_reason(text in "\\PC*|([a-z\\[\\]{}=\",.# \n-]|[0-9])*") {
+        if let Err(errors) = Config::parse(&text, "f") {
+            prop_assert!(!errors.is_empty());
+        }
+    }
+
+    /// Damage to a good file: cut, and something foreign in between.
+    #[test]
+    fn a_damaged_file_is_taken_or_refused_with_places_in_it(from in 0..DOCUMENTED.len(), cut in 0..40_usize, foreign in "\\PC{0,6}|\n|\"|\\[|\\]") {
+        let mut text = DOCUMENTED.as_bytes().to_vec();
+        let end = (from + cut).min(text.len());
+        text.splice(from..end, foreign.bytes());
+        let text = String::from_utf8_lossy(&text);
+        if let Err(errors) = Config::parse(&text, "f") {
+            prop_assert!(!errors.is_empty());
+            for error in errors {
+                prop_assert!(error.line <= text.lines().count() + 1, "{error}");
+            }
+        }
+    }
+
+    /// Values of every type under every key.
+    #[test]
+    fn a_wrong_value_is_refused_where_it_stands(
+        key in prop::sample::select(vec![
+            "prefix", "vlan", "pools", "lease-time", "renew-time", "grace", "authoritative", "relays", "server-id",
+            "max-leases-per-device", "options", "next-server", "server-hostname", "reservation",
+        ]),
+        value in prop::sample::select(vec![
+            "1e400", "-1", "99999999999999999999", "[]", "{}", "[[]]", "[{}]", "nan", "1979-05-27", "'\u{0}'", "\"\\u0000\"", "[1, 'x', 2.5]",
+            "'18446744073709551616y'", "'/'", "'-'", "'1.2.3.4/33'", "0x_", "{ a = { b = 1 } }",
+        ]),
+    ) {
+        let text = format!("[[interface]]\nname = 'e'\n[[subnet]]\n{key} = {value}\n");
+        let errors = Config::parse(&text, "f").unwrap_err();
+        prop_assert!(errors.iter().any(|error| error.line >= 3), "{errors:?}");
+    }
+}
