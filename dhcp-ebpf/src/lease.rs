@@ -115,6 +115,13 @@ impl Word {
         Self((self.0 & !(CHANGES_MASK << CHANGES_SHIFT)) | (changes << CHANGES_SHIFT))
     }
 
+    /// The dead word of the same generation: the lease goes on, but not in the kernel.
+    #[must_use]
+    #[inline(always)]
+    pub const fn suspended(self) -> Self {
+        Self(self.moved().0 & !ALIVE)
+    }
+
     /// The dead word of the next generation. It keeps the expiry: the last promise made for the address.
     #[must_use]
     #[inline(always)]

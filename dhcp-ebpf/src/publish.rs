@@ -17,6 +17,12 @@ pub fn revoke<C: CellsMut>(slot: &Slot<C>, judged: Word) -> Result<Word, Word> {
     slot.swap_word(judged, judged.revoked())
 }
 
+/// Takes a live lease out of the kernel's hands without ending it: the word dies within its generation, and may be
+/// granted again for the same lease.
+pub fn suspend<C: CellsMut>(slot: &Slot<C>) -> Word {
+    change(slot, Word::suspended)
+}
+
 /// Brings a dead slot to life: horizon, identity and memos first, the word last.
 ///
 /// The commit that `horizon` stands for is on disk, and the answers that the memos point at are written.
@@ -68,9 +74,14 @@ pub fn forget<C: CellsMut>(slot: &Slot<C>, memos: impl IntoIterator<Item = usize
     for index in memos {
         slot.void_memo(index);
     }
+    change(slot, Word::moved)
+}
+
+/// Changes the word whatever it is, until the change holds.
+fn change<C: CellsMut>(slot: &Slot<C>, next: impl Fn(Word) -> Word) -> Word {
     let mut found = slot.word();
     loop {
-        match slot.swap_word(found, found.moved()) {
+        match slot.swap_word(found, next(found)) {
             Ok(word) => return word,
             Err(other) => found = other,
         }
@@ -88,7 +99,7 @@ pub fn write_answer<C: CellsMut>(head: &AnswerHead, body: &[u8], chunk: impl Fn(
     }
     for (word, bytes) in body.chunks(8).enumerate() {
         let at = ANSWER_HEAD + word;
-        if at % CHUNK_CELLS == 0 {
+        if at.is_multiple_of(CHUNK_CELLS) {
             cells = chunk(at / CHUNK_CELLS);
         }
         let mut padded = [0; 8];
@@ -104,7 +115,7 @@ pub fn read_answer<C: CellsMut>(chunk: impl Fn(usize) -> C, body: &mut [u8]) -> 
     let len = usize::from(head.len).min(body.len());
     for (word, bytes) in body[..len].chunks_mut(8).enumerate() {
         let at = ANSWER_HEAD + word;
-        if at % CHUNK_CELLS == 0 {
+        if at.is_multiple_of(CHUNK_CELLS) {
             cells = chunk(at / CHUNK_CELLS);
         }
         bytes.copy_from_slice(&cells.load(at % CHUNK_CELLS).to_ne_bytes()[..bytes.len()]);
@@ -124,7 +135,7 @@ pub const fn chunks_for(len: usize) -> usize {
 #[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "both are bounded by the check")]
 pub fn head_of(body: &[u8], at: usize, lease_time: u32, siaddr: NetAddr) -> Option<AnswerHead> {
-    if body.len() > crate::slot::MAX_BODY || body.len() % 4 != 0 || at > crate::wire::bootp::FIXED {
+    if body.len() > crate::slot::MAX_BODY || !body.len().is_multiple_of(4) || at > crate::wire::bootp::FIXED {
         return None;
     }
     let sum = body.chunks(4).fold(crate::checksum::Sum::default(), |sum, word| {

@@ -8,7 +8,7 @@
 //!       4      chaddr                                                        │
 //!       5,6    memo 0: question hash; giaddr │ where its answer lies         ┘
 //!       7..14  memos 1 to 4
-//!       15     unused
+//!       15     notes of the daemon's; the kernel doesn't read them
 //!       16     answer: lease time │ siaddr                                   ┐
 //!       17     answer: partial checksum │ length │ where it begins           │ lines 2, 3
 //!       18..31 answer: its first 112 bytes                                   ┘
@@ -67,9 +67,11 @@ const ADDRESSES: usize = 2;
 const LINK: usize = 3;
 const CHADDR: usize = 4;
 const FIRST_MEMO: usize = 5;
+const NOTES: usize = 15;
 const ANSWER: usize = 16;
 
-const _: () = assert!(FIRST_MEMO + 2 * MEMOS < ANSWER && ANSWER + CHUNK_CELLS == SLOT_CELLS);
+const _: () =
+    assert!(FIRST_MEMO + 2 * MEMOS == NOTES && NOTES < ANSWER && ANSWER + CHUNK_CELLS == SLOT_CELLS);
 
 /// Shared memory in 64-bit cells.
 pub trait Cells: Copy {
@@ -261,6 +263,11 @@ impl<C: Cells> Slot<C> {
         Memo { hash, giaddr, place }
     }
 
+    /// What the daemon noted for itself.
+    pub fn notes(&self) -> u64 {
+        self.0.load(NOTES)
+    }
+
     /// The chunk inside the slot.
     #[inline(always)]
     pub fn chunk(&self) -> C {
@@ -284,6 +291,11 @@ impl<C: CellsMut> Slot<C> {
         self.0.store(ADDRESSES, u64::from(identity.address.0) | u64::from(identity.server.0) << 32);
         self.0.store(LINK, identity.link.cell());
         self.0.store(CHADDR, identity.chaddr.cell());
+    }
+
+    /// Writes the daemon's notes, at any time.
+    pub fn set_notes(&self, notes: u64) {
+        self.0.store(NOTES, notes);
     }
 
     /// Marks memo `index` void. Its memory may be rewritten once the word has been changed after this.
