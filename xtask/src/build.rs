@@ -45,9 +45,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 /// When a compiler fails; it has said why by then.
 pub(crate) fn everything(toolchain: &BpfToolchain, profile: Profile) -> Result<PathBuf> {
     bpf_object(toolchain)?;
-    let target_dir = workspace::target_dir();
     let mut cargo = cargo();
-    cargo.args(["build", "--package", "dhcp-user", "--bin", "xdhcpd"]).arg("--target-dir").arg(&target_dir);
+    cargo.args(["build", "--package", "dhcp-user", "--bin", "xdhcpd"]);
     let place = match profile {
         Profile::Dev => "debug",
         Profile::Release => {
@@ -56,13 +55,17 @@ pub(crate) fn everything(toolchain: &BpfToolchain, profile: Profile) -> Result<P
         }
     };
     process::run(&mut cargo).context("the daemon does not build")?;
-    Ok(target_dir.join(place).join("xdhcpd"))
+    Ok(workspace::target_dir().join(place).join("xdhcpd"))
 }
 
 /// A cargo for the workspace's host crates, which embed the object that was built here and no other.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(workspace::cargo());
     cargo.current_dir(workspace::root()).env_remove("XDHCPD_BPF_OBJECT");
+    if std::env::var_os("CARGO_TARGET_DIR").is_some() {
+        // It may be relative to where we were started.
+        cargo.env("CARGO_TARGET_DIR", workspace::target_dir());
+    }
     cargo
 }
 
