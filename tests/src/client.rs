@@ -6,11 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use crate::answer::Answer;
+use crate::echo;
 use crate::packet::PacketSocket;
 use crate::wait::PROMPT;
-use crate::wire::{
-    BROADCAST, BROADCAST_FLAG, CLIENT_PORT, Envelope, Kind, Mac, Message, SERVER_PORT, Tag, options,
-};
+use crate::wire::{BROADCAST, CLIENT_PORT, Envelope, Kind, Mac, Message, SERVER_PORT, Tag, options};
 
 const EVERYBODY: Ipv4Addr = Ipv4Addr::BROADCAST;
 const NOBODY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
@@ -66,6 +65,32 @@ pub struct Client<'a> {
     pub via: Via,
     /// Whom it speaks to.
     pub server: ServerAddress,
+}
+
+/// The state in which a client asks to go on with its lease (RFC 2131 §4.3.2, table 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Renewal {
+    /// Unicast to the server.
+    Renewing,
+    /// Broadcast.
+    Rebinding,
+    /// Broadcast by a client that has just started and knows its old address.
+    InitReboot,
+}
+
+impl Renewal {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Renewing, Self::Rebinding, Self::InitReboot];
+
+    /// The server's name for it in its counters.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Renewing => "renewing",
+            Self::Rebinding => "rebinding",
+            Self::InitReboot => "init-reboot",
+        }
+    }
 }
 
 /// What a client keeps of an ACK.
@@ -163,7 +188,11 @@ impl<'a> Client<'a> {
         self.extend(&self.rebooting(lease.address), lease)
     }
 
-    fn extend(&self, request: &Request, lease: &Lease) -> Result<Answer> {
+    /// Sends a request to go on with `lease`, and returns what it got.
+    ///
+    /// # Errors
+    /// As [`Client::exchange`], and when the answer is not an ACK of the same lease.
+    pub fn extend(&self, request: &Request, lease: &Lease) -> Result<Answer> {
         let answer = self.exchange(request)?;
         let extended = granted(&answer)?;
         ensure!(extended == *lease, "{lease:?} was extended as {extended:?}");
@@ -208,6 +237,16 @@ impl<'a> Client<'a> {
         let server = offer.address_option(54)?.octets();
         let wanted = offer.message.yiaddr.octets();
         Ok(self.broadcast(Kind::Request, &[(54, &server), (50, &wanted), (55, &WANTED)]))
+    }
+
+    /// The message by which a client in this state asks to go on with its lease.
+    #[must_use]
+    pub fn extending(&self, state: Renewal, lease: &Lease) -> Request {
+        match state {
+            Renewal::Renewing => self.renewing(lease),
+            Renewal::Rebinding => self.rebinding(lease),
+            Renewal::InitReboot => self.rebooting(lease.address),
+        }
     }
 
     /// The message of state RENEWING: unicast, so never through a relay.
@@ -314,6 +353,48 @@ impl<'a> Client<'a> {
         }
     }
 
+    /// Sends frames, then an INFORM, and returns what the server sent until it had answered that.
+    ///
+    /// The server takes its messages in order, those of exchanges already begun before all others: whatever it has to
+    /// say to the frames it has said before it answers the INFORM. That one is another client's, a new one's each time:
+    /// nobody is sent away for having asked too often.
+    ///
+    /// # Errors
+    /// When the INFORM is not answered, or a DHCP frame arrives that is wrong.
+    pub fn answers_to(&self, frames: &[Vec<u8>], address: Ipv4Addr) -> Result<Vec<Answer>> {
+        for frame in frames {
+            self.socket.send(frame)?;
+        }
+        let [.., a, b] = NEXT_XID.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let last = Self { mac: [0x02, 0xee, 0, 0, a, b], ..self.clone() }.informing(address);
+        self.send(&last)?;
+        let deadline = Instant::now() + PROMPT;
+        let mut answers = Vec::new();
+        while let Some(frame) = self.socket.receive(deadline)? {
+            let Some(answer) = Answer::decode(&frame).with_context(|| wrong(&frame))? else { continue };
+            if answer.message.xid == last.message.xid {
+                return Ok(answers);
+            }
+            answers.push(answer);
+        }
+        bail!("the server did not answer an INFORM within {PROMPT:?}")
+    }
+
+    /// Sends a request that must not be answered; see [`Client::answers_to`] for how that is known.
+    ///
+    /// # Errors
+    /// When it is answered.
+    pub fn expect_silence(&self, request: &Request, witness: Ipv4Addr) -> Result<()> {
+        let answers = self.answers_to(&[request.frame()?], witness)?;
+        let answered = answers.iter().find(|answer| answer.message.xid == request.message.xid);
+        ensure!(
+            answered.is_none(),
+            "{:?} was sent where there should be silence",
+            answered.map(|answer| answer.kind)
+        );
+        Ok(())
+    }
+
     /// Sends a request and leaves it at that.
     ///
     /// # Errors
@@ -328,11 +409,10 @@ impl<'a> Client<'a> {
     /// When a DHCP frame arrives that is wrong.
     pub fn answer(&self, request: &Request, deadline: Instant) -> Result<Option<Answer>> {
         while let Some(frame) = self.socket.receive(deadline)? {
-            let wrong = || format!("a server's frame is wrong: {frame:02x?}");
-            if let Some(answer) = Answer::decode(&frame).with_context(wrong)?
+            if let Some(answer) = Answer::decode(&frame).with_context(|| wrong(&frame))?
                 && answer.message.xid == request.message.xid
             {
-                check_answer(request, &answer).with_context(wrong)?;
+                echo::check(request, &answer).with_context(|| wrong(&frame))?;
                 return Ok(Some(answer));
             }
         }
@@ -359,69 +439,7 @@ pub fn append_option(area: &mut Vec<u8>, code: u8, value: &[u8]) {
     area.extend_from_slice(&options(&[(code, value)]));
 }
 
-/// What every answer owes to its request: the echoed fields, and the addressing of RFC 2131 §4.1.
-fn check_answer(request: &Request, answer: &Answer) -> Result<()> {
-    let (asked, sent) = (&request.message, &answer.message);
-    ensure!(sent.chaddr == asked.chaddr, "chaddr is not echoed");
-    ensure!(sent.giaddr == asked.giaddr, "giaddr is not echoed");
-    ensure!(answer.envelope.tags == request.envelope.tags, "tags are {:?}", answer.envelope.tags);
-    check_echoes(asked, answer)?;
-
-    let to_relay = !asked.giaddr.is_unspecified();
-    // RFC 2131 §4.3.2 wants the flag in a relayed NAK; servers differ in one that they broadcast themselves.
-    let echoed = sent.flags == asked.flags;
-    let raised = sent.flags == asked.flags | BROADCAST_FLAG;
-    let right = if answer.kind != Kind::Nak { echoed } else { raised || echoed && !to_relay };
-    ensure!(right, "flags are {:#x}", sent.flags);
-    let sender = request.envelope.eth_src;
-    let everybody = answer.kind == Kind::Nak || asked.flags & BROADCAST_FLAG != 0;
-    let (eth_dst, ip_dst, port) = if to_relay {
-        (sender, asked.giaddr, SERVER_PORT)
-    } else if answer.kind != Kind::Nak && !asked.ciaddr.is_unspecified() {
-        (sender, asked.ciaddr, CLIENT_PORT)
-    } else if everybody {
-        (BROADCAST, EVERYBODY, CLIENT_PORT)
-    } else {
-        (hardware_address(asked), sent.yiaddr, CLIENT_PORT)
-    };
-    let to = &answer.envelope;
-    ensure!(
-        (to.eth_dst, to.ip_dst, to.dst_port) == (eth_dst, ip_dst, port),
-        "sent to {:02x?} {} port {}, not to {eth_dst:02x?} {ip_dst} port {port}",
-        to.eth_dst,
-        to.ip_dst,
-        to.dst_port
-    );
-    Ok(())
-}
-
-fn hardware_address(message: &Message) -> Mac {
-    let [a, b, c, d, e, f, ..] = message.chaddr;
-    [a, b, c, d, e, f]
-}
-
-/// RFC 6842: the client identifier comes back. RFC 3046: relay agent information comes back, as the last option.
-fn check_echoes(asked: &Message, answer: &Answer) -> Result<()> {
-    let asked = values(&asked.options);
-    let find = |code: u8| asked.iter().find(|(found, _)| *found == code).map(|(_, value)| value.as_slice());
-    ensure!(answer.option(61) == find(61), "client identifier is {:02x?}", answer.option(61));
-    ensure!(answer.option(82) == find(82), "relay agent information is {:02x?}", answer.option(82));
-    let last = answer.options.last().map(|(code, _)| *code);
-    ensure!(find(82).is_none() || last == Some(82), "option {last:?} is last, not 82");
-    Ok(())
-}
-
-/// The options of a request that a test may have mutilated: as far as they can be read.
-fn values(mut area: &[u8]) -> Vec<(u8, Vec<u8>)> {
-    let mut list = Vec::new();
-    while let [code, len, rest @ ..] = area {
-        if *code == 0 {
-            area = &area[1..];
-            continue;
-        }
-        let Some((value, rest)) = rest.split_at_checked(usize::from(*len)) else { break };
-        list.push((*code, value.to_vec()));
-        area = rest;
-    }
-    list
+fn wrong(frame: &[u8]) -> String {
+    let octets: String = frame.iter().map(|octet| format!("{octet:02x}")).collect();
+    format!("a server's frame is wrong: {octets}")
 }

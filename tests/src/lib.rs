@@ -5,9 +5,11 @@
 
 pub mod answer;
 pub mod client;
+pub mod echo;
 pub mod namespace;
 pub mod packet;
 pub mod pass;
+pub mod paths;
 pub mod process;
 pub mod real;
 pub mod server;

@@ -112,6 +112,15 @@ impl<'a> Server<'a> {
         self.wait_until_ready()
     }
 
+    /// Takes the XDP program off the interface and unpins all of it; the daemon must have ended.
+    ///
+    /// # Errors
+    /// When `xdhcpd detach` fails.
+    pub fn detach(&self) -> Result<()> {
+        let mut command = self.namespace.command(&binary()?);
+        run(command.args(["detach", "--config"]).arg(&self.config)).map(drop)
+    }
+
     /// Freezes the daemon.
     ///
     /// # Errors
@@ -233,16 +242,14 @@ impl Stats {
         self.count(&["daemon", "sent", kind])
     }
 
-    /// Every frame that was answered or refused for a stated reason, by kernel or daemon, or left to the stack.
+    /// Every frame that the XDP program has seen, whatever became of it.
     ///
     /// # Errors
     /// When a group of counters is missing.
-    pub fn accounted(&self) -> Result<u64> {
+    pub fn seen(&self) -> Result<u64> {
         let mut all = self.count(&["kernel", "passed"])?;
-        for group in
-            [["kernel", "acked"], ["kernel", "dropped"], ["daemon", "received"], ["daemon", "dropped"]]
-        {
-            all += self.sum(&group)?;
+        for group in ["acked", "punted", "dropped"] {
+            all += self.sum(&["kernel", group])?;
         }
         Ok(all)
     }

@@ -1,0 +1,148 @@
+//! Every variant of a renewal is answered in the kernel, the first time it is asked, and the daemon hears nothing.
+
+use anyhow::{Context, Result, ensure};
+use system_tests::client::{Client, Lease, Renewal, Via};
+use system_tests::paths::{self, AGENT_MAC, Path, SERVER};
+use system_tests::server::{Server, Xdp};
+use system_tests::topology::Lan;
+use system_tests::wait::{PROMPT, until};
+
+fn answered_by_kernel(server: &Server, client: &Client, state: Renewal, lease: &Lease) -> Result<()> {
+    let before = server.stats()?;
+    client.extend(&client.extending(state, lease), lease)?;
+    let after = server.stats()?;
+    let state = state.name();
+    ensure!(
+        after.kernel_acked(state)? == before.kernel_acked(state)? + 1,
+        "the kernel did not answer; it went up because: {} instead of {}",
+        after.0["kernel"]["punted"],
+        before.0["kernel"]["punted"]
+    );
+    ensure!(after.all_kernel_acked()? == before.all_kernel_acked()? + 1, "counted twice");
+    ensure!(after.received("request")? == before.received("request")?, "the daemon heard of it");
+    Ok(())
+}
+
+fn every_state(server: &Server, path: &Path, client: &Client) -> Result<()> {
+    let lease = client.dora().with_context(|| format!("{}: no lease", path.name))?;
+    for state in Renewal::ALL {
+        for time in ["first", "second"] {
+            answered_by_kernel(server, client, state, &lease)
+                .with_context(|| format!("{}: {} for the {time} time", path.name, state.name()))?;
+        }
+    }
+    Ok(())
+}
+
+fn all_paths(xdp: Xdp) -> Result<()> {
+    let lan = Lan::new("renew", SERVER, 24)?;
+    let server = Server::start(&lan, xdp, &paths::subnets("lease-time = \"1h\""))?;
+    for (n, path) in (0..).zip(paths::all()) {
+        every_state(&server, &path, &path.client(&lan, 2 * n))?;
+        let identified =
+            Client { client_id: Some(format!("\0client {n}").into_bytes()), ..path.client(&lan, 2 * n + 1) };
+        every_state(&server, &path, &identified)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn on_every_path_in_the_driver() -> Result<()> {
+    all_paths(Xdp::Native)
+}
+
+#[test]
+fn on_every_path_in_generic_mode() -> Result<()> {
+    all_paths(Xdp::Generic)
+}
+
+/// The list of leases tells who answered last. Renewals that fall into one second count as one extension.
+#[test]
+fn and_the_lease_shows_it() -> Result<()> {
+    let lan = Lan::new("renew", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, &paths::subnets(""))?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    let mut seen = 0;
+    until("`kernel-renewals` to rise three times", PROMPT, || {
+        client.renew(&lease)?;
+        let shown = server.lease(lease.address)?.context("the lease is not listed")?;
+        let count = shown["kernel-renewals"].as_u64().with_context(|| format!("{shown}"))?;
+        ensure!(count >= seen, "from {seen} back to {count}");
+        ensure!(count == 0 || shown["last-answered-by"] == "kernel", "{shown}");
+        seen = count;
+        Ok((seen >= 3).then_some(()))
+    })
+}
+
+/// The frame crosses a router that the kernel is: forwarded there and back, its time to live counted down.
+#[test]
+fn through_a_real_router() -> Result<()> {
+    use std::net::Ipv4Addr;
+    use system_tests::namespace::{End, Namespace, spelled};
+    use system_tests::packet::{PacketSocket, Sees};
+    use system_tests::pass::Pass;
+    use system_tests::topology::CLIENT_IF;
+
+    let lan = Lan::new("router", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, &paths::subnets("lease-time = \"1h\""))?;
+    // The client side of the link becomes the router; behind it is one more link.
+    let router = &lan.clients;
+    router.set("net/ipv4/ip_forward", "1")?;
+    router.ip(&format!("link set {CLIENT_IF} address {}", spelled(AGENT_MAC)))?;
+    router.ip(&format!("address add 10.0.0.2/24 dev {CLIENT_IF}"))?;
+    let behind = Namespace::new()?;
+    let gateway_mac = [0x02, 0x4a, 0, 0, 0, 2];
+    router.join(
+        &End { name: "lan1", mac: gateway_mac, address: Some((Ipv4Addr::new(10, 1, 0, 1), 24)) },
+        &behind,
+        &End { name: "host0", mac: [0x02, 0x43, 0, 0, 0, 2], address: None },
+    )?;
+    let _pass = Pass::attach(&behind, "host0")?;
+    let far = PacketSocket::open(&behind, "host0", Sees::Arrivals)?;
+
+    let path =
+        paths::all().into_iter().find(|path| path.name == "untagged, relayed").context("no such path")?;
+    let relayed = path.client(&lan, 1);
+    let lease = relayed.dora()?;
+    router.ip(&format!("neigh replace {} lladdr {} dev lan1", lease.address, spelled(relayed.mac)))?;
+
+    let mut client = Client { socket: &far, via: Via::Link, ..relayed };
+    client.server.mac = gateway_mac;
+    let before = server.stats()?;
+    // What comes back is addressed by the router, so the client is the only one who can judge all of it.
+    let request = client.renewing(&lease);
+    let answer = client.exchange(&request)?;
+    ensure!(answer.envelope.eth_src == gateway_mac && answer.message.yiaddr == lease.address, "{answer:?}");
+    let after = server.stats()?;
+    ensure!(after.kernel_acked("renewing")? == before.kernel_acked("renewing")? + 1, "{:?}", after.0);
+    ensure!(after.received("request")? == before.received("request")?);
+    Ok(())
+}
+
+/// An answer much longer than its request: the driver makes room in the frame.
+#[test]
+fn with_an_answer_longer_than_the_request() -> Result<()> {
+    let lan = Lan::new("long", SERVER, 24)?;
+    let name = "a.rather.long.domain.name.".repeat(9);
+    let subnet = format!(
+        r#"
+[[subnet]]
+prefix = "10.0.0.0/24"
+pools = ["10.0.0.10 - 10.0.0.250"]
+options = {{ domain-name = "{name}example.org", routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"] }}
+"#
+    );
+    let server = Server::start(&lan, Xdp::Native, &subnet)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    for state in Renewal::ALL {
+        let request = client.extending(state, &lease);
+        answered_by_kernel(&server, &client, state, &lease)?;
+        let answer = client.extend(&request.again(), &lease)?;
+        let domain = answer.option(15).context("no domain name")?;
+        ensure!(domain == format!("{name}example.org").as_bytes());
+        ensure!(answer.frame.len() > request.frame()?.len());
+    }
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! The daemon may die at any instant: no promise is forgotten, and renewals go on as far as the store has foreseen.
+
+use anyhow::{Context, Result, ensure};
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+use system_tests::client::{Client, Lease};
+use system_tests::paths::SERVER;
+use system_tests::server::{Server, Xdp, after};
+use system_tests::topology::Lan;
+use system_tests::wait::{PROMPT, until};
+
+const LONG: &str = r#"
+[[subnet]]
+prefix = "10.0.0.0/24"
+pools = ["10.0.0.10 - 10.0.0.250"]
+lease-time = "10m"
+options = { routers = ["10.0.0.1"] }
+"#;
+
+/// A lease of six seconds: foreseen for twice that, so the kernel may go on for six seconds by itself.
+const SHORT: &str = r#"
+[[subnet]]
+prefix = "10.0.0.0/24"
+pools = ["10.0.0.10 - 10.0.0.250"]
+lease-time = "6s"
+options = { routers = ["10.0.0.1"] }
+"#;
+const SHORT_LEASE: u32 = 6;
+
+/// Every lease is listed, and still its client's; none is given to anybody else.
+fn nothing_lost(server: &Server, lan: &Lan, held: &[(Client, Lease)], newcomer: u16) -> Result<()> {
+    let listed = server.json(&["leases"])?;
+    let listed: HashSet<&str> = listed
+        .as_array()
+        .context("`leases` is not a list")?
+        .iter()
+        .filter(|lease| lease["state"] == "leased")
+        .filter_map(|lease| lease["address"].as_str())
+        .collect();
+    for (client, lease) in held {
+        ensure!(listed.contains(lease.address.to_string().as_str()), "{lease:?} is forgotten");
+        client.renew(lease).with_context(|| format!("after the restart {lease:?} was not renewed"))?;
+    }
+    let fresh = lan.client(newcomer).dora()?;
+    ensure!(held.iter().all(|(_, lease)| lease.address != fresh.address), "{fresh:?} was promised twice");
+    Ok(())
+}
+
+#[test]
+fn killed_right_after_an_ack_it_remembers_the_lease() -> Result<()> {
+    let lan = Lan::new("restart", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, LONG)?;
+    let mut held = Vec::new();
+    for round in 0..5 {
+        for n in 0..10 {
+            let client = lan.client(100 * round + n);
+            let lease = client.dora()?;
+            held.push((client, lease));
+        }
+        // The last ACK is just being read: nothing has happened since that the daemon could have written.
+        server.crash()?;
+        server.start_again()?;
+        nothing_lost(&server, &lan, &held, 1000 + round)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn killed_without_the_kernel_path_it_remembers_the_lease() -> Result<()> {
+    let lan = Lan::new("restart", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Off, LONG)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    server.crash()?;
+    server.start_again()?;
+    nothing_lost(&server, &lan, &[(client, lease)], 2)
+}
+
+#[test]
+fn ended_properly_it_leaves_renewals_to_the_kernel() -> Result<()> {
+    let lan = Lan::new("restart", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, LONG)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    server.stop()?;
+    client.renew(&lease).context("with the daemon gone")?;
+    server.start_again()?;
+    client.renew(&lease).context("with the daemon back")?;
+    nothing_lost(&server, &lan, &[(client, lease)], 2)
+}
+
+#[test]
+fn renewals_while_it_is_gone_end_at_the_horizon_and_nothing_is_lost() -> Result<()> {
+    outage(|server| server.crash(), |server| server.start_again())
+}
+
+#[test]
+fn renewals_while_it_hangs_end_at_the_horizon_and_nothing_is_lost() -> Result<()> {
+    outage(|server| server.freeze(), |server| server.thaw())
+}
+
+fn outage(
+    fail: impl FnOnce(&mut Server<'_>) -> Result<()>,
+    recover: impl FnOnce(&mut Server<'_>) -> Result<()>,
+) -> Result<()> {
+    let lan = Lan::new("restart", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, SHORT)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    let before = server.stats()?;
+    fail(&mut server)?;
+
+    let mut renewed = 0;
+    until("renewals to end at the horizon", after(2 * SHORT_LEASE), || {
+        let answered = ask(&client, &lease)?;
+        renewed += u64::from(answered);
+        Ok((!answered).then_some(()))
+    })?;
+    ensure!(renewed > 1, "only {renewed} renewals were answered without the daemon");
+
+    recover(&mut server)?;
+    until("renewals to be answered again", PROMPT, || Ok(ask(&client, &lease)?.then_some(())))?;
+    let listed = server.lease(lease.address)?.context("the lease is forgotten")?;
+    ensure!(listed["state"] == "leased" && listed["kernel-renewals"].as_u64() >= Some(1), "{listed}");
+    let now = server.stats()?;
+    ensure!(
+        now.count(&["kernel", "punted", "horizon"])? > before.count(&["kernel", "punted", "horizon"])?,
+        "it was not the horizon that ended renewals: {}",
+        now.0
+    );
+    until("the kernel to answer again", PROMPT, || {
+        client.renew(&lease)?;
+        Ok((server.stats()?.kernel_acked("renewing")? > now.kernel_acked("renewing")?).then_some(()))
+    })?;
+    nothing_lost(&server, &lan, &[(client, lease)], 2)
+}
+
+/// Whether a renewal is answered. The kernel does so at once or never; half a second is for a busy machine.
+fn ask(client: &Client, lease: &Lease) -> Result<bool> {
+    let request = client.renewing(lease);
+    client.send(&request)?;
+    Ok(client.answer(&request, Instant::now() + Duration::from_millis(500))?.is_some())
+}
+
+/// What is sent while nobody is there goes to the host's stack; the server hears the client again when it is back.
+#[test]
+fn a_new_client_waits_for_the_daemon_and_no_longer() -> Result<()> {
+    let lan = Lan::new("restart", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, LONG)?;
+    server.crash()?;
+    lan.client(1).send(&lan.client(1).discovering())?;
+    server.start_again()?;
+    lan.client(1).dora()?;
+    Ok(())
+}
