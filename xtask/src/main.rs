@@ -5,6 +5,8 @@ mod machine;
 mod packages;
 mod process;
 mod setup;
+mod tally;
+mod test;
 mod toolchain;
 mod workspace;
 
@@ -26,12 +28,15 @@ enum Task {
     Setup(setup::Args),
     /// Build the BPF object and the binary around it
     Build(build::Args),
+    /// Run the tests, all or a part; the last line is the sum
+    Test(test::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup(args) => setup::main(&args),
         Task::Build(args) => build::main(&args),
+        Task::Test(args) => test::main(&args),
     };
     match done {
         Ok(status) => status,

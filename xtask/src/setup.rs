@@ -48,6 +48,7 @@ const TEST_TOOLS: &[Tool] = &[
     tool("dhcpcd", "dhcpcd-base"),
     tool("perfdhcp", "kea-admin"),
     tool("tshark", "tshark"),
+    tool("dnsmasq", "dnsmasq-base"),
 ];
 
 const BENCH_TOOLS: &[Tool] = &[

@@ -1,0 +1,133 @@
+//! `cargo xtask test`: the crates' own tests, then the whole-system tests, and one line that adds them up.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, ExitCode, Stdio},
+};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::{
+    build::{self, Profile},
+    process,
+    setup::{self, Purpose},
+    tally::Tally,
+    workspace,
+};
+
+/// Arguments of `cargo xtask test`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Which tests; all when not given
+    #[arg(value_enum)]
+    part: Option<Part>,
+    /// Only tests whose name contains this
+    filter: Option<String>,
+}
+
+/// A group of tests with the same needs.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The crates' own tests
+    Unit,
+    /// Network namespaces, scripted frames and real clients; as root
+    Net,
+    /// Deterministic simulation: test targets of `tests/` whose names begin with `sim`
+    Sim,
+}
+
+/// Runs the tests; the last line it prints is the sum. Fails when a test failed or none ran.
+pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    let toolchain = setup::prepare(Purpose::Test)?;
+    let daemon = build::everything(&toolchain, Profile::Release)?;
+    let wanted = |part| args.part.is_none_or(|chosen| chosen == part);
+    let filter = args.filter.as_deref();
+    let mut tally = Tally::default();
+    if wanted(Part::Unit) {
+        let mut cargo = build::cargo();
+        cargo.args(["test", "--no-fail-fast", "--workspace", "--exclude", "system-tests"]);
+        run(cargo, filter, &mut tally)?;
+    }
+    let (simulations, others): (Vec<_>, Vec<_>) =
+        system_tests()?.into_iter().partition(|name| name.starts_with("sim"));
+    if wanted(Part::Sim) && !simulations.is_empty() {
+        run(system_test_command(&simulations), filter, &mut tally)?;
+    }
+    if wanted(Part::Net) {
+        let mut cargo = system_test_command(&others);
+        cargo.arg("--lib").arg("--config").arg(root_runner(&daemon)?);
+        run(cargo, filter, &mut tally)?;
+    }
+    println!("{tally}");
+    Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The names of the whole-system test targets, as cargo finds them.
+fn system_tests() -> Result<Vec<String>> {
+    let dir = workspace::root().join("tests/tests");
+    let mut names = Vec::new();
+    for entry in fs::read_dir(&dir).with_context(|| format!("can't read {}", dir.display()))? {
+        let path = entry?.path();
+        let is_target =
+            path.extension().is_some_and(|extension| extension == "rs") || path.join("main.rs").exists();
+        if let (true, Some(name)) = (is_target, path.file_stem()) {
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn system_test_command(targets: &[String]) -> Command {
+    let mut cargo = build::cargo();
+    cargo.args(["test", "--no-fail-fast", "--package", "system-tests"]);
+    for target in targets {
+        cargo.args(["--test", target]);
+    }
+    cargo
+}
+
+/// A cargo setting that runs test binaries as root, each told which daemon to test.
+///
+/// Cargo itself stays what it is, so that it leaves no file of root's in the target directory.
+fn root_runner(daemon: &Path) -> Result<OsString> {
+    let mut told = OsString::from("XDHCPD_BIN=");
+    told.push(daemon);
+    let command = process::as_root("env")?;
+    let words: Vec<String> = [command.get_program()]
+        .into_iter()
+        .chain(command.get_args())
+        .chain([told.as_os_str()])
+        .map(|word| word.to_str().map(|word| format!("{word:?}")))
+        .collect::<Option<_>>()
+        .context("the path of the target directory is not UTF-8")?;
+    Ok(format!("target.'cfg(all())'.runner = [{}]", words.join(", ")).into())
+}
+
+/// Runs one `cargo test`, shows what it prints and counts its results.
+fn run(mut cargo: Command, filter: Option<&str>, tally: &mut Tally) -> Result<()> {
+    if let Some(filter) = filter {
+        cargo.arg("--").arg(filter);
+    }
+    let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("can't start cargo")?;
+    let mut stdout = BufReader::new(child.stdout.take().context("cargo has no output")?);
+    let failed_before = tally.failed;
+    let mut line = Vec::new();
+    while stdout.read_until(b'\n', &mut line).context("can't read cargo's output")? > 0 {
+        let text = String::from_utf8_lossy(&line);
+        print!("{text}");
+        tally.count(&text);
+        line.clear();
+    }
+    let status = child.wait().context("can't wait for cargo")?;
+    if !status.success() && tally.failed == failed_before {
+        // It did not compile, or a test took its whole run with it: that is no result, and no success either.
+        println!("a test run ended without a result ({status}): counted as failed");
+        tally.failed += 1;
+    }
+    Ok(())
+}
