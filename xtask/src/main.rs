@@ -1,9 +1,11 @@
 //! Build and operations tasks of xdhcpd: see `cargo xtask --help`.
 
 mod build;
+mod derive;
 mod machine;
 mod packages;
 mod process;
+mod serve;
 mod setup;
 mod tally;
 mod test;
@@ -28,6 +30,12 @@ enum Task {
     Setup(setup::Args),
     /// Build the BPF object and the binary around it
     Build(build::Args),
+    /// Build, attach to a NIC and serve in the foreground
+    Run(serve::Args),
+    /// Build, and attach the XDP program to a NIC without serving
+    Attach(serve::Args),
+    /// Take the XDP program off a NIC
+    Detach(serve::Args),
     /// Run the tests, all or a part; the last line is the sum
     Test(test::Args),
 }
@@ -36,6 +44,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup(args) => setup::main(&args),
         Task::Build(args) => build::main(&args),
+        Task::Run(args) => serve::run(&args),
+        Task::Attach(args) => serve::attach(&args),
+        Task::Detach(args) => serve::detach(&args),
         Task::Test(args) => test::main(&args),
     };
     match done {
