@@ -201,6 +201,8 @@ impl Control {
     pub const STORE: usize = 1;
     /// Boot time in nanoseconds at which the daemon was last seen alive.
     pub const HEARTBEAT: usize = 3;
+    /// A digest of what answers depend on: where it differs, what is published must not be trusted.
+    pub const DIGEST: usize = 4;
     /// How many cells there are.
     pub const CELLS: usize = 8;
 }
