@@ -1,4 +1,6 @@
 //! The DHCPv4 daemon behind the XDP program.
 
 pub mod config;
+pub mod message;
+pub mod policy;
 pub mod store;

@@ -1,0 +1,69 @@
+//! Relay agent information (option 82, RFC 3046): what a relay says about the client behind it.
+
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+
+use super::malformed::Malformed;
+
+const CIRCUIT_ID: u8 = 1;
+const REMOTE_ID: u8 = 2;
+const LINK_SELECTION: u8 = 5;
+const SERVER_OVERRIDE: u8 = 11;
+const SOURCE_PORT: u8 = 19;
+
+/// Option 82 as it came, and the sub-options that policy looks at.
+#[derive(Clone, Debug)]
+pub struct AgentInformation {
+    /// The whole value, to be echoed verbatim.
+    pub raw: Bytes,
+    /// Sub-option 1: the circuit the client is on.
+    pub circuit_id: Option<Bytes>,
+    /// Sub-option 2: the remote end of the circuit.
+    pub remote_id: Option<Bytes>,
+    /// Sub-option 5: an address of the link the client is on (RFC 3527).
+    pub link_selection: Option<Ipv4Addr>,
+    /// Sub-option 11: the server identifier to answer with (RFC 5107).
+    pub server_override: Option<Ipv4Addr>,
+    /// Whether the relay sends from another port than 67 (sub-option 19, RFC 8357).
+    pub source_port: bool,
+}
+
+impl AgentInformation {
+    /// Reads the value of option 82. Sub-options have neither padding nor END (RFC 3046 §2.0).
+    pub(super) fn read(raw: Bytes) -> Result<Self, Malformed> {
+        let mut agent = Self {
+            raw: raw.clone(),
+            circuit_id: None,
+            remote_id: None,
+            link_selection: None,
+            server_override: None,
+            source_port: false,
+        };
+        let mut at = 0;
+        while at < raw.len() {
+            let length = usize::from(*raw.get(at + 1).ok_or(Malformed::AgentInformation)?);
+            let value = at + 2..at + 2 + length;
+            if value.end > raw.len() {
+                return Err(Malformed::AgentInformation);
+            }
+            let sub_option = raw[at];
+            at = value.end;
+            let value = raw.slice(value);
+            match sub_option {
+                CIRCUIT_ID => agent.circuit_id = Some(value),
+                REMOTE_ID => agent.remote_id = Some(value),
+                LINK_SELECTION => agent.link_selection = Some(address(&value)?),
+                SERVER_OVERRIDE => agent.server_override = Some(address(&value)?),
+                SOURCE_PORT => agent.source_port = true,
+                _ => {}
+            }
+        }
+        Ok(agent)
+    }
+}
+
+fn address(value: &Bytes) -> Result<Ipv4Addr, Malformed> {
+    let octets: [u8; 4] = value.as_ref().try_into().map_err(|_| Malformed::AgentInformation)?;
+    Ok(octets.into())
+}

@@ -1,0 +1,124 @@
+//! From an Ethernet frame to the UDP datagram inside, checked on the way.
+
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+use dhcp_ebpf::abi::Link;
+
+use super::malformed::Malformed;
+
+/// The UDP port of DHCP servers and relays.
+const SERVER_PORT: u16 = 67;
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8;
+const PROTOCOL_UDP: u8 = 17;
+const VLAN_ID: u16 = 0x0fff;
+const MORE_FRAGMENTS_OR_OFFSET: u16 = 0x3fff;
+const IP_HEADER: usize = 20;
+const UDP_HEADER: usize = 8;
+
+/// A UDP datagram to port 67 and where it came from.
+#[derive(Clone, Debug)]
+pub(super) struct Datagram {
+    pub(super) eth_src: [u8; 6],
+    pub(super) eth_dst: [u8; 6],
+    pub(super) link: Link,
+    pub(super) ip_src: Ipv4Addr,
+    pub(super) ip_dst: Ipv4Addr,
+    pub(super) payload: Bytes,
+}
+
+impl Datagram {
+    /// Reads an Ethernet frame, untagged, 802.1Q or QinQ.
+    pub(super) fn read(frame: &Bytes, ifindex: u32) -> Result<Self, Malformed> {
+        let eth_dst = array(frame, 0)?;
+        let eth_src = array(frame, 6)?;
+        let (link, ip_at) = tags(frame, ifindex)?;
+        let ip = frame.get(ip_at..).ok_or(Malformed::Truncated)?;
+        let header: [u8; IP_HEADER] = array(ip, 0)?;
+        if header[0] != 0x45 {
+            return Err(if header[0] >> 4 == 4 { Malformed::IpHeaderLength } else { Malformed::NotDhcp });
+        }
+        if header[9] != PROTOCOL_UDP {
+            return Err(Malformed::NotDhcp);
+        }
+        if u16::from_be_bytes([header[6], header[7]]) & MORE_FRAGMENTS_OR_OFFSET != 0 {
+            return Err(Malformed::Fragment);
+        }
+        if folded(sum(&header)) != 0xffff {
+            return Err(Malformed::IpChecksum);
+        }
+        let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        let udp = ip.get(IP_HEADER..total).ok_or(Malformed::IpLength)?;
+        let ip_src = Ipv4Addr::from([header[12], header[13], header[14], header[15]]);
+        let ip_dst = Ipv4Addr::from([header[16], header[17], header[18], header[19]]);
+        if ip_src.is_multicast() || ip_src.is_broadcast() || ip_src.is_loopback() {
+            return Err(Malformed::IpSource);
+        }
+        check_udp(udp, &header)?;
+        let payload = frame.slice(ip_at + IP_HEADER + UDP_HEADER..ip_at + total);
+        Ok(Self { eth_src, eth_dst, link, ip_src, ip_dst, payload })
+    }
+}
+
+/// The link a frame came from and the offset of its IPv4 header. A priority tag (VLAN id 0) is no tag.
+fn tags(frame: &[u8], ifindex: u32) -> Result<(Link, usize), Malformed> {
+    let mut link = Link { ifindex, outer: 0, inner: 0 };
+    let mut at = 12;
+    for _ in 0..3 {
+        match u16::from_be_bytes(array(frame, at)?) {
+            ETHERTYPE_IPV4 => return Ok((link, at + 2)),
+            ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN => {
+                let id = u16::from_be_bytes(array(frame, at + 2)?) & VLAN_ID;
+                if link.outer == 0 {
+                    link.outer = id;
+                } else {
+                    link.inner = id;
+                }
+                at += 4;
+            }
+            _ => return Err(Malformed::NotDhcp),
+        }
+    }
+    Err(Malformed::TooManyTags)
+}
+
+fn check_udp(udp: &[u8], ip: &[u8; IP_HEADER]) -> Result<(), Malformed> {
+    let header: [u8; UDP_HEADER] = array(udp, 0)?;
+    if u16::from_be_bytes([header[2], header[3]]) != SERVER_PORT {
+        return Err(Malformed::NotDhcp);
+    }
+    let length = u16::from_be_bytes([header[4], header[5]]);
+    if usize::from(length) != udp.len() {
+        return Err(Malformed::UdpLength);
+    }
+    let checksum = u16::from_be_bytes([header[6], header[7]]);
+    let pseudo = sum(&ip[12..20]) + u32::from(PROTOCOL_UDP) + u32::from(length);
+    // A frame from a socket on this very machine may leave the datagram's own part of the sum to a card it never
+    // passes; what is there then is the pseudo-header's.
+    let partial = checksum == folded(pseudo);
+    if checksum == 0 || partial || folded(pseudo + sum(udp)) == 0xffff {
+        Ok(())
+    } else {
+        Err(Malformed::UdpChecksum)
+    }
+}
+
+/// The ones' complement sum of `bytes` as 16-bit words (RFC 1071), not yet folded. Exact for up to 128 KiB.
+fn sum(bytes: &[u8]) -> u32 {
+    bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low))).sum()
+}
+
+fn folded(mut sum: u32) -> u16 {
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    u16::try_from(sum).unwrap_or(u16::MAX)
+}
+
+/// The `N` octets at `at`.
+pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Malformed> {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).copied().ok_or(Malformed::Truncated)
+}

@@ -1,0 +1,259 @@
+//! From a frame to a typed DHCP request, or to the reason why it is none.
+
+mod agent;
+mod datagram;
+mod malformed;
+pub mod options;
+#[cfg(test)]
+mod tests;
+
+use std::net::Ipv4Addr;
+
+use bytes::Bytes;
+use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::lease::BootSecs;
+use dhcproto::v4::MessageType;
+
+pub use agent::AgentInformation;
+pub use malformed::Malformed;
+pub use options::Options;
+
+use crate::store::HwAddr;
+use datagram::{Datagram, array};
+
+const BOOTREQUEST: u8 = 1;
+const COOKIE: [u8; 4] = [99, 130, 83, 99];
+const HTYPE_ETHERNET: u8 = 1;
+const SNAME: std::ops::Range<usize> = 44..108;
+const FILE: std::ops::Range<usize> = 108..236;
+const OPTIONS_AT: usize = 240;
+
+/// What a client wants of a server (option 53, RFC 2131 §3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// DHCPDISCOVER: which servers are there?
+    Discover,
+    /// DHCPREQUEST: selecting, confirming or extending a lease.
+    Request,
+    /// DHCPDECLINE: somebody else uses the address.
+    Decline,
+    /// DHCPRELEASE: the address is given back.
+    Release,
+    /// DHCPINFORM: configuration for an address got otherwise.
+    Inform,
+    /// DHCPLEASEQUERY (RFC 4388).
+    LeaseQuery,
+}
+
+impl Kind {
+    /// Its name in counters and log lines.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Discover => "discover",
+            Self::Request => "request",
+            Self::Decline => "decline",
+            Self::Release => "release",
+            Self::Inform => "inform",
+            Self::LeaseQuery => "leasequery",
+        }
+    }
+}
+
+/// One DHCP request, checked. Addresses that are not set are 0.0.0.0, as on the wire.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The whole frame, as it came.
+    pub frame: Bytes,
+    /// Where it came from.
+    pub link: Link,
+    /// The second it came in (rounded down).
+    pub arrival: BootSecs,
+    /// Source of the frame: the client, its relay or the router before it.
+    pub eth_src: [u8; 6],
+    /// Destination of the frame.
+    pub eth_dst: [u8; 6],
+    /// Source of the datagram.
+    pub ip_src: Ipv4Addr,
+    /// Destination of the datagram.
+    pub ip_dst: Ipv4Addr,
+    /// How many relays it passed.
+    pub hops: u8,
+    /// The client's number for this exchange.
+    pub xid: u32,
+    /// Seconds since the client began, as it says.
+    pub secs: u16,
+    /// The flags; the highest bit asks for a broadcast answer.
+    pub flags: u16,
+    /// The address the client has, in the states that have one.
+    pub ciaddr: Ipv4Addr,
+    /// The relay it came through.
+    pub giaddr: Ipv4Addr,
+    /// The client's hardware address.
+    pub chaddr: HwAddr,
+    /// The message type.
+    pub kind: Kind,
+    /// The option area as it came, through END.
+    pub area: Bytes,
+    /// The options in it, and in sname and file if these were overloaded.
+    pub options: Options,
+    /// Whether all the rest is as common requests have it: sname and file zero, nothing but zeros after END.
+    pub plain: bool,
+}
+
+impl Request {
+    /// Reads the Ethernet frame that came in on interface `ifindex` at `arrival`.
+    ///
+    /// # Errors
+    /// The first defect found, in the order of the layers.
+    pub fn read(frame: Bytes, ifindex: u32, arrival: BootSecs) -> Result<Self, Malformed> {
+        let Datagram { eth_src, eth_dst, link, ip_src, ip_dst, payload } = Datagram::read(&frame, ifindex)?;
+        if payload.len() < OPTIONS_AT {
+            return Err(Malformed::Short);
+        }
+        if payload[0] != BOOTREQUEST {
+            return Err(Malformed::NotRequest);
+        }
+        let chaddr = payload
+            .get(28..28 + usize::from(payload[2]))
+            .and_then(|octets| HwAddr::new(payload[1], octets))
+            .ok_or(Malformed::HardwareAddressLength)?;
+        if payload[236..OPTIONS_AT] != COOKIE {
+            return Err(Malformed::Cookie);
+        }
+        let rest = payload.slice(OPTIONS_AT..);
+        let extent = options::extent(&rest)?;
+        let area = rest.slice(..extent);
+        let options = Options::read(&area, &payload.slice(FILE), &payload.slice(SNAME))?;
+        let plain = [&payload[SNAME], &payload[FILE], &rest[extent..]]
+            .into_iter()
+            .all(|field| field.iter().all(|octet| *octet == 0));
+        let request = Self {
+            link,
+            arrival,
+            eth_src,
+            eth_dst,
+            ip_src,
+            ip_dst,
+            hops: payload[3],
+            xid: u32::from_be_bytes(array(&payload, 4)?),
+            secs: u16::from_be_bytes(array(&payload, 8)?),
+            flags: u16::from_be_bytes(array(&payload, 10)?),
+            ciaddr: array(&payload, 12)?.into(),
+            giaddr: array(&payload, 24)?.into(),
+            chaddr,
+            kind: kind(&options)?,
+            area,
+            options,
+            plain,
+            frame,
+        };
+        request.check()?;
+        Ok(request)
+    }
+
+    fn check(&self) -> Result<(), Malformed> {
+        if !host(self.giaddr) {
+            return Err(Malformed::RelayAddress);
+        }
+        if !host(self.ciaddr) {
+            return Err(Malformed::ClientAddress);
+        }
+        if self.options.client_id.is_none() && self.chaddr.octets().is_empty() {
+            return Err(Malformed::NoIdentity);
+        }
+        Ok(())
+    }
+
+    /// The request that this client would send with another header and other options, all else being the same.
+    ///
+    /// # Errors
+    /// Any defect of the options.
+    pub fn in_form(&self, form: Form) -> Result<Self, Malformed> {
+        let area = Bytes::from(form.area);
+        let options = Options::read(&area, &Bytes::new(), &Bytes::new())?;
+        let Form { ciaddr, giaddr, ip_src, ip_dst, .. } = form;
+        Ok(Self {
+            ciaddr,
+            giaddr,
+            ip_src,
+            ip_dst,
+            kind: kind(&options)?,
+            area,
+            options,
+            plain: true,
+            ..self.clone()
+        })
+    }
+
+    /// Whether a relay sent it.
+    #[must_use]
+    pub fn relayed(&self) -> bool {
+        !self.giaddr.is_unspecified()
+    }
+
+    /// Whether it was sent to one host, not to all.
+    #[must_use]
+    pub fn unicast(&self) -> bool {
+        !self.ip_dst.is_broadcast() && self.eth_dst != [0xff; 6]
+    }
+
+    /// The client's Ethernet address, if that is what chaddr has.
+    #[must_use]
+    pub fn mac(&self) -> Option<[u8; 6]> {
+        if self.chaddr.htype() == HTYPE_ETHERNET { self.chaddr.octets().try_into().ok() } else { None }
+    }
+
+    /// The value of option 82, as it came.
+    #[must_use]
+    pub fn agent_info(&self) -> Option<&Bytes> {
+        self.options.agent.as_ref().map(|agent| &agent.raw)
+    }
+
+    /// The host name the client gives (option 12), if it is one that can be shown and stored.
+    #[must_use]
+    pub fn host_name(&self) -> Option<&str> {
+        let raw = self.options.get(options::code::HOST_NAME)?;
+        let name = std::str::from_utf8(raw).ok()?.trim_end_matches('\0');
+        let label = |label: &str| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        };
+        (name.len() <= 253 && name.split('.').all(label)).then_some(name)
+    }
+}
+
+/// What a request may differ in from one of the same client that came.
+#[derive(Clone, Debug)]
+pub struct Form {
+    /// Its `ciaddr`.
+    pub ciaddr: Ipv4Addr,
+    /// Its `giaddr`.
+    pub giaddr: Ipv4Addr,
+    /// Source of the datagram.
+    pub ip_src: Ipv4Addr,
+    /// Destination of the datagram.
+    pub ip_dst: Ipv4Addr,
+    /// Its option area, through END.
+    pub area: Vec<u8>,
+}
+
+fn kind(options: &Options) -> Result<Kind, Malformed> {
+    let value = options.get(options::code::MESSAGE_TYPE).ok_or(Malformed::Bootp)?;
+    let [octet] = value.as_ref() else { return Err(Malformed::MessageType) };
+    match MessageType::from(*octet) {
+        MessageType::Discover => Ok(Kind::Discover),
+        MessageType::Request => Ok(Kind::Request),
+        MessageType::Decline => Ok(Kind::Decline),
+        MessageType::Release => Ok(Kind::Release),
+        MessageType::Inform => Ok(Kind::Inform),
+        MessageType::LeaseQuery => Ok(Kind::LeaseQuery),
+        MessageType::Unknown(_) => Err(Malformed::MessageType),
+        _ => Err(Malformed::ServerMessage),
+    }
+}
+
+/// Whether a host can have this address, or it is not set.
+fn host(address: Ipv4Addr) -> bool {
+    !address.is_multicast() && !address.is_broadcast() && !address.is_loopback()
+}

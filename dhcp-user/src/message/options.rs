@@ -1,0 +1,207 @@
+//! The options of a request: walked strictly, joined (RFC 3396), and those that policy needs given a type.
+
+use std::net::Ipv4Addr;
+
+use bytes::{Bytes, BytesMut};
+use dhcproto::v4::OptionCode;
+
+use super::agent::AgentInformation;
+use super::malformed::Malformed;
+
+/// The option codes that have a meaning to the server.
+pub mod code {
+    #![allow(missing_docs, reason = "each is named as in the IANA registry")]
+    pub const PAD: u8 = 0;
+    pub const SUBNET_MASK: u8 = 1;
+    pub const HOST_NAME: u8 = 12;
+    pub const REQUESTED_ADDRESS: u8 = 50;
+    pub const LEASE_TIME: u8 = 51;
+    pub const OVERLOAD: u8 = 52;
+    pub const MESSAGE_TYPE: u8 = 53;
+    pub const SERVER_IDENTIFIER: u8 = 54;
+    pub const PARAMETER_REQUEST_LIST: u8 = 55;
+    pub const MESSAGE: u8 = 56;
+    pub const MAX_MESSAGE_SIZE: u8 = 57;
+    pub const RENEWAL_TIME: u8 = 58;
+    pub const REBINDING_TIME: u8 = 59;
+    pub const VENDOR_CLASS: u8 = 60;
+    pub const CLIENT_IDENTIFIER: u8 = 61;
+    pub const AGENT_INFORMATION: u8 = 82;
+    pub const AUTHENTICATION: u8 = 90;
+    pub const IPV6_ONLY_PREFERRED: u8 = 108;
+    pub const SUBNET_SELECTION: u8 = 118;
+    pub const END: u8 = 255;
+}
+
+/// The smallest maximum message size that a client can have (RFC 2132 §9.10), and what it has if it says nothing.
+pub const MIN_MESSAGE_SIZE: u16 = 576;
+
+/// The options of one request.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Code and whole value of each option, in the order of their first appearance.
+    list: Vec<(u8, Bytes)>,
+    /// Option 50: the address the client asks for.
+    pub requested: Option<Ipv4Addr>,
+    /// Option 51: the lease time the client asks for, in seconds.
+    pub lease_time: Option<u32>,
+    /// Option 54: the server the client speaks to.
+    pub server: Option<Ipv4Addr>,
+    /// Option 55: the codes the client wants, in the order it wants them.
+    pub parameters: Option<Bytes>,
+    /// Option 57: the longest IP datagram the client takes; at least [`MIN_MESSAGE_SIZE`].
+    pub max_size: u16,
+    /// Option 61: the client identifier, 2 to 255 octets.
+    pub client_id: Option<Bytes>,
+    /// Option 82: what the relay says.
+    pub agent: Option<AgentInformation>,
+    /// Option 118: the subnet the client wants an address of (RFC 3011).
+    pub subnet: Option<Ipv4Addr>,
+    /// Whether options were found in sname or file (option 52).
+    pub overloaded: bool,
+}
+
+impl Options {
+    /// Reads the option area of a message, and `file` and `sname` where option 52 says so (RFC 2131 §4.1).
+    pub(super) fn read(area: &Bytes, file: &Bytes, sname: &Bytes) -> Result<Self, Malformed> {
+        let mut list = Vec::with_capacity(12);
+        walk(area, &mut list)?;
+        let overload = find(&list, code::OVERLOAD).map(one_octet).transpose()?;
+        // RFC 3396 §5 joins in this order: options, file, sname.
+        let (in_file, in_sname) = match overload {
+            None => (false, false),
+            Some(1) => (true, false),
+            Some(2) => (false, true),
+            Some(3) => (true, true),
+            Some(_) => return Err(Malformed::Overload),
+        };
+        let own = list.len();
+        for field in [in_file.then_some(file), in_sname.then_some(sname)].into_iter().flatten() {
+            walk(field, &mut list)?;
+        }
+        if list[own..].iter().any(|(code, _)| *code == code::OVERLOAD) {
+            return Err(Malformed::Overload);
+        }
+        Self::typed(joined(list), overload.is_some())
+    }
+
+    fn typed(list: Vec<(u8, Bytes)>, overloaded: bool) -> Result<Self, Malformed> {
+        let client_id = find(&list, code::CLIENT_IDENTIFIER).cloned();
+        if client_id.as_ref().is_some_and(|id| !(2..=255).contains(&id.len())) {
+            return Err(Malformed::ClientIdentifier);
+        }
+        let max_size = match find(&list, code::MAX_MESSAGE_SIZE) {
+            Some(value) => u16::from_be_bytes(exactly(code::MAX_MESSAGE_SIZE, value)?).max(MIN_MESSAGE_SIZE),
+            None => MIN_MESSAGE_SIZE,
+        };
+        Ok(Self {
+            requested: address(&list, code::REQUESTED_ADDRESS)?,
+            lease_time: find(&list, code::LEASE_TIME)
+                .map(|value| exactly(code::LEASE_TIME, value).map(u32::from_be_bytes))
+                .transpose()?,
+            server: address(&list, code::SERVER_IDENTIFIER)?,
+            parameters: find(&list, code::PARAMETER_REQUEST_LIST).cloned(),
+            max_size,
+            client_id,
+            agent: find(&list, code::AGENT_INFORMATION).cloned().map(AgentInformation::read).transpose()?,
+            subnet: address(&list, code::SUBNET_SELECTION)?,
+            overloaded,
+            list,
+        })
+    }
+
+    /// The whole value of option `code`.
+    #[must_use]
+    pub fn get(&self, code: u8) -> Option<&Bytes> {
+        find(&self.list, code)
+    }
+
+    /// Each option there is, by the name dhcproto has for it, for a log line.
+    pub fn names(&self) -> impl Iterator<Item = OptionCode> + '_ {
+        self.list.iter().map(|(code, _)| OptionCode::from(*code))
+    }
+}
+
+/// One field of options: how many octets it takes, END included.
+///
+/// # Errors
+/// [`Malformed::OptionTruncated`] if an option runs past the field, [`Malformed::NoEnd`] if the field has no END.
+fn walk(field: &Bytes, into: &mut Vec<(u8, Bytes)>) -> Result<usize, Malformed> {
+    let mut at = 0;
+    loop {
+        match *field.get(at).ok_or(Malformed::NoEnd)? {
+            code::PAD => at += 1,
+            code::END => return Ok(at + 1),
+            code => {
+                let length = usize::from(*field.get(at + 1).ok_or(Malformed::OptionTruncated)?);
+                let value = at + 2..at + 2 + length;
+                if value.end > field.len() {
+                    return Err(Malformed::OptionTruncated);
+                }
+                at = value.end;
+                into.push((code, field.slice(value)));
+            }
+        }
+    }
+}
+
+/// How many octets of an option area count: through END.
+pub(super) fn extent(area: &Bytes) -> Result<usize, Malformed> {
+    walk(area, &mut Vec::new())
+}
+
+/// An option area (through END) without the options of these codes, all else as it was.
+#[must_use]
+pub fn without(area: &[u8], codes: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(area.len());
+    let mut rest = area;
+    while let [code, tail @ ..] = rest {
+        let length = match (*code, tail) {
+            (code::PAD, _) => 1,
+            (code::END, _) | (_, []) => rest.len(),
+            (_, [length, ..]) => (2 + usize::from(*length)).min(rest.len()),
+        };
+        let (option, next) = rest.split_at(length);
+        if matches!(*code, code::PAD | code::END) || !codes.contains(code) {
+            kept.extend_from_slice(option);
+        }
+        rest = next;
+    }
+    kept
+}
+
+/// Options of the same code joined into one (RFC 3396 §7), at the place of the first.
+fn joined(list: Vec<(u8, Bytes)>) -> Vec<(u8, Bytes)> {
+    let mut out: Vec<(u8, Bytes)> = Vec::with_capacity(list.len());
+    for (code, value) in list {
+        match out.iter_mut().find(|(there, _)| *there == code) {
+            Some((_, whole)) => {
+                let mut both = BytesMut::with_capacity(whole.len() + value.len());
+                both.extend_from_slice(whole);
+                both.extend_from_slice(&value);
+                *whole = both.freeze();
+            }
+            None => out.push((code, value)),
+        }
+    }
+    out
+}
+
+fn find(list: &[(u8, Bytes)], code: u8) -> Option<&Bytes> {
+    list.iter().find(|(there, _)| *there == code).map(|(_, value)| value)
+}
+
+fn address(list: &[(u8, Bytes)], code: u8) -> Result<Option<Ipv4Addr>, Malformed> {
+    find(list, code).map(|value| exactly::<4>(code, value).map(Ipv4Addr::from)).transpose()
+}
+
+fn exactly<const N: usize>(code: u8, value: &Bytes) -> Result<[u8; N], Malformed> {
+    value.as_ref().try_into().map_err(|_| Malformed::OptionLength(code))
+}
+
+fn one_octet(value: &Bytes) -> Result<u8, Malformed> {
+    match value.as_ref() {
+        [octet] => Ok(*octet),
+        _ => Err(Malformed::Overload),
+    }
+}

@@ -1,0 +1,221 @@
+//! What goes into policy and what comes out: events, actions and what they carry.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::lease::{BootSecs, Word};
+
+use super::answer::Answer;
+use super::event::LeaseEvent;
+use crate::message::Request;
+use crate::store::Change;
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A request came in.
+    Message(Arc<Request>),
+    /// The kernel was seen to have extended a lease.
+    Extended {
+        /// Whose address it is.
+        address: Ipv4Addr,
+        /// Its word, as read.
+        word: Word,
+        /// How often the kernel answered since this was last told; at least once.
+        renewals: u32,
+    },
+    /// Time went by.
+    Tick,
+    /// The operator ends a lease.
+    OperatorRelease(Ipv4Addr),
+    /// The operator ends a quarantine.
+    QuarantineClear(Ipv4Addr),
+}
+
+/// Something to be done. Of a batch, first all commits as one, then the rest in order.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// To be on disk before anything else of this batch is done.
+    Commit(Change),
+    /// To be shared with the kernel. Void if the word has another generation by then.
+    Publish(Publication),
+    /// The kernel may promise up to `until` for this address. Void if the word has another generation by then.
+    Horizon {
+        /// The lease's address.
+        address: Ipv4Addr,
+        /// The generation of its word that this was decided on.
+        generation: u16,
+        /// The new horizon.
+        until: BootSecs,
+    },
+    /// To be sent.
+    Reply {
+        /// What is answered.
+        request: Arc<Request>,
+        /// The answer.
+        reply: Reply,
+        /// The grant it tells of: not to be sent if the word has another generation by then.
+        granted: Option<Granted>,
+    },
+    /// A request that gets no answer, and why.
+    Silence {
+        /// The request.
+        request: Arc<Request>,
+        /// The reason.
+        why: Silence,
+    },
+    /// To be logged and told to who listens.
+    Event(LeaseEvent),
+}
+
+/// The grant that an ACK tells of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// The lease's address.
+    pub address: Ipv4Addr,
+    /// The generation of its word.
+    pub generation: u16,
+}
+
+/// A lease, for its slot.
+///
+/// If the word is alive, the slot belongs to the same client already: the promise is moved ahead and the memos
+/// are added. If it is dead, the slot is written anew.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// The lease's address.
+    pub address: Ipv4Addr,
+    /// The link the client is reached on.
+    pub link: Link,
+    /// The client's Ethernet address; zero if it has none (there are no memos then).
+    pub chaddr: [u8; 6],
+    /// The address of ours that the client talks to.
+    pub server: Ipv4Addr,
+    /// The generation of the word that this was decided on.
+    pub generation: u16,
+    /// When the promise ends.
+    pub expiry: BootSecs,
+    /// How far the kernel may promise: what is committed with this.
+    pub horizon: BootSecs,
+    /// The questions known or expected, with their answers.
+    pub memos: Vec<Memo>,
+}
+
+/// A question and its answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memo {
+    /// What may be asked.
+    pub question: Question,
+    /// What is answered.
+    pub answer: Answer,
+}
+
+/// All of a request that its answer may depend on, beside the link and chaddr of the lease.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Question {
+    /// `ciaddr`.
+    pub ciaddr: Ipv4Addr,
+    /// `giaddr`.
+    pub giaddr: Ipv4Addr,
+    /// Source of the datagram if `giaddr` is set, else 0.0.0.0.
+    pub relay_src: Ipv4Addr,
+    /// The option area, through END.
+    pub options: Vec<u8>,
+}
+
+/// An answer to a request. Where it goes follows from the request (RFC 2131 §4.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// DHCPOFFER.
+    Offer {
+        /// The address offered.
+        yiaddr: Ipv4Addr,
+        /// The address of ours that it comes from.
+        server: Ipv4Addr,
+        /// The rest.
+        answer: Answer,
+    },
+    /// DHCPACK of a lease.
+    Ack {
+        /// The address leased.
+        yiaddr: Ipv4Addr,
+        /// The address of ours that it comes from.
+        server: Ipv4Addr,
+        /// The rest.
+        answer: Answer,
+    },
+    /// DHCPACK of an INFORM: no address, no lease.
+    InformAck {
+        /// The address of ours that it comes from.
+        server: Ipv4Addr,
+        /// The rest.
+        answer: Answer,
+    },
+    /// DHCPNAK. It is broadcast, or sent to the relay with the broadcast bit set (RFC 2131 §4.3.2).
+    Nak {
+        /// The address of ours that it comes from.
+        server: Ipv4Addr,
+        /// Its options.
+        answer: Answer,
+    },
+}
+
+/// Why a well-formed request gets no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Silence {
+    /// No subnet is served there.
+    NoSubnet,
+    /// `giaddr` is one of our own addresses.
+    RelayIsUs,
+    /// Option 82 from a client that no relay vouches for.
+    DirectAgentInformation,
+    /// The source of a unicast message is not its `ciaddr`.
+    SourceMismatch,
+    /// It is for another server.
+    OtherServer,
+    /// We know nothing of the client, and another server may (RFC 2131 §4.3.2).
+    UnknownClient,
+    /// A NAK would be due, but the subnet is not authoritative.
+    NotAuthoritative,
+    /// A message that lacks the address it is about.
+    NoAddress,
+    /// A message that must name its server, and does not.
+    NoServer,
+    /// No free address.
+    Exhausted,
+    /// The device holds as many leases as it may.
+    DeviceCap,
+    /// RELEASE or DECLINE from somebody who isn't the owner.
+    NotOwner,
+    /// The lease was extended after the message was sent.
+    Overtaken,
+    /// A message type that is not served.
+    Unsupported,
+    /// What the answer needs does not fit.
+    Unanswerable,
+}
+
+impl Silence {
+    /// Its name as a counter.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoSubnet => "no-subnet",
+            Self::RelayIsUs => "relay-is-us",
+            Self::DirectAgentInformation => "direct-agent-information",
+            Self::SourceMismatch => "source-mismatch",
+            Self::OtherServer => "other-server",
+            Self::UnknownClient => "unknown-client",
+            Self::NotAuthoritative => "not-authoritative",
+            Self::NoAddress => "no-address",
+            Self::NoServer => "no-server",
+            Self::Exhausted => "exhausted",
+            Self::DeviceCap => "device-cap",
+            Self::NotOwner => "not-owner",
+            Self::Overtaken => "overtaken",
+            Self::Unsupported => "unsupported",
+            Self::Unanswerable => "unanswerable",
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Every address in exactly one state, the counts that must add up, and the order in which free ones are used.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::ops::Range;
+
+use dhcp_ebpf::lease::BootSecs;
+
+use super::binding::Binding;
+use super::subnet::SubnetId;
+use crate::config::Pool;
+
+/// An address that policy answers for, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place(u32);
+
+impl Place {
+    const NONE: Self = Self(u32::MAX);
+
+    fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// The state of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Anybody may have it.
+    Free,
+    /// Kept for a client that was offered it.
+    Offered,
+    /// Promised to a client.
+    Leased,
+    /// Expired, and kept for its last owner a while.
+    Grace,
+    /// Seen in use by somebody it was not promised to.
+    Quarantined,
+    /// Kept for a client by the configuration, which has not taken it.
+    Reserved,
+}
+
+impl State {
+    /// All there are.
+    pub const ALL: [Self; 6] =
+        [Self::Free, Self::Offered, Self::Leased, Self::Grace, Self::Quarantined, Self::Reserved];
+
+    /// Its name in the command line's output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Offered => "offered",
+            Self::Leased => "leased",
+            Self::Grace => "grace",
+            Self::Quarantined => "quarantined",
+            Self::Reserved => "reserved",
+        }
+    }
+}
+
+/// How an address became free. The order is the one they are used in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stock {
+    /// It never had an owner, lowest first.
+    Fresh,
+    /// It was given back, oldest first.
+    Freed,
+    /// It expired and its grace is over, oldest first.
+    Expired,
+}
+
+const STOCKS: [Stock; 3] = [Stock::Fresh, Stock::Freed, Stock::Expired];
+
+/// How many addresses of a pool are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally([u32; State::ALL.len()]);
+
+impl Tally {
+    /// How many are in `state`.
+    #[must_use]
+    pub fn of(&self, state: State) -> u32 {
+        self.0[state as usize]
+    }
+
+    /// How many there are in all.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.0.iter().sum()
+    }
+}
+
+/// What is known of one address.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) binding: Option<Box<Binding>>,
+    /// The earliest deadline that is in the calendar for it; zero for none.
+    pub(super) armed: BootSecs,
+    run: u32,
+    previous: Place,
+    next: Place,
+    state: State,
+    stock: Stock,
+    reserved: bool,
+}
+
+impl Entry {
+    pub(super) fn reserved(&self) -> bool {
+        self.reserved
+    }
+}
+
+/// Consecutive addresses of one pool, or of none (reservations outside pools).
+#[derive(Debug)]
+struct Run {
+    first: u32,
+    last: u32,
+    base: u32,
+    subnet: SubnetId,
+    pool: Option<u32>,
+}
+
+/// One pool.
+#[derive(Debug)]
+pub(super) struct PoolState {
+    pub(super) subnet: SubnetId,
+    pub(super) range: Pool,
+    pub(super) tally: Tally,
+    /// The share of the pool in use that was last told of, in percent: 0, 80, 95 or 100.
+    pub(super) alarm: u8,
+    lists: [List; STOCKS.len()],
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    head: Place,
+    tail: Place,
+}
+
+/// All addresses.
+#[derive(Debug, Default)]
+pub(super) struct Addresses {
+    /// By first address.
+    runs: Vec<Run>,
+    entries: Vec<Entry>,
+    pools: Vec<PoolState>,
+    pools_of: HashMap<SubnetId, Range<usize>>,
+}
+
+impl Addresses {
+    /// The addresses of these pools (those of a subnet together, none overlapping) and these reservations.
+    pub(super) fn new(pools: &[(SubnetId, Pool)], reservations: &[(SubnetId, Ipv4Addr)]) -> Self {
+        let mut this = Self::default();
+        let mut runs: Vec<(u32, u32, SubnetId, Option<u32>)> = Vec::new();
+        for (number, (subnet, range)) in (0u32..).zip(pools) {
+            runs.push((range.first.to_bits(), range.last.to_bits(), *subnet, Some(number)));
+            let at = this.pools.len();
+            this.pools_of.entry(*subnet).or_insert(at..at).end = at + 1;
+            this.pools.push(PoolState {
+                subnet: *subnet,
+                range: *range,
+                tally: Tally::default(),
+                alarm: 0,
+                lists: [List { head: Place::NONE, tail: Place::NONE }; STOCKS.len()],
+            });
+        }
+        for (subnet, address) in reservations {
+            if !pools.iter().any(|(_, range)| range.contains(*address)) {
+                runs.push((address.to_bits(), address.to_bits(), *subnet, None));
+            }
+        }
+        runs.sort_unstable_by_key(|run| run.0);
+        runs.dedup_by_key(|run| run.0);
+        for (first, last, subnet, pool) in runs {
+            this.add_run(first, last, subnet, pool);
+        }
+        for (_, address) in reservations {
+            if let Some(place) = this.find(*address) {
+                this.entries[place.at()].reserved = true;
+                this.set(place, State::Reserved);
+            }
+        }
+        this
+    }
+
+    fn add_run(&mut self, first: u32, last: u32, subnet: SubnetId, pool: Option<u32>) {
+        let base = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let number = u32::try_from(self.runs.len()).unwrap_or(u32::MAX);
+        self.runs.push(Run { first, last, base, subnet, pool });
+        for offset in 0..=last - first {
+            let place = Place(base + offset);
+            self.entries.push(Entry {
+                binding: None,
+                armed: BootSecs(0),
+                run: number,
+                previous: Place::NONE,
+                next: Place::NONE,
+                state: State::Free,
+                stock: Stock::Fresh,
+                reserved: false,
+            });
+            self.count(place, State::Free, 1);
+            self.append(place);
+        }
+    }
+
+    /// The place of `address`, if it is of a pool or a reservation.
+    pub(super) fn find(&self, address: Ipv4Addr) -> Option<Place> {
+        let bits = address.to_bits();
+        let after = self.runs.partition_point(|run| run.first <= bits);
+        let run = self.runs.get(after.checked_sub(1)?)?;
+        (bits <= run.last).then(|| Place(run.base + (bits - run.first)))
+    }
+
+    /// The address at `place`.
+    pub(super) fn address(&self, place: Place) -> Ipv4Addr {
+        let run = self.run(place);
+        Ipv4Addr::from_bits(run.first + (place.0 - run.base))
+    }
+
+    /// The subnet that the address at `place` is served in.
+    pub(super) fn subnet(&self, place: Place) -> SubnetId {
+        self.run(place).subnet
+    }
+
+    /// The number of the pool it is in, if it is in one.
+    pub(super) fn pool(&self, place: Place) -> Option<usize> {
+        self.run(place).pool.map(|pool| pool as usize)
+    }
+
+    pub(super) fn entry(&self, place: Place) -> &Entry {
+        &self.entries[place.at()]
+    }
+
+    pub(super) fn entry_mut(&mut self, place: Place) -> &mut Entry {
+        &mut self.entries[place.at()]
+    }
+
+    pub(super) fn state(&self, place: Place) -> State {
+        self.entry(place).state
+    }
+
+    pub(super) fn pools(&self) -> &[PoolState] {
+        &self.pools
+    }
+
+    pub(super) fn pools_mut(&mut self) -> &mut [PoolState] {
+        &mut self.pools
+    }
+
+    /// All places, lowest address first.
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Place)
+    }
+
+    /// The free address of `subnet` to be used next: never used, else freed longest ago, else expired longest ago.
+    pub(super) fn next_free(&self, subnet: SubnetId) -> Option<Place> {
+        let pools = self.pools_of.get(&subnet).and_then(|range| self.pools.get(range.clone()))?;
+        STOCKS.iter().find_map(|stock| {
+            pools.iter().map(|pool| pool.lists[*stock as usize].head).find(|head| *head != Place::NONE)
+        })
+    }
+
+    /// Makes the address free, in `stock`, behind those that have been there longer.
+    pub(super) fn free(&mut self, place: Place, stock: Stock) {
+        self.leave(place, State::Free);
+        self.entry_mut(place).stock = stock;
+        self.append(place);
+    }
+
+    /// Moves the address to `state`; back to free means to the front of the stock it was in.
+    pub(super) fn set(&mut self, place: Place, state: State) {
+        if self.state(place) != state {
+            self.leave(place, state);
+            if state == State::Free {
+                self.prepend(place);
+            }
+        }
+    }
+
+    /// Counts the address in its new state, and takes it off its list. The only place where a state changes.
+    fn leave(&mut self, place: Place, state: State) {
+        let old = std::mem::replace(&mut self.entry_mut(place).state, state);
+        self.count(place, old, -1);
+        self.count(place, state, 1);
+        if old == State::Free {
+            self.unlink(place);
+        }
+    }
+
+    /// The counts, taken anew from the states.
+    pub(super) fn recount(&self) -> Vec<Tally> {
+        let mut tallies = vec![Tally::default(); self.pools.len()];
+        for place in self.places() {
+            if let Some(pool) = self.pool(place) {
+                tallies[pool].0[self.state(place) as usize] += 1;
+            }
+        }
+        tallies
+    }
+
+    /// How many addresses each pool has in its lists of free ones, walked.
+    pub(super) fn listed(&self) -> Vec<u32> {
+        let length = |list: &List| {
+            let step = |place: &Place| Some(self.entry(*place).next).filter(|next| *next != Place::NONE);
+            let first = Some(list.head).filter(|head| *head != Place::NONE);
+            std::iter::successors(first, step).take(self.entries.len() + 1).count()
+        };
+        let pools = self.pools.iter().map(|pool| pool.lists.iter().map(length).sum::<usize>());
+        pools.map(|count| u32::try_from(count).unwrap_or(u32::MAX)).collect()
+    }
+
+    fn run(&self, place: Place) -> &Run {
+        &self.runs[self.entry(place).run as usize]
+    }
+
+    fn count(&mut self, place: Place, state: State, by: i32) {
+        if let Some(pool) = self.pool(place) {
+            let count = &mut self.pools[pool].tally.0[state as usize];
+            *count = count.saturating_add_signed(by);
+        }
+    }
+
+    fn list(&mut self, place: Place) -> Option<&mut List> {
+        let stock = self.entry(place).stock;
+        let pool = self.pool(place)?;
+        Some(&mut self.pools[pool].lists[stock as usize])
+    }
+
+    fn append(&mut self, place: Place) {
+        let Some(list) = self.list(place) else { return };
+        let before = std::mem::replace(&mut list.tail, place);
+        if before == Place::NONE {
+            list.head = place;
+        } else {
+            self.entry_mut(before).next = place;
+        }
+        let entry = self.entry_mut(place);
+        (entry.previous, entry.next) = (before, Place::NONE);
+    }
+
+    fn prepend(&mut self, place: Place) {
+        let Some(list) = self.list(place) else { return };
+        let after = std::mem::replace(&mut list.head, place);
+        if after == Place::NONE {
+            list.tail = place;
+        } else {
+            self.entry_mut(after).previous = place;
+        }
+        let entry = self.entry_mut(place);
+        (entry.previous, entry.next) = (Place::NONE, after);
+    }
+
+    fn unlink(&mut self, place: Place) {
+        let (previous, next) = (self.entry(place).previous, self.entry(place).next);
+        let Some(list) = self.list(place) else { return };
+        if list.head == place {
+            list.head = next;
+        }
+        if list.tail == place {
+            list.tail = previous;
+        }
+        if previous != Place::NONE {
+            self.entry_mut(previous).next = next;
+        }
+        if next != Place::NONE {
+            self.entry_mut(next).previous = previous;
+        }
+        let entry = self.entry_mut(place);
+        (entry.previous, entry.next) = (Place::NONE, Place::NONE);
+    }
+}

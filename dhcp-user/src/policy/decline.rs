@@ -1,0 +1,59 @@
+//! DHCPDECLINE (RFC 2131 §4.3.3): the owner found somebody else using the address.
+
+use std::sync::Arc;
+
+use super::action::{Action, Silence};
+use super::addresses::{Place, State, Stock};
+use super::event::Happened;
+use super::identity::Identity;
+use super::words::revoke_anyway;
+use super::{Policy, Turn};
+use crate::message::Request;
+use crate::store::{Change, QuarantineCause};
+
+/// How many addresses one device can keep out of use at a time by declining them.
+const MAX_DECLINED_BY_DEVICE: u32 = 4;
+
+impl Policy {
+    pub(super) fn decline(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let Some(server) = request.options.server else { return turn.silence(request, Silence::NoServer) };
+        if !self.is_us(request, server) {
+            return turn.silence(request, Silence::OtherServer);
+        }
+        let Some(address) = request.options.requested else {
+            return turn.silence(request, Silence::NoAddress);
+        };
+        let owned = self.all.find(address).filter(|place| self.has_or_is_offered(turn, *place, request));
+        let Some(place) = owned else { return turn.silence(request, Silence::NotOwner) };
+        turn.tell(address, Happened::Declined, Some(request.as_ref().into()));
+        let subnet = self.all.subnet(place);
+        if self.quarantine.declined_by(subnet, request.chaddr) < MAX_DECLINED_BY_DEVICE {
+            self.quarantine(turn, place, QuarantineCause::Declined, Some(request.chaddr));
+        } else {
+            self.give_up(turn, place);
+        }
+    }
+
+    /// Whether the address is leased or offered to exactly the client that sent `request`.
+    fn has_or_is_offered(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
+        self.settle(turn, place);
+        let who = Identity::of(request);
+        let leased = self.all.state(place) == State::Leased && self.owns(place, request);
+        let offered = self
+            .offers
+            .at(place)
+            .is_some_and(|offer| offer.client == who.into() && offer.chaddr == request.chaddr);
+        leased || offered
+    }
+
+    /// The device has declined too much to be believed: it loses the address, which stays in use, but for others first.
+    fn give_up(&mut self, turn: &mut Turn<'_>, place: Place) {
+        let address = self.all.address(place);
+        revoke_anyway(turn.words, address);
+        self.offers.remove(place);
+        self.unbind(place);
+        self.put_back(place, Stock::Freed);
+        turn.out.push(Action::Commit(Change::Delete(address)));
+        self.watch_fullness(turn, place);
+    }
+}

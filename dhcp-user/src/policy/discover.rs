@@ -1,0 +1,155 @@
+//! DHCPDISCOVER (RFC 2131 §4.3.1): which address a client is offered.
+
+use std::sync::Arc;
+
+use super::action::{Action, Reply, Silence};
+use super::addresses::{Place, State};
+use super::answer::{self, Type};
+use super::event::LeaseEvent;
+use super::identity::Identity;
+use super::offers::Offer;
+use super::subnet::{self, SubnetId};
+use super::{Policy, Turn};
+use crate::message::Request;
+
+impl Policy {
+    pub(super) fn discover(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let segment = self.segment(request);
+        let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
+        let Some(place) = self.choose(turn, request, &segment) else {
+            return self.tell_exhausted(turn, request, *first);
+        };
+        let subnet = self.all.subnet(place);
+        if self.over_cap(turn, request, place) {
+            return turn.silence(request, Silence::DeviceCap);
+        }
+        let lease_time = self.lease_time(subnet, request);
+        let Some(server) = self.subnets.server(subnet, request.link) else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        let terms = self.terms(place, server, lease_time, request);
+        let Some(answer) = answer::answer(Type::Offer, &terms, request) else {
+            return turn.silence(request, Silence::Unanswerable);
+        };
+        let yiaddr = self.all.address(place);
+        self.note_offer(turn, request, place, lease_time);
+        let reply = Reply::Offer { yiaddr, server, answer };
+        turn.out.push(Action::Reply { request: Arc::clone(request), reply, granted: None });
+    }
+
+    /// RFC 2131 §4.3.1's order: the client's own address, its previous one, the one it asks for, any.
+    fn choose(&mut self, turn: &mut Turn<'_>, request: &Request, segment: &[SubnetId]) -> Option<Place> {
+        let who = Identity::of(request);
+        let reserved = segment.iter().filter_map(|id| self.subnets.reservation_for(*id, request));
+        let mut candidates: Vec<Place> = reserved.filter_map(|r| self.all.find(r.address)).collect();
+        candidates.extend(segment.iter().filter_map(|id| self.offers.of(*id, who)).map(|offer| offer.place));
+        candidates.extend(segment.iter().filter_map(|id| self.index.owned(&self.all, *id, who)));
+        let asked = request.options.requested.and_then(|address| self.all.find(address));
+        candidates.extend(asked.filter(|place| segment.contains(&self.all.subnet(*place))));
+        let available = candidates.into_iter().find(|place| self.available(turn, *place, request));
+        available.or_else(|| segment.iter().find_map(|id| self.next_free(turn, *id)))
+    }
+
+    /// Whether the client may have the address at `place`, now.
+    pub(super) fn available(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
+        self.settle(turn, place);
+        if let Some(offer) = self.offers.at(place)
+            && offer.client != Identity::of(request).into()
+        {
+            return false;
+        }
+        let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
+        let entitled = reservation.map(|reservation| subnet::is_for(reservation, request));
+        match (self.all.state(place), entitled) {
+            (State::Quarantined, _) | (_, Some(false)) => false,
+            (_, Some(true)) | (State::Free | State::Offered, None) => true,
+            (State::Leased | State::Grace, None) => {
+                self.binding(place).is_some_and(|binding| binding.identity() == Identity::of(request))
+            }
+            // Its reservation is gone from the configuration.
+            (State::Reserved, None) => false,
+        }
+    }
+
+    /// A free address of `subnet`, looking for overdue ones if there seems to be none.
+    fn next_free(&mut self, turn: &mut Turn<'_>, subnet: SubnetId) -> Option<Place> {
+        loop {
+            if let Some(place) = self.all.next_free(subnet) {
+                self.exhausted.remove(&subnet);
+                return Some(place);
+            }
+            if !self.meet_deadline(turn) {
+                return None;
+            }
+        }
+    }
+
+    /// Keeps the address for the client while it thinks.
+    fn note_offer(&mut self, turn: &mut Turn<'_>, request: &Request, place: Place, lease_time: u32) {
+        let subnet = self.all.subnet(place);
+        let who = Identity::of(request);
+        if let Some(former) = self.offers.of(subnet, who).map(|offer| offer.place) {
+            if former == place {
+                self.offers.remove(place);
+            } else {
+                self.lose_offer(former);
+            }
+        }
+        if self.all.state(place) == State::Free {
+            self.all.set(place, State::Offered);
+        }
+        let until = turn.after(self.settings.offer_hold);
+        let client = who.into();
+        self.offers.add(Offer { place, subnet, client, chaddr: request.chaddr, until, lease_time });
+        self.rearm(place);
+        self.watch_fullness(turn, place);
+    }
+
+    /// Forgets the offer at `place`; an address that was kept for nothing else is free again.
+    pub(super) fn lose_offer(&mut self, place: Place) {
+        if self.offers.remove(place).is_some() && self.all.state(place) == State::Offered {
+            self.all.set(place, State::Free);
+        }
+    }
+
+    /// Whether a lease of `place` would be one more than the client's device may hold in that subnet.
+    pub(super) fn over_cap(&mut self, turn: &mut Turn<'_>, request: &Request, place: Place) -> bool {
+        if request.chaddr.octets().is_empty() {
+            return false;
+        }
+        let subnet = self.all.subnet(place);
+        let config = self.subnets.get(subnet);
+        let ras = Identity::of(request).is_ras();
+        let cap = if ras { config.max_leases_per_ras_device } else { config.max_leases_per_device };
+        let leased = self.index.leased_to_device(&self.all, subnet, request.chaddr);
+        let others = leased.iter().filter(|other| **other != place).count();
+        let own_offer = self.offers.of(subnet, Identity::of(request));
+        let own_offer = own_offer.is_some_and(|offer| offer.chaddr == request.chaddr);
+        let offered = self.offers.of_device(subnet, request.chaddr).saturating_sub(u32::from(own_offer));
+        let held = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(offered);
+        let over = held >= cap && !leased.contains(&place);
+        if over {
+            let event = LeaseEvent::DeviceCap { subnet: config.prefix, client: request.into(), cap };
+            turn.out.push(Action::Event(event));
+        }
+        over
+    }
+
+    /// The lease time for a new lease: what the client wishes, as far as `subnet` allows (option 51).
+    pub(super) fn lease_time(&self, subnet: SubnetId, request: &Request) -> u32 {
+        let config = self.subnets.get(subnet);
+        match request.options.lease_time {
+            Some(wish) => wish.min(config.max_lease_time).max(config.min_lease_time),
+            None => config.lease_time,
+        }
+    }
+
+    fn tell_exhausted(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
+        if self.exhausted.insert(subnet) {
+            let subnet = self.subnets.get(subnet).prefix;
+            let event = LeaseEvent::Exhausted { subnet, client: request.as_ref().into() };
+            turn.out.push(Action::Event(event));
+        }
+        turn.silence(request, Silence::Exhausted);
+    }
+}

@@ -1,0 +1,162 @@
+//! What happens to leases, for the log and for who listens.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+
+use dhcp_ebpf::abi::Link;
+
+use super::binding::Binding;
+use crate::config::{Pool, Prefix};
+use crate::message::Request;
+use crate::store::{HwAddr, QuarantineCause};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseEvent {
+    /// Something happened to the lease of an address.
+    Lease {
+        /// The address.
+        address: Ipv4Addr,
+        /// What happened.
+        what: Happened,
+        /// To whom, if anybody.
+        client: Option<Client>,
+    },
+    /// A pool became this full: 80, 95 or 100 percent of its addresses can't be given to a new client.
+    PoolFull {
+        /// The subnet.
+        subnet: Prefix,
+        /// The pool.
+        pool: Pool,
+        /// The share that was passed, in percent.
+        percent: u8,
+    },
+    /// A client got no address since its subnet has none left.
+    Exhausted {
+        /// The subnet.
+        subnet: Prefix,
+        /// Who asked.
+        client: Client,
+    },
+    /// A client got no address since its device holds as many as it may.
+    DeviceCap {
+        /// The subnet.
+        subnet: Prefix,
+        /// Who asked.
+        client: Client,
+        /// How many it may hold.
+        cap: u32,
+    },
+}
+
+/// What happened to a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// It was granted.
+    Granted,
+    /// The daemon extended it.
+    Renewed,
+    /// Its client gave it back.
+    Released,
+    /// The operator ended it.
+    ReleasedByOperator,
+    /// It ran out.
+    Expired,
+    /// Its client took another address.
+    Moved,
+    /// Its client found somebody else using the address.
+    Declined,
+    /// The address is out of use.
+    Quarantined(QuarantineCause),
+    /// The address may be used again.
+    QuarantineOver,
+    /// It was taken from a device that holds too many and is silent.
+    Reclaimed,
+    /// Its subnet, pool or reservation is gone.
+    Withdrawn,
+}
+
+impl Happened {
+    /// Its name in a log line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Renewed => "renewed",
+            Self::Released => "released",
+            Self::ReleasedByOperator => "released by the operator",
+            Self::Expired => "expired",
+            Self::Moved => "left for another address",
+            Self::Declined => "declined",
+            Self::Quarantined(QuarantineCause::Declined) => "quarantined: declined",
+            Self::Quarantined(QuarantineCause::Probe) => "quarantined: answered a probe",
+            Self::QuarantineOver => "quarantine over",
+            Self::Reclaimed => "reclaimed",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// Who a client is and where it is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    /// Its client identifier.
+    pub client_id: Option<Vec<u8>>,
+    /// Its hardware address.
+    pub chaddr: HwAddr,
+    /// The link it is reached on.
+    pub link: Link,
+    /// The relay it is reached through, or 0.0.0.0.
+    pub giaddr: Ipv4Addr,
+    /// What the relay says of it (option 82).
+    pub agent_info: Option<Vec<u8>>,
+}
+
+impl From<&Binding> for Client {
+    fn from(binding: &Binding) -> Self {
+        Self {
+            client_id: binding.words.client_id().map(<[u8]>::to_vec),
+            chaddr: binding.chaddr,
+            link: binding.link,
+            giaddr: binding.giaddr,
+            agent_info: binding.words.agent_info().map(<[u8]>::to_vec),
+        }
+    }
+}
+
+impl From<&Request> for Client {
+    fn from(request: &Request) -> Self {
+        Self {
+            client_id: request.options.client_id.as_ref().map(|id| id.to_vec()),
+            chaddr: request.chaddr,
+            link: request.link,
+            giaddr: request.giaddr,
+            agent_info: request.agent_info().map(|info| info.to_vec()),
+        }
+    }
+}
+
+/// Hardware address, then what else there is, as in a log line.
+impl fmt::Display for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.chaddr)?;
+        if let Some(id) = &self.client_id {
+            write!(f, " client-id {}", Hex(id))?;
+        }
+        if !self.giaddr.is_unspecified() {
+            write!(f, " via {}", self.giaddr)?;
+        }
+        if let Some(info) = &self.agent_info {
+            write!(f, " relay information {}", Hex(info))?;
+        }
+        Ok(())
+    }
+}
+
+struct Hex<'a>(&'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+    }
+}

@@ -1,0 +1,125 @@
+//! What time does: offers lapse, leases run out, grace and probation end.
+
+use dhcp_ebpf::lease::BootSecs;
+
+use super::action::Action;
+use super::addresses::{Place, State, Stock};
+use super::event::{Happened, LeaseEvent};
+use super::{DEADLINES_PER_CALL, Policy, Turn};
+use crate::store::Change;
+
+/// Shares of a pool in use that the operator is told of, in percent, and how far it must fall to be told again.
+const ALARMS: [u8; 3] = [80, 95, 100];
+const RELIEF: u8 = 5;
+
+impl Policy {
+    pub(super) fn meet_deadlines(&mut self, turn: &mut Turn<'_>) {
+        for _ in 0..DEADLINES_PER_CALL {
+            if !self.meet_deadline(turn) {
+                return;
+            }
+        }
+    }
+
+    /// Deals with the earliest deadline; false if none has come.
+    pub(super) fn meet_deadline(&mut self, turn: &mut Turn<'_>) -> bool {
+        let Some((at, place)) = self.deadlines.take_due(turn.now) else { return false };
+        if self.all.entry(place).armed == at {
+            self.all.entry_mut(place).armed = BootSecs(0);
+            self.settle(turn, place);
+            self.rearm(place);
+        }
+        true
+    }
+
+    /// Brings the state of the address up to the present second.
+    pub(super) fn settle(&mut self, turn: &mut Turn<'_>, place: Place) {
+        if self.offers.at(place).is_some_and(|offer| offer.until <= turn.now) {
+            self.lose_offer(place);
+            self.watch_fullness(turn, place);
+        }
+        while self.ends(place).is_some_and(|end| end <= turn.now) {
+            match self.all.state(place) {
+                State::Leased => self.expire(turn, place),
+                State::Grace => self.end_grace(turn, place),
+                State::Quarantined => self.end_quarantine(turn, place),
+                State::Free | State::Offered | State::Reserved => return,
+            }
+        }
+    }
+
+    /// When the state of the address ends by itself.
+    fn ends(&self, place: Place) -> Option<BootSecs> {
+        let grace = self.subnets.get(self.all.subnet(place)).grace;
+        match self.all.state(place) {
+            State::Leased => self.binding(place).map(|binding| binding.expiry),
+            State::Grace => self.binding(place).map(|binding| binding.expiry.plus(grace)),
+            State::Quarantined => self.quarantine.at(place).map(|probation| probation.until),
+            State::Free | State::Offered | State::Reserved => None,
+        }
+    }
+
+    /// Sees to it that the calendar has an entry no later than the next moment that matters for the address.
+    pub(super) fn rearm(&mut self, place: Place) {
+        let lapse = self.offers.at(place).map(|offer| offer.until);
+        let Some(due) = self.ends(place).into_iter().chain(lapse).min() else { return };
+        let entry = self.all.entry_mut(place);
+        if entry.armed == BootSecs(0) || due < entry.armed {
+            entry.armed = due;
+            self.deadlines.add(due, place);
+        }
+    }
+
+    /// The lease has run out, unless the kernel has extended it.
+    fn expire(&mut self, turn: &mut Turn<'_>, place: Place) {
+        let address = self.all.address(place);
+        let mut judged = turn.words.load(address);
+        // A word that is dead for the moment, its memos being rewritten, still says what was promised.
+        while judged.expiry() <= turn.now {
+            match turn.words.revoke(address, judged) {
+                Ok(_) => return self.enter_grace(turn, place),
+                Err(current) => judged = current,
+            }
+        }
+        if let Some(binding) = self.binding_mut(place) {
+            binding.expiry = judged.expiry();
+        }
+    }
+
+    /// Kept for its last owner. A reserved address is nobody else's anyway.
+    fn enter_grace(&mut self, turn: &mut Turn<'_>, place: Place) {
+        if let Some(binding) = self.binding_mut(place) {
+            binding.committed_until = binding.expiry;
+        }
+        self.index.remove_device(&self.all, place);
+        if self.all.entry(place).reserved() {
+            self.all.set(place, State::Reserved);
+        } else {
+            self.all.set(place, State::Grace);
+        }
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        turn.tell(self.all.address(place), Happened::Expired, self.client(place));
+    }
+
+    fn end_grace(&mut self, turn: &mut Turn<'_>, place: Place) {
+        self.put_back(place, Stock::Expired);
+        self.watch_fullness(turn, place);
+    }
+
+    /// Tells when the pool of the address has become fuller than an alarm allows.
+    pub(super) fn watch_fullness(&mut self, turn: &mut Turn<'_>, place: Place) {
+        let Some(pool) = self.all.pool(place) else { return };
+        let pool = &mut self.all.pools_mut()[pool];
+        let (size, free) = (u64::from(pool.tally.size()), u64::from(pool.tally.of(State::Free)));
+        let used = u8::try_from((size - free) * 100 / size.max(1)).unwrap_or(100);
+        let reached = ALARMS.into_iter().rev().find(|alarm| used >= *alarm).unwrap_or(0);
+        if reached > pool.alarm {
+            pool.alarm = reached;
+            let (subnet, pool) = (pool.subnet, pool.range);
+            let subnet = self.subnets.get(subnet).prefix;
+            turn.out.push(Action::Event(LeaseEvent::PoolFull { subnet, pool, percent: reached }));
+        } else if used.saturating_add(RELIEF) <= pool.alarm {
+            pool.alarm = reached;
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Making and extending promises: commit, then publish, then the ACK.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use dhcp_ebpf::lease::Word;
+
+use super::action::{Action, Granted, Publication, Reply, Silence};
+use super::addresses::{Place, State, Stock};
+use super::answer::{self, Terms, Type};
+use super::binding::{AnsweredBy, Binding, Particulars};
+use super::event::{Client, Happened};
+use super::identity::Identity;
+use super::words::revoke_anyway;
+use super::{Policy, Turn};
+use crate::message::Request;
+use crate::store::Change;
+
+impl Policy {
+    /// Leases the address at `place` to the client for `lease_time`, or extends the lease it has, and ACKs.
+    ///
+    /// The address must be the client's to have ([`Policy::available`] or [`Policy::recognises`]).
+    pub(super) fn grant(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        place: Place,
+        lease_time: u32,
+    ) {
+        if self.over_cap(turn, request, place) {
+            return turn.silence(request, Silence::DeviceCap);
+        }
+        let subnet = self.all.subnet(place);
+        let Some(server) = self.subnets.server(subnet, request.link) else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        let address = self.all.address(place);
+        let terms = self.terms(place, server, lease_time, request);
+        let Some(answer) = answer::answer(Type::Ack, &terms, request) else {
+            return turn.silence(request, Silence::Unanswerable);
+        };
+        let memos = self.memos(place, server, lease_time, request);
+        let extends = self.extends(place, request, server, lease_time);
+        let word = if extends { turn.words.load(address) } else { self.make_way(turn, place) };
+        if let Some(former) = self.index.owned(&self.all, subnet, Identity::of(request))
+            && former != place
+        {
+            self.vacate(turn, former);
+        }
+        self.lose_offer(place);
+        self.bind(turn, place, request, server, lease_time, word, extends);
+        let Some(binding) = self.binding(place) else { return };
+        let (expiry, horizon, client) = (binding.expiry, binding.committed_until, Client::from(binding));
+        let what = if extends { Happened::Renewed } else { Happened::Granted };
+        let generation = word.generation();
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        turn.out.push(Action::Publish(Publication {
+            address,
+            link: request.link,
+            chaddr: request.mac().unwrap_or_default(),
+            server,
+            generation,
+            expiry,
+            horizon,
+            memos,
+        }));
+        turn.out.push(Action::Reply {
+            request: Arc::clone(request),
+            reply: Reply::Ack { yiaddr: address, server, answer },
+            granted: Some(Granted { address, generation }),
+        });
+        turn.tell(address, what, Some(client));
+        self.rearm(place);
+        self.watch_fullness(turn, place);
+    }
+
+    /// What the client is told with the address at `place`.
+    pub(super) fn terms<'a>(
+        &'a self,
+        place: Place,
+        server: Ipv4Addr,
+        lease_time: u32,
+        request: &Request,
+    ) -> Terms<'a> {
+        let subnet = self.all.subnet(place);
+        // RFC 5107 §4: the relay has clients talk to itself.
+        let posed = request.options.agent.as_ref().and_then(|agent| agent.server_override);
+        Terms {
+            subnet: self.subnets.get(subnet),
+            reservation: self.subnets.reservation_at(subnet, place),
+            server: posed.unwrap_or(server),
+            lease_time: Some(lease_time),
+        }
+    }
+
+    /// Whether the lease goes on as the kernel knows it: same client, same way to it, same lease time.
+    fn extends(&self, place: Place, request: &Request, server: Ipv4Addr, lease_time: u32) -> bool {
+        self.all.state(place) == State::Leased
+            && self.recognises(place, request)
+            && self.binding(place).is_some_and(|binding| {
+                binding.chaddr == request.chaddr
+                    && binding.link == request.link
+                    && binding.server == server
+                    && binding.lease_time == lease_time
+            })
+    }
+
+    /// Ends what the kernel may still promise of the address, so that its slot can be written anew.
+    fn make_way(&mut self, turn: &Turn<'_>, place: Place) -> Word {
+        let address = self.all.address(place);
+        let word = turn.words.load(address);
+        // A grant of this very batch may not be published yet: it must find another generation.
+        if word.alive() || self.all.state(place) == State::Leased {
+            revoke_anyway(turn.words, address)
+        } else {
+            word
+        }
+    }
+
+    /// Writes down who has the address and until when.
+    #[expect(clippy::too_many_arguments, reason = "each is a fact of the one decision made in `grant`")]
+    fn bind(
+        &mut self,
+        turn: &Turn<'_>,
+        place: Place,
+        request: &Request,
+        server: Ipv4Addr,
+        lease_time: u32,
+        word: Word,
+        extends: bool,
+    ) {
+        let promise = turn.after(lease_time);
+        // The word of an address never goes back, whoever had it before.
+        let expiry = promise.max(word.expiry());
+        let ahead = turn.after(self.settings.horizon(lease_time));
+        let same = self.recognises(place, request);
+        let former = self.unbind(place).filter(|_| same);
+        let (expiry, floor) = match &former {
+            // A promise of this very batch may not be in the word yet.
+            Some(old) if extends => (expiry.max(old.expiry), old.committed_until),
+            _ => (expiry, expiry),
+        };
+        let kernel_renewals = former.as_ref().map_or(0, |old| old.kernel_renewals);
+        let (agent_info, client_id) =
+            former.as_ref().map_or((None, None), |old| (old.words.agent_info(), old.words.client_id()));
+        // A direct renewal says nothing of the relay, and some clients omit their identifier: what was said when the
+        // lease began still holds.
+        let client_id = request.options.client_id.as_deref().or(client_id);
+        let agent_info = request.agent_info().map(AsRef::as_ref).or(agent_info);
+        let host_name = request.host_name();
+        self.all.set(place, State::Leased);
+        self.all.entry_mut(place).binding = Some(Box::new(Binding {
+            words: Particulars::new(client_id, agent_info, host_name),
+            chaddr: request.chaddr,
+            adopted: false,
+            answered_by: AnsweredBy::Daemon,
+            link: request.link,
+            giaddr: request.giaddr,
+            server,
+            lease_time,
+            expiry,
+            granted_until: expiry,
+            committed_until: ahead.max(floor).max(expiry),
+            last_heard: turn.now,
+            kernel_renewals,
+        }));
+        self.index.add_owner(&self.all, place);
+        self.index.add_device(&self.all, place);
+    }
+
+    /// Forgets the owner, or last owner, of the address at `place`.
+    pub(super) fn unbind(&mut self, place: Place) -> Option<Box<Binding>> {
+        if self.all.entry(place).binding.is_some() {
+            self.index.remove_owner(&self.all, place);
+            self.index.remove_device(&self.all, place);
+        }
+        self.all.entry_mut(place).binding.take()
+    }
+
+    /// The client has moved to another address: this one is free, and nobody's.
+    fn vacate(&mut self, turn: &mut Turn<'_>, place: Place) {
+        let address = self.all.address(place);
+        let leased = self.all.state(place) == State::Leased;
+        if leased {
+            revoke_anyway(turn.words, address);
+        }
+        let client = self.client(place);
+        self.unbind(place);
+        match self.all.state(place) {
+            State::Leased | State::Grace => self.put_back(place, Stock::Freed),
+            State::Free | State::Offered | State::Quarantined | State::Reserved => {}
+        }
+        turn.out.push(Action::Commit(Change::Delete(address)));
+        if leased {
+            turn.tell(address, Happened::Moved, client);
+        }
+        self.watch_fullness(turn, place);
+    }
+
+    /// The address is nobody's any more: reserved if the configuration says so, else free.
+    pub(super) fn put_back(&mut self, place: Place, stock: Stock) {
+        if self.all.entry(place).reserved() {
+            self.all.set(place, State::Reserved);
+        } else {
+            self.all.free(place, stock);
+        }
+        // It may have been offered to its last owner meanwhile.
+        if self.offers.at(place).is_some() && self.all.state(place) == State::Free {
+            self.all.set(place, State::Offered);
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! DHCPINFORM (RFC 2131 §4.3.5): parameters for a client that has its address from elsewhere.
+
+use std::sync::Arc;
+
+use super::action::{Action, Reply, Silence};
+use super::answer::{self, Terms, Type};
+use super::{Policy, Turn};
+use crate::message::Request;
+
+impl Policy {
+    /// No address is looked at or noted, and no lease time told.
+    pub(super) fn inform(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        if request.ciaddr.is_unspecified() {
+            return turn.silence(request, Silence::NoAddress);
+        }
+        // Whoever answers an INFORM sends more than it got, to an address that the sender chose.
+        if !request.relayed() && request.ip_src != request.ciaddr {
+            return turn.silence(request, Silence::SourceMismatch);
+        }
+        let segment = self.segment(request);
+        let own = self.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet));
+        let Some(subnet) = own else { return turn.silence(request, Silence::NoSubnet) };
+        let Some(server) = self.subnets.server(subnet, request.link) else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        let place = self.all.find(request.ciaddr);
+        let posed = request.options.agent.as_ref().and_then(|agent| agent.server_override);
+        let terms = Terms {
+            subnet: self.subnets.get(subnet),
+            reservation: place.and_then(|place| self.subnets.reservation_at(subnet, place)),
+            server: posed.unwrap_or(server),
+            lease_time: None,
+        };
+        match answer::answer(Type::Ack, &terms, request) {
+            Some(answer) => turn.out.push(Action::Reply {
+                request: Arc::clone(request),
+                reply: Reply::InformAck { server, answer },
+                granted: None,
+            }),
+            None => turn.silence(request, Silence::Unanswerable),
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The policy core: every decision of the server, without clock, socket, disk or thread.
+//!
+//! `(state, now, event) -> actions`. The lease words are passed in like the time; revoking one is the only thing
+//! done at once, before the call returns, since whoever revokes must know of every promise the kernel has made.
+//!
+//! ```text
+//! message ─► subnet.rs (where from) ─► discover.rs │ request.rs │ decline.rs │ release.rs │ inform.rs
+//!                                          │             │
+//!                                     offers.rs      grant.rs ─► answer.rs ─► encode.rs
+//!                                          │             │            ▲
+//!                                          └─ addresses.rs, index.rs  └── predict.rs (what will be asked next)
+//! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs
+//! ```
+
+mod action;
+mod addresses;
+mod answer;
+mod binding;
+mod deadlines;
+mod decline;
+mod discover;
+mod encode;
+mod event;
+mod expiry;
+mod extension;
+mod grant;
+mod identity;
+mod index;
+mod inform;
+mod offers;
+mod operator;
+mod predict;
+mod quarantine;
+mod record;
+mod release;
+mod request;
+mod restore;
+mod subnet;
+#[cfg(test)]
+pub(crate) mod tests;
+mod views;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use dhcp_ebpf::lease::BootSecs;
+
+pub use action::{Action, Event, Granted, Memo, Publication, Question, Reply, Silence};
+pub use addresses::{State, Tally};
+pub use answer::Answer;
+pub use binding::{AnsweredBy, Binding};
+pub use event::{Client, Happened, LeaseEvent};
+pub use identity::Identity;
+pub use restore::Adopted;
+pub use subnet::{Interface, SubnetId};
+pub use views::{DeviceView, Finding, LeaseView, PoolView, QuarantineView};
+pub use words::Words;
+
+use crate::config::Config;
+use crate::message::{Kind, Request};
+use crate::store::Record;
+use addresses::{Addresses, Place};
+use deadlines::Deadlines;
+use identity::Keyed;
+use index::Index;
+use offers::Offers;
+use quarantine::Quarantine;
+use subnet::Subnets;
+
+/// How many deadlines are dealt with in one call, so that no message waits behind a million leases that end at once.
+const DEADLINES_PER_CALL: usize = 256;
+
+/// All that the server knows and decides by.
+#[derive(Debug)]
+pub struct Policy {
+    settings: Settings,
+    subnets: Subnets,
+    all: Addresses,
+    index: Index,
+    offers: Offers,
+    quarantine: Quarantine,
+    deadlines: Deadlines,
+    /// Subnets whose exhaustion was told of, and that have had no free address since.
+    exhausted: BTreeSet<SubnetId>,
+    /// What was promised for addresses that are of no pool and no reservation any more.
+    stranded: BTreeMap<Ipv4Addr, Record>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Settings {
+    offer_hold: u32,
+    quarantine: u32,
+    horizon: f64,
+}
+
+impl Settings {
+    /// How far ahead of an ACK the store commits, in seconds.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a saturating cast is what is meant"
+    )]
+    fn horizon(&self, lease_time: u32) -> u32 {
+        ((self.horizon * f64::from(lease_time)).ceil() as u32).max(lease_time)
+    }
+}
+
+/// What every decision has at hand beside the state.
+struct Turn<'a> {
+    /// The present second, rounded down.
+    now: BootSecs,
+    words: &'a dyn Words,
+    out: &'a mut Vec<Action>,
+}
+
+impl Turn<'_> {
+    /// The moment `secs` from now, from which rounding never takes away.
+    fn after(&self, secs: u32) -> BootSecs {
+        self.now.plus(1).plus(secs)
+    }
+
+    fn silence(&mut self, request: &Arc<Request>, why: Silence) {
+        self.out.push(Action::Silence { request: Arc::clone(request), why });
+    }
+
+    fn tell(&mut self, address: Ipv4Addr, what: Happened, client: Option<Client>) {
+        self.out.push(Action::Event(LeaseEvent::Lease { address, what, client }));
+    }
+}
+
+impl Policy {
+    /// The policy of `config` with no lease yet. `seed` is to be random: it keeps clients from choosing identities
+    /// whose hashes collide.
+    #[must_use]
+    pub fn new(config: &Config, interfaces: Vec<Interface>, seed: u64) -> Self {
+        let mut subnets = Subnets::new(&config.subnets, interfaces);
+        let ids = || (0..).map(SubnetId).zip(&config.subnets);
+        let pools: Vec<_> = ids().flat_map(|(id, s)| s.pools.iter().map(move |pool| (id, *pool))).collect();
+        let reservations: Vec<_> =
+            ids().flat_map(|(id, s)| s.reservations.iter().map(move |r| (id, r.address))).collect();
+        let all = Addresses::new(&pools, &reservations);
+        subnets.place_reservations(|address| all.find(address));
+        Self {
+            settings: Settings {
+                offer_hold: config.server.offer_hold,
+                quarantine: config.server.quarantine,
+                horizon: config.server.horizon,
+            },
+            subnets,
+            all,
+            index: Index::new(Keyed::new(seed)),
+            offers: Offers::default(),
+            quarantine: Quarantine::default(),
+            deadlines: Deadlines::default(),
+            exhausted: BTreeSet::new(),
+            stranded: BTreeMap::new(),
+        }
+    }
+
+    /// Decides what `event` leads to at `now` (rounded down), and appends it to `out`.
+    pub fn handle(&mut self, now: BootSecs, words: &dyn Words, event: Event, out: &mut Vec<Action>) {
+        let turn = &mut Turn { now, words, out };
+        self.meet_deadlines(turn);
+        match event {
+            Event::Message(request) => self.message(turn, &request),
+            Event::Extended { address, word, renewals } => self.extended(turn, address, word, renewals),
+            Event::Tick => {}
+            Event::OperatorRelease(address) => self.operator_release(turn, address),
+            Event::QuarantineClear(address) => self.operator_clear(turn, address),
+        }
+    }
+
+    /// When [`Event::Tick`] is due next; if that is past, at once.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<BootSecs> {
+        self.deadlines.next()
+    }
+
+    fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        if let Err(why) = self.admit(request) {
+            return turn.silence(request, why);
+        }
+        match request.kind {
+            Kind::Discover => self.discover(turn, request),
+            Kind::Request => self.request(turn, request),
+            Kind::Decline => self.decline(turn, request),
+            Kind::Release => self.release(turn, request),
+            Kind::Inform => self.inform(turn, request),
+            Kind::LeaseQuery => turn.silence(request, Silence::Unsupported),
+        }
+    }
+
+    /// What holds for every message.
+    fn admit(&self, request: &Request) -> Result<(), Silence> {
+        if request.relayed() && self.subnets.is_ours(request.giaddr) {
+            return Err(Silence::RelayIsUs);
+        }
+        if !request.relayed() && request.options.agent.is_some() {
+            return Err(Silence::DirectAgentInformation);
+        }
+        Ok(())
+    }
+
+    /// The subnets that the client may have an address of; for one that was reached through a router, the subnet of
+    /// the address it has (RFC 2131 §4.3.2: `ciaddr` of a unicast message is to be trusted).
+    fn segment(&self, request: &Request) -> Vec<SubnetId> {
+        if !request.relayed() && request.unicast() {
+            let own = self.subnets.containing(request.ciaddr).filter(|_| !request.ciaddr.is_unspecified());
+            if let Some(subnet) = own {
+                return vec![subnet];
+            }
+        }
+        self.subnets.of(request)
+    }
+
+    /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).
+    fn is_us(&self, request: &Request, server: Ipv4Addr) -> bool {
+        let posed = request.options.agent.as_ref().and_then(|agent| agent.server_override);
+        posed == Some(server) || self.subnets.is_ours(server)
+    }
+
+    /// Whether the address at `place` is bound to the client that sent `request`.
+    ///
+    /// One that omits its client identifier, or has only now begun to send one, is known by its hardware address if
+    /// that holds no other lease.
+    fn recognises(&self, place: Place, request: &Request) -> bool {
+        let Some(binding) = &self.all.entry(place).binding else { return false };
+        if binding.identity() == Identity::of(request) {
+            return true;
+        }
+        let one_is_silent = binding.words.client_id().is_some() != request.options.client_id.is_some();
+        let alone = || {
+            if binding.chaddr.octets().is_empty() {
+                return false;
+            }
+            let subnet = self.all.subnet(place);
+            let leased = self.index.leased_to_device(&self.all, subnet, binding.chaddr);
+            leased.iter().all(|other| *other == place)
+        };
+        one_is_silent && binding.chaddr == request.chaddr && alone()
+    }
+
+    /// Whether the address at `place` is bound to exactly the client that sent `request`: what ends a lease must fit.
+    fn owns(&self, place: Place, request: &Request) -> bool {
+        self.binding(place).is_some_and(|binding| {
+            binding.chaddr == request.chaddr
+                && (binding.adopted || binding.identity() == Identity::of(request))
+        })
+    }
+
+    /// The binding of a place that has one.
+    fn binding_mut(&mut self, place: Place) -> Option<&mut Binding> {
+        self.all.entry_mut(place).binding.as_deref_mut()
+    }
+
+    fn binding(&self, place: Place) -> Option<&Binding> {
+        self.all.entry(place).binding.as_deref()
+    }
+
+    fn client(&self, place: Place) -> Option<Client> {
+        self.binding(place).map(Client::from)
+    }
+}

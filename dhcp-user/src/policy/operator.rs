@@ -1,0 +1,42 @@
+//! What the operator orders.
+
+use std::net::Ipv4Addr;
+
+use super::action::Action;
+use super::addresses::State;
+use super::event::Happened;
+use super::words::revoke_anyway;
+use super::{Policy, Turn};
+use crate::store::Change;
+
+impl Policy {
+    /// Ends the lease of `address`, if there is one. Its client may not know: the address is not reused before the
+    /// last promise made to it has run out.
+    pub(super) fn operator_release(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr) {
+        let Some(place) = self.all.find(address) else { return };
+        self.settle(turn, place);
+        if self.all.state(place) != State::Leased {
+            return;
+        }
+        let promised = revoke_anyway(turn.words, address).expiry();
+        if let Some(binding) = self.binding_mut(place) {
+            binding.expiry = binding.expiry.max(promised);
+            binding.committed_until = binding.expiry;
+        }
+        self.index.remove_device(&self.all, place);
+        let state = if self.all.entry(place).reserved() { State::Reserved } else { State::Grace };
+        self.all.set(place, state);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        turn.tell(address, Happened::ReleasedByOperator, self.client(place));
+        self.rearm(place);
+    }
+
+    /// Ends the quarantine of `address`, if it is in one.
+    pub(super) fn operator_clear(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr) {
+        let Some(place) = self.all.find(address) else { return };
+        self.settle(turn, place);
+        if self.all.state(place) == State::Quarantined {
+            self.end_quarantine(turn, place);
+        }
+    }
+}

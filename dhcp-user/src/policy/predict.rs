@@ -1,0 +1,104 @@
+//! What a client will ask next: the requests of the renew class to expect after this one, and their answers.
+//!
+//! A client's renewals repeat the options of the request that got it the lease, less those that only belong there
+//! (RFC 2131 §4.3.2: no server identifier, no requested address). A prediction that misses costs one trip to the
+//! daemon, so what is not known is left out, never guessed.
+
+use std::net::Ipv4Addr;
+
+use super::Policy;
+use super::action::{Memo, Question};
+use super::addresses::Place;
+use super::answer::{self, Type};
+use crate::message::options::{code, without};
+use crate::message::{Form, Request};
+
+/// No option area longer than this is hashed in the kernel.
+const LONGEST_AREA: usize = 512;
+
+impl Policy {
+    /// The questions that the client which sent `request` asked or may ask about its lease of `place`, each with the
+    /// answer that it would get from here.
+    pub(super) fn memos(
+        &self,
+        place: Place,
+        server: Ipv4Addr,
+        lease_time: u32,
+        request: &Request,
+    ) -> Vec<Memo> {
+        if !publishable(request) {
+            return Vec::new();
+        }
+        let mut memos: Vec<Memo> = Vec::new();
+        for form in forms(self.all.address(place), request) {
+            let Ok(asked) = request.in_form(form) else { continue };
+            let terms = self.terms(place, server, lease_time, &asked);
+            let Some(answer) = answer::answer(Type::Ack, &terms, &asked) else { continue };
+            let question = question(&asked);
+            if answer.complete && memos.iter().all(|memo| memo.question != question) {
+                memos.push(Memo { question, answer });
+            }
+        }
+        memos
+    }
+}
+
+/// All of `request` that its answer may depend on, beside link and chaddr.
+fn question(request: &Request) -> Question {
+    Question {
+        ciaddr: request.ciaddr,
+        giaddr: request.giaddr,
+        relay_src: if request.relayed() { request.ip_src } else { Ipv4Addr::UNSPECIFIED },
+        options: request.area.to_vec(),
+    }
+}
+
+/// Whether the kernel may be told anything of requests like this one.
+fn publishable(request: &Request) -> bool {
+    let options = &request.options;
+    request.mac().is_some()
+        && !options.overloaded
+        && options.get(code::AUTHENTICATION).is_none()
+        && options.agent.as_ref().is_none_or(|agent| !agent.source_port)
+        && request.area.len() <= LONGEST_AREA
+}
+
+/// The form that came, if it is of the renew class, and those that may follow.
+fn forms(address: Ipv4Addr, request: &Request) -> Vec<Form> {
+    let relayed = request.relayed();
+    let relay = |area: Vec<u8>, ciaddr| Form {
+        ciaddr,
+        giaddr: request.giaddr,
+        ip_src: request.ip_src,
+        ip_dst: request.ip_dst,
+        area,
+    };
+    let alone = |area: Vec<u8>, ciaddr| Form {
+        ciaddr,
+        giaddr: Ipv4Addr::UNSPECIFIED,
+        ip_src: ciaddr,
+        ip_dst: Ipv4Addr::BROADCAST,
+        area,
+    };
+    let mut forms = Vec::new();
+    let names_server = request.options.server.is_some();
+    if request.plain && !names_server {
+        let area = request.area.to_vec();
+        forms.push(if relayed { relay(area, request.ciaddr) } else { alone(area, request.ciaddr) });
+    }
+    let renewal = without(&request.area, &[code::REQUESTED_ADDRESS, code::SERVER_IDENTIFIER]);
+    if relayed {
+        forms.push(relay(renewal.clone(), address));
+    }
+    forms.push(alone(without(&renewal, &[code::AGENT_INFORMATION]), address));
+    // INIT-REBOOT names the address, and where option 50 stands among the others only a request that has it tells.
+    if request.options.requested == Some(address) {
+        let reboot = without(&request.area, &[code::SERVER_IDENTIFIER]);
+        forms.push(if relayed {
+            relay(reboot, Ipv4Addr::UNSPECIFIED)
+        } else {
+            alone(reboot, Ipv4Addr::UNSPECIFIED)
+        });
+    }
+    forms
+}

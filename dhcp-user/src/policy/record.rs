@@ -1,0 +1,101 @@
+//! Between what policy knows of an address and what is stored of it.
+
+use std::net::Ipv4Addr;
+
+use dhcp_ebpf::abi::Link;
+
+use super::Policy;
+use super::addresses::{Place, State};
+use super::binding::{AnsweredBy, Binding, Particulars};
+use crate::store::{HwAddr, Record, Standing};
+
+impl Policy {
+    /// What is to be stored of the address at `place`.
+    pub(super) fn record(&self, place: Place) -> Record {
+        let standing = match self.all.state(place) {
+            State::Leased => Standing::Leased,
+            State::Grace => Standing::Grace,
+            State::Quarantined => {
+                self.quarantine.at(place).map_or(Standing::Free, |probation| Standing::Quarantined {
+                    since: probation.since,
+                    until: probation.until,
+                    why: probation.why,
+                    by: probation.by.map(|chaddr| chaddr.to_string()).unwrap_or_default(),
+                })
+            }
+            State::Free | State::Offered | State::Reserved => Standing::Free,
+        };
+        let recurrences = self.quarantine.recurrences(place);
+        let binding = self.binding(place);
+        let address = self.all.address(place);
+        let blank = Record {
+            address,
+            standing,
+            recurrences,
+            client_id: None,
+            chaddr: self.quarantine.at(place).and_then(|probation| probation.by).unwrap_or_default(),
+            interface: String::new(),
+            vlan: (0, 0),
+            giaddr: Ipv4Addr::UNSPECIFIED,
+            server: Ipv4Addr::UNSPECIFIED,
+            host_name: None,
+            lease_time: 0,
+            expiry: Default::default(),
+            committed_until: Default::default(),
+            kernel_renewals: 0,
+            last_heard: Default::default(),
+            agent_info: None,
+        };
+        binding.map_or(blank.clone(), |binding| self.with_owner(blank, binding))
+    }
+
+    fn with_owner(&self, record: Record, binding: &Binding) -> Record {
+        let interface = self.subnets.interface(binding.link.ifindex);
+        Record {
+            client_id: binding.words.client_id().map(<[u8]>::to_vec),
+            chaddr: binding.chaddr,
+            interface: interface.map(|interface| interface.name.clone()).unwrap_or_default(),
+            vlan: (binding.link.outer, binding.link.inner),
+            giaddr: binding.giaddr,
+            server: binding.server,
+            host_name: binding.words.host_name().map(str::to_owned),
+            lease_time: binding.lease_time,
+            expiry: binding.expiry,
+            committed_until: binding.committed_until,
+            kernel_renewals: binding.kernel_renewals,
+            last_heard: binding.last_heard,
+            agent_info: binding.words.agent_info().map(<[u8]>::to_vec),
+            ..record
+        }
+    }
+
+    /// The owner, or last owner, that `record` tells of.
+    pub(super) fn owner(&self, record: &Record) -> Binding {
+        let interface = self.subnets.interface_named(&record.interface);
+        let (outer, inner) = record.vlan;
+        Binding {
+            words: Particulars::new(
+                record.client_id.as_deref(),
+                record.agent_info.as_deref(),
+                record.host_name.as_deref(),
+            ),
+            chaddr: record.chaddr,
+            adopted: false,
+            answered_by: AnsweredBy::Daemon,
+            link: Link { ifindex: interface.map_or(0, |interface| interface.ifindex), outer, inner },
+            giaddr: record.giaddr,
+            server: record.server,
+            lease_time: record.lease_time,
+            expiry: record.expiry,
+            granted_until: record.expiry,
+            committed_until: record.committed_until,
+            last_heard: record.last_heard,
+            kernel_renewals: record.kernel_renewals,
+        }
+    }
+}
+
+/// Whether `chaddr` is one that a record without an owner has.
+pub(super) fn nobody(chaddr: HwAddr) -> bool {
+    chaddr.octets().is_empty()
+}

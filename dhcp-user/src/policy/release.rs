@@ -1,0 +1,66 @@
+//! DHCPRELEASE (RFC 2131 §4.3.4): the owner gives its address back.
+
+use std::sync::Arc;
+
+use super::action::{Action, Silence};
+use super::addresses::{Place, State, Stock};
+use super::binding::Binding;
+use super::event::Happened;
+use super::{Policy, Turn};
+use crate::message::Request;
+use crate::store::Change;
+use dhcp_ebpf::lease::{BootSecs, Word};
+
+impl Policy {
+    pub(super) fn release(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let Some(server) = request.options.server else { return turn.silence(request, Silence::NoServer) };
+        if !self.is_us(request, server) {
+            return turn.silence(request, Silence::OtherServer);
+        }
+        if request.ciaddr.is_unspecified() {
+            return turn.silence(request, Silence::NoAddress);
+        }
+        if !request.relayed() && request.ip_src != request.ciaddr {
+            return turn.silence(request, Silence::SourceMismatch);
+        }
+        let Some(place) = self.leased_to_sender(turn, request) else {
+            return turn.silence(request, Silence::NotOwner);
+        };
+        let word = turn.words.load(request.ciaddr);
+        let overtaken =
+            self.binding(place).is_some_and(|binding| extended_after(binding, word, request.arrival));
+        if overtaken || turn.words.revoke(request.ciaddr, word).is_err() {
+            return turn.silence(request, Silence::Overtaken);
+        }
+        self.end_released(turn, place, Happened::Released);
+    }
+
+    fn leased_to_sender(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
+        let place = self.all.find(request.ciaddr)?;
+        self.settle(turn, place);
+        (self.all.state(place) == State::Leased && self.owns(place, request)).then_some(place)
+    }
+
+    /// The word is revoked: the address is free at once, its last owner being preferred while there is choice.
+    fn end_released(&mut self, turn: &mut Turn<'_>, place: Place, what: Happened) {
+        let address = self.all.address(place);
+        let now = turn.now;
+        if let Some(binding) = self.binding_mut(place) {
+            (binding.expiry, binding.committed_until) = (now, now);
+        }
+        self.index.remove_device(&self.all, place);
+        self.put_back(place, Stock::Freed);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        turn.tell(address, what, self.client(place));
+        self.watch_fullness(turn, place);
+    }
+}
+
+/// Whether the kernel extended the lease after `arrival`; in doubt, it did.
+///
+/// A promise is rounded up to whole seconds and an arrival down, so only an extension whose second had begun by
+/// then is certain to have come before. What the daemon itself granted it handled in order.
+fn extended_after(binding: &Binding, word: Word, arrival: BootSecs) -> bool {
+    let extended_at = word.expiry().0.saturating_sub(binding.lease_time);
+    word.expiry() > binding.granted_until && extended_at > arrival.0
+}

@@ -1,0 +1,198 @@
+//! DHCPREQUEST (RFC 2131 §4.3.2): selecting, confirming after a reboot, renewing, rebinding.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::action::{Action, Reply, Silence};
+use super::addresses::{Place, State};
+use super::answer;
+use super::identity::Identity;
+use super::subnet::{self, SubnetId};
+use super::{Policy, Turn};
+use crate::message::Request;
+
+impl Policy {
+    pub(super) fn request(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        match request.options.server {
+            Some(server) if !self.is_us(request, server) => self.other_server(turn, request),
+            Some(_) if request.ciaddr.is_unspecified() => self.selecting(turn, request),
+            None if request.ciaddr.is_unspecified() => self.init_reboot(turn, request),
+            _ if request.relayed() || !request.unicast() => self.rebinding(turn, request),
+            _ => self.renewing(turn, request),
+        }
+    }
+
+    /// The client has taken another server's offer: ours is free at once.
+    fn other_server(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let who = Identity::of(request);
+        for subnet in self.segment(request) {
+            if let Some(place) = self.offers.of(subnet, who).map(|offer| offer.place) {
+                self.lose_offer(place);
+                self.watch_fullness(turn, place);
+            }
+        }
+        turn.silence(request, Silence::OtherServer);
+    }
+
+    /// Option 54 names us, option 50 the address we offered.
+    fn selecting(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let Some(address) = request.options.requested else {
+            return turn.silence(request, Silence::NoAddress);
+        };
+        let segment = self.segment(request);
+        let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
+        let place = self.all.find(address).filter(|place| segment.contains(&self.all.subnet(*place)));
+        // The offer may be forgotten by now; if the address is still to be had, the client's choice stands.
+        let Some(place) = place.filter(|place| self.available(turn, *place, request)) else {
+            return self.nak(turn, request, *first, "the address is not available");
+        };
+        let wished = self.lease_time(self.all.subnet(place), request);
+        let lease_time = match request.options.lease_time {
+            Some(_) => wished,
+            None => self.told(place).unwrap_or(wished),
+        };
+        self.grant(turn, request, place, lease_time);
+    }
+
+    /// The lease time that the client was told with the address at `place`: in an offer, else when it got the lease.
+    fn told(&self, place: Place) -> Option<u32> {
+        let offered = self.offers.at(place).map(|offer| offer.lease_time);
+        let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
+        offered.or(running.map(|binding| binding.lease_time))
+    }
+
+    /// Option 50 names the address the client had before it was switched off.
+    fn init_reboot(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let Some(address) = request.options.requested else {
+            return turn.silence(request, Silence::NoAddress);
+        };
+        let segment = self.segment(request);
+        let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
+        let Some(subnet) = self.subnets.containing(address).filter(|subnet| segment.contains(subnet)) else {
+            return self.nak_if_authoritative(turn, request, *first, "the address is of another network");
+        };
+        if let Some(place) = self.held(turn, address, request) {
+            return self.prolong(turn, request, place);
+        }
+        if self.has_other(turn, address, &segment, request) {
+            self.nak_if_authoritative(turn, request, subnet, "the client has another address here");
+        } else {
+            turn.silence(request, Silence::UnknownClient);
+        }
+    }
+
+    /// Unicast to us: the client had its lease from us.
+    fn renewing(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        if request.ip_src != request.ciaddr {
+            return turn.silence(request, Silence::SourceMismatch);
+        }
+        if let Some(place) = self.held(turn, request.ciaddr, request) {
+            return self.prolong(turn, request, place);
+        }
+        match self.segment(request).first() {
+            Some(subnet) => self.nak_if_authoritative(turn, request, *subnet, "no such lease"),
+            None => turn.silence(request, Silence::NoSubnet),
+        }
+    }
+
+    /// Broadcast, or through a relay: any server that knows the lease may extend it.
+    fn rebinding(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let segment = self.segment(request);
+        let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
+        let Some(subnet) = self.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet))
+        else {
+            return self.nak_if_authoritative(turn, request, *first, "the address is of another network");
+        };
+        if let Some(place) = self.held(turn, request.ciaddr, request) {
+            self.prolong(turn, request, place);
+        } else if self.all.find(request.ciaddr).is_some() {
+            self.nak_if_authoritative(turn, request, subnet, "no such lease");
+        } else {
+            turn.silence(request, Silence::UnknownClient);
+        }
+    }
+
+    /// The place of `address` if the client holds it, or held it last and nobody has it now.
+    fn held(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, request: &Request) -> Option<Place> {
+        let place = self.all.find(address)?;
+        self.settle(turn, place);
+        let offered_to_another =
+            self.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request).into());
+        if offered_to_another {
+            return None;
+        }
+        let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
+        let held = match (reservation, self.all.state(place)) {
+            (_, State::Quarantined) => false,
+            (Some(reservation), _) => {
+                subnet::is_for(reservation, request) || self.reserved_by_lease(place, request)
+            }
+            (None, State::Reserved) => false,
+            (None, State::Free | State::Offered | State::Leased | State::Grace) => {
+                self.recognises(place, request)
+            }
+        };
+        held.then_some(place)
+    }
+
+    /// Whether a reservation by circuit-id is this client's: when it renews directly no relay says where it is.
+    fn reserved_by_lease(&self, place: Place, request: &Request) -> bool {
+        self.all.state(place) == State::Leased
+            && request.options.agent.is_none()
+            && self.recognises(place, request)
+    }
+
+    /// Whether the client holds, or has reserved for it, another address of `segment`.
+    fn has_other(
+        &mut self,
+        turn: &mut Turn<'_>,
+        address: Ipv4Addr,
+        segment: &[SubnetId],
+        request: &Request,
+    ) -> bool {
+        segment.iter().any(|subnet| {
+            let reserved = self.subnets.reservation_for(*subnet, request);
+            let reserved_elsewhere = reserved.is_some_and(|reservation| reservation.address != address);
+            let owned = self.index.owned(&self.all, *subnet, Identity::of(request));
+            reserved_elsewhere
+                || owned.is_some_and(|place| {
+                    self.settle(turn, place);
+                    self.all.state(place) == State::Leased && self.all.address(place) != address
+                })
+        })
+    }
+
+    /// A lease keeps its time until it is granted anew; one that ran out is granted anew.
+    fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
+        let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
+        let lease_time = running.map(|binding| binding.lease_time);
+        let lease_time = lease_time.unwrap_or_else(|| self.lease_time(self.all.subnet(place), request));
+        self.grant(turn, request, place, lease_time);
+    }
+
+    fn nak_if_authoritative(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+        message: &'static str,
+    ) {
+        if self.subnets.get(subnet).authoritative {
+            self.nak(turn, request, subnet, message);
+        } else {
+            turn.silence(request, Silence::NotAuthoritative);
+        }
+    }
+
+    fn nak(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId, message: &'static str) {
+        let Some(server) = self.subnets.server(subnet, request.link) else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        let posed = request.options.agent.as_ref().and_then(|agent| agent.server_override);
+        let Some(answer) = answer::nak(posed.unwrap_or(server), message, request) else {
+            return turn.silence(request, Silence::Unanswerable);
+        };
+        let reply = Reply::Nak { server, answer };
+        turn.out.push(Action::Reply { request: Arc::clone(request), reply, granted: None });
+    }
+}

@@ -1,0 +1,174 @@
+//! After a restart: the store, the words and the promises made meanwhile, brought together.
+
+use std::net::Ipv4Addr;
+
+use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::lease::{BootSecs, Word};
+
+use super::action::{Action, Publication};
+use super::addresses::{Place, State, Stock};
+use super::binding::{AnsweredBy, Binding, Particulars};
+use super::quarantine::Probation;
+use super::record::nobody;
+use super::words::{Words, revoke_anyway};
+use super::{Policy, Turn};
+use crate::store::{Change, HwAddr, QuarantineCause, Record, Standing};
+
+/// A lease that the kernel's maps have and the store may not know: what its slot says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adopted {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The link its client is reached on.
+    pub link: Link,
+    /// Its client's Ethernet address.
+    pub chaddr: [u8; 6],
+    /// The address of ours that the client talks to.
+    pub server: Ipv4Addr,
+    /// How far the kernel may promise.
+    pub horizon: BootSecs,
+    /// The lease time of its memos, in seconds.
+    pub lease_time: u32,
+}
+
+impl Policy {
+    /// Takes over `records` of the store and live leases of the kernel's maps. To be called once, before any event.
+    ///
+    /// A live word is believed: the kernel may have promised more than the store knows. A lease that the store has
+    /// and whose word is dead gets one until the end of all that may have been promised for it. A live word that
+    /// the store does not know is kept, and committed.
+    pub fn restore(
+        &mut self,
+        now: BootSecs,
+        words: &dyn Words,
+        records: Vec<Record>,
+        adopted: &[Adopted],
+        out: &mut Vec<Action>,
+    ) {
+        let turn = &mut Turn { now, words, out };
+        for record in records {
+            match self.all.find(record.address) {
+                Some(place) => self.restore_one(turn, place, &record),
+                None => self.strand(turn, record),
+            }
+        }
+        for lease in adopted {
+            if let Some(place) = self.all.find(lease.address) {
+                self.adopt(turn, place, lease);
+            }
+        }
+    }
+
+    fn restore_one(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record) {
+        self.quarantine.set_recurrences(place, record.recurrences);
+        let word = turn.words.load(record.address);
+        match &record.standing {
+            Standing::Leased => self.restore_lease(turn, place, record, word),
+            Standing::Quarantined { since, until, why, .. } => {
+                let promised =
+                    if word.alive() { revoke_anyway(turn.words, record.address).expiry() } else { *until };
+                let declined = *why == QuarantineCause::Declined && !nobody(record.chaddr);
+                let by = declined.then_some(record.chaddr);
+                let probation = Probation { since: *since, until: promised.max(*until), why: *why, by };
+                self.all.set(place, State::Quarantined);
+                self.quarantine.add(self.all.subnet(place), place, probation);
+            }
+            Standing::Grace | Standing::Free if word.alive() => {
+                // Its end was committed, but not to the word: what was promised there holds as long as it says.
+                let mut owner = self.owner(record);
+                owner.expiry = revoke_anyway(turn.words, record.address).expiry();
+                self.rebind(place, owner, State::Grace);
+            }
+            Standing::Grace => self.rebind(place, self.owner(record), State::Grace),
+            Standing::Free if nobody(record.chaddr) => self.restore_free(place),
+            Standing::Free => {
+                self.rebind(place, self.owner(record), State::Reserved);
+                self.restore_free(place);
+            }
+        }
+        self.settle(turn, place);
+        self.rearm(place);
+    }
+
+    fn restore_free(&mut self, place: Place) {
+        self.put_back(place, Stock::Freed);
+    }
+
+    fn restore_lease(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record, word: Word) {
+        let mut owner = self.owner(record);
+        if word.alive() {
+            owner.expiry = owner.expiry.max(word.expiry());
+            owner.committed_until = owner.committed_until.max(owner.expiry);
+            self.rebind(place, owner, State::Leased);
+            return;
+        }
+        // All that the kernel may have promised until the maps were lost.
+        owner.expiry = owner.expiry.max(owner.committed_until);
+        owner.committed_until = owner.expiry;
+        let publication = (owner.expiry > turn.now).then(|| Publication {
+            address: record.address,
+            link: owner.link,
+            chaddr: owner.chaddr.octets().try_into().unwrap_or_default(),
+            server: owner.server,
+            generation: word.generation(),
+            expiry: owner.expiry,
+            horizon: owner.committed_until,
+            memos: Vec::new(),
+        });
+        self.rebind(place, owner, State::Leased);
+        turn.out.extend(publication.map(Action::Publish));
+    }
+
+    /// A live word that no record tells of.
+    fn adopt(&mut self, turn: &mut Turn<'_>, place: Place, lease: &Adopted) {
+        let word = turn.words.load(lease.address);
+        if self.all.state(place) == State::Leased || !word.alive() {
+            return;
+        }
+        let owner = Binding {
+            words: Particulars::default(),
+            chaddr: HwAddr::ethernet(lease.chaddr),
+            adopted: true,
+            answered_by: AnsweredBy::Kernel,
+            link: lease.link,
+            giaddr: Ipv4Addr::UNSPECIFIED,
+            server: lease.server,
+            lease_time: lease.lease_time,
+            expiry: word.expiry(),
+            granted_until: word.expiry(),
+            committed_until: lease.horizon.max(word.expiry()),
+            last_heard: BootSecs(word.expiry().0.saturating_sub(lease.lease_time)).min(turn.now),
+            kernel_renewals: 0,
+        };
+        self.rebind(place, owner, State::Leased);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        self.settle(turn, place);
+        self.rearm(place);
+    }
+
+    /// Gives the address an owner and a state, in the place of whatever it had.
+    fn rebind(&mut self, place: Place, owner: Binding, state: State) {
+        self.unbind(place);
+        // Two records of one client in one subnet (which may have been two subnets once): it is found at the later
+        // one, and what it was promised at the other is kept until it ends.
+        let subnet = self.all.subnet(place);
+        if let Some(former) = self.index.owned(&self.all, subnet, owner.identity()) {
+            self.index.remove_owner(&self.all, former);
+        }
+        self.all.set(place, state);
+        self.all.entry_mut(place).binding = Some(Box::new(owner));
+        self.index.add_owner(&self.all, place);
+        if state == State::Leased {
+            self.index.add_device(&self.all, place);
+        }
+    }
+
+    /// An address that is not ours to give any more: its last promise is kept in mind, should it become ours again.
+    fn strand(&mut self, turn: &mut Turn<'_>, record: Record) {
+        if record.standing == Standing::Leased && record.committed_until > turn.now {
+            self.stranded.insert(record.address, record);
+        } else {
+            turn.out.push(Action::Commit(Change::Delete(record.address)));
+        }
+    }
+}

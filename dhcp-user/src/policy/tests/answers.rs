@@ -1,0 +1,152 @@
+//! What answers say: order, echoes, sizes.
+
+use super::wire::{Draft, SERVER};
+use super::*;
+
+#[test]
+fn an_offer_says_what_the_ack_will() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let wants = [55, 3, 6, 15, 51];
+    let offer = bench.send(&Draft::discover(1).option(55, &wants));
+    let ack = bench.send(&Draft::select(1, SERVER, host(10)).option(55, &wants));
+    let (mut offered, acked) = (offer.answer().clone(), ack.answer());
+    assert_eq!(offered.options[..3], [53, 1, 2]);
+    offered.options[2] = 5;
+    assert_eq!(offered, *acked);
+}
+
+#[test]
+fn parameters_come_in_the_order_they_were_asked_for() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let offer = bench.send(&Draft::discover(1).option(55, &[15, 3, 77, 3, 6, 1]).id(b"\x00me"));
+    assert_eq!(offer.codes(), [53, 54, 51, 58, 59, 1, 15, 3, 6, 61]);
+    let all = bench.send(&Draft::discover(2));
+    assert_eq!(all.codes(), [53, 54, 51, 58, 59, 1, 3, 6, 15], "who asks for nothing gets all");
+}
+
+#[test]
+fn times_are_told_in_proportion() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let offer = bench.send(&Draft::discover(1).option(51, &600u32.to_be_bytes()));
+    let secs =
+        |code| offer.option(code).map(|value| u32::from_be_bytes(value.try_into().expect("four octets")));
+    assert_eq!((secs(51), secs(58), secs(59)), (Some(600), Some(300), Some(525)));
+}
+
+#[test]
+fn a_wish_for_a_lease_time_is_granted_within_bounds() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    for (wish, granted) in [(1, 60), (600, 600), (u32::MAX, 2 * LEASE_TIME)] {
+        let offer = bench.send(&Draft::discover(1).option(51, &wish.to_be_bytes()));
+        assert_eq!(offer.answer().lease_time, granted);
+    }
+}
+
+#[test]
+fn a_reservations_options_override_its_subnets() {
+    let mut own = reserved(1, host(5));
+    own.options.0.insert(6, vec![9, 9, 9, 9]);
+    own.host_name = Some("printer".to_owned());
+    let mut bench = Bench::new(vec![Subnet { reservations: vec![own], ..subnet(10, 20) }]);
+    let offer = bench.send(&Draft::discover(1).option(55, &[6, 12]));
+    assert_eq!((offer.option(6), offer.option(12)), (Some(vec![9, 9, 9, 9]), Some(b"printer".to_vec())));
+}
+
+#[test]
+fn the_client_identifier_and_the_relay_information_come_back_last() {
+    let mut bench = Bench::new(vec![relayed_subnet()]);
+    let draft = Draft::discover(1).id(b"\x00me").option(82, b"\x01\x02ab").option(60, b"x").via(RELAY);
+    let offer = bench.send(&draft);
+    assert!(offer.codes().ends_with(&[61, 82]));
+    assert_eq!(offer.option(82), Some(b"\x01\x02ab".to_vec()));
+    let nak = bench.send(
+        &Draft { ciaddr: host(77), ..Draft::new(3, 1) }.option(82, b"\x01\x02ab").via(RELAY).id(b"\x00me"),
+    );
+    assert!(nak.is_nak());
+    assert_eq!(nak.codes(), [53, 54, 56, 61, 82]);
+}
+
+#[test]
+fn inform_is_answered_without_a_lease() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let ack = bench.send(&Draft::inform(1, host(99)));
+    assert!(matches!(&ack, Outcome::Reply(Reply::InformAck { server, .. }) if *server == SERVER));
+    assert_eq!(ack.codes(), [53, 54, 1, 3, 6, 15]);
+    assert_eq!(ack.answer().lease_time, 0);
+    assert!(bench.store.is_empty() && bench.published.is_empty());
+    let forged = Draft { ip_src: host(98), ..Draft::inform(1, host(99)) };
+    assert_eq!(bench.send(&forged), Outcome::Silence(Silence::SourceMismatch));
+    assert_eq!(bench.send(&Draft::new(8, 1)), Outcome::Silence(Silence::NoAddress));
+}
+
+#[test]
+fn header_fields_carry_the_boot_parameters() {
+    let boot = Subnet {
+        next_server: Some(host(3)),
+        server_name: Some("boot".to_owned()),
+        boot_file: Some("pxe.bin".to_owned()),
+        ..subnet(10, 20)
+    };
+    let mut bench = Bench::new(vec![boot]);
+    let offer = bench.send(&Draft::discover(1));
+    let answer = offer.answer();
+    assert_eq!(answer.siaddr, host(3));
+    assert!(answer.sname.as_ref().is_some_and(|sname| sname.starts_with(b"boot\0")));
+    assert!(answer.file.as_ref().is_some_and(|file| file.starts_with(b"pxe.bin\0")));
+}
+
+#[test]
+fn what_does_not_fit_the_area_goes_into_file_and_sname() {
+    let mut wordy = subnet(10, 20);
+    wordy.options.0.insert(43, vec![1; 200]);
+    wordy.options.0.insert(125, vec![2; 100]);
+    wordy.options.0.insert(224, vec![3; 40]);
+    let mut bench = Bench::new(vec![wordy]);
+    let small = bench.send(&Draft::discover(1).option(55, &[43, 125, 224]));
+    let answer = small.answer();
+    assert!(answer.complete && answer.options.len() <= 576 - 28 - 240);
+    assert_eq!(small.option(52), Some(vec![1]));
+    assert_eq!(answer.file.as_ref().map(|file| (file[0], file[1], file[102])), Some((125, 100, 255)));
+    let large =
+        bench.send(&Draft::discover(1).option(55, &[43, 125, 224]).option(57, &1500u16.to_be_bytes()));
+    assert_eq!(large.option(52), None);
+    assert_eq!(large.codes(), [53, 54, 51, 58, 59, 1, 43, 125, 224]);
+}
+
+#[test]
+fn long_options_are_split() {
+    let mut wordy = subnet(10, 20);
+    wordy.options.0.insert(119, vec![7; 300]);
+    let mut bench = Bench::new(vec![wordy]);
+    let offer = bench.send(&Draft::discover(1).option(55, &[119]).option(57, &1500u16.to_be_bytes()));
+    let lengths: Vec<_> = options(&offer.answer().options)
+        .into_iter()
+        .filter(|(code, _)| *code == 119)
+        .map(|(_, v)| v.len())
+        .collect();
+    assert_eq!(lengths, [255, 45]);
+}
+
+#[test]
+fn the_relay_may_have_us_pose_as_itself() {
+    let mut bench = Bench::new(vec![relayed_subnet()]);
+    let posed = |draft: Draft| draft.via(RELAY).option(82, &[&[11, 4], RELAY.octets().as_slice()].concat());
+    let offer = bench.send(&posed(Draft::discover(1)));
+    assert_eq!(offer.option(54), Some(RELAY.octets().to_vec()));
+    let address = offer.offered().expect("an offer");
+    let ack = bench.send(&posed(Draft::select(1, RELAY, address)));
+    assert_eq!((ack.acked(), ack.option(54)), (Some(address), Some(RELAY.octets().to_vec())));
+    assert_eq!(bench.published[0].server, SERVER);
+}
+
+#[test]
+fn the_link_is_what_the_relay_selects() {
+    let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);
+    let other = Draft::discover(1).via(RELAY).option(82, &[5, 4, 192, 0, 2, 0]);
+    assert_eq!(bench.send(&other).offered(), Some(host(10)));
+    let chosen = Draft::discover(2).address(118, host(0)).via(RELAY);
+    let offer = bench.send(&chosen);
+    assert_eq!((offer.offered(), offer.option(118)), (Some(host(11)), Some(host(0).octets().to_vec())));
+    let stranger = Draft::discover(3).via(Ipv4Addr::new(172, 16, 0, 1)).option(82, &[5, 4, 192, 0, 2, 0]);
+    assert_eq!(bench.send(&stranger), Outcome::Silence(Silence::NoSubnet), "a relay nobody vouches for");
+}

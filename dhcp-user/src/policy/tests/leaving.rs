@@ -1,0 +1,216 @@
+//! RELEASE, DECLINE, expiry and the operator: how leases end, and that nothing promised is forgotten.
+
+use super::wire::{Draft, SERVER};
+use super::*;
+
+#[test]
+fn a_release_frees_the_address_at_once() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    assert_eq!(bench.send(&Draft::release(1, address)), Outcome::Done);
+    assert!(!bench.words.load(address).alive());
+    assert_eq!(bench.lease(2), address);
+}
+
+#[test]
+fn a_release_must_fit_in_everything() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let good = Draft::release(1, address);
+    let forged = [
+        (Draft { ip_src: host(99), ..good.clone() }, Silence::SourceMismatch),
+        (Draft::release(2, address), Silence::NotOwner),
+        (good.clone().id(b"\x00me"), Silence::NotOwner),
+        (Draft::release(1, host(11)), Silence::NotOwner),
+        (Draft::new(7, 1).unicast(address), Silence::NoServer),
+        (Draft::new(7, 1).unicast(address).address(54, host(2)), Silence::OtherServer),
+        (Draft::new(7, 1).address(54, SERVER), Silence::NoAddress),
+    ];
+    for (draft, why) in forged {
+        assert_eq!(bench.send(&draft), Outcome::Silence(why), "{draft:?}");
+        assert_eq!(bench.state(address), State::Leased);
+    }
+    assert_eq!(bench.send(&good), Outcome::Done);
+}
+
+#[test]
+fn a_release_that_a_renewal_overtook_is_void() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.now += 100;
+    let release = Draft::release(1, address).request(bench.now);
+    bench.now += 1;
+    assert!(bench.kernel_renews(address));
+    let actions = bench.handle(Event::Message(release));
+    assert_eq!(bench.carry_out(actions), [Outcome::Silence(Silence::Overtaken)]);
+    assert_eq!(bench.state(address), State::Leased);
+}
+
+#[test]
+fn a_release_after_the_kernels_renewal_holds() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.now += 100;
+    assert!(bench.kernel_renews(address));
+    bench.now += 1;
+    assert_eq!(bench.send(&Draft::release(1, address)), Outcome::Done);
+    assert_eq!(bench.state(address), State::Free);
+}
+
+#[test]
+fn a_grant_and_its_release_in_one_batch_leave_nothing_alive() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.send(&Draft::discover(1)).offered().expect("an offer");
+    let mut batch = bench.handle(Event::Message(Draft::select(1, SERVER, address).request(bench.now)));
+    batch.extend(bench.handle(Event::Message(Draft::release(1, address).request(bench.now))));
+    assert_eq!(bench.carry_out(batch), [], "the ACK was overtaken");
+    assert!(!bench.words.load(address).alive());
+    assert_eq!(bench.state(address), State::Free);
+}
+
+#[test]
+fn a_lease_that_the_kernel_extended_does_not_expire() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.now += 600;
+    assert!(bench.kernel_renews(address));
+    bench.pass(500);
+    assert_eq!(bench.state(address), State::Leased);
+    bench.pass(600);
+    assert_eq!(bench.state(address), State::Grace);
+    assert_eq!(bench.happened(address), [Happened::Granted, Happened::Expired]);
+}
+
+#[test]
+fn a_lease_whose_memos_are_being_rewritten_does_not_expire() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.now += 600;
+    assert!(bench.kernel_renews(address));
+    bench.words.set(address, bench.words.load(address).suspended());
+    bench.pass(500);
+    assert_eq!(bench.state(address), State::Leased);
+}
+
+#[test]
+fn a_short_lease_of_an_address_with_an_old_long_promise_can_be_released() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    bench.send(&Draft::release(1, address));
+    let short = 60u32.to_be_bytes();
+    bench.send(&Draft::discover(2).option(51, &short));
+    bench.send(&Draft::select(2, SERVER, address).option(51, &short));
+    assert_eq!(bench.send(&Draft::release(2, address)), Outcome::Done);
+}
+
+#[test]
+fn a_declined_address_is_out_of_use_at_once() {
+    let mut bench = Bench::new(vec![subnet(10, 11)]);
+    let address = bench.lease(1);
+    assert_eq!(bench.send(&Draft::decline(1, address)), Outcome::Done);
+    assert_eq!(bench.state(address), State::Quarantined);
+    assert!(!bench.words.load(address).alive());
+    let kept = &bench.store[&address];
+    assert!(matches!(kept.standing, Standing::Quarantined { why: QuarantineCause::Declined, .. }));
+    assert_eq!(bench.lease(1), host(11), "the client gets another");
+    assert_eq!(bench.send(&Draft::discover(2)), Outcome::Silence(Silence::Exhausted));
+    let view = bench.policy.quarantined().next().expect("one in quarantine");
+    assert_eq!((view.address, view.why), (address, QuarantineCause::Declined));
+    bench.pass(24 * 3600 + 2);
+    assert_eq!(bench.state(address), State::Free);
+}
+
+#[test]
+fn an_offered_address_can_be_declined_by_whom_it_was_offered_to() {
+    let mut bench = Bench::new(vec![subnet(10, 11)]);
+    let address = bench.send(&Draft::discover(1)).offered().expect("an offer");
+    assert_eq!(bench.send(&Draft::decline(2, address)), Outcome::Silence(Silence::NotOwner));
+    assert_eq!(bench.send(&Draft::decline(1, address)), Outcome::Done);
+    assert_eq!(bench.state(address), State::Quarantined);
+}
+
+#[test]
+fn a_decline_from_anybody_else_is_ignored() {
+    let mut bench = Bench::new(vec![subnet(10, 11)]);
+    let address = bench.lease(1);
+    let foreign = Draft::new(4, 1).address(54, host(2)).address(50, address);
+    for (draft, why) in [
+        (Draft::decline(2, address), Silence::NotOwner),
+        (Draft::decline(1, address).id(b"\x00me"), Silence::NotOwner),
+        (Draft::decline(1, host(11)), Silence::NotOwner),
+        (foreign, Silence::OtherServer),
+        (Draft::new(4, 1).address(50, address), Silence::NoServer),
+        (Draft::new(4, 1).address(54, SERVER), Silence::NoAddress),
+    ] {
+        assert_eq!(bench.send(&draft), Outcome::Silence(why), "{draft:?}");
+        assert_eq!(bench.state(address), State::Leased);
+    }
+}
+
+#[test]
+fn one_device_cannot_drain_the_pool_by_declining() {
+    let mut bench = Bench::new(vec![subnet(10, 30)]);
+    for _ in 0..15 {
+        let address = bench.lease(1);
+        bench.send(&Draft::decline(1, address));
+    }
+    let pool = bench.policy.pools().next().expect("a pool");
+    assert_eq!((pool.tally.of(State::Quarantined), pool.tally.of(State::Free)), (4, 17));
+}
+
+#[test]
+fn quarantine_grows_with_each_recurrence() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let day = 24 * 3600;
+    for length in [day, 2 * day, 4 * day] {
+        let address = bench.lease(1);
+        bench.send(&Draft::decline(1, address));
+        bench.pass(length - 10);
+        assert_eq!(bench.state(address), State::Quarantined, "{length}");
+        bench.pass(12);
+        assert_eq!(bench.state(address), State::Free, "{length}");
+        bench.restart(true);
+    }
+}
+
+#[test]
+fn quarantine_never_ends_before_the_last_promise() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    bench.config.server.quarantine = 10;
+    bench.restart(true);
+    let address = bench.lease(1);
+    bench.send(&Draft::decline(1, address));
+    bench.pass(LEASE_TIME - 10);
+    assert_eq!(bench.state(address), State::Quarantined);
+    bench.pass(20);
+    assert_eq!(bench.state(address), State::Free);
+}
+
+#[test]
+fn the_operators_release_keeps_the_last_promise_in_mind() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    bench.now += 10;
+    assert!(bench.kernel_renews(address));
+    let actions = bench.handle(Event::OperatorRelease(address));
+    bench.carry_out(actions);
+    assert!(!bench.words.load(address).alive());
+    assert_eq!(bench.state(address), State::Grace);
+    bench.pass(LEASE_TIME);
+    assert_eq!(bench.send(&Draft::discover(2)), Outcome::Silence(Silence::Exhausted));
+    assert_eq!(bench.happened(address), [Happened::Granted, Happened::ReleasedByOperator]);
+    bench.pass(GRACE + 2);
+    assert_eq!(bench.lease(2), address);
+}
+
+#[test]
+fn the_operator_ends_a_quarantine() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    bench.send(&Draft::decline(1, address));
+    let actions = bench.handle(Event::QuarantineClear(address));
+    bench.carry_out(actions);
+    assert_eq!(bench.state(address), State::Free);
+    assert_eq!(bench.store[&address].standing, Standing::Free);
+    assert_eq!(bench.lease(2), address);
+}

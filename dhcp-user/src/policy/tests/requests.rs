@@ -1,0 +1,258 @@
+//! DHCPREQUEST: RFC 2131 §4.3.2, state by state, and what is answered by silence.
+
+use std::net::Ipv4Addr;
+
+use super::wire::{Draft, SERVER};
+use super::*;
+
+#[test]
+fn a_client_gets_what_it_was_offered() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    assert_eq!(address, host(10));
+    assert_eq!(bench.state(address), State::Leased);
+    assert!(bench.words.load(address).holds(BootSecs(bench.now)));
+    assert_eq!(bench.happened(address), [Happened::Granted]);
+}
+
+#[test]
+fn selecting_an_address_that_another_has_gets_a_nak() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    assert!(bench.send(&Draft::select(2, SERVER, address)).is_nak());
+    assert!(bench.send(&Draft::select(2, SERVER, Ipv4Addr::new(10, 0, 0, 1))).is_nak());
+}
+
+#[test]
+fn selecting_without_a_remembered_offer_is_granted_while_the_address_is_free() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let offered = bench.send(&Draft::discover(1)).offered().expect("an offer");
+    bench.restart(true);
+    assert_eq!(bench.send(&Draft::select(1, SERVER, offered)).acked(), Some(offered));
+}
+
+#[test]
+fn a_retransmitted_request_is_answered_identically() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let wish = 300u32.to_be_bytes();
+    let offered = bench.send(&Draft::discover(1).option(51, &wish)).offered().expect("an offer");
+    let select = Draft::select(1, SERVER, offered);
+    let first = bench.send(&select);
+    assert_eq!(first.option(51), Some(wish.to_vec()));
+    assert_eq!(bench.send(&select), first);
+}
+
+#[test]
+fn another_servers_client_frees_our_offer_in_the_same_step() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(host(10)));
+    let elsewhere = Draft::select(1, host(2), host(77));
+    assert_eq!(bench.send(&elsewhere), Outcome::Silence(Silence::OtherServer));
+    assert_eq!(bench.state(host(10)), State::Free);
+    assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
+}
+
+#[test]
+fn another_servers_client_keeps_the_lease_it_has_here() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    bench.send(&Draft::discover(1));
+    bench.send(&Draft::select(1, host(2), host(77)));
+    assert_eq!(bench.state(address), State::Leased);
+}
+
+#[test]
+fn init_reboot_with_the_right_address_is_acked() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.now += 10;
+    assert_eq!(bench.send(&Draft::reboot(1, address)).acked(), Some(address));
+    assert_eq!(bench.happened(address), [Happened::Granted, Happened::Renewed]);
+}
+
+#[test]
+fn init_reboot_of_another_network_gets_a_nak() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    assert!(bench.send(&Draft::reboot(1, Ipv4Addr::new(10, 1, 1, 1))).is_nak());
+}
+
+#[test]
+fn init_reboot_of_an_unknown_client_gets_silence() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let taken = bench.lease(1);
+    for address in [host(15), host(200), taken] {
+        let outcome = bench.send(&Draft::reboot(2, address));
+        assert_eq!(outcome, Outcome::Silence(Silence::UnknownClient), "{address}");
+    }
+}
+
+#[test]
+fn init_reboot_with_a_wrong_address_of_a_known_client_gets_a_nak() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    bench.lease(1);
+    assert!(bench.send(&Draft::reboot(1, host(15))).is_nak());
+}
+
+#[test]
+fn init_reboot_without_an_address_gets_silence() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    assert_eq!(bench.send(&Draft::new(3, 1)), Outcome::Silence(Silence::NoAddress));
+}
+
+#[test]
+fn renewing_extends_the_lease() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let before = bench.words.load(address).expiry();
+    bench.now += LEASE_TIME / 2;
+    assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
+    assert_eq!(bench.words.load(address).expiry(), before.plus(LEASE_TIME / 2));
+    assert_eq!(bench.words.load(address).generation(), 0, "the kernel's memos stay");
+}
+
+#[test]
+fn renewing_without_a_binding_gets_a_nak() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    for address in [host(15), host(200)] {
+        assert!(bench.send(&Draft::renew(1, address)).is_nak(), "{address}");
+    }
+}
+
+#[test]
+fn renewing_another_clients_lease_gets_a_nak() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let word = bench.words.load(address);
+    assert!(bench.send(&Draft::renew(2, address)).is_nak());
+    assert_eq!(bench.words.load(address), word);
+}
+
+#[test]
+fn renewing_from_another_source_than_ciaddr_gets_silence() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let forged = Draft { ip_src: host(99), ..Draft::renew(1, address) };
+    assert_eq!(bench.send(&forged), Outcome::Silence(Silence::SourceMismatch));
+}
+
+#[test]
+fn rebinding_extends_the_lease() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.now += LEASE_TIME * 7 / 8;
+    assert_eq!(bench.send(&Draft::rebind(1, address)).acked(), Some(address));
+}
+
+#[test]
+fn rebinding_without_a_binding_gets_a_nak_only_where_we_would_know() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    assert!(bench.send(&Draft::rebind(1, host(15))).is_nak(), "our own pool");
+    assert!(bench.send(&Draft::rebind(1, Ipv4Addr::new(10, 1, 1, 1))).is_nak(), "another network");
+    let others = bench.send(&Draft::rebind(1, host(200)));
+    assert_eq!(others, Outcome::Silence(Silence::UnknownClient), "perhaps another server's");
+}
+
+#[test]
+fn a_subnet_that_is_not_authoritative_gives_no_naks_but_to_its_own() {
+    let quiet = Subnet { authoritative: false, ..subnet(10, 20) };
+    let mut bench = Bench::new(vec![quiet]);
+    let far = Ipv4Addr::new(10, 1, 1, 1);
+    for draft in
+        [Draft::reboot(1, far), Draft::renew(1, host(15)), Draft::rebind(1, far), Draft::rebind(1, host(15))]
+    {
+        assert_eq!(bench.send(&draft), Outcome::Silence(Silence::NotAuthoritative), "{draft:?}");
+    }
+    assert!(bench.send(&Draft::select(1, SERVER, far)).is_nak(), "it has chosen us");
+}
+
+#[test]
+fn an_expired_lease_comes_back_to_its_owner_as_a_new_grant() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.pass(LEASE_TIME + 2);
+    assert_eq!(bench.state(address), State::Grace);
+    let generation = bench.words.load(address).generation();
+    assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
+    assert_eq!(bench.words.load(address).generation(), generation);
+    assert_eq!(bench.happened(address), [Happened::Granted, Happened::Expired, Happened::Granted]);
+}
+
+#[test]
+fn a_client_that_omits_its_identifier_on_renewal_is_recognised() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let id = b"\x00me";
+    let address = bench.send(&Draft::discover(1).id(id)).offered().expect("an offer");
+    bench.send(&Draft::select(1, SERVER, address).id(id));
+    assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
+    let lease = bench.policy.lease(address).expect("a lease");
+    assert_eq!(lease.client_id.as_deref(), Some(id.as_slice()), "and keeps it");
+    assert_eq!(bench.send(&Draft::renew(1, address).id(id)).acked(), Some(address));
+}
+
+#[test]
+fn a_client_that_omits_its_identifier_is_not_guessed_at_where_its_device_has_several_leases() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let mut addresses = Vec::new();
+    for id in [b"\x00me", b"\x00it"] {
+        let address = bench.send(&Draft::discover(1).id(id)).offered().expect("an offer");
+        bench.send(&Draft::select(1, SERVER, address).id(id));
+        addresses.push(address);
+    }
+    assert_ne!(addresses[0], addresses[1]);
+    assert!(bench.send(&Draft::renew(1, addresses[0])).is_nak());
+}
+
+#[test]
+fn a_lease_keeps_its_time_until_it_is_granted_anew() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let (short, long) = (300u32.to_be_bytes(), 700u32.to_be_bytes());
+    let address = bench.send(&Draft::discover(1).option(51, &short)).offered().expect("an offer");
+    bench.send(&Draft::select(1, SERVER, address).option(51, &short));
+    let renewed = bench.send(&Draft::renew(1, address).option(51, &long));
+    assert_eq!(renewed.option(51), Some(short.to_vec()));
+    bench.send(&Draft::discover(1).option(51, &long));
+    let anew = bench.send(&Draft::select(1, SERVER, address).option(51, &long));
+    assert_eq!(anew.option(51), Some(long.to_vec()));
+    assert_eq!(bench.words.load(address).generation(), 1, "the memos of the old time are void");
+}
+
+#[test]
+fn requests_through_a_relay_are_served_from_its_subnet() {
+    let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);
+    let address = bench.send(&Draft::discover(1).via(RELAY)).offered().expect("an offer");
+    assert_eq!(address, Ipv4Addr::new(10, 9, 0, 10));
+    let ack = bench.send(&Draft::select(1, SERVER, address).via(RELAY).option(82, b"\x01\x02ab"));
+    assert_eq!(ack.acked(), Some(address));
+    assert_eq!(ack.codes().last(), Some(&82), "echoed last");
+    // Renewing goes past the relay, through a router.
+    assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
+    let rebinding = Draft { ciaddr: address, ..Draft::new(3, 1) }.via(RELAY);
+    assert_eq!(bench.send(&rebinding).acked(), Some(address));
+}
+
+#[test]
+fn who_is_served_nowhere_gets_silence() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let stranger = Draft::discover(1).via(Ipv4Addr::new(172, 16, 0, 1));
+    assert_eq!(bench.send(&stranger), Outcome::Silence(Silence::NoSubnet));
+    assert_eq!(bench.send(&Draft::discover(1).tagged(&[7])), Outcome::Silence(Silence::NoSubnet));
+    assert_eq!(bench.send(&Draft::discover(1).via(SERVER)), Outcome::Silence(Silence::RelayIsUs));
+    let direct = Draft::discover(1).option(82, b"\x01\x02ab");
+    assert_eq!(bench.send(&direct), Outcome::Silence(Silence::DirectAgentInformation));
+}
+
+#[test]
+fn a_tagged_subnet_is_served_on_its_tags() {
+    let tagged = Subnet {
+        vlan: Vlan { outer: 200, inner: 100 },
+        prefix: Prefix { network: Ipv4Addr::new(10, 2, 0, 0), len: 24 },
+        pools: vec![Pool { first: Ipv4Addr::new(10, 2, 0, 10), last: Ipv4Addr::new(10, 2, 0, 20) }],
+        server_id: Some(Ipv4Addr::new(10, 2, 0, 1)),
+        ..subnet(0, 0)
+    };
+    let mut bench = Bench::new(vec![subnet(10, 20), tagged]);
+    let offer = bench.send(&Draft::discover(1).tagged(&[200, 100]));
+    assert_eq!(offer.offered(), Some(Ipv4Addr::new(10, 2, 0, 10)));
+    assert_eq!(offer.option(54), Some(vec![10, 2, 0, 1]));
+    assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
+}

@@ -1,0 +1,115 @@
+//! The daemon dies and comes back: what was promised holds, whatever is left of the maps.
+
+use dhcp_ebpf::abi::Link;
+
+use super::wire::Draft;
+use super::*;
+use crate::store::HwAddr;
+
+#[test]
+fn a_live_word_is_believed() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.now += 900;
+    assert!(bench.kernel_renews(address));
+    let word = bench.words.load(address);
+    bench.now += 500;
+    bench.restart(true);
+    assert_eq!((bench.state(address), bench.words.load(address)), (State::Leased, word));
+    assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
+}
+
+#[test]
+fn without_the_maps_all_that_may_have_been_promised_is_kept() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    bench.now += 900;
+    assert!(bench.kernel_renews(address));
+    bench.restart(false);
+    let word = bench.words.load(address);
+    assert_eq!(word.expiry(), BootSecs(START + 1 + 2 * LEASE_TIME), "the horizon");
+    bench.pass(1050);
+    assert_eq!(bench.send(&Draft::discover(2)), Outcome::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
+}
+
+#[test]
+fn a_lease_whose_horizon_has_passed_is_over() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    bench.now += 2 * LEASE_TIME + 2;
+    bench.restart(false);
+    assert_eq!(bench.state(address), State::Grace);
+    assert!(!bench.words.load(address).alive());
+}
+
+#[test]
+fn offers_are_forgotten_and_states_kept() {
+    let mut bench = Bench::new(vec![Subnet { reservations: vec![reserved(9, host(14))], ..subnet(10, 15) }]);
+    let (leased, released, expired, declined) =
+        (bench.lease(1), bench.lease(2), bench.lease(3), bench.lease(4));
+    bench.pass(600);
+    bench.send(&Draft::release(2, released));
+    bench.send(&Draft::decline(4, declined));
+    bench.send(&Draft::renew(1, leased));
+    bench.pass(450);
+    bench.send(&Draft::discover(5).address(50, host(15)));
+    for maps in [true, false] {
+        bench.restart(maps);
+        let states =
+            [leased, released, expired, declined, host(14), host(15)].map(|address| bench.state(address));
+        let expected =
+            [State::Leased, State::Free, State::Grace, State::Quarantined, State::Reserved, State::Free];
+        assert_eq!(states, expected, "maps {maps}");
+    }
+    assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(released), "its last owner's");
+}
+
+#[test]
+fn a_live_word_that_the_store_does_not_know_is_kept_and_committed() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    bench.store.clear();
+    bench.policy = Policy::new(&bench.config, interfaces(), 9);
+    let adopted = Adopted {
+        address,
+        link: Link { ifindex: IFINDEX, outer: 0, inner: 0 },
+        chaddr: [2, 0, 0, 0, 1, 1],
+        server: wire::SERVER,
+        horizon: bench.horizons[&address],
+        lease_time: LEASE_TIME,
+    };
+    let mut out = Vec::new();
+    bench.policy.restore(BootSecs(bench.now), &bench.words, Vec::new(), &[adopted], &mut out);
+    bench.carry_out(out);
+    assert_eq!(bench.state(address), State::Leased);
+    let record = &bench.store[&address];
+    assert_eq!((record.chaddr, record.committed_until), (HwAddr::ethernet(adopted.chaddr), adopted.horizon));
+    assert!(bench.send(&Draft::renew(2, address)).is_nak());
+    // Its client may have an identifier: no slot tells.
+    assert_eq!(bench.send(&Draft::renew(1, address).id(b"\x00me")).acked(), Some(address));
+}
+
+#[test]
+fn a_word_that_outlived_its_leases_end_is_revoked_and_its_promise_kept() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    let mut record = bench.store[&address].clone();
+    record.standing = crate::store::Standing::Free;
+    bench.store.insert(address, record);
+    bench.restart(true);
+    assert!(!bench.words.load(address).alive());
+    assert_eq!(bench.state(address), State::Grace);
+    assert_eq!(bench.send(&Draft::discover(2)), Outcome::Silence(Silence::Exhausted));
+}
+
+#[test]
+fn records_of_addresses_no_longer_ours_go_when_their_promise_has() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let (kept, dropped) = (bench.lease(1), bench.lease(2));
+    bench.send(&Draft::release(2, dropped));
+    bench.config.subnets = vec![subnet(50, 60)];
+    bench.restart(true);
+    assert!(bench.store.contains_key(&kept) && !bench.store.contains_key(&dropped));
+    assert_eq!(bench.policy.state(kept), None);
+}

@@ -1,0 +1,259 @@
+//! What the command line shows of policy, read only.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::lease::BootSecs;
+
+use super::Policy;
+use super::addresses::{Place, State, Tally};
+use super::binding::{AnsweredBy, Binding};
+use super::identity::Identity;
+use super::subnet::SubnetId;
+use super::words::Words;
+use crate::config::{Pool, Prefix};
+use crate::store::{HwAddr, QuarantineCause};
+
+/// A lease, or what is left of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeaseView {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// The owner's hardware address.
+    pub chaddr: HwAddr,
+    /// The owner's client identifier.
+    pub client_id: Option<Vec<u8>>,
+    /// The owner's host name.
+    pub host_name: Option<String>,
+    /// The state of the address.
+    pub state: State,
+    /// The subnet it is of.
+    pub subnet: Prefix,
+    /// The link the owner is reached on.
+    pub link: Link,
+    /// The name of that link's interface; empty if there is none such now.
+    pub interface: String,
+    /// The relay the owner is reached through, or 0.0.0.0.
+    pub giaddr: Ipv4Addr,
+    /// When the promise ends, or ended; as far as the words know, if they were looked at.
+    pub expires: BootSecs,
+    /// No promise goes beyond this.
+    pub committed_until: BootSecs,
+    /// The lease time it was told.
+    pub lease_time: u32,
+    /// Who gave the last answer.
+    pub answered_by: AnsweredBy,
+    /// How many renewals the kernel answered, as far as told.
+    pub kernel_renewals: u64,
+    /// When the client was last heard, as far as told.
+    pub last_heard: BootSecs,
+}
+
+/// A pool and its counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolView {
+    /// The subnet it is of.
+    pub subnet: Prefix,
+    /// Its addresses.
+    pub pool: Pool,
+    /// How many of them are in which state.
+    pub tally: Tally,
+}
+
+/// An address in quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuarantineView {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// When it was found in use.
+    pub since: BootSecs,
+    /// When its probation ends.
+    pub until: BootSecs,
+    /// How it was found.
+    pub why: QuarantineCause,
+    /// Who said so or answered, if known.
+    pub by: Option<HwAddr>,
+    /// How often it was in quarantine, this time included.
+    pub recurrences: u32,
+}
+
+/// A device with more than one lease in a subnet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceView {
+    /// The device.
+    pub chaddr: HwAddr,
+    /// The subnet.
+    pub subnet: Prefix,
+    /// How many it may have.
+    pub cap: u32,
+    /// Its leases, the one that was silent longest first.
+    pub leases: Vec<LeaseView>,
+}
+
+/// Something that does not add up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The address concerned; 0.0.0.0 if it is a count.
+    pub address: Ipv4Addr,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Policy {
+    /// The leases there are, in order of address: all that are leased, in grace, or free and remembered.
+    pub fn leases(&self) -> impl Iterator<Item = LeaseView> + '_ {
+        self.all.places().filter_map(|place| self.view(place))
+    }
+
+    /// The lease of `address`.
+    #[must_use]
+    pub fn lease(&self, address: Ipv4Addr) -> Option<LeaseView> {
+        self.view(self.all.find(address)?)
+    }
+
+    /// How many addresses are leased.
+    #[must_use]
+    pub fn leased(&self) -> usize {
+        self.all.places().filter(|place| self.all.state(*place) == State::Leased).count()
+    }
+
+    /// The state of `address`, if it is of a pool or a reservation.
+    #[must_use]
+    pub fn state(&self, address: Ipv4Addr) -> Option<State> {
+        self.all.find(address).map(|place| self.all.state(place))
+    }
+
+    /// The pools, in the order of the configuration.
+    pub fn pools(&self) -> impl Iterator<Item = PoolView> + '_ {
+        self.all.pools().iter().map(|pool| PoolView {
+            subnet: self.prefix(pool.subnet),
+            pool: pool.range,
+            tally: pool.tally,
+        })
+    }
+
+    /// The addresses in quarantine, in order.
+    pub fn quarantined(&self) -> impl Iterator<Item = QuarantineView> + '_ {
+        self.quarantine.iter().map(|(place, probation)| QuarantineView {
+            address: self.all.address(place),
+            since: probation.since,
+            until: probation.until,
+            why: probation.why,
+            by: probation.by,
+            recurrences: self.quarantine.recurrences(place),
+        })
+    }
+
+    /// The devices that hold more than one lease in a subnet, in order.
+    #[must_use]
+    pub fn orphans(&self) -> Vec<DeviceView> {
+        let mut devices: BTreeMap<(SubnetId, HwAddr), Vec<Place>> = BTreeMap::new();
+        for place in self.all.places().filter(|place| self.all.state(*place) == State::Leased) {
+            if let Some(binding) = self.binding(place) {
+                devices.entry((self.all.subnet(place), binding.chaddr)).or_default().push(place);
+            }
+        }
+        let several = devices.into_iter().filter(|(_, places)| places.len() > 1);
+        several.map(|((subnet, chaddr), places)| self.device(subnet, chaddr, &places)).collect()
+    }
+
+    /// What does not add up inside policy, and between policy and the words.
+    #[must_use]
+    pub fn audit(&self, words: &dyn Words) -> Vec<Finding> {
+        let mut findings = self.audit_counts();
+        for place in self.all.places() {
+            let address = self.all.address(place);
+            let leased = self.all.state(place) == State::Leased;
+            let word = words.load(address);
+            let mut find = |what: &str| findings.push(Finding { address, what: what.to_owned() });
+            if word.alive() && !leased {
+                find("its word is alive, but it is not leased");
+            }
+            match self.binding(place) {
+                None if leased => find("leased, but to nobody"),
+                Some(binding) if leased && word.alive() && word.expiry() > binding.committed_until => {
+                    find("promised beyond what is committed");
+                }
+                Some(binding)
+                    if leased
+                        && self
+                            .index
+                            .owned(&self.all, self.all.subnet(place), binding.identity())
+                            .is_none() =>
+                {
+                    find("leased, but not found by its owner");
+                }
+                _ => {}
+            }
+            let offered = self.all.state(place) == State::Offered;
+            if offered && self.offers.at(place).is_none() {
+                find("offered, but to nobody");
+            }
+            let quarantined = self.all.state(place) == State::Quarantined;
+            if quarantined != self.quarantine.at(place).is_some() {
+                find("its quarantine and its state disagree");
+            }
+        }
+        findings
+    }
+
+    fn audit_counts(&self) -> Vec<Finding> {
+        let counted = self.all.recount();
+        let listed = self.all.listed();
+        let pools = self.all.pools().iter().zip(counted).zip(listed);
+        let wrong = pools.filter(|((pool, counted), listed)| {
+            pool.tally != *counted
+                || pool.tally.size() != pool.range.size()
+                || counted.of(State::Free) != *listed
+        });
+        wrong
+            .map(|((pool, _), _)| Finding {
+                address: Ipv4Addr::UNSPECIFIED,
+                what: format!("the counts of pool {} do not add up", pool.range),
+            })
+            .collect()
+    }
+
+    fn view(&self, place: Place) -> Option<LeaseView> {
+        let binding: &Binding = self.binding(place)?;
+        let interface = self.subnets.interface(binding.link.ifindex);
+        Some(LeaseView {
+            address: self.all.address(place),
+            chaddr: binding.chaddr,
+            client_id: binding.words.client_id().map(<[u8]>::to_vec),
+            host_name: binding.words.host_name().map(str::to_owned),
+            state: self.all.state(place),
+            subnet: self.prefix(self.all.subnet(place)),
+            link: binding.link,
+            interface: interface.map(|interface| interface.name.clone()).unwrap_or_default(),
+            giaddr: binding.giaddr,
+            expires: binding.expiry,
+            committed_until: binding.committed_until,
+            lease_time: binding.lease_time,
+            answered_by: binding.answered_by,
+            kernel_renewals: binding.kernel_renewals,
+            last_heard: binding.last_heard,
+        })
+    }
+
+    fn device(&self, subnet: SubnetId, chaddr: HwAddr, places: &[Place]) -> DeviceView {
+        let config = self.subnets.get(subnet);
+        let ras = |place: &Place| {
+            let id = self.binding(*place).map(Binding::identity);
+            id.as_ref().is_some_and(Identity::is_ras)
+        };
+        let cap = if places.iter().any(ras) {
+            config.max_leases_per_ras_device
+        } else {
+            config.max_leases_per_device
+        };
+        let mut leases: Vec<LeaseView> = places.iter().filter_map(|place| self.view(*place)).collect();
+        leases.sort_by_key(|lease| (lease.last_heard, lease.address));
+        DeviceView { chaddr, subnet: config.prefix, cap, leases }
+    }
+
+    fn prefix(&self, subnet: SubnetId) -> Prefix {
+        self.subnets.get(subnet).prefix
+    }
+}
