@@ -72,6 +72,7 @@ outcomes! {
         ForeignSource = "foreign-source",
         /// The frame can't be made long enough for the answer.
         NoRoom = "no-room",
+        // Malformed from here on.
         /// op, htype, hlen, chaddr padding, sname, file or cookie are not a plain client's.
         UnusualHeader = "unusual-header",
         /// The lengths of frame, IP and UDP disagree.
@@ -183,18 +184,22 @@ impl Message {
         }
     }
 
-    /// Why it goes up whatever else is true of it; `None` for a REQUEST, which might have been answered.
+    /// Why it goes up, as a number, given the number of why the kernel could not answer it.
+    ///
+    /// What is no REQUEST goes up whatever else is true of it. That nothing can be seen of its type says less than
+    /// that it is malformed.
     #[must_use]
     #[inline(always)]
-    pub const fn why(self) -> Option<Why> {
-        match self {
-            Self::Discover => Some(Why::Discover),
-            Self::Request => None,
-            Self::Decline => Some(Why::Decline),
-            Self::Release => Some(Why::Release),
-            Self::Inform => Some(Why::Inform),
-            Self::Other => Some(Why::OtherMessage),
-        }
+    pub const fn reason(self, unanswered: usize) -> usize {
+        let why = match self {
+            Self::Discover => Why::Discover,
+            Self::Decline => Why::Decline,
+            Self::Release => Why::Release,
+            Self::Inform => Why::Inform,
+            Self::Other if unanswered < Why::UnusualHeader as usize => Why::OtherMessage,
+            Self::Request | Self::Other => return unanswered,
+        };
+        why as usize
     }
 }
 

@@ -28,7 +28,7 @@ pub fn send(packet: &mut Packet, why: usize, ifindex: u32, now: u64) -> u32 {
             return xdp_action::XDP_PASS;
         }
     };
-    let why = message.why().map_or(why, |why| why as usize);
+    let why = message.reason(why);
     let len = packet.len();
     let header = RecordHeader { arrival: now, ifindex, len: len as u16, why: why as u8, zero: 0 };
     let (buffer, full) = match message.ring() {
