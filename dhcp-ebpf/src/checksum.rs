@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn sums_of_any_width_agree_with_the_textbook() {
-        let bytes: [u8; 256] = core::array::from_fn(|i| (i * 37 % 251) as u8 | 0x80);
+        let bytes: [u8; 256] = core::array::from_fn(|i| u8::try_from(i * 37 % 251).unwrap() | 0x80);
         let by64 = bytes
             .chunks(8)
             .fold(Sum::default(), |sum, c| sum.raw64(u64::from_ne_bytes(c.try_into().unwrap())));
