@@ -1,6 +1,7 @@
 //! Build and operations tasks of xdhcpd: see `cargo xtask --help`.
 
 mod build;
+mod demo;
 mod derive;
 mod machine;
 mod packages;
@@ -30,6 +31,8 @@ enum Task {
     Setup(setup::Args),
     /// Build the BPF object and the binary around it
     Build(build::Args),
+    /// Show a real client's renewal answered in the driver, in namespaces of its own
+    Demo,
     /// Build, attach to a NIC and serve in the foreground
     Run(serve::Args),
     /// Build, and attach the XDP program to a NIC without serving
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup(args) => setup::main(&args),
         Task::Build(args) => build::main(&args),
+        Task::Demo => demo::main(),
         Task::Run(args) => serve::run(&args),
         Task::Attach(args) => serve::attach(&args),
         Task::Detach(args) => serve::detach(&args),

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -51,13 +51,31 @@ pub(crate) fn as_root(program: impl AsRef<OsStr>) -> Result<Command> {
     Ok(command)
 }
 
+/// The beginning of a command that runs a test program as root: it knows which daemon to start, and finds system tools.
+///
+/// # Errors
+/// As [`as_root`].
+pub(crate) fn as_root_with(daemon: &Path) -> Result<Command> {
+    let setting = |name: &str, value: &OsStr| {
+        let mut setting = OsString::from(name);
+        setting.push("=");
+        setting.push(value);
+        setting
+    };
+    let path = env::join_paths(search_path()).context("PATH can't be extended")?;
+    let mut command = as_root("env")?;
+    command.arg(setting("XDHCPD_BIN", daemon.as_os_str())).arg(setting("PATH", &path));
+    Ok(command)
+}
+
 /// Looks for an executable on `PATH` and where system tools live (a user's `PATH` may leave those out).
 pub(crate) fn find(executable: &str) -> Option<PathBuf> {
+    search_path().into_iter().map(|dir| dir.join(executable)).find(|file| is_executable(file))
+}
+
+fn search_path() -> Vec<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
-        .map(|dir| dir.join(executable))
-        .find(|file| is_executable(file))
+    env::split_paths(&path).chain(["/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from)).collect()
 }
 
 fn is_executable(file: &Path) -> bool {

@@ -40,7 +40,7 @@ const fn tool(executable: &'static str, package: &'static str) -> Tool {
 const DEMO_TOOLS: &[Tool] = &[tool("ip", "iproute2"), tool("ethtool", "ethtool"), tool("tcpdump", "tcpdump")];
 
 /// The clients that the demo can use; the first that is there, or else the first.
-pub(crate) const DEMO_CLIENTS: [Tool; 2] = [tool("udhcpc", "udhcpc"), tool("dhclient", "isc-dhcp-client")];
+const DEMO_CLIENTS: [Tool; 2] = [tool("udhcpc", "udhcpc"), tool("dhclient", "isc-dhcp-client")];
 
 const TEST_TOOLS: &[Tool] = &[
     tool("udhcpc", "udhcpc"),
@@ -80,6 +80,11 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<BpfToolchain> {
         apt.install(&missing)?;
     }
     toolchain::find().map_or_else(|| toolchain::install(&mut apt), Ok)
+}
+
+/// The client that the demo drives, once it is set up.
+pub(crate) fn demo_client() -> &'static str {
+    DEMO_CLIENTS.iter().find(|client| is_there(client)).unwrap_or(&DEMO_CLIENTS[0]).executable
 }
 
 fn missing_packages(purpose: Purpose) -> Vec<&'static str> {

@@ -95,16 +95,13 @@ fn system_test_command(targets: &[String]) -> Command {
 ///
 /// Cargo itself stays what it is, so that it leaves no file of root's in the target directory.
 fn root_runner(daemon: &Path) -> Result<OsString> {
-    let mut told = OsString::from("XDHCPD_BIN=");
-    told.push(daemon);
-    let command = process::as_root("env")?;
+    let command = process::as_root_with(daemon)?;
     let words: Vec<String> = [command.get_program()]
         .into_iter()
         .chain(command.get_args())
-        .chain([told.as_os_str()])
         .map(|word| word.to_str().map(|word| format!("{word:?}")))
         .collect::<Option<_>>()
-        .context("the path of the target directory is not UTF-8")?;
+        .context("PATH or the target directory is not UTF-8")?;
     Ok(format!("target.'cfg(all())'.runner = [{}]", words.join(", ")).into())
 }
 

@@ -1,0 +1,119 @@
+//! The demonstration itself, told step by step; each claim is checked as it is made.
+
+use std::convert::Infallible;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+use system_tests::real::{Program, RealClient};
+use system_tests::server::{Server, Stats, Xdp};
+use system_tests::topology::{CLIENT_IF, Lan, SERVER_IF};
+use system_tests::wait::{PROMPT, until};
+
+use crate::capture::Capture;
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+/// A lease so short that the client renews while one watches.
+const SUBNET: &str = r#"
+[[subnet]]
+prefix = "192.0.2.0/24"
+pools = ["192.0.2.10 - 192.0.2.200"]
+lease-time = "12s"
+options = { routers = ["192.0.2.1"], domain-name-servers = ["192.0.2.53"] }
+"#;
+
+/// Until the client renews by itself: udhcpc takes half of the 16 seconds it holds for the least there is.
+const RENEWAL: Duration = Duration::from_secs(12);
+
+/// Plays it through; the first claim that does not hold is the error.
+///
+/// Does not return when all hold: everything that was started ends with this process. On an error the harness shows what
+/// the programs had to say.
+pub(crate) fn tell(program: Program) -> Result<Infallible> {
+    println!("xdhcpd, demonstrated: a renewal answered in the network driver\n");
+    println!(
+        "1. Two network namespaces and a veth pair; this machine's own network and files are not touched."
+    );
+    let lan = Lan::new("lan", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    println!(
+        "      {SERVER_IF} {SERVER}/24   xdhcpd, its XDP program {} in the driver",
+        attachment(&server)?
+    );
+    println!("      {CLIENT_IF} no address yet  {}, a real DHCP client", program.name());
+
+    println!("\n2. The client asks for an address. What it sees:");
+    let mut capture = Capture::start(&lan)?;
+    let mut client = RealClient::new(&lan, program)?;
+    client.start()?;
+    let address = client.expect(&["bound", "BOUND"], PROMPT)?;
+    capture.show_through_ack(PROMPT)?;
+    let leased = server.stats()?;
+    let lease = lease(&server, address)?;
+    show(&leased)?;
+
+    println!("\n3. Its lease is for 12 seconds, so it soon renews. What it sees:");
+    ensure!(client.expect(client.renewed(), RENEWAL)? == address, "the client was moved to another address");
+    capture.show_through_ack(PROMPT)?;
+    let renewed = server.stats()?;
+    show(&renewed)?;
+    ensure!(
+        renewed.kernel_acked("renewing")? > leased.kernel_acked("renewing")?,
+        "the kernel did not answer"
+    );
+    ensure!(renewed.received("request")? == leased.received("request")?, "the daemon was asked");
+    println!("      → answered in the driver; the daemon has received no further REQUEST.");
+    let until_then = committed_past(&server, address, &lease["committed-until"])?;
+    println!("      → the daemon noticed, and promised ahead on disk: until {until_then}.");
+
+    println!("\n4. The daemon's process is stopped (SIGSTOP). The client renews again. What it sees:");
+    server.freeze()?;
+    ensure!(client.expect(client.renewed(), RENEWAL)? == address, "the client was moved to another address");
+    capture.show_through_ack(PROMPT)?;
+    println!("      → answered, and there was nobody but the driver to answer.");
+    server.thaw()?;
+    let woken = server.stats()?;
+    println!("   The daemon goes on (SIGCONT). Its counters:");
+    show(&woken)?;
+    ensure!(
+        woken.kernel_acked("renewing")? > renewed.kernel_acked("renewing")?,
+        "the kernel did not count it"
+    );
+    ensure!(woken.received("request")? == leased.received("request")?, "the daemon was asked");
+
+    println!(
+        "\nPASSED: the client's renewals were answered by the XDP program, with the daemon idle and with it stopped."
+    );
+    std::process::exit(0)
+}
+
+/// How the daemon says that it has attached its program.
+fn attachment(server: &Server<'_>) -> Result<String> {
+    let status = server.json(&["status"])?;
+    let xdp = status["interfaces"][0]["xdp"].as_str().context("`status` does not say how XDP is attached")?;
+    ensure!(xdp == "native", "the XDP program is attached in {xdp} mode, not natively");
+    Ok(xdp.to_owned())
+}
+
+fn lease(server: &Server<'_>, address: Ipv4Addr) -> Result<Value> {
+    server.lease(address)?.with_context(|| format!("the server does not list the lease of {address}"))
+}
+
+/// Waits until the store promises more than it did.
+fn committed_past(server: &Server<'_>, address: Ipv4Addr, before: &Value) -> Result<String> {
+    until("the daemon to move the horizon ahead", PROMPT, || {
+        let now = lease(server, address)?["committed-until"].take();
+        Ok(now.as_str().filter(|_| now != *before).map(str::to_owned))
+    })
+}
+
+fn show(stats: &Stats) -> Result<()> {
+    println!(
+        "      xdhcpd stats: renewals answered by the kernel {}, REQUESTs received by the daemon {}",
+        stats.kernel_acked("renewing")?,
+        stats.received("request")?
+    );
+    Ok(())
+}
