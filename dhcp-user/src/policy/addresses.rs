@@ -252,6 +252,17 @@ impl Addresses {
         (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Place)
     }
 
+    /// The places of addresses above `address`, lowest first; all if there is none.
+    pub(super) fn places_after(&self, address: Option<Ipv4Addr>) -> impl Iterator<Item = Place> + use<> {
+        let first = address.map_or(0, |address| {
+            let bits = address.to_bits();
+            let after = self.runs.partition_point(|run| run.first <= bits);
+            let before = after.checked_sub(1).and_then(|at| self.runs.get(at));
+            before.map_or(0, |run| run.base + (bits - run.first).min(run.last - run.first) + 1)
+        });
+        (first..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Place)
+    }
+
     /// The free address of `subnet` to be used next: never used, else freed longest ago, else expired longest ago.
     pub(super) fn next_free(&self, subnet: SubnetId) -> Option<Place> {
         let pools = self.pools_of.get(&subnet).and_then(|range| self.pools.get(range.clone()))?;

@@ -106,6 +106,15 @@ impl Policy {
         self.all.places().filter_map(|place| self.view(place))
     }
 
+    /// Some of the leases above `after`, in order of address, and the address to go on after; none at the end.
+    #[must_use]
+    pub fn leases_after(&self, after: Option<Ipv4Addr>, most: usize) -> (Vec<LeaseView>, Option<Ipv4Addr>) {
+        let mut places = self.all.places_after(after);
+        let looked_at: Vec<Place> = places.by_ref().take(most).collect();
+        let next = places.next().and(looked_at.last()).map(|last| self.all.address(*last));
+        (looked_at.into_iter().filter_map(|place| self.view(place)).collect(), next)
+    }
+
     /// The lease of `address`.
     #[must_use]
     pub fn lease(&self, address: Ipv4Addr) -> Option<LeaseView> {
