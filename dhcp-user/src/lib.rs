@@ -1,6 +1,7 @@
 //! The DHCPv4 daemon behind the XDP program.
 
 pub mod config;
+pub mod control;
 pub mod message;
 pub mod policy;
 pub mod store;

@@ -1,0 +1,30 @@
+//! The control socket: how an operator's commands reach the daemon, and its answers come back.
+//!
+//! A connection carries one request: a JSON object on a line of its own, `{"verb":"lease-show","address":"192.0.2.10"}`.
+//! The answer is any number of lines `{"item":…}` and a last one `{"end":…}`, which says how it went; without that line
+//! the answer is not whole. An empty line each second says that the daemon lives while an answer takes its time.
+//!
+//! The daemon's decision loop is never held up by a client: requests reach it as [`Query`] values over a channel, long
+//! lists are asked for page by page, and what a slow client doesn't read waits here.
+
+mod client;
+mod query;
+mod report;
+mod request;
+mod server;
+mod socket;
+#[cfg(test)]
+mod tests;
+mod wall;
+
+pub use client::{ClientError, ask};
+pub use query::{No, Page, Query, Reply};
+pub use report::{
+    AnsweredBy, Audit, Changed, Event, Explanation, Finding, InterfaceStatus, KernelStats, Lease,
+    LeaseDetail, Memo, Orphan, OrphanLease, PoolCounts, Quarantined, Reloaded, Stats, Status, TrafficStats,
+    Word, Xdp, colon_hex,
+};
+pub use request::{Outcome, Request, Subject};
+pub use server::serve;
+pub use socket::{BindError, bind};
+pub use wall::WallClock;

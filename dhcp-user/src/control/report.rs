@@ -1,0 +1,328 @@
+//! What the daemon tells an operator: the shapes of its answers in JSON.
+//!
+//! Keys may be added, and are never taken away or given another meaning. Times are wall time, for display only.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// A word of a fixed vocabulary: a state, a reason.
+pub type Word = Cow<'static, str>;
+
+/// The daemon itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Status {
+    /// The daemon's version.
+    pub version: String,
+    /// For how long it has been running.
+    pub uptime_seconds: u64,
+    /// Its interfaces.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// The kind of its store.
+    pub store: Word,
+    /// How many addresses are leased.
+    pub leases: u64,
+}
+
+/// An interface that is served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct InterfaceStatus {
+    /// The kernel's name of it.
+    pub name: String,
+    /// How the XDP program is attached to it.
+    pub xdp: Xdp,
+}
+
+/// How the XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Xdp {
+    /// In the driver.
+    Native,
+    /// In the stack.
+    Generic,
+    /// Not at all.
+    Off,
+}
+
+/// Counters since the maps (kernel) or the daemon began. Every counter is there, also while it is 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Stats {
+    /// What the XDP program did.
+    pub kernel: KernelStats,
+    /// What the daemon did.
+    pub daemon: TrafficStats,
+}
+
+/// What became of frames in the XDP program.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KernelStats {
+    /// Answered, by the client's state.
+    pub acked: BTreeMap<Word, u64>,
+    /// Sent up to the daemon, by reason.
+    pub punted: BTreeMap<Word, u64>,
+    /// Left to the host's stack.
+    pub passed: u64,
+    /// Dropped, by reason.
+    pub dropped: BTreeMap<Word, u64>,
+}
+
+/// Messages of the daemon.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TrafficStats {
+    /// Received, by message type.
+    pub received: BTreeMap<Word, u64>,
+    /// Sent, by message type.
+    pub sent: BTreeMap<Word, u64>,
+    /// Not answered, by reason.
+    pub dropped: BTreeMap<Word, u64>,
+}
+
+/// How many addresses of a pool are in which state; the states add up to the size.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PoolCounts {
+    /// The subnet's prefix.
+    pub subnet: String,
+    /// The pool, `FIRST - LAST`.
+    pub pool: String,
+    /// All its addresses.
+    pub size: u32,
+    /// To be had by anybody.
+    pub free: u32,
+    /// Offered, and not yet requested.
+    pub offered: u32,
+    /// Leased.
+    pub leased: u32,
+    /// Expired, and kept for the last owner.
+    pub grace: u32,
+    /// Declined, or seen in use.
+    pub quarantined: u32,
+    /// Reserved for a client that has no lease of it now.
+    pub reserved: u32,
+}
+
+/// The lease of an address, or what is left of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Lease {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The owner's hardware address, octets in hexadecimal with colons.
+    pub hw_address: String,
+    /// The owner's client identifier, octets in hexadecimal with colons.
+    pub client_id: Option<String>,
+    /// The host name the owner gave, or was given.
+    pub host_name: Option<String>,
+    /// The address's state.
+    pub state: Word,
+    /// The prefix of its subnet.
+    pub subnet: String,
+    /// The interface that the owner is reached on.
+    pub interface: String,
+    /// The VLAN ids it is reached with, outer first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vlan: Vec<u16>,
+    /// The relay it is reached through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Ipv4Addr>,
+    /// The end of the lease.
+    pub expires: Timestamp,
+    /// The store's own promise: no expiry told to the owner is later.
+    pub committed_until: Timestamp,
+    /// Who answered the owner's last request.
+    pub last_answered_by: AnsweredBy,
+    /// How many renewals the kernel has answered.
+    pub kernel_renewals: u64,
+}
+
+/// Who answers a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnsweredBy {
+    /// The XDP program.
+    Kernel,
+    /// The daemon.
+    Daemon,
+}
+
+/// A lease, and what the kernel can answer for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LeaseDetail {
+    /// The lease.
+    #[serde(flatten)]
+    pub lease: Lease,
+    /// The questions the kernel answers itself.
+    pub memos: Vec<Memo>,
+}
+
+/// A question that the kernel answers, and the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Memo {
+    /// The client's own address in the question, or 0.0.0.0.
+    pub ciaddr: Ipv4Addr,
+    /// The relay's address in the question, or 0.0.0.0.
+    pub giaddr: Ipv4Addr,
+    /// The question's options, raw, in hexadecimal.
+    pub question: String,
+    /// The lease time of the answer, in seconds.
+    pub lease_time: u32,
+    /// The answer's options, raw, in hexadecimal.
+    pub answer: String,
+}
+
+/// What an audit found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Audit {
+    /// Whether policy, store and kernel agree.
+    pub consistent: bool,
+    /// Where they don't.
+    pub findings: Vec<Finding>,
+}
+
+/// A difference between policy, store and kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Finding {
+    /// The address it is about.
+    pub address: Ipv4Addr,
+    /// The difference, in words.
+    pub what: String,
+}
+
+/// A device that holds more than one lease.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Orphan {
+    /// The device's hardware address.
+    pub hw_address: String,
+    /// How many leases it may hold.
+    pub cap: u32,
+    /// Those it holds.
+    pub leases: Vec<OrphanLease>,
+}
+
+/// A lease among several of one device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct OrphanLease {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The client identifier it was requested with.
+    pub client_id: Option<String>,
+    /// When its client was last heard.
+    pub last_heard: Timestamp,
+}
+
+/// An address in quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Quarantined {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Since when.
+    pub since: Timestamp,
+    /// When its probation ends.
+    pub until: Timestamp,
+    /// `declined` or `probe`.
+    pub why: Word,
+    /// Who declined it, or who answered the probe.
+    pub by: String,
+}
+
+/// Who decided a client's last request, and why not the kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Explanation {
+    /// The client's address.
+    pub address: Ipv4Addr,
+    /// Who answered.
+    pub decided_by: AnsweredBy,
+    /// Why.
+    pub why: String,
+    /// In what the request differs from the nearest that the kernel knows.
+    pub differs: Vec<String>,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Event {
+    /// When.
+    pub time: Timestamp,
+    /// What: `granted`, `released`, `pool-full`, …
+    pub what: Word,
+    /// The address it happened to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
+    /// The client's hardware address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hw_address: Option<String>,
+    /// The client's identifier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The prefix of the subnet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subnet: Option<String>,
+    /// The interface that the client is reached on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// The VLAN ids it is reached with, outer first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vlan: Vec<u16>,
+    /// The relay it is reached through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Ipv4Addr>,
+    /// What the relay says of it (option 82), in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay_information: Option<String>,
+    /// More, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Reloaded {
+    /// How many live leases have new answers.
+    pub rewritten: u64,
+    /// How many leases were revoked because their subnet, pool or reservation is gone.
+    pub revoked: u64,
+}
+
+/// What was done to an address at the operator's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Changed {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// `released`, or `cleared` from quarantine.
+    pub what: Word,
+}
+
+/// Octets in hexadecimal with colons between, as identifiers are shown.
+#[must_use]
+pub fn colon_hex(octets: &[u8]) -> String {
+    let mut text = String::with_capacity(octets.len() * 3);
+    for (i, octet) in octets.iter().enumerate() {
+        if i > 0 {
+            text.push(':');
+        }
+        text.extend(
+            [octet >> 4, octet & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+        );
+    }
+    text
+}

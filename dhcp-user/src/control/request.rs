@@ -1,0 +1,89 @@
+//! What goes over the control socket: a request, and the lines of its answer.
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+/// What an operator asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// The daemon itself.
+    Status,
+    /// The counters of kernel and daemon.
+    Stats,
+    /// How many addresses of each pool are in which state.
+    Pools,
+    /// All leases.
+    Leases,
+    /// One lease, and what the kernel knows to answer for it.
+    LeaseShow {
+        /// The leased address.
+        address: Ipv4Addr,
+    },
+    /// End a lease.
+    LeaseRelease {
+        /// The leased address.
+        address: Ipv4Addr,
+    },
+    /// Compare policy, store and kernel.
+    Audit,
+    /// Devices that hold more than one lease.
+    Orphans,
+    /// Addresses in quarantine.
+    Quarantine,
+    /// Take an address out of quarantine.
+    QuarantineClear {
+        /// The address.
+        address: Ipv4Addr,
+    },
+    /// Why a client's last request went up instead of being answered in the kernel.
+    Explain {
+        /// The client.
+        client: Subject,
+    },
+    /// What happens from now on.
+    Events,
+    /// Apply the changed configuration.
+    Reload,
+}
+
+/// A client, as an operator names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Subject {
+    /// By the address it has leased.
+    Address(Ipv4Addr),
+    /// By its hardware address (Ethernet).
+    HwAddress([u8; 6]),
+}
+
+impl Request {
+    /// Whether it changes anything.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        matches!(self, Self::LeaseRelease { .. } | Self::QuarantineClear { .. } | Self::Reload)
+    }
+}
+
+/// A line of an answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Line<T> {
+    /// A part of what was asked for.
+    Item(T),
+    /// Nothing more comes.
+    End(Outcome),
+}
+
+/// How a request went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// As asked.
+    Done,
+    /// The answer is no, and why.
+    No(String),
+    /// The daemon doesn't take this request, and why.
+    Refused(String),
+}

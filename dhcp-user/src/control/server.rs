@@ -1,0 +1,294 @@
+//! The daemon's end of the control socket.
+
+use std::io;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, UCred};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::time::{interval, timeout};
+
+use super::query::{No, Query, Reply};
+use super::report::{Changed, Event};
+use super::request::{Line, Outcome, Request};
+
+/// The longest request, in octets.
+const LONGEST_REQUEST: u64 = 4096;
+/// How many clients are served at a time.
+const MOST_CLIENTS: usize = 32;
+/// How long a client may take to send its request, or to take in a part of the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a client that waits for an answer is told that the daemon lives.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// How many leases are asked of the decision loop at a time.
+const PAGE: usize = 256;
+
+/// Serves clients until nobody takes queries any more.
+///
+/// Each client is served in a task of its own; the decision loop sees queries only.
+pub async fn serve(listener: UnixListener, queries: mpsc::Sender<Query>) {
+    let places = Arc::new(Semaphore::new(MOST_CLIENTS));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = queries.closed() => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: they come back, and accepting at once would only spin.
+                tracing::warn!("can't accept a control connection: {error}");
+                tokio::time::sleep(SIGN_OF_LIFE).await;
+                continue;
+            }
+        };
+        let (queries, place) = (queries.clone(), Arc::clone(&places).try_acquire_owned());
+        tokio::spawn(async move {
+            let served = match place {
+                Ok(_place) => Client::new(stream).serve(&queries).await,
+                Err(_) => {
+                    Client::new(stream)
+                        .refuse("too many clients on the control socket: try again later")
+                        .await
+                }
+            };
+            if let Err(error) = served {
+                tracing::debug!("a control connection ended early: {error}");
+            }
+        });
+    }
+}
+
+/// A connection and its one request.
+struct Client {
+    peer: io::Result<UCred>,
+    from: BufReader<OwnedReadHalf>,
+    to: OwnedWriteHalf,
+}
+
+impl Client {
+    fn new(stream: UnixStream) -> Self {
+        let peer = stream.peer_cred();
+        let (from, to) = stream.into_split();
+        Self { peer, from: BufReader::new(from), to }
+    }
+
+    async fn serve(mut self, queries: &mpsc::Sender<Query>) -> io::Result<()> {
+        let line = match timeout(PATIENCE, self.read_line()).await {
+            Ok(line) => line?,
+            Err(_) => return self.refuse("no request came in time").await,
+        };
+        let Some(line) = line else {
+            return self.refuse(&format!("a request is one line of at most {LONGEST_REQUEST} octets")).await;
+        };
+        match serde_json::from_slice::<Request>(&line) {
+            Ok(request) => {
+                self.log(&request);
+                self.answer(request, queries).await
+            }
+            Err(error) => self.refuse(&format!("this daemon doesn't know the request: {error}")).await,
+        }
+    }
+
+    /// The request's line; none if it is too long, or doesn't end.
+    async fn read_line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut line = Vec::new();
+        (&mut self.from).take(LONGEST_REQUEST).read_until(b'\n', &mut line).await?;
+        Ok(line.ends_with(b"\n").then_some(line))
+    }
+
+    fn log(&self, request: &Request) {
+        let (uid, pid) = match &self.peer {
+            Ok(peer) => (Some(peer.uid()), peer.pid()),
+            Err(_) => (None, None),
+        };
+        if request.changes() {
+            tracing::info!(?uid, ?pid, ?request, "operator's request");
+        } else {
+            tracing::debug!(?uid, ?pid, ?request, "operator's request");
+        }
+    }
+
+    async fn answer(&mut self, request: Request, queries: &mpsc::Sender<Query>) -> io::Result<()> {
+        let outcome = match request {
+            Request::Status => self.one(queries, Query::Status).await?,
+            Request::Stats => self.one(queries, Query::Stats).await?,
+            Request::Pools => self.list(queries, Query::Pools).await?,
+            Request::Leases => self.leases(queries).await?,
+            Request::LeaseShow { address } => {
+                self.one(queries, |reply| Query::LeaseShow(address, reply)).await?
+            }
+            Request::LeaseRelease { address } => {
+                let query = |reply| Query::LeaseRelease(address, reply);
+                self.changed(queries, address, "released", query).await?
+            }
+            Request::Audit => self.one(queries, Query::Audit).await?,
+            Request::Orphans => self.list(queries, Query::Orphans).await?,
+            Request::Quarantine => self.list(queries, Query::Quarantine).await?,
+            Request::QuarantineClear { address } => {
+                let query = |reply| Query::QuarantineClear(address, reply);
+                self.changed(queries, address, "cleared", query).await?
+            }
+            Request::Explain { client } => self.one(queries, |reply| Query::Explain(client, reply)).await?,
+            Request::Events => match self.ask(queries, Query::Events).await? {
+                Ok(events) => self.follow(events).await?,
+                Err(outcome) => outcome,
+            },
+            Request::Reload => self.one(queries, Query::Reload).await?,
+        };
+        self.end(outcome).await
+    }
+
+    /// The answer to an order about an address.
+    async fn changed(
+        &mut self,
+        queries: &mpsc::Sender<Query>,
+        address: Ipv4Addr,
+        what: &'static str,
+        query: impl FnOnce(Reply<()>) -> Query,
+    ) -> io::Result<Outcome> {
+        match self.ask(queries, query).await? {
+            Ok(()) => self.items([Changed { address, what: what.into() }]).await,
+            Err(outcome) => Ok(outcome),
+        }
+    }
+
+    /// An answer of one item.
+    async fn one<T: Serialize>(
+        &mut self,
+        queries: &mpsc::Sender<Query>,
+        query: impl FnOnce(Reply<T>) -> Query,
+    ) -> io::Result<Outcome> {
+        match self.ask(queries, query).await? {
+            Ok(item) => self.items([item]).await,
+            Err(outcome) => Ok(outcome),
+        }
+    }
+
+    /// An answer of items that come at once.
+    async fn list<T: Serialize>(
+        &mut self,
+        queries: &mpsc::Sender<Query>,
+        query: impl FnOnce(Reply<Vec<T>>) -> Query,
+    ) -> io::Result<Outcome> {
+        match self.ask(queries, query).await? {
+            Ok(items) => self.items(items).await,
+            Err(outcome) => Ok(outcome),
+        }
+    }
+
+    /// Leases page by page: the next is asked for when the client has taken in the last.
+    async fn leases(&mut self, queries: &mpsc::Sender<Query>) -> io::Result<Outcome> {
+        let mut after = None;
+        loop {
+            match self.ask(queries, |reply| Query::Leases { after, most: PAGE, reply }).await? {
+                Ok(page) => {
+                    self.items(page.items).await?;
+                    after = page.next;
+                }
+                Err(outcome) => return Ok(outcome),
+            }
+            if after.is_none() {
+                return Ok(Outcome::Done);
+            }
+        }
+    }
+
+    /// Events as they happen, until the client leaves or the daemon ends.
+    async fn follow(&mut self, mut events: broadcast::Receiver<Event>) -> io::Result<Outcome> {
+        let mut signs = interval(SIGN_OF_LIFE);
+        loop {
+            tokio::select! {
+                event = events.recv() => match event {
+                    Ok(event) => drop(self.items([event]).await?),
+                    Err(RecvError::Lagged(missed)) => drop(self.items([missed_events(missed)]).await?),
+                    Err(RecvError::Closed) => return Ok(Outcome::Done),
+                },
+                _ = signs.tick() => self.send(b"\n").await?,
+            }
+        }
+    }
+
+    /// Puts a query to the decision loop and waits for its answer, or for how the request ends without one.
+    async fn ask<T>(
+        &mut self,
+        queries: &mpsc::Sender<Query>,
+        query: impl FnOnce(Reply<T>) -> Query,
+    ) -> io::Result<Result<T, Outcome>> {
+        let (reply, mut answer) = Reply::channel();
+        let gone = || Err(Outcome::Refused("this daemon doesn't answer that, or is ending".to_owned()));
+        let mut sending = std::pin::pin!(queries.send(query(reply)));
+        let mut sent = false;
+        let mut signs = interval(SIGN_OF_LIFE);
+        signs.tick().await;
+        loop {
+            tokio::select! {
+                put = &mut sending, if !sent => match put {
+                    Ok(()) => sent = true,
+                    Err(_) => return Ok(gone()),
+                },
+                answer = &mut answer, if sent => return Ok(match answer {
+                    Ok(Ok(answer)) => Ok(answer),
+                    Ok(Err(No(why))) => Err(Outcome::No(why)),
+                    Err(_) => gone(),
+                }),
+                _ = signs.tick() => self.send(b"\n").await?,
+            }
+        }
+    }
+
+    async fn items<T: Serialize>(&mut self, items: impl IntoIterator<Item = T>) -> io::Result<Outcome> {
+        let mut lines = Vec::new();
+        for item in items {
+            push_line(&mut lines, &Line::Item(item))?;
+        }
+        self.send(&lines).await?;
+        Ok(Outcome::Done)
+    }
+
+    async fn refuse(mut self, why: &str) -> io::Result<()> {
+        self.end(Outcome::Refused(why.to_owned())).await
+    }
+
+    async fn end(&mut self, outcome: Outcome) -> io::Result<()> {
+        let mut line = Vec::new();
+        push_line(&mut line, &Line::<()>::End(outcome))?;
+        self.send(&line).await?;
+        self.to.shutdown().await
+    }
+
+    async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        match timeout(PATIENCE, self.to.write_all(octets)).await {
+            Ok(sent) => sent,
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client doesn't read")),
+        }
+    }
+}
+
+fn push_line<T: Serialize>(lines: &mut Vec<u8>, line: &Line<T>) -> io::Result<()> {
+    serde_json::to_writer(&mut *lines, line)?;
+    lines.push(b'\n');
+    Ok(())
+}
+
+/// Said in place of events that came faster than the client read.
+fn missed_events(missed: u64) -> Event {
+    Event {
+        time: jiff::Timestamp::now(),
+        what: "missed".into(),
+        address: None,
+        hw_address: None,
+        client_id: None,
+        subnet: None,
+        interface: None,
+        vlan: Vec::new(),
+        relay: None,
+        relay_information: None,
+        detail: Some(format!("{missed} events came faster than they were read")),
+    }
+}

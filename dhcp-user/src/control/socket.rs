@@ -1,0 +1,76 @@
+//! The socket's place in the file system, and who may use it.
+
+use std::fs::{DirBuilder, Permissions, set_permissions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener as StdListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind as bind_socket, listen, socket,
+};
+use nix::sys::stat::{Mode, fchmod};
+use tokio::net::UnixListener;
+
+/// Owner and group may connect.
+const MODE: u32 = 0o660;
+/// Owner and group may reach a socket in a directory that is made for it.
+const DIRECTORY_MODE: u32 = 0o750;
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody answers there.
+    #[error("another xdhcpd answers on {}: stop it, or give this one a control-socket of its own", .0.display())]
+    InUse(PathBuf),
+    /// What is there is something else.
+    #[error("{} is there already and is no socket: remove it, or set control-socket to another path", .0.display())]
+    NotASocket(PathBuf),
+    /// The system refuses.
+    #[error("can't make the control socket {}: {source}", path.display())]
+    System {
+        /// The socket.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+}
+
+/// Makes the control socket at `path`, in place of one that a daemon left behind; its directory too, if need be.
+///
+/// Must be called inside a tokio runtime.
+///
+/// # Errors
+/// If the place is taken or can't be had.
+pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
+    let system = |source| BindError::System { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if !found.file_type().is_socket() => return Err(BindError::NotASocket(path.to_owned())),
+        Ok(_) => match UnixStream::connect(path) {
+            Ok(_) => return Err(BindError::InUse(path.to_owned())),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path).map_err(system)?;
+            }
+            Err(error) => return Err(system(error)),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if let Some(directory) = path.parent() {
+                DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(system)?;
+            }
+        }
+        Err(error) => return Err(system(error)),
+    }
+    bind_free(path).map_err(system)
+}
+
+fn bind_free(path: &Path) -> io::Result<UnixListener> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    // Linux makes the file with the mode that the socket has by then, less the umask: it is never wider than meant.
+    fchmod(&socket, Mode::from_bits_truncate(MODE))?;
+    bind_socket(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
+    set_permissions(path, Permissions::from_mode(MODE))?;
+    listen(&socket, Backlog::new(64)?)?;
+    UnixListener::from_std(StdListener::from(socket))
+}

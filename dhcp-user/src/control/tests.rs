@@ -1,0 +1,476 @@
+//! Clients and a daemon at the two ends of a real socket.
+
+use std::io::{Read, Write};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+use tokio::sync::{broadcast, mpsc};
+
+use super::*;
+
+/// A directory that goes when the test is over.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("xdhcpd-control-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.0.join("control.sock")
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Runs `client` in a thread against a daemon that answers with `decide`, until the client is through.
+fn with_daemon<T: Send + 'static>(
+    mut decide: impl FnMut(Query),
+    client: impl FnOnce(&Path) -> T + Send + 'static,
+) -> T {
+    let scratch = Scratch::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let path = scratch.socket();
+        let listener = bind(&path).unwrap();
+        let (queries, mut asked) = mpsc::channel(1);
+        let serving = tokio::spawn(serve(listener, queries));
+        let mut client = tokio::task::spawn_blocking(move || client(&path));
+        let result = loop {
+            tokio::select! {
+                Some(query) = asked.recv() => decide(query),
+                result = &mut client => break result,
+            }
+        };
+        drop(asked);
+        serving.await.unwrap();
+        result.unwrap()
+    })
+}
+
+/// A request as a client of ours puts it: the items of the answer, and how it ended.
+fn asked(path: &Path, request: &Request) -> (Vec<Value>, Outcome) {
+    let mut items = Vec::new();
+    let outcome = ask(path, request, |item| {
+        items.push(serde_json::from_str(item.get())?);
+        Ok(())
+    });
+    (items, outcome.unwrap())
+}
+
+/// What a daemon sends in answer to `octets`, to the end.
+fn raw(path: &Path, octets: &[u8]) -> String {
+    let mut stream = UnixStream::connect(path).unwrap();
+    stream.write_all(octets).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn lease(address: Ipv4Addr) -> Lease {
+    Lease {
+        address,
+        hw_address: colon_hex(&[2, 0, 0, 0, 0, 0x1f]),
+        client_id: None,
+        host_name: Some("laptop".to_owned()),
+        state: "leased".into(),
+        subnet: "10.0.0.0/8".to_owned(),
+        interface: "eth0".to_owned(),
+        vlan: Vec::new(),
+        relay: None,
+        expires: "2026-01-01T01:00:00Z".parse().unwrap(),
+        committed_until: "2026-01-01T02:00:00Z".parse().unwrap(),
+        last_answered_by: AnsweredBy::Kernel,
+        kernel_renewals: 7,
+    }
+}
+
+/// Leases of `count` addresses from 10.0.0.1 on, as a decision loop would page them.
+fn page(count: u32, after: Option<Ipv4Addr>, most: usize) -> Page<Lease> {
+    let first = after.map_or(0x0a00_0001, |after| after.to_bits() + 1);
+    let end = 0x0a00_0001 + count;
+    let items: Vec<_> = (first..end).take(most).map(|address| lease(address.into())).collect();
+    let next = items.last().map(|lease| lease.address).filter(|last| last.to_bits() + 1 < end);
+    Page { items, next }
+}
+
+#[test]
+fn shapes_are_as_documented() {
+    let time = |text: &str| text.parse::<jiff::Timestamp>().unwrap();
+    let a = Ipv4Addr::new(192, 0, 2, 10);
+    let shown = |value: Value, expected: Value| assert_eq!(value, expected);
+    let lease = Lease { client_id: Some(colon_hex(&[1, 2])), ..lease(a) };
+    let lease_json = json!({
+        "address": "192.0.2.10", "hw-address": "02:00:00:00:00:1f", "client-id": "01:02", "host-name": "laptop",
+        "state": "leased", "subnet": "10.0.0.0/8", "interface": "eth0", "expires": "2026-01-01T01:00:00Z",
+        "committed-until": "2026-01-01T02:00:00Z", "last-answered-by": "kernel", "kernel-renewals": 7,
+    });
+    shown(json!(lease), lease_json.clone());
+    let memo = Memo {
+        ciaddr: a,
+        giaddr: Ipv4Addr::UNSPECIFIED,
+        question: "35".to_owned(),
+        lease_time: 9,
+        answer: "36".to_owned(),
+    };
+    let mut detail_json = lease_json;
+    detail_json["memos"] = json!([{"ciaddr": "192.0.2.10", "giaddr": "0.0.0.0", "question": "35", "lease-time": 9, "answer": "36"}]);
+    shown(json!(LeaseDetail { lease, memos: vec![memo] }), detail_json);
+    shown(
+        json!(PoolCounts {
+            subnet: "s".to_owned(),
+            pool: "p".to_owned(),
+            size: 21,
+            free: 1,
+            offered: 2,
+            leased: 3,
+            grace: 4,
+            quarantined: 5,
+            reserved: 6,
+        }),
+        json!({"subnet": "s", "pool": "p", "size": 21, "free": 1, "offered": 2, "leased": 3, "grace": 4, "quarantined": 5, "reserved": 6}),
+    );
+    let count = |word: &'static str, count: u64| [(word.into(), count)].into();
+    shown(
+        json!(Stats {
+            kernel: KernelStats {
+                acked: count("renewing", 1),
+                punted: count("horizon", 2),
+                passed: 3,
+                dropped: count("raced", 4)
+            },
+            daemon: TrafficStats {
+                received: count("discover", 5),
+                sent: count("offer", 6),
+                dropped: count("not-ours", 7)
+            },
+        }),
+        json!({
+            "kernel": {"acked": {"renewing": 1}, "punted": {"horizon": 2}, "passed": 3, "dropped": {"raced": 4}},
+            "daemon": {"received": {"discover": 5}, "sent": {"offer": 6}, "dropped": {"not-ours": 7}},
+        }),
+    );
+    shown(
+        json!(Quarantined {
+            address: a,
+            since: time("2026-01-01T00:00:00Z"),
+            until: time("2026-01-02T00:00:00Z"),
+            why: "probe".into(),
+            by: "x".to_owned()
+        }),
+        json!({"address": "192.0.2.10", "since": "2026-01-01T00:00:00Z", "until": "2026-01-02T00:00:00Z", "why": "probe", "by": "x"}),
+    );
+    let of_orphan = OrphanLease { address: a, client_id: None, last_heard: time("2026-01-01T00:00:00Z") };
+    shown(
+        json!(Orphan { hw_address: "02:00".to_owned(), cap: 4, leases: vec![of_orphan] }),
+        json!({"hw-address": "02:00", "cap": 4, "leases": [{"address": "192.0.2.10", "client-id": null, "last-heard": "2026-01-01T00:00:00Z"}]}),
+    );
+    shown(
+        json!(Explanation {
+            address: a,
+            decided_by: AnsweredBy::Daemon,
+            why: "w".to_owned(),
+            differs: vec!["option 55".to_owned()]
+        }),
+        json!({"address": "192.0.2.10", "decided-by": "daemon", "why": "w", "differs": ["option 55"]}),
+    );
+    shown(
+        json!(Audit { consistent: false, findings: vec![Finding { address: a, what: "w".to_owned() }] }),
+        json!({"consistent": false, "findings": [{"address": "192.0.2.10", "what": "w"}]}),
+    );
+    shown(
+        json!(Status {
+            version: "1".to_owned(),
+            uptime_seconds: 2,
+            interfaces: vec![InterfaceStatus { name: "eth0".to_owned(), xdp: Xdp::Native }],
+            store: "embedded".into(),
+            leases: 3,
+        }),
+        json!({"version": "1", "uptime-seconds": 2, "interfaces": [{"name": "eth0", "xdp": "native"}], "store": "embedded", "leases": 3}),
+    );
+}
+
+#[test]
+fn requests_read_back_as_they_were_written() {
+    let address = Ipv4Addr::new(192, 0, 2, 10);
+    let requests = [
+        (Request::Leases, json!({"verb": "leases"})),
+        (Request::LeaseShow { address }, json!({"verb": "lease-show", "address": "192.0.2.10"})),
+        (
+            Request::Explain { client: Subject::HwAddress([2, 0, 0, 0, 0, 1]) },
+            json!({"verb": "explain", "client": {"hw-address": [2, 0, 0, 0, 0, 1]}}),
+        ),
+    ];
+    for (request, written) in requests {
+        assert_eq!(json!(request), written);
+        assert_eq!(serde_json::from_value::<Request>(written).unwrap(), request);
+    }
+}
+
+#[test]
+fn an_answer_comes_back_whole() {
+    let (items, outcome) = with_daemon(
+        |query| match query {
+            Query::Pools(reply) => reply.give(vec![]),
+            other => panic!("{other:?}"),
+        },
+        |path| asked(path, &Request::Pools),
+    );
+    assert_eq!((items, outcome), (vec![], Outcome::Done));
+}
+
+#[test]
+fn no_is_an_answer_and_says_why() {
+    let address = Ipv4Addr::new(192, 0, 2, 10);
+    let release = move |path: &Path| asked(path, &Request::LeaseRelease { address });
+    let answered = with_daemon(
+        |query| match query {
+            Query::LeaseRelease(address, reply) => reply.no(format!("{address} is not leased")),
+            other => panic!("{other:?}"),
+        },
+        release,
+    );
+    assert_eq!(answered, (vec![], Outcome::No("192.0.2.10 is not leased".to_owned())));
+    let answered = with_daemon(
+        |query| match query {
+            Query::LeaseRelease(_, reply) => reply.give(()),
+            other => panic!("{other:?}"),
+        },
+        release,
+    );
+    assert_eq!(answered, (vec![json!({"address": "192.0.2.10", "what": "released"})], Outcome::Done));
+}
+
+#[test]
+fn a_dropped_reply_is_no_silence() {
+    let (items, outcome) = with_daemon(drop, |path| asked(path, &Request::Audit));
+    assert_eq!(items, Vec::<Value>::new());
+    assert!(matches!(outcome, Outcome::Refused(why) if why.contains("doesn't answer that")));
+}
+
+#[test]
+fn leases_come_in_pages_and_all() {
+    const COUNT: u32 = 100_000;
+    let mut largest = 0;
+    let addresses = with_daemon(
+        |query| match query {
+            Query::Leases { after, most, reply } => {
+                largest = largest.max(most);
+                reply.give(page(COUNT, after, most));
+            }
+            other => panic!("{other:?}"),
+        },
+        |path| {
+            let mut addresses = Vec::new();
+            let outcome = ask(path, &Request::Leases, |item| {
+                addresses.push(serde_json::from_str::<Lease>(item.get())?.address);
+                Ok(())
+            });
+            assert_eq!(outcome.unwrap(), Outcome::Done);
+            addresses
+        },
+    );
+    let expected: Vec<Ipv4Addr> = (0x0a00_0001..0x0a00_0001 + COUNT).map(Ipv4Addr::from_bits).collect();
+    assert!(addresses == expected, "{} addresses came", addresses.len());
+    assert!(largest <= 1000, "the decision loop was asked for {largest} leases at once");
+}
+
+/// A page may be short, and even empty, without being the last.
+#[test]
+fn empty_pages_are_not_the_end() {
+    let mut asked_for = 0_u8;
+    let (items, outcome) = with_daemon(
+        |query| match query {
+            Query::Leases { after, reply, .. } => {
+                assert_eq!(after, (asked_for > 0).then(|| Ipv4Addr::new(10, 0, 0, asked_for)));
+                asked_for += 1;
+                let next = (asked_for < 4).then(|| Ipv4Addr::new(10, 0, 0, asked_for));
+                let items = if next.is_none() { vec![lease(Ipv4Addr::new(10, 0, 0, 9))] } else { vec![] };
+                reply.give(Page { items, next });
+            }
+            other => panic!("{other:?}"),
+        },
+        |path| asked(path, &Request::Leases),
+    );
+    assert_eq!((items.len(), outcome), (1, Outcome::Done));
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_up_nobody() {
+    let outcome = with_daemon(
+        |query| match query {
+            Query::Leases { after, most, reply } => reply.give(page(1_000_000, after, most)),
+            Query::Pools(reply) => reply.give(vec![]),
+            other => panic!("{other:?}"),
+        },
+        |path| {
+            let mut deaf = UnixStream::connect(path).unwrap();
+            deaf.write_all(b"{\"verb\":\"leases\"}\n").unwrap();
+            let mut first = [0];
+            deaf.read_exact(&mut first).unwrap();
+            let (_, outcome) = asked(path, &Request::Pools);
+            drop(deaf);
+            outcome
+        },
+    );
+    assert_eq!(outcome, Outcome::Done);
+}
+
+#[test]
+fn a_long_answer_is_heralded_by_signs_of_life() {
+    let (seen, is_seen) = std::sync::mpsc::channel();
+    let mut is_seen = Some(is_seen);
+    let answer = with_daemon(
+        move |query| {
+            let (Query::Pools(reply), Some(is_seen)) = (query, is_seen.take()) else {
+                panic!("one query was sent")
+            };
+            thread::spawn(move || {
+                is_seen.recv().unwrap();
+                reply.give(vec![]);
+            });
+        },
+        move |path| {
+            let mut stream = UnixStream::connect(path).unwrap();
+            stream.write_all(b"{\"verb\":\"pools\"}\n").unwrap();
+            let mut first = [0];
+            stream.read_exact(&mut first).unwrap();
+            seen.send(()).unwrap();
+            let mut rest = String::new();
+            stream.read_to_string(&mut rest).unwrap();
+            (first, rest)
+        },
+    );
+    assert_eq!(answer.0, [b'\n']);
+    assert_eq!(answer.1.trim_start(), "{\"end\":\"done\"}\n");
+}
+
+#[test]
+fn what_is_no_request_is_refused() {
+    for (octets, part) in [
+        (&b"{\"verb\":\"leases\"}"[..], "one line of at most 4096 octets"),
+        (b"", "one line"),
+        (&[b'x'; 5000], "one line"),
+        (b"leases\n", "doesn't know the request"),
+        (b"{\"verb\":\"shutdown\"}\n", "unknown variant `shutdown`"),
+        (b"{\"verb\":\"lease-show\"}\n", "missing field `address`"),
+        (b"{\"verb\":\"lease-show\",\"address\":\"../../etc\"}\n", "doesn't know the request"),
+        (b"{\"verb\":\"lease-show\",\"address\":\"10.0.0.1\",\"path\":\"/\"}\n", "unknown field `path`"),
+        (b"{\"verb\":\"\xff\"}\n", "doesn't know the request"),
+        (&[&[b'['; 4000][..], b"\n"].concat(), "doesn't know the request"),
+    ] {
+        let answer = with_daemon(|query| panic!("{query:?}"), {
+            let octets = octets.to_vec();
+            move |path| raw(path, &octets)
+        });
+        assert!(answer.starts_with("{\"end\":{\"refused\":") && answer.contains(part), "{answer}");
+    }
+}
+
+#[test]
+fn events_come_as_they_happen() {
+    let (events, _) = broadcast::channel(4);
+    let source = events.clone();
+    let event = |what: &'static str| Event {
+        time: "2026-01-01T00:00:00Z".parse().unwrap(),
+        what: what.into(),
+        address: Some(Ipv4Addr::new(10, 0, 0, 1)),
+        hw_address: None,
+        client_id: None,
+        subnet: None,
+        interface: None,
+        vlan: vec![],
+        relay: None,
+        relay_information: None,
+        detail: None,
+    };
+    let mut source = Some(source);
+    let seen = with_daemon(
+        move |query| {
+            let (Query::Events(reply), Some(source)) = (query, source.take()) else {
+                panic!("one query was sent")
+            };
+            let listening = source.subscribe();
+            // More than the channel holds: the oldest are lost, and that is said.
+            for what in ["granted", "granted", "renewed", "released", "expired", "declined"] {
+                source.send(event(what)).unwrap();
+            }
+            reply.give(listening);
+        },
+        move |path| {
+            drop(events);
+            let (items, outcome) = asked(path, &Request::Events);
+            assert_eq!(outcome, Outcome::Done);
+            items
+        },
+    );
+    assert_eq!(seen[0]["what"], "missed");
+    assert_eq!(seen[0]["detail"], "2 events came faster than they were read");
+    assert_eq!(seen[1], json!({"time": "2026-01-01T00:00:00Z", "what": "renewed", "address": "10.0.0.1"}));
+    assert_eq!(
+        seen.iter().skip(1).map(|event| event["what"].clone()).collect::<Vec<_>>(),
+        ["renewed", "released", "expired", "declined"]
+    );
+}
+
+#[test]
+fn the_socket_is_for_owner_and_group() {
+    let scratch = Scratch::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let _inside = runtime.enter();
+    let path = scratch.0.join("made/for/it/control.sock");
+    let listener = bind(&path).unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(&path), 0o660);
+    assert_eq!(mode(path.parent().unwrap()) & 0o007, 0, "others can't reach it");
+
+    assert!(matches!(bind(&path), Err(BindError::InUse(_))));
+    drop(listener);
+    assert!(path.exists(), "a daemon leaves it behind");
+    drop(bind(&path).unwrap());
+
+    let file = scratch.0.join("file");
+    std::fs::write(&file, "precious").unwrap();
+    assert!(matches!(bind(&file), Err(BindError::NotASocket(_))));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
+    assert!(matches!(bind(&scratch.0.join("x".repeat(200))), Err(BindError::System { .. })));
+}
+
+#[test]
+fn a_daemon_that_is_gone_is_told_from_an_answer() {
+    let scratch = Scratch::new();
+    let path = scratch.socket();
+    let nobody = |path: &Path| ask(path, &Request::Status, |_| Ok(())).unwrap_err();
+    assert!(matches!(nobody(&path), ClientError::Unreachable { .. }));
+
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let dies = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 18];
+        stream.read_exact(&mut request).unwrap();
+        stream.write_all(b"{\"item\":{}}\n{\"end\":\"do").unwrap();
+    });
+    let mut items = 0;
+    let error = ask(&path, &Request::Status, |_| {
+        items += 1;
+        Ok(())
+    });
+    dies.join().unwrap();
+    assert!(matches!(error, Err(ClientError::BrokenOff(_))), "{error:?}");
+    assert_eq!(items, 1);
+    assert!(matches!(nobody(&path), ClientError::Unreachable { .. }));
+}
