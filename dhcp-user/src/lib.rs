@@ -1,5 +1,6 @@
 //! The DHCPv4 daemon behind the XDP program.
 
+pub mod cli;
 pub mod config;
 pub mod control;
 pub mod message;

@@ -1,2 +1,13 @@
 //! The `xdhcpd` binary.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use dhcp_user::cli::{Cli, Verb};
+
+fn main() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::CheckConfig(check) => check.run().into(),
+        Verb::Ask(ask) => ask.run().into(),
+    }
+}

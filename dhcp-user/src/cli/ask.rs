@@ -1,0 +1,95 @@
+//! The verbs that a running daemon answers.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::Exit;
+use super::output::{Output, finish};
+use crate::config::DEFAULT_CONTROL_SOCKET;
+use crate::control::{self, ClientError, Outcome, Request};
+
+/// A question to a running daemon.
+#[derive(Debug, Subcommand)]
+pub enum Ask {
+    /// Show the daemon's version, interfaces and store
+    Status(Daemon),
+    /// Show the counters of kernel and daemon
+    Stats(Daemon),
+    /// Show how many addresses of each pool are in which state
+    Pools(Daemon),
+    /// List the leases
+    Leases(Daemon),
+    /// Show or end one lease
+    #[command(subcommand)]
+    Lease(OneLease),
+}
+
+/// What to do about one lease.
+#[derive(Debug, Subcommand)]
+pub enum OneLease {
+    /// Show a lease, and what the kernel can answer for it
+    Show(Leased),
+    /// End a lease: its address goes to others when the last promise has run out
+    Release(Leased),
+}
+
+/// A leased address.
+#[derive(Debug, clap::Args)]
+pub struct Leased {
+    /// The leased address
+    #[arg(value_name = "ADDRESS")]
+    address: Ipv4Addr,
+    #[command(flatten)]
+    daemon: Daemon,
+}
+
+/// Which daemon to ask, and how to show its answer.
+#[derive(Debug, clap::Args)]
+pub struct Daemon {
+    /// The daemon's control socket
+    #[arg(long = "control", value_name = "SOCKET", default_value = DEFAULT_CONTROL_SOCKET)]
+    socket: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Ask {
+    /// Asks, and prints the answer.
+    #[must_use]
+    pub fn run(self) -> Exit {
+        let (request, daemon) = self.parts();
+        let mut output = Output::new(&request, daemon.json);
+        match control::ask(&daemon.socket, &request, |item| output.item(item)) {
+            Ok(Outcome::Done) => finish(Exit::Done, output.end()),
+            Ok(Outcome::No(why)) => complain(Exit::No, why),
+            Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
+            Err(ClientError::Output(error)) => finish(Exit::Done, Err(error)),
+            Err(error @ (ClientError::Unreachable { .. } | ClientError::BrokenOff(_))) => {
+                complain(Exit::Unreachable, error)
+            }
+        }
+    }
+
+    fn parts(self) -> (Request, Daemon) {
+        match self {
+            Self::Status(daemon) => (Request::Status, daemon),
+            Self::Stats(daemon) => (Request::Stats, daemon),
+            Self::Pools(daemon) => (Request::Pools, daemon),
+            Self::Leases(daemon) => (Request::Leases, daemon),
+            Self::Lease(OneLease::Show(Leased { address, daemon })) => {
+                (Request::LeaseShow { address }, daemon)
+            }
+            Self::Lease(OneLease::Release(Leased { address, daemon })) => {
+                (Request::LeaseRelease { address }, daemon)
+            }
+        }
+    }
+}
+
+fn complain(exit: Exit, what: impl std::fmt::Display) -> Exit {
+    eprintln!("xdhcpd: {what}");
+    exit
+}

@@ -1,0 +1,88 @@
+//! `check-config`: whether a file would be taken, and if not, all that is wrong with it.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::Exit;
+use super::output::finish;
+use crate::config::{Config, ConfigError, LoadError};
+
+/// The file to check, and how to say what is found.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CheckConfig {
+    /// The configuration
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found, in JSON.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Findings<'f> {
+    valid: bool,
+    errors: Vec<Finding<'f>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Finding<'f> {
+    file: &'f str,
+    line: usize,
+    column: usize,
+    message: &'f str,
+}
+
+impl CheckConfig {
+    /// Checks the file and prints what it finds.
+    #[must_use]
+    pub fn run(self) -> Exit {
+        let checked = match Config::load(&self.file) {
+            Ok(config) => Ok(config),
+            Err(LoadError::Invalid(errors)) => Err(errors),
+            Err(error @ LoadError::Read { .. }) => {
+                eprintln!("xdhcpd: {error}");
+                return Exit::No;
+            }
+        };
+        let exit = if checked.is_ok() { Exit::Done } else { Exit::No };
+        let printed = if self.json { print_json(checked.as_ref().err()) } else { self.print_text(&checked) };
+        finish(exit, printed)
+    }
+
+    fn print_text(&self, checked: &Result<Config, Vec<ConfigError>>) -> io::Result<()> {
+        match checked {
+            Ok(config) => writeln!(io::stdout(), "{}: good: {}", self.file.display(), summary(config)),
+            Err(errors) => errors.iter().try_for_each(|error| writeln!(io::stderr(), "{error}")),
+        }
+    }
+}
+
+fn print_json(errors: Option<&Vec<ConfigError>>) -> io::Result<()> {
+    let errors = errors.into_iter().flatten();
+    let errors: Vec<_> = errors
+        .map(|e| Finding { file: &e.file, line: e.line, column: e.column, message: &e.message })
+        .collect();
+    let findings = Findings { valid: errors.is_empty(), errors };
+    writeln!(io::stdout(), "{}", serde_json::to_string(&findings)?)
+}
+
+fn summary(config: &Config) -> String {
+    let count = |n: u64, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    let pools = config.subnets.iter().flat_map(|subnet| &subnet.pools);
+    [
+        count(config.interfaces.len() as u64, "interface", "interfaces"),
+        count(config.subnets.len() as u64, "subnet", "subnets"),
+        count(pools.map(|pool| u64::from(pool.size())).sum(), "address in pools", "addresses in pools"),
+        count(
+            config.subnets.iter().map(|subnet| subnet.reservations.len() as u64).sum(),
+            "reservation",
+            "reservations",
+        ),
+    ]
+    .join(", ")
+}

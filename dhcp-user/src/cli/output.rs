@@ -1,0 +1,74 @@
+//! Answers on standard output: as JSON as they come, or as a table when all is there.
+
+use std::io::{self, BufWriter, Stdout, Write};
+
+use serde_json::value::RawValue;
+
+use super::Exit;
+use super::table::Table;
+use super::text::{self, Add};
+use crate::control::Request;
+
+/// Where the items of an answer go.
+pub(super) enum Output {
+    /// One object.
+    Object(BufWriter<Stdout>),
+    /// A list of objects, each on a line.
+    List { to: BufWriter<Stdout>, begun: bool },
+    /// A table.
+    Text { table: Table, add: Add },
+}
+
+impl Output {
+    pub(super) fn new(request: &Request, json: bool) -> Self {
+        let to = BufWriter::new(io::stdout());
+        if !json {
+            let (table, add) = text::of(request);
+            return Self::Text { table, add };
+        }
+        match request {
+            Request::Leases | Request::Pools | Request::Orphans | Request::Quarantine => {
+                Self::List { to, begun: false }
+            }
+            _ => Self::Object(to),
+        }
+    }
+
+    pub(super) fn item(&mut self, item: &RawValue) -> io::Result<()> {
+        match self {
+            Self::Object(to) => writeln!(to, "{item}"),
+            Self::List { to, begun } => {
+                let before = if std::mem::replace(begun, true) { ",\n" } else { "[\n" };
+                write!(to, "{before}{item}")
+            }
+            Self::Text { table, add } => Ok(add(item, table)?),
+        }
+    }
+
+    pub(super) fn end(self) -> io::Result<()> {
+        match self {
+            Self::Object(mut to) => to.flush(),
+            Self::List { mut to, begun } => {
+                to.write_all(if begun { b"\n]\n" } else { b"[]\n" })?;
+                to.flush()
+            }
+            Self::Text { table, .. } => {
+                let mut to = BufWriter::new(io::stdout());
+                table.write(&mut to)?;
+                to.flush()
+            }
+        }
+    }
+}
+
+/// The end of a command that has printed: a reader that went away (`| head`) is none of its failures.
+pub(super) fn finish(exit: Exit, printed: io::Result<()>) -> Exit {
+    match printed {
+        Ok(()) => exit,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit,
+        Err(error) => {
+            eprintln!("xdhcpd: can't write the answer: {error}");
+            Exit::Usage
+        }
+    }
+}

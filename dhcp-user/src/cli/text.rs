@@ -1,0 +1,176 @@
+//! Answers as tables for people.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+
+use super::table::Table;
+use crate::control::{
+    AnsweredBy, Changed, Lease, LeaseDetail, PoolCounts, Request, Stats, Status, Word, Xdp,
+};
+
+/// Adds an item of an answer to its table.
+pub(super) type Add = fn(&RawValue, &mut Table) -> serde_json::Result<()>;
+
+/// The table for the answer to `request`, and how it is filled.
+pub(super) fn of(request: &Request) -> (Table, Add) {
+    match request {
+        Request::Status => (Table::of_pairs(), status),
+        Request::Stats => (Table::with_heads(&["WHERE", "WHAT", "WHICH", "COUNT"]), stats),
+        Request::Pools => (
+            Table::with_heads(&[
+                "SUBNET",
+                "POOL",
+                "SIZE",
+                "FREE",
+                "OFFERED",
+                "LEASED",
+                "GRACE",
+                "QUARANTINED",
+                "RESERVED",
+            ]),
+            pool,
+        ),
+        Request::Leases => (
+            Table::with_heads(&[
+                "ADDRESS",
+                "HW-ADDRESS",
+                "STATE",
+                "EXPIRES",
+                "ANSWERED-BY",
+                "KERNEL-RENEWALS",
+                "INTERFACE",
+                "HOST-NAME",
+                "CLIENT-ID",
+            ]),
+            lease,
+        ),
+        Request::LeaseShow { .. } => (Table::of_pairs(), lease_detail),
+        Request::LeaseRelease { .. } | Request::QuarantineClear { .. } => (Table::of_pairs(), changed),
+        _ => (Table::of_pairs(), object),
+    }
+}
+
+fn status(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let status: Status = serde_json::from_str(item.get())?;
+    table.row([&"version", &status.version]);
+    table.row([&"up", &humantime::format_duration(Duration::from_secs(status.uptime_seconds))]);
+    for interface in status.interfaces {
+        let xdp = match interface.xdp {
+            Xdp::Native => "XDP in the driver (native)",
+            Xdp::Generic => "XDP in the stack (generic)",
+            Xdp::Off => "no XDP",
+        };
+        table.row([&"interface", &format_args!("{}: {xdp}", interface.name)]);
+    }
+    table.row([&"store", &status.store]);
+    table.row([&"leases", &status.leases]);
+    Ok(())
+}
+
+/// Counters that count something; those at 0 only where they say how well the fast path does.
+fn stats(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let Stats { kernel, daemon } = serde_json::from_str(item.get())?;
+    kernel.acked.iter().for_each(|(which, count)| table.row([&"kernel", &"acked", which, count]));
+    counters(table, "kernel", "punted", &kernel.punted);
+    table.row([&"kernel", &"passed", &"", &kernel.passed]);
+    counters(table, "kernel", "dropped", &kernel.dropped);
+    counters(table, "daemon", "received", &daemon.received);
+    counters(table, "daemon", "sent", &daemon.sent);
+    counters(table, "daemon", "dropped", &daemon.dropped);
+    Ok(())
+}
+
+fn counters(table: &mut Table, place: &str, what: &str, counters: &BTreeMap<Word, u64>) {
+    for (which, count) in counters.iter().filter(|(_, count)| **count > 0) {
+        table.row([&place, &what, which, count]);
+    }
+}
+
+fn pool(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let p: PoolCounts = serde_json::from_str(item.get())?;
+    table.row([
+        &p.subnet,
+        &p.pool,
+        &p.size,
+        &p.free,
+        &p.offered,
+        &p.leased,
+        &p.grace,
+        &p.quarantined,
+        &p.reserved,
+    ]);
+    Ok(())
+}
+
+fn lease(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let lease: Lease = serde_json::from_str(item.get())?;
+    table.row([
+        &lease.address,
+        &lease.hw_address,
+        &lease.state,
+        &lease.expires,
+        &answered_by(lease.last_answered_by),
+        &lease.kernel_renewals,
+        &lease.interface,
+        &lease.host_name.as_deref().unwrap_or("-"),
+        &lease.client_id.as_deref().unwrap_or("-"),
+    ]);
+    Ok(())
+}
+
+fn lease_detail(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let LeaseDetail { lease, memos } = serde_json::from_str(item.get())?;
+    table.row([&"address", &lease.address]);
+    table.row([&"state", &lease.state]);
+    table.row([&"hw-address", &lease.hw_address]);
+    table.row([&"client-id", &lease.client_id.as_deref().unwrap_or("-")]);
+    table.row([&"host-name", &lease.host_name.as_deref().unwrap_or("-")]);
+    table.row([&"subnet", &lease.subnet]);
+    table.row([&"interface", &lease.interface]);
+    if !lease.vlan.is_empty() {
+        let vlan: Vec<_> = lease.vlan.iter().map(ToString::to_string).collect();
+        table.row([&"vlan", &vlan.join(", ")]);
+    }
+    if let Some(relay) = lease.relay {
+        table.row([&"relay", &relay]);
+    }
+    table.row([&"expires", &lease.expires]);
+    table.row([&"committed-until", &lease.committed_until]);
+    table.row([&"last-answered-by", &answered_by(lease.last_answered_by)]);
+    table.row([&"kernel-renewals", &lease.kernel_renewals]);
+    for memo in memos {
+        table.row([
+            &"question",
+            &format_args!("ciaddr {} giaddr {} options {}", memo.ciaddr, memo.giaddr, memo.question),
+        ]);
+        table.row([&"  answer", &format_args!("{} seconds, options {}", memo.lease_time, memo.answer)]);
+    }
+    Ok(())
+}
+
+fn answered_by(who: AnsweredBy) -> &'static str {
+    match who {
+        AnsweredBy::Kernel => "kernel",
+        AnsweredBy::Daemon => "daemon",
+    }
+}
+
+fn changed(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let changed: Changed = serde_json::from_str(item.get())?;
+    table.row([&changed.address, &changed.what]);
+    Ok(())
+}
+
+/// Any object, key by key.
+fn object(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let object: BTreeMap<String, serde_json::Value> = serde_json::from_str(item.get())?;
+    for (key, value) in &object {
+        match value {
+            serde_json::Value::String(text) => table.row([key, text]),
+            other => table.row([key, other]),
+        }
+    }
+    Ok(())
+}
