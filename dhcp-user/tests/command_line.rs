@@ -6,9 +6,11 @@ mod tests {
     use std::path::{Path, PathBuf};
     use std::process::{Command, Output};
 
-    use dhcp_user::control::{self, AnsweredBy, Lease, LeaseDetail, Memo, Page, Query, Stats};
+    use dhcp_user::control::{
+        self, AnsweredBy, Audit, Event, Finding, Lease, LeaseDetail, Memo, Page, Query, Stats,
+    };
     use serde_json::{Value, json};
-    use tokio::sync::mpsc;
+    use tokio::sync::{broadcast, mpsc};
 
     struct Scratch(PathBuf);
 
@@ -78,11 +80,10 @@ mod tests {
             }
             Query::LeaseShow(address, reply) if address.octets()[3] == 10 => {
                 let memo = Memo {
-                    ciaddr: address,
                     giaddr: Ipv4Addr::UNSPECIFIED,
-                    question: "350103ff".to_owned(),
+                    question: "0123456789abcdef".to_owned(),
                     lease_time: 3600,
-                    answer: "350105ff".to_owned(),
+                    answer: "35:01:05:ff".to_owned(),
                 };
                 reply.give(LeaseDetail { lease: lease(10), memos: vec![memo] });
             }
@@ -94,6 +95,23 @@ mod tests {
                 stats.kernel.acked = [("renewing".into(), 12), ("rebinding".into(), 0)].into();
                 stats.daemon.received = [("discover".into(), 3), ("inform".into(), 0)].into();
                 reply.give(stats);
+            }
+            Query::Audit(reply) => {
+                let what = "the store has it leased, policy has not".to_owned();
+                let finding = Finding { address: Ipv4Addr::new(192, 0, 2, 12), what };
+                reply.give(Audit { consistent: false, findings: vec![finding] });
+            }
+            Query::Quarantine(reply) => reply.give(vec![]),
+            Query::QuarantineClear(address, reply) => reply.no(format!("{address} is not in quarantine")),
+            Query::Events(reply) => {
+                let (events, listening) = broadcast::channel(2);
+                let address = Some(Ipv4Addr::new(192, 0, 2, 12));
+                let time = "2026-01-01T00:00:00Z".parse().unwrap();
+                let relay = Some(Ipv4Addr::new(198, 51, 100, 1));
+                events
+                    .send(Event { time, address, relay, vlan: vec![200, 100], ..Event::now("granted") })
+                    .unwrap();
+                reply.give(listening);
             }
             other => drop(other),
         }
@@ -222,6 +240,41 @@ mod tests {
              daemon  received  discover       3\n"
         );
         assert_eq!(stdout(&released), "192.0.2.10  released\n");
+    }
+
+    #[test]
+    fn an_audit_that_finds_something_says_no() {
+        let [text, json] = with_daemon("audit", |socket| {
+            [&["audit"][..], &["audit", "--json"]].map(|words| xdhcpd(words, Some(socket)))
+        });
+        assert_eq!((text.status.code(), json.status.code()), (Some(1), Some(1)));
+        assert_eq!(stdout(&text), "192.0.2.12  the store has it leased, policy has not\n");
+        assert_eq!(json_of(&json)["consistent"], false);
+    }
+
+    #[test]
+    fn quarantine_is_listed_and_cleared() {
+        let [list, clear] = with_daemon("quarantine", |socket| {
+            [&["quarantine", "--json"][..], &["quarantine", "clear", "192.0.2.12"]]
+                .map(|words| xdhcpd(words, Some(socket)))
+        });
+        assert_eq!((list.status.code(), json_of(&list)), (Some(0), json!([])));
+        assert_eq!(
+            (clear.status.code(), stderr(&clear)),
+            (Some(1), "xdhcpd: 192.0.2.12 is not in quarantine\n")
+        );
+    }
+
+    #[test]
+    fn events_are_lines() {
+        let [text, json] = with_daemon("events", |socket| {
+            [&["events"][..], &["events", "--json"]].map(|words| xdhcpd(words, Some(socket)))
+        });
+        assert_eq!(
+            stdout(&text),
+            "2026-01-01T00:00:00Z granted 192.0.2.12 vlan 200, 100 through 198.51.100.1\n"
+        );
+        assert_eq!(json_of(&json)["what"], "granted");
     }
 
     /// A reader that has seen enough is no failure.

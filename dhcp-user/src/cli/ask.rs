@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::Exit;
 use super::output::{Output, finish};
 use crate::config::DEFAULT_CONTROL_SOCKET;
-use crate::control::{self, ClientError, Outcome, Request};
+use crate::control::{self, Audit, ClientError, Outcome, Request};
 
 /// A question to a running daemon.
 #[derive(Debug, Subcommand)]
@@ -24,6 +24,14 @@ pub enum Ask {
     /// Show or end one lease
     #[command(subcommand)]
     Lease(OneLease),
+    /// List devices that hold more than one lease, and when each lease was last heard of
+    Orphans(Daemon),
+    /// List the addresses in quarantine, or take one out
+    Quarantine(Quarantine),
+    /// Compare policy, store and kernel: exit status 1 if they differ
+    Audit(Daemon),
+    /// Follow what happens, one line per event
+    Events(Daemon),
 }
 
 /// What to do about one lease.
@@ -33,6 +41,33 @@ pub enum OneLease {
     Show(Leased),
     /// End a lease: its address goes to others when the last promise has run out
     Release(Leased),
+}
+
+/// The addresses in quarantine, or one of them.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Quarantine {
+    #[command(flatten)]
+    list: Daemon,
+    #[command(subcommand)]
+    change: Option<QuarantineChange>,
+}
+
+/// What to do about an address in quarantine.
+#[derive(Debug, Subcommand)]
+enum QuarantineChange {
+    /// Take an address out of quarantine
+    Clear(Quarantined),
+}
+
+/// An address in quarantine.
+#[derive(Debug, clap::Args)]
+struct Quarantined {
+    /// The address in quarantine
+    #[arg(value_name = "ADDRESS")]
+    address: Ipv4Addr,
+    #[command(flatten)]
+    daemon: Daemon,
 }
 
 /// A leased address.
@@ -62,8 +97,15 @@ impl Ask {
     pub fn run(self) -> Exit {
         let (request, daemon) = self.parts();
         let mut output = Output::new(&request, daemon.json);
-        match control::ask(&daemon.socket, &request, |item| output.item(item)) {
-            Ok(Outcome::Done) => finish(Exit::Done, output.end()),
+        let mut exit = Exit::Done;
+        let answer = control::ask(&daemon.socket, &request, |item| {
+            if request == Request::Audit && !serde_json::from_str::<Audit>(item.get())?.consistent {
+                exit = Exit::No;
+            }
+            output.item(item)
+        });
+        match answer {
+            Ok(Outcome::Done) => finish(exit, output.end()),
             Ok(Outcome::No(why)) => complain(Exit::No, why),
             Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
             Err(ClientError::Output(error)) => finish(Exit::Done, Err(error)),
@@ -85,6 +127,13 @@ impl Ask {
             Self::Lease(OneLease::Release(Leased { address, daemon })) => {
                 (Request::LeaseRelease { address }, daemon)
             }
+            Self::Orphans(daemon) => (Request::Orphans, daemon),
+            Self::Quarantine(Quarantine { list, change: None }) => (Request::Quarantine, list),
+            Self::Quarantine(Quarantine { change: Some(QuarantineChange::Clear(quarantined)), .. }) => {
+                (Request::QuarantineClear { address: quarantined.address }, quarantined.daemon)
+            }
+            Self::Audit(daemon) => (Request::Audit, daemon),
+            Self::Events(daemon) => (Request::Events, daemon),
         }
     }
 }

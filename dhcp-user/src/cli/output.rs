@@ -15,12 +15,17 @@ pub(super) enum Output {
     Object(BufWriter<Stdout>),
     /// A list of objects, each on a line.
     List { to: BufWriter<Stdout>, begun: bool },
+    /// Events, each on a line at once.
+    Events { to: Stdout, json: bool },
     /// A table.
     Text { table: Table, add: Add },
 }
 
 impl Output {
     pub(super) fn new(request: &Request, json: bool) -> Self {
+        if *request == Request::Events {
+            return Self::Events { to: io::stdout(), json };
+        }
         let to = BufWriter::new(io::stdout());
         if !json {
             let (table, add) = text::of(request);
@@ -41,6 +46,14 @@ impl Output {
                 let before = if std::mem::replace(begun, true) { ",\n" } else { "[\n" };
                 write!(to, "{before}{item}")
             }
+            Self::Events { to, json } => {
+                if *json {
+                    writeln!(to, "{item}")?;
+                } else {
+                    writeln!(to, "{}", text::event(item)?)?;
+                }
+                to.flush()
+            }
             Self::Text { table, add } => Ok(add(item, table)?),
         }
     }
@@ -48,6 +61,7 @@ impl Output {
     pub(super) fn end(self) -> io::Result<()> {
         match self {
             Self::Object(mut to) => to.flush(),
+            Self::Events { .. } => Ok(()),
             Self::List { mut to, begun } => {
                 to.write_all(if begun { b"\n]\n" } else { b"[]\n" })?;
                 to.flush()

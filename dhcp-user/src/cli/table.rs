@@ -63,7 +63,7 @@ impl Table {
 }
 
 /// Text without control characters: much of it was sent by clients, and a terminal would obey.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         if character.is_control() {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
-use super::table::Table;
+use super::table::{Table, printable};
 use crate::control::{
-    AnsweredBy, Changed, Lease, LeaseDetail, PoolCounts, Request, Stats, Status, Word, Xdp,
+    AnsweredBy, Audit, Changed, Event, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined, Request, Stats,
+    Status, Word, Xdp,
 };
 
 /// Adds an item of an answer to its table.
@@ -48,7 +49,12 @@ pub(super) fn of(request: &Request) -> (Table, Add) {
         ),
         Request::LeaseShow { .. } => (Table::of_pairs(), lease_detail),
         Request::LeaseRelease { .. } | Request::QuarantineClear { .. } => (Table::of_pairs(), changed),
-        _ => (Table::of_pairs(), object),
+        Request::Audit => (Table::of_pairs(), audit),
+        Request::Orphans => {
+            (Table::with_heads(&["HW-ADDRESS", "CAP", "ADDRESS", "LAST-HEARD", "CLIENT-ID"]), orphan)
+        }
+        Request::Quarantine => (Table::with_heads(&["ADDRESS", "SINCE", "UNTIL", "WHY", "BY"]), quarantined),
+        Request::Explain { .. } | Request::Events | Request::Reload => (Table::of_pairs(), object),
     }
 }
 
@@ -141,10 +147,9 @@ fn lease_detail(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     table.row([&"last-answered-by", &answered_by(lease.last_answered_by)]);
     table.row([&"kernel-renewals", &lease.kernel_renewals]);
     for memo in memos {
-        table.row([
-            &"question",
-            &format_args!("ciaddr {} giaddr {} options {}", memo.ciaddr, memo.giaddr, memo.question),
-        ]);
+        let through =
+            if memo.giaddr.is_unspecified() { String::new() } else { format!(" through {}", memo.giaddr) };
+        table.row([&"question", &format_args!("{}{through}", memo.question)]);
         table.row([&"  answer", &format_args!("{} seconds, options {}", memo.lease_time, memo.answer)]);
     }
     Ok(())
@@ -163,6 +168,30 @@ fn changed(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     Ok(())
 }
 
+fn audit(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let audit: Audit = serde_json::from_str(item.get())?;
+    if audit.consistent {
+        table.row([&"consistent", &"policy, store and kernel agree"]);
+    }
+    audit.findings.iter().for_each(|finding| table.row([&finding.address, &finding.what]));
+    Ok(())
+}
+
+fn orphan(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let device: Orphan = serde_json::from_str(item.get())?;
+    for lease in device.leases {
+        let client_id = lease.client_id.as_deref().unwrap_or("-");
+        table.row([&device.hw_address, &device.cap, &lease.address, &lease.last_heard, &client_id]);
+    }
+    Ok(())
+}
+
+fn quarantined(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let q: Quarantined = serde_json::from_str(item.get())?;
+    table.row([&q.address, &q.since, &q.until, &q.why, &q.by]);
+    Ok(())
+}
+
 /// Any object, key by key.
 fn object(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     let object: BTreeMap<String, serde_json::Value> = serde_json::from_str(item.get())?;
@@ -173,4 +202,28 @@ fn object(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
         }
     }
     Ok(())
+}
+
+/// An event on a line: when, what, and whatever else is known of it.
+pub(super) fn event(item: &RawValue) -> serde_json::Result<String> {
+    let event: Event = serde_json::from_str(item.get())?;
+    let vlan: Vec<_> = event.vlan.iter().map(ToString::to_string).collect();
+    let details = [
+        ("", event.address.map(|address| address.to_string())),
+        ("", event.hw_address),
+        ("client-id ", event.client_id),
+        ("subnet ", event.subnet),
+        ("on ", event.interface),
+        ("vlan ", Some(vlan.join(", ")).filter(|ids| !ids.is_empty())),
+        ("through ", event.relay.map(|relay| relay.to_string())),
+        ("relay-information ", event.relay_information),
+        ("", event.detail),
+    ];
+    let mut line = format!("{} {}", event.time, event.what);
+    for (name, detail) in details {
+        if let Some(detail) = detail {
+            line.extend([" ", name, &detail]);
+        }
+    }
+    Ok(printable(&line))
 }

@@ -169,15 +169,13 @@ pub struct LeaseDetail {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Memo {
-    /// The client's own address in the question, or 0.0.0.0.
-    pub ciaddr: Ipv4Addr,
     /// The relay's address in the question, or 0.0.0.0.
     pub giaddr: Ipv4Addr,
-    /// The question's options, raw, in hexadecimal.
+    /// The question's hash, in hexadecimal: the kernel keeps no more of it.
     pub question: String,
     /// The lease time of the answer, in seconds.
     pub lease_time: u32,
-    /// The answer's options, raw, in hexadecimal.
+    /// The answer's options, raw, octets in hexadecimal with colons.
     pub answer: String,
 }
 
@@ -290,6 +288,26 @@ pub struct Event {
     /// More, in words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+}
+
+impl Event {
+    /// An event of this moment, of which nothing more is known yet.
+    #[must_use]
+    pub fn now(what: impl Into<Word>) -> Self {
+        Self {
+            time: Timestamp::now(),
+            what: what.into(),
+            address: None,
+            hw_address: None,
+            client_id: None,
+            subnet: None,
+            interface: None,
+            vlan: Vec::new(),
+            relay: None,
+            relay_information: None,
+            detail: None,
+        }
+    }
 }
 
 /// What a reload did.

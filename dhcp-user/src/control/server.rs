@@ -278,17 +278,5 @@ fn push_line<T: Serialize>(lines: &mut Vec<u8>, line: &Line<T>) -> io::Result<()
 
 /// Said in place of events that came faster than the client read.
 fn missed_events(missed: u64) -> Event {
-    Event {
-        time: jiff::Timestamp::now(),
-        what: "missed".into(),
-        address: None,
-        hw_address: None,
-        client_id: None,
-        subnet: None,
-        interface: None,
-        vlan: Vec::new(),
-        relay: None,
-        relay_information: None,
-        detail: Some(format!("{missed} events came faster than they were read")),
-    }
+    Event { detail: Some(format!("{missed} events came faster than they were read")), ..Event::now("missed") }
 }

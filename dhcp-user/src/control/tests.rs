@@ -121,14 +121,13 @@ fn shapes_are_as_documented() {
     });
     shown(json!(lease), lease_json.clone());
     let memo = Memo {
-        ciaddr: a,
         giaddr: Ipv4Addr::UNSPECIFIED,
         question: "35".to_owned(),
         lease_time: 9,
         answer: "36".to_owned(),
     };
     let mut detail_json = lease_json;
-    detail_json["memos"] = json!([{"ciaddr": "192.0.2.10", "giaddr": "0.0.0.0", "question": "35", "lease-time": 9, "answer": "36"}]);
+    detail_json["memos"] = json!([{"giaddr": "0.0.0.0", "question": "35", "lease-time": 9, "answer": "36"}]);
     shown(json!(LeaseDetail { lease, memos: vec![memo] }), detail_json);
     shown(
         json!(PoolCounts {
@@ -387,16 +386,8 @@ fn events_come_as_they_happen() {
     let source = events.clone();
     let event = |what: &'static str| Event {
         time: "2026-01-01T00:00:00Z".parse().unwrap(),
-        what: what.into(),
         address: Some(Ipv4Addr::new(10, 0, 0, 1)),
-        hw_address: None,
-        client_id: None,
-        subnet: None,
-        interface: None,
-        vlan: vec![],
-        relay: None,
-        relay_information: None,
-        detail: None,
+        ..Event::now(what)
     };
     let mut source = Some(source);
     let seen = with_daemon(
