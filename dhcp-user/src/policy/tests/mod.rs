@@ -4,6 +4,7 @@ mod allocation;
 mod answers;
 mod horizon;
 mod leaving;
+mod machine;
 mod predictions;
 mod requests;
 mod restarts;
@@ -201,21 +202,32 @@ impl Bench {
 
     /// What the shell does with the actions of a batch. Every promise is checked to be committed first.
     pub(crate) fn carry_out(&mut self, actions: Vec<Action>) -> Vec<Outcome> {
-        for action in &actions {
+        self.commit(&actions);
+        let outcomes = self.act(actions);
+        self.check();
+        outcomes
+    }
+
+    pub(crate) fn commit(&mut self, actions: &[Action]) {
+        for action in actions {
             let Action::Commit(change) = action else { continue };
             match change.clone() {
                 Change::Put(record) => self.store.insert(record.address, record),
                 Change::Delete(address) => self.store.remove(&address),
             };
         }
+    }
+
+    pub(crate) fn act(&mut self, actions: Vec<Action>) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         for action in actions {
             match action {
                 Action::Commit(_) => {}
                 Action::Publish(publication) => self.publish(publication),
                 Action::Horizon { address, generation, until } => {
-                    assert_eq!(self.words.load(address).generation(), generation);
-                    self.move_horizon(address, until);
+                    if self.words.load(address).generation() == generation {
+                        self.move_horizon(address, until);
+                    }
                 }
                 Action::Reply { granted: Some(granted), .. }
                     if self.words.load(granted.address).generation() != granted.generation => {}
@@ -224,7 +236,6 @@ impl Bench {
                 Action::Event(event) => self.events.push(event),
             }
         }
-        self.check();
         outcomes
     }
 
@@ -233,7 +244,9 @@ impl Bench {
         if word.generation() != publication.generation {
             return;
         }
-        self.words.set(publication.address, word.granted(publication.expiry));
+        let after =
+            if word.alive() { word.extended(publication.expiry) } else { word.granted(publication.expiry) };
+        self.words.set(publication.address, after);
         self.move_horizon(publication.address, publication.horizon);
         self.published.push(publication);
     }

@@ -1,0 +1,259 @@
+//! Any sequence of events: whatever clients, kernel, operator, clock and crashes do, no promise is broken.
+//!
+//! The world keeps its own account of what every client was promised, from the answers alone, and compares.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::wire::{Draft, SERVER};
+use super::*;
+
+const CLIENTS: u8 = 12;
+const FIRST: u8 = 10;
+const LAST: u8 = 17;
+
+/// One thing that happens, with all its chances drawn beforehand.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// A client sends this message.
+    Send(u8, Say),
+    /// The kernel renews what the client has, if it can.
+    KernelRenews(u8),
+    /// The daemon's beat goes over all words.
+    Beat,
+    Pass(u32),
+    /// What was decided since the last one is committed and carried out.
+    EndBatch,
+    OperatorRelease(u8),
+    QuarantineClear(u8),
+    /// The daemon dies: with what was decided committed or not, with the maps lost or not.
+    Crash {
+        committed: bool,
+        maps: bool,
+    },
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Say {
+    Discover {
+        asking: Option<u8>,
+    },
+    /// Takes the last offer.
+    Select,
+    SelectElsewhere,
+    Renew,
+    Rebind,
+    Reboot,
+    Release,
+    Decline,
+    Inform,
+    /// For an address that is not its own.
+    Forge(u8, u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let client = 0..CLIENTS;
+    let address = FIRST..=LAST;
+    let say = prop_oneof![
+        4 => prop::option::weighted(0.2, address.clone()).prop_map(|asking| Say::Discover { asking }),
+        6 => Just(Say::Select),
+        1 => Just(Say::SelectElsewhere),
+        2 => Just(Say::Renew),
+        1 => Just(Say::Rebind),
+        1 => Just(Say::Reboot),
+        1 => Just(Say::Release),
+        1 => Just(Say::Decline),
+        1 => Just(Say::Inform),
+        1 => (0..6u8, address.clone()).prop_map(|(kind, address)| Say::Forge(kind, address)),
+    ];
+    prop_oneof![
+        30 => (client.clone(), say).prop_map(|(client, say)| Step::Send(client, say)),
+        6 => client.prop_map(Step::KernelRenews),
+        4 => Just(Step::Beat),
+        6 => prop_oneof![1..20u32, 1..700u32, 1..3000u32].prop_map(Step::Pass),
+        12 => Just(Step::EndBatch),
+        1 => address.clone().prop_map(Step::OperatorRelease),
+        1 => address.prop_map(Step::QuarantineClear),
+        1 => (any::<bool>(), any::<bool>()).prop_map(|(committed, maps)| Step::Crash { committed, maps }),
+    ]
+}
+
+/// What a client believes.
+#[derive(Clone, Debug, Default)]
+struct Belief {
+    offered: Option<Ipv4Addr>,
+    /// Its address, and until when.
+    lease: Option<(Ipv4Addr, u32)>,
+}
+
+struct World {
+    bench: Bench,
+    clients: BTreeMap<u8, Belief>,
+    batch: Vec<(Option<u8>, Vec<Action>)>,
+}
+
+impl World {
+    fn new() -> Self {
+        let reservations = vec![reserved(0, host(12)), reserved(1, host(5))];
+        let mut bench = Bench::new(vec![Subnet { reservations, ..subnet(FIRST, LAST) }]);
+        bench.config.server.quarantine = 500;
+        bench.restart(true);
+        Self { bench, clients: BTreeMap::new(), batch: Vec::new() }
+    }
+
+    fn belief(&mut self, client: u8) -> &mut Belief {
+        self.clients.entry(client).or_default()
+    }
+
+    /// The address that the client may rightly use now.
+    fn lease(&mut self, client: u8) -> Option<Ipv4Addr> {
+        let now = self.bench.now;
+        self.belief(client).lease.filter(|(_, until)| now < *until).map(|(address, _)| address)
+    }
+
+    fn step(&mut self, step: Step) {
+        match step {
+            Step::Send(client, say) => self.send(client, say),
+            Step::KernelRenews(client) => self.kernel_renews(client),
+            Step::Beat => self.beat(),
+            Step::Pass(secs) => {
+                self.end_batch();
+                self.bench.pass(secs);
+            }
+            Step::EndBatch => self.end_batch(),
+            Step::OperatorRelease(last) => self.put(None, Event::OperatorRelease(host(last))),
+            Step::QuarantineClear(last) => self.put(None, Event::QuarantineClear(host(last))),
+            Step::Crash { committed, maps } => self.crash(committed, maps),
+        }
+    }
+
+    fn put(&mut self, client: Option<u8>, event: Event) {
+        let actions = self.bench.handle(event);
+        self.batch.push((client, actions));
+    }
+
+    fn send(&mut self, client: u8, say: Say) {
+        let Belief { offered, .. } = *self.belief(client);
+        let lease = self.lease(client);
+        let last = self.belief(client).lease.map(|(address, _)| address);
+        let draft = match say {
+            Say::Discover { asking: None } => Some(Draft::discover(client)),
+            Say::Discover { asking: Some(last) } => Some(Draft::discover(client).address(50, host(last))),
+            Say::Select => offered.map(|address| Draft::select(client, SERVER, address)),
+            Say::SelectElsewhere => Some(Draft::select(client, host(2), host(77))),
+            Say::Renew => last.map(|address| Draft::renew(client, address)),
+            Say::Rebind => last.map(|address| Draft::rebind(client, address)),
+            Say::Reboot => last.map(|address| Draft::reboot(client, address)),
+            Say::Release => lease.map(|address| Draft::release(client, address)),
+            Say::Decline => lease.or(offered).map(|address| Draft::decline(client, address)),
+            Say::Inform => Some(Draft::inform(client, host(99))),
+            Say::Forge(kind, last) => {
+                Some(forged(client, kind, host(last))).filter(|_| lease != Some(host(last)))
+            }
+        };
+        let Some(draft) = draft else { return };
+        match say {
+            // It stops using the address before it sends.
+            Say::Release | Say::Decline => *self.belief(client) = Belief::default(),
+            Say::Select | Say::SelectElsewhere => self.belief(client).offered = None,
+            _ => {}
+        }
+        self.put(Some(client), Event::Message(draft.request(self.bench.now)));
+    }
+
+    fn kernel_renews(&mut self, client: u8) {
+        let Some(address) = self.lease(client) else { return };
+        let mine = self.bench.published.iter().rev().find(|published| published.address == address);
+        let identity = [2, 0, 0, 0, 1, client];
+        if mine.is_some_and(|published| published.chaddr == identity) && self.bench.kernel_renews(address) {
+            let until = self.bench.now + LEASE_TIME;
+            self.belief(client).lease = Some((address, until));
+        }
+    }
+
+    fn beat(&mut self) {
+        for last in FIRST..=LAST {
+            let word = self.bench.words.load(host(last));
+            if word.alive() {
+                self.put(None, Event::Extended { address: host(last), word, renewals: 1 });
+            }
+        }
+    }
+
+    fn end_batch(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        for (_, actions) in &batch {
+            self.bench.commit(actions);
+        }
+        for (client, actions) in batch {
+            for outcome in self.bench.act(actions) {
+                if let Some(client) = client {
+                    self.told(client, outcome);
+                }
+            }
+        }
+        self.bench.check();
+    }
+
+    fn told(&mut self, client: u8, outcome: Outcome) {
+        let now = self.bench.now;
+        match outcome {
+            Outcome::Reply(Reply::Offer { yiaddr, .. }) => {
+                self.nobody_else_has(client, yiaddr);
+                self.belief(client).offered = Some(yiaddr);
+            }
+            Outcome::Reply(Reply::Ack { yiaddr, answer, .. }) => {
+                self.nobody_else_has(client, yiaddr);
+                let until = now + answer.lease_time;
+                let record = &self.bench.store[&yiaddr];
+                assert_eq!(record.standing, Standing::Leased, "an ACK without a commit");
+                assert_eq!(record.chaddr.octets(), [2, 0, 0, 0, 1, client]);
+                assert!(record.committed_until >= BootSecs(until));
+                *self.belief(client) = Belief { offered: None, lease: Some((yiaddr, until)) };
+            }
+            Outcome::Reply(Reply::Nak { .. }) => *self.belief(client) = Belief::default(),
+            Outcome::Reply(Reply::InformAck { .. }) | Outcome::Silence(_) | Outcome::Done => {}
+        }
+    }
+
+    fn nobody_else_has(&self, client: u8, address: Ipv4Addr) {
+        let now = self.bench.now;
+        for (other, belief) in &self.clients {
+            if let Some((theirs, until)) = belief.lease {
+                let breach = *other != client && theirs == address && now < until;
+                assert!(!breach, "{address} is {other}'s until {until}, and {client} got it at {now}");
+            }
+        }
+    }
+
+    fn crash(&mut self, committed: bool, maps: bool) {
+        let batch = std::mem::take(&mut self.batch);
+        if committed {
+            batch.iter().for_each(|(_, actions)| self.bench.commit(actions));
+        }
+        self.bench.restart(maps);
+    }
+}
+
+fn forged(client: u8, kind: u8, address: Ipv4Addr) -> Draft {
+    match kind {
+        0 => Draft::renew(client, address),
+        1 => Draft::rebind(client, address),
+        2 => Draft::reboot(client, address),
+        3 => Draft::release(client, address),
+        4 => Draft::decline(client, address),
+        _ => Draft::select(client, SERVER, address),
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_events_breaks_a_promise(steps in prop::collection::vec(step(), 1..200)) {
+        let mut world = World::new();
+        for step in steps {
+            world.step(step);
+        }
+        world.end_batch();
+    }
+}
