@@ -20,10 +20,8 @@ pub enum AnsweredBy {
 /// What is known of the owner of an address, or of its last owner.
 #[derive(Clone, Debug)]
 pub struct Binding {
-    /// What it said of itself in words of any length.
-    pub words: Particulars,
-    /// Its hardware address.
-    pub chaddr: HwAddr,
+    /// Who it is.
+    pub particulars: Particulars,
     /// Whether its client identifier is unknown (the lease was adopted from the kernel's maps).
     pub adopted: bool,
     /// Who answered it last.
@@ -45,62 +43,114 @@ pub struct Binding {
     /// When it was last heard.
     pub last_heard: BootSecs,
     /// How many of its renewals the kernel answered.
-    pub kernel_renewals: u64,
+    pub kernel_renewals: u32,
 }
 
 impl Binding {
     /// Who the owner is.
     #[must_use]
     pub fn identity(&self) -> Identity<'_> {
-        Identity::new(self.words.client_id(), self.chaddr)
+        Identity::new(self.client_id(), self.chaddr())
+    }
+
+    /// Its hardware address.
+    #[must_use]
+    pub fn chaddr(&self) -> HwAddr {
+        let all = &self.particulars;
+        HwAddr::new(all.htype, all.part(0)).unwrap_or_default()
+    }
+
+    /// Its client identifier (option 61).
+    #[must_use]
+    pub fn client_id(&self) -> Option<&[u8]> {
+        Some(self.particulars.part(1)).filter(|id| !id.is_empty())
+    }
+
+    /// What its relay says of it: the value of option 82.
+    #[must_use]
+    pub fn agent_info(&self) -> Option<&[u8]> {
+        Some(self.particulars.part(2)).filter(|info| !info.is_empty())
+    }
+
+    /// Its host name.
+    #[must_use]
+    pub fn host_name(&self) -> Option<&str> {
+        std::str::from_utf8(self.particulars.part(3)).ok().filter(|name| !name.is_empty())
     }
 }
 
-/// Client identifier, relay agent information and host name, in one allocation: there may be millions of these.
+/// Hardware address, client identifier, relay agent information and host name, in one allocation: there may be
+/// millions of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Particulars {
+    /// One after the other.
     octets: Box<[u8]>,
-    client_id: Option<std::num::NonZeroU16>,
-    agent_info: Option<std::num::NonZeroU16>,
+    /// Where the client identifier, the agent information and the host name begin.
+    starts: [u16; 3],
+    htype: u8,
 }
 
 impl Particulars {
-    /// Packs them. What is empty counts as absent, and so does what is longer than 65535 octets.
+    /// Packs them. What is empty counts as absent. What a datagram can't hold is cut.
     #[must_use]
-    pub fn new(client_id: Option<&[u8]>, agent_info: Option<&[u8]>, host_name: Option<&str>) -> Self {
-        let length = |part: &[u8]| u16::try_from(part.len()).ok().and_then(std::num::NonZeroU16::new);
-        let measured = |part: Option<&[u8]>| part.and_then(length);
-        let (id_length, agent_length) = (measured(client_id), measured(agent_info));
+    pub fn new(
+        chaddr: HwAddr,
+        client_id: Option<&[u8]>,
+        agent_info: Option<&[u8]>,
+        host_name: Option<&str>,
+    ) -> Self {
         let parts = [
-            client_id.filter(|_| id_length.is_some()),
-            agent_info.filter(|_| agent_length.is_some()),
-            host_name.map(str::as_bytes),
+            chaddr.octets(),
+            client_id.unwrap_or_default(),
+            agent_info.unwrap_or_default(),
+            host_name.unwrap_or_default().as_bytes(),
         ];
-        let octets = parts.into_iter().flatten().flatten().copied().collect();
-        Self { octets, client_id: id_length, agent_info: agent_length }
+        let mut octets = parts.concat();
+        octets.truncate(usize::from(u16::MAX));
+        let mut end = 0;
+        let starts = [0, 1, 2].map(|before: usize| {
+            end = (end + parts[before].len()).min(octets.len());
+            u16::try_from(end).unwrap_or(u16::MAX)
+        });
+        Self { octets: octets.into_boxed_slice(), starts, htype: chaddr.htype() }
     }
 
-    /// The client identifier (option 61).
-    #[must_use]
-    pub fn client_id(&self) -> Option<&[u8]> {
-        self.client_id.map(|length| &self.octets[..usize::from(length.get())])
-    }
-
-    /// The value of option 82.
-    #[must_use]
-    pub fn agent_info(&self) -> Option<&[u8]> {
-        let from = length(self.client_id);
-        self.agent_info.map(|length| &self.octets[from..from + usize::from(length.get())])
-    }
-
-    /// The host name.
-    #[must_use]
-    pub fn host_name(&self) -> Option<&str> {
-        let from = length(self.client_id) + length(self.agent_info);
-        std::str::from_utf8(&self.octets[from..]).ok().filter(|name| !name.is_empty())
+    fn part(&self, number: usize) -> &[u8] {
+        let bound = |at: usize| self.starts.get(at).map_or(self.octets.len(), |start| usize::from(*start));
+        let start = if number == 0 { 0 } else { bound(number - 1) };
+        &self.octets[start..bound(number)]
     }
 }
 
-fn length(part: Option<std::num::NonZeroU16>) -> usize {
-    part.map_or(0, |length| usize::from(length.get()))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn particulars_come_out_as_they_went_in() {
+        let chaddr = HwAddr::new(6, b"123").expect("short");
+        for (id, info, name) in [
+            (None, None, None),
+            (Some(b"id".as_slice()), None, None),
+            (None, Some(b"info".as_slice()), Some("name")),
+            (Some(b"id".as_slice()), Some(b"info".as_slice()), Some("name")),
+        ] {
+            let binding = Binding {
+                particulars: Particulars::new(chaddr, id, info, name),
+                adopted: false,
+                answered_by: AnsweredBy::Daemon,
+                link: Link::default(),
+                giaddr: Ipv4Addr::UNSPECIFIED,
+                server: Ipv4Addr::UNSPECIFIED,
+                lease_time: 0,
+                expiry: BootSecs(0),
+                granted_until: BootSecs(0),
+                committed_until: BootSecs(0),
+                last_heard: BootSecs(0),
+                kernel_renewals: 0,
+            };
+            let out = (binding.chaddr(), binding.client_id(), binding.agent_info(), binding.host_name());
+            assert_eq!(out, (chaddr, id, info, name));
+        }
+    }
 }

@@ -115,11 +115,11 @@ pub struct Client {
 impl From<&Binding> for Client {
     fn from(binding: &Binding) -> Self {
         Self {
-            client_id: binding.words.client_id().map(<[u8]>::to_vec),
-            chaddr: binding.chaddr,
+            client_id: binding.client_id().map(<[u8]>::to_vec),
+            chaddr: binding.chaddr(),
             link: binding.link,
             giaddr: binding.giaddr,
-            agent_info: binding.words.agent_info().map(<[u8]>::to_vec),
+            agent_info: binding.agent_info().map(<[u8]>::to_vec),
         }
     }
 }

@@ -27,7 +27,7 @@ impl Policy {
         let extended_at = BootSecs(word.expiry().0.saturating_sub(binding.lease_time));
         binding.expiry = binding.expiry.max(word.expiry());
         binding.last_heard = binding.last_heard.max(extended_at.min(turn.now));
-        binding.kernel_renewals += u64::from(renewals);
+        binding.kernel_renewals = binding.kernel_renewals.saturating_add(renewals);
         binding.answered_by = AnsweredBy::Kernel;
         let until = extended_at.plus(horizon.horizon(binding.lease_time));
         let step = (binding.lease_time / STEPS_PER_LEASE_TIME).max(1);

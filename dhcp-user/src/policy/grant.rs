@@ -98,7 +98,7 @@ impl Policy {
         self.all.state(place) == State::Leased
             && self.recognises(place, request)
             && self.binding(place).is_some_and(|binding| {
-                binding.chaddr == request.chaddr
+                binding.chaddr() == request.chaddr
                     && binding.link == request.link
                     && binding.server == server
                     && binding.lease_time == lease_time
@@ -142,7 +142,7 @@ impl Policy {
         };
         let kernel_renewals = former.as_ref().map_or(0, |old| old.kernel_renewals);
         let (agent_info, client_id) =
-            former.as_ref().map_or((None, None), |old| (old.words.agent_info(), old.words.client_id()));
+            former.as_ref().map_or((None, None), |old| (old.agent_info(), old.client_id()));
         // A direct renewal says nothing of the relay, and some clients omit their identifier: what was said when the
         // lease began still holds.
         let client_id = request.options.client_id.as_deref().or(client_id);
@@ -150,8 +150,7 @@ impl Policy {
         let host_name = request.host_name();
         self.all.set(place, State::Leased);
         self.all.entry_mut(place).binding = Some(Box::new(Binding {
-            words: Particulars::new(client_id, agent_info, host_name),
-            chaddr: request.chaddr,
+            particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
             adopted: false,
             answered_by: AnsweredBy::Daemon,
             link: request.link,

@@ -230,22 +230,22 @@ impl Policy {
         if binding.identity() == Identity::of(request) {
             return true;
         }
-        let one_is_silent = binding.words.client_id().is_some() != request.options.client_id.is_some();
+        let one_is_silent = binding.client_id().is_some() != request.options.client_id.is_some();
         let alone = || {
-            if binding.chaddr.octets().is_empty() {
+            if binding.chaddr().octets().is_empty() {
                 return false;
             }
             let subnet = self.all.subnet(place);
-            let leased = self.index.leased_to_device(&self.all, subnet, binding.chaddr);
+            let leased = self.index.leased_to_device(&self.all, subnet, binding.chaddr());
             leased.iter().all(|other| *other == place)
         };
-        one_is_silent && binding.chaddr == request.chaddr && alone()
+        one_is_silent && binding.chaddr() == request.chaddr && alone()
     }
 
     /// Whether the address at `place` is bound to exactly the client that sent `request`: what ends a lease must fit.
     fn owns(&self, place: Place, request: &Request) -> bool {
         self.binding(place).is_some_and(|binding| {
-            binding.chaddr == request.chaddr
+            binding.chaddr() == request.chaddr
                 && (binding.adopted || binding.identity() == Identity::of(request))
         })
     }

@@ -52,19 +52,19 @@ impl Policy {
     fn with_owner(&self, record: Record, binding: &Binding) -> Record {
         let interface = self.subnets.interface(binding.link.ifindex);
         Record {
-            client_id: binding.words.client_id().map(<[u8]>::to_vec),
-            chaddr: binding.chaddr,
+            client_id: binding.client_id().map(<[u8]>::to_vec),
+            chaddr: binding.chaddr(),
             interface: interface.map(|interface| interface.name.clone()).unwrap_or_default(),
             vlan: (binding.link.outer, binding.link.inner),
             giaddr: binding.giaddr,
             server: binding.server,
-            host_name: binding.words.host_name().map(str::to_owned),
+            host_name: binding.host_name().map(str::to_owned),
             lease_time: binding.lease_time,
             expiry: binding.expiry,
             committed_until: binding.committed_until,
-            kernel_renewals: binding.kernel_renewals,
+            kernel_renewals: u64::from(binding.kernel_renewals),
             last_heard: binding.last_heard,
-            agent_info: binding.words.agent_info().map(<[u8]>::to_vec),
+            agent_info: binding.agent_info().map(<[u8]>::to_vec),
             ..record
         }
     }
@@ -74,12 +74,12 @@ impl Policy {
         let interface = self.subnets.interface_named(&record.interface);
         let (outer, inner) = record.vlan;
         Binding {
-            words: Particulars::new(
+            particulars: Particulars::new(
+                record.chaddr,
                 record.client_id.as_deref(),
                 record.agent_info.as_deref(),
                 record.host_name.as_deref(),
             ),
-            chaddr: record.chaddr,
             adopted: false,
             answered_by: AnsweredBy::Daemon,
             link: Link { ifindex: interface.map_or(0, |interface| interface.ifindex), outer, inner },
@@ -90,7 +90,7 @@ impl Policy {
             granted_until: record.expiry,
             committed_until: record.committed_until,
             last_heard: record.last_heard,
-            kernel_renewals: record.kernel_renewals,
+            kernel_renewals: u32::try_from(record.kernel_renewals).unwrap_or(u32::MAX),
         }
     }
 }

@@ -108,7 +108,7 @@ impl Policy {
         let publication = (owner.expiry > turn.now).then(|| Publication {
             address: record.address,
             link: owner.link,
-            chaddr: owner.chaddr.octets().try_into().unwrap_or_default(),
+            chaddr: owner.chaddr().octets().try_into().unwrap_or_default(),
             server: owner.server,
             generation: word.generation(),
             expiry: owner.expiry,
@@ -126,8 +126,7 @@ impl Policy {
             return;
         }
         let owner = Binding {
-            words: Particulars::default(),
-            chaddr: HwAddr::ethernet(lease.chaddr),
+            particulars: Particulars::new(HwAddr::ethernet(lease.chaddr), None, None, None),
             adopted: true,
             answered_by: AnsweredBy::Kernel,
             link: lease.link,

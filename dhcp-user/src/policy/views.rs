@@ -160,7 +160,7 @@ impl Policy {
         let mut devices: BTreeMap<(SubnetId, HwAddr), Vec<Place>> = BTreeMap::new();
         for place in self.all.places().filter(|place| self.all.state(*place) == State::Leased) {
             if let Some(binding) = self.binding(place) {
-                devices.entry((self.all.subnet(place), binding.chaddr)).or_default().push(place);
+                devices.entry((self.all.subnet(place), binding.chaddr())).or_default().push(place);
             }
         }
         let several = devices.into_iter().filter(|(_, places)| places.len() > 1);
@@ -229,9 +229,9 @@ impl Policy {
         let interface = self.subnets.interface(binding.link.ifindex);
         Some(LeaseView {
             address: self.all.address(place),
-            chaddr: binding.chaddr,
-            client_id: binding.words.client_id().map(<[u8]>::to_vec),
-            host_name: binding.words.host_name().map(str::to_owned),
+            chaddr: binding.chaddr(),
+            client_id: binding.client_id().map(<[u8]>::to_vec),
+            host_name: binding.host_name().map(str::to_owned),
             state: self.all.state(place),
             subnet: self.prefix(self.all.subnet(place)),
             link: binding.link,
@@ -241,7 +241,7 @@ impl Policy {
             committed_until: binding.committed_until,
             lease_time: binding.lease_time,
             answered_by: binding.answered_by,
-            kernel_renewals: binding.kernel_renewals,
+            kernel_renewals: u64::from(binding.kernel_renewals),
             last_heard: binding.last_heard,
         })
     }

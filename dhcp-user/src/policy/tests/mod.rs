@@ -8,6 +8,7 @@ mod machine;
 mod predictions;
 mod requests;
 mod restarts;
+mod scale;
 pub(crate) mod wire;
 
 use std::cell::RefCell;

@@ -1,0 +1,63 @@
+//! A million leases: what they take, and that the last is as quick as the first.
+
+use std::time::Instant;
+
+use super::wire::{Draft, SERVER};
+use super::*;
+
+const LEASES: u32 = 1 << 20;
+
+#[test]
+#[ignore = "takes a minute unless optimised: run with --release"]
+fn a_million_leases_take_less_than_200_octets_each() {
+    let first = Ipv4Addr::new(10, 0, 0, 0);
+    let prefix = Prefix { network: first, len: 8 };
+    let pool = Pool { first, last: Ipv4Addr::from_bits(first.to_bits() + LEASES - 1) };
+    let before = resident();
+    let mut bench = Bench::new(vec![Subnet {
+        prefix,
+        pools: vec![pool],
+        server_id: Some(SERVER),
+        relays: vec![RELAY],
+        ..subnet(0, 0)
+    }]);
+    let empty = resident();
+    let mut spent = Vec::new();
+    let mut out = Vec::new();
+    for round in 0..16 {
+        let began = Instant::now();
+        for client in round * LEASES / 16..(round + 1) * LEASES / 16 {
+            let [_, a, b, c] = client.to_be_bytes();
+            let mac = [2, 0, 0, a, b, c];
+            let id = [1, 2, 0, 0, a, b, c];
+            let address = Ipv4Addr::from_bits(first.to_bits() + client);
+            for draft in [Draft::discover(0), Draft::select(0, SERVER, address)] {
+                let draft = Draft { mac, ..draft }.id(&id).via(RELAY);
+                let now = BootSecs(bench.now);
+                bench.policy.handle(now, &bench.words, Event::Message(draft.request(bench.now)), &mut out);
+                let reply = out.iter().find_map(|action| match action {
+                    Action::Reply { reply, .. } => Some(Outcome::Reply(reply.clone())),
+                    _ => None,
+                });
+                let reply = reply.expect("a reply");
+                assert_eq!(reply.offered().or(reply.acked()), Some(address));
+                out.clear();
+            }
+        }
+        spent.push(began.elapsed());
+    }
+    let each = (resident() - before) / LEASES as usize;
+    println!("{} octets per address, {each} per lease", (empty - before) / LEASES as usize);
+    println!("{spent:?} for each 16th");
+    assert!(each < 200, "{each} octets");
+    assert!(spent[15] < spent[1] * 3, "the last leases are slower");
+    let tallied = bench.policy.pools().next().expect("a pool").tally;
+    assert_eq!(tallied.of(State::Leased), LEASES);
+}
+
+/// Octets of this process in memory.
+fn resident() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("procfs");
+    let pages: usize = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number");
+    pages * 4096
+}
