@@ -30,7 +30,7 @@ if ! [ -e "$policy" ]; then
     chmod 755 "$policy"
 fi
 export DEBIAN_FRONTEND=noninteractive
-apt-get install --yes --quiet --no-install-recommends "$@"
+apt-get install --quiet=2 --option Dpkg::Use-Pty=0 --no-install-recommends "$@" > /dev/null
 "#;
 
 /// Disables the services that the packages `$@` brought, so that the next boot doesn't start them either.
