@@ -16,6 +16,8 @@ pub(crate) struct BpfToolchain {
     pub(crate) linker: PathBuf,
 }
 
+type InstallRust = fn(&mut Apt) -> Result<BpfRust>;
+
 /// What this machine has already.
 pub(crate) fn find() -> Option<BpfToolchain> {
     [rust::from_rustup(), rust::from_debian()]
@@ -30,7 +32,9 @@ pub(crate) fn find() -> Option<BpfToolchain> {
 /// When neither can be had: says why, and what to install by hand.
 pub(crate) fn install(apt: &mut Apt) -> Result<BpfToolchain> {
     let mut refusals = Vec::new();
-    for install in [rust::install_from_rustup, rust::install_from_debian] {
+    let sources: [(_, InstallRust); 2] =
+        [("rustup", rust::install_from_rustup), ("Debian", rust::install_from_debian)];
+    for (source, install) in sources {
         let installed = install(apt).and_then(|rust| {
             let linker = linker::install(&rust, apt)?;
             Ok(BpfToolchain { rust, linker })
@@ -38,8 +42,8 @@ pub(crate) fn install(apt: &mut Apt) -> Result<BpfToolchain> {
         match installed {
             Ok(toolchain) => return Ok(toolchain),
             Err(refusal) => {
-                println!("setup: {refusal:#}");
-                refusals.push(format!("  - {refusal:#}"));
+                println!("setup: no compiler by {source}: {refusal:#}");
+                refusals.push(format!("  - by {source}: {refusal:#}"));
             }
         }
     }

@@ -31,7 +31,8 @@ pub(crate) fn install(rust: &BpfRust, apt: &mut Apt) -> Result<PathBuf> {
     if let Some(linker) = find(rust) {
         return Ok(linker);
     }
-    let llvm = obtain_llvm(rust, apt)?;
+    let llvm = obtain_llvm(rust, apt)
+        .with_context(|| format!("bpf-linker needs the libraries of LLVM {} or newer", rust.llvm))?;
     let home = home(llvm)?;
     println!(
         "setup: building bpf-linker {VERSION} with LLVM {llvm} into {} (a minute or two)",
