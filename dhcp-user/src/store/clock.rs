@@ -24,7 +24,7 @@ impl StoreSecs {
 }
 
 /// What the kernel calls this boot: `/proc/sys/kernel/random/boot_id`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BootId(pub u128);
 
 /// The text is not 32 hex digits with hyphens between.
@@ -60,7 +60,7 @@ impl fmt::Display for BootId {
 }
 
 /// The store's clock in one boot, as every commit records it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Clock {
     boot: BootId,
     /// Seconds from that boot's time to the store's. Negative where the store was opened late in a boot: the
@@ -71,6 +71,9 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// Octets of the stored form.
+    pub const LEN: usize = 32;
+
     /// The clock in the boot `boot`, whose time is `now`, going on from the one that the last commit recorded.
     ///
     /// Whoever calls this in a new boot records the result before using it: a boot has one offset, however often the
@@ -91,6 +94,27 @@ impl Clock {
     #[must_use]
     pub fn at(self, now: BootSecs) -> Self {
         Self { time: self.time.max(self.to_store(now)), ..self }
+    }
+
+    /// This clock in the stored form: boot id, offset and time, each little-endian.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::LEN] {
+        let mut bytes = [0; Self::LEN];
+        bytes[..16].copy_from_slice(&self.boot.0.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.offset.to_le_bytes());
+        bytes[24..].copy_from_slice(&self.time.0.to_le_bytes());
+        bytes
+    }
+
+    /// The clock of this stored form.
+    #[must_use]
+    pub fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+        let field = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        Self {
+            boot: BootId(u128::from(field(8)) << 64 | u128::from(field(0))),
+            offset: field(16).cast_signed(),
+            time: StoreSecs(field(24)),
+        }
     }
 
     /// The boot that this clock runs in.
@@ -250,6 +274,12 @@ mod tests {
                 clock = clock.at(BootSecs(now));
                 prop_assert_eq!(left(&clock, promise, BootSecs(now)), lease.saturating_sub(passed));
             }
+        }
+
+        #[test]
+        fn a_clock_is_read_as_it_was_written(boot: u128, offset: i64, time: u64) {
+            let clock = Clock { boot: BootId(boot), offset, time: StoreSecs(time) };
+            prop_assert_eq!(Clock::from_bytes(clock.to_bytes()), clock);
         }
 
         /// Anything may be on a disk: no conversion panics.

@@ -1,0 +1,64 @@
+//! What the log needs of the place that its segments are in.
+
+use std::io;
+use std::path::Path;
+
+/// A place for segments: files of a fixed size, each known by its sequence number.
+///
+/// Making, renaming and removing a segment is durable when it returns. What is written is durable after the next
+/// [`sync`](Disk::sync) of that segment that succeeds; a loss of power before may leave any of its sectors old or new.
+pub trait Disk: Send {
+    /// What the operator knows the place by.
+    fn path(&self) -> &Path;
+
+    /// The size that segments usually have, in octets.
+    fn segment_size(&self) -> u32;
+
+    /// The segments there are, in ascending order.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn list(&mut self) -> io::Result<Vec<u32>>;
+
+    /// Makes the segment `sequence` of `size` zero octets, its space allocated.
+    ///
+    /// # Errors
+    /// As the system says; no part of it is left then.
+    fn create(&mut self, sequence: u32, size: u32) -> io::Result<()>;
+
+    /// Makes the segment `from` the segment `to`; what is in it stays.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn rename(&mut self, from: u32, to: u32) -> io::Result<()>;
+
+    /// Removes a segment.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn remove(&mut self, sequence: u32) -> io::Result<()>;
+
+    /// The size of a segment, in octets.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn size(&mut self, sequence: u32) -> io::Result<u64>;
+
+    /// Reads all of `octets` from `offset` on.
+    ///
+    /// # Errors
+    /// As the system says, and where the segment ends before.
+    fn read(&mut self, sequence: u32, offset: u32, octets: &mut [u8]) -> io::Result<()>;
+
+    /// Writes all of `octets` from `offset` on.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn write(&mut self, sequence: u32, offset: u32, octets: &[u8]) -> io::Result<()>;
+
+    /// Returns when all that was written to the segment is durable.
+    ///
+    /// # Errors
+    /// As the system says; none of what was written since the last success is certain then.
+    fn sync(&mut self, sequence: u32) -> io::Result<()>;
+}

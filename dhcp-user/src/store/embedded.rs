@@ -1,0 +1,189 @@
+//! The store in a directory of this machine: no server to install.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use dhcp_ebpf::lease::BootSecs;
+use nix::errno::Errno;
+use nix::fcntl::posix_fallocate;
+
+use super::clock::BootId;
+use super::disk::Disk;
+use super::log::Log;
+use super::{StoreError, StoreId};
+
+/// The directory below the state directory, and the lock file in it.
+const DIRECTORY: &str = "store";
+const LOCK: &str = "lock";
+
+/// Large enough that going on to the next one costs little, small enough for a small site's disk.
+const SEGMENT_SIZE: u32 = 4 << 20;
+
+/// The store of a daemon: segments in the directory `store` of its state directory.
+pub type Embedded = Log<Directory>;
+
+impl Embedded {
+    /// Opens the store in `state_dir`, or makes one; `boot` is the kernel's boot id, `now` the time since boot.
+    ///
+    /// It is this process's alone until it is dropped.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] while another process has it; else as [`StoreError`] says.
+    pub fn open(state_dir: &Path, boot: BootId, now: BootSecs) -> Result<Self, StoreError> {
+        let path = state_dir.join(DIRECTORY);
+        let directory = Directory::lock(&path)?;
+        let fresh = random_id().map_err(|error| StoreError::from_io(&path, "drawing its id", error))?;
+        Log::start(directory, fresh, boot, now)
+    }
+}
+
+/// A directory of segments that this process has locked.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    /// The directory itself, whose changes must be made durable too.
+    directory: File,
+    /// Keeps the lock; the system lifts it when the process ends, however it ends.
+    _lock: File,
+    /// The segments that were used last, open: the one appended to, and the one that entries are taken along from.
+    open: Vec<(u32, File)>,
+}
+
+impl Directory {
+    fn lock(path: &Path) -> Result<Self, StoreError> {
+        let opening = |error| StoreError::from_io(path, "opening it", error);
+        make_private(path).map_err(opening)?;
+        let directory = File::open(path).map_err(opening)?;
+        let mut lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .mode(0o600)
+            .open(path.join(LOCK))
+            .map_err(opening)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                // Without the number the message is a little less helpful, that is all.
+                let _ = lock.read_to_string(&mut pid);
+                return Err(StoreError::Locked { dir: path.to_owned(), pid: pid.trim().parse().ok() });
+            }
+            Err(TryLockError::Error(error)) => return Err(opening(error)),
+        }
+        lock.set_len(0)
+            .and_then(|()| writeln!(lock, "{}", std::process::id()))
+            .map_err(|error| StoreError::from_io(path, "locking it", error))?;
+        Ok(Self { path: path.to_owned(), directory, _lock: lock, open: Vec::new() })
+    }
+
+    fn segment(&self, sequence: u32) -> PathBuf {
+        self.path.join(format!("{sequence:010}.log"))
+    }
+
+    fn file(&mut self, sequence: u32) -> io::Result<&File> {
+        let at = match self.open.iter().position(|(open, _)| *open == sequence) {
+            Some(at) => at,
+            None => {
+                let file = OpenOptions::new().read(true).write(true).open(self.segment(sequence))?;
+                self.open.insert(0, (sequence, file));
+                self.open.truncate(2);
+                0
+            }
+        };
+        Ok(&self.open[at].1)
+    }
+
+    fn close(&mut self, sequence: u32) {
+        self.open.retain(|(open, _)| *open != sequence);
+    }
+}
+
+impl Disk for Directory {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn segment_size(&self) -> u32 {
+        SEGMENT_SIZE
+    }
+
+    fn list(&mut self) -> io::Result<Vec<u32>> {
+        let mut segments = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            let sequence: Option<u32> =
+                name.to_str().and_then(|name| name.strip_suffix(".log")?.parse().ok());
+            segments.extend(sequence);
+        }
+        segments.sort_unstable();
+        Ok(segments)
+    }
+
+    fn create(&mut self, sequence: u32, size: u32) -> io::Result<()> {
+        let path = self.segment(sequence);
+        let file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&path)?;
+        if let Err(error) = allocate(&file, size).and_then(|()| file.sync_all()) {
+            // What is left over would be found and removed by the next replay.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        self.directory.sync_all()
+    }
+
+    fn rename(&mut self, from: u32, to: u32) -> io::Result<()> {
+        self.close(from);
+        fs::rename(self.segment(from), self.segment(to))?;
+        self.directory.sync_all()
+    }
+
+    fn remove(&mut self, sequence: u32) -> io::Result<()> {
+        self.close(sequence);
+        fs::remove_file(self.segment(sequence))?;
+        self.directory.sync_all()
+    }
+
+    fn size(&mut self, sequence: u32) -> io::Result<u64> {
+        Ok(self.file(sequence)?.metadata()?.len())
+    }
+
+    fn read(&mut self, sequence: u32, offset: u32, octets: &mut [u8]) -> io::Result<()> {
+        self.file(sequence)?.read_exact_at(octets, offset.into())
+    }
+
+    fn write(&mut self, sequence: u32, offset: u32, octets: &[u8]) -> io::Result<()> {
+        self.file(sequence)?.write_all_at(octets, offset.into())
+    }
+
+    fn sync(&mut self, sequence: u32) -> io::Result<()> {
+        self.file(sequence)?.sync_data()
+    }
+}
+
+/// Makes the directory, or takes away what others may do in it: a lease says who was where and when.
+fn make_private(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    if fs::metadata(path)?.permissions().mode() & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(0o700))?;
+    }
+    Ok(())
+}
+
+/// Allocates a file's space, so that a full disk is met here and not in the middle of a commit.
+fn allocate(file: &File, size: u32) -> io::Result<()> {
+    match posix_fallocate(file, 0, size.into()) {
+        Ok(()) => Ok(()),
+        // Some file systems have no way to; a commit then meets the full disk itself.
+        Err(Errno::EOPNOTSUPP | Errno::EINVAL) => file.set_len(size.into()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+fn random_id() -> io::Result<StoreId> {
+    let mut octets = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut octets)?;
+    Ok(StoreId(u128::from_le_bytes(octets)))
+}

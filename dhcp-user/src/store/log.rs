@@ -1,0 +1,320 @@
+//! The store as a log: a commit is one frame appended to the newest segment, and one `fdatasync`.
+//!
+//! Which entries are current is held in memory, by address. The log is kept at about twice their size: when it is
+//! larger, each commit takes along some of the current entries of the oldest segment, in its own frame, and when all
+//! have been taken along, that segment is reused for new frames. So the work of keeping it small is spread evenly
+//! over the commits, and needs neither a thread nor a pause; and since segments go strictly oldest first, a deletion
+//! outlives whatever it deleted.
+//!
+//! After a failure nothing that is in memory is trusted: the next commit first reads the log anew.
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
+
+use dhcp_ebpf::lease::BootSecs;
+
+use super::clock::{BootId, Clock};
+use super::disk::Disk;
+use super::encoding::{self, DecodeError};
+use super::index::Index;
+use super::reclaim::Reclaim;
+use super::record::Record;
+use super::segment::{Draft, FRAMES, Frame, HEADER_PAGE, Header, Seal, padded};
+use super::{Change, Store, StoreError, StoreId};
+
+/// A [`Store`] in segments on a disk.
+pub struct Log<D> {
+    disk: D,
+    id: StoreId,
+    boot: BootId,
+    /// `None` after a failure, until the log has been read anew.
+    state: Option<State>,
+}
+
+/// What is known of the segments.
+pub(super) struct State {
+    pub(super) id: StoreId,
+    pub(super) clock: Clock,
+    /// The number of the next commit.
+    pub(super) number: u64,
+    /// The sequence number of the first of `segments`.
+    pub(super) oldest: u32,
+    /// The segments that are needed, the oldest first. There is always one, and the last is appended to.
+    pub(super) segments: VecDeque<Extent>,
+    /// A segment that is no longer needed, to be used again.
+    spare: Option<u32>,
+    pub(super) index: Index,
+    reclaim: Reclaim,
+    frame: Draft,
+    changes: Draft,
+}
+
+/// The size of a segment, and how far frames fill it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) size: u32,
+    pub(super) end: u32,
+}
+
+impl<D: Disk> Log<D> {
+    /// Opens the log on `disk`, or begins one, with the id `fresh`, where there is nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] where it cannot be read or written, or is damaged.
+    pub(super) fn start(
+        mut disk: D,
+        fresh: StoreId,
+        boot: BootId,
+        now: BootSecs,
+    ) -> Result<Self, StoreError> {
+        let mut state = match State::replay(&mut disk)? {
+            Some(state) => state,
+            None => State::begin(&mut disk, fresh, boot, now)?,
+        };
+        state.clock = Clock::resume(Some(state.clock), boot, now);
+        // Fixes this boot's offset before anything is converted with it, and shows that the disk takes commits.
+        state.append(&mut disk, now, &[])?;
+        tracing::info!(
+            store = %state.id,
+            records = state.index.len(),
+            segments = state.segments.len(),
+            "lease store open in {}",
+            disk.path().display()
+        );
+        Ok(Self { disk, id: state.id, boot, state: Some(state) })
+    }
+
+    /// The state, read anew if an earlier failure has made it uncertain. Whoever takes it puts it back on success.
+    fn take(&mut self, now: BootSecs) -> Result<State, StoreError> {
+        if let Some(state) = self.state.take() {
+            return Ok(state);
+        }
+        let mut state = State::replay(&mut self.disk)?
+            .filter(|state| state.id == self.id)
+            .ok_or_else(|| damaged(&self.disk, "another store has taken its place".into()))?;
+        state.clock = Clock::resume(Some(state.clock), self.boot, now);
+        Ok(state)
+    }
+}
+
+impl<D: Disk> Store for Log<D> {
+    fn id(&self) -> StoreId {
+        self.id
+    }
+
+    fn load(&mut self) -> Result<Vec<Record>, StoreError> {
+        let state = self.take(BootSecs(0))?;
+        let records = state.records(&mut self.disk)?;
+        self.state = Some(state);
+        Ok(records)
+    }
+
+    fn commit(&mut self, now: BootSecs, changes: &[Change]) -> Result<(), StoreError> {
+        let mut state = self.take(now)?;
+        state.append(&mut self.disk, now, changes)?;
+        self.state = Some(state);
+        Ok(())
+    }
+}
+
+impl State {
+    /// A new store: its first segment, without a frame.
+    fn begin<D: Disk>(disk: &mut D, id: StoreId, boot: BootId, now: BootSecs) -> Result<Self, StoreError> {
+        let mut state = Self::empty(id, Clock::resume(None, boot, now), 1);
+        let size = disk.segment_size();
+        state.add_segment(disk, 1, size)?;
+        Ok(state)
+    }
+
+    /// No segments, and nothing in them.
+    pub(super) fn empty(id: StoreId, clock: Clock, oldest: u32) -> Self {
+        Self {
+            id,
+            clock,
+            number: 1,
+            oldest,
+            segments: VecDeque::new(),
+            spare: None,
+            index: Index::default(),
+            reclaim: Reclaim::default(),
+            frame: Draft::default(),
+            changes: Draft::default(),
+        }
+    }
+
+    /// The sequence number of the segment that is appended to.
+    pub(super) fn current(&self) -> u32 {
+        self.oldest + u32::try_from(self.segments.len()).unwrap_or(u32::MAX).saturating_sub(1)
+    }
+
+    /// Makes `changes` durable in one frame. After an error the state is not to be used any more.
+    fn append<D: Disk>(&mut self, disk: &mut D, now: BootSecs, changes: &[Change]) -> Result<(), StoreError> {
+        self.clock = self.clock.at(now);
+        self.changes.clear();
+        for change in changes {
+            let record = |octets: &mut Vec<u8>| match change {
+                Change::Put(record) => encoding::encode(record, &self.clock, octets),
+                Change::Delete(_) => {}
+            };
+            self.changes.push(change.address(), record);
+        }
+
+        self.frame.clear();
+        let mut oldest = self.oldest;
+        if self.is_crowded(disk) {
+            let allowance = 3 * self.changes.len();
+            let segments = (oldest, &self.segments);
+            oldest =
+                self.reclaim.take_along(disk, self.id, segments, &self.index, allowance, &mut self.frame)?;
+        }
+        // The changes come last, so that they win over what was taken along.
+        self.frame.join(&self.changes);
+
+        let room = self.segments.back().map_or(0, |last| last.size - last.end);
+        if self.frame.len() > room as usize {
+            self.roll(disk)?;
+        }
+        self.write(disk, oldest)?;
+        self.free_before(disk, oldest)
+    }
+
+    /// Whether the log is larger than what is current in it justifies.
+    fn is_crowded<D: Disk>(&self, disk: &D) -> bool {
+        let size: u64 = self.segments.iter().map(|segment| u64::from(segment.size)).sum();
+        size > 2 * self.index.live() + 2 * u64::from(disk.segment_size())
+    }
+
+    /// Goes on to a new segment that has room for the frame.
+    fn roll<D: Disk>(&mut self, disk: &mut D) -> Result<(), StoreError> {
+        let usual = disk.segment_size();
+        let needed = u32::try_from(padded(FRAMES + self.frame.len())).map_err(|_| too_large(disk))?;
+        let next = self.current().checked_add(1).ok_or_else(|| too_large(disk))?;
+        match self.spare.take() {
+            Some(spare) if needed <= usual => {
+                disk.rename(spare, next).map_err(|error| failed(disk, "reusing a segment", error))?;
+                self.begin_segment(disk, next, usual)
+            }
+            spare => {
+                self.spare = spare;
+                self.add_segment(disk, next, needed.max(usual))
+            }
+        }
+    }
+
+    /// Makes a segment and begins it.
+    fn add_segment<D: Disk>(&mut self, disk: &mut D, sequence: u32, size: u32) -> Result<(), StoreError> {
+        disk.create(sequence, size).map_err(|error| failed(disk, "making room for commits", error))?;
+        self.begin_segment(disk, sequence, size)
+    }
+
+    /// Gives a segment its header. It is durable before the first frame is written: a segment with frames and
+    /// without a header is damaged.
+    fn begin_segment<D: Disk>(&mut self, disk: &mut D, sequence: u32, size: u32) -> Result<(), StoreError> {
+        let header = Header { store: self.id, sequence, oldest: self.oldest, first: self.number };
+        disk.write(sequence, 0, &header.encode())
+            .and_then(|()| disk.sync(sequence))
+            .map_err(|error| failed(disk, "beginning a segment", error))?;
+        self.segments.push_back(Extent { size, end: HEADER_PAGE });
+        Ok(())
+    }
+
+    /// Writes the frame to the newest segment, where it fits, and makes it durable.
+    fn write<D: Disk>(&mut self, disk: &mut D, oldest: u32) -> Result<(), StoreError> {
+        let current = self.current();
+        let seal = Seal::new(self.id, current);
+        let octets =
+            self.frame.seal(&seal, self.number, oldest, &self.clock).ok_or_else(|| too_large(disk))?;
+        let Some(last) = self.segments.back_mut() else { return Err(too_large(disk)) };
+        disk.write(current, last.end, octets)
+            .and_then(|()| disk.sync(current))
+            .map_err(|error| failed(disk, "committing", error))?;
+        let frame = Frame::unchecked(octets, last.end as usize);
+        for entry in frame.iter().flat_map(Frame::entries).flatten() {
+            self.index.note(current, &entry);
+        }
+        last.end += u32::try_from(padded(octets.len())).unwrap_or(u32::MAX);
+        self.number += 1;
+        Ok(())
+    }
+
+    /// Gives back the segments that the last commit made superfluous.
+    fn free_before<D: Disk>(&mut self, disk: &mut D, oldest: u32) -> Result<(), StoreError> {
+        while self.oldest < oldest {
+            let size = self.segments.pop_front().map(|segment| segment.size);
+            if self.spare.is_none() && size == Some(disk.segment_size()) {
+                self.spare = Some(self.oldest);
+            } else {
+                disk.remove(self.oldest).map_err(|error| failed(disk, "removing a segment", error))?;
+            }
+            self.oldest += 1;
+        }
+        Ok(())
+    }
+
+    /// Every current record, those that expire first coming first.
+    fn records<D: Disk>(&self, disk: &mut D) -> Result<Vec<Record>, StoreError> {
+        let mut records = Vec::with_capacity(self.index.len());
+        let mut octets = Vec::new();
+        for (sequence, segment) in (self.oldest..).zip(&self.segments) {
+            read(disk, sequence, segment.end, &mut octets)?;
+            let seal = Seal::new(self.id, sequence);
+            let mut at = FRAMES;
+            while at < octets.len() {
+                let frame = Frame::at(&octets, at, &seal).ok_or_else(|| unsound(disk, sequence, at))?;
+                for entry in frame.entries() {
+                    let entry = entry.map_err(|_| unsound(disk, sequence, at))?;
+                    let Some(stored) = entry.record() else { continue };
+                    if self.index.is_current(sequence, &entry) {
+                        let record = encoding::decode(entry.address, stored, &self.clock);
+                        records.push(record.map_err(|error| undecoded(disk, entry.address, error))?);
+                    }
+                }
+                at = frame.end;
+            }
+        }
+        records.sort_unstable_by_key(|(expiry, record)| (*expiry, record.address));
+        Ok(records.into_iter().map(|(_, record)| record).collect())
+    }
+}
+
+/// Reads the first `end` octets of a segment.
+pub(super) fn read<D: Disk>(
+    disk: &mut D,
+    sequence: u32,
+    end: u32,
+    octets: &mut Vec<u8>,
+) -> Result<(), StoreError> {
+    octets.resize(end as usize, 0);
+    disk.read(sequence, 0, octets).map_err(|error| failed(disk, "reading", error))
+}
+
+/// What an error of the system means for the operator.
+pub(super) fn failed<D: Disk>(disk: &D, doing: &'static str, error: io::Error) -> StoreError {
+    StoreError::from_io(disk.path(), doing, error)
+}
+
+/// The store is not what was once written.
+pub(super) fn damaged<D: Disk>(disk: &D, what: String) -> StoreError {
+    StoreError::Damaged { dir: disk.path().to_owned(), what }
+}
+
+/// A frame that was durable does not check.
+pub(super) fn unsound<D: Disk>(disk: &D, sequence: u32, at: usize) -> StoreError {
+    damaged(disk, format!("segment {sequence} does not check at octet {at}"))
+}
+
+fn undecoded<D: Disk>(disk: &D, address: std::net::Ipv4Addr, error: DecodeError) -> StoreError {
+    let dir: PathBuf = disk.path().to_owned();
+    match error {
+        DecodeError::Newer(found) => {
+            StoreError::Newer { dir, found: found.into(), known: encoding::FORMAT.into() }
+        }
+        DecodeError::Malformed(_) => StoreError::Damaged { dir, what: format!("{address}: {error}") },
+    }
+}
+
+fn too_large<D: Disk>(disk: &D) -> StoreError {
+    let error = io::Error::new(io::ErrorKind::FileTooLarge, "a commit of more than 4 GiB");
+    failed(disk, "committing", error)
+}

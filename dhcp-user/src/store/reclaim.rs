@@ -1,0 +1,89 @@
+//! Taking current entries along out of the oldest segments, a few with each commit.
+
+use std::collections::VecDeque;
+
+use super::disk::Disk;
+use super::index::Index;
+use super::log::{Extent, failed, unsound};
+use super::segment::{Draft, Entry, FRAME_HEAD, FRAMES, Frame, Seal, padded};
+use super::{StoreError, StoreId};
+
+/// How far the oldest segment has been gone through.
+#[derive(Debug)]
+pub(super) struct Reclaim {
+    /// Where in the segment the frame begins that is being gone through.
+    start: usize,
+    /// That frame, checked as a whole when it was read; empty before the first.
+    frame: Vec<u8>,
+    /// Where in the frame to go on.
+    at: usize,
+}
+
+impl Default for Reclaim {
+    fn default() -> Self {
+        Self { start: FRAMES, frame: Vec::new(), at: 0 }
+    }
+}
+
+impl Reclaim {
+    /// Goes through `allowance` octets of the oldest of `segments`, which has the sequence number `oldest`, and adds
+    /// what is current in them to `draft`. Returns the oldest segment that is needed once the draft is durable.
+    ///
+    /// To go through three octets for each new one keeps the log bounded even if all of them are current.
+    pub(super) fn take_along<D: Disk>(
+        &mut self,
+        disk: &mut D,
+        store: StoreId,
+        (mut oldest, segments): (u32, &VecDeque<Extent>),
+        index: &Index,
+        mut allowance: usize,
+        draft: &mut Draft,
+    ) -> Result<u32, StoreError> {
+        let mut older = segments.iter().rev().skip(1).rev();
+        let Some(mut segment) = older.next() else { return Ok(oldest) };
+        while allowance > 0 {
+            if self.at < self.frame.len() {
+                let entry = Entry::at(&self.frame, self.at, self.start)
+                    .ok_or_else(|| unsound(disk, oldest, self.start))?;
+                if index.is_current(oldest, &entry) {
+                    draft.copy(&entry);
+                }
+                self.at += entry.octets.len();
+                allowance = allowance.saturating_sub(entry.octets.len());
+                continue;
+            }
+            self.start += padded(self.frame.len());
+            self.frame.clear();
+            self.at = FRAME_HEAD;
+            if self.start < segment.end as usize {
+                self.read_frame(disk, store, oldest, segment)?;
+                allowance = allowance.saturating_sub(FRAME_HEAD);
+            } else {
+                *self = Self::default();
+                oldest += 1;
+                let Some(next) = older.next() else { break };
+                segment = next;
+            }
+        }
+        Ok(oldest)
+    }
+
+    fn read_frame<D: Disk>(
+        &mut self,
+        disk: &mut D,
+        store: StoreId,
+        sequence: u32,
+        segment: &Extent,
+    ) -> Result<(), StoreError> {
+        let mut octets = vec![0; FRAME_HEAD];
+        let offset = u32::try_from(self.start).map_err(|_| unsound(disk, sequence, self.start))?;
+        disk.read(sequence, offset, &mut octets).map_err(|error| failed(disk, "reading", error))?;
+        let length = Frame::length(&octets).filter(|length| self.start + length <= segment.end as usize);
+        octets.resize(length.ok_or_else(|| unsound(disk, sequence, self.start))?, 0);
+        disk.read(sequence, offset, &mut octets).map_err(|error| failed(disk, "reading", error))?;
+        let seal = Seal::new(store, sequence);
+        Frame::at(&octets, 0, &seal).ok_or_else(|| unsound(disk, sequence, self.start))?;
+        self.frame = octets;
+        Ok(())
+    }
+}
