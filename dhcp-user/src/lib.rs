@@ -1,8 +1,11 @@
 //! The DHCPv4 daemon behind the XDP program.
 
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod control;
+pub mod datapath;
 pub mod message;
 pub mod policy;
+pub mod server;
 pub mod store;

@@ -3,16 +3,17 @@
 mod ask;
 mod check_config;
 mod output;
+mod serve;
 mod table;
 mod text;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 pub use ask::Ask;
 pub use check_config::CheckConfig;
+pub use serve::{Attach, Detach, Run};
 
 /// A DHCPv4 server whose renewals are answered in the NIC's driver.
 #[derive(Debug, Parser)]
@@ -26,6 +27,12 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Serve in the foreground, until SIGTERM or SIGINT
+    Run(Run),
+    /// Load, attach and pin the XDP program without serving
+    Attach(Attach),
+    /// Remove attachments and maps; renewals are no longer answered in the kernel
+    Detach(Detach),
     /// Check a configuration file: exit status 0, or 1 with every error and its line
     CheckConfig(CheckConfig),
     #[command(flatten)]
@@ -50,12 +57,4 @@ impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
     }
-}
-
-/// Where and how a configuration is given.
-#[derive(Clone, Debug, clap::Args)]
-pub struct ConfigFile {
-    /// The configuration
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
 }

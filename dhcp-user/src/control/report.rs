@@ -70,6 +70,9 @@ pub struct KernelStats {
     pub punted: BTreeMap<Word, u64>,
     /// Left to the host's stack.
     pub passed: u64,
+    /// Left to the host's stack, by reason.
+    #[serde(default)]
+    pub passed_why: BTreeMap<Word, u64>,
     /// Dropped, by reason.
     pub dropped: BTreeMap<Word, u64>,
 }
@@ -169,13 +172,13 @@ pub struct LeaseDetail {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Memo {
+    /// The keyed hash that the question is recognised by, in hexadecimal.
+    pub question: String,
     /// The relay's address in the question, or 0.0.0.0.
     pub giaddr: Ipv4Addr,
-    /// The question's hash, in hexadecimal: the kernel keeps no more of it.
-    pub question: String,
     /// The lease time of the answer, in seconds.
     pub lease_time: u32,
-    /// The answer's options, raw, octets in hexadecimal with colons.
+    /// The answer's options (after sname, file and cookie, where it has these), raw, in hexadecimal.
     pub answer: String,
 }
 

@@ -86,7 +86,7 @@ impl Policy {
         if request.ip_src != request.ciaddr {
             return turn.silence(request, Silence::SourceMismatch);
         }
-        if let Some(place) = self.held(turn, request.ciaddr, request) {
+        if let Some(place) = self.bound(turn, request) {
             return self.prolong(turn, request, place);
         }
         match self.segment(request).first() {
@@ -103,13 +103,20 @@ impl Policy {
         else {
             return self.nak_if_authoritative(turn, request, *first, "the address is of another network");
         };
-        if let Some(place) = self.held(turn, request.ciaddr, request) {
+        if let Some(place) = self.bound(turn, request) {
             self.prolong(turn, request, place);
         } else if self.all.find(request.ciaddr).is_some() {
             self.nak_if_authoritative(turn, request, subnet, "no such lease");
         } else {
             turn.silence(request, Silence::UnknownClient);
         }
+    }
+
+    /// The place of `ciaddr` if the client's lease of it runs, or ran out and is in grace. One that was released or
+    /// is past its grace is no binding that a client could go on with (RFC 2131 §4.3.2).
+    fn bound(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
+        let place = self.held(turn, request.ciaddr, request)?;
+        matches!(self.all.state(place), State::Leased | State::Grace).then_some(place)
     }
 
     /// The place of `address` if the client holds it, or held it last and nobody has it now.

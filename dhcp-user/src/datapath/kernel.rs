@@ -1,0 +1,404 @@
+//! The kernel part: loads the program, adopts or makes its maps, attaches it to interfaces.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::xdp::XdpLink;
+use aya::programs::{Xdp, XdpMode as Mode};
+use aya::{Ebpf, EbpfLoader, Pod};
+use dhcp_ebpf::abi::{self, Control, Mac, NetAddr, RunKey, maps, programs};
+use dhcp_ebpf::question::Keys;
+use dhcp_ebpf::slot::{CHUNK_CELLS, Cells as _, CellsMut as _, SLOT_CELLS};
+
+use super::hints::Hints;
+use super::memory::Region;
+use super::offload;
+use super::pins::{self, LinkPin, Pins};
+use crate::config::XdpMode;
+
+/// The program, built beside this crate and carried inside its binary.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XDHCPD_BPF_OBJECT"));
+
+/// Maps that are pinned. Logs and constants belong to one load of the program.
+pub const PINNED_MAPS: [&str; 11] = [
+    maps::SLOTS,
+    maps::CHUNKS,
+    maps::RUNS,
+    maps::QUESTIONS,
+    maps::KEYS,
+    maps::CONTROL,
+    maps::INTERFACES,
+    maps::ADDRESSES,
+    maps::COUNTERS,
+    maps::BEGUN,
+    maps::FRESH,
+];
+
+/// How a frame's way through the kernel is told: 0 nothing (it costs nothing then), 4 each DHCP decision.
+pub type Diagnosis = u8;
+
+/// A value of a map, as its raw bytes.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Raw<T>(T);
+
+// SAFETY: each is a `repr(C)` or `repr(transparent)` integer or struct of integers without padding (the layouts
+// are asserted in `abi`), so any bytes are a value and a value is only bytes.
+unsafe impl Pod for Raw<RunKey> {}
+// SAFETY: as above.
+unsafe impl Pod for Raw<Mac> {}
+// SAFETY: as above.
+unsafe impl Pod for Raw<NetAddr> {}
+// SAFETY: as above.
+unsafe impl Pod for Raw<Keys> {}
+
+/// The kernel part of this instance.
+pub struct Kernel {
+    ebpf: Ebpf,
+    pins: Pins,
+    interfaces: HashMap<MapData, u32, Raw<Mac>>,
+    addresses: HashMap<MapData, Raw<NetAddr>, u32>,
+    counters: PerCpuArray<MapData, u64>,
+    control: Region,
+}
+
+/// What the rest of the daemon takes from the kernel part.
+pub struct Shared {
+    /// Memory of the slots.
+    pub slots: Region,
+    /// Memory of the chunks.
+    pub answers: Region,
+    /// The keys of the question hash.
+    pub keys: Box<Keys>,
+    /// The hash maps that lead to slots.
+    pub hints: MapHints,
+    /// Exchanges already begun.
+    pub begun: RingBuf<MapData>,
+    /// Everything else that goes up.
+    pub fresh: RingBuf<MapData>,
+    /// The store that live words were promised by, if the maps were there before.
+    pub adopted_from: Option<u128>,
+}
+
+/// How an interface is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// In the driver.
+    Native,
+    /// In the stack.
+    Generic,
+}
+
+impl Attached {
+    /// The name that `status` uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+impl Kernel {
+    /// Loads the program over the maps pinned by an earlier daemon, or over new ones with room for `slots` leases.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program or a map, or the pin directory can't be used.
+    pub fn open(dir: &Path, slots: u32, diagnosis: Diagnosis) -> Result<(Self, Shared)> {
+        let pins = Pins::at(dir);
+        pins.prepare()?;
+        let slots = usable(&pins, slots)?;
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global(aya_log::LEVEL, &diagnosis, false)
+            .map_max_entries(maps::SLOTS, slots)
+            .map_max_entries(maps::CHUNKS, slots)
+            .map_max_entries(maps::QUESTIONS, slots)
+            .map_max_entries(maps::RUNS, (slots / abi::RUN * 4).max(1024));
+        for name in PINNED_MAPS {
+            loader.map_pin_path(name, pins.map(name));
+        }
+        let mut ebpf = loader
+            .load(OBJECT)
+            .context("making the BPF maps (root and a kernel of at least 5.15 are needed)")?;
+        xdp(&mut ebpf)?.load().context("the kernel refused the XDP program")?;
+        let mut take =
+            |name: &str| ebpf.take_map(name).with_context(|| format!("the BPF object has no map {name}"));
+
+        let control = region(&take(maps::CONTROL)?, Control::CELLS)?;
+        let adopted_from = adopted(&control);
+        let mut keys: Array<MapData, Raw<Keys>> = take(maps::KEYS)?.try_into()?;
+        let keys = drawn(&mut keys, adopted_from.is_some())?;
+        if adopted_from.is_none() {
+            // New maps: of this version from now on, of no store yet.
+            control.cells().store(Control::VERSION, u64::from(abi::VERSION));
+        }
+        let shared = Shared {
+            slots: region(&take(maps::SLOTS)?, slots as usize * SLOT_CELLS)?,
+            answers: region(&take(maps::CHUNKS)?, slots as usize * CHUNK_CELLS)?,
+            keys,
+            hints: MapHints {
+                runs: take(maps::RUNS)?.try_into()?,
+                questions: take(maps::QUESTIONS)?.try_into()?,
+            },
+            begun: take(maps::BEGUN)?.try_into()?,
+            fresh: take(maps::FRESH)?.try_into()?,
+            adopted_from,
+        };
+        let interfaces = take(maps::INTERFACES)?.try_into()?;
+        let addresses = take(maps::ADDRESSES)?.try_into()?;
+        let counters = take(maps::COUNTERS)?.try_into()?;
+        Ok((Self { ebpf, pins, interfaces, addresses, counters, control }, shared))
+    }
+
+    /// What the answers in the maps depend on, as the daemon that wrote them put it.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.control.cells().load(Control::DIGEST)
+    }
+
+    /// Writes into the maps whose promises they hold from now on, and what their answers depend on.
+    pub fn belongs_to(&self, store: u128, digest: u64) {
+        let cells = self.control.cells();
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+        let halves = [store as u64, (store >> 64) as u64];
+        cells.store(Control::STORE, halves[0]);
+        cells.store(Control::STORE + 1, halves[1]);
+        cells.store(Control::DIGEST, digest);
+    }
+
+    /// Tells the program that the daemon is alive at `now` (boot time in nanoseconds).
+    pub fn beat(&self, now: u64) {
+        self.control.cells().store(Control::HEARTBEAT, now);
+    }
+
+    /// Tells the program an interface's hardware address.
+    ///
+    /// # Errors
+    /// When the map is full.
+    pub fn know_interface(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<()> {
+        self.interfaces
+            .insert(ifindex, Raw(Mac::from(mac)), 0)
+            .context("telling the XDP program of an interface")
+    }
+
+    /// Makes these the addresses at which DHCP is for us.
+    ///
+    /// # Errors
+    /// When the map is full.
+    pub fn know_addresses(&mut self, ours: &[std::net::Ipv4Addr]) -> Result<()> {
+        for address in ours {
+            self.addresses
+                .insert(Raw(NetAddr::from(*address)), 1, 0)
+                .context("telling the XDP program of an address")?;
+        }
+        let gone: Vec<_> = self.addresses.keys().filter_map(Result::ok).map(|raw| raw.0).collect();
+        for address in gone.into_iter().filter(|address| !ours.contains(&(*address).into())) {
+            let _ = self.addresses.remove(&Raw(address));
+        }
+        Ok(())
+    }
+
+    /// Attaches the program to an interface, or puts it in the place of the one attached by an earlier daemon.
+    ///
+    /// # Errors
+    /// When the interface's driver, or another program there, doesn't let it.
+    pub fn attach(&mut self, interface: &str, ifindex: u32, wanted: XdpMode) -> Result<Attached> {
+        match offload::see_frames_as_they_came(interface) {
+            Ok(true) => tracing::info!(
+                interface,
+                "turned off VLAN tag stripping and LRO: the program must see whole frames"
+            ),
+            Ok(false) => {}
+            Err(error) => tracing::warn!(
+                interface, %error,
+                "VLAN tag stripping or LRO can't be turned off; don't serve tagged subnets on this interface"
+            ),
+        }
+        let pin = self.pins.link(interface, ifindex);
+        for stale in
+            self.pins.links()?.iter().filter(|stale| stale.interface == interface && stale.ifindex != ifindex)
+        {
+            tracing::warn!(interface, "removing an attachment to an interface of this name that is gone");
+            pins::remove(&stale.path)?;
+        }
+        if let Ok(pinned) = PinnedLink::from_pin(&pin.path) {
+            match self.replace(pinned) {
+                Ok(()) => return attached_mode(ifindex),
+                Err(error) => {
+                    tracing::warn!(interface, %error, "a pinned attachment can't be taken over; attaching anew");
+                    pins::remove(&pin.path)?;
+                }
+            }
+        }
+        match wanted {
+            XdpMode::Native => self.attach_anew(&pin, Mode::Driver).map(|()| Attached::Native),
+            XdpMode::Generic => self.attach_anew(&pin, Mode::Skb).map(|()| Attached::Generic),
+            XdpMode::Auto => match self.attach_anew(&pin, Mode::Driver) {
+                Ok(()) => Ok(Attached::Native),
+                Err(error) => {
+                    tracing::info!(
+                        interface,
+                        error = format!("{error:#}"),
+                        "no native XDP here, trying generic"
+                    );
+                    self.attach_anew(&pin, Mode::Skb).map(|()| Attached::Generic)
+                }
+            },
+            XdpMode::Off => bail!("{interface} is configured not to be attached"),
+        }
+    }
+
+    /// Puts this program into a pinned link, atomically: each frame meets the one or the other.
+    fn replace(&mut self, pinned: PinnedLink) -> Result<()> {
+        let link = XdpLink::try_from(FdLink::from(pinned))?;
+        let program = xdp(&mut self.ebpf)?;
+        let id = program.attach_to_link(link)?;
+        // The pin holds the attachment; this descriptor need not.
+        drop(FdLink::try_from(program.take_link(id)?)?);
+        Ok(())
+    }
+
+    fn attach_anew(&mut self, pin: &LinkPin, mode: Mode) -> Result<()> {
+        let LinkPin { interface, ifindex, path } = pin;
+        let program = xdp(&mut self.ebpf)?;
+        let id = program.attach_to_if_index(*ifindex, mode).with_context(|| {
+            format!("attaching to {interface} (see `ip link show {interface}` for another XDP program there)")
+        })?;
+        let link = program.take_link(id)?;
+        let Ok(link) = FdLink::try_from(link) else {
+            bail!("{interface}: this kernel attaches XDP programs only by netlink, which can't be pinned");
+        };
+        link.pin(path).with_context(|| format!("pinning the attachment to {interface}"))?;
+        Ok(())
+    }
+
+    /// What became of frames since the maps were made, one count for each verdict.
+    ///
+    /// # Errors
+    /// When the map can't be read.
+    pub fn counters(&self) -> Result<Vec<u64>> {
+        (0..dhcp_ebpf::verdict::Verdict::COUNTERS)
+            .map(|index| Ok(self.counters.get(&u32::try_from(index)?, 0)?.iter().sum()))
+            .collect()
+    }
+
+    /// Starts to tell the program's way in the log, when it was loaded with a diagnosis.
+    ///
+    /// # Errors
+    /// When the program's log ring can't be opened.
+    pub fn log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
+        aya_log::EbpfLogger::init(&mut self.ebpf).context("opening the XDP program's log")
+    }
+}
+
+/// Removes attachments and maps of the instance whose pins are in `dir`; with `interface`, only its attachment.
+///
+/// Gives the names of the interfaces that were detached.
+///
+/// # Errors
+/// When a pin can't be removed.
+pub fn detach(dir: &Path, interface: Option<&str>) -> Result<Vec<String>> {
+    let pins = Pins::at(dir);
+    let links = pins.links()?;
+    let mut gone = Vec::new();
+    for link in links.iter().filter(|link| interface.is_none_or(|name| link.interface == name)) {
+        pins::remove(&link.path)?;
+        gone.push(link.interface.clone());
+    }
+    if gone.len() == links.len() {
+        pins.remove_all()?;
+    }
+    Ok(gone)
+}
+
+fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+    Ok(ebpf.program_mut(programs::XDHCPD).context("the BPF object has no DHCP program")?.try_into()?)
+}
+
+fn region(map: &Map, cells: usize) -> Result<Region> {
+    let (Map::Array(data) | Map::HashMap(data)) = map else {
+        bail!("the BPF object has a map of the wrong type")
+    };
+    Region::mapped(data.fd(), cells)
+}
+
+/// Checks maps that are pinned already. What can't be used is unpinned, so that new maps are made; the leases are in
+/// the store. Gives the number of slots that the maps have or will have.
+fn usable(pins: &Pins, slots: u32) -> Result<u32> {
+    let Ok(control) = MapData::from_pin(pins.map(maps::CONTROL)) else {
+        pins.remove_maps()?;
+        return Ok(slots);
+    };
+    let version = Region::mapped(control.fd(), Control::CELLS)?.cells().load(Control::VERSION);
+    let capacity =
+        MapData::from_pin(pins.map(maps::SLOTS)).and_then(|map| map.info()).map(|info| info.max_entries());
+    match capacity {
+        Ok(capacity) if version == u64::from(abi::VERSION) && capacity >= slots => return Ok(capacity),
+        Ok(capacity) if version == u64::from(abi::VERSION) => {
+            tracing::warn!(
+                capacity,
+                needed = slots,
+                "the pinned maps are too small for this configuration; making new ones"
+            );
+        }
+        _ => tracing::warn!(
+            found = version,
+            ours = abi::VERSION,
+            "the pinned maps are of another version; making new ones"
+        ),
+    }
+    pins.remove_maps()?;
+    Ok(slots)
+}
+
+/// The store whose promises the maps hold; `None` for new maps.
+fn adopted(control: &Region) -> Option<u128> {
+    let cells = control.cells();
+    let store = u128::from(cells.load(Control::STORE)) | u128::from(cells.load(Control::STORE + 1)) << 64;
+    (cells.load(Control::VERSION) == u64::from(abi::VERSION)).then_some(store)
+}
+
+/// The keys in the map; drawn anew for new maps.
+fn drawn(map: &mut Array<MapData, Raw<Keys>>, adopted: bool) -> Result<Box<Keys>> {
+    if adopted {
+        return Ok(Box::new(map.get(&0, 0).context("reading the question keys")?.0));
+    }
+    let mut bytes = vec![0; size_of::<Keys>()];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut random| std::io::Read::read_exact(&mut random, &mut bytes))
+        .context("drawing the question keys")?;
+    let mut words = bytes.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_ne_bytes));
+    let keys = Keys(std::array::from_fn(|_| std::array::from_fn(|_| words.next().unwrap_or_default())));
+    map.set(0, Raw(keys), 0).context("writing the question keys")?;
+    Ok(Box::new(keys))
+}
+
+/// How the program is attached to an interface now, as the kernel tells it.
+fn attached_mode(ifindex: u32) -> Result<Attached> {
+    super::netlink::xdp_mode(ifindex)?.context("the program is attached no longer")
+}
+
+/// The hash maps that lead to slots, in the kernel.
+pub struct MapHints {
+    runs: HashMap<MapData, Raw<RunKey>, u32>,
+    questions: HashMap<MapData, u64, u32>,
+}
+
+impl Hints for MapHints {
+    fn lead_run(&mut self, key: RunKey, first: u32) -> Result<()> {
+        Ok(self.runs.insert(Raw(key), first, 0)?)
+    }
+
+    fn lead_question(&mut self, hash: u64, slot: u32) -> Result<()> {
+        Ok(self.questions.insert(hash, slot, 0)?)
+    }
+
+    fn drop_question(&mut self, hash: u64) {
+        // Not there is as good as removed.
+        let _ = self.questions.remove(&hash);
+    }
+}

@@ -1,0 +1,23 @@
+//! The daemon's side of the packet path: the kernel part, the memory shared with it, frames in and out.
+//!
+//! ```text
+//! kernel.rs    loads, attaches, pins; adopts what is pinned (pins.rs, netlink.rs)
+//! table.rs     the slots that the kernel answers from (memory.rs, chunks.rs, notes.rs, hints.rs)
+//! ring.rs      frames up from the program;  packet_socket.rs  frames in without it, and all frames out
+//! frame.rs     replies as frames (body.rs: answers as bytes)
+//! ```
+
+pub mod body;
+pub mod chunks;
+pub mod frame;
+pub mod hints;
+pub mod kernel;
+pub mod memory;
+pub mod netlink;
+pub mod notes;
+pub mod offload;
+pub mod packet_socket;
+pub mod pins;
+pub mod ring;
+pub mod table;
+pub mod watch;

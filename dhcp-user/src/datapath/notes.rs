@@ -1,0 +1,83 @@
+//! What the daemon notes in a slot for itself: the kernel doesn't read it, and it outlives a restart.
+
+use dhcp_ebpf::lease::Word;
+use dhcp_ebpf::slot::{MEMOS, Slot};
+
+use super::memory::SharedCells;
+
+/// Which memos are led to by the question map, which was written last, and how much of what the kernel did to the
+/// word was told to policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Notes(u64);
+
+const LED: u64 = 0xff;
+const LAST_SHIFT: u32 = 8;
+const LAST: u64 = 0xff << LAST_SHIFT;
+/// The upper half of a lease word: alive, generation, changes.
+const ACCOUNTED: u64 = 0xffff_ffff_0000_0000;
+
+impl Notes {
+    /// The notes in this slot.
+    #[must_use]
+    pub fn of(slot: &Slot<SharedCells<'_>>) -> Self {
+        Self(slot.notes())
+    }
+
+    /// Writes them back.
+    pub fn save(self, slot: &Slot<SharedCells<'_>>) {
+        slot.set_notes(self.0);
+    }
+
+    /// Whether the question map leads to this memo.
+    #[must_use]
+    pub const fn is_led(self, memo: usize) -> bool {
+        self.0 & (1 << memo) & LED != 0
+    }
+
+    /// With this memo led to.
+    #[must_use]
+    pub const fn led(self, memo: usize) -> Self {
+        Self(self.0 | (1 << memo))
+    }
+
+    /// With this memo not led to.
+    #[must_use]
+    pub const fn not_led(self, memo: usize) -> Self {
+        Self(self.0 & !(1 << memo))
+    }
+
+    /// With this memo written last.
+    #[must_use]
+    pub const fn written(self, memo: usize) -> Self {
+        Self(self.0 & !LAST | (memo as u64) << LAST_SHIFT)
+    }
+
+    /// The memo written longest ago, when they are written in turn.
+    #[must_use]
+    pub const fn oldest(self) -> usize {
+        (((self.0 & LAST) >> LAST_SHIFT) as usize + 1) % MEMOS
+    }
+
+    /// With all that led to this word told.
+    #[must_use]
+    pub const fn accounted(self, word: Word) -> Self {
+        Self(self.0 & !ACCOUNTED | word.0 & ACCOUNTED)
+    }
+
+    /// Whether nothing happened to the word since.
+    #[must_use]
+    pub const fn account_for(self, word: Word) -> bool {
+        self.0 & ACCOUNTED == word.0 & ACCOUNTED
+    }
+
+    /// How often the kernel changed the word since. Two renewals within one second may count as one.
+    #[must_use]
+    pub fn renewals(self, word: Word) -> u32 {
+        let told = Word(self.0 & ACCOUNTED);
+        if word.alive() && told.alive() && told.generation() == word.generation() {
+            u32::from(word.changes().wrapping_sub(told.changes()))
+        } else {
+            0
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! The lease table: the slots that the kernel answers from, as the daemon writes them.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
+use std::net::Ipv4Addr;
+
+use anyhow::{Context as _, Result, bail};
+use dhcp_ebpf::abi::{NetAddr, RUN, RunKey};
+use dhcp_ebpf::lease::{BootSecs, Word};
+use dhcp_ebpf::publish;
+use dhcp_ebpf::question::{self, Asker, Keys};
+use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, Identity, MAX_BODY, MEMOS, Memo, Place, SLOT_CELLS, Slot};
+use thiserror::Error;
+
+use super::body::Body;
+use super::chunks::Chunks;
+use super::hints::Hints;
+use super::memory::{Region, SharedCells};
+use super::notes::Notes;
+use crate::policy::{self, Publication, Words};
+
+/// Slots of all addresses that may be leased, their answers, and the hints that lead to them.
+pub struct Table {
+    slots: Region,
+    answers: Region,
+    chunks: Chunks,
+    keys: Box<Keys>,
+    hints: Box<dyn Hints + Send>,
+    /// First slot of each run, by the upper 24 bits of its addresses.
+    runs: BTreeMap<u32, u32>,
+    /// Runs that requests from some link are led to already.
+    led: HashSet<RunKey>,
+    /// Slots revoked since the last [`tidy`](Self::tidy).
+    revoked: RefCell<Vec<Ipv4Addr>>,
+    /// Renewals by the kernel that were seen when the daemon changed a word, not told of yet.
+    owed: BTreeMap<u32, u32>,
+}
+
+/// A lease that the kernel extended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extended {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its word.
+    pub word: Word,
+    /// How often since it was told of last. Two renewals within one second may count as one.
+    pub renewals: u32,
+}
+
+/// A publication came too late: the lease was revoked after it was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the lease was revoked meanwhile")]
+pub struct Overtaken;
+
+/// What became of a publication.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Questions that could not be remembered for want of room in the maps; the daemon answers those.
+    pub without_room: usize,
+}
+
+impl Table {
+    /// A table over the memory of the maps. Slots that have an address already (of an earlier daemon) keep it.
+    #[must_use]
+    pub fn new(slots: Region, answers: Region, keys: Box<Keys>, hints: Box<dyn Hints + Send>) -> Self {
+        let mut table = Self {
+            slots,
+            answers,
+            chunks: Chunks::default(),
+            keys,
+            hints,
+            runs: BTreeMap::new(),
+            led: HashSet::new(),
+            revoked: RefCell::default(),
+            owed: BTreeMap::new(),
+        };
+        table.adopt();
+        table
+    }
+
+    /// Finds the runs and the chunks in use from what the slots say.
+    fn adopt(&mut self) {
+        let mut used = Vec::new();
+        for first in (0..self.capacity()).step_by(RUN as usize) {
+            let Some(slot) = self.slot_at(first) else { break };
+            let (address, _) = slot.addresses();
+            if address.is_unspecified() {
+                continue;
+            }
+            self.runs.insert(u32::from_be(address.0) >> 8, first);
+            for index in first..first + RUN {
+                let Some(slot) = self.slot_at(index) else { break };
+                if slot.word().alive() {
+                    used.extend(places(&slot).filter_map(|place| self.extent(place)));
+                }
+            }
+        }
+        used.sort_unstable();
+        used.dedup();
+        self.chunks = Chunks::with_used(as_u32(self.answers.cells().len() / CHUNK_CELLS), used);
+    }
+
+    /// How many slots there are.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        as_u32(self.slots.cells().len() / SLOT_CELLS)
+    }
+
+    /// Makes room for `address` and its 255 neighbours. It stays for as long as the maps live.
+    ///
+    /// # Errors
+    /// When all slots belong to other runs.
+    pub fn reserve(&mut self, address: Ipv4Addr) -> Result<()> {
+        let net = u32::from(address) >> 8;
+        if self.runs.contains_key(&net) {
+            return Ok(());
+        }
+        let first = as_u32(self.runs.len()) * RUN;
+        if first + RUN > self.capacity() {
+            bail!(
+                "the lease table has no room for {address}: it holds {} addresses in blocks of {RUN}; detach and start anew to make it larger",
+                self.capacity()
+            );
+        }
+        for index in 0..RUN {
+            let slot = self.slot_at(first + index).context("a slot within the capacity")?;
+            slot.assign(Ipv4Addr::from(net << 8 | index).into());
+        }
+        self.runs.insert(net, first);
+        Ok(())
+    }
+
+    /// The slot of an address, and its index; `None` when nothing was [`reserve`](Self::reserve)d for it.
+    #[must_use]
+    pub fn slot(&self, address: Ipv4Addr) -> Option<(u32, Slot<SharedCells<'_>>)> {
+        let first = self.runs.get(&(u32::from(address) >> 8))?;
+        let index = first + u32::from(address) % RUN;
+        self.slot_at(index).map(|slot| (index, slot))
+    }
+
+    fn slot_at(&self, index: u32) -> Option<Slot<SharedCells<'_>>> {
+        self.slots.cells().element(index, SLOT_CELLS).map(Slot)
+    }
+
+    /// Every address with a slot, in order of addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.runs.keys().flat_map(|net| (0..RUN).map(move |index| Ipv4Addr::from(net << 8 | index)))
+    }
+
+    /// Shares a lease with the kernel, or moves ahead what is shared. The commit it stands for is on disk.
+    ///
+    /// # Errors
+    /// When the lease was revoked after this was decided; nothing is shared then.
+    pub fn publish(&mut self, lease: &Publication) -> Result<Published, Overtaken> {
+        let (_, slot) = self.slot(lease.address).ok_or(Overtaken)?;
+        let word = slot.word();
+        if word.generation() != lease.generation {
+            return Err(Overtaken);
+        }
+        let identity = Identity {
+            link: lease.link,
+            chaddr: lease.chaddr.into(),
+            address: lease.address.into(),
+            server: lease.server.into(),
+        };
+        if word.alive() && slot.identity() == identity {
+            slot.set_horizon(slot.horizon().max(lease.horizon));
+            self.change(lease.address, |slot| publish::extend(slot, lease.generation, lease.expiry).ok())
+                .ok_or(Overtaken)?;
+            return Ok(self.remember(lease));
+        }
+        if word.alive() {
+            // The client moved to another link or card: its slot is written anew, for the same lease.
+            self.change(lease.address, |slot| Some(publish::suspend(slot)));
+        }
+        self.grant(lease, &identity)
+    }
+
+    /// Changes a word and keeps account of what the kernel did to it before.
+    fn change(
+        &mut self,
+        address: Ipv4Addr,
+        change: impl FnOnce(&Slot<SharedCells<'_>>) -> Option<Word>,
+    ) -> Option<Word> {
+        let (index, slot) = self.slot(address)?;
+        let renewals = Notes::of(&slot).renewals(slot.word());
+        let word = change(&slot)?;
+        Notes::of(&slot).accounted(word).save(&slot);
+        if renewals > 0 {
+            *self.owed.entry(index).or_default() += renewals;
+        }
+        Some(word)
+    }
+
+    /// Leases among `count` slots from `from` on that the kernel extended since they were looked at last.
+    pub fn extended(&mut self, from: u32, count: u32) -> Vec<Extended> {
+        let mut found = Vec::new();
+        for index in from..from.saturating_add(count).min(as_u32(self.runs.len()) * RUN) {
+            let Some(slot) = self.slot_at(index) else { break };
+            let word = slot.word();
+            let notes = Notes::of(&slot);
+            if notes.account_for(word) && !self.owed.contains_key(&index) {
+                continue;
+            }
+            let address = slot.addresses().0.into();
+            notes.accounted(word).save(&slot);
+            let renewals = notes.renewals(word) + self.owed.remove(&index).unwrap_or(0);
+            if word.alive() && renewals > 0 {
+                found.push(Extended { address, word, renewals });
+            }
+        }
+        found
+    }
+
+    /// How many renewals by the kernel were not told of yet.
+    #[must_use]
+    pub fn unreported(&self, address: Ipv4Addr) -> u32 {
+        self.slot(address).map_or(0, |(index, slot)| {
+            Notes::of(&slot).renewals(slot.word()) + self.owed.get(&index).copied().unwrap_or(0)
+        })
+    }
+
+    /// How many slots belong to addresses.
+    #[must_use]
+    pub fn in_use(&self) -> u32 {
+        as_u32(self.runs.len()) * RUN
+    }
+
+    /// Voids everything that the kernel would say for this lease: it asks again. The lease goes on.
+    pub fn forget_answers(&mut self, address: Ipv4Addr) {
+        for memo in 0..MEMOS {
+            if self.slot(address).is_some_and(|(_, slot)| slot.memo_hash(memo) != 0) {
+                self.forget(address, memo);
+            }
+        }
+    }
+
+    /// Writes a dead slot and brings it to life.
+    fn grant(&mut self, lease: &Publication, identity: &Identity) -> Result<Published, Overtaken> {
+        self.clear(lease.address);
+        let mut published = Published::default();
+        let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
+        let mut asked = Vec::new();
+        for memo in lease.memos.iter().take(MEMOS) {
+            match self.prepare(lease, memo, &memos) {
+                Some(prepared) => {
+                    if memo.question.ciaddr.is_unspecified() {
+                        asked.push((memos.len(), prepared.hash));
+                    }
+                    memos.push(prepared);
+                }
+                None => published.without_room += 1,
+            }
+        }
+        let (_, slot) = self.slot(lease.address).ok_or(Overtaken)?;
+        let word = slot.word();
+        let granted = publish::grant(&slot, word, identity, lease.horizon, &memos, lease.expiry)
+            .map_err(|_| Overtaken)?;
+        Notes::of(&slot).accounted(granted).save(&slot);
+        published.without_room += usize::from(!self.lead(lease));
+        for (memo, hash) in asked {
+            published.without_room += usize::from(!self.lead_question(lease.address, memo, hash));
+        }
+        Ok(published)
+    }
+
+    /// Adds to a live slot the questions that it doesn't know, or answers otherwise by now.
+    fn remember(&mut self, lease: &Publication) -> Published {
+        let mut published = Published { without_room: usize::from(!self.lead(lease)) };
+        for memo in lease.memos.iter().take(MEMOS) {
+            published.without_room += usize::from(!self.remember_one(lease, memo));
+        }
+        published
+    }
+
+    fn remember_one(&mut self, lease: &Publication, memo: &policy::Memo) -> bool {
+        let (Some(hash), Some(body)) = (self.hash(lease, memo), Body::of(&memo.answer)) else { return true };
+        let Some((_, slot)) = self.slot(lease.address) else { return false };
+        let known: Vec<Memo> = (0..MEMOS).map(|index| slot.memo(index)).collect();
+        let at = match known.iter().position(|known| known.hash == hash) {
+            Some(same) if self.says(lease.address, known[same].place, &body) => return true,
+            Some(stale) => stale,
+            None => {
+                known.iter().position(|known| known.hash == 0).unwrap_or_else(|| Notes::of(&slot).oldest())
+            }
+        };
+        if known[at].hash != 0 {
+            self.forget(lease.address, at);
+        }
+        let others: Vec<Memo> = known
+            .iter()
+            .enumerate()
+            .filter(|(i, known)| *i != at && known.hash != 0)
+            .map(|(_, m)| *m)
+            .collect();
+        let Some(prepared) = self.prepare(lease, memo, &others) else { return false };
+        let Some((_, slot)) = self.slot(lease.address) else { return false };
+        slot.set_memo(at, prepared);
+        Notes::of(&slot).written(at).save(&slot);
+        !memo.question.ciaddr.is_unspecified() || self.lead_question(lease.address, at, prepared.hash)
+    }
+
+    /// Hashes a question and finds or writes its answer. `None`: no room, or nothing that can be shared.
+    fn prepare(&mut self, lease: &Publication, memo: &policy::Memo, others: &[Memo]) -> Option<Memo> {
+        let hash = self.hash(lease, memo)?;
+        let giaddr = memo.question.giaddr.into();
+        let body = &Body::of(&memo.answer)?;
+        let same = others.iter().find(|other| self.says(lease.address, other.place, body));
+        if let Some(same) = same {
+            return Some(Memo { hash, giaddr, place: same.place });
+        }
+        let Body { head, bytes } = body;
+        let count = publish::chunks_for(bytes.len());
+        let place = if count == 1 && others.iter().all(|other| other.place != Place::Slot) {
+            Place::Slot
+        } else {
+            Place::Chunks(self.chunks.take(as_u32(count))?)
+        };
+        publish::write_answer(head, bytes, |index| self.chunk(lease.address, place, index));
+        Some(Memo { hash, giaddr, place })
+    }
+
+    fn hash(&self, lease: &Publication, memo: &policy::Memo) -> Option<u64> {
+        let asker = Asker {
+            link: lease.link,
+            chaddr: lease.chaddr.into(),
+            ciaddr: memo.question.ciaddr.into(),
+            giaddr: memo.question.giaddr.into(),
+            relay_src: memo.question.relay_src.into(),
+        };
+        question::hash_parts(&self.keys, &asker, &memo.question.options).map(|hash| hash.0)
+    }
+
+    /// Whether the answer at `place` is this one.
+    fn says(&self, address: Ipv4Addr, place: Place, body: &Body) -> bool {
+        let mut found = [0; MAX_BODY];
+        let head = publish::read_answer(|index| self.chunk(address, place, index), &mut found);
+        head == body.head && found.get(..usize::from(head.len)) == Some(&body.bytes[..])
+    }
+
+    fn chunk(&self, address: Ipv4Addr, place: Place, index: usize) -> SharedCells<'_> {
+        match (place, self.slot(address)) {
+            (Place::Slot, Some((_, slot))) => slot.chunk(),
+            (Place::Slot, None) => unreachable!("an answer lies in a slot that was reserved"),
+            (Place::Chunks(first), _) => self
+                .answers
+                .cells()
+                .element(first + as_u32(index), CHUNK_CELLS)
+                .unwrap_or_else(|| unreachable!("chunk {first}+{index} was handed out by the allocator")),
+        }
+    }
+
+    /// Where the answer at `place` lies in the chunk map, and how much of it there is.
+    fn extent(&self, place: Place) -> Option<(u32, u32)> {
+        let Place::Chunks(first) = place else { return None };
+        let head = dhcp_ebpf::slot::answer_head(self.answers.cells().element(first, CHUNK_CELLS)?);
+        Some((first, as_u32(publish::chunks_for(usize::from(head.len)))))
+    }
+
+    /// Leads requests with ciaddr from the lease's link to its run. `false`: the map is full.
+    fn lead(&mut self, lease: &Publication) -> bool {
+        let key = RunKey::new(lease.link, NetAddr::from(lease.address));
+        let Some(&first) = self.runs.get(&(u32::from(lease.address) >> 8)) else { return false };
+        if self.led.contains(&key) {
+            return true;
+        }
+        match self.hints.lead_run(key, first) {
+            Ok(()) => self.led.insert(key),
+            Err(error) => {
+                tracing::warn!(%error, address = %lease.address, "renewals of this link can't be led to their slots");
+                false
+            }
+        }
+    }
+
+    fn lead_question(&mut self, address: Ipv4Addr, memo: usize, hash: u64) -> bool {
+        let Some((index, _)) = self.slot(address) else { return false };
+        let led = self.hints.lead_question(hash, index);
+        if let (Ok(()), Some((_, slot))) = (&led, self.slot(address)) {
+            Notes::of(&slot).led(memo).save(&slot);
+        }
+        led.inspect_err(|error| tracing::debug!(%error, %address, "no room for a question")).is_ok()
+    }
+
+    /// Voids one memo of a live slot and frees its answer, if no other memo gives it.
+    fn forget(&mut self, address: Ipv4Addr, memo: usize) {
+        let Some((_, slot)) = self.slot(address) else { return };
+        let gone = slot.memo(memo);
+        self.change(address, |slot| Some(publish::forget(slot, [memo])));
+        let Some((_, slot)) = self.slot(address) else { return };
+        let notes = Notes::of(&slot);
+        notes.not_led(memo).save(&slot);
+        let shared = places(&slot).any(|place| place == gone.place);
+        let freed = if shared { None } else { self.extent(gone.place) };
+        if notes.is_led(memo) {
+            self.hints.drop_question(gone.hash);
+        }
+        if let Some((first, count)) = freed {
+            self.chunks.release(first, count);
+        }
+    }
+
+    /// Empties a dead slot: its answers are freed, its hints removed.
+    fn clear(&mut self, address: Ipv4Addr) {
+        let Some((_, slot)) = self.slot(address) else { return };
+        if slot.word().alive() {
+            return;
+        }
+        let notes = Notes::of(&slot);
+        let memos: Vec<Memo> = (0..MEMOS).map(|index| slot.memo(index)).collect();
+        let mut extents: Vec<_> = places(&slot).filter_map(|place| self.extent(place)).collect();
+        for index in 0..MEMOS {
+            slot.void_memo(index);
+        }
+        Notes::default().save(&slot);
+        extents.sort_unstable();
+        extents.dedup();
+        for (first, count) in extents {
+            self.chunks.release(first, count);
+        }
+        for (index, memo) in memos.iter().enumerate() {
+            if memo.hash != 0 && notes.is_led(index) {
+                self.hints.drop_question(memo.hash);
+            }
+        }
+    }
+
+    /// Clears what was revoked since the last call.
+    pub fn tidy(&mut self) {
+        for address in self.revoked.take() {
+            self.clear(address);
+        }
+    }
+
+    /// Moves the horizon of a live lease of this generation ahead. Its commit is on disk.
+    pub fn move_horizon(&self, address: Ipv4Addr, generation: u16, until: BootSecs) {
+        if let Some((_, slot)) = self.slot(address)
+            && slot.word().generation() == generation
+        {
+            slot.set_horizon(slot.horizon().max(until));
+        }
+    }
+
+    /// An answer's head and body as it was published; for showing what the kernel would say.
+    #[must_use]
+    pub fn answer(&self, address: Ipv4Addr, place: Place) -> (AnswerHead, Vec<u8>) {
+        let mut body = vec![0; MAX_BODY];
+        let head = publish::read_answer(|index| self.chunk(address, place, index), &mut body);
+        body.truncate(usize::from(head.len));
+        (head, body)
+    }
+}
+
+impl Words for Table {
+    fn load(&self, address: Ipv4Addr) -> Word {
+        self.slot(address).map_or(Word::default(), |(_, slot)| slot.word())
+    }
+
+    fn revoke(&self, address: Ipv4Addr, judged: Word) -> Result<Word, Word> {
+        let Some((_, slot)) = self.slot(address) else { return Ok(judged.revoked()) };
+        let revoked = publish::revoke(&slot, judged)?;
+        self.revoked.borrow_mut().push(address);
+        Ok(revoked)
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("capacity", &self.capacity())
+            .field("runs", &self.runs.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The places of the answers that a slot's memos give, void memos left out.
+fn places<'a>(slot: &Slot<SharedCells<'a>>) -> impl Iterator<Item = Place> + use<'a> {
+    let slot = *slot;
+    (0..MEMOS).map(move |index| slot.memo(index)).filter(|memo| memo.hash != 0).map(|memo| memo.place)
+}
+
+/// Maps have at most 2^32 entries.
+fn as_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

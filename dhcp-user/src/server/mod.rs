@@ -1,0 +1,236 @@
+//! The server around the policy core: it brings events, and does what the core decides.
+//!
+//! ```text
+//! start.rs   store, kernel part, policy restored from both; interfaces attached
+//! this file  waits for frames, queries, signals and the beat
+//! turn.rs    one batch: decide ─► commit ─► publish ─► send
+//! reports.rs what the command line asks for;  traffic.rs  what is counted
+//! ```
+
+mod reports;
+mod start;
+mod traffic;
+mod turn;
+
+use std::collections::{HashMap, HashSet};
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use aya::maps::{MapData, RingBuf};
+use aya_log::EbpfLogger;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{broadcast, mpsc};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+
+use crate::clock::BootNanos;
+use crate::config::Config;
+use crate::control::{self, Event as Told, WallClock, Xdp};
+use crate::datapath::kernel::Kernel;
+use crate::datapath::packet_socket::{Receiver, Sender};
+use crate::datapath::ring::{self, Arrival};
+use crate::datapath::table::Table;
+use crate::datapath::watch::watched;
+use crate::policy::{Event, Interface, Policy};
+use crate::store::Store;
+use traffic::Traffic;
+
+/// How many records of a ring are taken into one batch.
+const BATCH: usize = 512;
+/// How often the beat comes: heartbeat, deadlines, a look at some of the lease words.
+const BEAT: Duration = Duration::from_millis(250);
+/// How many queries of operators may wait.
+const QUERIES: usize = 64;
+/// How many events a slow listener may lag behind.
+const EVENTS: usize = 4096;
+
+/// The daemon.
+pub struct Server {
+    config: Arc<Config>,
+    policy: Policy,
+    table: Table,
+    store: Box<dyn Store>,
+    kernel: Option<Kernel>,
+    sender: Sender,
+    interfaces: HashMap<u32, Served>,
+    /// Every address that frames for us may be sent to.
+    ours: HashSet<Ipv4Addr>,
+    traffic: Traffic,
+    events: broadcast::Sender<Told>,
+    wall: WallClock,
+    started: BootNanos,
+    /// The slot that the next look at the words begins with.
+    look_from: u32,
+    /// How many slots are looked at in a beat.
+    look_at: u32,
+}
+
+/// An interface that is served.
+#[derive(Clone, Debug)]
+struct Served {
+    facts: Interface,
+    xdp: Xdp,
+}
+
+/// Where frames come from.
+struct Intake {
+    begun: Option<AsyncFd<RingBuf<MapData>>>,
+    fresh: Option<AsyncFd<RingBuf<MapData>>>,
+    sockets: mpsc::Receiver<Arrival>,
+}
+
+/// Serves the configuration in `file` until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the server can't start, or can't go on without breaking a promise (the store fails).
+pub async fn run(config: Config, file: &Path, diagnosis: bool) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    let (mut server, mut intake) = Server::start(config, diagnosis)?;
+
+    let socket = &server.config.server.control_socket;
+    let listener =
+        control::bind(socket).with_context(|| format!("opening the control socket {}", socket.display()))?;
+    let (queries, mut asked) = mpsc::channel(QUERIES);
+    tokio::spawn(control::serve(listener, queries));
+    tracing::info!(config = %file.display(), leases = server.policy.leased(), "serving");
+
+    if let Some(kernel) = server.kernel.as_mut().filter(|_| diagnosis) {
+        tokio::spawn(diagnose(kernel.log()?));
+    }
+    let mut beat = every(BEAT);
+    loop {
+        let arrived = tokio::select! {
+            biased;
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = beat.tick() => { server.beat()?; Vec::new() }
+            arrived = ready(&mut intake.begun) => arrived,
+            Some(query) = asked.recv() => { server.answer(query)?; Vec::new() }
+            arrived = ready(&mut intake.fresh) => arrived,
+            arrived = ready_sockets(&mut intake.sockets) => arrived,
+        };
+        server.take(arrived)?;
+    }
+    server.finish()
+}
+
+pub use start::attach_only;
+
+impl Server {
+    /// Decides a batch of frames.
+    fn take(&mut self, arrived: Vec<Arrival>) -> Result<()> {
+        let events: Vec<Event> = arrived.into_iter().filter_map(|arrival| self.admit(arrival)).collect();
+        if events.is_empty() { Ok(()) } else { self.turn(events) }
+    }
+
+    /// What is due without anybody asking.
+    fn beat(&mut self) -> Result<()> {
+        if let Some(kernel) = &self.kernel {
+            kernel.beat(BootNanos::now().0);
+        }
+        let extended = self.table.extended(self.look_from, self.look_at);
+        self.look_from += self.look_at;
+        if self.look_from >= self.table.in_use() {
+            self.look_from = 0;
+        }
+        let mut events: Vec<Event> = extended
+            .into_iter()
+            .map(|lease| Event::Extended {
+                address: lease.address,
+                word: lease.word,
+                renewals: lease.renewals,
+            })
+            .collect();
+        if self.policy.next_deadline().is_some_and(|deadline| deadline <= BootNanos::now().floor()) {
+            events.push(Event::Tick);
+        }
+        if events.is_empty() { Ok(()) } else { self.turn(events) }
+    }
+
+    /// The last things: what the kernel extended is committed. Program and maps stay, and go on answering.
+    fn finish(mut self) -> Result<()> {
+        let all = self.table.extended(0, self.table.in_use());
+        let events = all
+            .into_iter()
+            .map(|lease| Event::Extended {
+                address: lease.address,
+                word: lease.word,
+                renewals: lease.renewals,
+            })
+            .collect();
+        self.turn(events)?;
+        let _ = std::fs::remove_file(&self.config.server.control_socket);
+        tracing::info!(
+            leases = self.policy.leased(),
+            "stopped; the kernel goes on answering renewals up to the horizon"
+        );
+        Ok(())
+    }
+}
+
+/// Brings what the program says of each frame into the log.
+async fn diagnose(logger: EbpfLogger<&'static dyn log::Log>) {
+    let Ok(mut logger) = watched(logger) else { return };
+    while let Ok(mut guard) = logger.readable_mut().await {
+        guard.get_inner_mut().flush();
+        guard.clear_ready();
+    }
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+/// Waits until a ring has records, and takes a batch of them. Never returns without a ring.
+async fn ready(ring: &mut Option<AsyncFd<RingBuf<MapData>>>) -> Vec<Arrival> {
+    let Some(ring) = ring else { return std::future::pending().await };
+    let Ok(mut guard) = ring.readable_mut().await else { return std::future::pending().await };
+    let mut arrived = Vec::new();
+    while arrived.len() < BATCH {
+        match ring::next(guard.get_inner_mut()) {
+            Some(record) => arrived.extend(record),
+            None => {
+                guard.clear_ready();
+                break;
+            }
+        }
+    }
+    arrived
+}
+
+/// Takes what came in by packet sockets. Never returns when there are none.
+async fn ready_sockets(sockets: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival> {
+    let mut arrived = Vec::new();
+    match sockets.recv_many(&mut arrived, BATCH).await {
+        0 => std::future::pending().await,
+        _ => arrived,
+    }
+}
+
+/// Brings frames of one packet socket to the server for as long as the socket works.
+async fn listen(receiver: Receiver, arrivals: mpsc::Sender<Arrival>) {
+    let Ok(socket) = watched(receiver) else { return };
+    loop {
+        let Ok(mut guard) = socket.readable().await else { return };
+        match guard.get_inner().receive() {
+            Ok(Some(frame)) => {
+                let arrival =
+                    Arrival { frame: frame.frame, ifindex: frame.ifindex, at: BootNanos::now().0, why: None };
+                if arrivals.send(arrival).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => guard.clear_ready(),
+            Err(error) => {
+                tracing::error!(%error, "an interface can no longer be listened on");
+                return;
+            }
+        }
+    }
+}

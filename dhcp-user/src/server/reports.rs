@@ -1,0 +1,268 @@
+//! What operators ask for, answered from policy, table and counters.
+
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::slot::MEMOS;
+use jiff::Timestamp;
+
+use super::{Server, traffic};
+use crate::clock::BootNanos;
+use crate::control::{
+    self, Audit, Finding, InterfaceStatus, Lease, LeaseDetail, Memo, Orphan, OrphanLease, Page, PoolCounts,
+    Quarantined, Query, Stats, Status, colon_hex,
+};
+use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, State, Words as _};
+use crate::store::{HwAddr, QuarantineCause};
+
+impl Server {
+    /// Answers an operator's query.
+    ///
+    /// # Errors
+    /// When the query changes leases and the store fails.
+    pub(super) fn answer(&mut self, query: Query) -> Result<()> {
+        match query {
+            Query::Status(reply) => reply.give(self.status()),
+            Query::Stats(reply) => match self.stats() {
+                Ok(stats) => reply.give(stats),
+                Err(error) => reply.no(format!("the kernel's counters can't be read: {error:#}")),
+            },
+            Query::Pools(reply) => reply.give(self.pools()),
+            Query::Leases { after, most, reply } => reply.give(self.leases(after, most)),
+            Query::LeaseShow(address, reply) => match self.policy.lease(address) {
+                Some(lease) => reply.give(self.lease_detail(&lease)),
+                None => reply.no(format!("no lease of {address}")),
+            },
+            Query::LeaseRelease(address, reply) => {
+                if self.policy.state(address) == Some(State::Leased) {
+                    self.turn(vec![Event::OperatorRelease(address)])?;
+                    reply.give(());
+                } else {
+                    reply.no(format!("{address} is not leased"));
+                }
+            }
+            Query::Audit(reply) => reply.give(self.audit()),
+            Query::Orphans(reply) => reply.give(self.orphans()),
+            Query::Quarantine(reply) => reply.give(self.quarantine()),
+            Query::QuarantineClear(address, reply) => {
+                if self.policy.state(address) == Some(State::Quarantined) {
+                    self.turn(vec![Event::QuarantineClear(address)])?;
+                    reply.give(());
+                } else {
+                    reply.no(format!("{address} is not in quarantine"));
+                }
+            }
+            Query::Events(reply) => reply.give(self.events.subscribe()),
+            Query::Explain(_, reply) => drop(reply),
+            Query::Reload(reply) => drop(reply),
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> Status {
+        let mut interfaces: Vec<_> = self
+            .interfaces
+            .values()
+            .map(|served| InterfaceStatus { name: served.facts.name.clone(), xdp: served.xdp })
+            .collect();
+        interfaces.sort_by(|a, b| a.name.cmp(&b.name));
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            uptime_seconds: BootNanos::now().0.saturating_sub(self.started.0) / 1_000_000_000,
+            interfaces,
+            store: "embedded".into(),
+            leases: self.policy.leased() as u64,
+        }
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        let counters = self.kernel.as_ref().map(|kernel| kernel.counters()).transpose()?.unwrap_or_default();
+        Ok(Stats { kernel: traffic::kernel(&counters), daemon: self.traffic.report() })
+    }
+
+    fn pools(&self) -> Vec<PoolCounts> {
+        self.policy
+            .pools()
+            .map(|pool| PoolCounts {
+                subnet: pool.subnet.to_string(),
+                pool: pool.pool.to_string(),
+                size: pool.tally.size(),
+                free: pool.tally.of(State::Free),
+                offered: pool.tally.of(State::Offered),
+                leased: pool.tally.of(State::Leased),
+                grace: pool.tally.of(State::Grace),
+                quarantined: pool.tally.of(State::Quarantined),
+                reserved: pool.tally.of(State::Reserved),
+            })
+            .collect()
+    }
+
+    fn leases(&self, after: Option<Ipv4Addr>, most: usize) -> Page<Lease> {
+        let (page, next) = self.policy.leases_after(after, most);
+        let items = page
+            .iter()
+            .filter(|lease| matches!(lease.state, State::Leased | State::Grace))
+            .map(|lease| self.lease(lease))
+            .collect();
+        Page { items, next }
+    }
+
+    /// A lease with what the kernel did to it by now.
+    fn lease(&self, view: &LeaseView) -> Lease {
+        let word = self.table.load(view.address);
+        let unreported = self.table.unreported(view.address);
+        let leased = view.state == State::Leased && word.alive();
+        let expires = if leased { word.expiry().max(view.expires) } else { view.expires };
+        let kernel_last = unreported > 0 || view.answered_by == AnsweredBy::Kernel;
+        let vlan = [view.link.outer, view.link.inner].into_iter().filter(|id| *id != 0).collect();
+        Lease {
+            address: view.address,
+            hw_address: view.chaddr.to_string(),
+            client_id: view.client_id.as_deref().map(colon_hex),
+            host_name: view.host_name.clone(),
+            state: view.state.name().into(),
+            subnet: view.subnet.to_string(),
+            interface: view.interface.clone(),
+            vlan,
+            relay: Some(view.giaddr).filter(|relay| !relay.is_unspecified()),
+            expires: self.wall.at(expires),
+            committed_until: self.wall.at(view.committed_until),
+            last_answered_by: if kernel_last {
+                control::AnsweredBy::Kernel
+            } else {
+                control::AnsweredBy::Daemon
+            },
+            kernel_renewals: view.kernel_renewals + u64::from(unreported),
+        }
+    }
+
+    fn lease_detail(&self, view: &LeaseView) -> LeaseDetail {
+        let memos = self.table.slot(view.address).map_or_else(Vec::new, |(_, slot)| {
+            (0..MEMOS)
+                .map(|index| slot.memo(index))
+                .filter(|memo| memo.hash != 0 && slot.word().alive())
+                .collect()
+        });
+        let memos = memos
+            .into_iter()
+            .map(|memo| {
+                let (head, body) = self.table.answer(view.address, memo.place);
+                Memo {
+                    giaddr: memo.giaddr.into(),
+                    question: format!("{:016x}", memo.hash),
+                    lease_time: head.lease_time,
+                    answer: colon_hex(&body),
+                }
+            })
+            .collect();
+        LeaseDetail { lease: self.lease(view), memos }
+    }
+
+    fn audit(&mut self) -> Audit {
+        let mut findings: Vec<Finding> = self
+            .policy
+            .audit(&self.table)
+            .into_iter()
+            .map(|finding| Finding { address: finding.address, what: finding.what })
+            .collect();
+        for address in self.table.addresses() {
+            if self.table.load(address).alive() && self.policy.state(address).is_none() {
+                findings.push(Finding {
+                    address,
+                    what: "the kernel has it leased, and no pool has it".to_owned(),
+                });
+            }
+        }
+        Audit { consistent: findings.is_empty(), findings }
+    }
+
+    fn orphans(&self) -> Vec<Orphan> {
+        self.policy
+            .orphans()
+            .into_iter()
+            .map(|device| Orphan {
+                hw_address: device.chaddr.to_string(),
+                cap: device.cap,
+                leases: device
+                    .leases
+                    .into_iter()
+                    .map(|lease| OrphanLease {
+                        address: lease.address,
+                        client_id: lease.client_id.as_deref().map(colon_hex),
+                        last_heard: self.wall.at(lease.last_heard),
+                    })
+                    .collect(),
+            })
+            .collect()
+    }
+
+    fn quarantine(&self) -> Vec<Quarantined> {
+        self.policy
+            .quarantined()
+            .map(|address| Quarantined {
+                address: address.address,
+                since: self.wall.at(address.since),
+                until: self.wall.at(address.until),
+                why: match address.why {
+                    QuarantineCause::Declined => "declined".into(),
+                    QuarantineCause::Probe => "probe".into(),
+                },
+                by: address.by.as_ref().map(HwAddr::to_string).unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// The name of the interface of a link.
+    pub(super) fn name_of(&self, link: Link) -> Option<String> {
+        self.interfaces.get(&link.ifindex).map(|served| served.facts.name.clone())
+    }
+}
+
+/// An event as listeners are told of it.
+pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>) -> control::Event {
+    let blank = |what: &'static str| control::Event {
+        time: Timestamp::now(),
+        what: what.into(),
+        address: None,
+        hw_address: None,
+        client_id: None,
+        subnet: None,
+        interface: None,
+        vlan: Vec::new(),
+        relay: None,
+        relay_information: None,
+        detail: None,
+    };
+    let of = |told: control::Event, client: &Client| control::Event {
+        hw_address: Some(client.chaddr.to_string()),
+        client_id: client.client_id.as_deref().map(colon_hex),
+        interface: name_of(client.link),
+        vlan: [client.link.outer, client.link.inner].into_iter().filter(|id| *id != 0).collect(),
+        relay: Some(client.giaddr).filter(|relay| !relay.is_unspecified()),
+        relay_information: client.agent_info.as_deref().map(colon_hex),
+        ..told
+    };
+    match event {
+        LeaseEvent::Lease { address, what, client } => {
+            let told = control::Event { address: Some(*address), ..blank(Happened::name(*what)) };
+            client.as_ref().map_or_else(|| told.clone(), |client| of(told.clone(), client))
+        }
+        LeaseEvent::PoolFull { subnet, pool, percent } => control::Event {
+            subnet: Some(subnet.to_string()),
+            detail: Some(format!("{pool} is {percent} % full")),
+            ..blank("pool-full")
+        },
+        LeaseEvent::Exhausted { subnet, client } => {
+            of(control::Event { subnet: Some(subnet.to_string()), ..blank("exhausted") }, client)
+        }
+        LeaseEvent::DeviceCap { subnet, client, cap } => of(
+            control::Event {
+                subnet: Some(subnet.to_string()),
+                detail: Some(format!("the device may hold {cap}")),
+                ..blank("device-cap")
+            },
+            client,
+        ),
+    }
+}

@@ -1,0 +1,330 @@
+//! Start: the store opened, the maps adopted or made, policy restored from both, interfaces attached.
+
+use std::collections::{HashMap, HashSet};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+use dhcp_ebpf::abi::RUN;
+use dhcp_ebpf::question::Keys;
+use dhcp_ebpf::slot::{CHUNK_CELLS, MEMOS, SLOT_CELLS};
+use tokio::sync::{broadcast, mpsc};
+
+use super::traffic::Traffic;
+use super::{EVENTS, Intake, Served, Server, listen};
+use crate::clock::BootNanos;
+use crate::config::{Config, StoreChoice, XdpMode};
+use crate::control::{WallClock, Xdp};
+use crate::datapath::hints::HeapHints;
+use crate::datapath::kernel::{Attached, Kernel, Shared};
+use crate::datapath::memory::Region;
+use crate::datapath::netlink;
+use crate::datapath::packet_socket::{Receiver, Sender};
+use crate::datapath::table::Table;
+use crate::datapath::watch::watched;
+use crate::policy::{Adopted, Interface, Policy, Words as _};
+use crate::store::{self, BootId, HwAddr, Record, Standing, Store};
+
+/// The least number of slots: small sites can grow without new maps.
+const LEAST_SLOTS: u32 = 4096;
+/// How many frames of packet sockets may wait.
+const WAITING: usize = 4096;
+/// The level that the program logs each of its decisions at (`debug`), and none.
+const DIAGNOSIS: u8 = 4;
+
+impl Server {
+    /// Brings everything up, the interfaces last.
+    ///
+    /// # Errors
+    /// When any part can't be had; the message says which and what to do.
+    pub(super) fn start(config: Config, diagnosis: bool) -> Result<(Self, Intake)> {
+        let config = Arc::new(config);
+        let facts = facts(&config)?;
+        let mut store = open_store(&config)?;
+        let needed = slots_for(&config);
+        let wants_kernel = config.interfaces.iter().any(|interface| interface.xdp != XdpMode::Off);
+        let level = if diagnosis { DIAGNOSIS } else { 0 };
+        let (kernel, mut table, rings, adopted_from) = if wants_kernel {
+            let (kernel, shared) = Kernel::open(&config.server.pin_dir, needed, level)?;
+            let Shared { slots, answers, keys, hints, begun, fresh, adopted_from } = shared;
+            let table = Table::new(slots, answers, keys, Box::new(hints));
+            (Some(kernel), table, Some((begun, fresh)), adopted_from)
+        } else {
+            (None, heap_table(needed), None, None)
+        };
+        for address in leasable(&config) {
+            table.reserve(address)?;
+        }
+
+        let mut records = store.load().context("loading the leases")?;
+        let foreign = adopted_from.is_some_and(|id| id != store.id().0);
+        let stale = kernel.as_ref().is_some_and(|kernel| kernel.digest() != digest(&config, &facts));
+        let adopted = survey(&mut table, &mut records, foreign, stale);
+        let seed = std::hash::RandomState::new();
+        let seed = std::hash::BuildHasher::hash_one(&seed, store.id());
+        let mut policy = Policy::new(&config, facts.clone(), seed);
+        let mut actions = Vec::new();
+        policy.restore(BootNanos::now().floor(), &table, records, &adopted, &mut actions);
+
+        let (events, _) = broadcast::channel(EVENTS);
+        let ours = ours(&config, &facts);
+        let mut server = Self {
+            policy,
+            table,
+            store,
+            kernel,
+            sender: Sender::open()?,
+            interfaces: HashMap::new(),
+            ours,
+            traffic: Traffic::new(),
+            events,
+            wall: WallClock::read().context("reading the clocks")?,
+            started: BootNanos::now(),
+            look_from: 0,
+            look_at: 0,
+            config,
+        };
+        server.perform(actions)?;
+        server.revoke_strangers()?;
+        server.look_at = server.slots_per_beat();
+        if let Some(kernel) = &server.kernel {
+            kernel.belongs_to(server.store.id().0, digest(&server.config, &facts));
+        }
+        let sockets = server.attach(&facts)?;
+        let (begun, fresh) = rings.unzip();
+        let begun = begun.map(watched).transpose().context("watching the ring of exchanges begun")?;
+        let fresh = fresh.map(watched).transpose().context("watching the ring of new exchanges")?;
+        Ok((server, Intake { begun, fresh, sockets }))
+    }
+
+    /// Attaches the program to every interface, or listens there without it.
+    fn attach(&mut self, facts: &[Interface]) -> Result<mpsc::Receiver<crate::datapath::ring::Arrival>> {
+        let (arrivals, sockets) = mpsc::channel(WAITING);
+        let ours: Vec<Ipv4Addr> = self.ours.iter().copied().collect();
+        if let Some(kernel) = &mut self.kernel {
+            kernel.know_addresses(&ours)?;
+            kernel.beat(BootNanos::now().0);
+        }
+        for (configured, facts) in self.config.interfaces.iter().zip(facts) {
+            let xdp = match &mut self.kernel {
+                Some(kernel) if configured.xdp != XdpMode::Off => {
+                    kernel.know_interface(facts.ifindex, facts.mac)?;
+                    match kernel.attach(&facts.name, facts.ifindex, configured.xdp)? {
+                        Attached::Native => Xdp::Native,
+                        Attached::Generic => Xdp::Generic,
+                    }
+                }
+                _ => {
+                    tokio::spawn(listen(Receiver::open(facts.ifindex)?, arrivals.clone()));
+                    Xdp::Off
+                }
+            };
+            tracing::info!(interface = facts.name, ?xdp, addresses = ?facts.addresses, "interface served");
+            self.interfaces.insert(facts.ifindex, Served { facts: facts.clone(), xdp });
+        }
+        Ok(sockets)
+    }
+
+    /// Revokes what the maps promise for addresses that are in no pool and no reservation any more.
+    fn revoke_strangers(&mut self) -> Result<()> {
+        let strangers: Vec<Ipv4Addr> = self
+            .table
+            .addresses()
+            .filter(|address| self.table.load(*address).alive() && self.policy.state(*address).is_none())
+            .collect();
+        for address in &strangers {
+            while self.table.revoke(*address, self.table.load(*address)).is_err() {}
+        }
+        if !strangers.is_empty() {
+            tracing::warn!(
+                leases = strangers.len(),
+                "revoked leases of addresses that are in no pool any more"
+            );
+            self.table.tidy();
+        }
+        Ok(())
+    }
+
+    /// How many slots are looked at in a beat, so that each is seen several times within its lease's T1.
+    fn slots_per_beat(&self) -> u32 {
+        let shortest =
+            self.config.subnets.iter().map(|subnet| subnet.min_lease_time.max(1)).min().unwrap_or(60);
+        let beats = (f64::from(shortest) / 16.0).clamp(0.25, 5.0) / super::BEAT.as_secs_f64();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 20")]
+        let beats = beats.floor().max(1.0) as u32;
+        self.table.in_use().div_ceil(beats)
+    }
+}
+
+/// Loads, attaches and pins the program for every interface, and leaves it to answer and to wait for a daemon.
+///
+/// # Errors
+/// When the kernel refuses anything.
+pub fn attach_only(config: &Config) -> Result<()> {
+    let facts = facts(config)?;
+    let (mut kernel, _) = Kernel::open(&config.server.pin_dir, slots_for(config), 0)?;
+    kernel.know_addresses(&ours(config, &facts).into_iter().collect::<Vec<_>>())?;
+    for (configured, facts) in config.interfaces.iter().zip(&facts) {
+        if configured.xdp == XdpMode::Off {
+            tracing::info!(interface = facts.name, "not attached: its `xdp` is off");
+            continue;
+        }
+        kernel.know_interface(facts.ifindex, facts.mac)?;
+        let attached = kernel.attach(&facts.name, facts.ifindex, configured.xdp)?;
+        tracing::info!(interface = facts.name, xdp = attached.name(), "attached");
+    }
+    Ok(())
+}
+
+/// What the kernel says of the configured interfaces, in the order of the configuration.
+fn facts(config: &Config) -> Result<Vec<Interface>> {
+    let known = netlink::interfaces()?;
+    config
+        .interfaces
+        .iter()
+        .map(|wanted| {
+            let found = known.iter().find(|interface| interface.name == wanted.name).with_context(|| {
+                let names: Vec<_> = known.iter().map(|interface| interface.name.as_str()).collect();
+                format!("no Ethernet interface {}; there are: {}", wanted.name, names.join(", "))
+            })?;
+            if found.addresses.is_empty() && config.subnets.iter().all(|subnet| subnet.server_id.is_none()) {
+                bail!("{} has no IPv4 address to serve from: give it one, or set `server-id`", wanted.name);
+            }
+            Ok(found.clone())
+        })
+        .collect()
+}
+
+fn open_store(config: &Config) -> Result<Box<dyn Store>> {
+    let boot: BootId =
+        std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?.parse()?;
+    match &config.server.store {
+        StoreChoice::Embedded => {
+            let store = store::Embedded::open(&config.server.state_dir, boot, BootNanos::now().floor())?;
+            Ok(Box::new(store))
+        }
+        StoreChoice::Etcd(_) => bail!("this version has no etcd store: set `store = \"embedded\"`"),
+    }
+}
+
+/// A table without a kernel: all is answered by the daemon.
+fn heap_table(slots: u32) -> Table {
+    let (slots, keys) = (slots as usize, Keys([[0; 4]; Keys::POSITIONS]));
+    let cells = |each: usize| Region::heap(slots * each);
+    Table::new(cells(SLOT_CELLS), cells(CHUNK_CELLS), Box::new(keys), Box::new(HeapHints::default()))
+}
+
+/// All addresses that may be leased.
+fn leasable(config: &Config) -> impl Iterator<Item = Ipv4Addr> + '_ {
+    config.subnets.iter().flat_map(|subnet| {
+        // A slot's run has all 256 neighbours: one address of each is enough.
+        let pools = subnet.pools.iter().flat_map(|pool| {
+            let (first, last) = (u32::from(pool.first) >> 8, u32::from(pool.last) >> 8);
+            (first..=last).map(|net| Ipv4Addr::from(net << 8))
+        });
+        pools.chain(subnet.reservations.iter().map(|reservation| reservation.address))
+    })
+}
+
+/// Slots for all that may be leased, and as many again to grow into.
+fn slots_for(config: &Config) -> u32 {
+    let runs: HashSet<u32> = leasable(config).map(|address| u32::from(address) >> 8).collect();
+    let needed = u32::try_from(runs.len()).unwrap_or(u32::MAX / RUN).saturating_mul(RUN);
+    needed.saturating_mul(2).max(LEAST_SLOTS).next_multiple_of(RUN)
+}
+
+/// Every address at which DHCP is for us: our own, the server identifiers, the subnets' broadcast addresses.
+fn ours(config: &Config, facts: &[Interface]) -> HashSet<Ipv4Addr> {
+    let own = facts.iter().flat_map(|interface| interface.addresses.iter().copied());
+    let named = config.subnets.iter().filter_map(|subnet| subnet.server_id);
+    let broadcast = config.subnets.iter().map(|subnet| subnet.prefix.last());
+    own.chain(named).chain(broadcast).collect()
+}
+
+/// What answers depend on beside the request, as a number: other answers, another number.
+fn digest(config: &Config, facts: &[Interface]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    format!("{:?}", config.subnets).hash(&mut hasher);
+    for interface in facts {
+        (&interface.name, interface.ifindex, interface.mac, &interface.addresses).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Goes through the leases that the maps hold alive.
+///
+/// Those of another store are revoked, and their promises kept: they are added to `records`. Where answers may have
+/// changed (`stale`) the kernel forgets them, and the next renewal of each is answered by the daemon.
+fn survey(table: &mut Table, records: &mut Vec<Record>, foreign: bool, stale: bool) -> Vec<Adopted> {
+    let live: Vec<Ipv4Addr> = table.addresses().filter(|address| table.load(*address).alive()).collect();
+    let mut adopted = Vec::new();
+    for address in live {
+        let Some((_, slot)) = table.slot(address) else { continue };
+        let identity = slot.identity();
+        let (chaddr, server) = (identity.chaddr.bytes(), identity.server.into());
+        if foreign {
+            let word = loop {
+                match table.revoke(address, table.load(address)) {
+                    Ok(word) => break word,
+                    Err(_) => continue,
+                }
+            };
+            if !records.iter().any(|record| record.address == address && record.standing == Standing::Leased)
+            {
+                records.push(kept(address, chaddr, server, word.expiry()));
+            }
+            continue;
+        }
+        let place =
+            (0..MEMOS).map(|index| slot.memo(index)).find(|memo| memo.hash != 0).map(|memo| memo.place);
+        let lease_time = place.map_or(0, |place| table.answer(address, place).0.lease_time);
+        adopted.push(Adopted {
+            address,
+            link: identity.link,
+            chaddr,
+            server,
+            horizon: slot.horizon(),
+            lease_time,
+        });
+        if stale {
+            table.forget_answers(address);
+        }
+    }
+    if foreign {
+        tracing::warn!(
+            "the pinned maps belong to another store: its leases were revoked, their promises are kept"
+        );
+    } else if !adopted.is_empty() {
+        tracing::info!(
+            leases = adopted.len(),
+            answers_kept = !stale,
+            "adopted the leases of the pinned maps"
+        );
+    }
+    table.tidy();
+    adopted
+}
+
+/// A promise of another store's, as a record that keeps the address out of reuse until it has run out.
+fn kept(address: Ipv4Addr, chaddr: [u8; 6], server: Ipv4Addr, expiry: dhcp_ebpf::lease::BootSecs) -> Record {
+    Record {
+        address,
+        standing: Standing::Leased,
+        client_id: None,
+        chaddr: HwAddr::ethernet(chaddr),
+        interface: String::new(),
+        vlan: (0, 0),
+        giaddr: Ipv4Addr::UNSPECIFIED,
+        server,
+        host_name: None,
+        lease_time: 0,
+        expiry,
+        committed_until: expiry,
+        kernel_renewals: 0,
+        last_heard: dhcp_ebpf::lease::BootSecs(0),
+        agent_info: None,
+        recurrences: 0,
+    }
+}

@@ -1,0 +1,158 @@
+//! One batch: frames are read, events decided, and what was decided is done in the order that keeps promises.
+
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+
+use super::{Server, reports};
+use crate::clock::BootNanos;
+use crate::datapath::frame;
+use crate::datapath::ring::Arrival;
+use crate::message::Request;
+use crate::policy::{Action, Event, Granted, LeaseEvent, Publication, Reply, Words as _};
+use crate::store::Change;
+
+/// Frames that waited longer than this many nanoseconds are dropped: their senders have repeated them, or given up.
+const STALE: u64 = 4_000_000_000;
+
+impl Server {
+    /// Reads a frame. What can't be used is counted.
+    pub(super) fn admit(&mut self, arrival: Arrival) -> Option<Event> {
+        let at = BootNanos(arrival.at);
+        if BootNanos::now().0.saturating_sub(at.0) > STALE {
+            self.traffic.dropped("stale");
+            return None;
+        }
+        match Request::read(arrival.frame, arrival.ifindex, at.floor()) {
+            Ok(request) if arrival.why.is_none() && !self.is_for_us(&request) => {
+                self.traffic.dropped("not-for-us");
+                None
+            }
+            Ok(request) => {
+                self.traffic.received(request.kind.name());
+                tracing::trace!(kind = request.kind.name(), chaddr = %request.chaddr, why = ?arrival.why, "received");
+                Some(Event::Message(Arc::new(request)))
+            }
+            Err(malformed) => {
+                self.traffic.dropped(malformed.name());
+                None
+            }
+        }
+    }
+
+    /// Whether a frame that no program looked at was sent to us.
+    fn is_for_us(&self, request: &Request) -> bool {
+        let Some(served) = self.interfaces.get(&request.link.ifindex) else { return false };
+        let station = request.eth_dst == served.facts.mac || request.eth_dst == [0xff; 6];
+        station && (request.ip_dst.is_broadcast() || self.ours.contains(&request.ip_dst))
+    }
+
+    /// Decides events and does what was decided: one commit, then the rest in order.
+    ///
+    /// # Errors
+    /// When the store fails. Nothing that depends on the commit was done then, and the server must not go on.
+    pub(super) fn turn(&mut self, events: Vec<Event>) -> Result<()> {
+        let mut actions = Vec::new();
+        for event in events {
+            self.policy.handle(BootNanos::now().floor(), &self.table, event, &mut actions);
+        }
+        self.perform(actions)
+    }
+
+    /// Does what was decided.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn perform(&mut self, actions: Vec<Action>) -> Result<()> {
+        let mut changes = Vec::new();
+        let mut rest = Vec::with_capacity(actions.len());
+        for action in actions {
+            match action {
+                Action::Commit(change) => changes.push(change),
+                other => rest.push(other),
+            }
+        }
+        self.commit(&changes)?;
+        let mut leaving = Vec::new();
+        for action in rest {
+            match action {
+                Action::Commit(_) => {}
+                Action::Publish(lease) => self.publish(&lease),
+                Action::Horizon { address, generation, until } => {
+                    self.table.move_horizon(address, generation, until)
+                }
+                Action::Reply { request, reply, granted } => {
+                    leaving.extend(self.leave(&request, &reply, granted));
+                }
+                Action::Silence { why, .. } => self.traffic.dropped(why.name()),
+                Action::Event(event) => self.tell(&event),
+            }
+        }
+        let refused = self.sender.send(&leaving);
+        (0..refused).for_each(|_| self.traffic.dropped("not-sent"));
+        self.table.tidy();
+        Ok(())
+    }
+
+    fn commit(&mut self, changes: &[Change]) -> Result<()> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.store
+            .commit(BootNanos::now().floor(), changes)
+            .context("leases could not be committed; no promise is made without")
+    }
+
+    fn publish(&mut self, lease: &Publication) {
+        match self.table.publish(lease) {
+            Ok(published) if published.without_room > 0 => {
+                tracing::debug!(address = %lease.address, questions = published.without_room, "no room in the maps");
+                self.traffic.dropped("memo-without-room");
+            }
+            Ok(_) => {}
+            Err(overtaken) => tracing::debug!(address = %lease.address, %overtaken, "not published"),
+        }
+    }
+
+    /// The frame of a reply, unless the lease it tells of was revoked meanwhile.
+    fn leave(&mut self, request: &Request, reply: &Reply, granted: Option<Granted>) -> Option<(u32, Bytes)> {
+        if let Some(lease) = granted
+            && self.table.load(lease.address).generation() != lease.generation
+        {
+            self.traffic.dropped("overtaken");
+            return None;
+        }
+        let ifindex = request.link.ifindex;
+        let Some(served) = self.interfaces.get(&ifindex) else {
+            self.traffic.dropped("unknown-interface");
+            return None;
+        };
+        let Some(frame) = frame::write(request, reply, served.facts.mac) else {
+            self.traffic.dropped("reply-too-long");
+            return None;
+        };
+        self.traffic.sent(match reply {
+            Reply::Offer { .. } => "offer",
+            Reply::Ack { .. } | Reply::InformAck { .. } => "ack",
+            Reply::Nak { .. } => "nak",
+        });
+        Some((ifindex, frame))
+    }
+
+    fn tell(&self, event: &LeaseEvent) {
+        let told = reports::event(event, |link| self.name_of(link));
+        tracing::info!(
+            address = told.address.map(tracing::field::display),
+            client = told.hw_address,
+            client_id = told.client_id,
+            interface = told.interface,
+            relay = told.relay.map(tracing::field::display),
+            detail = told.detail,
+            "{}",
+            told.what
+        );
+        // Nobody may be listening.
+        let _ = self.events.send(told);
+    }
+}
