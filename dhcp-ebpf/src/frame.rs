@@ -17,6 +17,10 @@ pub trait Frame {
     /// Makes the frame `by` bytes longer at its end. The new bytes have any content. `false`: there is no room.
     fn grow(&mut self, by: usize) -> bool;
 
+    /// Makes the frame `by` bytes longer at its start: all offsets move by as much. The new bytes have any content.
+    /// `false`: there is no room.
+    fn grow_front(&mut self, by: usize) -> bool;
+
     /// Cuts the frame to `len` bytes. `false`: it could not be cut.
     fn trim(&mut self, len: usize) -> bool;
 
@@ -157,10 +161,11 @@ pub fn bounded(value: usize, max: usize) -> usize {
     if value > max { max } else { value }
 }
 
-/// A frame on the host: a buffer with room behind the frame's end, as a driver's has.
+/// A frame on the host: a buffer with room before the frame and behind it, as a driver's has.
 #[derive(Debug)]
 pub struct HostFrame<'a> {
     buffer: &'a mut [u8],
+    start: usize,
     len: usize,
 }
 
@@ -171,14 +176,23 @@ impl<'a> HostFrame<'a> {
     /// When `len` is more than the buffer holds.
     #[must_use]
     pub fn new(buffer: &'a mut [u8], len: usize) -> Self {
-        assert!(len <= buffer.len(), "the frame is longer than its buffer");
-        Self { buffer, len }
+        Self::with_headroom(buffer, 0, len)
+    }
+
+    /// A frame of `len` bytes behind `headroom` bytes of room in `buffer`; what lies behind is room too.
+    ///
+    /// # Panics
+    /// When both together are more than the buffer holds.
+    #[must_use]
+    pub fn with_headroom(buffer: &'a mut [u8], headroom: usize, len: usize) -> Self {
+        assert!(headroom + len <= buffer.len(), "the frame is longer than its buffer");
+        Self { buffer, start: headroom, len }
     }
 
     /// The bytes of the frame as it is now.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.buffer[..self.len]
+        &self.buffer[self.start..self.start + self.len]
     }
 }
 
@@ -188,14 +202,24 @@ impl Frame for HostFrame<'_> {
     }
 
     fn window<const N: usize>(&mut self, at: usize) -> Option<&mut Window<N>> {
-        let bytes: &mut [u8; N] = self.buffer[..self.len].get_mut(at..)?.first_chunk_mut()?;
+        let bytes: &mut [u8; N] =
+            self.buffer[self.start..self.start + self.len].get_mut(at..)?.first_chunk_mut()?;
         // SAFETY: Window<N> is a transparent [u8; N], and the borrow is handed on as it is.
         Some(unsafe { &mut *core::ptr::from_mut(bytes).cast::<Window<N>>() })
     }
 
     fn grow(&mut self, by: usize) -> bool {
-        let room = self.buffer.len() - self.len;
+        let room = self.buffer.len() - self.start - self.len;
         if by <= room {
+            self.len += by;
+        }
+        by <= room
+    }
+
+    fn grow_front(&mut self, by: usize) -> bool {
+        let room = self.start;
+        if by <= room {
+            self.start -= by;
             self.len += by;
         }
         by <= room

@@ -103,9 +103,7 @@ fn answer<F: Frame, M: Maps>(
         return Err(Why::Horizon);
     }
     let len = reply::frame_len(located.l3, &head);
-    if len > frame.len() && !frame.grow(len - frame.len()) {
-        return Err(Why::NoRoom);
-    }
+    reply::make_room(frame, located.l3, len).ok_or(Why::NoRoom)?;
     let asked = Asked {
         eth_src: located.eth_src,
         ciaddr: request.ciaddr,

@@ -89,6 +89,44 @@ pub fn frame_len(l3: usize, head: &AnswerHead) -> usize {
     l3 + bootp::AT + usize::from(head.at) + usize::from(head.len)
 }
 
+/// Makes room for a reply of `len` bytes: behind the request where the driver has it, else before it.
+///
+/// `None`: neither; the frame is as it was.
+#[inline(always)]
+pub fn make_room<F: Frame>(frame: &mut F, l3: usize, len: usize) -> Option<()> {
+    let have = frame.len();
+    if len <= have || frame.grow(len - have) {
+        return Some(());
+    }
+    let by = len - have;
+    if !frame.grow_front(by) {
+        return None;
+    }
+    move_to_front(frame, l3, by)
+}
+
+/// Moves what a reply keeps of its request (tags, and BOOTP through chaddr) `by` bytes to the front, and puts behind
+/// it what a plain request has there: no names, and the cookie.
+///
+/// `None`: the frame ends too early.
+#[inline(always)]
+fn move_to_front<F: Frame>(frame: &mut F, l3: usize, by: usize) -> Option<()> {
+    const KEPT: usize = eth::HEADER + 2 * eth::TAG + bootp::SNAME;
+    let mut at = 0;
+    while at < KEPT {
+        let word = frame.window::<8>(by + at)?.raw64::<0>();
+        frame.window::<8>(at)?.set_raw64::<0>(word);
+        at += 8;
+    }
+    let names = frame.window::<{ bootp::OPTIONS - bootp::SNAME }>(l3 + bootp::SNAME)?;
+    macro_rules! clear {
+        ($($index:literal)*) => { $(names.set_raw64::<{ 8 * $index }>(0);)* };
+    }
+    clear!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
+    names.set_raw32::<{ bootp::COOKIE - bootp::SNAME }>(bootp::COOKIE_RAW);
+    Some(())
+}
+
 /// Writes Ethernet, IP, UDP and the fixed part of BOOTP, checksums included. The answer's body is not written yet.
 ///
 /// `None`: the frame ends too early.

@@ -162,6 +162,10 @@ impl Frame for Driven<'_> {
         self.driver != Driver::NoGrowing && self.frame.grow(by)
     }
 
+    fn grow_front(&mut self, by: usize) -> bool {
+        self.driver != Driver::NoGrowing && self.frame.grow_front(by)
+    }
+
     fn trim(&mut self, len: usize) -> bool {
         self.driver != Driver::NoTrimming && self.frame.trim(len)
     }

@@ -2,7 +2,7 @@
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::bpf_xdp_adjust_tail;
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use dhcp_ebpf::frame::{Frame, Window, opaque};
 
@@ -63,6 +63,12 @@ impl Frame for Packet {
     #[inline(always)]
     fn grow(&mut self, by: usize) -> bool {
         self.adjust_tail(by as i32)
+    }
+
+    #[inline(always)]
+    fn grow_front(&mut self, by: usize) -> bool {
+        // SAFETY: as for `adjust_tail`.
+        unsafe { bpf_xdp_adjust_head(self.ctx, -(by as i32)) == 0 }
     }
 
     #[inline(always)]

@@ -181,13 +181,22 @@ impl Twin {
         self.receive_at(frame, NOW)
     }
 
-    /// What becomes of a frame, and the frame it has become. The room behind its end holds anything.
+    /// What becomes of a frame, and the frame it has become: the same whether the driver left room behind the frame
+    /// or before it. The room holds anything.
     pub(crate) fn receive_at(&self, frame: &[u8], now: u64) -> (Verdict, Vec<u8>) {
-        let mut buffer = frame.to_vec();
-        buffer.resize(frame.len() + 1024, 0xa5);
-        let mut frame = HostFrame::new(&mut buffer, frame.len());
-        let verdict = renewal::handle(&mut frame, &self, IFINDEX, now);
-        (verdict, frame.bytes().to_vec())
+        const ROOM: usize = 1024;
+        let in_room = |headroom: usize| {
+            let mut buffer = vec![0xa5; headroom];
+            buffer.extend_from_slice(frame);
+            buffer.resize(ROOM + frame.len(), 0xa5);
+            let mut frame = HostFrame::with_headroom(&mut buffer, headroom, frame.len());
+            let verdict = renewal::handle(&mut frame, &self, IFINDEX, now);
+            (verdict, frame.bytes().to_vec())
+        };
+        let before = in_room(ROOM);
+        let behind = in_room(0);
+        assert_eq!(before, behind, "where the room was must not show");
+        behind
     }
 }
 
