@@ -285,7 +285,7 @@ const DHCLIENT_CONF: &str = "\
 timeout 30;
 retry 1;
 reboot 5;
-backoff-cutoff 1;
+backoff-cutoff 2;
 initial-interval 1;
 send host-name \"plain\";
 request subnet-mask, broadcast-address, routers, domain-name, domain-name-servers, host-name;

@@ -17,6 +17,5 @@ pub(crate) fn main() -> Result<ExitCode> {
     let daemon = build::everything(&toolchain, Profile::Release)?;
     process::run(build::cargo().args(["build", "--package", "system-tests", "--bin", "demo"]))?;
     let demo = workspace::target_dir().join("debug/demo");
-    Err(process::as_root_with(&daemon)?.arg(demo).arg(setup::demo_client()).exec())
-        .context("can't start the demonstration")
+    Err(process::as_root_with(&daemon)?.arg(demo).exec()).context("can't start the demonstration")
 }

@@ -37,14 +37,16 @@ const fn tool(executable: &'static str, package: &'static str) -> Tool {
     Tool { executable, package }
 }
 
-const DEMO_TOOLS: &[Tool] = &[tool("ip", "iproute2"), tool("ethtool", "ethtool"), tool("tcpdump", "tcpdump")];
-
-/// The clients that the demo can use; the first that is there, or else the first.
-const DEMO_CLIENTS: [Tool; 2] = [tool("udhcpc", "udhcpc"), tool("dhclient", "isc-dhcp-client")];
+const DEMO_TOOLS: &[Tool] = &[
+    tool("ip", "iproute2"),
+    tool("ethtool", "ethtool"),
+    tool("tcpdump", "tcpdump"),
+    // Of the clients there are, the one that renews a lease of seconds by its own timer.
+    tool("dhclient", "isc-dhcp-client"),
+];
 
 const TEST_TOOLS: &[Tool] = &[
     tool("udhcpc", "udhcpc"),
-    tool("dhclient", "isc-dhcp-client"),
     tool("dhcpcd", "dhcpcd-base"),
     tool("perfdhcp", "kea-admin"),
     tool("tshark", "tshark"),
@@ -82,18 +84,10 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<BpfToolchain> {
     toolchain::find().map_or_else(|| toolchain::install(&mut apt), Ok)
 }
 
-/// The client that the demo drives, once it is set up.
-pub(crate) fn demo_client() -> &'static str {
-    DEMO_CLIENTS.iter().find(|client| is_there(client)).unwrap_or(&DEMO_CLIENTS[0]).executable
-}
-
 fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
     let mut tools = Vec::new();
     if purpose >= Purpose::Demo {
         tools.extend(DEMO_TOOLS);
-        if !DEMO_CLIENTS.iter().any(is_there) {
-            tools.push(&DEMO_CLIENTS[0]);
-        }
     }
     if purpose >= Purpose::Test {
         tools.extend(TEST_TOOLS);
@@ -101,10 +95,7 @@ fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
     if purpose >= Purpose::Bench {
         tools.extend(BENCH_TOOLS);
     }
-    let mut missing: Vec<_> =
-        tools.into_iter().filter(|tool| !is_there(tool)).map(|tool| tool.package).collect();
-    missing.dedup();
-    missing
+    tools.into_iter().filter(|tool| !is_there(tool)).map(|tool| tool.package).collect()
 }
 
 fn is_there(tool: &Tool) -> bool {

@@ -15,7 +15,7 @@ use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::{Pid, Uid, mkdtemp};
 
-/// First word of the arguments of the process inside.
+/// The argument of the process inside.
 pub(crate) const INSIDE: &str = "inside";
 
 /// What interrupts the demonstration.
@@ -27,21 +27,21 @@ const NONE: Option<&str> = None;
 ///
 /// # Errors
 /// Without root's rights, or when the kernel has no such namespaces.
-pub(crate) fn run_inside(client: &str) -> Result<ExitCode> {
+pub(crate) fn run_inside() -> Result<ExitCode> {
     ensure!(Uid::effective().is_root(), "the demonstration makes namespaces of its own: run it as root");
     let signals: SigSet = INTERRUPTIONS.into_iter().chain([Signal::SIGCHLD]).collect();
     signals.thread_block().context("cannot hold signals back")?;
     let dir = mkdtemp(&std::env::temp_dir().join("xdhcpd-demo-XXXXXX")).context("cannot make a directory")?;
-    let done = start(client, &dir).and_then(|child| wait(child, &signals));
+    let done = start(&dir).and_then(|child| wait(child, &signals));
     fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     done
 }
 
-fn start(client: &str, dir: &Path) -> Result<Child> {
+fn start(dir: &Path) -> Result<Child> {
     // Children begin in the new namespace; this process stays where it is.
     unshare(CloneFlags::CLONE_NEWPID).context("cannot make a PID namespace")?;
     Command::new(std::env::current_exe()?)
-        .args([INSIDE, client])
+        .arg(INSIDE)
         .env("TMPDIR", dir)
         .spawn()
         .context("cannot start the demonstration")

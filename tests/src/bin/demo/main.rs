@@ -7,10 +7,6 @@ mod story;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use system_tests::real::Program;
-
-const USAGE: &str =
-    "usage: demo udhcpc|dhclient (as root, with XDHCPD_BIN set: `cargo xtask demo` does all that)";
 
 fn main() -> ExitCode {
     match demonstrate() {
@@ -23,12 +19,11 @@ fn main() -> ExitCode {
 }
 
 fn demonstrate() -> Result<ExitCode> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match words[..] {
-        [confine::INSIDE, client] => {
+    match std::env::args().nth(1).as_deref() {
+        None => confine::run_inside(),
+        Some(confine::INSIDE) => {
             confine::settle_in()?;
-            match story::tell(program(client)?) {
+            match story::tell() {
                 Ok(never) => match never {},
                 Err(error) => {
                     println!("\nFAILED: {error:#}");
@@ -36,18 +31,8 @@ fn demonstrate() -> Result<ExitCode> {
                 }
             }
         }
-        [client] => {
-            program(client)?;
-            confine::run_inside(client)
+        Some(_) => {
+            bail!("no arguments, please: run this as root with XDHCPD_BIN set, as `cargo xtask demo` does")
         }
-        _ => bail!(USAGE),
-    }
-}
-
-fn program(name: &str) -> Result<Program> {
-    match name {
-        "udhcpc" => Ok(Program::Udhcpc),
-        "dhclient" => Ok(Program::Dhclient),
-        _ => bail!(USAGE),
     }
 }
