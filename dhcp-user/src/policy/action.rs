@@ -27,6 +27,13 @@ pub enum Event {
     },
     /// Time went by.
     Tick,
+    /// A probe has come to an end.
+    Probed {
+        /// The address.
+        address: Ipv4Addr,
+        /// What came of it.
+        outcome: Outcome,
+    },
     /// The operator ends a lease.
     OperatorRelease(Ipv4Addr),
     /// The operator ends a quarantine.
@@ -65,8 +72,33 @@ pub enum Action {
         /// The reason.
         why: Silence,
     },
+    /// An address to be probed: an [`Event::Probed`] is due within [`PATIENCE`](super::PATIENCE) seconds.
+    Probe {
+        /// The address.
+        address: Ipv4Addr,
+        /// How.
+        via: Via,
+    },
     /// To be logged and told to who listens.
     Event(LeaseEvent),
+}
+
+/// How to find out whether somebody uses an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// ARP requests with sender address 0.0.0.0 (RFC 5227 §2.1.1) on this link.
+    Arp(Link),
+    /// ICMP echo requests: the address is behind a router.
+    Icmp,
+}
+
+/// What came of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nobody answered.
+    Silent,
+    /// Somebody uses the address: this station, where it is known.
+    Answered(Option<[u8; 6]>),
 }
 
 /// The grant that an ACK tells of.
@@ -184,6 +216,8 @@ pub enum Silence {
     NoServer,
     /// No free address.
     Exhausted,
+    /// All free addresses are being probed.
+    Probing,
     /// The device holds as many leases as it may.
     DeviceCap,
     /// RELEASE or DECLINE from somebody who isn't the owner.
@@ -211,6 +245,7 @@ impl Silence {
             Self::NoAddress => "no-address",
             Self::NoServer => "no-server",
             Self::Exhausted => "exhausted",
+            Self::Probing => "probing",
             Self::DeviceCap => "device-cap",
             Self::NotOwner => "not-owner",
             Self::Overtaken => "overtaken",

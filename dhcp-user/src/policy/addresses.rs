@@ -67,9 +67,17 @@ pub(super) enum Stock {
     Freed,
     /// It expired and its grace is over, oldest first.
     Expired,
+    /// It is being probed, before anybody asked for it.
+    Probing,
+    /// It is being probed for a client that waits for it.
+    Awaited,
+    /// Nobody answered when it was probed, longest ago first.
+    Probed,
 }
 
-const STOCKS: [Stock; 3] = [Stock::Fresh, Stock::Freed, Stock::Expired];
+/// Where the next address to be used is looked for.
+const UNPROBED: [Stock; 3] = [Stock::Fresh, Stock::Freed, Stock::Expired];
+const STOCKS: usize = UNPROBED.len() + 3;
 
 /// How many addresses of a pool are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,6 +112,10 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    pub(super) fn stock(&self) -> Stock {
+        self.stock
+    }
+
     pub(super) fn reserved(&self) -> bool {
         self.reserved
     }
@@ -127,13 +139,14 @@ pub(super) struct PoolState {
     pub(super) tally: Tally,
     /// The share of the pool in use that was last told of, in percent: 0, 80, 95 or 100.
     pub(super) alarm: u8,
-    lists: [List; STOCKS.len()],
+    lists: [List; STOCKS],
 }
 
 #[derive(Clone, Copy, Debug)]
 struct List {
     head: Place,
     tail: Place,
+    length: u32,
 }
 
 /// All addresses.
@@ -160,7 +173,7 @@ impl Addresses {
                 range: *range,
                 tally: Tally::default(),
                 alarm: 0,
-                lists: [List { head: Place::NONE, tail: Place::NONE }; STOCKS.len()],
+                lists: [List { head: Place::NONE, tail: Place::NONE, length: 0 }; STOCKS],
             });
         }
         for (subnet, address) in reservations {
@@ -265,10 +278,22 @@ impl Addresses {
 
     /// The free address of `subnet` to be used next: never used, else freed longest ago, else expired longest ago.
     pub(super) fn next_free(&self, subnet: SubnetId) -> Option<Place> {
-        let pools = self.pools_of.get(&subnet).and_then(|range| self.pools.get(range.clone()))?;
-        STOCKS.iter().find_map(|stock| {
-            pools.iter().map(|pool| pool.lists[*stock as usize].head).find(|head| *head != Place::NONE)
-        })
+        UNPROBED.into_iter().find_map(|stock| self.first_of(subnet, stock))
+    }
+
+    /// The free address of `subnet` that has been in `stock` longest.
+    pub(super) fn first_of(&self, subnet: SubnetId, stock: Stock) -> Option<Place> {
+        self.lists_of(subnet, stock).map(|list| list.head).find(|head| *head != Place::NONE)
+    }
+
+    /// How many free addresses of `subnet` are in `stock`.
+    pub(super) fn stocked(&self, subnet: SubnetId, stock: Stock) -> u32 {
+        self.lists_of(subnet, stock).map(|list| list.length).sum()
+    }
+
+    fn lists_of(&self, subnet: SubnetId, stock: Stock) -> impl Iterator<Item = &List> {
+        let pools = self.pools_of.get(&subnet).and_then(|range| self.pools.get(range.clone()));
+        pools.unwrap_or_default().iter().map(move |pool| &pool.lists[stock as usize])
     }
 
     /// Makes the address free, in `stock`, behind those that have been there longer.
@@ -276,6 +301,15 @@ impl Addresses {
         self.leave(place, State::Free);
         self.entry_mut(place).stock = stock;
         self.append(place);
+    }
+
+    /// Moves the address to `stock`, where it is to be found while it is free.
+    pub(super) fn restock(&mut self, place: Place, stock: Stock) {
+        if self.state(place) == State::Free {
+            self.free(place, stock);
+        } else {
+            self.entry_mut(place).stock = stock;
+        }
     }
 
     /// Moves the address to `state`; back to free means to the front of the stock it was in.
@@ -339,6 +373,7 @@ impl Addresses {
 
     fn append(&mut self, place: Place) {
         let Some(list) = self.list(place) else { return };
+        list.length += 1;
         let before = std::mem::replace(&mut list.tail, place);
         if before == Place::NONE {
             list.head = place;
@@ -351,6 +386,7 @@ impl Addresses {
 
     fn prepend(&mut self, place: Place) {
         let Some(list) = self.list(place) else { return };
+        list.length += 1;
         let after = std::mem::replace(&mut list.head, place);
         if after == Place::NONE {
             list.tail = place;
@@ -364,6 +400,7 @@ impl Addresses {
     fn unlink(&mut self, place: Place) {
         let (previous, next) = (self.entry(place).previous, self.entry(place).next);
         let Some(list) = self.list(place) else { return };
+        list.length -= 1;
         if list.head == place {
             list.head = next;
         }

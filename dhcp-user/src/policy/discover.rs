@@ -8,6 +8,7 @@ use super::answer::{self, Type};
 use super::event::LeaseEvent;
 use super::identity::Identity;
 use super::offers::Offer;
+use super::probe::Drawn;
 use super::subnet::{self, SubnetId};
 use super::{Policy, Turn};
 use crate::message::Request;
@@ -16,13 +17,31 @@ impl Policy {
     pub(super) fn discover(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let segment = self.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
-        let Some(place) = self.choose(turn, request, &segment) else {
-            return self.tell_exhausted(turn, request, *first);
+        self.note_way(&segment, request);
+        let place = match self.own(turn, request, &segment) {
+            Some(place) if self.over_cap(self.all.subnet(place), request, Some(place)) => {
+                return self.at_cap(turn, request, self.all.subnet(place));
+            }
+            Some(place) => place,
+            None => {
+                let open: Vec<SubnetId> =
+                    segment.iter().copied().filter(|id| !self.over_cap(*id, request, None)).collect();
+                if open.is_empty() {
+                    return self.at_cap(turn, request, *first);
+                }
+                match self.draw(turn, request, &open) {
+                    Drawn::Address(place) => place,
+                    Drawn::Wait => return,
+                    Drawn::Probing => return turn.silence(request, Silence::Probing),
+                    Drawn::Exhausted => return self.tell_exhausted(turn, request, *first),
+                }
+            }
         };
+        self.offer(turn, request, place);
+    }
+
+    fn offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let subnet = self.all.subnet(place);
-        if self.over_cap(turn, request, place) {
-            return turn.silence(request, Silence::DeviceCap);
-        }
         let lease_time = self.lease_time(subnet, request);
         let Some(server) = self.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoSubnet);
@@ -37,17 +56,27 @@ impl Policy {
         turn.out.push(Action::Reply { request: Arc::clone(request), reply, granted: None });
     }
 
-    /// RFC 2131 §4.3.1's order: the client's own address, its previous one, the one it asks for, any.
-    fn choose(&mut self, turn: &mut Turn<'_>, request: &Request, segment: &[SubnetId]) -> Option<Place> {
+    /// The address that is the client's before it is anybody else's (RFC 2131 §4.3.1): reserved for it, offered to it,
+    /// leased to it, or the last one it had.
+    fn own(&mut self, turn: &mut Turn<'_>, request: &Request, segment: &[SubnetId]) -> Option<Place> {
         let who = Identity::of(request);
         let reserved = segment.iter().filter_map(|id| self.subnets.reservation_for(*id, request));
         let mut candidates: Vec<Place> = reserved.filter_map(|r| self.all.find(r.address)).collect();
         candidates.extend(segment.iter().filter_map(|id| self.offers.of(*id, who)).map(|offer| offer.place));
         candidates.extend(segment.iter().filter_map(|id| self.index.owned(&self.all, *id, who)));
-        let asked = request.options.requested.and_then(|address| self.all.find(address));
-        candidates.extend(asked.filter(|place| segment.contains(&self.all.subnet(*place))));
-        let available = candidates.into_iter().find(|place| self.available(turn, *place, request));
-        available.or_else(|| segment.iter().find_map(|id| self.next_free(turn, *id)))
+        candidates.into_iter().find(|place| self.available(turn, *place, request))
+    }
+
+    /// The address that the client asks for (option 50), if anybody could have it.
+    pub(super) fn asked(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request,
+        segment: &[SubnetId],
+    ) -> Option<Place> {
+        let place = self.all.find(request.options.requested?)?;
+        let here = segment.contains(&self.all.subnet(place)) && self.available(turn, place, request);
+        (here && self.all.state(place) == State::Free).then_some(place)
     }
 
     /// Whether the client may have the address at `place`, now.
@@ -72,7 +101,7 @@ impl Policy {
     }
 
     /// A free address of `subnet`, looking for overdue ones if there seems to be none.
-    fn next_free(&mut self, turn: &mut Turn<'_>, subnet: SubnetId) -> Option<Place> {
+    pub(super) fn next_free(&mut self, turn: &mut Turn<'_>, subnet: SubnetId) -> Option<Place> {
         loop {
             if let Some(place) = self.all.next_free(subnet) {
                 self.exhausted.remove(&subnet);
@@ -96,6 +125,7 @@ impl Policy {
             }
         }
         if self.all.state(place) == State::Free {
+            self.claim(place);
             self.all.set(place, State::Offered);
         }
         let until = turn.after(self.settings.offer_hold);
@@ -112,27 +142,43 @@ impl Policy {
         }
     }
 
-    /// Whether a lease of `place` would be one more than the client's device may hold in that subnet.
-    pub(super) fn over_cap(&mut self, turn: &mut Turn<'_>, request: &Request, place: Place) -> bool {
+    /// Whether a lease of `place`, or of any address of `subnet`, would be one more than the client's device may hold.
+    pub(super) fn over_cap(&self, subnet: SubnetId, request: &Request, place: Option<Place>) -> bool {
         if request.chaddr.octets().is_empty() {
             return false;
         }
-        let subnet = self.all.subnet(place);
-        let config = self.subnets.get(subnet);
-        let ras = Identity::of(request).is_ras();
-        let cap = if ras { config.max_leases_per_ras_device } else { config.max_leases_per_device };
         let leased = self.index.leased_to_device(&self.all, subnet, request.chaddr);
-        let others = leased.iter().filter(|other| **other != place).count();
+        if place.is_some_and(|place| leased.contains(&place)) {
+            return false;
+        }
         let own_offer = self.offers.of(subnet, Identity::of(request));
         let own_offer = own_offer.is_some_and(|offer| offer.chaddr == request.chaddr);
         let offered = self.offers.of_device(subnet, request.chaddr).saturating_sub(u32::from(own_offer));
-        let held = u32::try_from(others).unwrap_or(u32::MAX).saturating_add(offered);
-        let over = held >= cap && !leased.contains(&place);
-        if over {
-            let event = LeaseEvent::DeviceCap { subnet: config.prefix, client: request.into(), cap };
-            turn.out.push(Action::Event(event));
+        let held = u32::try_from(leased.len()).unwrap_or(u32::MAX).saturating_add(offered);
+        held >= self.cap(subnet, request)
+    }
+
+    /// How many leases the client's device may hold in `subnet`.
+    fn cap(&self, subnet: SubnetId, request: &Request) -> u32 {
+        let config = self.subnets.get(subnet);
+        let ras = Identity::of(request).is_ras();
+        if ras { config.max_leases_per_ras_device } else { config.max_leases_per_device }
+    }
+
+    /// The device holds as many leases as it may: one of them may turn out to be an orphan.
+    fn at_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
+        match self.reclaim(turn, request, subnet) {
+            Drawn::Wait | Drawn::Address(_) => {}
+            Drawn::Probing => turn.silence(request, Silence::Probing),
+            Drawn::Exhausted => self.tell_cap(turn, request, subnet),
         }
-        over
+    }
+
+    pub(super) fn tell_cap(&self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
+        let (prefix, cap) = (self.subnets.get(subnet).prefix, self.cap(subnet, request));
+        let event = LeaseEvent::DeviceCap { subnet: prefix, client: request.as_ref().into(), cap };
+        turn.out.push(Action::Event(event));
+        turn.silence(request, Silence::DeviceCap);
     }
 
     /// The lease time for a new lease: what the client wishes, as far as `subnet` allows (option 51).

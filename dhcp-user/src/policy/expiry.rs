@@ -38,10 +38,14 @@ impl Policy {
             self.lose_offer(place);
             self.watch_fullness(turn, place);
         }
+        if self.probes.until(place).is_some_and(|until| until <= turn.now) {
+            self.give_up_probe(place);
+        }
         while self.ends(place).is_some_and(|end| end <= turn.now) {
             match self.all.state(place) {
                 State::Leased => self.expire(turn, place),
                 State::Grace => self.end_grace(turn, place),
+                State::Quarantined if self.probing() => return self.parole(turn, place),
                 State::Quarantined => self.end_quarantine(turn, place),
                 State::Free | State::Offered | State::Reserved => return,
             }
@@ -62,7 +66,11 @@ impl Policy {
     /// Sees to it that the calendar has an entry no later than the next moment that matters for the address.
     pub(super) fn rearm(&mut self, place: Place) {
         let lapse = self.offers.at(place).map(|offer| offer.until);
-        let Some(due) = self.ends(place).into_iter().chain(lapse).min() else { return };
+        let probed = self.probes.until(place);
+        // While a probe decides on the end of a quarantine, its own end is what to wait for.
+        let ends =
+            self.ends(place).filter(|_| probed.is_none() || self.all.state(place) != State::Quarantined);
+        let Some(due) = ends.into_iter().chain(lapse).chain(probed).min() else { return };
         let entry = self.all.entry_mut(place);
         if entry.armed == BootSecs(0) || due < entry.armed {
             entry.armed = due;

@@ -27,10 +27,10 @@ impl Policy {
         place: Place,
         lease_time: u32,
     ) {
-        if self.over_cap(turn, request, place) {
-            return turn.silence(request, Silence::DeviceCap);
-        }
         let subnet = self.all.subnet(place);
+        if self.over_cap(subnet, request, Some(place)) {
+            return self.tell_cap(turn, request, subnet);
+        }
         let Some(server) = self.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoSubnet);
         };
@@ -133,6 +133,8 @@ impl Policy {
         // The word of an address never goes back, whoever had it before.
         let expiry = promise.max(word.expiry());
         let ahead = turn.after(self.settings.horizon(lease_time));
+        self.claim(place);
+        self.probes.unclean(place);
         let same = self.recognises(place, request);
         let former = self.unbind(place).filter(|_| same);
         let (expiry, floor) = match &former {

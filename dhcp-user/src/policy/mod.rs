@@ -9,6 +9,7 @@
 //!                                     offers.rs      grant.rs ─► answer.rs ─► encode.rs
 //!                                          │             │            ▲
 //!                                          └─ addresses.rs, index.rs  └── predict.rs (what will be asked next)
+//! probes ◄─► probe.rs      (what may be offered, which lease is an orphan, whose quarantine is over)
 //! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs
 //! ```
 
@@ -30,6 +31,7 @@ mod inform;
 mod offers;
 mod operator;
 mod predict;
+mod probe;
 mod quarantine;
 mod record;
 mod release;
@@ -47,18 +49,19 @@ use std::sync::Arc;
 
 use dhcp_ebpf::lease::BootSecs;
 
-pub use action::{Action, Event, Granted, Memo, Publication, Question, Reply, Silence};
+pub use action::{Action, Event, Granted, Memo, Outcome, Publication, Question, Reply, Silence, Via};
 pub use addresses::{State, Tally};
 pub use answer::Answer;
 pub use binding::{AnsweredBy, Binding};
 pub use event::{Client, Happened, LeaseEvent};
 pub use identity::Identity;
+pub use probe::PATIENCE;
 pub use restore::Adopted;
 pub use subnet::{Interface, SubnetId};
 pub use views::{DeviceView, Finding, LeaseView, PoolView, QuarantineView};
 pub use words::Words;
 
-use crate::config::Config;
+use crate::config::{Config, Probe};
 use crate::message::{Kind, Request};
 use crate::store::Record;
 use addresses::{Addresses, Place};
@@ -66,6 +69,7 @@ use deadlines::Deadlines;
 use identity::Keyed;
 use index::Index;
 use offers::Offers;
+use probe::Probes;
 use quarantine::Quarantine;
 use subnet::Subnets;
 
@@ -81,6 +85,7 @@ pub struct Policy {
     index: Index,
     offers: Offers,
     quarantine: Quarantine,
+    probes: Probes,
     deadlines: Deadlines,
     /// Subnets whose exhaustion was told of, and that have had no free address since.
     exhausted: BTreeSet<SubnetId>,
@@ -91,6 +96,7 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug)]
 struct Settings {
     offer_hold: u32,
+    probe: bool,
     quarantine: u32,
     horizon: f64,
 }
@@ -145,6 +151,7 @@ impl Policy {
         Self {
             settings: Settings {
                 offer_hold: config.server.offer_hold,
+                probe: config.server.probe == Probe::Auto,
                 quarantine: config.server.quarantine,
                 horizon: config.server.horizon,
             },
@@ -153,6 +160,7 @@ impl Policy {
             index: Index::new(Keyed::new(seed)),
             offers: Offers::default(),
             quarantine: Quarantine::default(),
+            probes: Probes::default(),
             deadlines: Deadlines::default(),
             exhausted: BTreeSet::new(),
             stranded: BTreeMap::new(),
@@ -167,9 +175,11 @@ impl Policy {
             Event::Message(request) => self.message(turn, &request),
             Event::Extended { address, word, renewals } => self.extended(turn, address, word, renewals),
             Event::Tick => {}
+            Event::Probed { address, outcome } => self.probed(turn, address, outcome),
             Event::OperatorRelease(address) => self.operator_release(turn, address),
             Event::QuarantineClear(address) => self.operator_clear(turn, address),
         }
+        self.hear_again(turn);
     }
 
     /// When [`Event::Tick`] is due next; if that is past, at once.

@@ -64,7 +64,14 @@ impl Quarantine {
         self.places.insert(place, probation);
     }
 
-    fn remove(&mut self, subnet: SubnetId, place: Place) {
+    /// The probation lasts at least until then.
+    pub(super) fn postpone(&mut self, place: Place, until: BootSecs) {
+        if let Some(probation) = self.places.get_mut(&place) {
+            probation.until = probation.until.max(until);
+        }
+    }
+
+    pub(super) fn remove(&mut self, subnet: SubnetId, place: Place) {
         let Some(probation) = self.places.remove(&place) else { return };
         if let (QuarantineCause::Declined, Some(chaddr)) = (probation.why, probation.by)
             && let Some(count) = self.declined.get_mut(&(subnet, chaddr))
@@ -93,6 +100,7 @@ impl Policy {
         let length = self.settings.quarantine.saturating_mul(1 << before.min(MAX_DOUBLINGS));
         let until = turn.after(length).max(promised);
         self.offers.remove(place);
+        self.claim(place);
         let client = self.client(place);
         self.all.set(place, State::Quarantined);
         self.quarantine.add(subnet, place, Probation { since: turn.now, until, why, by });
@@ -107,6 +115,7 @@ impl Policy {
     /// The address may be used again.
     pub(super) fn end_quarantine(&mut self, turn: &mut Turn<'_>, place: Place) {
         let address = self.all.address(place);
+        self.claim(place);
         self.quarantine.remove(self.all.subnet(place), place);
         self.put_back(place, Stock::Freed);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));

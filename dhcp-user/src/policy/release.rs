@@ -42,7 +42,7 @@ impl Policy {
     }
 
     /// The word is revoked: the address is free at once, its last owner being preferred while there is choice.
-    fn end_released(&mut self, turn: &mut Turn<'_>, place: Place, what: Happened) {
+    pub(super) fn end_released(&mut self, turn: &mut Turn<'_>, place: Place, what: Happened) {
         let address = self.all.address(place);
         let now = turn.now;
         if let Some(binding) = self.binding_mut(place) {

@@ -132,6 +132,14 @@ impl Subnets {
         self.interfaces.iter().find(|interface| interface.ifindex == ifindex)
     }
 
+    /// The link on which the hosts of `subnet` are, if we have an address there.
+    pub(super) fn link(&self, subnet: SubnetId) -> Option<Link> {
+        let subnet = self.get(subnet);
+        let inside = |interface: &&Interface| interface.addresses.iter().any(|a| subnet.prefix.contains(*a));
+        let interface = self.interfaces.iter().find(inside)?;
+        Some(Link { ifindex: interface.ifindex, outer: subnet.vlan.outer, inner: subnet.vlan.inner })
+    }
+
     pub(super) fn interface_named(&self, name: &str) -> Option<&Interface> {
         self.interfaces.iter().find(|interface| interface.name == name)
     }

@@ -195,6 +195,10 @@ impl Policy {
                 }
                 _ => {}
             }
+            let free = self.all.state(place) == State::Free;
+            if free && !self.probes.agree(place, self.all.entry(place).stock()) {
+                find("free, but probed otherwise than its place among the free says");
+            }
             let offered = self.all.state(place) == State::Offered;
             if offered && self.offers.at(place).is_none() {
                 find("offered, but to nobody");

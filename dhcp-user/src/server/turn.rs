@@ -86,6 +86,8 @@ impl Server {
                     leaving.extend(self.leave(&request, &reply, granted));
                 }
                 Action::Silence { why, .. } => self.traffic.dropped(why.name()),
+                // Policy asks for none until it is told that probes are carried out.
+                Action::Probe { .. } => {}
                 Action::Event(event) => self.tell(&event),
             }
         }

@@ -17,7 +17,7 @@ fn an_offer_nobody_answers_lapses() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     bench.send(&Draft::discover(1));
     assert_eq!(bench.state(host(10)), State::Offered);
-    assert_eq!(bench.send(&Draft::discover(2)), Outcome::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
     bench.pass(11);
     assert_eq!(bench.state(host(10)), State::Free);
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
@@ -66,7 +66,7 @@ fn an_expired_address_waits_out_its_grace_for_its_last_owner() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     let address = bench.lease(1);
     bench.pass(LEASE_TIME + 2);
-    assert_eq!(bench.send(&Draft::discover(2)), Outcome::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
     assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(address));
     bench.pass(GRACE + 1);
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(address));
@@ -99,7 +99,7 @@ fn a_reserved_address_is_only_its_clients() {
     assert_eq!((bench.state(host(12)), bench.state(host(5))), (State::Reserved, State::Reserved));
     let others: Vec<_> = (1..=3).map(|mac| bench.lease(mac)).collect();
     assert_eq!(others, [host(10), host(11), host(13)]);
-    assert_eq!(bench.send(&Draft::discover(4).address(50, host(5))), Outcome::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(4).address(50, host(5))), Told::Silence(Silence::Exhausted));
     assert_eq!((bench.lease(7), bench.lease(8)), (host(12), host(5)));
     assert_eq!(bench.state(host(5)), State::Leased);
     bench.send(&Draft::release(8, host(5)));
@@ -156,9 +156,9 @@ fn a_device_gets_no_more_leases_than_its_cap() {
         bench.send(&Draft::select(1, SERVER, address).id(&[0, id])).acked()
     };
     assert!((1..=4).all(|id| take(&mut bench, id).is_some()));
-    assert_eq!(bench.send(&Draft::discover(1).id(&[0, 5])), Outcome::Silence(Silence::DeviceCap));
+    assert_eq!(bench.send(&Draft::discover(1).id(&[0, 5])), Told::Silence(Silence::DeviceCap));
     let asked = Draft::select(1, SERVER, host(40)).id(&[0, 5]);
-    assert_eq!(bench.send(&asked), Outcome::Silence(Silence::DeviceCap));
+    assert_eq!(bench.send(&asked), Told::Silence(Silence::DeviceCap));
     assert!(take(&mut bench, 1).is_some(), "its own leases are still its own");
     assert!(bench.send(&Draft::discover(2)).offered().is_some(), "others are not concerned");
     assert!(bench.events.iter().any(|event| matches!(event, LeaseEvent::DeviceCap { cap: 4, .. })));
@@ -198,7 +198,7 @@ fn a_full_pool_is_told_of_once_at_each_mark() {
     };
     assert_eq!(told(&bench), [80, 95, 100]);
     for mac in 21..=23 {
-        assert_eq!(bench.send(&Draft::discover(mac)), Outcome::Silence(Silence::Exhausted));
+        assert_eq!(bench.send(&Draft::discover(mac)), Told::Silence(Silence::Exhausted));
     }
     let exhausted = bench.events.iter().filter(|event| matches!(event, LeaseEvent::Exhausted { .. }));
     assert_eq!(exhausted.count(), 1);

@@ -70,13 +70,13 @@ fn the_client_identifier_and_the_relay_information_come_back_last() {
 fn inform_is_answered_without_a_lease() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let ack = bench.send(&Draft::inform(1, host(99)));
-    assert!(matches!(&ack, Outcome::Reply(Reply::InformAck { server, .. }) if *server == SERVER));
+    assert!(matches!(&ack, Told::Reply(Reply::InformAck { server, .. }) if *server == SERVER));
     assert_eq!(ack.codes(), [53, 54, 1, 3, 6, 15]);
     assert_eq!(ack.answer().lease_time, 0);
     assert!(bench.store.is_empty() && bench.published.is_empty());
     let forged = Draft { ip_src: host(98), ..Draft::inform(1, host(99)) };
-    assert_eq!(bench.send(&forged), Outcome::Silence(Silence::SourceMismatch));
-    assert_eq!(bench.send(&Draft::new(8, 1)), Outcome::Silence(Silence::NoAddress));
+    assert_eq!(bench.send(&forged), Told::Silence(Silence::SourceMismatch));
+    assert_eq!(bench.send(&Draft::new(8, 1)), Told::Silence(Silence::NoAddress));
 }
 
 #[test]
@@ -148,5 +148,5 @@ fn the_link_is_what_the_relay_selects() {
     let offer = bench.send(&chosen);
     assert_eq!((offer.offered(), offer.option(118)), (Some(host(11)), Some(host(0).octets().to_vec())));
     let stranger = Draft::discover(3).via(Ipv4Addr::new(172, 16, 0, 1)).option(82, &[5, 4, 192, 0, 2, 0]);
-    assert_eq!(bench.send(&stranger), Outcome::Silence(Silence::NoSubnet), "a relay nobody vouches for");
+    assert_eq!(bench.send(&stranger), Told::Silence(Silence::NoSubnet), "a relay nobody vouches for");
 }

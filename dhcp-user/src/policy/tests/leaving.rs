@@ -7,7 +7,7 @@ use super::*;
 fn a_release_frees_the_address_at_once() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     let address = bench.lease(1);
-    assert_eq!(bench.send(&Draft::release(1, address)), Outcome::Done);
+    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
     assert!(!bench.words.load(address).alive());
     assert_eq!(bench.lease(2), address);
 }
@@ -27,10 +27,10 @@ fn a_release_must_fit_in_everything() {
         (Draft::new(7, 1).address(54, SERVER), Silence::NoAddress),
     ];
     for (draft, why) in forged {
-        assert_eq!(bench.send(&draft), Outcome::Silence(why), "{draft:?}");
+        assert_eq!(bench.send(&draft), Told::Silence(why), "{draft:?}");
         assert_eq!(bench.state(address), State::Leased);
     }
-    assert_eq!(bench.send(&good), Outcome::Done);
+    assert_eq!(bench.send(&good), Told::Done);
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn a_release_that_a_renewal_overtook_is_void() {
     bench.now += 1;
     assert!(bench.kernel_renews(address));
     let actions = bench.handle(Event::Message(release));
-    assert_eq!(bench.carry_out(actions), [Outcome::Silence(Silence::Overtaken)]);
+    assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::Overtaken)]);
     assert_eq!(bench.state(address), State::Leased);
 }
 
@@ -53,7 +53,7 @@ fn a_release_after_the_kernels_renewal_holds() {
     bench.now += 100;
     assert!(bench.kernel_renews(address));
     bench.now += 1;
-    assert_eq!(bench.send(&Draft::release(1, address)), Outcome::Done);
+    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
     assert_eq!(bench.state(address), State::Free);
 }
 
@@ -100,20 +100,20 @@ fn a_short_lease_of_an_address_with_an_old_long_promise_can_be_released() {
     let short = 60u32.to_be_bytes();
     bench.send(&Draft::discover(2).option(51, &short));
     bench.send(&Draft::select(2, SERVER, address).option(51, &short));
-    assert_eq!(bench.send(&Draft::release(2, address)), Outcome::Done);
+    assert_eq!(bench.send(&Draft::release(2, address)), Told::Done);
 }
 
 #[test]
 fn a_declined_address_is_out_of_use_at_once() {
     let mut bench = Bench::new(vec![subnet(10, 11)]);
     let address = bench.lease(1);
-    assert_eq!(bench.send(&Draft::decline(1, address)), Outcome::Done);
+    assert_eq!(bench.send(&Draft::decline(1, address)), Told::Done);
     assert_eq!(bench.state(address), State::Quarantined);
     assert!(!bench.words.load(address).alive());
     let kept = &bench.store[&address];
     assert!(matches!(kept.standing, Standing::Quarantined { why: QuarantineCause::Declined, .. }));
     assert_eq!(bench.lease(1), host(11), "the client gets another");
-    assert_eq!(bench.send(&Draft::discover(2)), Outcome::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
     let view = bench.policy.quarantined().next().expect("one in quarantine");
     assert_eq!((view.address, view.why), (address, QuarantineCause::Declined));
     bench.pass(24 * 3600 + 2);
@@ -124,8 +124,8 @@ fn a_declined_address_is_out_of_use_at_once() {
 fn an_offered_address_can_be_declined_by_whom_it_was_offered_to() {
     let mut bench = Bench::new(vec![subnet(10, 11)]);
     let address = bench.send(&Draft::discover(1)).offered().expect("an offer");
-    assert_eq!(bench.send(&Draft::decline(2, address)), Outcome::Silence(Silence::NotOwner));
-    assert_eq!(bench.send(&Draft::decline(1, address)), Outcome::Done);
+    assert_eq!(bench.send(&Draft::decline(2, address)), Told::Silence(Silence::NotOwner));
+    assert_eq!(bench.send(&Draft::decline(1, address)), Told::Done);
     assert_eq!(bench.state(address), State::Quarantined);
 }
 
@@ -142,7 +142,7 @@ fn a_decline_from_anybody_else_is_ignored() {
         (Draft::new(4, 1).address(50, address), Silence::NoServer),
         (Draft::new(4, 1).address(54, SERVER), Silence::NoAddress),
     ] {
-        assert_eq!(bench.send(&draft), Outcome::Silence(why), "{draft:?}");
+        assert_eq!(bench.send(&draft), Told::Silence(why), "{draft:?}");
         assert_eq!(bench.state(address), State::Leased);
     }
 }
@@ -197,7 +197,7 @@ fn the_operators_release_keeps_the_last_promise_in_mind() {
     assert!(!bench.words.load(address).alive());
     assert_eq!(bench.state(address), State::Grace);
     bench.pass(LEASE_TIME);
-    assert_eq!(bench.send(&Draft::discover(2)), Outcome::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
     assert_eq!(bench.happened(address), [Happened::Granted, Happened::ReleasedByOperator]);
     bench.pass(GRACE + 2);
     assert_eq!(bench.lease(2), address);

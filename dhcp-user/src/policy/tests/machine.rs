@@ -2,7 +2,7 @@
 //!
 //! The world keeps its own account of what every client was promised, from the answers alone, and compares.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 
@@ -10,6 +10,8 @@ use super::wire::{Draft, SERVER};
 use super::*;
 
 const CLIENTS: u8 = 12;
+/// Clients from this one on are of one device, each with an identifier of its own.
+const DEVICE: u8 = 8;
 const FIRST: u8 = 10;
 const LAST: u8 = 17;
 
@@ -25,6 +27,12 @@ enum Step {
     Pass(u32),
     /// What was decided since the last one is committed and carried out.
     EndBatch,
+    /// A client loses its memory: its lease is an orphan.
+    Forget(u8),
+    /// A station that never asked takes this address, or leaves it.
+    Squat(u8, bool),
+    /// All probes asked for come to their end.
+    Probe,
     OperatorRelease(u8),
     QuarantineClear(u8),
     /// The daemon dies: with what was decided committed or not, with the maps lost or not.
@@ -69,10 +77,13 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     prop_oneof![
         30 => (client.clone(), say).prop_map(|(client, say)| Step::Send(client, say)),
-        6 => client.prop_map(Step::KernelRenews),
+        6 => client.clone().prop_map(Step::KernelRenews),
         4 => Just(Step::Beat),
         6 => prop_oneof![1..20u32, 1..700u32, 1..3000u32].prop_map(Step::Pass),
         12 => Just(Step::EndBatch),
+        1 => client.clone().prop_map(Step::Forget),
+        1 => (address.clone(), any::<bool>()).prop_map(|(address, there)| Step::Squat(address, there)),
+        6 => Just(Step::Probe),
         1 => address.clone().prop_map(Step::OperatorRelease),
         1 => address.prop_map(Step::QuarantineClear),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(committed, maps)| Step::Crash { committed, maps }),
@@ -91,15 +102,36 @@ struct World {
     bench: Bench,
     clients: BTreeMap<u8, Belief>,
     batch: Vec<(Option<u8>, Vec<Action>)>,
+    probing: bool,
+    squatters: BTreeSet<Ipv4Addr>,
+    /// Addresses that answered when they were nobody's, and of which nobody has said since that they are unused.
+    seen_in_use: BTreeSet<Ipv4Addr>,
 }
 
 impl World {
-    fn new() -> Self {
+    fn new(probing: bool) -> Self {
         let reservations = vec![reserved(0, host(12)), reserved(1, host(5))];
-        let mut bench = Bench::new(vec![Subnet { reservations, ..subnet(FIRST, LAST) }]);
+        let mut bench =
+            Bench::new(vec![Subnet { reservations, max_leases_per_device: 2, ..subnet(FIRST, LAST) }]);
         bench.config.server.quarantine = 500;
-        bench.restart(true);
-        Self { bench, clients: BTreeMap::new(), batch: Vec::new() }
+        let mut world = Self {
+            bench,
+            clients: BTreeMap::new(),
+            batch: Vec::new(),
+            probing,
+            squatters: BTreeSet::new(),
+            seen_in_use: BTreeSet::new(),
+        };
+        world.restart(true);
+        world
+    }
+
+    fn restart(&mut self, maps: bool) {
+        self.bench.restart(maps);
+        self.bench.probes.clear();
+        if self.probing {
+            self.bench.policy.carry_out_probes();
+        }
     }
 
     fn belief(&mut self, client: u8) -> &mut Belief {
@@ -122,8 +154,15 @@ impl World {
                 self.bench.pass(secs);
             }
             Step::EndBatch => self.end_batch(),
+            Step::Forget(client) => *self.belief(client) = Belief::default(),
+            Step::Squat(last, true) => drop(self.squatters.insert(host(last))),
+            Step::Squat(last, false) => drop(self.squatters.remove(&host(last))),
+            Step::Probe => self.probe(),
             Step::OperatorRelease(last) => self.put(None, Event::OperatorRelease(host(last))),
-            Step::QuarantineClear(last) => self.put(None, Event::QuarantineClear(host(last))),
+            Step::QuarantineClear(last) => {
+                self.seen_in_use.remove(&host(last));
+                self.put(None, Event::QuarantineClear(host(last)));
+            }
             Step::Crash { committed, maps } => self.crash(committed, maps),
         }
     }
@@ -159,13 +198,31 @@ impl World {
             Say::Select | Say::SelectElsewhere => self.belief(client).offered = None,
             _ => {}
         }
-        self.put(Some(client), Event::Message(draft.request(self.bench.now)));
+        self.put(Some(client), Event::Message(sent_by(client, draft).request(self.bench.now)));
+    }
+
+    fn probe(&mut self) {
+        for (address, _) in std::mem::take(&mut self.bench.probes) {
+            let now = self.bench.now;
+            let has = |belief: &Belief| {
+                belief.lease.is_some_and(|(theirs, until)| theirs == address && now < until)
+            };
+            let squatted = self.squatters.contains(&address);
+            let used = squatted || self.clients.values().any(has);
+            let outcome = if used { action::Outcome::Answered(None) } else { action::Outcome::Silent };
+            if !used {
+                self.seen_in_use.remove(&address);
+            } else if matches!(self.bench.state(address), State::Free | State::Quarantined) {
+                self.seen_in_use.insert(address);
+            }
+            self.put(None, Event::Probed { address, outcome });
+        }
     }
 
     fn kernel_renews(&mut self, client: u8) {
         let Some(address) = self.lease(client) else { return };
         let mine = self.bench.published.iter().rev().find(|published| published.address == address);
-        let identity = [2, 0, 0, 0, 1, client];
+        let identity = mac(client);
         if mine.is_some_and(|published| published.chaddr == identity) && self.bench.kernel_renews(address) {
             let until = self.bench.now + LEASE_TIME;
             self.belief(client).lease = Some((address, until));
@@ -187,8 +244,8 @@ impl World {
             self.bench.commit(actions);
         }
         for (client, actions) in batch {
-            for outcome in self.bench.act(actions) {
-                if let Some(client) = client {
+            for (to, outcome) in self.bench.act_for(actions) {
+                if let Some(client) = to.map(|request| sender(&request)).or(client) {
                     self.told(client, outcome);
                 }
             }
@@ -196,24 +253,25 @@ impl World {
         self.bench.check();
     }
 
-    fn told(&mut self, client: u8, outcome: Outcome) {
+    fn told(&mut self, client: u8, outcome: Told) {
         let now = self.bench.now;
         match outcome {
-            Outcome::Reply(Reply::Offer { yiaddr, .. }) => {
+            Told::Reply(Reply::Offer { yiaddr, .. }) => {
                 self.nobody_else_has(client, yiaddr);
+                assert!(!self.seen_in_use.contains(&yiaddr), "{yiaddr} was seen in use");
                 self.belief(client).offered = Some(yiaddr);
             }
-            Outcome::Reply(Reply::Ack { yiaddr, answer, .. }) => {
+            Told::Reply(Reply::Ack { yiaddr, answer, .. }) => {
                 self.nobody_else_has(client, yiaddr);
                 let until = now + answer.lease_time;
                 let record = &self.bench.store[&yiaddr];
                 assert_eq!(record.standing, Standing::Leased, "an ACK without a commit");
-                assert_eq!(record.chaddr.octets(), [2, 0, 0, 0, 1, client]);
+                assert_eq!(record.chaddr.octets(), mac(client));
                 assert!(record.committed_until >= BootSecs(until));
                 *self.belief(client) = Belief { offered: None, lease: Some((yiaddr, until)) };
             }
-            Outcome::Reply(Reply::Nak { .. }) => *self.belief(client) = Belief::default(),
-            Outcome::Reply(Reply::InformAck { .. }) | Outcome::Silence(_) | Outcome::Done => {}
+            Told::Reply(Reply::Nak { .. }) => *self.belief(client) = Belief::default(),
+            Told::Reply(Reply::InformAck { .. }) | Told::Silence(_) | Told::Done => {}
         }
     }
 
@@ -232,8 +290,21 @@ impl World {
         if committed {
             batch.iter().for_each(|(_, actions)| self.bench.commit(actions));
         }
-        self.bench.restart(maps);
+        self.restart(maps);
     }
+}
+
+fn mac(client: u8) -> [u8; 6] {
+    [2, 0, 0, 0, 1, client.min(DEVICE)]
+}
+
+fn sent_by(client: u8, draft: Draft) -> Draft {
+    let draft = Draft { mac: mac(client), ..draft };
+    if client >= DEVICE { draft.id(&[0, client]) } else { draft }
+}
+
+fn sender(request: &Request) -> u8 {
+    request.options.client_id.as_ref().map_or(request.chaddr.octets()[5], |id| id[1])
 }
 
 fn forged(client: u8, kind: u8, address: Ipv4Addr) -> Draft {
@@ -249,8 +320,8 @@ fn forged(client: u8, kind: u8, address: Ipv4Addr) -> Draft {
 
 proptest! {
     #[test]
-    fn no_sequence_of_events_breaks_a_promise(steps in prop::collection::vec(step(), 1..200)) {
-        let mut world = World::new();
+    fn no_sequence_of_events_breaks_a_promise(probing in any::<bool>(), steps in prop::collection::vec(step(), 1..200)) {
+        let mut world = World::new(probing);
         for step in steps {
             world.step(step);
         }

@@ -6,6 +6,7 @@ mod horizon;
 mod leaving;
 mod machine;
 mod predictions;
+mod probing;
 mod requests;
 mod restarts;
 mod scale;
@@ -21,7 +22,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use super::*;
 use crate::config::{Config, OptionSet, Pool, Prefix, Reservation, ReservationKey, Server, Subnet, Vlan};
 use crate::message::Request;
-use crate::store::{Change, QuarantineCause, Record, Standing};
+use crate::store::{Change, HwAddr, QuarantineCause, Record, Standing};
 use wire::{Draft, IFINDEX, SERVER};
 
 pub(crate) const LEASE_TIME: u32 = 1000;
@@ -116,17 +117,19 @@ pub(crate) struct Bench {
     pub(crate) horizons: BTreeMap<Ipv4Addr, BootSecs>,
     pub(crate) published: Vec<Publication>,
     pub(crate) events: Vec<LeaseEvent>,
+    /// Probes asked for and not carried out yet.
+    pub(crate) probes: Vec<(Ipv4Addr, Via)>,
 }
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum Told {
     Reply(Reply),
     Silence(Silence),
     Done,
 }
 
-impl Outcome {
+impl Told {
     pub(crate) fn offered(&self) -> Option<Ipv4Addr> {
         if let Self::Reply(Reply::Offer { yiaddr, .. }) = self { Some(*yiaddr) } else { None }
     }
@@ -186,6 +189,7 @@ impl Bench {
             horizons: BTreeMap::new(),
             published: Vec::new(),
             events: Vec::new(),
+            probes: Vec::new(),
         }
     }
 
@@ -196,13 +200,13 @@ impl Bench {
     }
 
     /// A message alone in its batch.
-    pub(crate) fn send(&mut self, draft: &Draft) -> Outcome {
+    pub(crate) fn send(&mut self, draft: &Draft) -> Told {
         let actions = self.handle(Event::Message(draft.request(self.now)));
-        self.carry_out(actions).pop().unwrap_or(Outcome::Done)
+        self.carry_out(actions).pop().unwrap_or(Told::Done)
     }
 
     /// What the shell does with the actions of a batch. Every promise is checked to be committed first.
-    pub(crate) fn carry_out(&mut self, actions: Vec<Action>) -> Vec<Outcome> {
+    pub(crate) fn carry_out(&mut self, actions: Vec<Action>) -> Vec<Told> {
         self.commit(&actions);
         let outcomes = self.act(actions);
         self.check();
@@ -219,7 +223,12 @@ impl Bench {
         }
     }
 
-    pub(crate) fn act(&mut self, actions: Vec<Action>) -> Vec<Outcome> {
+    pub(crate) fn act(&mut self, actions: Vec<Action>) -> Vec<Told> {
+        self.act_for(actions).into_iter().map(|(_, told)| told).collect()
+    }
+
+    /// What is told to whom.
+    pub(crate) fn act_for(&mut self, actions: Vec<Action>) -> Vec<(Option<Arc<Request>>, Told)> {
         let mut outcomes = Vec::new();
         for action in actions {
             match action {
@@ -232,8 +241,9 @@ impl Bench {
                 }
                 Action::Reply { granted: Some(granted), .. }
                     if self.words.load(granted.address).generation() != granted.generation => {}
-                Action::Reply { reply, .. } => outcomes.push(Outcome::Reply(reply)),
-                Action::Silence { why, .. } => outcomes.push(Outcome::Silence(why)),
+                Action::Reply { request, reply, .. } => outcomes.push((Some(request), Told::Reply(reply))),
+                Action::Silence { request, why } => outcomes.push((Some(request), Told::Silence(why))),
+                Action::Probe { address, via } => self.probes.push((address, via)),
                 Action::Event(event) => self.events.push(event),
             }
         }
@@ -294,6 +304,18 @@ impl Bench {
     pub(crate) fn pass(&mut self, secs: u32) {
         self.now += secs;
         self.tick();
+    }
+
+    /// All probes asked for are carried out; those of `used` addresses are answered, by a station of that number.
+    pub(crate) fn probe(&mut self, used: &[Ipv4Addr]) -> Vec<Told> {
+        let mut told = Vec::new();
+        for (address, _) in std::mem::take(&mut self.probes) {
+            let answered = action::Outcome::Answered(Some([2, 0, 0, 0, 9, 9]));
+            let outcome = if used.contains(&address) { answered } else { action::Outcome::Silent };
+            let actions = self.handle(Event::Probed { address, outcome });
+            told.extend(self.carry_out(actions));
+        }
+        told
     }
 
     /// The whole exchange of a client that takes what it is offered.

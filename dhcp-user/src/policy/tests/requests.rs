@@ -47,7 +47,7 @@ fn another_servers_client_frees_our_offer_in_the_same_step() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(host(10)));
     let elsewhere = Draft::select(1, host(2), host(77));
-    assert_eq!(bench.send(&elsewhere), Outcome::Silence(Silence::OtherServer));
+    assert_eq!(bench.send(&elsewhere), Told::Silence(Silence::OtherServer));
     assert_eq!(bench.state(host(10)), State::Free);
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
 }
@@ -82,7 +82,7 @@ fn init_reboot_of_an_unknown_client_gets_silence() {
     let taken = bench.lease(1);
     for address in [host(15), host(200), taken] {
         let outcome = bench.send(&Draft::reboot(2, address));
-        assert_eq!(outcome, Outcome::Silence(Silence::UnknownClient), "{address}");
+        assert_eq!(outcome, Told::Silence(Silence::UnknownClient), "{address}");
     }
 }
 
@@ -96,7 +96,7 @@ fn init_reboot_with_a_wrong_address_of_a_known_client_gets_a_nak() {
 #[test]
 fn init_reboot_without_an_address_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
-    assert_eq!(bench.send(&Draft::new(3, 1)), Outcome::Silence(Silence::NoAddress));
+    assert_eq!(bench.send(&Draft::new(3, 1)), Told::Silence(Silence::NoAddress));
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn renewing_from_another_source_than_ciaddr_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
     let forged = Draft { ip_src: host(99), ..Draft::renew(1, address) };
-    assert_eq!(bench.send(&forged), Outcome::Silence(Silence::SourceMismatch));
+    assert_eq!(bench.send(&forged), Told::Silence(Silence::SourceMismatch));
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn rebinding_without_a_binding_gets_a_nak_only_where_we_would_know() {
     assert!(bench.send(&Draft::rebind(1, host(15))).is_nak(), "our own pool");
     assert!(bench.send(&Draft::rebind(1, Ipv4Addr::new(10, 1, 1, 1))).is_nak(), "another network");
     let others = bench.send(&Draft::rebind(1, host(200)));
-    assert_eq!(others, Outcome::Silence(Silence::UnknownClient), "perhaps another server's");
+    assert_eq!(others, Told::Silence(Silence::UnknownClient), "perhaps another server's");
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_subnet_that_is_not_authoritative_gives_no_naks_but_to_its_own() {
     for draft in
         [Draft::reboot(1, far), Draft::renew(1, host(15)), Draft::rebind(1, far), Draft::rebind(1, host(15))]
     {
-        assert_eq!(bench.send(&draft), Outcome::Silence(Silence::NotAuthoritative), "{draft:?}");
+        assert_eq!(bench.send(&draft), Told::Silence(Silence::NotAuthoritative), "{draft:?}");
     }
     assert!(bench.send(&Draft::select(1, SERVER, far)).is_nak(), "it has chosen us");
 }
@@ -234,11 +234,11 @@ fn requests_through_a_relay_are_served_from_its_subnet() {
 fn who_is_served_nowhere_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let stranger = Draft::discover(1).via(Ipv4Addr::new(172, 16, 0, 1));
-    assert_eq!(bench.send(&stranger), Outcome::Silence(Silence::NoSubnet));
-    assert_eq!(bench.send(&Draft::discover(1).tagged(&[7])), Outcome::Silence(Silence::NoSubnet));
-    assert_eq!(bench.send(&Draft::discover(1).via(SERVER)), Outcome::Silence(Silence::RelayIsUs));
+    assert_eq!(bench.send(&stranger), Told::Silence(Silence::NoSubnet));
+    assert_eq!(bench.send(&Draft::discover(1).tagged(&[7])), Told::Silence(Silence::NoSubnet));
+    assert_eq!(bench.send(&Draft::discover(1).via(SERVER)), Told::Silence(Silence::RelayIsUs));
     let direct = Draft::discover(1).option(82, b"\x01\x02ab");
-    assert_eq!(bench.send(&direct), Outcome::Silence(Silence::DirectAgentInformation));
+    assert_eq!(bench.send(&direct), Told::Silence(Silence::DirectAgentInformation));
 }
 
 #[test]

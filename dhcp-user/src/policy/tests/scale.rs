@@ -36,7 +36,7 @@ fn a_million_leases_take_less_than_200_octets_each() {
                 let now = BootSecs(bench.now);
                 bench.policy.handle(now, &bench.words, Event::Message(draft.request(bench.now)), &mut out);
                 let reply = out.iter().find_map(|action| match action {
-                    Action::Reply { reply, .. } => Some(Outcome::Reply(reply.clone())),
+                    Action::Reply { reply, .. } => Some(Told::Reply(reply.clone())),
                     _ => None,
                 });
                 let reply = reply.expect("a reply");

@@ -1,0 +1,253 @@
+//! Probing: no address that somebody uses is offered, and nobody waits for another's probe.
+
+use super::wire::{Draft, SERVER};
+use super::*;
+
+fn bench(subnets: Vec<Subnet>) -> Bench {
+    let mut bench = Bench::new(subnets);
+    bench.policy.carry_out_probes();
+    bench
+}
+
+/// A bench whose stock of probed addresses has been filled by a first client.
+fn stocked(subnets: Vec<Subnet>) -> Bench {
+    let mut bench = bench(subnets);
+    bench.send(&Draft::discover(200));
+    bench.probe(&[]);
+    bench.probe(&[]);
+    bench
+}
+
+fn offered(told: &[Told]) -> Vec<Ipv4Addr> {
+    told.iter().filter_map(Told::offered).collect()
+}
+
+#[test]
+fn a_discover_waits_for_the_probe_of_its_own_candidate() {
+    let mut bench = bench(vec![subnet(10, 30)]);
+    assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
+    let link = dhcp_ebpf::abi::Link { ifindex: IFINDEX, outer: 0, inner: 0 };
+    assert_eq!(bench.probes[0], (host(10), Via::Arp(link)));
+    assert_eq!(bench.state(host(10)), State::Free);
+    assert_eq!(offered(&bench.probe(&[])), [host(10)]);
+    assert_eq!(bench.state(host(10)), State::Offered);
+}
+
+#[test]
+fn the_next_client_finds_a_probed_address_at_once() {
+    let mut bench = stocked(vec![subnet(10, 30)]);
+    let next = bench.send(&Draft::discover(1)).offered().expect("an offer");
+    assert_ne!(next, host(10));
+    assert_eq!(bench.send(&Draft::select(1, SERVER, next)).acked(), Some(next));
+}
+
+#[test]
+fn the_stock_grows_with_demand_and_shrinks_without() {
+    let mut bench = stocked(vec![subnet(10, 250)]);
+    for mac in 1..=40 {
+        bench.send(&Draft::discover(mac));
+    }
+    assert_eq!(offered(&bench.probe(&[])).len() + 8, 40, "eight were ready");
+    for mac in 41..=80 {
+        assert!(bench.send(&Draft::discover(mac)).offered().is_some(), "{mac}");
+    }
+    bench.probe(&[]);
+    for round in 0..12 {
+        bench.pass(61);
+        bench.send(&Draft::discover(100 + round));
+        bench.probe(&[]);
+    }
+    bench.pass(121);
+    bench.send(&Draft::discover(150));
+    assert_eq!(bench.probes.len(), 5, "one for the client, four for the next ones");
+}
+
+#[test]
+fn a_repeated_discover_starts_no_other_probe() {
+    let mut bench = bench(vec![subnet(10, 250)]);
+    bench.send(&Draft::discover(1));
+    let asked_for = bench.probes.len();
+    let again = Draft { xid: 77, ..Draft::discover(1) };
+    assert_eq!(bench.send(&again), Told::Done);
+    assert_eq!(bench.probes.len(), asked_for);
+    assert_eq!(offered(&bench.probe(&[])).len(), 1, "one offer, to the later one");
+}
+
+#[test]
+fn an_address_that_answers_is_never_offered() {
+    let mut bench = bench(vec![subnet(10, 13)]);
+    bench.send(&Draft::discover(1));
+    let used = [host(10), host(11)];
+    let mut told = bench.probe(&used);
+    told.extend(bench.probe(&used));
+    assert_eq!(offered(&told), [host(12)]);
+    assert_eq!((bench.state(host(10)), bench.state(host(11))), (State::Quarantined, State::Quarantined));
+    let view = bench.policy.quarantined().next().expect("in quarantine");
+    assert_eq!((view.why, view.by), (QuarantineCause::Probe, Some(HwAddr::ethernet([2, 0, 0, 0, 9, 9]))));
+    let asked = Draft::discover(2).address(50, host(10));
+    bench.send(&asked);
+    assert_eq!(bench.state(host(10)), State::Quarantined);
+}
+
+#[test]
+fn an_address_asked_for_is_probed_unless_it_was() {
+    let mut bench = stocked(vec![subnet(10, 100)]);
+    assert_eq!(bench.send(&Draft::discover(1).address(50, host(77))), Told::Done);
+    assert_eq!(offered(&bench.probe(&[])), [host(77)]);
+    bench.send(&Draft::discover(2).address(50, host(78)));
+    bench.send(&Draft::discover(3).address(50, host(78)));
+    assert_eq!(offered(&bench.probe(&[host(78)])).len(), 1, "the second was not made to wait for it");
+}
+
+#[test]
+fn the_last_owner_needs_no_probe() {
+    let mut bench = stocked(vec![subnet(10, 30)]);
+    let address = bench.lease(1);
+    bench.send(&Draft::release(1, address));
+    bench.probes.clear();
+    assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(address));
+    assert_eq!(bench.probes, []);
+}
+
+#[test]
+fn who_comes_back_to_its_address_while_it_is_probed_for_another_gets_it_and_so_does_the_other_another() {
+    let mut bench = bench(vec![subnet(10, 11)]);
+    bench.send(&Draft::discover(1));
+    bench.probe(&[]);
+    bench.send(&Draft::select(1, SERVER, host(10)));
+    bench.send(&Draft::release(1, host(10)));
+    bench.pass(200);
+    let wants = Draft::discover(2).address(50, host(10));
+    assert_eq!(bench.send(&wants), Told::Done);
+    let actions = bench.handle(Event::Message(Draft::discover(1).request(bench.now)));
+    assert_eq!(offered(&bench.carry_out(actions)), [host(10)]);
+    assert_eq!(offered(&bench.probe(&[])), [host(11)]);
+}
+
+#[test]
+fn a_clean_probe_is_good_for_a_while_only() {
+    let mut bench = stocked(vec![subnet(10, 30)]);
+    bench.pass(130);
+    assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
+    assert_eq!(offered(&bench.probe(&[])).len(), 1);
+}
+
+#[test]
+fn a_probe_whose_outcome_is_never_told_is_given_up() {
+    let mut bench = bench(vec![subnet(10, 10)]);
+    assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
+    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Probing));
+    bench.pass(PATIENCE + 2);
+    bench.probes.clear();
+    assert_eq!(bench.send(&Draft::discover(2)), Told::Done);
+    assert_eq!(offered(&bench.probe(&[])), [host(10)]);
+}
+
+#[test]
+fn behind_a_relay_candidates_are_pinged() {
+    let mut bench = bench(vec![relayed_subnet()]);
+    bench.send(&Draft::discover(1).via(RELAY));
+    assert!(bench.probes.iter().all(|(_, via)| *via == Via::Icmp));
+    assert_eq!(offered(&bench.probe(&[])), [Ipv4Addr::new(10, 9, 0, 10)]);
+}
+
+#[test]
+fn quarantine_ends_with_a_clean_probe() {
+    let mut bench = stocked(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.send(&Draft::decline(1, address));
+    let day = 24 * 3600;
+    bench.pass(day + 2);
+    assert_eq!(bench.state(address), State::Quarantined, "until it is known to be unused");
+    bench.probe(&[address]);
+    let view = bench.policy.quarantined().next().expect("in quarantine");
+    assert_eq!((view.recurrences, view.why), (2, QuarantineCause::Probe));
+    bench.pass(2 * day + 2);
+    bench.probe(&[]);
+    assert_eq!(bench.state(address), State::Free);
+}
+
+#[test]
+fn without_an_outcome_quarantine_goes_on_and_is_probed_again() {
+    let mut bench = stocked(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.send(&Draft::decline(1, address));
+    bench.pass(24 * 3600 + 2);
+    for _ in 0..3 {
+        bench.probes.clear();
+        bench.pass(PATIENCE + 2);
+        assert_eq!(bench.state(address), State::Quarantined);
+        assert_eq!(bench.probes.len(), 1);
+    }
+}
+
+/// A device at its cap of two, whose leases are one minute apart.
+fn at_cap() -> (Bench, [Ipv4Addr; 2]) {
+    let mut bench = stocked(vec![Subnet { max_leases_per_device: 2, ..subnet(10, 30) }]);
+    let leases = [1, 2].map(|id| {
+        bench.pass(60);
+        let mut told = vec![bench.send(&Draft::discover(1).id(&[0, id]))];
+        told.extend(bench.probe(&[]));
+        let address = offered(&told)[0];
+        bench.send(&Draft::select(1, SERVER, address).id(&[0, id])).acked().expect("a lease")
+    });
+    bench.pass(60);
+    bench.probe(&[]);
+    (bench, leases)
+}
+
+#[test]
+fn an_orphan_is_reclaimed_for_its_own_device() {
+    let (mut bench, [orphan, other]) = at_cap();
+    let discover = Draft::discover(1).id(&[0, 3]);
+    assert_eq!(bench.send(&discover), Told::Done);
+    assert_eq!(bench.probes.iter().map(|(address, _)| *address).collect::<Vec<_>>(), [orphan]);
+    assert_eq!(offered(&bench.probe(&[])).len(), 1);
+    assert_ne!(bench.state(orphan), State::Leased);
+    assert!(!bench.words.load(orphan).alive());
+    assert_eq!(bench.state(other), State::Leased);
+    assert!(bench.happened(orphan).contains(&Happened::Reclaimed));
+}
+
+#[test]
+fn a_lease_that_answers_is_no_orphan() {
+    let (mut bench, leases) = at_cap();
+    let discover = Draft::discover(1).id(&[0, 3]);
+    bench.send(&discover);
+    assert_eq!(bench.probe(&leases), [], "the first answers, and the other is probed");
+    assert_eq!(bench.probe(&leases), [Told::Silence(Silence::DeviceCap)]);
+    assert_eq!(bench.send(&discover), Told::Silence(Silence::DeviceCap), "nor are they probed all the time");
+    assert!(leases.iter().all(|address| bench.state(*address) == State::Leased));
+}
+
+#[test]
+fn a_lease_that_the_kernel_extends_meanwhile_is_no_orphan() {
+    let (mut bench, [first, second]) = at_cap();
+    bench.send(&Draft::discover(1).id(&[0, 3]));
+    assert!(bench.kernel_renews(first));
+    bench.probe(&[]);
+    assert_eq!(bench.state(first), State::Leased);
+    bench.probe(&[]);
+    assert_ne!(bench.state(second), State::Leased, "the next one is");
+}
+
+#[test]
+fn a_lease_that_the_daemon_extends_meanwhile_is_no_orphan() {
+    let (mut bench, [first, _]) = at_cap();
+    bench.send(&Draft::discover(1).id(&[0, 3]));
+    let mut batch = bench.handle(Event::Message(Draft::renew(1, first).id(&[0, 1]).request(bench.now)));
+    batch.extend(bench.handle(Event::Probed { address: first, outcome: action::Outcome::Silent }));
+    let told = bench.carry_out(batch);
+    assert_eq!(told.iter().filter_map(Told::acked).collect::<Vec<_>>(), [first]);
+    assert_eq!(bench.state(first), State::Leased);
+}
+
+#[test]
+fn without_probing_nothing_is_probed() {
+    let mut bench = bench(vec![subnet(10, 30)]);
+    bench.config.server.probe = crate::config::Probe::Off;
+    bench.restart(true);
+    bench.policy.carry_out_probes();
+    bench.lease(1);
+    assert_eq!(bench.probes, []);
+}
