@@ -31,7 +31,10 @@ pub struct AgentInformation {
 
 impl AgentInformation {
     /// Reads the value of option 82. Sub-options have neither padding nor END (RFC 3046 §2.0).
-    pub(super) fn read(raw: Bytes) -> Result<Self, Malformed> {
+    ///
+    /// # Errors
+    /// [`Malformed::AgentInformation`] if it is no list of sub-options.
+    pub fn read(raw: Bytes) -> Result<Self, Malformed> {
         let mut agent = Self {
             raw: raw.clone(),
             circuit_id: None,

@@ -165,24 +165,32 @@ impl Request {
         Ok(())
     }
 
-    /// The request that this client would send with another header and other options, all else being the same.
+    /// The DHCP message of a client on `link` that is to be expected, in no frame yet.
     ///
     /// # Errors
     /// Any defect of the options.
-    pub fn in_form(&self, form: Form) -> Result<Self, Malformed> {
+    pub fn expected(link: Link, chaddr: HwAddr, form: Form) -> Result<Self, Malformed> {
         let area = Bytes::from(form.area);
         let options = Options::read(&area, &Bytes::new(), &Bytes::new())?;
-        let Form { ciaddr, giaddr, ip_src, ip_dst, .. } = form;
         Ok(Self {
-            ciaddr,
-            giaddr,
-            ip_src,
-            ip_dst,
+            frame: Bytes::new(),
+            link,
+            arrival: BootSecs(0),
+            eth_src: [0; 6],
+            eth_dst: [0; 6],
+            ip_src: form.ip_src,
+            ip_dst: form.ip_dst,
+            hops: 0,
+            xid: 0,
+            secs: 0,
+            flags: 0,
+            ciaddr: form.ciaddr,
+            giaddr: form.giaddr,
+            chaddr,
             kind: kind(&options)?,
             area,
             options,
             plain: true,
-            ..self.clone()
         })
     }
 
@@ -223,7 +231,7 @@ impl Request {
     }
 }
 
-/// What a request may differ in from one of the same client that came.
+/// What one request of a client differs in from another.
 #[derive(Clone, Debug)]
 pub struct Form {
     /// Its `ciaddr`.

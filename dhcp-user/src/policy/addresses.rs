@@ -276,6 +276,21 @@ impl Addresses {
         (first..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Place)
     }
 
+    /// All places: first those that are not free, then the free ones, each stock in the order it is used in.
+    pub(super) fn in_order_of_use(&self) -> Vec<Place> {
+        let taken =
+            self.places().filter(|place| self.state(*place) != State::Free || self.pool(*place).is_none());
+        let lists = self.pools.iter().flat_map(|pool| &pool.lists);
+        taken.chain(lists.flat_map(|list| self.walk(list))).collect()
+    }
+
+    /// The places of a list, in order.
+    fn walk(&self, list: &List) -> impl Iterator<Item = Place> {
+        let first = Some(list.head).filter(|head| *head != Place::NONE);
+        let step = |place: &Place| Some(self.entry(*place).next).filter(|next| *next != Place::NONE);
+        std::iter::successors(first, step).take(self.entries.len() + 1)
+    }
+
     /// The free address of `subnet` to be used next: never used, else freed longest ago, else expired longest ago.
     pub(super) fn next_free(&self, subnet: SubnetId) -> Option<Place> {
         UNPROBED.into_iter().find_map(|stock| self.first_of(subnet, stock))
@@ -345,12 +360,8 @@ impl Addresses {
 
     /// How many addresses each pool has in its lists of free ones, walked.
     pub(super) fn listed(&self) -> Vec<u32> {
-        let length = |list: &List| {
-            let step = |place: &Place| Some(self.entry(*place).next).filter(|next| *next != Place::NONE);
-            let first = Some(list.head).filter(|head| *head != Place::NONE);
-            std::iter::successors(first, step).take(self.entries.len() + 1).count()
-        };
-        let pools = self.pools.iter().map(|pool| pool.lists.iter().map(length).sum::<usize>());
+        let length = |pool: &PoolState| pool.lists.iter().map(|list| self.walk(list).count()).sum::<usize>();
+        let pools = self.pools.iter().map(length);
         pools.map(|count| u32::try_from(count).unwrap_or(u32::MAX)).collect()
     }
 

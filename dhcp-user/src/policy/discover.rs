@@ -87,6 +87,9 @@ impl Policy {
         {
             return false;
         }
+        if self.promised_to_another(turn, place, request) {
+            return false;
+        }
         let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
         let entitled = reservation.map(|reservation| subnet::is_for(reservation, request));
         match (self.all.state(place), entitled) {

@@ -17,6 +17,10 @@ pub(super) struct Index {
 }
 
 impl Index {
+    pub(super) fn key(&self) -> Keyed {
+        self.keyed
+    }
+
     pub(super) fn new(keyed: Keyed) -> Self {
         Self { keyed, owners: HashTable::new(), devices: HashTable::new() }
     }

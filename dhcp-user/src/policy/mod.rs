@@ -10,7 +10,7 @@
 //!                                          │             │            ▲
 //!                                          └─ addresses.rs, index.rs  └── predict.rs (what will be asked next)
 //! probes ◄─► probe.rs      (what may be offered, which lease is an orphan, whose quarantine is over)
-//! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs
+//! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs   reload.rs
 //! ```
 
 mod action;
@@ -35,15 +35,17 @@ mod probe;
 mod quarantine;
 mod record;
 mod release;
+mod reload;
 mod request;
 mod restore;
+mod stranded;
 mod subnet;
 #[cfg(test)]
 pub(crate) mod tests;
 mod views;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -56,6 +58,7 @@ pub use binding::{AnsweredBy, Binding};
 pub use event::{Client, Happened, LeaseEvent};
 pub use identity::Identity;
 pub use probe::PATIENCE;
+pub use reload::Reloaded;
 pub use restore::Adopted;
 pub use subnet::{Interface, SubnetId};
 pub use views::{DeviceView, Finding, LeaseView, PoolView, QuarantineView};
@@ -63,7 +66,6 @@ pub use words::Words;
 
 use crate::config::{Config, Probe};
 use crate::message::{Kind, Request};
-use crate::store::Record;
 use addresses::{Addresses, Place};
 use deadlines::Deadlines;
 use identity::Keyed;
@@ -71,6 +73,7 @@ use index::Index;
 use offers::Offers;
 use probe::Probes;
 use quarantine::Quarantine;
+use stranded::Stranded;
 use subnet::Subnets;
 
 /// How many deadlines are dealt with in one call, so that no message waits behind a million leases that end at once.
@@ -89,8 +92,8 @@ pub struct Policy {
     deadlines: Deadlines,
     /// Subnets whose exhaustion was told of, and that have had no free address since.
     exhausted: BTreeSet<SubnetId>,
-    /// What was promised for addresses that are of no pool and no reservation any more.
-    stranded: BTreeMap<Ipv4Addr, Record>,
+    /// What was promised for addresses that are not ours to give any more.
+    stranded: Stranded,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +144,10 @@ impl Policy {
     /// whose hashes collide.
     #[must_use]
     pub fn new(config: &Config, interfaces: Vec<Interface>, seed: u64) -> Self {
+        Self::keyed(config, interfaces, Keyed::new(seed))
+    }
+
+    fn keyed(config: &Config, interfaces: Vec<Interface>, keyed: Keyed) -> Self {
         let mut subnets = Subnets::new(&config.subnets, interfaces);
         let ids = || (0..).map(SubnetId).zip(&config.subnets);
         let pools: Vec<_> = ids().flat_map(|(id, s)| s.pools.iter().map(move |pool| (id, *pool))).collect();
@@ -157,13 +164,13 @@ impl Policy {
             },
             subnets,
             all,
-            index: Index::new(Keyed::new(seed)),
+            index: Index::new(keyed),
             offers: Offers::default(),
             quarantine: Quarantine::default(),
             probes: Probes::default(),
             deadlines: Deadlines::default(),
             exhausted: BTreeSet::new(),
-            stranded: BTreeMap::new(),
+            stranded: Stranded::default(),
         }
     }
 
@@ -171,6 +178,7 @@ impl Policy {
     pub fn handle(&mut self, now: BootSecs, words: &dyn Words, event: Event, out: &mut Vec<Action>) {
         let turn = &mut Turn { now, words, out };
         self.meet_deadlines(turn);
+        self.stranded.forget(turn);
         match event {
             Event::Message(request) => self.message(turn, &request),
             Event::Extended { address, word, renewals } => self.extended(turn, address, word, renewals),
@@ -185,7 +193,7 @@ impl Policy {
     /// When [`Event::Tick`] is due next; if that is past, at once.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootSecs> {
-        self.deadlines.next()
+        self.deadlines.next().into_iter().chain(self.stranded.next()).min()
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
@@ -250,6 +258,12 @@ impl Policy {
             leased.iter().all(|other| *other == place)
         };
         one_is_silent && binding.chaddr() == request.chaddr && alone()
+    }
+
+    /// Whether the address was taken from another client that may not know, and may use it still.
+    fn promised_to_another(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
+        let runs = self.binding(place).is_some_and(|binding| binding.expiry > turn.now);
+        self.all.state(place) == State::Grace && runs && !self.recognises(place, request)
     }
 
     /// Whether the address at `place` is bound to exactly the client that sent `request`: what ends a lease must fit.

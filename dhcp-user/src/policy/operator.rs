@@ -24,8 +24,7 @@ impl Policy {
             binding.committed_until = binding.expiry;
         }
         self.index.remove_device(&self.all, place);
-        let state = if self.all.entry(place).reserved() { State::Reserved } else { State::Grace };
-        self.all.set(place, state);
+        self.all.set(place, State::Grace);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
         turn.tell(address, Happened::ReleasedByOperator, self.client(place));
         self.rearm(place);

@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 
 use super::Policy;
 use super::action::{Memo, Question};
-use super::addresses::Place;
+use super::addresses::{Place, State};
 use super::answer::{self, Type};
 use crate::message::options::{code, without};
 use crate::message::{Form, Request};
@@ -31,15 +31,30 @@ impl Policy {
         }
         let mut memos: Vec<Memo> = Vec::new();
         for form in forms(self.all.address(place), request) {
-            let Ok(asked) = request.in_form(form) else { continue };
-            let terms = self.terms(place, server, lease_time, &asked);
-            let Some(answer) = answer::answer(Type::Ack, &terms, &asked) else { continue };
-            let question = question(&asked);
-            if answer.complete && memos.iter().all(|memo| memo.question != question) {
-                memos.push(Memo { question, answer });
-            }
+            let Ok(asked) = Request::expected(request.link, request.chaddr, form) else { continue };
+            let memo = self.remember(place, server, lease_time, &asked);
+            memos.extend(memo.filter(|memo| memos.iter().all(|there| there.question != memo.question)));
         }
         memos
+    }
+
+    /// The answer that the owner of `address` would get to `question` now; none if the kernel is to know none.
+    ///
+    /// For rewriting what was published, after a reload.
+    #[must_use]
+    pub fn memo(&self, address: Ipv4Addr, question: &Question) -> Option<Memo> {
+        let place = self.all.find(address)?;
+        let owner = self.binding(place).filter(|_| self.all.state(place) == State::Leased)?;
+        let Question { ciaddr, giaddr, relay_src: ip_src, ref options } = *question;
+        let form = Form { ciaddr, giaddr, ip_src, ip_dst: Ipv4Addr::BROADCAST, area: options.clone() };
+        let asked = Request::expected(owner.link, owner.chaddr(), form).ok().filter(publishable)?;
+        self.remember(place, owner.server, owner.lease_time, &asked)
+    }
+
+    fn remember(&self, place: Place, server: Ipv4Addr, lease_time: u32, asked: &Request) -> Option<Memo> {
+        let terms = self.terms(place, server, lease_time, asked);
+        let answer = answer::answer(Type::Ack, &terms, asked)?;
+        answer.complete.then(|| Memo { question: question(asked), answer })
     }
 }
 

@@ -97,6 +97,10 @@ pub(super) enum Drawn {
 }
 
 impl Probes {
+    pub(super) fn is_carried_out(&self) -> bool {
+        self.carried_out
+    }
+
     /// When the probe of this address is given up.
     pub(super) fn until(&self, place: Place) -> Option<BootSecs> {
         self.running.get(&place).map(|running| running.until)

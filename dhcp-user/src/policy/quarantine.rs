@@ -105,8 +105,8 @@ impl Policy {
         self.all.set(place, State::Quarantined);
         self.quarantine.add(subnet, place, Probation { since: turn.now, until, why, by });
         self.quarantine.set_recurrences(place, before.saturating_add(1));
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
         self.unbind(place);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
         turn.tell(address, Happened::Quarantined(why), client);
         self.rearm(place);
         self.watch_fullness(turn, place);

@@ -26,14 +26,27 @@ impl Policy {
             State::Free | State::Offered | State::Reserved => Standing::Free,
         };
         let recurrences = self.quarantine.recurrences(place);
-        let binding = self.binding(place);
-        let address = self.all.address(place);
+        let record = self.record_of(self.all.address(place), standing, recurrences, self.binding(place));
+        match self.quarantine.at(place).and_then(|probation| probation.by) {
+            Some(chaddr) => Record { chaddr, ..record },
+            None => record,
+        }
+    }
+
+    /// What is to be stored of an address with this owner, or last owner.
+    pub(super) fn record_of(
+        &self,
+        address: Ipv4Addr,
+        standing: Standing,
+        recurrences: u32,
+        owner: Option<&Binding>,
+    ) -> Record {
         let blank = Record {
             address,
             standing,
             recurrences,
             client_id: None,
-            chaddr: self.quarantine.at(place).and_then(|probation| probation.by).unwrap_or_default(),
+            chaddr: HwAddr::default(),
             interface: String::new(),
             vlan: (0, 0),
             giaddr: Ipv4Addr::UNSPECIFIED,
@@ -46,7 +59,10 @@ impl Policy {
             last_heard: Default::default(),
             agent_info: None,
         };
-        binding.map_or(blank.clone(), |binding| self.with_owner(blank, binding))
+        match owner {
+            Some(binding) => self.with_owner(blank, binding),
+            None => blank,
+        }
     }
 
     fn with_owner(&self, record: Record, binding: &Binding) -> Record {

@@ -125,7 +125,7 @@ impl Policy {
         self.settle(turn, place);
         let offered_to_another =
             self.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request).into());
-        if offered_to_another {
+        if offered_to_another || self.promised_to_another(turn, place, request) {
             return None;
         }
         let reservation = self.subnets.reservation_at(self.all.subnet(place), place);

@@ -12,7 +12,7 @@ use super::quarantine::Probation;
 use super::record::nobody;
 use super::words::{Words, revoke_anyway};
 use super::{Policy, Turn};
-use crate::store::{Change, HwAddr, QuarantineCause, Record, Standing};
+use crate::store::{Change, HwAddr, Record, Standing};
 
 /// A lease that the kernel's maps have and the store may not know: what its slot says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ impl Policy {
         for record in records {
             match self.all.find(record.address) {
                 Some(place) => self.restore_one(turn, place, &record),
-                None => self.strand(turn, record),
+                None => self.stranded.add(turn, record),
             }
         }
         for lease in adopted {
@@ -59,7 +59,7 @@ impl Policy {
         }
     }
 
-    fn restore_one(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record) {
+    pub(super) fn restore_one(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record) {
         self.quarantine.set_recurrences(place, record.recurrences);
         let word = turn.words.load(record.address);
         match &record.standing {
@@ -67,8 +67,7 @@ impl Policy {
             Standing::Quarantined { since, until, why, .. } => {
                 let promised =
                     if word.alive() { revoke_anyway(turn.words, record.address).expiry() } else { *until };
-                let declined = *why == QuarantineCause::Declined && !nobody(record.chaddr);
-                let by = declined.then_some(record.chaddr);
+                let by = (!nobody(record.chaddr)).then_some(record.chaddr);
                 let probation = Probation { since: *since, until: promised.max(*until), why: *why, by };
                 self.all.set(place, State::Quarantined);
                 self.quarantine.add(self.all.subnet(place), place, probation);
@@ -146,7 +145,7 @@ impl Policy {
     }
 
     /// Gives the address an owner and a state, in the place of whatever it had.
-    fn rebind(&mut self, place: Place, owner: Binding, state: State) {
+    pub(super) fn rebind(&mut self, place: Place, owner: Binding, state: State) {
         self.unbind(place);
         // Two records of one client in one subnet (which may have been two subnets once): it is found at the later
         // one, and what it was promised at the other is kept until it ends.
@@ -159,15 +158,6 @@ impl Policy {
         self.index.add_owner(&self.all, place);
         if state == State::Leased {
             self.index.add_device(&self.all, place);
-        }
-    }
-
-    /// An address that is not ours to give any more: its last promise is kept in mind, should it become ours again.
-    fn strand(&mut self, turn: &mut Turn<'_>, record: Record) {
-        if record.standing == Standing::Leased && record.committed_until > turn.now {
-            self.stranded.insert(record.address, record);
-        } else {
-            turn.out.push(Action::Commit(Change::Delete(record.address)));
         }
     }
 }

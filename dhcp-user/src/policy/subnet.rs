@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 
+use bytes::Bytes;
 use dhcp_ebpf::abi::Link;
 
 use super::addresses::Place;
+use super::binding::Binding;
 use crate::config::{Reservation, ReservationKey, Subnet, Vlan};
-use crate::message::Request;
+use crate::message::{AgentInformation, Request};
+use crate::store::HwAddr;
 
 /// A subnet of the configuration, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -177,6 +180,18 @@ impl Subnets {
 /// Whether `reservation` is for the client which sent `request`.
 pub(super) fn is_for(reservation: &Reservation, request: &Request) -> bool {
     keys(request).any(|key| key == reservation.key)
+}
+
+/// Whether `reservation` is for the owner of a lease, as far as the lease tells.
+pub(super) fn is_for_owner(reservation: &Reservation, owner: &Binding) -> bool {
+    match &reservation.key {
+        ReservationKey::ClientId(id) => owner.client_id() == Some(id),
+        ReservationKey::HwAddress(mac) => owner.chaddr() == HwAddr::ethernet(*mac),
+        ReservationKey::CircuitId(circuit) => {
+            let agent = owner.agent_info().map(Bytes::copy_from_slice).map(AgentInformation::read);
+            agent.and_then(Result::ok).and_then(|agent| agent.circuit_id).is_some_and(|id| id == circuit)
+        }
+    }
 }
 
 fn keys(request: &Request) -> impl Iterator<Item = ReservationKey> {

@@ -35,6 +35,8 @@ enum Step {
     Probe,
     OperatorRelease(u8),
     QuarantineClear(u8),
+    /// The other configuration is applied.
+    Reload,
     /// The daemon dies: with what was decided committed or not, with the maps lost or not.
     Crash {
         committed: bool,
@@ -86,6 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => Just(Step::Probe),
         1 => address.clone().prop_map(Step::OperatorRelease),
         1 => address.prop_map(Step::QuarantineClear),
+        1 => Just(Step::Reload),
         1 => (any::<bool>(), any::<bool>()).prop_map(|(committed, maps)| Step::Crash { committed, maps }),
     ]
 }
@@ -110,9 +113,7 @@ struct World {
 
 impl World {
     fn new(probing: bool) -> Self {
-        let reservations = vec![reserved(0, host(12)), reserved(1, host(5))];
-        let mut bench =
-            Bench::new(vec![Subnet { reservations, max_leases_per_device: 2, ..subnet(FIRST, LAST) }]);
+        let mut bench = Bench::new(vec![configuration(false)]);
         bench.config.server.quarantine = 500;
         let mut world = Self {
             bench,
@@ -163,6 +164,11 @@ impl World {
                 self.seen_in_use.remove(&host(last));
                 self.put(None, Event::QuarantineClear(host(last)));
             }
+            Step::Reload => {
+                self.end_batch();
+                let narrow = self.bench.config.subnets[0].pools[0].first == host(FIRST);
+                self.bench.reload(vec![configuration(narrow)]);
+            }
             Step::Crash { committed, maps } => self.crash(committed, maps),
         }
     }
@@ -212,7 +218,7 @@ impl World {
             let outcome = if used { action::Outcome::Answered(None) } else { action::Outcome::Silent };
             if !used {
                 self.seen_in_use.remove(&address);
-            } else if matches!(self.bench.state(address), State::Free | State::Quarantined) {
+            } else if matches!(self.bench.policy.state(address), Some(State::Free | State::Quarantined)) {
                 self.seen_in_use.insert(address);
             }
             self.put(None, Event::Probed { address, outcome });
@@ -291,7 +297,19 @@ impl World {
             batch.iter().for_each(|(_, actions)| self.bench.commit(actions));
         }
         self.restart(maps);
+        if !committed {
+            // What was seen last was forgotten before it was written down.
+            let policy = &self.bench.policy;
+            self.seen_in_use.retain(|address| policy.state(*address) == Some(State::Quarantined));
+        }
     }
+}
+
+/// One pool and two reservations, or a smaller pool and one of the reservations elsewhere.
+fn configuration(narrow: bool) -> Subnet {
+    let (first, second) = if narrow { (FIRST + 2, 13) } else { (FIRST, 5) };
+    let reservations = vec![reserved(0, host(12)), reserved(1, host(second))];
+    Subnet { reservations, max_leases_per_device: 2, ..subnet(first, LAST) }
 }
 
 fn mac(client: u8) -> [u8; 6] {

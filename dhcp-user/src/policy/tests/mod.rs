@@ -7,6 +7,7 @@ mod leaving;
 mod machine;
 mod predictions;
 mod probing;
+mod reloads;
 mod requests;
 mod restarts;
 mod scale;
@@ -336,6 +337,16 @@ impl Bench {
             _ => None,
         };
         self.events.iter().filter_map(of).collect()
+    }
+
+    /// A changed configuration is applied.
+    pub(crate) fn reload(&mut self, subnets: Vec<Subnet>) -> Reloaded {
+        self.config.subnets = subnets;
+        let mut out = Vec::new();
+        let now = BootSecs(self.now);
+        let done = self.policy.reconfigure(now, &self.words, &self.config, interfaces(), &mut out);
+        self.carry_out(out);
+        done
     }
 
     /// The daemon dies and comes back; `maps` says whether the kernel's maps are still there.

@@ -1,0 +1,149 @@
+//! A changed configuration: leases go on where their address is still theirs, and are revoked before it is anybody
+//! else's where not.
+
+use std::net::Ipv4Addr;
+
+use dhcp_ebpf::lease::BootSecs;
+
+use super::action::Action;
+use super::addresses::{Place, State};
+use super::binding::Binding;
+use super::event::{Client, Happened};
+use super::quarantine::Probation;
+use super::subnet::{self, Interface};
+use super::words::{Words, revoke_anyway};
+use super::{Policy, Turn};
+use crate::config::Config;
+use crate::store::{Change, Standing};
+
+/// What a reload did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Leases that go on. What was published of them is to be rewritten ([`Policy::memo`]).
+    pub kept: u64,
+    /// Leases whose address is not theirs any more.
+    pub withdrawn: u64,
+}
+
+/// What the old policy knew of one address.
+struct Known {
+    address: Ipv4Addr,
+    state: State,
+    binding: Option<Box<Binding>>,
+    probation: Option<Probation>,
+    recurrences: u32,
+}
+
+impl Policy {
+    /// Goes on with `config`. Every address of it must have a word already, and those of the former one still.
+    ///
+    /// A lease whose address is of no pool and no reservation any more, or is reserved for another client now, is
+    /// revoked at once; what was promised is kept in mind until it has run out. Offers lapse: their clients ask anew.
+    pub fn reconfigure(
+        &mut self,
+        now: BootSecs,
+        words: &dyn Words,
+        config: &Config,
+        interfaces: Vec<Interface>,
+        out: &mut Vec<Action>,
+    ) -> Reloaded {
+        let turn = &mut Turn { now, words, out };
+        let mut next = Self::keyed(config, interfaces, self.index.key());
+        if self.probes.is_carried_out() {
+            next.carry_out_probes();
+        }
+        let mut old = std::mem::replace(self, next);
+        let mut done = Reloaded::default();
+        for place in old.all.in_order_of_use() {
+            let known = old.give_away(place);
+            match self.all.find(known.address) {
+                Some(place) => self.take_over(turn, place, known, &mut done),
+                None => self.withdraw(turn, known, &mut done),
+            }
+        }
+        for record in std::mem::take(&mut old.stranded).into_records() {
+            match self.all.find(record.address) {
+                Some(place) => self.restore_one(turn, place, &record),
+                None => self.stranded.add(turn, record),
+            }
+        }
+        done
+    }
+
+    /// All that is known of one address, for another policy.
+    fn give_away(&mut self, place: Place) -> Known {
+        Known {
+            address: self.all.address(place),
+            state: self.all.state(place),
+            probation: self.quarantine.at(place).cloned(),
+            recurrences: self.quarantine.recurrences(place),
+            binding: self.all.entry_mut(place).binding.take(),
+        }
+    }
+
+    fn take_over(&mut self, turn: &mut Turn<'_>, place: Place, known: Known, done: &mut Reloaded) {
+        self.quarantine.set_recurrences(place, known.recurrences);
+        match (known.state, known.binding) {
+            (State::Quarantined, _) => {
+                if let Some(probation) = known.probation {
+                    self.all.set(place, State::Quarantined);
+                    self.quarantine.add(self.all.subnet(place), place, probation);
+                }
+            }
+            (State::Leased, Some(binding)) if self.is_reserved_for_another(place, &binding) => {
+                done.withdrawn += 1;
+                let client = Client::from(binding.as_ref());
+                self.rebind(place, ended(turn, known.address, *binding), State::Grace);
+                turn.out.push(Action::Commit(Change::Put(self.record(place))));
+                turn.tell(known.address, Happened::Withdrawn, Some(client));
+            }
+            (State::Leased, Some(binding)) => {
+                done.kept += 1;
+                self.rebind(place, *binding, State::Leased);
+            }
+            (State::Grace, Some(binding)) => self.rebind(place, *binding, State::Grace),
+            (_, Some(binding)) => {
+                self.rebind(place, *binding, State::Reserved);
+                self.put_back(place, super::addresses::Stock::Freed);
+            }
+            (_, None) => {}
+        }
+        self.rearm(place);
+    }
+
+    /// The address is not ours to give any more.
+    fn withdraw(&mut self, turn: &mut Turn<'_>, known: Known, done: &mut Reloaded) {
+        let promised = match (known.state, known.binding) {
+            (State::Leased, Some(binding)) => {
+                done.withdrawn += 1;
+                turn.tell(known.address, Happened::Withdrawn, Some(Client::from(binding.as_ref())));
+                Some(ended(turn, known.address, *binding))
+            }
+            (State::Grace, Some(binding)) => Some(*binding),
+            (State::Quarantined, _) => None,
+            (_, Some(_)) => None,
+            (_, None) => return,
+        };
+        let Some(binding) = promised else {
+            return turn.out.push(Action::Commit(Change::Delete(known.address)));
+        };
+        let record = self.record_of(known.address, Standing::Leased, known.recurrences, Some(&binding));
+        if record.committed_until > turn.now {
+            turn.out.push(Action::Commit(Change::Put(record.clone())));
+        }
+        self.stranded.add(turn, record);
+    }
+
+    fn is_reserved_for_another(&self, place: Place, binding: &Binding) -> bool {
+        let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
+        reservation.is_some_and(|reservation| !subnet::is_for_owner(reservation, binding))
+    }
+}
+
+/// The lease is over for the kernel; what it has promised is what remains.
+fn ended(turn: &Turn<'_>, address: Ipv4Addr, mut binding: Binding) -> Binding {
+    let promised = revoke_anyway(turn.words, address).expiry();
+    binding.expiry = binding.expiry.max(promised);
+    binding.committed_until = binding.expiry;
+    binding
+}

@@ -1,0 +1,56 @@
+//! Promises for addresses that are of no pool and no reservation any more: kept in mind until they have run out,
+//! should the address become ours to give again.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use dhcp_ebpf::lease::BootSecs;
+
+use super::Turn;
+use super::action::Action;
+use crate::store::{Change, Record, Standing};
+
+/// By address.
+#[derive(Debug, Default)]
+pub(super) struct Stranded {
+    records: BTreeMap<Ipv4Addr, Record>,
+    /// No promise runs out earlier.
+    next: Option<BootSecs>,
+}
+
+impl Stranded {
+    /// Keeps `record`, which is in the store, if anything is promised by it.
+    pub(super) fn add(&mut self, turn: &mut Turn<'_>, record: Record) {
+        if record.standing == Standing::Leased && record.committed_until > turn.now {
+            self.next = self.next.into_iter().chain([record.committed_until]).min();
+            self.records.insert(record.address, record);
+        } else {
+            turn.out.push(Action::Commit(Change::Delete(record.address)));
+        }
+    }
+
+    /// When something is to be forgotten.
+    pub(super) fn next(&self) -> Option<BootSecs> {
+        self.next
+    }
+
+    /// Forgets promises that have run out.
+    pub(super) fn forget(&mut self, turn: &mut Turn<'_>) {
+        if self.next.is_none_or(|next| next > turn.now) {
+            return;
+        }
+        self.records.retain(|address, record| {
+            let holds = record.committed_until > turn.now;
+            if !holds {
+                turn.out.push(Action::Commit(Change::Delete(*address)));
+            }
+            holds
+        });
+        self.next = self.records.values().map(|record| record.committed_until).min();
+    }
+
+    /// All of them, in order of address.
+    pub(super) fn into_records(self) -> impl Iterator<Item = Record> {
+        self.records.into_values()
+    }
+}
