@@ -1,6 +1,6 @@
 //! `cargo xtask run`, `attach` and `detach`: the daemon on a real NIC.
 
-use std::{fs, os::unix::process::CommandExt, path::PathBuf, process::ExitCode};
+use std::{ffi::OsStr, fs, os::unix::process::CommandExt, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context, Result};
 
@@ -25,18 +25,21 @@ pub(crate) struct Args {
 
 /// Serves on a NIC in the foreground. Does not return once the daemon runs.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    become_daemon("run", &config(args)?)
+    become_daemon(&[OsStr::new("run"), "--config".as_ref(), config(args)?.as_os_str()])
 }
 
 /// Loads and pins the XDP program.
 pub(crate) fn attach(args: &Args) -> Result<ExitCode> {
-    become_daemon("attach", &config(args)?)
+    become_daemon(&[OsStr::new("attach"), "--config".as_ref(), config(args)?.as_os_str()])
 }
 
-/// Takes the XDP program off again. The configuration of the last `run` or `attach` will do, whatever the NIC's address is now.
+/// Takes the XDP program off again. The configuration only says where it is pinned: the default place needs none.
 pub(crate) fn detach(args: &Args) -> Result<ExitCode> {
-    let last = derived_path(args);
-    become_daemon("detach", &if args.config.is_none() && last.exists() { last } else { config(args)? })
+    let mut words = vec![OsStr::new("detach"), "--interface".as_ref(), args.iface.as_ref()];
+    if let Some(config) = &args.config {
+        words.extend(["--config".as_ref(), config.as_os_str()]);
+    }
+    become_daemon(&words)
 }
 
 fn config(args: &Args) -> Result<PathBuf> {
@@ -44,7 +47,7 @@ fn config(args: &Args) -> Result<PathBuf> {
         return Ok(config.clone());
     }
     let text = Nic::find(&args.iface)?.config()?;
-    let path = derived_path(args);
+    let path = workspace::target_dir().join("xtask").join(format!("{}.toml", args.iface));
     let dir = path.parent().context("the configuration's place has no directory")?;
     fs::create_dir_all(dir)
         .and_then(|()| fs::write(&path, &text))
@@ -55,15 +58,10 @@ fn config(args: &Args) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn derived_path(args: &Args) -> PathBuf {
-    workspace::target_dir().join("xtask").join(format!("{}.toml", args.iface))
-}
-
 /// Builds, then replaces this process by the daemon, so that signals and exit status are its own.
-fn become_daemon(verb: &str, config: &std::path::Path) -> Result<ExitCode> {
+fn become_daemon(words: &[&OsStr]) -> Result<ExitCode> {
     let toolchain = setup::prepare(Purpose::Build)?;
     let daemon = build::everything(&toolchain, Profile::Release)?;
-    let mut command = process::as_root(&daemon)?;
-    Err(command.arg(verb).arg("--config").arg(config).exec())
+    Err(process::as_root(&daemon)?.args(words).exec())
         .with_context(|| format!("can't start {}", daemon.display()))
 }
