@@ -4,8 +4,11 @@ use std::collections::HashMap;
 
 use super::segment::Entry;
 
-/// Where an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Addresses that share their upper three octets are kept together: leases come in subnets.
+const RUN: usize = 256;
+
+/// Where an entry is. Entries are never empty: where the length is 0, there is none.
+#[derive(Clone, Copy, Debug, Default)]
 struct Place {
     segment: u32,
     offset: u32,
@@ -15,40 +18,47 @@ struct Place {
 /// The current entries, and how many octets they have in all.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    places: HashMap<u32, Place>,
+    runs: HashMap<u32, Box<[Place; RUN]>>,
+    records: usize,
     live: u64,
 }
 
 impl Index {
     /// Notes an entry later than all before.
     pub(super) fn note(&mut self, segment: u32, entry: &Entry) {
-        let address = entry.address.to_bits();
-        let length = narrow(entry.octets.len());
-        let before = if entry.record().is_some() {
-            self.live += u64::from(length);
-            self.places.insert(address, Place { segment, offset: narrow(entry.offset), length })
+        let (run, at) = run_and_place(entry);
+        let run = self.runs.entry(run).or_insert_with(|| Box::new([Place::default(); RUN]));
+        let after = if entry.record().is_some() {
+            Place { segment, offset: narrow(entry.offset), length: narrow(entry.octets.len()) }
         } else {
-            self.places.remove(&address)
+            Place::default()
         };
-        self.live -= before.map_or(0, |before| u64::from(before.length));
+        let before = std::mem::replace(&mut run[at], after);
+        self.records = self.records + usize::from(after.length > 0) - usize::from(before.length > 0);
+        self.live = self.live + u64::from(after.length) - u64::from(before.length);
     }
 
     /// Whether this is the current entry of its address.
     pub(super) fn is_current(&self, segment: u32, entry: &Entry) -> bool {
-        self.places
-            .get(&entry.address.to_bits())
-            .is_some_and(|place| place.segment == segment && place.offset == narrow(entry.offset))
+        let (run, at) = run_and_place(entry);
+        let place = self.runs.get(&run).map(|run| run[at]).unwrap_or_default();
+        place.length > 0 && place.segment == segment && place.offset == narrow(entry.offset)
     }
 
     /// How many addresses something is kept for.
     pub(super) fn len(&self) -> usize {
-        self.places.len()
+        self.records
     }
 
     /// How many octets the current entries have.
     pub(super) fn live(&self) -> u64 {
         self.live
     }
+}
+
+fn run_and_place(entry: &Entry) -> (u32, usize) {
+    let [a, b, c, d] = entry.address.octets();
+    (u32::from_be_bytes([0, a, b, c]), usize::from(d))
 }
 
 /// Offsets and lengths within a segment, whose size is a u32.

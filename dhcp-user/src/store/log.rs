@@ -273,7 +273,7 @@ impl State {
                 at = frame.end;
             }
         }
-        records.sort_unstable_by_key(|(expiry, record)| (*expiry, record.address));
+        records.sort_by_cached_key(|(expiry, record)| (*expiry, record.address));
         Ok(records.into_iter().map(|(_, record)| record).collect())
     }
 }

@@ -196,6 +196,22 @@ fn a_store_that_is_written_over_and_over_stays_small_and_right(place: &dyn Place
     assert!(place.open(A, BootSecs(100)).load().unwrap() == expected);
 }
 
+#[test]
+fn a_segment_that_was_made_for_a_large_commit_is_given_back() {
+    let disk = MemoryDisk::with_segment_size(1, 8192);
+    let mut store = Memory::open(&disk, A, BootSecs(100)).unwrap();
+    store.commit(BootSecs(100), &puts(0..2_000)).unwrap();
+    let large = disk.len();
+    assert!(large > 100_000, "{large} octets");
+    let deletions: Vec<_> = (10..2_000).map(|i| Change::Delete(address(i))).collect();
+    store.commit(BootSecs(100), &deletions).unwrap();
+    for i in 0..1_000 {
+        store.commit(BootSecs(100), &puts([i % 10])).unwrap();
+    }
+    assert!(disk.len() < 50_000, "{} octets", disk.len());
+    assert_eq!(store.load().unwrap(), (0..10).map(leased).collect::<Vec<_>>());
+}
+
 fn puts(records: impl IntoIterator<Item = u32>) -> Vec<Change> {
     records.into_iter().map(leased).map(Change::Put).collect()
 }
