@@ -9,8 +9,12 @@ use super::malformed::Malformed;
 const CIRCUIT_ID: u8 = 1;
 const REMOTE_ID: u8 = 2;
 const LINK_SELECTION: u8 = 5;
+const FLAGS: u8 = 10;
 const SERVER_OVERRIDE: u8 = 11;
 const SOURCE_PORT: u8 = 19;
+
+/// The flag of [`FLAGS`] that tells how the client sent its message.
+const UNICAST: u8 = 0x80;
 
 /// Option 82 as it came, and the sub-options that policy looks at.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ pub struct AgentInformation {
     pub remote_id: Option<Bytes>,
     /// Sub-option 5: an address of the link the client is on (RFC 3527).
     pub link_selection: Option<Ipv4Addr>,
+    /// Sub-option 10: whether the client sent to one host, not to all (RFC 5010).
+    pub unicast: Option<bool>,
     /// Sub-option 11: the server identifier to answer with (RFC 5107).
     pub server_override: Option<Ipv4Addr>,
     /// Whether the relay sends from another port than 67 (sub-option 19, RFC 8357).
@@ -40,6 +46,7 @@ impl AgentInformation {
             circuit_id: None,
             remote_id: None,
             link_selection: None,
+            unicast: None,
             server_override: None,
             source_port: false,
         };
@@ -57,12 +64,20 @@ impl AgentInformation {
                 CIRCUIT_ID => agent.circuit_id = Some(value),
                 REMOTE_ID => agent.remote_id = Some(value),
                 LINK_SELECTION => agent.link_selection = Some(address(&value)?),
+                FLAGS => agent.unicast = Some(flags(&value)? & UNICAST != 0),
                 SERVER_OVERRIDE => agent.server_override = Some(address(&value)?),
                 SOURCE_PORT => agent.source_port = true,
                 _ => {}
             }
         }
         Ok(agent)
+    }
+}
+
+fn flags(value: &Bytes) -> Result<u8, Malformed> {
+    match value.as_ref() {
+        [flags] => Ok(*flags),
+        _ => Err(Malformed::AgentInformation),
     }
 }
 

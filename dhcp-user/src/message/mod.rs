@@ -200,10 +200,14 @@ impl Request {
         !self.giaddr.is_unspecified()
     }
 
-    /// Whether it was sent to one host, not to all.
+    /// Whether the client sent it to one host, not to all; of a relayed message, what the relay says (RFC 5010).
     #[must_use]
     pub fn unicast(&self) -> bool {
-        !self.ip_dst.is_broadcast() && self.eth_dst != [0xff; 6]
+        if self.relayed() {
+            self.options.agent.as_ref().and_then(|agent| agent.unicast).unwrap_or(false)
+        } else {
+            !self.ip_dst.is_broadcast() && self.eth_dst != [0xff; 6]
+        }
     }
 
     /// The client's Ethernet address, if that is what chaddr has.

@@ -179,6 +179,7 @@ fn each_defect_has_its_name() {
         (Malformed::AgentInformation, good.clone().option(82, &[1]).frame()),
         (Malformed::AgentInformation, good.clone().option(82, &[1, 9, 1]).frame()),
         (Malformed::AgentInformation, good.clone().option(82, &[5, 3, 1, 2, 3]).frame()),
+        (Malformed::AgentInformation, good.clone().option(82, &[10, 2, 0, 0]).frame()),
     ];
     for (expected, frame) in cases {
         assert_eq!(defect(frame), Some(expected), "{}", expected.name());

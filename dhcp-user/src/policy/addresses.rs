@@ -157,6 +157,8 @@ pub(super) struct Addresses {
     entries: Vec<Entry>,
     pools: Vec<PoolState>,
     pools_of: HashMap<SubnetId, Range<usize>>,
+    /// Of all pools, and of the reservations outside them.
+    total: Tally,
 }
 
 impl Addresses {
@@ -250,6 +252,11 @@ impl Addresses {
 
     pub(super) fn state(&self, place: Place) -> State {
         self.entry(place).state
+    }
+
+    /// How many addresses there are in which state, those outside pools included.
+    pub(super) fn total(&self) -> Tally {
+        self.total
     }
 
     pub(super) fn pools(&self) -> &[PoolState] {
@@ -347,15 +354,17 @@ impl Addresses {
         }
     }
 
-    /// The counts, taken anew from the states.
-    pub(super) fn recount(&self) -> Vec<Tally> {
+    /// The counts, taken anew from the states: those of each pool, and the total.
+    pub(super) fn recount(&self) -> (Vec<Tally>, Tally) {
         let mut tallies = vec![Tally::default(); self.pools.len()];
+        let mut total = Tally::default();
         for place in self.places() {
+            total.0[self.state(place) as usize] += 1;
             if let Some(pool) = self.pool(place) {
                 tallies[pool].0[self.state(place) as usize] += 1;
             }
         }
-        tallies
+        (tallies, total)
     }
 
     /// How many addresses each pool has in its lists of free ones, walked.
@@ -370,6 +379,8 @@ impl Addresses {
     }
 
     fn count(&mut self, place: Place, state: State, by: i32) {
+        let total = &mut self.total.0[state as usize];
+        *total = total.saturating_add_signed(by);
         if let Some(pool) = self.pool(place) {
             let count = &mut self.pools[pool].tally.0[state as usize];
             *count = count.saturating_add_signed(by);

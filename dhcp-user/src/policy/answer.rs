@@ -71,18 +71,19 @@ impl<'a> Terms<'a> {
 /// OFFER and ACK differ in nothing but the message type (RFC 2131 §4.3.1).
 pub(super) fn answer(kind: Type, terms: &Terms<'_>, request: &Request) -> Option<Answer> {
     let subnet = terms.subnet;
-    let mut options = Composed::default();
-    head(&mut options, kind, terms);
+    let mut options = Composed { head: head(kind, terms), ..Composed::default() };
     for code in wanted(terms, request) {
         if let Some(value) = value(code, terms).filter(|_| !has(&options, code)) {
-            options.ordered.push((code, value));
+            options.rest.push((code, value));
         }
     }
-    options.last = echoes(request);
+    // RFC 3011 §2 and RFC 6842 §3.
+    options.echoes = echoes(&[code::SUBNET_SELECTION, code::CLIENT_IDENTIFIER], request);
+    options.agent_information = agent_information(request);
     let room =
         Room { area: area(request), file: subnet.boot_file.is_none(), sname: subnet.server_name.is_none() };
-    let written = encode::write(&options, room);
-    (written.area.len() <= room.area).then(|| Answer {
+    let written = encode::write(&options, room)?;
+    Some(Answer {
         lease_time: terms.lease_time.unwrap_or(0),
         siaddr: subnet.next_server.unwrap_or(Ipv4Addr::UNSPECIFIED),
         sname: field(subnet.server_name.as_deref().map(str::as_bytes), &written.sname),
@@ -92,17 +93,20 @@ pub(super) fn answer(kind: Type, terms: &Terms<'_>, request: &Request) -> Option
     })
 }
 
-/// A NAK with a message for the log of who looks into it (RFC 2131 table 3: 53, 54, 56 and the echoes, nothing else).
+/// A NAK with a message for the log of who looks into it (RFC 2131 table 3: 53, 54, 56, client identifier and relay
+/// information, nothing else).
 pub(super) fn nak(server: Ipv4Addr, message: &'static str, request: &Request) -> Option<Answer> {
-    let ordered = vec![
-        (code::MESSAGE_TYPE, Cow::Owned(vec![Type::Nak as u8])),
-        (code::SERVER_IDENTIFIER, Cow::Owned(server.octets().to_vec())),
-        (code::MESSAGE, Cow::Borrowed(message.as_bytes())),
-    ];
-    let options = Composed { ordered, last: echoes(request) };
-    let room = Room { area: area(request), file: false, sname: false };
-    let written = encode::write(&options, room);
-    (written.area.len() <= room.area).then_some(Answer {
+    let options = Composed {
+        head: vec![
+            (code::MESSAGE_TYPE, Cow::Owned(vec![Type::Nak as u8])),
+            (code::SERVER_IDENTIFIER, Cow::Owned(server.octets().to_vec())),
+        ],
+        rest: vec![(code::MESSAGE, Cow::Borrowed(message.as_bytes()))],
+        echoes: echoes(&[code::CLIENT_IDENTIFIER], request),
+        agent_information: agent_information(request),
+    };
+    let written = encode::write(&options, Room { area: area(request), file: false, sname: false })?;
+    Some(Answer {
         lease_time: 0,
         siaddr: Ipv4Addr::UNSPECIFIED,
         sname: None,
@@ -118,19 +122,21 @@ fn area(request: &Request) -> usize {
 }
 
 /// What every answer begins with, asked for or not.
-fn head(options: &mut Composed<'_>, kind: Type, terms: &Terms<'_>) {
-    let mut put = |code: u8, value: &[u8]| options.ordered.push((code, Cow::Owned(value.to_vec())));
-    put(code::MESSAGE_TYPE, &[kind as u8]);
-    put(code::SERVER_IDENTIFIER, &terms.server.octets());
+fn head<'a>(kind: Type, terms: &Terms<'a>) -> Vec<(u8, Cow<'a, [u8]>)> {
+    let mut head = vec![(code::MESSAGE_TYPE, Cow::Owned(vec![kind as u8]))];
+    let mut put = |code: u8, value: [u8; 4]| head.push((code, Cow::Owned(value.to_vec())));
+    put(code::SERVER_IDENTIFIER, terms.server.octets());
     if let Some(lease_time) = terms.lease_time {
         let subnet = terms.subnet;
-        put(code::LEASE_TIME, &lease_time.to_be_bytes());
-        put(code::RENEWAL_TIME, &share(lease_time, subnet.renew_time, subnet.lease_time).to_be_bytes());
-        put(code::REBINDING_TIME, &share(lease_time, subnet.rebind_time, subnet.lease_time).to_be_bytes());
+        put(code::LEASE_TIME, lease_time.to_be_bytes());
+        put(code::RENEWAL_TIME, share(lease_time, subnet.renew_time, subnet.lease_time).to_be_bytes());
+        put(code::REBINDING_TIME, share(lease_time, subnet.rebind_time, subnet.lease_time).to_be_bytes());
     }
-    if terms.configured(code::SUBNET_MASK).is_none() {
-        put(code::SUBNET_MASK, &terms.subnet.prefix.netmask().octets());
+    match terms.configured(code::SUBNET_MASK) {
+        Some(mask) => head.push((code::SUBNET_MASK, Cow::Borrowed(mask))),
+        None => put(code::SUBNET_MASK, terms.subnet.prefix.netmask().octets()),
     }
+    head
 }
 
 /// T1 or T2 of a lease of `lease_time`, if it is `part` of a lease of `whole`.
@@ -141,15 +147,13 @@ fn share(lease_time: u32, part: u32, whole: u32) -> u32 {
 
 /// The codes to be sent beyond the head: those asked for, in the client's order (RFC 2132 §9.8); else all there are.
 fn wanted(terms: &Terms<'_>, request: &Request) -> Vec<u8> {
-    let always = terms.configured(code::SUBNET_MASK).map(|_| code::SUBNET_MASK);
-    let rest: Vec<u8> = match &request.options.parameters {
+    match &request.options.parameters {
         Some(list) => list.to_vec(),
         // Option 108 is for who asks for it alone (RFC 8925 §3.3).
         None => std::iter::once(code::HOST_NAME)
             .chain(terms.configured_codes().filter(|code| *code != code::IPV6_ONLY_PREFERRED))
             .collect(),
-    };
-    always.into_iter().chain(rest).collect()
+    }
 }
 
 fn value<'a>(code: u8, terms: &Terms<'a>) -> Option<Cow<'a, [u8]>> {
@@ -166,17 +170,17 @@ fn value<'a>(code: u8, terms: &Terms<'a>) -> Option<Cow<'a, [u8]>> {
     }
 }
 
-/// What comes back as it was sent: the subnet selected (RFC 3011 §2), the client identifier (RFC 6842 §3), and last
-/// what the relay said (RFC 3046 §2.2).
-fn echoes(request: &Request) -> Vec<(u8, &[u8])> {
-    [code::SUBNET_SELECTION, code::CLIENT_IDENTIFIER, code::AGENT_INFORMATION]
-        .into_iter()
-        .filter_map(|code| Some((code, request.options.get(code)?.as_ref())))
-        .collect()
+/// Those of `codes` that the request has.
+fn echoes<'a>(codes: &[u8], request: &'a Request) -> Vec<(u8, &'a [u8])> {
+    codes.iter().filter_map(|code| Some((*code, request.options.get(*code)?.as_ref()))).collect()
+}
+
+fn agent_information(request: &Request) -> Option<&[u8]> {
+    request.agent_info().map(AsRef::as_ref)
 }
 
 fn has(options: &Composed<'_>, code: u8) -> bool {
-    options.ordered.iter().any(|(there, _)| *there == code)
+    options.head.iter().chain(&options.rest).any(|(there, _)| *there == code)
 }
 
 /// A header field of `N` octets: the operator's text with its final zero, else overloaded options, else nothing.

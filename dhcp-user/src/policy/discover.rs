@@ -13,6 +13,11 @@ use super::subnet::{self, SubnetId};
 use super::{Policy, Turn};
 use crate::message::Request;
 
+/// A device at its cap is told of again after so many seconds.
+const TELL_AGAIN: u32 = 300;
+/// Of no more devices than this at a time.
+const MOST_CAPPED: usize = 256;
+
 impl Policy {
     pub(super) fn discover(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let segment = self.segment(request);
@@ -177,10 +182,16 @@ impl Policy {
         }
     }
 
-    pub(super) fn tell_cap(&self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
-        let (prefix, cap) = (self.subnets.get(subnet).prefix, self.cap(subnet, request));
-        let event = LeaseEvent::DeviceCap { subnet: prefix, client: request.as_ref().into(), cap };
-        turn.out.push(Action::Event(event));
+    /// A device that keeps asking is counted each time, and told of now and then.
+    pub(super) fn tell_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
+        self.capped.retain(|_, told| turn.now < told.plus(TELL_AGAIN));
+        let device = (subnet, request.chaddr);
+        if self.capped.len() < MOST_CAPPED && !self.capped.contains_key(&device) {
+            self.capped.insert(device, turn.now);
+            let (prefix, cap) = (self.subnets.get(subnet).prefix, self.cap(subnet, request));
+            let event = LeaseEvent::DeviceCap { subnet: prefix, client: request.as_ref().into(), cap };
+            turn.out.push(Action::Event(event));
+        }
         turn.silence(request, Silence::DeviceCap);
     }
 

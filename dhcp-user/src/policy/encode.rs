@@ -1,18 +1,27 @@
 //! Options written into the space that the client has for them (RFC 2131 §4.1, RFC 2132 §9.3, RFC 3396).
 
+use std::borrow::Cow;
+
 use crate::message::options::code;
 
 /// What an option area in `file` and `sname` can hold.
 pub(super) const FILE: usize = 128;
 pub(super) const SNAME: usize = 64;
+/// What option 52 takes.
+const OVERLOAD_LENGTH: usize = 3;
 
-/// The options of one answer, before they are written.
+/// The options of one answer, before they are written, in the order they go out.
 #[derive(Debug, Default)]
 pub(super) struct Composed<'a> {
-    /// In the order they go out.
-    pub(super) ordered: Vec<(u8, std::borrow::Cow<'a, [u8]>)>,
-    /// What goes last, whatever else has to be left out: the echoes.
-    pub(super) last: Vec<(u8, &'a [u8])>,
+    /// What there is no answer without.
+    pub(super) head: Vec<(u8, Cow<'a, [u8]>)>,
+    /// What is left out if there is no room for it.
+    pub(super) rest: Vec<(u8, Cow<'a, [u8]>)>,
+    /// What comes back as it was sent; there is no answer without it either.
+    pub(super) echoes: Vec<(u8, &'a [u8])>,
+    /// What the relay said. It is left out if there is no room for all of it, and is never put into an overloaded
+    /// field (RFC 3046 §2.2).
+    pub(super) agent_information: Option<&'a [u8]>,
 }
 
 /// Where the answer's own text leaves room for options.
@@ -39,25 +48,33 @@ pub(super) struct Written {
     pub(super) left_out: Vec<u8>,
 }
 
-/// Writes `options`, overloading `file` and `sname` only if the area is too small.
-pub(super) fn write(options: &Composed<'_>, room: Room) -> Written {
-    let last: usize = options.last.iter().map(|(_, value)| length(value)).sum::<usize>() + 1;
-    let whole: usize = options.ordered.iter().map(|(_, value)| length(value)).sum();
+/// Writes `options`, overloading `file` and `sname` only if the area is too small; `None` if even that isn't enough for
+/// what there is no answer without.
+pub(super) fn write(options: &Composed<'_>, room: Room) -> Option<Written> {
     let mut out = Written::default();
-    if whole + last <= room.area {
-        options.ordered.iter().for_each(|(code, value)| put(&mut out.area, *code, value));
-    } else {
-        overload(options, room, last, &mut out);
+    let needed = total(&options.head) + total(&options.echoes) + 1;
+    let free = room.area.checked_sub(needed)?;
+    let agent = options.agent_information.filter(|value| length(value) + OVERLOAD_LENGTH <= free);
+    if agent.is_none() && options.agent_information.is_some() {
+        out.left_out.push(code::AGENT_INFORMATION);
     }
-    options.last.iter().for_each(|(code, value)| put(&mut out.area, *code, value));
+    let free = free - agent.map_or(0, length);
+    options.head.iter().for_each(|(code, value)| put(&mut out.area, *code, value));
+    if total(&options.rest) <= free {
+        options.rest.iter().for_each(|(code, value)| put(&mut out.area, *code, value));
+    } else {
+        overload(&options.rest, room, free, &mut out);
+    }
+    options.echoes.iter().for_each(|(code, value)| put(&mut out.area, *code, value));
+    agent.into_iter().for_each(|value| put(&mut out.area, code::AGENT_INFORMATION, value));
     out.area.push(code::END);
-    out
+    Some(out)
 }
 
-fn overload(options: &Composed<'_>, room: Room, last: usize, out: &mut Written) {
-    const OVERLOAD_LENGTH: usize = 3;
-    let area = room.area.saturating_sub(last + OVERLOAD_LENGTH);
-    for (code, value) in &options.ordered {
+/// Writes what there is room for: `free` octets of the area, then the fields.
+fn overload(options: &[(u8, Cow<'_, [u8]>)], room: Room, free: usize, out: &mut Written) {
+    let area = out.area.len() + free.saturating_sub(OVERLOAD_LENGTH);
+    for (code, value) in options {
         let needed = length(value);
         if out.area.len() + needed <= area {
             put(&mut out.area, *code, value);
@@ -78,6 +95,10 @@ fn overload(options: &Composed<'_>, room: Room, last: usize, out: &mut Written) 
     if used != 0 {
         put(&mut out.area, code::OVERLOAD, &[used]);
     }
+}
+
+fn total<T: AsRef<[u8]>>(options: &[(u8, T)]) -> usize {
+    options.iter().map(|(_, value)| length(value.as_ref())).sum()
 }
 
 /// What an option of this value takes, codes and lengths included.

@@ -45,7 +45,7 @@ pub(crate) mod tests;
 mod views;
 mod words;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -66,6 +66,7 @@ pub use words::Words;
 
 use crate::config::{Config, Probe};
 use crate::message::{Kind, Request};
+use crate::store::HwAddr;
 use addresses::{Addresses, Place};
 use deadlines::Deadlines;
 use identity::Keyed;
@@ -92,6 +93,8 @@ pub struct Policy {
     deadlines: Deadlines,
     /// Subnets whose exhaustion was told of, and that have had no free address since.
     exhausted: BTreeSet<SubnetId>,
+    /// When devices that hold as many leases as they may were told of.
+    capped: BTreeMap<(SubnetId, HwAddr), BootSecs>,
     /// What was promised for addresses that are not ours to give any more.
     stranded: Stranded,
 }
@@ -170,6 +173,7 @@ impl Policy {
             probes: Probes::default(),
             deadlines: Deadlines::default(),
             exhausted: BTreeSet::new(),
+            capped: BTreeMap::new(),
             stranded: Stranded::default(),
         }
     }

@@ -17,7 +17,7 @@ impl Policy {
             Some(server) if !self.is_us(request, server) => self.other_server(turn, request),
             Some(_) if request.ciaddr.is_unspecified() => self.selecting(turn, request),
             None if request.ciaddr.is_unspecified() => self.init_reboot(turn, request),
-            _ if request.relayed() || !request.unicast() => self.rebinding(turn, request),
+            _ if !request.unicast() => self.rebinding(turn, request),
             _ => self.renewing(turn, request),
         }
     }
@@ -83,7 +83,7 @@ impl Policy {
 
     /// Unicast to us: the client had its lease from us.
     fn renewing(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        if request.ip_src != request.ciaddr {
+        if !request.relayed() && request.ip_src != request.ciaddr {
             return turn.silence(request, Silence::SourceMismatch);
         }
         if let Some(place) = self.bound(turn, request) {
@@ -149,7 +149,8 @@ impl Policy {
             && self.recognises(place, request)
     }
 
-    /// Whether the client holds, or has reserved for it, another address of `segment`.
+    /// Whether the client holds, or has reserved for it, another address of `segment`, and `address` is ours to give:
+    /// otherwise another server may have given it that one since.
     fn has_other(
         &mut self,
         turn: &mut Turn<'_>,
@@ -157,16 +158,17 @@ impl Policy {
         segment: &[SubnetId],
         request: &Request,
     ) -> bool {
-        segment.iter().any(|subnet| {
-            let reserved = self.subnets.reservation_for(*subnet, request);
-            let reserved_elsewhere = reserved.is_some_and(|reservation| reservation.address != address);
-            let owned = self.index.owned(&self.all, *subnet, Identity::of(request));
-            reserved_elsewhere
-                || owned.is_some_and(|place| {
-                    self.settle(turn, place);
-                    self.all.state(place) == State::Leased && self.all.address(place) != address
-                })
-        })
+        self.all.find(address).is_some()
+            && segment.iter().any(|subnet| {
+                let reserved = self.subnets.reservation_for(*subnet, request);
+                let reserved_elsewhere = reserved.is_some_and(|reservation| reservation.address != address);
+                let owned = self.index.owned(&self.all, *subnet, Identity::of(request));
+                reserved_elsewhere
+                    || owned.is_some_and(|place| {
+                        self.settle(turn, place);
+                        self.all.state(place) == State::Leased && self.all.address(place) != address
+                    })
+            })
     }
 
     /// A lease keeps its time until it is granted anew; one that ran out is granted anew.

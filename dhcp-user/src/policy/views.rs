@@ -124,7 +124,7 @@ impl Policy {
     /// How many addresses are leased.
     #[must_use]
     pub fn leased(&self) -> usize {
-        self.all.places().filter(|place| self.all.state(*place) == State::Leased).count()
+        self.all.total().of(State::Leased) as usize
     }
 
     /// The state of `address`, if it is of a pool or a reservation.
@@ -171,61 +171,72 @@ impl Policy {
     #[must_use]
     pub fn audit(&self, words: &dyn Words) -> Vec<Finding> {
         let mut findings = self.audit_counts();
-        for place in self.all.places() {
-            let address = self.all.address(place);
-            let leased = self.all.state(place) == State::Leased;
-            let word = words.load(address);
-            let mut find = |what: &str| findings.push(Finding { address, what: what.to_owned() });
-            if word.alive() && !leased {
-                find("its word is alive, but it is not leased");
-            }
-            match self.binding(place) {
-                None if leased => find("leased, but to nobody"),
-                Some(binding) if leased && word.alive() && word.expiry() > binding.committed_until => {
-                    find("promised beyond what is committed");
-                }
-                Some(binding)
-                    if leased
-                        && self
-                            .index
-                            .owned(&self.all, self.all.subnet(place), binding.identity())
-                            .is_none() =>
-                {
-                    find("leased, but not found by its owner");
-                }
-                _ => {}
-            }
-            let free = self.all.state(place) == State::Free;
-            if free && !self.probes.agree(place, self.all.entry(place).stock()) {
-                find("free, but probed otherwise than its place among the free says");
-            }
-            let offered = self.all.state(place) == State::Offered;
-            if offered && self.offers.at(place).is_none() {
-                find("offered, but to nobody");
-            }
-            let quarantined = self.all.state(place) == State::Quarantined;
-            if quarantined != self.quarantine.at(place).is_some() {
-                find("its quarantine and its state disagree");
-            }
-        }
+        findings.extend(self.audit_after(words, None, usize::MAX).0);
         findings
     }
 
-    fn audit_counts(&self) -> Vec<Finding> {
-        let counted = self.all.recount();
+    /// The counts that do not add up. Takes a walk over all addresses, but a quick one.
+    #[must_use]
+    pub fn audit_counts(&self) -> Vec<Finding> {
+        let (counted, total) = self.all.recount();
         let listed = self.all.listed();
+        let find = |what: String| Finding { address: Ipv4Addr::UNSPECIFIED, what };
         let pools = self.all.pools().iter().zip(counted).zip(listed);
         let wrong = pools.filter(|((pool, counted), listed)| {
             pool.tally != *counted
                 || pool.tally.size() != pool.range.size()
                 || counted.of(State::Free) != *listed
         });
-        wrong
-            .map(|((pool, _), _)| Finding {
-                address: Ipv4Addr::UNSPECIFIED,
-                what: format!("the counts of pool {} do not add up", pool.range),
-            })
-            .collect()
+        let mut findings: Vec<Finding> = wrong
+            .map(|((pool, _), _)| find(format!("the counts of pool {} do not add up", pool.range)))
+            .collect();
+        if total != self.all.total() {
+            findings.push(find("the counts of all addresses do not add up".to_owned()));
+        }
+        findings
+    }
+
+    /// What does not fit about some of the addresses above `after`, and the address to go on after; none at the end.
+    #[must_use]
+    pub fn audit_after(
+        &self,
+        words: &dyn Words,
+        after: Option<Ipv4Addr>,
+        most: usize,
+    ) -> (Vec<Finding>, Option<Ipv4Addr>) {
+        let mut places = self.all.places_after(after);
+        let looked_at: Vec<Place> = places.by_ref().take(most).collect();
+        let next = places.next().and(looked_at.last()).map(|last| self.all.address(*last));
+        (looked_at.into_iter().flat_map(|place| self.audit_one(words, place)).collect(), next)
+    }
+
+    fn audit_one(&self, words: &dyn Words, place: Place) -> Vec<Finding> {
+        let address = self.all.address(place);
+        let state = self.all.state(place);
+        let word = words.load(address);
+        let leased = state == State::Leased;
+        let binding = self.binding(place);
+        let owned = |binding: &Binding| {
+            self.index.owned(&self.all, self.all.subnet(place), binding.identity()).is_some()
+        };
+        let beyond = |binding: &Binding| word.alive() && word.expiry() > binding.committed_until;
+        let checks = [
+            (word.alive() && !leased, "its word is alive, but it is not leased"),
+            (leased && binding.is_none(), "leased, but to nobody"),
+            (leased && binding.is_some_and(beyond), "promised beyond what is committed"),
+            (leased && !binding.is_some_and(owned), "leased, but not found by its owner"),
+            (
+                state == State::Free && !self.probes.agree(place, self.all.entry(place).stock()),
+                "free, but probed otherwise than its place among the free says",
+            ),
+            (state == State::Offered && self.offers.at(place).is_none(), "offered, but to nobody"),
+            (
+                (state == State::Quarantined) != self.quarantine.at(place).is_some(),
+                "its quarantine and its state disagree",
+            ),
+        ];
+        let wrong = checks.into_iter().filter(|(wrong, _)| *wrong);
+        wrong.map(|(_, what)| Finding { address, what: what.to_owned() }).collect()
     }
 
     fn view(&self, place: Place) -> Option<LeaseView> {

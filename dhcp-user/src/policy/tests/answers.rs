@@ -3,6 +3,7 @@
 use super::wire::{Draft, SERVER};
 use super::*;
 
+/// RFC 2131 §4.3.1, SHOULD: the ACK says nothing else than the OFFER did.
 #[test]
 fn an_offer_says_what_the_ack_will() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -15,6 +16,7 @@ fn an_offer_says_what_the_ack_will() {
     assert_eq!(offered, *acked);
 }
 
+/// RFC 2132 §9.8, MUST: what the client asks for comes in its order, as far as possible.
 #[test]
 fn parameters_come_in_the_order_they_were_asked_for() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -33,6 +35,7 @@ fn times_are_told_in_proportion() {
     assert_eq!((secs(51), secs(58), secs(59)), (Some(600), Some(300), Some(525)));
 }
 
+/// RFC 2131 §4.3.1: the lease time that the client asks for, or another.
 #[test]
 fn a_wish_for_a_lease_time_is_granted_within_bounds() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -52,6 +55,7 @@ fn a_reservations_options_override_its_subnets() {
     assert_eq!((offer.option(6), offer.option(12)), (Some(vec![9, 9, 9, 9]), Some(b"printer".to_vec())));
 }
 
+/// RFC 6842 §3, MUST: the client identifier comes back in every answer. RFC 3046 §2.2, SHALL: so does option 82.
 #[test]
 fn the_client_identifier_and_the_relay_information_come_back_last() {
     let mut bench = Bench::new(vec![relayed_subnet()]);
@@ -66,6 +70,7 @@ fn the_client_identifier_and_the_relay_information_come_back_last() {
     assert_eq!(nak.codes(), [53, 54, 56, 61, 82]);
 }
 
+/// RFC 2131 §4.3.5, MUST NOT: the answer to INFORM has no lease time, and no lease is looked for.
 #[test]
 fn inform_is_answered_without_a_lease() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -95,6 +100,7 @@ fn header_fields_carry_the_boot_parameters() {
     assert!(answer.file.as_ref().is_some_and(|file| file.starts_with(b"pxe.bin\0")));
 }
 
+/// RFC 2131 §4.1 and RFC 2132 §9.3, MUST: file first, then sname, each with an END of its own.
 #[test]
 fn what_does_not_fit_the_area_goes_into_file_and_sname() {
     let mut wordy = subnet(10, 20);
@@ -113,6 +119,7 @@ fn what_does_not_fit_the_area_goes_into_file_and_sname() {
     assert_eq!(large.codes(), [53, 54, 51, 58, 59, 1, 43, 125, 224]);
 }
 
+/// RFC 3396 §6, MUST: an option of more than 255 octets is split.
 #[test]
 fn long_options_are_split() {
     let mut wordy = subnet(10, 20);
@@ -127,6 +134,7 @@ fn long_options_are_split() {
     assert_eq!(lengths, [255, 45]);
 }
 
+/// RFC 5107 §4, MUST: the server identifier is what the relay says.
 #[test]
 fn the_relay_may_have_us_pose_as_itself() {
     let mut bench = Bench::new(vec![relayed_subnet()]);
@@ -139,6 +147,7 @@ fn the_relay_may_have_us_pose_as_itself() {
     assert_eq!(bench.published[0].server, SERVER);
 }
 
+/// RFC 3527 §3, MUST: link selection goes before giaddr. RFC 3011 §2, MUST: option 118 is honoured and comes back.
 #[test]
 fn the_link_is_what_the_relay_selects() {
     let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);

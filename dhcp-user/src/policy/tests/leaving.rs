@@ -3,6 +3,7 @@
 use super::wire::{Draft, SERVER};
 use super::*;
 
+/// RFC 2131 §4.3.4: a released address is not allocated any more.
 #[test]
 fn a_release_frees_the_address_at_once() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
@@ -103,6 +104,7 @@ fn a_short_lease_of_an_address_with_an_old_long_promise_can_be_released() {
     assert_eq!(bench.send(&Draft::release(2, address)), Told::Done);
 }
 
+/// RFC 2131 §4.3.3, MUST: a declined address is not available. SHOULD: the administrator is told.
 #[test]
 fn a_declined_address_is_out_of_use_at_once() {
     let mut bench = Bench::new(vec![subnet(10, 11)]);

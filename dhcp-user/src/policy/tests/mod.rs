@@ -2,6 +2,7 @@
 
 mod allocation;
 mod answers;
+mod conformance;
 mod horizon;
 mod leaving;
 mod machine;

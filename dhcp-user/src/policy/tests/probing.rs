@@ -22,6 +22,7 @@ fn offered(told: &[Told]) -> Vec<Ipv4Addr> {
     told.iter().filter_map(Told::offered).collect()
 }
 
+/// RFC 2131 §2.2, SHOULD: the server probes an address before it allocates it.
 #[test]
 fn a_discover_waits_for_the_probe_of_its_own_candidate() {
     let mut bench = bench(vec![subnet(10, 30)]);

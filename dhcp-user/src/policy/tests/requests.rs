@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use super::wire::{Draft, SERVER};
 use super::*;
 
+/// RFC 2131 §3.1, MUST: the selected server commits the binding before it answers with an ACK.
 #[test]
 fn a_client_gets_what_it_was_offered() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -15,6 +16,7 @@ fn a_client_gets_what_it_was_offered() {
     assert_eq!(bench.happened(address), [Happened::Granted]);
 }
 
+/// RFC 2131 §3.1, SHOULD: a selected server that can't satisfy the REQUEST answers with a NAK.
 #[test]
 fn selecting_an_address_that_another_has_gets_a_nak() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -31,6 +33,7 @@ fn selecting_without_a_remembered_offer_is_granted_while_the_address_is_free() {
     assert_eq!(bench.send(&Draft::select(1, SERVER, offered)).acked(), Some(offered));
 }
 
+/// RFC 2131 §4.1: a client that hears nothing repeats itself; it is told the same.
 #[test]
 fn a_retransmitted_request_is_answered_identically() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -42,6 +45,7 @@ fn a_retransmitted_request_is_answered_identically() {
     assert_eq!(bench.send(&select), first);
 }
 
+/// RFC 2131 §3.1: servers not selected by the REQUEST take it for the client's refusal of their offer.
 #[test]
 fn another_servers_client_frees_our_offer_in_the_same_step() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
@@ -61,6 +65,7 @@ fn another_servers_client_keeps_the_lease_it_has_here() {
     assert_eq!(bench.state(address), State::Leased);
 }
 
+/// RFC 2131 §4.3.2, INIT-REBOOT: a client whose notion of its address is right gets an ACK.
 #[test]
 fn init_reboot_with_the_right_address_is_acked() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -70,12 +75,14 @@ fn init_reboot_with_the_right_address_is_acked() {
     assert_eq!(bench.happened(address), [Happened::Granted, Happened::Renewed]);
 }
 
+/// RFC 2131 §4.3.2, SHOULD: a client in INIT-REBOOT that is on the wrong net gets a NAK.
 #[test]
 fn init_reboot_of_another_network_gets_a_nak() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     assert!(bench.send(&Draft::reboot(1, Ipv4Addr::new(10, 1, 1, 1))).is_nak());
 }
 
+/// RFC 2131 §4.3.2, MUST: of a client in INIT-REBOOT that the server has no record of, it says nothing.
 #[test]
 fn init_reboot_of_an_unknown_client_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -86,6 +93,7 @@ fn init_reboot_of_an_unknown_client_gets_silence() {
     }
 }
 
+/// RFC 2131 §4.3.2, SHOULD: a client in INIT-REBOOT whose notion of its address is wrong gets a NAK.
 #[test]
 fn init_reboot_with_a_wrong_address_of_a_known_client_gets_a_nak() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -93,12 +101,14 @@ fn init_reboot_with_a_wrong_address_of_a_known_client_gets_a_nak() {
     assert!(bench.send(&Draft::reboot(1, host(15))).is_nak());
 }
 
+/// RFC 2131 §4.3.2, MUST: option 50 is there in INIT-REBOOT.
 #[test]
 fn init_reboot_without_an_address_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     assert_eq!(bench.send(&Draft::new(3, 1)), Told::Silence(Silence::NoAddress));
 }
 
+/// RFC 2131 §4.3.2, RENEWING: the server trusts ciaddr, and extends the lease.
 #[test]
 fn renewing_extends_the_lease() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -135,6 +145,7 @@ fn renewing_from_another_source_than_ciaddr_gets_silence() {
     assert_eq!(bench.send(&forged), Told::Silence(Silence::SourceMismatch));
 }
 
+/// RFC 2131 §4.3.2, REBINDING: any server that knows the lease extends it.
 #[test]
 fn rebinding_extends_the_lease() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -216,6 +227,7 @@ fn a_lease_keeps_its_time_until_it_is_granted_anew() {
     assert_eq!(bench.words.load(address).generation(), 1, "the memos of the old time are void");
 }
 
+/// RFC 2131 §4.3.1: giaddr tells the subnet. RFC 3046 §2.2, SHALL: option 82 comes back, as the last.
 #[test]
 fn requests_through_a_relay_are_served_from_its_subnet() {
     let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);
@@ -230,6 +242,7 @@ fn requests_through_a_relay_are_served_from_its_subnet() {
     assert_eq!(bench.send(&rebinding).acked(), Some(address));
 }
 
+/// RFC 3046 §2.1: option 82 is believed from relays only.
 #[test]
 fn who_is_served_nowhere_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
