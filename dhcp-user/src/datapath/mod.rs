@@ -20,4 +20,6 @@ pub mod packet_socket;
 pub mod pins;
 pub mod ring;
 pub mod table;
+#[cfg(test)]
+mod tests;
 pub mod watch;

@@ -441,6 +441,12 @@ impl Table {
         }
     }
 
+    /// Slots and chunks as the packet logic sees them.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> (SharedCells<'_>, SharedCells<'_>) {
+        (self.slots.cells(), self.answers.cells())
+    }
+
     /// An answer's head and body as it was published; for showing what the kernel would say.
     #[must_use]
     pub fn answer(&self, address: Ipv4Addr, place: Place) -> (AnswerHead, Vec<u8>) {
