@@ -49,7 +49,8 @@ impl Run {
     /// Serves until a signal comes.
     #[must_use]
     pub fn run(self) -> Exit {
-        start_log(if self.diagnose { "debug" } else { "info" });
+        // The program speaks under the name of its crate.
+        start_log(if self.diagnose { "info,dhcp_ebpf=debug" } else { "info" });
         told(load(&self.config).and_then(|config| {
             // One thread: decisions are one after the other anyway, and the kernel's work needs the other core.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
