@@ -1,6 +1,6 @@
 //! A packet socket: whole frames out, whole frames in, VLAN tags included.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use nix::net::if_::if_nametoindex;
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -20,11 +20,13 @@ const FAMILY: u16 = 17;
 const EVERY_PROTOCOL: u16 = 3;
 const INT_LEN: libc::socklen_t = 4;
 const ADDRESS_LEN: libc::socklen_t = 20;
+const STATISTICS_LEN: libc::socklen_t = 8;
 const _: () = assert!(
     FAMILY as libc::c_int == libc::AF_PACKET
         && EVERY_PROTOCOL as libc::c_int == libc::ETH_P_ALL
         && INT_LEN as usize == size_of::<libc::c_int>()
         && ADDRESS_LEN as usize == size_of::<libc::sockaddr_ll>()
+        && STATISTICS_LEN as usize == size_of::<libc::tpacket_stats>()
 );
 
 /// What a packet socket gets to see.
@@ -98,10 +100,34 @@ impl PacketSocket {
     /// The next frame that arrives before `deadline`, or `None`.
     ///
     /// # Errors
-    /// When the interface went away.
+    /// When the interface went away, or when none is left but some did not find room in the socket: the one that is
+    /// waited for may be among them.
     pub fn receive(&self, deadline: Instant) -> Result<Option<Vec<u8>>> {
         let left = deadline.saturating_duration_since(Instant::now());
-        if self.readable(left)? { Ok(Some(self.read()?)) } else { Ok(None) }
+        if self.readable(left)? {
+            return Ok(Some(self.read()?));
+        }
+        match self.lost()? {
+            0 => Ok(None),
+            lost => bail!("{lost} frames arrived while the socket was full: read it, or open it later"),
+        }
+    }
+
+    /// How many frames did not find room since this was last asked.
+    fn lost(&self) -> io::Result<u32> {
+        let mut statistics = libc::tpacket_stats { tp_packets: 0, tp_drops: 0 };
+        let mut len = STATISTICS_LEN;
+        // SAFETY: the pointers are to `statistics` and to its length, and both outlive the call.
+        done(unsafe {
+            libc::getsockopt(
+                self.fd.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_STATISTICS,
+                (&raw mut statistics).cast(),
+                &raw mut len,
+            )
+        })?;
+        Ok(statistics.tp_drops)
     }
 
     fn readable(&self, within: Duration) -> io::Result<bool> {
