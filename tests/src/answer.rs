@@ -125,8 +125,6 @@ fn read_options(area: &[u8]) -> Result<Vec<(u8, Vec<u8>)>> {
 fn bootp_checks(octets: &[u8], message: &Message, options: &[(u8, Vec<u8>)]) -> Result<Kind> {
     ensure!(octets.len() >= SHORTEST_BOOTP, "only {} octets of BOOTP", octets.len());
     ensure!(message.op == 2, "op is {}", message.op);
-    ensure!((message.htype, message.hlen) == (1, 6), "htype {} hlen {}", message.htype, message.hlen);
-    ensure!(message.chaddr[6..] == [0; 10], "chaddr is not padded with zeros");
     ensure!(message.cookie == COOKIE, "wrong cookie");
     let kinds: Vec<&[u8]> =
         options.iter().filter(|(code, _)| *code == 53).map(|(_, value)| value.as_slice()).collect();

@@ -13,7 +13,13 @@ use crate::wire::{BROADCAST, BROADCAST_FLAG, CLIENT_PORT, Kind, Mac, Message, SE
 /// Says what is wrong.
 pub fn check(request: &Request, answer: &Answer) -> Result<()> {
     let (asked, sent) = (&request.message, &answer.message);
-    ensure!(sent.chaddr == asked.chaddr, "chaddr is not echoed");
+    ensure!(
+        (sent.htype, sent.hlen, sent.chaddr) == (asked.htype, asked.hlen, asked.chaddr),
+        "the hardware address is {} {} {:02x?}",
+        sent.htype,
+        sent.hlen,
+        sent.chaddr
+    );
     ensure!(sent.giaddr == asked.giaddr, "giaddr is not echoed");
     ensure!(answer.envelope.tags == request.envelope.tags, "tags are {:?}", answer.envelope.tags);
     check_echoes(asked, answer)?;

@@ -200,6 +200,7 @@ fn a_renewal_that_is_not_quite_the_clients_is_not_acked() -> Result<()> {
         change(&mut request);
         for answer in answers(&lan, &mut server, &[request.frame()?]).with_context(|| what.to_owned())? {
             ensure!(answer.kind == Kind::Nak, "{what}: {:?}", answer.kind);
+            echo::check(&request, &answer).with_context(|| what.to_owned())?;
         }
         client.renew(&lease).with_context(|| format!("after {what} the true client was refused"))?;
     }
