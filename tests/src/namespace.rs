@@ -5,15 +5,18 @@
 
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::thread;
 
-use crate::process;
 use crate::wire::Mac;
+use crate::{process, wait};
 
 const THIS: &str = "/proc/thread-self/ns/net";
 
@@ -104,6 +107,46 @@ impl Namespace {
         other.ip(&format!("link set {} up", there.name))?;
         Ok(())
     }
+}
+
+impl Namespace {
+    /// Kills every program in the namespace, those included that their parents have left behind.
+    ///
+    /// # Errors
+    /// When one of them does not go.
+    pub fn evacuate(&self) -> Result<()> {
+        let ours = File::from(self.fd.try_clone()?).metadata()?.ino();
+        wait::until("the programs of a namespace to go", wait::PROMPT, || {
+            let left = members(ours)?;
+            for pid in &left {
+                // It may just have gone by itself.
+                let _ = kill(*pid, Signal::SIGKILL);
+            }
+            Ok(left.is_empty().then_some(()))
+        })
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if let Err(error) = self.evacuate() {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// The processes whose network namespace has this inode; never this one, whose threads come and go.
+fn members(namespace: u64) -> Result<Vec<Pid>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let there = fs::metadata(entry.path().join("ns/net")).is_ok_and(|file| file.ino() == namespace);
+        if there && pid != std::process::id().cast_signed() {
+            found.push(Pid::from_raw(pid));
+        }
+    }
+    Ok(found)
 }
 
 /// One end of a veth pair.

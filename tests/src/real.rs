@@ -255,10 +255,14 @@ impl<'a> RealClient<'a> {
 
     /// Ends the client without a word to the server, as pulling the plug would; its lease file stays.
     ///
+    /// dhcpcd has a process for each thing it does, and they would survive the one that was started here.
+    ///
     /// # Errors
     /// When it is not running.
     pub fn unplug(&mut self) -> Result<()> {
-        self.process.take().context("the client is not running")?.kill()
+        let mut process = self.process.take().context("the client is not running")?;
+        self.lan.clients.evacuate()?;
+        process.kill()
     }
 
     /// Makes the client give its lease back.
