@@ -293,7 +293,7 @@ pub fn options(list: &[(u8, &[u8])]) -> Vec<u8> {
     area
 }
 
-/// The envelope and the message of a frame from a client's port, read without a check; `None` if it is another's.
+/// The envelope and the message of a frame from a client or a relay, read without a check; `None` if it is another's.
 ///
 /// # Errors
 /// When the message ends before its options.
@@ -302,8 +302,8 @@ pub fn read_request(frame: &[u8]) -> Result<Option<(Envelope, Message)>> {
     if ip.len() < 28 || ip[0] != 0x45 || ip[9] != UDP {
         return Ok(None);
     }
-    let ports = [20, 22].map(|at| u16::from_be_bytes(array(ip, at)));
-    if ports != [CLIENT_PORT, SERVER_PORT] {
+    let [src_port, dst_port] = [20, 22].map(|at| u16::from_be_bytes(array(ip, at)));
+    if dst_port != SERVER_PORT {
         return Ok(None);
     }
     let envelope = Envelope {
@@ -312,10 +312,12 @@ pub fn read_request(frame: &[u8]) -> Result<Option<(Envelope, Message)>> {
         tags,
         ip_src: address(ip, 12),
         ip_dst: address(ip, 16),
-        src_port: CLIENT_PORT,
-        dst_port: SERVER_PORT,
+        src_port,
+        dst_port,
     };
-    Ok(Some((envelope, Message::decode(&ip[28..])?)))
+    let message = Message::decode(&ip[28..])?;
+    // A server answers a relay at the port that requests go to.
+    Ok((message.op == 1).then_some((envelope, message)))
 }
 
 /// The tags of a frame and the IPv4 packet in it, if there is one.
