@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use std::collections::HashSet;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 use system_tests::client::{Client, Lease};
 use system_tests::paths::SERVER;
-use system_tests::server::{Server, Xdp, after};
+use system_tests::server::{Server, Stats, Xdp, after};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
 
@@ -108,31 +108,52 @@ fn outage(
     let client = lan.client(1);
     let lease = client.dora()?;
     let before = server.stats()?;
+    let foreseen = committed_until(&server, &lease)?;
     fail(&mut server)?;
 
-    let mut renewed = 0;
-    until("renewals to end at the horizon", after(2 * SHORT_LEASE), || {
-        let answered = ask(&client, &lease)?;
-        renewed += u64::from(answered);
-        Ok((!answered).then_some(()))
+    let (mut renewed, mut last_answered) = (0, SystemTime::now());
+    let refused = until("renewals to end at the horizon", after(2 * SHORT_LEASE), || {
+        let asked = SystemTime::now();
+        if !ask(&client, &lease)? {
+            return Ok(Some(asked));
+        }
+        renewed += 1;
+        last_answered = asked;
+        Ok(None)
     })?;
     ensure!(renewed > 1, "only {renewed} renewals were answered without the daemon");
+    // Promises are whole seconds of boot time, rounded up; what is listed is off by half of one.
+    let term = Duration::from_secs(lease.seconds.into());
+    let slack = Duration::from_secs(2);
+    ensure!(last_answered + term <= foreseen + slack, "a renewal was promised past {foreseen:?}");
+    ensure!(refused + term + slack >= foreseen, "renewals ended long before {foreseen:?} was near");
 
     recover(&mut server)?;
     until("renewals to be answered again", PROMPT, || Ok(ask(&client, &lease)?.then_some(())))?;
     let listed = server.lease(lease.address)?.context("the lease is forgotten")?;
     ensure!(listed["state"] == "leased" && listed["kernel-renewals"].as_u64() >= Some(1), "{listed}");
+    ensure!(committed_until(&server, &lease)? > foreseen, "the horizon did not move");
     let now = server.stats()?;
-    ensure!(
-        now.count(&["kernel", "punted", "horizon"])? > before.count(&["kernel", "punted", "horizon"])?,
-        "it was not the horizon that ended renewals: {}",
-        now.0
-    );
+    ensure!(beyond(&now)? > beyond(&before)?, "it was not the horizon that ended renewals: {}", now.0);
     until("the kernel to answer again", PROMPT, || {
         client.renew(&lease)?;
         Ok((server.stats()?.kernel_acked("renewing")? > now.kernel_acked("renewing")?).then_some(()))
     })?;
     nothing_lost(&server, &lan, &[(client, lease)], 2)
+}
+
+/// What the store has foreseen for a lease.
+fn committed_until(server: &Server, lease: &Lease) -> Result<SystemTime> {
+    let listed = server.lease(lease.address)?.context("the lease is not listed")?;
+    let text = listed["committed-until"].as_str().with_context(|| format!("{listed}"))?;
+    humantime::parse_rfc3339(text).with_context(|| format!("`committed-until` is {text}"))
+}
+
+/// Requests that the kernel could not answer, or not any more. Once the daemon has been silent for some seconds they
+/// are passed to the stack instead of sent up.
+fn beyond(stats: &Stats) -> Result<u64> {
+    Ok(stats.count(&["kernel", "punted", "horizon"])?
+        + stats.count(&["kernel", "passed-why", "daemon-away"])?)
 }
 
 /// Whether a renewal is answered. The kernel does so at once or never; half a second is for a busy machine.
