@@ -304,7 +304,7 @@ xdp = "{xdp}"
 
 fn launch(namespace: &Namespace, config: &Path, log: &Path) -> Result<Process> {
     let mut command = namespace.command(&binary()?);
-    command.args(["run", "--config"]).arg(config).env("RUST_LOG", "debug");
+    command.args(["run", "--config"]).arg(config).env("RUST_LOG", "debug,aya=info,aya_obj=info");
     Process::start("xdhcpd", command, log)
 }
 

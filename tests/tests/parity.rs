@@ -68,7 +68,7 @@ fn a_question_learnt_is_answered_alike() -> Result<()> {
     Ok(())
 }
 
-fn learn(server: &Server, client: &Client, state: Renewal, flags: u16) -> Result<()> {
+fn learn(server: &Server, client: &Client, state: Renewal, flags: u16) -> Result<Answer> {
     let lease = client.dora()?;
     let mut request = client.extending(state, &lease);
     request.message.flags = flags;
@@ -78,7 +78,8 @@ fn learn(server: &Server, client: &Client, state: Renewal, flags: u16) -> Result
     ensure!(first == By::Daemon, "the kernel answered a question that was never asked");
     let (second, kernel) = exchange(server, client, &request)?;
     ensure!(second == By::Kernel, "the kernel did not learn: {}", server.stats()?.0);
-    same(&kernel, &daemon)
+    same(&kernel, &daemon)?;
+    Ok(kernel)
 }
 
 /// A question predicted from the first ACK is answered as a daemon without any kernel path answers it.
@@ -112,6 +113,37 @@ fn a_question_predicted_is_answered_alike() -> Result<()> {
         let (by, daemon) = exchange(&server, &client, &request).with_context(|| context.clone())?;
         ensure!(by == By::Daemon, "{context}: no kernel should be there");
         same(&kernel, &daemon).context(context)?;
+    }
+    Ok(())
+}
+
+/// Answers that use more of the message than its fixed fields and its options, or more than there was room for.
+#[test]
+fn unusual_answers_are_alike() -> Result<()> {
+    let boot = r#"
+next-server = "10.0.0.9"
+server-hostname = "boot"
+boot-file-name = "images/first.img"
+options = { routers = ["10.0.0.1"] }
+"#;
+    let servers: Vec<String> = (1..=58).map(|n| format!("\"10.0.0.{n}\"")).collect();
+    // Too much for 576 octets, unless `file` holds options too.
+    let overloaded = format!(
+        "options = {{ domain-name-servers = [{}], domain-name = \"{}\" }}",
+        servers.join(", "),
+        "a.domain.name.".repeat(8)
+    );
+    let long = format!("options = {{ domain-name = \"{}\" }}", "a.domain.name.".repeat(12));
+    let cases =
+        [("boot fields", boot), ("options in `file`", &overloaded), ("longer than the request", &long)];
+    for (what, terms) in cases {
+        let lan = Lan::new("parity", SERVER, 24)?;
+        let subnet =
+            format!("[[subnet]]\nprefix = \"10.0.0.0/24\"\npools = [\"10.0.0.100 - 10.0.0.250\"]\n{terms}");
+        let server = Server::start(&lan, Xdp::Native, &subnet)?;
+        for (n, state) in (1..).zip(Renewal::ALL) {
+            learn(&server, &lan.client(n), state, 0).with_context(|| format!("{what}, {}", state.name()))?;
+        }
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! Every variant of a renewal is answered in the kernel, the first time it is asked, and the daemon hears nothing.
 
 use anyhow::{Context, Result, ensure};
-use system_tests::client::{Client, Lease, Renewal, Via};
+use system_tests::client::{Client, Lease, Renewal, Request, Via, append_option, granted};
 use system_tests::paths::{self, AGENT_MAC, Path, SERVER};
-use system_tests::server::{Server, Xdp};
+use system_tests::server::{Server, Stats, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
 
@@ -120,29 +120,81 @@ fn through_a_real_router() -> Result<()> {
     Ok(())
 }
 
-/// An answer much longer than its request: the driver makes room in the frame.
-#[test]
-fn with_an_answer_longer_than_the_request() -> Result<()> {
-    let lan = Lan::new("long", SERVER, 24)?;
-    let name = "a.rather.long.domain.name.".repeat(9);
-    let subnet = format!(
+/// A subnet whose ACKs have 288 octets of BOOTP more than their domain name and the name servers past the first.
+fn wordy(domain: &str, name_servers: usize) -> String {
+    let servers: Vec<String> = (1..=name_servers).map(|n| format!("\"10.0.0.{n}\"")).collect();
+    format!(
         r#"
 [[subnet]]
 prefix = "10.0.0.0/24"
-pools = ["10.0.0.10 - 10.0.0.250"]
-options = {{ domain-name = "{name}example.org", routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"] }}
-"#
-    );
-    let server = Server::start(&lan, Xdp::Native, &subnet)?;
+pools = ["10.0.0.100 - 10.0.0.250"]
+options = {{ routers = ["10.0.0.1"], domain-name = "{domain}", domain-name-servers = [{}] }}
+"#,
+        servers.join(", ")
+    )
+}
+
+/// What `client` asks to go on with its lease, saying that it takes answers of 1500 octets.
+fn spacious(client: &Client, state: Renewal, lease: &Lease) -> Request {
+    let mut request = client.extending(state, lease);
+    append_option(&mut request.message.options, 57, &1500_u16.to_be_bytes());
+    request
+}
+
+/// A lease had by a client that says so from the start.
+fn spacious_lease(client: &Client) -> Result<Lease> {
+    let mut discover = client.discovering();
+    append_option(&mut discover.message.options, 57, &1500_u16.to_be_bytes());
+    let mut select = client.selecting(&client.exchange(&discover)?)?;
+    append_option(&mut select.message.options, 57, &1500_u16.to_be_bytes());
+    granted(&client.exchange(&select)?)
+}
+
+/// An answer 152 octets longer than its request: the driver makes room in the frame.
+#[test]
+fn with_an_answer_longer_than_the_request() -> Result<()> {
+    let lan = Lan::new("long", SERVER, 24)?;
+    let domain = "a.rather.long.domain.name.".repeat(6) + "here.org";
+    let server = Server::start(&lan, Xdp::Native, &wordy(&domain, 1))?;
     let client = lan.client(1);
-    let lease = client.dora()?;
+    let lease = spacious_lease(&client)?;
     for state in Renewal::ALL {
-        let request = client.extending(state, &lease);
-        answered_by_kernel(&server, &client, state, &lease)?;
-        let answer = client.extend(&request.again(), &lease)?;
-        let domain = answer.option(15).context("no domain name")?;
-        ensure!(domain == format!("{name}example.org").as_bytes());
-        ensure!(answer.frame.len() > request.frame()?.len());
+        let request = spacious(&client, state, &lease);
+        let before = server.stats()?;
+        let answer = client.extend(&request, &lease)?;
+        let after = server.stats()?;
+        ensure!(after.all_kernel_acked()? == before.all_kernel_acked()? + 1, "{}", after.0["kernel"]);
+        ensure!(after.received("request")? == before.received("request")?);
+        ensure!(answer.option(15) == Some(domain.as_bytes()));
+        ensure!(answer.frame.len() == request.frame()?.len() + 152);
+    }
+    Ok(())
+}
+
+/// An answer 464 octets longer: where the driver cannot make so much room the daemon answers, and nothing is lost.
+#[test]
+fn with_an_answer_the_frame_may_have_no_room_for() -> Result<()> {
+    for xdp in [Xdp::Native, Xdp::Generic] {
+        let lan = Lan::new("long", SERVER, 24)?;
+        let domain = "a.rather.long.domain.name.".repeat(9) + "of.org";
+        let server = Server::start(&lan, xdp, &wordy(&domain, 60))?;
+        let client = lan.client(1);
+        let lease = spacious_lease(&client)?;
+        for state in Renewal::ALL {
+            let request = spacious(&client, state, &lease);
+            let before = server.stats()?;
+            let answer = client.extend(&request, &lease)?;
+            ensure!(answer.option(15) == Some(domain.as_bytes()));
+            ensure!(answer.option(6).map(<[u8]>::len) == Some(240));
+            ensure!(answer.frame.len() == request.frame()?.len() + 464);
+            let after = server.stats()?;
+            let no_room = |stats: &Stats| stats.count(&["kernel", "punted", "no-room"]);
+            let kernel = after.all_kernel_acked()? - before.all_kernel_acked()?;
+            let went_up = no_room(&after)? - no_room(&before)?;
+            let daemon = after.received("request")? - before.received("request")?;
+            println!("{xdp:?}, {}: kernel {kernel}, no room {went_up}", state.name());
+            ensure!(kernel + went_up == 1 && daemon == went_up, "{}", after.0);
+        }
     }
     Ok(())
 }
