@@ -37,9 +37,9 @@
 //! So the kernel's swap fails, and the frame it wrote is never sent. The daemon's swap fails in the same way
 //! when the kernel extended in between, and the daemon judges again: no promise is unknown to the one who revokes.
 //!
-//! Order of memory. The word's reads acquire and its swaps are full barriers; the daemon's other stores release and
-//! the kernel's other loads acquire. On x86-64 all of these are plain moves. Elsewhere the kernel reads the word by
-//! a fetching atomic.
+//! Order of memory. Reads of the word and of a memo's hash acquire, swaps are full barriers, and the daemon's other
+//! stores release; the kernel's other loads may come in any order. On x86-64 all but the swaps are plain moves.
+//! Elsewhere the kernel acquires by a fetching atomic, for want of anything weaker before Linux 6.15.
 
 use crate::abi::{Link, Mac, NetAddr};
 use crate::lease::{BootSecs, Word};
@@ -79,11 +79,12 @@ pub trait Cells: Copy {
     #[must_use]
     fn after(self, cells: usize) -> Self;
 
-    /// Reads a cell; what is read afterwards is no older.
+    /// Reads a cell, in any order with the reads around it.
     fn load(&self, cell: usize) -> u64;
 
-    /// Reads the cell that holds a lease word; what is read afterwards is no older.
-    fn load_word(&self, cell: usize) -> u64 {
+    /// Reads a cell; what is read afterwards is no older. By itself an ordinary read: right where [`load`](Self::load)
+    /// keeps its order anyway, as on x86-64.
+    fn load_acquire(&self, cell: usize) -> u64 {
         self.load(cell)
     }
 
@@ -196,7 +197,7 @@ impl<C: Cells> Slot<C> {
     /// The lease word.
     #[inline(always)]
     pub fn word(&self) -> Word {
-        Word(self.0.load_word(WORD))
+        Word(self.0.load_acquire(WORD))
     }
 
     /// The last step before an ACK leaves, and the first of a revocation: swaps the word that was judged.
@@ -242,10 +243,10 @@ impl<C: Cells> Slot<C> {
         Identity { link, chaddr, address, server }
     }
 
-    /// The hash of memo `index`.
+    /// The hash of memo `index`; the rest of the memo and its answer, read afterwards, are no older.
     #[inline(always)]
     pub fn memo_hash(&self, index: usize) -> u64 {
-        self.0.load(FIRST_MEMO + 2 * index)
+        self.0.load_acquire(FIRST_MEMO + 2 * index)
     }
 
     /// The rest of memo `index`: giaddr and the place of its answer.

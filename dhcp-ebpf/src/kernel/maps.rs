@@ -55,7 +55,7 @@ impl Cells for MapCells {
 
     #[cfg(not(bpf_target_arch = "x86_64"))]
     #[inline(always)]
-    fn load_word(&self, cell: usize) -> u64 {
+    fn load_acquire(&self, cell: usize) -> u64 {
         // SAFETY: as for `load`. Swapping zero for zero is a fetch with the order of a full barrier, which a plain
         // load has only on x86-64.
         unsafe {
