@@ -166,7 +166,7 @@ impl Twin {
         Slot(HeapCells(&self.slots[from..from + SLOT_CELLS]))
     }
 
-    fn chunk_at(&self, index: u32) -> HeapCells<'_> {
+    pub(crate) fn chunk_at(&self, index: u32) -> HeapCells<'_> {
         let from = index as usize * CHUNK_CELLS;
         HeapCells(&self.chunks[from..from + CHUNK_CELLS])
     }
