@@ -1,4 +1,5 @@
 //! Packet sockets: how replies leave on any link, and how requests come in where no XDP program is attached.
+#![expect(clippy::cast_possible_truncation, reason = "sizes and constants of C's socket interface")]
 
 use std::io;
 use std::mem::{size_of, zeroed};
@@ -141,7 +142,7 @@ impl Receiver {
             return if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
         };
         frame.truncate(len);
-        if u32::from(from.sll_pkttype) == u32::from(libc::PACKET_OUTGOING as u8) {
+        if from.sll_pkttype == libc::PACKET_OUTGOING {
             return self.receive();
         }
         if let Some((protocol, tag)) = taken_off(&message)

@@ -21,6 +21,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
+use sd_notify::NotifyState;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
@@ -97,6 +98,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool) -> Result<()> {
     let (queries, mut asked) = mpsc::channel(QUERIES);
     tokio::spawn(control::serve(listener, queries));
     tracing::info!(config = %file.display(), leases = server.policy.leased(), "serving");
+    tell_systemd(&[NotifyState::Ready]);
 
     if let Some(kernel) = server.kernel.as_mut().filter(|_| diagnosis) {
         tokio::spawn(diagnose(kernel.log()?));
@@ -132,6 +134,7 @@ impl Server {
         if let Some(kernel) = &self.kernel {
             kernel.beat(BootNanos::now().0);
         }
+        tell_systemd(&[NotifyState::Watchdog]);
         let extended = self.table.extended(self.look_from, self.look_at);
         self.look_from += self.look_at;
         if self.look_from >= self.table.in_use() {
@@ -153,6 +156,7 @@ impl Server {
 
     /// The last things: what the kernel extended is committed. Program and maps stay, and go on answering.
     fn finish(mut self) -> Result<()> {
+        tell_systemd(&[NotifyState::Stopping]);
         let all = self.table.extended(0, self.table.in_use());
         let events = all
             .into_iter()
@@ -169,6 +173,13 @@ impl Server {
             "stopped; the kernel goes on answering renewals up to the horizon"
         );
         Ok(())
+    }
+}
+
+/// Tells the service manager, if there is one (`Type=notify`, `WatchdogSec`).
+fn tell_systemd(state: &[NotifyState<'_>]) {
+    if let Err(error) = sd_notify::notify(state) {
+        tracing::debug!(%error, "the service manager can't be told");
     }
 }
 

@@ -80,7 +80,7 @@ impl Server {
                 Action::Commit(_) => {}
                 Action::Publish(lease) => self.publish(&lease),
                 Action::Horizon { address, generation, until } => {
-                    self.table.move_horizon(address, generation, until)
+                    self.table.move_horizon(address, generation, until);
                 }
                 Action::Reply { request, reply, granted } => {
                     leaving.extend(self.leave(&request, &reply, granted));
