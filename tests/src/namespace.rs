@@ -105,7 +105,16 @@ impl Namespace {
         // Both ends first get their settings, then both come up: neither sees the other half-made.
         self.ip(&format!("link set {} up", here.name))?;
         other.ip(&format!("link set {} up", there.name))?;
-        Ok(())
+        // The kernel puts the first end to work only some time after it has seen the second: until then what is sent
+        // there is dropped in silence.
+        self.wait_until_up(here.name)?;
+        other.wait_until_up(there.name)
+    }
+
+    fn wait_until_up(&self, interface: &str) -> Result<()> {
+        wait::until(&format!("{interface} to come up"), wait::PROMPT, || {
+            Ok(self.ip(&format!("link show {interface}"))?.contains(" state UP ").then_some(()))
+        })
     }
 }
 

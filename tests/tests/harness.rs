@@ -91,13 +91,11 @@ fn packet_sockets_see_tags_and_lose_none() -> Result<()> {
         let envelope = Envelope { tags, ..request.envelope.clone() };
         let there = envelope.frame(&request.message.encode())?;
         lan.socket.send(&there)?;
-        ensure!(
-            far.receive(Instant::now() + PROMPT)?.as_deref() == Some(&there[..]),
-            "{envelope:?} to the server"
-        );
+        let arrived = far.receive(Instant::now() + PROMPT)?;
+        ensure!(arrived.as_deref() == Some(&there[..]), "{envelope:?} to the server: {arrived:02x?}");
         far.send(&there)?;
         let back = lan.socket.receive(Instant::now() + PROMPT)?;
-        ensure!(back.as_deref() == Some(&there[..]), "{envelope:?} back to the client");
+        ensure!(back.as_deref() == Some(&there[..]), "{envelope:?} back to the client: {back:02x?}");
     }
     Ok(())
 }
