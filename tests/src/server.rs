@@ -121,6 +121,15 @@ impl<'a> Server<'a> {
         run(command.args(["detach", "--config"]).arg(&self.config)).map(drop)
     }
 
+    /// Puts the XDP program on the interface without a daemon.
+    ///
+    /// # Errors
+    /// When `xdhcpd attach` fails.
+    pub fn attach(&self) -> Result<()> {
+        let mut command = self.namespace.command(&binary()?);
+        run(command.args(["attach", "--config"]).arg(&self.config)).map(drop)
+    }
+
     /// Freezes the daemon.
     ///
     /// # Errors
@@ -156,7 +165,7 @@ impl<'a> Server<'a> {
     /// # Errors
     /// When there is no server to test.
     pub fn cli(&self, words: &[&str]) -> Result<Command> {
-        let mut command = Command::new(binary()?);
+        let mut command = cli()?;
         command.args(words).arg("--control").arg(&self.socket);
         Ok(command)
     }
@@ -306,6 +315,14 @@ fn launch(namespace: &Namespace, config: &Path, log: &Path) -> Result<Process> {
     let mut command = namespace.command(&binary()?);
     command.args(["run", "--config"]).arg(config).env("RUST_LOG", "debug,aya=info,aya_obj=info");
     Process::start("xdhcpd", command, log)
+}
+
+/// The program under test, without arguments.
+///
+/// # Errors
+/// When there is no server to test.
+pub fn cli() -> Result<Command> {
+    binary().map(Command::new)
 }
 
 /// The binary under test.
