@@ -99,6 +99,8 @@ pub enum Outcome {
     Silent,
     /// Somebody uses the address: this station, where it is known.
     Answered(Option<[u8; 6]>),
+    /// Nobody could be asked: the link is down, or there is no route.
+    Unknown,
 }
 
 /// The grant that an ACK tells of.

@@ -326,7 +326,8 @@ impl Policy {
         };
         self.stop_waiting(place, running.waiter);
         match (running.purpose, state, outcome) {
-            (Purpose::Candidate(_), State::Free, Outcome::Silent) => {
+            // Where nobody can be asked, clients are served all the same.
+            (Purpose::Candidate(_), State::Free, Outcome::Silent | Outcome::Unknown) => {
                 self.probes.clean.insert(place, turn.now);
                 self.all.restock(place, Stock::Probed);
             }
@@ -338,10 +339,13 @@ impl Policy {
                 self.quarantine.remove(self.all.subnet(place), place);
                 self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
             }
+            (Purpose::Parole, State::Quarantined, Outcome::Unknown) => {
+                self.quarantine.postpone(place, turn.after(PATIENCE));
+            }
             (Purpose::Reclaim { judged }, State::Leased, Outcome::Silent) => {
                 self.end_orphan(turn, place, judged);
             }
-            (Purpose::Reclaim { .. }, State::Leased, Outcome::Answered(_)) => {
+            (Purpose::Reclaim { .. }, State::Leased, Outcome::Answered(_) | Outcome::Unknown) => {
                 self.probes.alive.insert(place, turn.now);
             }
             _ => {}
