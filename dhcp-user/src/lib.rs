@@ -7,5 +7,6 @@ pub mod control;
 pub mod datapath;
 pub mod message;
 pub mod policy;
+pub mod probe;
 pub mod server;
 pub mod store;

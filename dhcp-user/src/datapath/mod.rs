@@ -4,11 +4,13 @@
 //! kernel.rs    loads, attaches, pins; adopts what is pinned (pins.rs, netlink.rs)
 //! table.rs     the slots that the kernel answers from (memory.rs, chunks.rs, notes.rs, hints.rs)
 //! ring.rs      frames up from the program;  packet_socket.rs  frames in without it, and all frames out
+//! echo_socket.rs  ICMP echo, for probes
 //! frame.rs     replies as frames (body.rs: answers as bytes)
 //! ```
 
 pub mod body;
 pub mod chunks;
+pub mod echo_socket;
 pub mod frame;
 pub mod hints;
 pub mod kernel;

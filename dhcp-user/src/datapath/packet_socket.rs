@@ -78,7 +78,16 @@ impl Sender {
     }
 }
 
-/// A socket that receives DHCP requests on one interface, tags and all.
+/// Which frames a [`Receiver`] takes; the rest never wakes the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// UDP to port 67, and whatever still has a tag.
+    Dhcp,
+    /// ARP, with up to two tags.
+    Arp,
+}
+
+/// A socket that receives frames of one kind on one interface, tags and all. It doesn't see what this host sends.
 #[derive(Debug)]
 pub struct Receiver {
     socket: OwnedFd,
@@ -99,10 +108,12 @@ impl Receiver {
     ///
     /// # Errors
     /// When the process may not open packet sockets, or the interface is gone.
-    pub fn open(ifindex: u32) -> Result<Self> {
+    pub fn open(ifindex: u32, wanted: Wanted) -> Result<Self> {
         let socket = socket(0)?;
-        set_option(&socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &only_dhcp())
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &only(wanted))
             .context("filtering a packet socket")?;
+        set_option(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1i32)
+            .context("leaving out what is sent")?;
         set_option(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, &1i32).context("asking for VLAN tags")?;
         let mut address = link_address(ifindex);
         address.sll_protocol = ETH_P_ALL.to_be();
@@ -124,13 +135,9 @@ impl Receiver {
     pub fn receive(&self) -> io::Result<Option<Received>> {
         let mut frame = vec![0u8; 2048];
         let mut control = [0u64; 16];
-        // SAFETY: all zero is a valid sockaddr_ll.
-        let mut from: libc::sockaddr_ll = unsafe { zeroed() };
         let mut piece = libc::iovec { iov_base: frame.as_mut_ptr().cast(), iov_len: frame.len() };
         // SAFETY: all zero is a valid msghdr.
         let mut message: libc::msghdr = unsafe { zeroed() };
-        message.msg_name = (&raw mut from).cast();
-        message.msg_namelen = size_of::<libc::sockaddr_ll>() as u32;
         message.msg_iov = &raw mut piece;
         message.msg_iovlen = 1;
         message.msg_control = control.as_mut_ptr().cast();
@@ -142,9 +149,6 @@ impl Receiver {
             return if error.kind() == io::ErrorKind::WouldBlock { Ok(None) } else { Err(error) };
         };
         frame.truncate(len);
-        if from.sll_pkttype == libc::PACKET_OUTGOING {
-            return self.receive();
-        }
         if let Some((protocol, tag)) = taken_off(&message)
             && frame.len() >= 12
         {
@@ -219,8 +223,8 @@ fn set_option<T>(socket: &OwnedFd, level: i32, name: i32, value: &T) -> io::Resu
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// A classic BPF filter that takes UDP to port 67 and whatever still has a tag; the rest never wakes the daemon.
-fn only_dhcp() -> libc::sock_fprog {
+/// The classic BPF filter that takes what is wanted.
+fn only(wanted: Wanted) -> libc::sock_fprog {
     const fn op(code: u16, jt: u8, jf: u8, k: u32) -> libc::sock_filter {
         libc::sock_filter { code, jt, jf, k }
     }
@@ -230,7 +234,7 @@ fn only_dhcp() -> libc::sock_fprog {
     const LOAD_HEADER_LENGTH: u16 = 0xb1;
     const JUMP_EQUAL: u16 = 0x15;
     const RETURN: u16 = 0x06;
-    static FILTER: [libc::sock_filter; 11] = [
+    static DHCP: [libc::sock_filter; 11] = [
         op(LOAD_HALF, 0, 0, 12),
         op(JUMP_EQUAL, 7, 0, 0x8100),
         op(JUMP_EQUAL, 6, 0, 0x88a8),
@@ -243,5 +247,22 @@ fn only_dhcp() -> libc::sock_fprog {
         op(RETURN, 0, 0, 0xffff),
         op(RETURN, 0, 0, 0),
     ];
-    libc::sock_fprog { len: FILTER.len() as u16, filter: (&raw const FILTER).cast_mut().cast() }
+    static ARP: [libc::sock_filter; 11] = [
+        op(LOAD_HALF, 0, 0, 12),
+        op(JUMP_EQUAL, 7, 0, 0x0806),
+        op(JUMP_EQUAL, 1, 0, 0x8100),
+        op(JUMP_EQUAL, 0, 6, 0x88a8),
+        op(LOAD_HALF, 0, 0, 16),
+        op(JUMP_EQUAL, 3, 0, 0x0806),
+        op(JUMP_EQUAL, 0, 3, 0x8100),
+        op(LOAD_HALF, 0, 0, 20),
+        op(JUMP_EQUAL, 0, 1, 0x0806),
+        op(RETURN, 0, 0, 0xffff),
+        op(RETURN, 0, 0, 0),
+    ];
+    let filter = match wanted {
+        Wanted::Dhcp => &DHCP,
+        Wanted::Arp => &ARP,
+    };
+    libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() }
 }

@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
@@ -36,6 +36,7 @@ use crate::datapath::ring::{self, Arrival};
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::policy::{Event, Interface, Policy};
+use crate::probe::{self, Prober};
 use crate::store::Store;
 use traffic::Traffic;
 
@@ -56,6 +57,8 @@ pub struct Server {
     store: Box<dyn Store>,
     kernel: Option<Kernel>,
     sender: Sender,
+    /// `None`: the configuration wants no probes.
+    prober: Option<Prober>,
     interfaces: HashMap<u32, Served>,
     /// Every address that frames for us may be sent to.
     ours: HashSet<Ipv4Addr>,
@@ -104,12 +107,14 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool) -> Result<()> {
         tokio::spawn(diagnose(kernel.log()?));
     }
     let mut beat = every(BEAT);
+    let mut look = every(probe::LOOK);
     loop {
         let arrived = tokio::select! {
             biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = beat.tick() => { server.beat()?; Vec::new() }
+            _ = look.tick(), if server.is_probing() => { server.look()?; Vec::new() }
             arrived = ready(&mut intake.begun) => arrived,
             Some(query) = asked.recv() => { server.answer(query)?; Vec::new() }
             arrived = ready(&mut intake.fresh) => arrived,
@@ -151,6 +156,18 @@ impl Server {
         if self.policy.next_deadline().is_some_and(|deadline| deadline <= BootNanos::now().floor()) {
             events.push(Event::Tick);
         }
+        if events.is_empty() { Ok(()) } else { self.turn(events) }
+    }
+
+    fn is_probing(&self) -> bool {
+        self.prober.as_ref().is_some_and(|prober| !prober.is_idle())
+    }
+
+    /// Goes on with the probes that are under way, and decides by those that have come to an end.
+    fn look(&mut self) -> Result<()> {
+        let found = self.prober.as_mut().map(|prober| prober.look(Instant::now())).unwrap_or_default();
+        let events: Vec<Event> =
+            found.into_iter().map(|(address, outcome)| Event::Probed { address, outcome }).collect();
         if events.is_empty() { Ok(()) } else { self.turn(events) }
     }
 

@@ -14,16 +14,17 @@ use tokio::sync::{broadcast, mpsc};
 use super::traffic::Traffic;
 use super::{EVENTS, Intake, Served, Server, listen};
 use crate::clock::BootNanos;
-use crate::config::{Config, StoreChoice, XdpMode};
+use crate::config::{Config, Probe, StoreChoice, XdpMode};
 use crate::control::{WallClock, Xdp};
 use crate::datapath::hints::HeapHints;
 use crate::datapath::kernel::{Attached, Kernel, Shared};
 use crate::datapath::memory::Region;
 use crate::datapath::netlink;
-use crate::datapath::packet_socket::{Receiver, Sender};
+use crate::datapath::packet_socket::{Receiver, Sender, Wanted};
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::policy::{Adopted, Interface, Policy, Words as _};
+use crate::probe::Prober;
 use crate::store::{self, BootId, HwAddr, Record, Standing, Store};
 
 /// The least number of slots: small sites can grow without new maps.
@@ -64,6 +65,7 @@ impl Server {
         let seed = std::hash::RandomState::new();
         let seed = std::hash::BuildHasher::hash_one(&seed, store.id());
         let mut policy = Policy::new(&config, facts.clone(), seed);
+        policy.carry_out_probes();
         let mut actions = Vec::new();
         policy.restore(BootNanos::now().floor(), &table, records, &adopted, &mut actions);
 
@@ -75,6 +77,7 @@ impl Server {
             store,
             kernel,
             sender: Sender::open()?,
+            prober: prober(&config, &facts)?,
             interfaces: HashMap::new(),
             ours,
             traffic: Traffic::new(),
@@ -116,7 +119,7 @@ impl Server {
                     }
                 }
                 _ => {
-                    tokio::spawn(listen(Receiver::open(facts.ifindex)?, arrivals.clone()));
+                    tokio::spawn(listen(Receiver::open(facts.ifindex, Wanted::Dhcp)?, arrivals.clone()));
                     Xdp::Off
                 }
             };
@@ -194,6 +197,11 @@ fn facts(config: &Config) -> Result<Vec<Interface>> {
             Ok(found.clone())
         })
         .collect()
+}
+
+/// Who carries out probes, if the configuration wants them.
+pub(super) fn prober(config: &Config, facts: &[Interface]) -> Result<Option<Prober>> {
+    (config.server.probe == Probe::Auto).then(|| Prober::open(facts)).transpose()
 }
 
 fn open_store(config: &Config) -> Result<Box<dyn Store>> {

@@ -86,8 +86,11 @@ impl Server {
                     leaving.extend(self.leave(&request, &reply, granted));
                 }
                 Action::Silence { why, .. } => self.traffic.dropped(why.name()),
-                // Policy asks for none until it is told that probes are carried out.
-                Action::Probe { .. } => {}
+                Action::Probe { address, via } => {
+                    if let Some(prober) = &mut self.prober {
+                        prober.begin(address, via);
+                    }
+                }
                 Action::Event(event) => self.tell(&event),
             }
         }
