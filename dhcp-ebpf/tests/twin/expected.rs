@@ -1,6 +1,6 @@
 //! The right answer to a request, written out from the RFCs, and a second opinion on any answer.
 
-use super::sent::ones_complement;
+use super::sent::{Sent, ones_complement};
 use super::*;
 use etherparse::{LinkExtSlice, LinkSlice, NetSlice, SlicedPacket, TransportSlice};
 
@@ -55,6 +55,66 @@ pub(crate) fn reply(request: &[u8], lease: &Lease, answer: &Answer) -> Vec<u8> {
     let sum = !ones_complement(&[&ip[12..20], &[0, 17], &udp_len, &udp].concat());
     udp[6..8].copy_from_slice(&if sum == 0 { 0xffff } else { sum }.to_be_bytes());
     [eth_dst, &OURS, &request[12..l3], &ip, &udp].concat()
+}
+
+/// Whether the kernel has to answer `frame` when `asked` was answered before and the lease holds: said by plain code,
+/// without a hash.
+pub(crate) fn is_known(frame: &[u8], asked: &Sent) -> bool {
+    plain(frame).is_some_and(|question| Some(question) == plain(&asked.frame()))
+}
+
+/// All that an answer may depend on.
+#[derive(Debug, PartialEq, Eq)]
+struct Plain<'a> {
+    vlans: (u16, u16),
+    ciaddr: &'a [u8],
+    giaddr: &'a [u8],
+    chaddr: &'a [u8],
+    /// The IP source, if relayed.
+    relay: Option<&'a [u8]>,
+    /// The option area without the zeros at its end.
+    options: &'a [u8],
+}
+
+/// The question in a frame, if it is for us and a plain client's in every way.
+fn plain(frame: &[u8]) -> Option<Plain<'_>> {
+    let word = |at: usize| Some(u16::from_be_bytes([*frame.get(at)?, *frame.get(at + 1)?]));
+    let mut l3 = 14;
+    let mut ids = [0, 0];
+    for id in &mut ids {
+        if matches!(word(l3 - 2)?, 0x8100 | 0x88a8) {
+            *id = word(l3)? & 0xfff;
+            l3 += 4;
+        }
+    }
+    let ip = frame.get(l3..l3 + 20)?;
+    let total = usize::from(u16::from_be_bytes([ip[2], ip[3]]));
+    let is_ipv4 = word(l3 - 2)? == 0x0800 && ip[0] == 0x45 && ones_complement(ip) == 0xffff;
+    let is_whole = u16::from_be_bytes([ip[6], ip[7]]) & 0x3fff == 0;
+    let udp = frame.get(l3 + 20..l3 + total)?;
+    let udp_len = usize::from(u16::from_be_bytes([*udp.get(4)?, *udp.get(5)?]));
+    let is_dhcp = ip[9] == 17 && udp[2..4] == [0, 67] && udp_len == udp.len();
+    let bootp = udp.get(8..)?;
+    let options = bootp.get(240..)?;
+    let is_request = bootp[..3] == [1, 1, 6] && bootp[236..240] == [99, 130, 83, 99];
+    let is_empty = bootp[34..236].iter().all(|byte| *byte == 0);
+    let (ip_src, ip_dst) = (&ip[12..16], &ip[16..20]);
+    let (ciaddr, giaddr) = (&bootp[12..16], &bootp[24..28]);
+    let (is_direct, is_broadcast) = (giaddr == [0; 4], ip_dst == [255; 4]);
+    let is_for_us = (frame[..6] == OURS || frame[..6] == BROADCAST)
+        && (ip_dst == SERVER.octets() || is_broadcast)
+        && (!is_direct || is_broadcast || ip_src == ciaddr);
+    let is_question = (8..=512).contains(&options.len());
+    let plain = is_ipv4 && is_whole && is_dhcp && is_request && is_empty && is_for_us && is_question;
+    let end = options.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    plain.then_some(Plain {
+        vlans: (ids[0], ids[1]),
+        ciaddr,
+        giaddr,
+        chaddr: &bootp[28..34],
+        relay: (!is_direct).then_some(ip_src),
+        options: &options[..end],
+    })
 }
 
 /// Lengths, checksums, ports and addresses of a frame as etherparse sees them. Panics where they are not in order.

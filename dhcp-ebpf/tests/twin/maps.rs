@@ -185,19 +185,28 @@ impl Twin {
     /// or before it. The room holds anything.
     pub(crate) fn receive_at(&self, frame: &[u8], now: u64) -> (Verdict, Vec<u8>) {
         const ROOM: usize = 1024;
-        let in_room = |headroom: usize| {
-            let mut buffer = vec![0xa5; headroom];
-            buffer.extend_from_slice(frame);
-            buffer.resize(ROOM + frame.len(), 0xa5);
-            let mut frame = HostFrame::with_headroom(&mut buffer, headroom, frame.len());
-            let verdict = renewal::handle(&mut frame, &self, IFINDEX, now);
-            (verdict, frame.bytes().to_vec())
-        };
-        let before = in_room(ROOM);
-        let behind = in_room(0);
+        let before = self.receive_in(frame, Room { before: ROOM, behind: 0 }, now);
+        let behind = self.receive_in(frame, Room { before: 0, behind: ROOM }, now);
         assert_eq!(before, behind, "where the room was must not show");
         behind
     }
+
+    /// What becomes of a frame when the driver left this much room.
+    pub(crate) fn receive_in(&self, frame: &[u8], room: Room, now: u64) -> (Verdict, Vec<u8>) {
+        let mut buffer = vec![0xa5; room.before];
+        buffer.extend_from_slice(frame);
+        buffer.resize(buffer.len() + room.behind, 0xa5);
+        let mut frame = HostFrame::with_headroom(&mut buffer, room.before, frame.len());
+        let verdict = renewal::handle(&mut frame, &self, IFINDEX, now);
+        (verdict, frame.bytes().to_vec())
+    }
+}
+
+/// Room in a driver's buffer around a frame. It holds anything.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    pub(crate) before: usize,
+    pub(crate) behind: usize,
 }
 
 /// A lease's identity as its slot holds it.
