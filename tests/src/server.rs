@@ -138,6 +138,14 @@ impl<'a> Server<'a> {
         self.process.signal(Signal::SIGSTOP)
     }
 
+    /// Tells the daemon to read its configuration again, as an init script does.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn hang_up(&self) -> Result<()> {
+        self.process.signal(Signal::SIGHUP)
+    }
+
     /// Lets a frozen daemon go on.
     ///
     /// # Errors

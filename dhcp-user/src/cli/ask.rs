@@ -32,6 +32,8 @@ pub enum Ask {
     Audit(Daemon),
     /// Follow what happens, one line per event
     Events(Daemon),
+    /// Read the configuration file again: exit status 1 and every error if it is wrong, and nothing changes
+    Reload(Daemon),
 }
 
 /// What to do about one lease.
@@ -134,6 +136,7 @@ impl Ask {
             }
             Self::Audit(daemon) => (Request::Audit, daemon),
             Self::Events(daemon) => (Request::Events, daemon),
+            Self::Reload(daemon) => (Request::Reload, daemon),
         }
     }
 }

@@ -4,9 +4,11 @@
 //! start.rs   store, kernel part, policy restored from both; interfaces attached
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
+//! reload.rs  a changed configuration
 //! reports.rs what the command line asks for;  traffic.rs  what is counted
 //! ```
 
+mod reload;
 mod reports;
 mod start;
 mod traffic;
@@ -14,7 +16,7 @@ mod turn;
 
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -51,6 +53,8 @@ const EVENTS: usize = 4096;
 
 /// The daemon.
 pub struct Server {
+    /// Where the configuration is read again from.
+    file: PathBuf,
     config: Arc<Config>,
     policy: Policy,
     table: Table,
@@ -86,14 +90,15 @@ struct Intake {
     sockets: mpsc::Receiver<Arrival>,
 }
 
-/// Serves the configuration in `file` until SIGTERM or SIGINT.
+/// Serves the configuration in `file` until SIGTERM or SIGINT, and reads it again on SIGHUP.
 ///
 /// # Errors
 /// When the server can't start, or can't go on without breaking a promise (the store fails).
 pub async fn run(config: Config, file: &Path, diagnosis: bool) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    let (mut server, mut intake) = Server::start(config, diagnosis)?;
+    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    let (mut server, mut intake) = Server::start(config, file, diagnosis)?;
 
     let socket = &server.config.server.control_socket;
     let listener =
@@ -116,6 +121,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool) -> Result<()> {
             _ = beat.tick() => { server.beat()?; Vec::new() }
             _ = look.tick(), if server.is_probing() => { server.look()?; Vec::new() }
             arrived = ready(&mut intake.begun) => arrived,
+            _ = hangup.recv() => { drop(server.reload()?); Vec::new() }
             Some(query) = asked.recv() => { server.answer(query)?; Vec::new() }
             arrived = ready(&mut intake.fresh) => arrived,
             arrived = ready_sockets(&mut intake.sockets) => arrived,

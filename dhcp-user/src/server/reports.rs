@@ -10,8 +10,8 @@ use jiff::Timestamp;
 use super::{Server, traffic};
 use crate::clock::BootNanos;
 use crate::control::{
-    self, Audit, Finding, InterfaceStatus, Lease, LeaseDetail, Memo, Orphan, OrphanLease, Page, PoolCounts,
-    Quarantined, Query, Stats, Status, colon_hex,
+    self, Audit, Finding, InterfaceStatus, Lease, LeaseDetail, Memo, No, Orphan, OrphanLease, Page,
+    PoolCounts, Quarantined, Query, Stats, Status, colon_hex,
 };
 use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, State, Words as _};
 use crate::store::{HwAddr, QuarantineCause};
@@ -55,7 +55,10 @@ impl Server {
             }
             Query::Events(reply) => reply.give(self.events.subscribe()),
             Query::Explain(_, reply) => drop(reply),
-            Query::Reload(reply) => drop(reply),
+            Query::Reload(reply) => match self.reload()? {
+                Ok(done) => reply.give(done),
+                Err(No(why)) => reply.no(why),
+            },
         }
         Ok(())
     }

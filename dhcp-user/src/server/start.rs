@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
@@ -39,7 +40,7 @@ impl Server {
     ///
     /// # Errors
     /// When any part can't be had; the message says which and what to do.
-    pub(super) fn start(config: Config, diagnosis: bool) -> Result<(Self, Intake)> {
+    pub(super) fn start(config: Config, file: &Path, diagnosis: bool) -> Result<(Self, Intake)> {
         let config = Arc::new(config);
         let facts = facts(&config)?;
         let mut store = open_store(&config)?;
@@ -72,6 +73,7 @@ impl Server {
         let (events, _) = broadcast::channel(EVENTS);
         let ours = ours(&config, &facts);
         let mut server = Self {
+            file: file.to_owned(),
             policy,
             table,
             store,
@@ -150,7 +152,7 @@ impl Server {
     }
 
     /// How many slots are looked at in a beat, so that each is seen several times within its lease's T1.
-    fn slots_per_beat(&self) -> u32 {
+    pub(super) fn slots_per_beat(&self) -> u32 {
         let shortest =
             self.config.subnets.iter().map(|subnet| subnet.min_lease_time.max(1)).min().unwrap_or(60);
         let beats = (f64::from(shortest) / 16.0).clamp(0.25, 5.0) / super::BEAT.as_secs_f64();
@@ -181,7 +183,7 @@ pub fn attach_only(config: &Config) -> Result<()> {
 }
 
 /// What the kernel says of the configured interfaces, in the order of the configuration.
-fn facts(config: &Config) -> Result<Vec<Interface>> {
+pub(super) fn facts(config: &Config) -> Result<Vec<Interface>> {
     let known = netlink::interfaces()?;
     config
         .interfaces
@@ -224,7 +226,7 @@ fn heap_table(slots: u32) -> Table {
 }
 
 /// All addresses that may be leased.
-fn leasable(config: &Config) -> impl Iterator<Item = Ipv4Addr> + '_ {
+pub(super) fn leasable(config: &Config) -> impl Iterator<Item = Ipv4Addr> + '_ {
     config.subnets.iter().flat_map(|subnet| {
         // A slot's run has all 256 neighbours: one address of each is enough.
         let pools = subnet.pools.iter().flat_map(|pool| {
@@ -243,7 +245,7 @@ fn slots_for(config: &Config) -> u32 {
 }
 
 /// Every address at which DHCP is for us: our own, the server identifiers, the subnets' broadcast addresses.
-fn ours(config: &Config, facts: &[Interface]) -> HashSet<Ipv4Addr> {
+pub(super) fn ours(config: &Config, facts: &[Interface]) -> HashSet<Ipv4Addr> {
     let own = facts.iter().flat_map(|interface| interface.addresses.iter().copied());
     let named = config.subnets.iter().filter_map(|subnet| subnet.server_id);
     let broadcast = config.subnets.iter().map(|subnet| subnet.prefix.last());
@@ -251,7 +253,7 @@ fn ours(config: &Config, facts: &[Interface]) -> HashSet<Ipv4Addr> {
 }
 
 /// What answers depend on beside the request, as a number: other answers, another number.
-fn digest(config: &Config, facts: &[Interface]) -> u64 {
+pub(super) fn digest(config: &Config, facts: &[Interface]) -> u64 {
     let mut hasher = DefaultHasher::new();
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
     format!("{:?}", config.subnets).hash(&mut hasher);

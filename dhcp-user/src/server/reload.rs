@@ -1,0 +1,149 @@
+//! Reload: the configuration file read again, and applied to the running server.
+//!
+//! All that may fail is done before anything is changed. Then, in this order: leases whose address is gone are revoked
+//! and that is committed; the kernel forgets the answers that have changed (the next renewal of each lease is answered,
+//! and shared with the kernel, anew); last, the maps are marked as agreeing with the new configuration.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{Server, start};
+use crate::clock::BootNanos;
+use crate::config::Config;
+use crate::control::{No, Reloaded};
+use crate::policy::{Interface, Words as _};
+use crate::probe::Prober;
+
+/// A configuration that can be gone over to.
+struct Next {
+    config: Config,
+    facts: Vec<Interface>,
+    prober: Option<Prober>,
+}
+
+impl Server {
+    /// Reads the configuration again and goes on with it; `No` if it can't be, and nothing is changed then.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) fn reload(&mut self) -> Result<Result<Reloaded, No>> {
+        match self.next() {
+            Ok(next) => self.go_over(next).map(Ok),
+            Err(error) => {
+                let why = format!("{error:#}");
+                tracing::warn!(why, "not reloaded: the former configuration stays in force");
+                Ok(Err(No(why)))
+            }
+        }
+    }
+
+    /// Reads the configuration and gets all that it needs.
+    fn next(&mut self) -> Result<Next> {
+        let config = Config::load(&self.file)?;
+        let fixed = changes_for_a_restart(&self.config, &config);
+        if !fixed.is_empty() {
+            bail!("{} can't be changed while the server runs: restart it", fixed.join(", "));
+        }
+        let facts = start::facts(&config)?;
+        if let Some(new) = facts.iter().find(|facts| !self.interfaces.contains_key(&facts.ifindex)) {
+            bail!("{} is not the interface that it was: restart the server to attach to it", new.name);
+        }
+        for address in start::leasable(&config) {
+            self.table.reserve(address)?;
+        }
+        let prober = start::prober(&config, &facts)?;
+        let ours = start::ours(&config, &facts);
+        if let Some(kernel) = &mut self.kernel {
+            let both: Vec<Ipv4Addr> = self.ours.union(&ours).copied().collect();
+            kernel.know_addresses(&both)?;
+        }
+        Ok(Next { config, facts, prober })
+    }
+
+    fn go_over(&mut self, next: Next) -> Result<Reloaded> {
+        let Next { config, facts, prober } = next;
+        let now = BootNanos::now().floor();
+        let mut actions = Vec::new();
+        let done = self.policy.reconfigure(now, &self.table, &config, facts.clone(), &mut actions);
+        self.policy.carry_out_probes();
+        self.prober = prober;
+        self.ours = start::ours(&config, &facts);
+        let same_links = facts.iter().all(|facts| self.has_not_changed(facts));
+        let unchanged = if same_links { unchanged(&self.config, &config) } else { BTreeMap::new() };
+        self.know(&facts);
+        self.config = Arc::new(config);
+        self.perform(actions)?;
+
+        let rewritten = self.forget_answers_except(&unchanged);
+        self.look_at = self.slots_per_beat();
+        if let Some(kernel) = &self.kernel {
+            kernel.belongs_to(self.store.id().0, start::digest(&self.config, &facts));
+        }
+        tracing::info!(
+            config = %self.file.display(),
+            leases_kept = done.kept,
+            leases_revoked = done.withdrawn,
+            leases_answered_anew = rewritten,
+            "configuration reloaded"
+        );
+        Ok(Reloaded { rewritten, revoked: done.withdrawn })
+    }
+
+    fn has_not_changed(&self, facts: &Interface) -> bool {
+        self.interfaces.get(&facts.ifindex).is_some_and(|served| served.facts == *facts)
+    }
+
+    /// Notes what has become of the interfaces, and tells the kernel.
+    fn know(&mut self, facts: &[Interface]) {
+        let ours: Vec<Ipv4Addr> = self.ours.iter().copied().collect();
+        for facts in facts {
+            if let Some(served) = self.interfaces.get_mut(&facts.ifindex) {
+                served.facts = facts.clone();
+            }
+        }
+        let Some(kernel) = &mut self.kernel else { return };
+        let told = facts.iter().try_for_each(|facts| kernel.know_interface(facts.ifindex, facts.mac));
+        if let Err(error) = told.and_then(|()| kernel.know_addresses(&ours)).context("after a reload") {
+            tracing::warn!("{error:#}; requests it doesn't know of go to the host's stack");
+        }
+    }
+
+    /// Has the kernel forget what it would say, except for leases of `unchanged` subnets. Gives how many leases it
+    /// forgot answers of.
+    fn forget_answers_except(&mut self, unchanged: &BTreeMap<Ipv4Addr, Ipv4Addr>) -> u64 {
+        let is_stale = |address: &Ipv4Addr| {
+            let before = unchanged.range(..=*address).next_back();
+            self.table.load(*address).alive() && before.is_none_or(|(_, last)| last < address)
+        };
+        let stale: Vec<Ipv4Addr> = self.table.addresses().filter(is_stale).collect();
+        for address in &stale {
+            self.table.forget_answers(*address);
+        }
+        stale.len() as u64
+    }
+}
+
+/// What differs between two configurations that a running server can't change.
+fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let (a, b) = (&old.server, &new.server);
+    let changes = [
+        ("[[interface]]", old.interfaces != new.interfaces),
+        ("state-dir", a.state_dir != b.state_dir),
+        ("control-socket", a.control_socket != b.control_socket),
+        ("metrics-listen", a.metrics_listen != b.metrics_listen),
+        ("store", a.store != b.store),
+        ("pin-dir", a.pin_dir != b.pin_dir),
+    ];
+    changes.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
+}
+
+/// First and last address of each subnet that is the same in both configurations: its answers are, too.
+fn unchanged(old: &Config, new: &Config) -> BTreeMap<Ipv4Addr, Ipv4Addr> {
+    let known: BTreeMap<Ipv4Addr, _> =
+        old.subnets.iter().map(|subnet| (subnet.prefix.network, subnet)).collect();
+    let same = new.subnets.iter().filter(|subnet| known.get(&subnet.prefix.network) == Some(subnet));
+    same.map(|subnet| (subnet.prefix.network, subnet.prefix.last())).collect()
+}
