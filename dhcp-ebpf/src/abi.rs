@@ -224,6 +224,9 @@ pub struct RecordHeader {
     pub why: u8,
     /// Zero.
     pub zero: u8,
+    /// The lease word of a RELEASE's ciaddr as it was on arrival: what the client knew of when it released. Zero for
+    /// anything else, and where no slot belongs to the ciaddr.
+    pub word: u64,
 }
 
 /// Room for a frame in a ring record of the smaller kind.
@@ -232,4 +235,4 @@ pub const RECORD_SMALL: usize = 624;
 pub const RECORD_LARGE: usize = 1528;
 
 const _: () = assert!(size_of::<Link>() == 8 && size_of::<Mac>() == 8);
-const _: () = assert!(size_of::<RunKey>() == 16 && size_of::<RecordHeader>() == 16);
+const _: () = assert!(size_of::<RunKey>() == 16 && size_of::<RecordHeader>() == 24);

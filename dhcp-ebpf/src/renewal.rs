@@ -8,6 +8,7 @@ use crate::reply::{self, Asked, Envelope, Kind};
 use crate::request::{self, Located, Request};
 use crate::slot::{AnswerHead, Cells, MEMOS, Place, Slot, answer_head};
 use crate::verdict::{Dropped, Message, Passed, Renewal, Verdict, Why};
+use crate::wire::bootp;
 
 /// The maps as the packet logic sees them.
 pub trait Maps {
@@ -187,12 +188,21 @@ fn promised<F: Frame, C: Cells>(
     Verdict::Reply(state)
 }
 
+/// A frame that is to go up, looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Triaged {
+    /// Which message it seems to be.
+    pub message: Message,
+    /// The lease word of a RELEASE's ciaddr; all zero for anything else, and where there is no slot.
+    pub word: Word,
+}
+
 /// Looks at a frame that is to go up: which message it seems to be, and whether there is anybody to send it to.
 ///
 /// # Errors
 /// Why it goes to the host's stack after all, untouched.
 #[inline(always)]
-pub fn triage<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: u64) -> Result<Message, Passed> {
+pub fn triage<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: u64) -> Result<Triaged, Passed> {
     let located = request::locate(frame, ifindex)?;
     if !located.ip_dst.is_broadcast() && !maps.is_ours(located.ip_dst) {
         return Err(Passed::NotForUs);
@@ -200,5 +210,18 @@ pub fn triage<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: u64
     if now.saturating_sub(maps.heartbeat()) > HEARTBEAT_PATIENCE {
         return Err(Passed::DaemonAway);
     }
-    Ok(request::message(frame, located.l3))
+    let message = request::message(frame, located.l3);
+    let word = match message {
+        Message::Release => released(frame, maps, &located).unwrap_or_default(),
+        _ => Word::default(),
+    };
+    Ok(Triaged { message, word })
+}
+
+/// The word that a RELEASE finds: if it is still that one when the daemon comes to it, nothing was promised since.
+#[inline(always)]
+fn released<F: Frame, M: Maps>(frame: &mut F, maps: &M, located: &Located) -> Option<Word> {
+    let ciaddr = NetAddr(frame.window::<4>(located.l3 + bootp::CIADDR)?.raw32::<0>());
+    let first = maps.run(RunKey::new(located.link, ciaddr))?;
+    maps.slot(first + ciaddr.last_octet() % RUN).map(|slot| slot.word())
 }

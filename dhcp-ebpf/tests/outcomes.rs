@@ -126,7 +126,7 @@ impl Case {
         let before = twin.contents();
         let verdict = match renewal::handle(&mut frame, &&twin, IFINDEX, now) {
             Verdict::Up(why) => match renewal::triage(&mut frame, &&twin, IFINDEX, now) {
-                Ok(message) => Verdict::Up(Why::ALL[message.reason(why as usize)]),
+                Ok(triaged) => Verdict::Up(Why::ALL[triaged.message.reason(why as usize)]),
                 Err(passed) => Verdict::Pass(passed),
             },
             verdict => verdict,
@@ -391,4 +391,19 @@ fn the_interface_s_own_address_is_what_is_compared() {
         twin.interfaces.insert(IFINDEX, Mac::from(ROUTER));
     });
     assert_eq!(case.outcome(), Pass(Passed::NotForUs));
+}
+
+#[test]
+fn a_release_carries_the_word_that_it_found_and_nothing_else_does() {
+    let triaged = |sent: &Sent| {
+        let Case { twin, frame: mut sent, now, .. } = Case::known(sent);
+        let len = sent.len();
+        let triaged = renewal::triage(&mut HostFrame::new(&mut sent, len), &&twin, IFINDEX, now);
+        (triaged.expect("it goes up").word, twin.lease_slot().word())
+    };
+    let renewal = Sent::request(State::Renewing, Way::Direct);
+    let (carried, word) = triaged(&renewal.clone().message_type(7));
+    assert!(word.alive());
+    assert_eq!(carried, word);
+    assert_eq!(triaged(&renewal).0.0, 0);
 }

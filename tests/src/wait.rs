@@ -1,7 +1,6 @@
 //! Waiting for a condition, never for a time.
 
 use anyhow::{Result, bail};
-use nix::time::{ClockId, clock_gettime};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -25,18 +24,4 @@ pub fn until<T>(what: &str, within: Duration, mut probe: impl FnMut() -> Result<
         }
         thread::sleep(POLL);
     }
-}
-
-/// Waits for the next whole second of boot time.
-///
-/// Promises are counted in these. A RELEASE that comes in the very second in which the kernel has extended the lease
-/// may have been overtaken by that, and is void.
-///
-/// # Errors
-/// When the clock stands still.
-pub fn next_second() -> Result<()> {
-    let began = clock_gettime(ClockId::CLOCK_BOOTTIME)?.tv_sec();
-    until("the next second", PROMPT, || {
-        Ok((clock_gettime(ClockId::CLOCK_BOOTTIME)?.tv_sec() > began).then_some(()))
-    })
 }

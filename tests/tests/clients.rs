@@ -7,7 +7,7 @@ use system_tests::paths::SERVER;
 use system_tests::real::{Program, RealClient};
 use system_tests::server::{Server, Stats, Xdp};
 use system_tests::topology::{CLIENT_IF, Lan};
-use system_tests::wait::{next_second, until};
+use system_tests::wait::until;
 
 /// dhclient cannot be told to renew: its timers have to do it. dhcpcd takes no lease under twenty seconds.
 const SUBNET: &str = r#"
@@ -112,7 +112,6 @@ fn through_all_states(program: Program) -> Result<()> {
     }
 
     print_hits(program, &server.stats()?)?;
-    next_second()?;
     client.release()?;
     until("the address to be free", PATIENCE, || Ok((server.pool_count("leased")? == 0).then_some(())))?;
     ensure!(server.pool_count("free")? == server.pool_count("size")?);

@@ -8,7 +8,7 @@ use system_tests::client::{Client, granted};
 use system_tests::paths::{self, SERVER};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
-use system_tests::wait::{PROMPT, next_second, until};
+use system_tests::wait::{PROMPT, until};
 use system_tests::wire::{BROADCAST_FLAG, Kind};
 
 /// An address configured by hand, for an INFORM to tell when the server is done with what came before.
@@ -213,7 +213,6 @@ fn a_pool_used_up_is_silence_and_nothing_worse() -> Result<()> {
         client.renew(lease)?;
     }
     adds_up(&server)?;
-    next_second()?;
     clients[1].release(&leases[1])?;
     counted(&server, "free", 1)?;
     ensure!(late.dora()?.address == leases[1].address);

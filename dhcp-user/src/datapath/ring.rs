@@ -3,6 +3,7 @@
 use aya::maps::{MapData, RingBuf};
 use bytes::Bytes;
 use dhcp_ebpf::abi::RecordHeader;
+use dhcp_ebpf::lease::Word;
 use dhcp_ebpf::verdict::Why;
 
 /// A frame that the program sent up.
@@ -16,6 +17,8 @@ pub struct Arrival {
     pub at: u64,
     /// Why it was not answered in the kernel; `None` when no program saw it.
     pub why: Option<Why>,
+    /// The word of the lease that a RELEASE is about, as it was on arrival; `None` when it isn't known.
+    pub word: Option<Word>,
 }
 
 /// Takes the next record out of a ring. `None`: it is empty. A record that makes no sense gives `Some(None)`.
@@ -29,7 +32,10 @@ fn read(record: &[u8]) -> Option<Arrival> {
     let ifindex = u32::from_ne_bytes(*header.get(8..)?.first_chunk()?);
     let len = u16::from_ne_bytes(*header.get(12..)?.first_chunk()?);
     let why = Why::from_number(*header.get(14)?);
-    Some(Arrival { frame: Bytes::copy_from_slice(frame.get(..usize::from(len))?), ifindex, at: arrival, why })
+    let word = u64::from_ne_bytes(*header.get(16..)?.first_chunk()?);
+    let word = Some(Word(word)).filter(|word| word.0 != 0);
+    let frame = Bytes::copy_from_slice(frame.get(..usize::from(len))?);
+    Some(Arrival { frame, ifindex, at: arrival, why, word })
 }
 
 #[cfg(test)]
@@ -44,23 +50,26 @@ mod tests {
             len: 3,
             why: Why::Expired as u8,
             zero: 0,
+            word: 0x8001_0002_0000_0003,
         };
         let mut record = Vec::new();
         record.extend_from_slice(&header.arrival.to_ne_bytes());
         record.extend_from_slice(&header.ifindex.to_ne_bytes());
         record.extend_from_slice(&header.len.to_ne_bytes());
         record.extend_from_slice(&[header.why, 0]);
+        record.extend_from_slice(&header.word.to_ne_bytes());
         assert_eq!(std::mem::offset_of!(RecordHeader, why), 14);
         record.extend_from_slice(b"abcold content of the ring");
         let arrival = read(&record).unwrap();
         assert_eq!((&arrival.frame[..], arrival.ifindex, arrival.at), (&b"abc"[..], 9, header.arrival));
         assert_eq!(arrival.why, Some(Why::Expired));
+        assert_eq!(arrival.word, Some(Word(header.word)));
     }
 
     #[test]
     fn a_record_that_is_cut_short_makes_no_sense() {
-        assert!(read(&[0; 15]).is_none());
-        let mut record = vec![0; 16];
+        assert!(read(&[0; 23]).is_none());
+        let mut record = vec![0; 24];
         record[12] = 10;
         assert!(read(&record).is_none());
     }

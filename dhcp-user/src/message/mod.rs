@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use dhcp_ebpf::abi::Link;
-use dhcp_ebpf::lease::BootSecs;
+use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcproto::v4::MessageType;
 
 pub use agent::AgentInformation;
@@ -99,6 +99,8 @@ pub struct Request {
     pub options: Options,
     /// Whether all the rest is as common requests have it: sname and file zero, nothing but zeros after END.
     pub plain: bool,
+    /// The lease word of the address that a RELEASE is about, as the driver saw it on arrival, if it did.
+    pub word: Option<Word>,
 }
 
 impl Request {
@@ -147,6 +149,7 @@ impl Request {
             options,
             plain,
             frame,
+            word: None,
         };
         request.check()?;
         Ok(request)
@@ -173,6 +176,7 @@ impl Request {
         let area = Bytes::from(form.area);
         let options = Options::read(&area, &Bytes::new(), &Bytes::new())?;
         Ok(Self {
+            word: None,
             frame: Bytes::new(),
             link,
             arrival: BootSecs(0),

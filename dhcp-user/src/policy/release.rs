@@ -27,8 +27,9 @@ impl Policy {
             return turn.silence(request, Silence::NotOwner);
         };
         let word = turn.words.load(request.ciaddr);
-        let overtaken =
-            self.binding(place).is_some_and(|binding| extended_after(binding, word, request.arrival));
+        // Where the driver saw the word that the client released, and it is still that one, nothing came after.
+        let overtaken = request.word != Some(word)
+            && self.binding(place).is_some_and(|binding| extended_after(binding, word, request.arrival));
         if overtaken || turn.words.revoke(request.ciaddr, word).is_err() {
             return turn.silence(request, Silence::Overtaken);
         }

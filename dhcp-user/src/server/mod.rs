@@ -254,8 +254,13 @@ async fn listen(receiver: Receiver, arrivals: mpsc::Sender<Arrival>) {
         let Ok(mut guard) = socket.readable().await else { return };
         match guard.get_inner().receive() {
             Ok(Some(frame)) => {
-                let arrival =
-                    Arrival { frame: frame.frame, ifindex: frame.ifindex, at: BootNanos::now().0, why: None };
+                let arrival = Arrival {
+                    frame: frame.frame,
+                    ifindex: frame.ifindex,
+                    at: BootNanos::now().0,
+                    why: None,
+                    word: None,
+                };
                 if arrivals.send(arrival).await.is_err() {
                     return;
                 }

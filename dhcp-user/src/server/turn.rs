@@ -30,6 +30,7 @@ impl Server {
                 None
             }
             Ok(request) => {
+                let request = Request { word: arrival.word, ..request };
                 self.traffic.received(request.kind.name());
                 tracing::trace!(kind = request.kind.name(), chaddr = %request.chaddr, why = ?arrival.why, "received");
                 Some(Event::Message(Arc::new(request)))
