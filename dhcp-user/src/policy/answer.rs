@@ -1,9 +1,8 @@
 //! What a request is answered with: a pure function of the request, the subnet and the terms, not of any clock.
 
-use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use super::encode::{self, Composed, Room};
+use super::encode::{self, Composed, Room, Value};
 use crate::config::{OptionSet, Reservation, Subnet};
 use crate::message::Request;
 use crate::message::options::code;
@@ -98,10 +97,10 @@ pub(super) fn answer(kind: Type, terms: &Terms<'_>, request: &Request) -> Option
 pub(super) fn nak(server: Ipv4Addr, message: &'static str, request: &Request) -> Option<Answer> {
     let options = Composed {
         head: vec![
-            (code::MESSAGE_TYPE, Cow::Owned(vec![Type::Nak as u8])),
-            (code::SERVER_IDENTIFIER, Cow::Owned(server.octets().to_vec())),
+            (code::MESSAGE_TYPE, Value::Octet([Type::Nak as u8])),
+            (code::SERVER_IDENTIFIER, Value::Word(server.octets())),
         ],
-        rest: vec![(code::MESSAGE, Cow::Borrowed(message.as_bytes()))],
+        rest: vec![(code::MESSAGE, Value::Text(message.as_bytes()))],
         echoes: echoes(&[code::CLIENT_IDENTIFIER], request),
         agent_information: agent_information(request),
     };
@@ -122,9 +121,10 @@ fn area(request: &Request) -> usize {
 }
 
 /// What every answer begins with, asked for or not.
-fn head<'a>(kind: Type, terms: &Terms<'a>) -> Vec<(u8, Cow<'a, [u8]>)> {
-    let mut head = vec![(code::MESSAGE_TYPE, Cow::Owned(vec![kind as u8]))];
-    let mut put = |code: u8, value: [u8; 4]| head.push((code, Cow::Owned(value.to_vec())));
+fn head<'a>(kind: Type, terms: &Terms<'a>) -> Vec<(u8, Value<'a>)> {
+    let mut head = Vec::with_capacity(6);
+    head.push((code::MESSAGE_TYPE, Value::Octet([kind as u8])));
+    let mut put = |code: u8, value: [u8; 4]| head.push((code, Value::Word(value)));
     put(code::SERVER_IDENTIFIER, terms.server.octets());
     if let Some(lease_time) = terms.lease_time {
         let subnet = terms.subnet;
@@ -133,7 +133,7 @@ fn head<'a>(kind: Type, terms: &Terms<'a>) -> Vec<(u8, Cow<'a, [u8]>)> {
         put(code::REBINDING_TIME, share(lease_time, subnet.rebind_time, subnet.lease_time).to_be_bytes());
     }
     match terms.configured(code::SUBNET_MASK) {
-        Some(mask) => head.push((code::SUBNET_MASK, Cow::Borrowed(mask))),
+        Some(mask) => head.push((code::SUBNET_MASK, Value::Text(mask))),
         None => put(code::SUBNET_MASK, terms.subnet.prefix.netmask().octets()),
     }
     head
@@ -156,7 +156,7 @@ fn wanted(terms: &Terms<'_>, request: &Request) -> Vec<u8> {
     }
 }
 
-fn value<'a>(code: u8, terms: &Terms<'a>) -> Option<Cow<'a, [u8]>> {
+fn value<'a>(code: u8, terms: &Terms<'a>) -> Option<Value<'a>> {
     let reserved_name = || terms.reservation.and_then(|reservation| reservation.host_name.as_deref());
     match code {
         // These are the protocol's own, whatever the configuration says.
@@ -164,9 +164,9 @@ fn value<'a>(code: u8, terms: &Terms<'a>) -> Option<Cow<'a, [u8]>> {
         code::REQUESTED_ADDRESS..=code::MAX_MESSAGE_SIZE | code::CLIENT_IDENTIFIER => None,
         code::RENEWAL_TIME | code::REBINDING_TIME => None,
         code::HOST_NAME if reserved_name().is_some() => {
-            reserved_name().map(|name| Cow::Borrowed(name.as_bytes()))
+            reserved_name().map(|name| Value::Text(name.as_bytes()))
         }
-        _ => terms.configured(code).map(Cow::Borrowed),
+        _ => terms.configured(code).map(Value::Text),
     }
 }
 

@@ -1,22 +1,43 @@
 //! Options written into the space that the client has for them (RFC 2131 §4.1, RFC 2132 §9.3, RFC 3396).
 
-use std::borrow::Cow;
-
 use crate::message::options::code;
 
 /// What an option area in `file` and `sname` can hold.
 pub(super) const FILE: usize = 128;
 pub(super) const SNAME: usize = 64;
+/// What most answers take.
+const USUAL: usize = 128;
 /// What option 52 takes.
 const OVERLOAD_LENGTH: usize = 3;
+
+/// The value of an option.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    /// A message type.
+    Octet([u8; 1]),
+    /// An address, or a time in seconds.
+    Word([u8; 4]),
+    /// Anything.
+    Text(&'a [u8]),
+}
+
+impl AsRef<[u8]> for Value<'_> {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Octet(octet) => octet,
+            Self::Word(word) => word,
+            Self::Text(text) => text,
+        }
+    }
+}
 
 /// The options of one answer, before they are written, in the order they go out.
 #[derive(Debug, Default)]
 pub(super) struct Composed<'a> {
     /// What there is no answer without.
-    pub(super) head: Vec<(u8, Cow<'a, [u8]>)>,
+    pub(super) head: Vec<(u8, Value<'a>)>,
     /// What is left out if there is no room for it.
-    pub(super) rest: Vec<(u8, Cow<'a, [u8]>)>,
+    pub(super) rest: Vec<(u8, Value<'a>)>,
     /// What comes back as it was sent; there is no answer without it either.
     pub(super) echoes: Vec<(u8, &'a [u8])>,
     /// What the relay said. It is left out if there is no room for all of it, and is never put into an overloaded
@@ -51,7 +72,7 @@ pub(super) struct Written {
 /// Writes `options`, overloading `file` and `sname` only if the area is too small; `None` if even that isn't enough for
 /// what there is no answer without.
 pub(super) fn write(options: &Composed<'_>, room: Room) -> Option<Written> {
-    let mut out = Written::default();
+    let mut out = Written { area: Vec::with_capacity(USUAL), ..Written::default() };
     let needed = total(&options.head) + total(&options.echoes) + 1;
     let free = room.area.checked_sub(needed)?;
     let agent = options.agent_information.filter(|value| length(value) + OVERLOAD_LENGTH <= free);
@@ -59,9 +80,9 @@ pub(super) fn write(options: &Composed<'_>, room: Room) -> Option<Written> {
         out.left_out.push(code::AGENT_INFORMATION);
     }
     let free = free - agent.map_or(0, length);
-    options.head.iter().for_each(|(code, value)| put(&mut out.area, *code, value));
+    options.head.iter().for_each(|(code, value)| put(&mut out.area, *code, value.as_ref()));
     if total(&options.rest) <= free {
-        options.rest.iter().for_each(|(code, value)| put(&mut out.area, *code, value));
+        options.rest.iter().for_each(|(code, value)| put(&mut out.area, *code, value.as_ref()));
     } else {
         overload(&options.rest, room, free, &mut out);
     }
@@ -72,9 +93,10 @@ pub(super) fn write(options: &Composed<'_>, room: Room) -> Option<Written> {
 }
 
 /// Writes what there is room for: `free` octets of the area, then the fields.
-fn overload(options: &[(u8, Cow<'_, [u8]>)], room: Room, free: usize, out: &mut Written) {
+fn overload(options: &[(u8, Value<'_>)], room: Room, free: usize, out: &mut Written) {
     let area = out.area.len() + free.saturating_sub(OVERLOAD_LENGTH);
     for (code, value) in options {
+        let value = value.as_ref();
         let needed = length(value);
         if out.area.len() + needed <= area {
             put(&mut out.area, *code, value);
