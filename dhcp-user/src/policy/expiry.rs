@@ -110,6 +110,12 @@ impl Policy {
     }
 
     fn end_grace(&mut self, turn: &mut Turn<'_>, place: Place) {
+        // Nobody's last address any more, if its owner has moved.
+        let owner = self.binding(place).map(|binding| binding.identity());
+        let found = owner.and_then(|owner| self.index.owned(&self.all, self.all.subnet(place), owner));
+        if found != Some(place) {
+            self.unbind(place);
+        }
         self.put_back(place, Stock::Expired);
         self.watch_fullness(turn, place);
     }

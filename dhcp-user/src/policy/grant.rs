@@ -178,24 +178,30 @@ impl Policy {
         self.all.entry_mut(place).binding.take()
     }
 
-    /// The client has moved to another address: this one is free, and nobody's.
-    fn vacate(&mut self, turn: &mut Turn<'_>, place: Place) {
+    /// The client has moved to another address. It is found there from now on; but what it was promised here is kept
+    /// in mind until it has run out: it may not learn of its new address, or somebody may have posed as it.
+    pub(super) fn vacate(&mut self, turn: &mut Turn<'_>, place: Place) {
         let address = self.all.address(place);
-        let leased = self.all.state(place) == State::Leased;
-        if leased {
-            revoke_anyway(turn.words, address);
-        }
-        let client = self.client(place);
-        self.unbind(place);
         match self.all.state(place) {
-            State::Leased | State::Grace => self.put_back(place, Stock::Freed),
-            State::Free | State::Offered | State::Quarantined | State::Reserved => {}
+            State::Leased => {
+                let promised = revoke_anyway(turn.words, address).expiry();
+                if let Some(binding) = self.binding_mut(place) {
+                    binding.expiry = binding.expiry.max(promised);
+                    binding.committed_until = binding.expiry;
+                }
+                self.index.remove_owner(&self.all, place);
+                self.index.remove_device(&self.all, place);
+                self.all.set(place, State::Grace);
+                turn.out.push(Action::Commit(Change::Put(self.record(place))));
+                turn.tell(address, Happened::Moved, self.client(place));
+                self.rearm(place);
+            }
+            State::Grace => self.index.remove_owner(&self.all, place),
+            State::Free | State::Offered | State::Quarantined | State::Reserved => {
+                self.unbind(place);
+                turn.out.push(Action::Commit(Change::Delete(address)));
+            }
         }
-        turn.out.push(Action::Commit(Change::Delete(address)));
-        if leased {
-            turn.tell(address, Happened::Moved, client);
-        }
-        self.watch_fullness(turn, place);
     }
 
     /// The address is nobody's any more: reserved if the configuration says so, else free.

@@ -221,6 +221,13 @@ impl Policy {
         Some(found)
     }
 
+    /// Whether the address can be taken to be used by nobody but the client: because it is its own, or was offered to
+    /// it, or nobody answered a probe.
+    pub(super) fn is_unused(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
+        let nobodys = self.all.state(place) == State::Free && !self.recognises(place, request);
+        !self.probing() || !nobodys || self.is_clean(turn, place)
+    }
+
     fn is_clean(&self, turn: &Turn<'_>, place: Place) -> bool {
         self.all.entry(place).stock() == Stock::Probed
             && self.probes.clean.get(&place).is_some_and(|since| turn.now < since.plus(CLEAN_FOR))

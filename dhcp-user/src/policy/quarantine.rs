@@ -10,7 +10,7 @@ use super::event::Happened;
 use super::subnet::SubnetId;
 use super::words::revoke_anyway;
 use super::{Policy, Turn};
-use crate::store::{Change, HwAddr, QuarantineCause};
+use crate::store::{Change, HwAddr, QuarantineCause, Standing};
 
 /// The probation doubles with each recurrence, this often at most.
 const MAX_DOUBLINGS: u32 = 6;
@@ -22,6 +22,18 @@ pub(super) struct Probation {
     pub(super) until: BootSecs,
     pub(super) why: QuarantineCause,
     pub(super) by: Option<HwAddr>,
+}
+
+impl Probation {
+    /// What is stored of it.
+    pub(super) fn standing(&self) -> Standing {
+        Standing::Quarantined {
+            since: self.since,
+            until: self.until,
+            why: self.why,
+            by: self.by.map(|chaddr| chaddr.to_string()).unwrap_or_default(),
+        }
+    }
 }
 
 /// All of them, and how often each address was in before.

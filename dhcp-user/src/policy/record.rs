@@ -7,6 +7,7 @@ use dhcp_ebpf::abi::Link;
 use super::Policy;
 use super::addresses::{Place, State};
 use super::binding::{AnsweredBy, Binding, Particulars};
+use super::quarantine::Probation;
 use crate::store::{HwAddr, Record, Standing};
 
 impl Policy {
@@ -15,14 +16,7 @@ impl Policy {
         let standing = match self.all.state(place) {
             State::Leased => Standing::Leased,
             State::Grace => Standing::Grace,
-            State::Quarantined => {
-                self.quarantine.at(place).map_or(Standing::Free, |probation| Standing::Quarantined {
-                    since: probation.since,
-                    until: probation.until,
-                    why: probation.why,
-                    by: probation.by.map(|chaddr| chaddr.to_string()).unwrap_or_default(),
-                })
-            }
+            State::Quarantined => self.quarantine.at(place).map_or(Standing::Free, Probation::standing),
             State::Free | State::Offered | State::Reserved => Standing::Free,
         };
         let recurrences = self.quarantine.recurrences(place);

@@ -93,17 +93,17 @@ impl Policy {
             (State::Leased, Some(binding)) if self.is_reserved_for_another(place, &binding) => {
                 done.withdrawn += 1;
                 let client = Client::from(binding.as_ref());
-                self.rebind(place, ended(turn, known.address, *binding), State::Grace);
+                self.rebind(turn, place, ended(turn, known.address, *binding), State::Grace);
                 turn.out.push(Action::Commit(Change::Put(self.record(place))));
                 turn.tell(known.address, Happened::Withdrawn, Some(client));
             }
             (State::Leased, Some(binding)) => {
                 done.kept += 1;
-                self.rebind(place, *binding, State::Leased);
+                self.rebind(turn, place, *binding, State::Leased);
             }
-            (State::Grace, Some(binding)) => self.rebind(place, *binding, State::Grace),
+            (State::Grace, Some(binding)) => self.rebind(turn, place, *binding, State::Grace),
             (_, Some(binding)) => {
-                self.rebind(place, *binding, State::Reserved);
+                self.rebind(turn, place, *binding, State::Reserved);
                 self.put_back(place, super::addresses::Stock::Freed);
             }
             (_, None) => {}
@@ -113,24 +113,20 @@ impl Policy {
 
     /// The address is not ours to give any more.
     fn withdraw(&mut self, turn: &mut Turn<'_>, known: Known, done: &mut Reloaded) {
-        let promised = match (known.state, known.binding) {
-            (State::Leased, Some(binding)) => {
+        let (standing, owner) = match (known.state, known.binding, known.probation) {
+            (State::Leased, Some(binding), _) => {
                 done.withdrawn += 1;
                 turn.tell(known.address, Happened::Withdrawn, Some(Client::from(binding.as_ref())));
-                Some(ended(turn, known.address, *binding))
+                (Standing::Leased, Some(ended(turn, known.address, *binding)))
             }
-            (State::Grace, Some(binding)) => Some(*binding),
-            (State::Quarantined, _) => None,
-            (_, Some(_)) => None,
-            (_, None) => return,
+            // The operator, or a move, may have ended it before its promise.
+            (State::Grace, Some(binding), _) => (Standing::Leased, Some(*binding)),
+            (State::Quarantined, _, Some(probation)) => (probation.standing(), None),
+            (_, Some(binding), _) => (Standing::Free, Some(*binding)),
+            (_, None, _) => return,
         };
-        let Some(binding) = promised else {
-            return turn.out.push(Action::Commit(Change::Delete(known.address)));
-        };
-        let record = self.record_of(known.address, Standing::Leased, known.recurrences, Some(&binding));
-        if record.committed_until > turn.now {
-            turn.out.push(Action::Commit(Change::Put(record.clone())));
-        }
+        let record = self.record_of(known.address, standing, known.recurrences, owner.as_ref());
+        turn.out.push(Action::Commit(Change::Put(record.clone())));
         self.stranded.add(turn, record);
     }
 

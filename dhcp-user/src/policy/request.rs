@@ -43,7 +43,9 @@ impl Policy {
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
         let place = self.all.find(address).filter(|place| segment.contains(&self.all.subnet(*place)));
         // The offer may be forgotten by now; if the address is still to be had, the client's choice stands.
-        let Some(place) = place.filter(|place| self.available(turn, *place, request)) else {
+        let place = place
+            .filter(|place| self.available(turn, *place, request) && self.is_unused(turn, *place, request));
+        let Some(place) = place else {
             return self.nak(turn, request, *first, "the address is not available");
         };
         let wished = self.lease_time(self.all.subnet(place), request);

@@ -76,16 +76,19 @@ impl Policy {
                 // Its end was committed, but not to the word: what was promised there holds as long as it says.
                 let mut owner = self.owner(record);
                 owner.expiry = revoke_anyway(turn.words, record.address).expiry();
-                self.rebind(place, owner, State::Grace);
+                self.rebind(turn, place, owner, State::Grace);
             }
-            Standing::Grace => self.rebind(place, self.owner(record), State::Grace),
+            Standing::Grace => self.rebind(turn, place, self.owner(record), State::Grace),
             Standing::Free if nobody(record.chaddr) => self.restore_free(place),
             Standing::Free => {
-                self.rebind(place, self.owner(record), State::Reserved);
+                self.rebind(turn, place, self.owner(record), State::Reserved);
                 self.restore_free(place);
             }
         }
-        self.settle(turn, place);
+        // A quarantine may have to end with a probe, and nobody carries out probes yet.
+        if self.all.state(place) != State::Quarantined {
+            self.settle(turn, place);
+        }
         self.rearm(place);
     }
 
@@ -98,7 +101,7 @@ impl Policy {
         if word.alive() {
             owner.expiry = owner.expiry.max(word.expiry());
             owner.committed_until = owner.committed_until.max(owner.expiry);
-            self.rebind(place, owner, State::Leased);
+            self.rebind(turn, place, owner, State::Leased);
             return;
         }
         // All that the kernel may have promised until the maps were lost.
@@ -114,7 +117,7 @@ impl Policy {
             horizon: owner.committed_until,
             memos: Vec::new(),
         });
-        self.rebind(place, owner, State::Leased);
+        self.rebind(turn, place, owner, State::Leased);
         turn.out.extend(publication.map(Action::Publish));
     }
 
@@ -138,24 +141,28 @@ impl Policy {
             last_heard: BootSecs(word.expiry().0.saturating_sub(lease.lease_time)).min(turn.now),
             kernel_renewals: 0,
         };
-        self.rebind(place, owner, State::Leased);
+        self.rebind(turn, place, owner, State::Leased);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
         self.settle(turn, place);
         self.rearm(place);
     }
 
     /// Gives the address an owner and a state, in the place of whatever it had.
-    pub(super) fn rebind(&mut self, place: Place, owner: Binding, state: State) {
+    pub(super) fn rebind(&mut self, turn: &mut Turn<'_>, place: Place, owner: Binding, state: State) {
         self.unbind(place);
-        // Two records of one client in one subnet (which may have been two subnets once): it is found at the later
+        // Two records of one client in one subnet: it has moved. It is found where it has a lease, else at the later
         // one, and what it was promised at the other is kept until it ends.
-        let subnet = self.all.subnet(place);
-        if let Some(former) = self.index.owned(&self.all, subnet, owner.identity()) {
-            self.index.remove_owner(&self.all, former);
+        let former = self.index.owned(&self.all, self.all.subnet(place), owner.identity());
+        let stays =
+            former.filter(|former| self.all.state(*former) == State::Leased && state != State::Leased);
+        if let (Some(former), None) = (former, stays) {
+            self.vacate(turn, former);
         }
         self.all.set(place, state);
         self.all.entry_mut(place).binding = Some(Box::new(owner));
-        self.index.add_owner(&self.all, place);
+        if stays.is_none() {
+            self.index.add_owner(&self.all, place);
+        }
         if state == State::Leased {
             self.index.add_device(&self.all, place);
         }

@@ -1,5 +1,5 @@
-//! Promises for addresses that are of no pool and no reservation any more: kept in mind until they have run out,
-//! should the address become ours to give again.
+//! Promises, and quarantines, of addresses that are of no pool and no reservation any more: kept in mind until they
+//! have run out, should the address become ours to give again.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -19,10 +19,11 @@ pub(super) struct Stranded {
 }
 
 impl Stranded {
-    /// Keeps `record`, which is in the store, if anything is promised by it.
+    /// Keeps `record`, which is in the store, if it matters for some time.
     pub(super) fn add(&mut self, turn: &mut Turn<'_>, record: Record) {
-        if record.standing == Standing::Leased && record.committed_until > turn.now {
-            self.next = self.next.into_iter().chain([record.committed_until]).min();
+        let end = end(&record);
+        if end > turn.now {
+            self.next = self.next.into_iter().chain([end]).min();
             self.records.insert(record.address, record);
         } else {
             turn.out.push(Action::Commit(Change::Delete(record.address)));
@@ -34,23 +35,32 @@ impl Stranded {
         self.next
     }
 
-    /// Forgets promises that have run out.
+    /// Forgets what has run out.
     pub(super) fn forget(&mut self, turn: &mut Turn<'_>) {
         if self.next.is_none_or(|next| next > turn.now) {
             return;
         }
         self.records.retain(|address, record| {
-            let holds = record.committed_until > turn.now;
+            let holds = end(record) > turn.now;
             if !holds {
                 turn.out.push(Action::Commit(Change::Delete(*address)));
             }
             holds
         });
-        self.next = self.records.values().map(|record| record.committed_until).min();
+        self.next = self.records.values().map(end).min();
     }
 
     /// All of them, in order of address.
     pub(super) fn into_records(self) -> impl Iterator<Item = Record> {
         self.records.into_values()
+    }
+}
+
+/// From when on the record does not matter.
+fn end(record: &Record) -> BootSecs {
+    match record.standing {
+        Standing::Leased => record.committed_until,
+        Standing::Quarantined { until, .. } => until,
+        Standing::Free | Standing::Grace => BootSecs(0),
     }
 }

@@ -336,13 +336,33 @@ fn forged(client: u8, kind: u8, address: Ipv4Addr) -> Draft {
     }
 }
 
+fn run(probing: bool, steps: Vec<Step>) {
+    let mut world = World::new(probing);
+    for step in steps {
+        world.step(step);
+    }
+    world.end_batch();
+}
+
 proptest! {
     #[test]
-    fn no_sequence_of_events_breaks_a_promise(probing in any::<bool>(), steps in prop::collection::vec(step(), 1..200)) {
-        let mut world = World::new(probing);
-        for step in steps {
-            world.step(step);
-        }
-        world.end_batch();
+    fn no_sequence_of_events_breaks_a_promise(
+        probing in any::<bool>(),
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        run(probing, steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100_000, ..ProptestConfig::default() })]
+
+    #[test]
+    #[ignore = "takes minutes: run with --release"]
+    fn ten_million_events_break_no_promise(
+        probing in any::<bool>(),
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        run(probing, steps);
     }
 }

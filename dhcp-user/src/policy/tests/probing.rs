@@ -101,6 +101,15 @@ fn an_address_asked_for_is_probed_unless_it_was() {
 }
 
 #[test]
+fn an_address_is_not_had_without_a_probe_by_selecting_it_unoffered() {
+    let mut bench = stocked(vec![subnet(10, 100)]);
+    assert!(bench.send(&Draft::select(1, SERVER, host(77))).is_nak());
+    let probed = bench.send(&Draft::discover(2)).offered().expect("an offer");
+    bench.send(&Draft::select(2, host(2), host(99)));
+    assert_eq!(bench.send(&Draft::select(3, SERVER, probed)).acked(), Some(probed), "found unused lately");
+}
+
+#[test]
 fn the_last_owner_needs_no_probe() {
     let mut bench = stocked(vec![subnet(10, 30)]);
     let address = bench.lease(1);
@@ -164,6 +173,21 @@ fn quarantine_ends_with_a_clean_probe() {
     let view = bench.policy.quarantined().next().expect("in quarantine");
     assert_eq!((view.recurrences, view.why), (2, QuarantineCause::Probe));
     bench.pass(2 * day + 2);
+    bench.probe(&[]);
+    assert_eq!(bench.state(address), State::Free);
+}
+
+#[test]
+fn a_quarantine_that_ran_out_while_the_daemon_was_away_ends_with_a_clean_probe_too() {
+    let mut bench = stocked(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.send(&Draft::decline(1, address));
+    bench.now += 24 * 3600 + 2;
+    bench.restart(true);
+    bench.probes.clear();
+    bench.policy.carry_out_probes();
+    bench.tick();
+    assert_eq!((bench.state(address), bench.probes.len()), (State::Quarantined, 1));
     bench.probe(&[]);
     assert_eq!(bench.state(address), State::Free);
 }

@@ -124,6 +124,20 @@ fn quarantine_grace_and_the_order_of_use_survive() {
 }
 
 #[test]
+fn a_quarantine_outlasts_its_pool() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.send(&Draft::decline(1, address));
+    bench.reload(vec![subnet(15, 20)]);
+    bench.pass(3600);
+    bench.reload(vec![subnet(10, 20)]);
+    assert_eq!(bench.state(address), State::Quarantined);
+    bench.reload(vec![subnet(15, 20)]);
+    bench.pass(24 * 3600);
+    assert!(!bench.store.contains_key(&address), "and not longer than itself");
+}
+
+#[test]
 fn offers_lapse() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     bench.send(&Draft::discover(1));

@@ -112,3 +112,20 @@ fn records_of_addresses_no_longer_ours_go_when_their_promise_has() {
     assert!(bench.store.contains_key(&kept) && !bench.store.contains_key(&dropped));
     assert_eq!(bench.policy.state(kept), None);
 }
+
+#[test]
+fn of_two_leases_of_one_client_it_has_the_later_and_the_other_is_kept_until_it_ends() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let old = bench.lease(1);
+    bench.now += 10;
+    let mut record = bench.store[&old].clone();
+    record.address = host(11);
+    record.expiry = record.expiry.plus(10);
+    record.committed_until = record.committed_until.plus(10);
+    bench.store.insert(host(11), record);
+    bench.restart(false);
+    assert_eq!((bench.state(old), bench.state(host(11))), (State::Grace, State::Leased));
+    assert!(!bench.words.load(old).alive() && bench.words.load(host(11)).alive());
+    assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(host(11)));
+    assert_ne!(bench.send(&Draft::discover(2).address(50, old)).offered(), Some(old));
+}
