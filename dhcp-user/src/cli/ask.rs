@@ -8,7 +8,7 @@ use clap::Subcommand;
 use super::Exit;
 use super::output::{Output, finish};
 use crate::config::DEFAULT_CONTROL_SOCKET;
-use crate::control::{self, Audit, ClientError, Outcome, Request};
+use crate::control::{self, Audit, ClientError, Outcome, Request, Subject};
 
 /// A question to a running daemon.
 #[derive(Debug, Subcommand)]
@@ -30,6 +30,8 @@ pub enum Ask {
     Quarantine(Quarantine),
     /// Compare policy, store and kernel: exit status 1 if they differ
     Audit(Daemon),
+    /// Tell why a client's last request went up instead of being answered in the kernel
+    Explain(Explain),
     /// Follow what happens, one line per event
     Events(Daemon),
     /// Read the configuration file again: exit status 1 and every error if it is wrong, and nothing changes
@@ -78,6 +80,16 @@ pub struct Leased {
     /// The leased address
     #[arg(value_name = "ADDRESS")]
     address: Ipv4Addr,
+    #[command(flatten)]
+    daemon: Daemon,
+}
+
+/// A client.
+#[derive(Debug, clap::Args)]
+pub struct Explain {
+    /// The address it has leased, or its hardware address
+    #[arg(value_name = "ADDRESS|MAC", value_parser = subject)]
+    client: Subject,
     #[command(flatten)]
     daemon: Daemon,
 }
@@ -135,10 +147,23 @@ impl Ask {
                 (Request::QuarantineClear { address: quarantined.address }, quarantined.daemon)
             }
             Self::Audit(daemon) => (Request::Audit, daemon),
+            Self::Explain(Explain { client, daemon }) => (Request::Explain { client }, daemon),
             Self::Events(daemon) => (Request::Events, daemon),
             Self::Reload(daemon) => (Request::Reload, daemon),
         }
     }
+}
+
+fn subject(text: &str) -> Result<Subject, String> {
+    if let Ok(address) = text.parse() {
+        return Ok(Subject::Address(address));
+    }
+    let octets: Option<Vec<u8>> = text
+        .split(':')
+        .map(|octet| u8::from_str_radix(octet, 16).ok().filter(|_| octet.len() == 2))
+        .collect();
+    let mac = octets.and_then(|octets| octets.try_into().ok()).map(Subject::HwAddress);
+    mac.ok_or_else(|| "write an IPv4 address, or a hardware address such as 02:00:00:00:00:01".to_owned())
 }
 
 fn complain(exit: Exit, what: impl std::fmt::Display) -> Exit {

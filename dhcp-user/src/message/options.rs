@@ -145,6 +145,15 @@ fn walk(field: &Bytes, into: &mut Vec<(u8, Bytes)>) -> Result<usize, Malformed> 
     }
 }
 
+/// Each option of an area that was read before, code and value, as they come.
+#[must_use]
+pub fn list(area: &Bytes) -> Vec<(u8, Bytes)> {
+    let mut list = Vec::new();
+    // What comes before a defect is what there is; an area that was read has none.
+    let _ = walk(area, &mut list);
+    list
+}
+
 /// How many octets of an option area count: through END.
 pub(super) fn extent(area: &Bytes) -> Result<usize, Malformed> {
     walk(area, &mut Vec::new())

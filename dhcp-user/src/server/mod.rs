@@ -5,9 +5,11 @@
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
 //! reload.rs  a changed configuration
+//! explain.rs why requests went up
 //! reports.rs what the command line asks for;  traffic.rs  what is counted
 //! ```
 
+mod explain;
 mod reload;
 mod reports;
 mod start;
@@ -40,6 +42,7 @@ use crate::datapath::watch::watched;
 use crate::policy::{Event, Interface, Policy};
 use crate::probe::{self, Prober};
 use crate::store::Store;
+use explain::WentUp;
 use traffic::Traffic;
 
 /// How many records of a ring are taken into one batch.
@@ -67,6 +70,7 @@ pub struct Server {
     /// Every address that frames for us may be sent to.
     ours: HashSet<Ipv4Addr>,
     traffic: Traffic,
+    went_up: WentUp,
     events: broadcast::Sender<Told>,
     wall: WallClock,
     started: BootNanos,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::explain::WentUp;
 use super::{Server, start};
 use crate::clock::BootNanos;
 use crate::config::Config;
@@ -78,6 +79,8 @@ impl Server {
         self.perform(actions)?;
 
         let rewritten = self.forget_answers_except(&unchanged);
+        // What was known before says nothing about what is asked from now on.
+        self.went_up = WentUp::default();
         self.look_at = self.slots_per_beat();
         if let Some(kernel) = &self.kernel {
             kernel.belongs_to(self.store.id().0, start::digest(&self.config, &facts));

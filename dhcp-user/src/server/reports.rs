@@ -54,7 +54,10 @@ impl Server {
                 }
             }
             Query::Events(reply) => reply.give(self.events.subscribe()),
-            Query::Explain(_, reply) => drop(reply),
+            Query::Explain(client, reply) => match self.explain(client) {
+                Ok(explanation) => reply.give(explanation),
+                Err(No(why)) => reply.no(why),
+            },
             Query::Reload(reply) => match self.reload()? {
                 Ok(done) => reply.give(done),
                 Err(No(why)) => reply.no(why),
@@ -112,7 +115,7 @@ impl Server {
     }
 
     /// A lease with what the kernel did to it by now.
-    fn lease(&self, view: &LeaseView) -> Lease {
+    pub(super) fn lease(&self, view: &LeaseView) -> Lease {
         let word = self.table.load(view.address);
         let unreported = self.table.unreported(view.address);
         let leased = view.state == State::Leased && word.alive();

@@ -12,6 +12,7 @@ use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, MEMOS, SLOT_CELLS};
 use tokio::sync::{broadcast, mpsc};
 
+use super::explain::WentUp;
 use super::traffic::Traffic;
 use super::{EVENTS, Intake, Served, Server, listen};
 use crate::clock::BootNanos;
@@ -43,6 +44,9 @@ impl Server {
     pub(super) fn start(config: Config, file: &Path, diagnosis: bool) -> Result<(Self, Intake)> {
         let config = Arc::new(config);
         let facts = facts(&config)?;
+        if let Some(listen) = config.server.metrics_listen {
+            tracing::warn!(%listen, "metrics-listen has no effect: this version serves no metrics (see `xdhcpd stats`)");
+        }
         let mut store = open_store(&config)?;
         let needed = slots_for(&config);
         let wants_kernel = config.interfaces.iter().any(|interface| interface.xdp != XdpMode::Off);
@@ -83,6 +87,7 @@ impl Server {
             interfaces: HashMap::new(),
             ours,
             traffic: Traffic::new(),
+            went_up: WentUp::default(),
             events,
             wall: WallClock::read().context("reading the clocks")?,
             started: BootNanos::now(),

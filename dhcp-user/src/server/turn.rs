@@ -33,7 +33,9 @@ impl Server {
                 let request = Request { word: arrival.word, ..request };
                 self.traffic.received(request.kind.name());
                 tracing::trace!(kind = request.kind.name(), chaddr = %request.chaddr, why = ?arrival.why, "received");
-                Some(Event::Message(Arc::new(request)))
+                let request = Arc::new(request);
+                self.went_up.note(&request, arrival.why, &self.table);
+                Some(Event::Message(request))
             }
             Err(malformed) => {
                 self.traffic.dropped(malformed.name());
@@ -79,7 +81,7 @@ impl Server {
         for action in rest {
             match action {
                 Action::Commit(_) => {}
-                Action::Publish(lease) => self.publish(&lease),
+                Action::Publish(lease) => self.publish(lease),
                 Action::Horizon { address, generation, until } => {
                     self.table.move_horizon(address, generation, until);
                 }
@@ -110,15 +112,19 @@ impl Server {
             .context("leases could not be committed; no promise is made without")
     }
 
-    fn publish(&mut self, lease: &Publication) {
-        match self.table.publish(lease) {
+    fn publish(&mut self, lease: Publication) {
+        match self.table.publish(&lease) {
             Ok(published) if published.without_room > 0 => {
                 tracing::debug!(address = %lease.address, questions = published.without_room, "no room in the maps");
                 self.traffic.dropped("memo-without-room");
             }
             Ok(_) => {}
-            Err(overtaken) => tracing::debug!(address = %lease.address, %overtaken, "not published"),
+            Err(overtaken) => {
+                return tracing::debug!(address = %lease.address, %overtaken, "not published");
+            }
         }
+        let word = self.table.load(lease.address);
+        self.went_up.published(lease, word);
     }
 
     /// The frame of a reply, unless the lease it tells of was revoked meanwhile.
