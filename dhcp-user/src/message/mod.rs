@@ -226,6 +226,20 @@ impl Request {
         self.options.agent.as_ref().map(|agent| &agent.raw)
     }
 
+    /// What is wrong with it and does no harm, by the names of its counters.
+    pub fn oddities(&self) -> impl Iterator<Item = &'static str> {
+        let named = self.options.get(options::code::HOST_NAME).is_some();
+        let stranger =
+            !self.relayed() && !self.unicast() && self.mac().is_some_and(|mac| mac != self.eth_src);
+        [
+            (named && self.host_name().is_none(), "unusable-host-name"),
+            (self.options.small_max_size, "small-maximum-size"),
+            (stranger, "sent-for-another"),
+        ]
+        .into_iter()
+        .filter_map(|(odd, name)| odd.then_some(name))
+    }
+
     /// The host name the client gives (option 12), if it is one that can be shown and stored.
     #[must_use]
     pub fn host_name(&self) -> Option<&str> {

@@ -51,6 +51,8 @@ pub struct Options {
     pub parameters: Option<Bytes>,
     /// Option 57: the longest IP datagram the client takes; at least [`MIN_MESSAGE_SIZE`].
     pub max_size: u16,
+    /// Whether option 57 said less than any client can mean.
+    pub small_max_size: bool,
     /// Option 61: the client identifier, 2 to 255 octets.
     pub client_id: Option<Bytes>,
     /// Option 82: what the relay says.
@@ -91,7 +93,7 @@ impl Options {
             return Err(Malformed::ClientIdentifier);
         }
         let max_size = match find(&list, code::MAX_MESSAGE_SIZE) {
-            Some(value) => u16::from_be_bytes(exactly(code::MAX_MESSAGE_SIZE, value)?).max(MIN_MESSAGE_SIZE),
+            Some(value) => u16::from_be_bytes(exactly(code::MAX_MESSAGE_SIZE, value)?),
             None => MIN_MESSAGE_SIZE,
         };
         Ok(Self {
@@ -101,7 +103,8 @@ impl Options {
                 .transpose()?,
             server: address(&list, code::SERVER_IDENTIFIER)?,
             parameters: find(&list, code::PARAMETER_REQUEST_LIST).cloned(),
-            max_size,
+            max_size: max_size.max(MIN_MESSAGE_SIZE),
+            small_max_size: max_size < MIN_MESSAGE_SIZE,
             client_id,
             agent: find(&list, code::AGENT_INFORMATION).cloned().map(AgentInformation::read).transpose()?,
             subnet: address(&list, code::SUBNET_SELECTION)?,

@@ -254,3 +254,20 @@ fn options_are_taken_out_and_the_rest_left_as_it_was() {
     assert_eq!(without(&area, &[]), area);
     assert_eq!(without(&[53, 9, 1], &[54]), [53, 9, 1], "also what is broken");
 }
+
+#[test]
+fn what_is_odd_but_harmless_has_a_name_too() {
+    let odd = |draft: &Draft| read(draft.frame()).expect("a good frame").oddities().collect::<Vec<_>>();
+    let plain = Draft::discover(1);
+    assert_eq!(odd(&plain.clone().option(12, b"me")), [""; 0]);
+    assert_eq!(odd(&plain.clone().option(12, b"")), ["unusable-host-name"]);
+    assert_eq!(odd(&plain.clone().option(57, &[0, 100])), ["small-maximum-size"]);
+    let from_elsewhere = |draft: &Draft| {
+        let mut frame = draft.frame();
+        frame[6..12].copy_from_slice(&[2, 9, 9, 9, 9, 9]);
+        read(frame).expect("a good frame").oddities().collect::<Vec<_>>()
+    };
+    assert_eq!(from_elsewhere(&plain), ["sent-for-another"]);
+    assert_eq!(from_elsewhere(&plain.via(SERVER)), [""; 0], "as a relay does");
+    assert_eq!(from_elsewhere(&Draft::renew(1, ADDRESS)), [""; 0], "as a router does");
+}
