@@ -48,6 +48,28 @@ fn a_release_that_a_renewal_overtook_is_void() {
 }
 
 #[test]
+fn a_release_whose_word_is_still_the_one_it_met_was_not_overtaken() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.now += 100;
+    assert!(bench.kernel_renews(address));
+    let met = Some(bench.words.load(address));
+    let release =
+        |bench: &Bench| Request { word: met, ..(*Draft::release(1, address).request(bench.now)).clone() };
+    // In the same second, which the promise's own rounding leaves in doubt.
+    let first = release(&bench);
+    bench.now += 1;
+    assert!(bench.kernel_renews(address));
+    let actions = bench.handle(Event::Message(Arc::new(first)));
+    assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::Overtaken)]);
+    let met = Some(bench.words.load(address));
+    let second = Request { word: met, ..release(&bench) };
+    let actions = bench.handle(Event::Message(Arc::new(second)));
+    assert_eq!(bench.carry_out(actions), []);
+    assert_eq!(bench.state(address), State::Free);
+}
+
+#[test]
 fn a_release_after_the_kernels_renewal_holds() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);

@@ -268,6 +268,37 @@ fn a_lease_that_the_daemon_extends_meanwhile_is_no_orphan() {
 }
 
 #[test]
+fn where_nobody_can_be_asked_clients_are_served_and_nothing_is_concluded() {
+    let unknown = |bench: &mut Bench| {
+        let mut told = Vec::new();
+        for (address, _) in std::mem::take(&mut bench.probes) {
+            let actions = bench.handle(Event::Probed { address, outcome: action::Outcome::Unknown });
+            told.extend(bench.carry_out(actions));
+        }
+        told
+    };
+    let mut fresh = bench(vec![subnet(10, 30)]);
+    fresh.send(&Draft::discover(1));
+    assert_eq!(offered(&unknown(&mut fresh)), [host(10)]);
+    let (mut capped, leases) = at_cap();
+    capped.send(&Draft::discover(1).id(&[0, 3]));
+    unknown(&mut capped);
+    assert_eq!(unknown(&mut capped), [Told::Silence(Silence::DeviceCap)]);
+    assert!(
+        leases.iter().all(|address| capped.state(*address) == State::Leased),
+        "no lease is an orphan for that"
+    );
+    let mut declined = stocked(vec![subnet(10, 30)]);
+    let address = declined.lease(1);
+    declined.send(&Draft::decline(1, address));
+    declined.pass(24 * 3600 + 2);
+    unknown(&mut declined);
+    assert_eq!(declined.state(address), State::Quarantined);
+    declined.pass(PATIENCE + 2);
+    assert_eq!(declined.probes.len(), 1, "it is asked for again");
+}
+
+#[test]
 fn without_probing_nothing_is_probed() {
     let mut bench = bench(vec![subnet(10, 30)]);
     bench.config.server.probe = crate::config::Probe::Off;
