@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use anyhow::Result;
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::slot::MEMOS;
-use jiff::Timestamp;
 
 use super::{Server, traffic};
 use crate::clock::BootNanos;
@@ -227,19 +226,6 @@ impl Server {
 
 /// An event as listeners are told of it.
 pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>) -> control::Event {
-    let blank = |what: &'static str| control::Event {
-        time: Timestamp::now(),
-        what: what.into(),
-        address: None,
-        hw_address: None,
-        client_id: None,
-        subnet: None,
-        interface: None,
-        vlan: Vec::new(),
-        relay: None,
-        relay_information: None,
-        detail: None,
-    };
     let of = |told: control::Event, client: &Client| control::Event {
         hw_address: Some(client.chaddr.to_string()),
         client_id: client.client_id.as_deref().map(colon_hex),
@@ -251,22 +237,27 @@ pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>
     };
     match event {
         LeaseEvent::Lease { address, what, client } => {
-            let told = control::Event { address: Some(*address), ..blank(Happened::name(*what)) };
-            client.as_ref().map_or_else(|| told.clone(), |client| of(told.clone(), client))
+            let told =
+                control::Event { address: Some(*address), ..control::Event::now(Happened::name(*what)) };
+            match client {
+                Some(client) => of(told, client),
+                None => told,
+            }
         }
         LeaseEvent::PoolFull { subnet, pool, percent } => control::Event {
             subnet: Some(subnet.to_string()),
             detail: Some(format!("{pool} is {percent} % full")),
-            ..blank("pool-full")
+            ..control::Event::now("pool-full")
         },
-        LeaseEvent::Exhausted { subnet, client } => {
-            of(control::Event { subnet: Some(subnet.to_string()), ..blank("exhausted") }, client)
-        }
+        LeaseEvent::Exhausted { subnet, client } => of(
+            control::Event { subnet: Some(subnet.to_string()), ..control::Event::now("exhausted") },
+            client,
+        ),
         LeaseEvent::DeviceCap { subnet, client, cap } => of(
             control::Event {
                 subnet: Some(subnet.to_string()),
                 detail: Some(format!("the device may hold {cap}")),
-                ..blank("device-cap")
+                ..control::Event::now("device-cap")
             },
             client,
         ),
