@@ -222,12 +222,15 @@ impl World {
                 true => action::Outcome::Answered(None),
                 false => action::Outcome::Silent,
             };
-            if deaf {
-                // Nothing was seen.
-            } else if !used {
-                self.seen_in_use.remove(&address);
-            } else if matches!(self.bench.policy.state(address), Some(State::Free | State::Quarantined)) {
-                self.seen_in_use.insert(address);
+            match (outcome, self.bench.policy.state(address)) {
+                // Where nobody can be asked, an address that is free by now is offered all the same.
+                (action::Outcome::Silent, _) | (action::Outcome::Unknown, Some(State::Free)) => {
+                    self.seen_in_use.remove(&address);
+                }
+                (action::Outcome::Answered(_), Some(State::Free | State::Quarantined)) => {
+                    self.seen_in_use.insert(address);
+                }
+                _ => {}
             }
             self.put(None, Event::Probed { address, outcome });
         }
