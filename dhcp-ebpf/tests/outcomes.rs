@@ -264,6 +264,8 @@ outcomes! {
 
     // Not plain.
     a_reply => Up(Why::UnusualHeader), Case::renewal().bootp(0, 2);
+    a_reply_without_a_message_type => Up(Why::UnusualHeader),
+        Case::but(|sent| sent.options = vec![1, 0, 255]).bootp(0, 2);
     another_hardware_type => Up(Why::UnusualHeader), Case::renewal().bootp(1, 6);
     no_hardware_address => Up(Why::UnusualHeader), Case::renewal().bootp(2, 0);
     a_long_hardware_address => Up(Why::UnusualHeader), Case::renewal().bootp(2, 16);
