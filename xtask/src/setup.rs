@@ -49,15 +49,10 @@ const TEST_TOOLS: &[Tool] = &[
     tool("udhcpc", "udhcpc"),
     tool("dhcpcd", "dhcpcd-base"),
     tool("perfdhcp", "kea-admin"),
-    tool("tshark", "tshark"),
     tool("dnsmasq", "dnsmasq-base"),
 ];
 
-const BENCH_TOOLS: &[Tool] = &[
-    tool("kea-dhcp4", "kea-dhcp4-server"),
-    tool("dhcpd", "isc-dhcp-server"),
-    tool("dnsmasq", "dnsmasq-base"),
-];
+const BENCH_TOOLS: &[Tool] = &[tool("kea-dhcp4", "kea-dhcp4-server"), tool("dhcpd", "isc-dhcp-server")];
 
 /// Sets up for one purpose and says so when there was nothing to do.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
