@@ -19,7 +19,7 @@ static CHUNKS: Array<[u64; CHUNK_CELLS]> = Array::with_max_entries(256, MMAPABLE
 #[map]
 static RUNS: HashMap<RunKey, u32> = HashMap::with_max_entries(64, 0);
 #[map]
-static QUESTIONS: HashMap<u64, u32> = HashMap::with_max_entries(1024, 0);
+static QUESTIONS: HashMap<u64, u32> = HashMap::with_max_entries(1024, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
 #[map]
 static KEYS: Array<Keys> = Array::with_max_entries(1, 0);
 #[map]

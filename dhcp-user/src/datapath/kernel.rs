@@ -102,20 +102,29 @@ impl Attached {
     }
 }
 
+/// How much the maps are to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Leases.
+    pub slots: u32,
+    /// Pieces of answers that don't fit into their slots.
+    pub chunks: u32,
+}
+
 impl Kernel {
-    /// Loads the program over the maps pinned by an earlier daemon, or over new ones with room for `slots` leases.
+    /// Loads the program over the maps pinned by an earlier daemon, or over new ones with room for `needed`.
     ///
     /// # Errors
     /// When the kernel refuses the program or a map, or the pin directory can't be used.
-    pub fn open(dir: &Path, slots: u32, diagnosis: Diagnosis) -> Result<(Self, Shared)> {
+    pub fn open(dir: &Path, needed: Sizes, diagnosis: Diagnosis) -> Result<(Self, Shared)> {
         let pins = Pins::at(dir);
         pins.prepare()?;
-        let slots = usable(&pins, slots)?;
+        let Sizes { slots, chunks } = usable(&pins, needed)?;
         let mut loader = EbpfLoader::new();
         loader
             .override_global(aya_log::LEVEL, &diagnosis, false)
             .map_max_entries(maps::SLOTS, slots)
-            .map_max_entries(maps::CHUNKS, slots)
+            .map_max_entries(maps::CHUNKS, chunks)
             .map_max_entries(maps::QUESTIONS, slots)
             .map_max_entries(maps::RUNS, (slots / abi::RUN * 4).max(1024));
         for name in PINNED_MAPS {
@@ -138,7 +147,7 @@ impl Kernel {
         }
         let shared = Shared {
             slots: region(&take(maps::SLOTS)?, slots as usize * SLOT_CELLS)?,
-            answers: region(&take(maps::CHUNKS)?, slots as usize * CHUNK_CELLS)?,
+            answers: region(&take(maps::CHUNKS)?, chunks as usize * CHUNK_CELLS)?,
             keys,
             hints: MapHints {
                 runs: take(maps::RUNS)?.try_into()?,
@@ -327,32 +336,35 @@ fn region(map: &Map, cells: usize) -> Result<Region> {
 }
 
 /// Checks maps that are pinned already. What can't be used is unpinned, so that new maps are made; the leases are in
-/// the store. Gives the number of slots that the maps have or will have.
-fn usable(pins: &Pins, slots: u32) -> Result<u32> {
+/// the store. Gives what the maps hold or will hold.
+fn usable(pins: &Pins, needed: Sizes) -> Result<Sizes> {
     let Ok(control) = MapData::from_pin(pins.map(maps::CONTROL)) else {
         pins.remove_maps()?;
-        return Ok(slots);
+        return Ok(needed);
     };
     let version = Region::mapped(control.fd(), Control::CELLS)?.cells().load(Control::VERSION);
-    let capacity =
-        MapData::from_pin(pins.map(maps::SLOTS)).and_then(|map| map.info()).map(|info| info.max_entries());
-    match capacity {
-        Ok(capacity) if version == u64::from(abi::VERSION) && capacity >= slots => return Ok(capacity),
-        Ok(capacity) if version == u64::from(abi::VERSION) => {
-            tracing::warn!(
-                capacity,
-                needed = slots,
-                "the pinned maps are too small for this configuration; making new ones"
-            );
-        }
-        _ => tracing::warn!(
+    let capacity = |name| {
+        let info = MapData::from_pin(pins.map(name)).and_then(|map| map.info());
+        info.map_or(0, |info| info.max_entries())
+    };
+    let there = Sizes { slots: capacity(maps::SLOTS), chunks: capacity(maps::CHUNKS) };
+    if version != u64::from(abi::VERSION) {
+        tracing::warn!(
             found = version,
             ours = abi::VERSION,
             "the pinned maps are of another version; making new ones"
-        ),
+        );
+    } else if there.slots < needed.slots || there.chunks < needed.chunks {
+        tracing::warn!(
+            ?there,
+            ?needed,
+            "the pinned maps are too small for this configuration; making new ones"
+        );
+    } else {
+        return Ok(there);
     }
     pins.remove_maps()?;
-    Ok(slots)
+    Ok(needed)
 }
 
 /// The store whose promises the maps hold; `None` for new maps.

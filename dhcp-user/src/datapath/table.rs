@@ -118,7 +118,7 @@ impl Table {
         let first = as_u32(self.runs.len()) * RUN;
         if first + RUN > self.capacity() {
             bail!(
-                "the lease table has no room for {address}: it holds {} addresses in blocks of {RUN}; detach and start anew to make it larger",
+                "the lease table has no room for {address}: it holds {} addresses in blocks of {RUN}; restart the daemon, which makes a larger one",
                 self.capacity()
             );
         }

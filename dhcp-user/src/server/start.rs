@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use dhcp_ebpf::abi::RUN;
+use dhcp_ebpf::publish;
 use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, MEMOS, SLOT_CELLS};
 use tokio::sync::{broadcast, mpsc};
@@ -16,10 +17,10 @@ use super::explain::WentUp;
 use super::traffic::Traffic;
 use super::{EVENTS, Intake, Served, Server, listen};
 use crate::clock::BootNanos;
-use crate::config::{Config, Probe, StoreChoice, XdpMode};
+use crate::config::{Config, Probe, StoreChoice, Subnet, XdpMode};
 use crate::control::{WallClock, Xdp};
 use crate::datapath::hints::HeapHints;
-use crate::datapath::kernel::{Attached, Kernel, Shared};
+use crate::datapath::kernel::{Attached, Kernel, Shared, Sizes};
 use crate::datapath::memory::Region;
 use crate::datapath::netlink;
 use crate::datapath::packet_socket::{Receiver, Sender, Wanted};
@@ -31,6 +32,10 @@ use crate::store::{self, BootId, HwAddr, Record, Standing, Store};
 
 /// The least number of slots: small sites can grow without new maps.
 const LEAST_SLOTS: u32 = 4096;
+/// Octets of the options that every answer has, an echoed client identifier of usual length among them.
+const PROTOCOL_OPTIONS: usize = 50;
+/// Octets of relay information (option 82), as relays usually have it.
+const AGENT_INFORMATION: usize = 48;
 /// How many frames of packet sockets may wait.
 const WAITING: usize = 4096;
 /// The level that the program logs each of its decisions at (`debug`), and none.
@@ -48,7 +53,7 @@ impl Server {
             tracing::warn!(%listen, "metrics-listen has no effect: this version serves no metrics (see `xdhcpd stats`)");
         }
         let mut store = open_store(&config)?;
-        let needed = slots_for(&config);
+        let needed = sizes(&config);
         let wants_kernel = config.interfaces.iter().any(|interface| interface.xdp != XdpMode::Off);
         let level = if diagnosis { DIAGNOSIS } else { 0 };
         let (kernel, mut table, rings, adopted_from) = if wants_kernel {
@@ -173,7 +178,7 @@ impl Server {
 /// When the kernel refuses anything.
 pub fn attach_only(config: &Config) -> Result<()> {
     let facts = facts(config)?;
-    let (mut kernel, _) = Kernel::open(&config.server.pin_dir, slots_for(config), 0)?;
+    let (mut kernel, _) = Kernel::open(&config.server.pin_dir, sizes(config), 0)?;
     kernel.know_addresses(&ours(config, &facts).into_iter().collect::<Vec<_>>())?;
     for (configured, facts) in config.interfaces.iter().zip(&facts) {
         if configured.xdp == XdpMode::Off {
@@ -224,10 +229,11 @@ fn open_store(config: &Config) -> Result<Box<dyn Store>> {
 }
 
 /// A table without a kernel: all is answered by the daemon.
-fn heap_table(slots: u32) -> Table {
-    let (slots, keys) = (slots as usize, Keys([[0; 4]; Keys::POSITIONS]));
-    let cells = |each: usize| Region::heap(slots * each);
-    Table::new(cells(SLOT_CELLS), cells(CHUNK_CELLS), Box::new(keys), Box::new(HeapHints::default()))
+fn heap_table(needed: Sizes) -> Table {
+    let keys = Keys([[0; 4]; Keys::POSITIONS]);
+    let slots = Region::heap(needed.slots as usize * SLOT_CELLS);
+    let answers = Region::heap(needed.chunks as usize * CHUNK_CELLS);
+    Table::new(slots, answers, Box::new(keys), Box::new(HeapHints::default()))
 }
 
 /// All addresses that may be leased.
@@ -242,11 +248,29 @@ pub(super) fn leasable(config: &Config) -> impl Iterator<Item = Ipv4Addr> + '_ {
     })
 }
 
-/// Slots for all that may be leased, and as many again to grow into.
-fn slots_for(config: &Config) -> u32 {
+/// Room for all that may be leased, and an eighth more to grow into.
+fn sizes(config: &Config) -> Sizes {
     let runs: HashSet<u32> = leasable(config).map(|address| u32::from(address) >> 8).collect();
     let needed = u32::try_from(runs.len()).unwrap_or(u32::MAX / RUN).saturating_mul(RUN);
-    needed.saturating_mul(2).max(LEAST_SLOTS).next_multiple_of(RUN)
+    let slots = needed.saturating_add(needed / 8).max(LEAST_SLOTS).next_multiple_of(RUN);
+    let each = config.subnets.iter().map(chunks_each).max().unwrap_or(0);
+    // Some clients ask for more, or in several ways.
+    Sizes { slots, chunks: slots.saturating_mul(each).max(slots / 4) }
+}
+
+/// How many chunks the answers to one client of `subnet` take that don't fit into its slot, if it wants every option.
+fn chunks_each(subnet: &Subnet) -> u32 {
+    let options: usize = subnet.options.0.values().map(|value| 2 + value.len()).sum();
+    let direct = PROTOCOL_OPTIONS + options;
+    let chunks =
+        |options: usize| u32::try_from(publish::chunks_for(options.next_multiple_of(4))).unwrap_or(u32::MAX);
+    let in_slot = |chunks: u32| if chunks == 1 { 0 } else { chunks };
+    if subnet.relays.is_empty() {
+        in_slot(chunks(direct))
+    } else {
+        // The kernel then knows two answers, with and without what the relay added.
+        in_slot(chunks(direct)) + chunks(direct + AGENT_INFORMATION)
+    }
 }
 
 /// Every address at which DHCP is for us: our own, the server identifiers, the subnets' broadcast addresses.
@@ -341,5 +365,29 @@ fn kept(address: Ipv4Addr, chaddr: [u8; 6], server: Ipv4Addr, expiry: dhcp_ebpf:
         last_heard: dhcp_ebpf::lease::BootSecs(0),
         agent_info: None,
         recurrences: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(subnet: &str) -> Config {
+        let head = "[[interface]]\nname = \"eth0\"\n[[subnet]]\nprefix = \"10.0.0.0/8\"\npools = [\"10.1.0.0 - 10.16.255.255\"]\n";
+        Config::parse(&format!("{head}{subnet}"), "test").expect("a good configuration")
+    }
+
+    #[test]
+    fn a_million_leases_take_an_eighth_more_than_their_slots() {
+        let Sizes { slots, chunks } = sizes(&config(r#"options = { routers = ["10.0.0.1"] }"#));
+        assert_eq!((slots, chunks), ((1 << 20) / 8 * 9, (1 << 20) / 32 * 9));
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_slot_has_room_elsewhere() {
+        let long = sizes(&config(&format!(r#"options = {{ domain-name = "{}.example" }}"#, "a".repeat(60))));
+        assert_eq!(long.chunks, 2 * long.slots, "an answer that takes two");
+        let relayed = sizes(&config(r#"relays = ["192.0.2.1"]"#));
+        assert_eq!(relayed.chunks, relayed.slots, "the same once more, with what the relay added");
     }
 }
