@@ -30,6 +30,20 @@ impl Answer {
     /// # Errors
     /// When it is from there and anything about it is wrong.
     pub fn decode(frame: &[u8]) -> Result<Option<Self>> {
+        let answer = Self::decode_neighbours(frame)?;
+        if let Some(Self { envelope, .. }) = &answer {
+            let headers = 14 + 4 * envelope.tags.len() + 20 + 8;
+            let len = frame.len() - headers;
+            ensure!(len >= SHORTEST_BOOTP, "only {len} octets of BOOTP");
+        }
+        Ok(answer)
+    }
+
+    /// Reads a frame of another server than ours: not all fill their messages up to 300 octets (RFC 1542 §2.1).
+    ///
+    /// # Errors
+    /// As [`Answer::decode`].
+    pub fn decode_neighbours(frame: &[u8]) -> Result<Option<Self>> {
         let Some((tags, ip)) = link_layer(frame) else { return Ok(None) };
         if ip.len() < 28 || ip[0] >> 4 != 4 || ip[9] != UDP {
             return Ok(None);
@@ -123,7 +137,6 @@ fn read_options(area: &[u8]) -> Result<Vec<(u8, Vec<u8>)>> {
 }
 
 fn bootp_checks(octets: &[u8], message: &Message, options: &[(u8, Vec<u8>)]) -> Result<Kind> {
-    ensure!(octets.len() >= SHORTEST_BOOTP, "only {} octets of BOOTP", octets.len());
     ensure!(message.op == 2, "op is {}", message.op);
     ensure!(message.cookie == COOKIE, "wrong cookie");
     let kinds: Vec<&[u8]> =

@@ -6,12 +6,14 @@
 pub mod answer;
 pub mod client;
 pub mod echo;
+pub mod kea;
 pub mod namespace;
 pub mod packet;
 pub mod pass;
 pub mod paths;
 pub mod process;
 pub mod real;
+pub mod segment;
 pub mod server;
 pub mod topology;
 pub mod wait;

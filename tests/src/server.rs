@@ -3,8 +3,9 @@
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use serde_json::Value;
+use std::fs;
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -12,7 +13,6 @@ use crate::namespace::Namespace;
 use crate::process::{Process, output, run};
 use crate::topology::{Lan, SERVER_IF};
 use crate::wait::{PROMPT, until};
-use crate::world::World;
 
 /// How the server takes its interface (`xdp` in its configuration).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,35 +35,85 @@ impl Xdp {
     }
 }
 
+/// Where a daemon runs and what it writes to.
+#[derive(Clone, Debug)]
+pub struct Home<'a> {
+    /// It serves an interface of this namespace.
+    pub namespace: &'a Namespace,
+    /// Configuration, state, socket and log.
+    pub dir: PathBuf,
+    /// On a BPF file system.
+    pub pins: PathBuf,
+}
+
+impl<'a> From<&'a Lan> for Home<'a> {
+    fn from(lan: &'a Lan) -> Self {
+        let pins = lan.world.bpf().join("xdhcpd");
+        Self { namespace: &lan.server, dir: lan.world.dir().to_owned(), pins }
+    }
+}
+
+impl Home<'_> {
+    fn config(&self) -> PathBuf {
+        self.dir.join("xdhcpd.toml")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.dir.join("xdhcpd.log")
+    }
+
+    /// Writes the configuration of a server that writes nowhere else.
+    ///
+    /// Probing is off unless a test is about it: scripted clients do not answer ARP.
+    fn configure(&self, xdp: Xdp, settings: &str, subnets: &str) -> Result<()> {
+        let dir = self.dir.display();
+        let probe = if settings.contains("probe") { "" } else { "probe = \"off\"" };
+        let (pins, xdp) = (self.pins.display(), xdp.word());
+        let config = format!(
+            r#"[server]
+state-dir = "{dir}/state"
+control-socket = "{dir}/control.sock"
+pin-dir = "{pins}"
+{probe}
+{settings}
+
+[[interface]]
+name = "{SERVER_IF}"
+xdp = "{xdp}"
+
+{subnets}
+"#
+        );
+        fs::create_dir_all(&self.dir)?;
+        fs::write(self.config(), config).with_context(|| format!("cannot write {}", self.config().display()))
+    }
+}
+
 /// A running daemon.
 #[derive(Debug)]
 pub struct Server<'a> {
-    namespace: &'a Namespace,
+    home: Home<'a>,
     process: Process,
-    config: PathBuf,
-    socket: PathBuf,
-    log: PathBuf,
 }
 
 impl<'a> Server<'a> {
-    /// Starts the server on `lan`, with `subnets` as the part of its configuration that is the test's own.
+    /// Starts the server, with `subnets` as the part of its configuration that is the test's own.
     ///
     /// # Errors
     /// When it does not come to answer `status`.
-    pub fn start(lan: &'a Lan, xdp: Xdp, subnets: &str) -> Result<Self> {
-        Self::with_settings(lan, xdp, "", subnets)
+    pub fn start(home: impl Into<Home<'a>>, xdp: Xdp, subnets: &str) -> Result<Self> {
+        Self::with_settings(home, xdp, "", subnets)
     }
 
     /// Starts the server with more keys in `[server]`.
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub fn with_settings(lan: &'a Lan, xdp: Xdp, settings: &str, subnets: &str) -> Result<Self> {
-        let config = lan.world.write("xdhcpd.toml", &config(&lan.world, xdp, settings, subnets))?;
-        let socket = lan.world.dir().join("control.sock");
-        let log = lan.world.dir().join("xdhcpd.log");
-        let process = launch(&lan.server, &config, &log)?;
-        let mut server = Self { namespace: &lan.server, process, config, socket, log };
+    pub fn with_settings(home: impl Into<Home<'a>>, xdp: Xdp, settings: &str, subnets: &str) -> Result<Self> {
+        let home = home.into();
+        home.configure(xdp, settings, subnets)?;
+        let process = launch(&home)?;
+        let mut server = Self { home, process };
         server.wait_until_ready()?;
         Ok(server)
     }
@@ -82,7 +132,7 @@ impl<'a> Server<'a> {
     /// # Errors
     /// When the file cannot be written.
     pub fn rewrite(&self, lan: &Lan, xdp: Xdp, subnets: &str) -> Result<()> {
-        lan.world.write("xdhcpd.toml", &config(&lan.world, xdp, "", subnets)).map(drop)
+        Home::from(lan).configure(xdp, "", subnets)
     }
 
     /// Kills the daemon without a warning, as a crash would. Program and maps stay.
@@ -108,7 +158,7 @@ impl<'a> Server<'a> {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_again(&mut self) -> Result<()> {
-        self.process = launch(self.namespace, &self.config, &self.log)?;
+        self.process = launch(&self.home)?;
         self.wait_until_ready()
     }
 
@@ -117,8 +167,8 @@ impl<'a> Server<'a> {
     /// # Errors
     /// When `xdhcpd detach` fails.
     pub fn detach(&self) -> Result<()> {
-        let mut command = self.namespace.command(&binary()?);
-        run(command.args(["detach", "--config"]).arg(&self.config)).map(drop)
+        let mut command = self.home.namespace.command(&binary()?);
+        run(command.args(["detach", "--config"]).arg(self.home.config())).map(drop)
     }
 
     /// Puts the XDP program on the interface without a daemon.
@@ -126,8 +176,8 @@ impl<'a> Server<'a> {
     /// # Errors
     /// When `xdhcpd attach` fails.
     pub fn attach(&self) -> Result<()> {
-        let mut command = self.namespace.command(&binary()?);
-        run(command.args(["attach", "--config"]).arg(&self.config)).map(drop)
+        let mut command = self.home.namespace.command(&binary()?);
+        run(command.args(["attach", "--config"]).arg(self.home.config())).map(drop)
     }
 
     /// Freezes the daemon.
@@ -174,7 +224,7 @@ impl<'a> Server<'a> {
     /// When there is no server to test.
     pub fn cli(&self, words: &[&str]) -> Result<Command> {
         let mut command = cli()?;
-        command.args(words).arg("--control").arg(&self.socket);
+        command.args(words).arg("--control").arg(self.home.dir.join("control.sock"));
         Ok(command)
     }
 
@@ -295,34 +345,10 @@ impl Stats {
     }
 }
 
-/// The configuration of a server that writes nowhere but in its world.
-///
-/// Probing is off unless a test is about it: scripted clients do not answer ARP.
-fn config(world: &World, xdp: Xdp, settings: &str, subnets: &str) -> String {
-    let dir = world.dir().display();
-    let probe = if settings.contains("probe") { "" } else { "probe = \"off\"" };
-    let (pins, xdp) = (world.bpf().join("xdhcpd").display().to_string(), xdp.word());
-    format!(
-        r#"[server]
-state-dir = "{dir}/state"
-control-socket = "{dir}/control.sock"
-pin-dir = "{pins}"
-{probe}
-{settings}
-
-[[interface]]
-name = "{SERVER_IF}"
-xdp = "{xdp}"
-
-{subnets}
-"#
-    )
-}
-
-fn launch(namespace: &Namespace, config: &Path, log: &Path) -> Result<Process> {
-    let mut command = namespace.command(&binary()?);
-    command.args(["run", "--config"]).arg(config).env("RUST_LOG", "debug,aya=info,aya_obj=info");
-    Process::start("xdhcpd", command, log)
+fn launch(home: &Home) -> Result<Process> {
+    let mut command = home.namespace.command(&binary()?);
+    command.args(["run", "--config"]).arg(home.config()).env("RUST_LOG", "debug,aya=info,aya_obj=info");
+    Process::start("xdhcpd", command, &home.log())
 }
 
 /// The program under test, without arguments.

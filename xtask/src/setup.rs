@@ -27,7 +27,7 @@ pub(crate) enum Purpose {
     Build,
     /// Two namespaces and one real client
     Demo,
-    /// Every real client, and a load generator
+    /// Every real client, a load generator, and a server to stand beside
     Test,
     /// Other servers to compare with
     Bench,
@@ -50,9 +50,10 @@ const TEST_TOOLS: &[Tool] = &[
     tool("dhcpcd", "dhcpcd-base"),
     tool("perfdhcp", "kea-admin"),
     tool("dnsmasq", "dnsmasq-base"),
+    tool("kea-dhcp4", "kea-dhcp4-server"),
 ];
 
-const BENCH_TOOLS: &[Tool] = &[tool("kea-dhcp4", "kea-dhcp4-server"), tool("dhcpd", "isc-dhcp-server")];
+const BENCH_TOOLS: &[Tool] = &[tool("dhcpd", "isc-dhcp-server")];
 
 /// Sets up for one purpose and says so when there was nothing to do.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
