@@ -11,6 +11,8 @@ fn main() -> ExitCode {
         Verb::Attach(attach) => attach.run().into(),
         Verb::Detach(detach) => detach.run().into(),
         Verb::CheckConfig(check) => check.run().into(),
+        Verb::Export(export) => export.run().into(),
+        Verb::Import(import) => import.run().into(),
         Verb::Ask(ask) => ask.run().into(),
     }
 }

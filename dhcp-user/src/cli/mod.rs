@@ -6,6 +6,7 @@ mod output;
 mod serve;
 mod table;
 mod text;
+mod transfer;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ use clap::{Parser, Subcommand};
 pub use ask::Ask;
 pub use check_config::CheckConfig;
 pub use serve::{Attach, Detach, Run};
+pub use transfer::{Export, Import};
 
 /// A DHCPv4 server whose renewals are answered in the NIC's driver.
 #[derive(Debug, Parser)]
@@ -35,6 +37,10 @@ pub enum Verb {
     Detach(Detach),
     /// Check a configuration file: exit status 0, or 1 with every error and its line
     CheckConfig(CheckConfig),
+    /// Print all that another server needs to honour the leases, a line of JSON for each address
+    Export(Export),
+    /// Honour the leases that another server has exported: exit status 1 if any is refused
+    Import(Import),
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take it for the help of every verb of a running daemon")]
     Ask(Ask),

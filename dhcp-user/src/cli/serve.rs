@@ -91,7 +91,7 @@ impl Detach {
     }
 }
 
-fn load(file: &std::path::Path) -> Result<Config> {
+pub(super) fn load(file: &std::path::Path) -> Result<Config> {
     Config::load(file)
         .map_err(|error| match error {
             LoadError::Invalid(errors) => {

@@ -54,7 +54,9 @@ pub(super) fn of(request: &Request) -> (Table, Add) {
             (Table::with_heads(&["HW-ADDRESS", "CAP", "ADDRESS", "LAST-HEARD", "CLIENT-ID"]), orphan)
         }
         Request::Quarantine => (Table::with_heads(&["ADDRESS", "SINCE", "UNTIL", "WHY", "BY"]), quarantined),
-        Request::Explain { .. } | Request::Events | Request::Reload => (Table::of_pairs(), object),
+        Request::Explain { .. } | Request::Events | Request::Export | Request::Import | Request::Reload => {
+            (Table::of_pairs(), object)
+        }
     }
 }
 

@@ -5,8 +5,10 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use super::report::Imported;
 use super::request::{Line, Outcome, Request};
 
 /// A daemon that gives no sign of life for so long is as good as gone.
@@ -68,6 +70,53 @@ pub fn ask(
             Ok(Line::End(outcome)) => return Ok(outcome),
             Err(error) => return Err(ClientError::BrokenOff(error.into())),
         }
+    }
+}
+
+/// Has the daemon whose socket is at `path` honour `leases` of another server; `told` gets what becomes of each part
+/// of them, in order. A part has at most `part` leases.
+///
+/// # Errors
+/// If there is no whole answer; parts that were answered are honoured.
+pub fn import(
+    path: &Path,
+    leases: &[&str],
+    part: usize,
+    mut told: impl FnMut(&[&str], Imported),
+) -> Result<Outcome, ClientError> {
+    let mut to = connect(path, &Request::Import)
+        .map_err(|source| ClientError::Unreachable { path: path.to_owned(), source })?;
+    let mut from = BufReader::new(to.try_clone().map_err(ClientError::BrokenOff)?);
+    for part in leases.chunks(part.max(1)) {
+        let mut lines = part.join("\n");
+        lines.push_str("\n\n");
+        // If the daemon has refused, its reason waits to be read.
+        let _ = to.write_all(lines.as_bytes());
+        match answered(&mut from)? {
+            Line::Item(imported) => told(part, imported),
+            Line::End(outcome) => return Ok(outcome),
+        }
+    }
+    to.shutdown(std::net::Shutdown::Write).map_err(ClientError::BrokenOff)?;
+    match answered::<Imported>(&mut from)? {
+        Line::End(outcome) => Ok(outcome),
+        Line::Item(_) => Err(ClientError::BrokenOff(io::ErrorKind::InvalidData.into())),
+    }
+}
+
+/// The next line of an answer that says something.
+fn answered<T: DeserializeOwned>(from: &mut impl BufRead) -> Result<Line<T>, ClientError> {
+    let mut line = String::new();
+    loop {
+        line.clear();
+        from.read_line(&mut line).map_err(ClientError::BrokenOff)?;
+        if line == "\n" {
+            continue;
+        }
+        if !line.ends_with('\n') {
+            return Err(ClientError::BrokenOff(io::ErrorKind::UnexpectedEof.into()));
+        }
+        return serde_json::from_str(&line).map_err(|error| ClientError::BrokenOff(error.into()));
     }
 }
 

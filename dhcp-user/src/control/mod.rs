@@ -6,8 +6,12 @@
 //!
 //! The daemon's decision loop is never held up by a client: requests reach it as [`Query`] values over a channel, long
 //! lists are asked for page by page, and what a slow client doesn't read waits here.
+//!
+//! An import goes both ways: after its request the client sends leases, a line each, and an empty line after at most
+//! 256 of them; the daemon answers each such part with one item when it is on disk. The client ends by closing its side.
 
 mod client;
+mod portable;
 mod query;
 mod report;
 mod request;
@@ -17,12 +21,13 @@ mod socket;
 mod tests;
 mod wall;
 
-pub use client::{ClientError, ask};
-pub use query::{No, Page, Query, Reply};
+pub use client::{ClientError, ask, import};
+pub use portable::{Portable, Treated};
+pub use query::{Export, No, Page, Query, Reply};
 pub use report::{
-    AnsweredBy, Audit, Changed, Event, Explanation, Finding, InterfaceStatus, KernelStats, Lease,
-    LeaseDetail, Memo, Orphan, OrphanLease, PoolCounts, Quarantined, Reloaded, Stats, Status, TrafficStats,
-    Word, Xdp, colon_hex,
+    AnsweredBy, Audit, Changed, Event, Explanation, Finding, Imported, InterfaceStatus, KernelStats, Lease,
+    LeaseDetail, Memo, Orphan, OrphanLease, PoolCounts, Quarantined, RefusedLease, Reloaded, Stats, Status,
+    TrafficStats, Word, Xdp, colon_hex, from_colon_hex,
 };
 pub use request::{Outcome, Request, Subject};
 pub use server::serve;

@@ -1,11 +1,15 @@
 //! Requests as they reach the decision loop, each with the place for its answer.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::portable::Portable;
 use super::report::{
-    Audit, Event, Explanation, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined, Reloaded, Stats, Status,
+    Audit, Event, Explanation, Imported, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined, Reloaded,
+    Stats, Status,
 };
 use super::request::Subject;
 
@@ -45,6 +49,17 @@ pub enum Query {
     Explain(Subject, Reply<Explanation>),
     /// What happens from now on.
     Events(Reply<broadcast::Receiver<Event>>),
+    /// What another server would need, a page of it.
+    Export {
+        /// How far this export has come, and where the page goes on.
+        export: Arc<Export>,
+        /// At most so many addresses are looked at.
+        most: usize,
+        /// Where the page goes, and whether more is to come.
+        reply: Reply<(Vec<Portable>, bool)>,
+    },
+    /// Leases of another server, to be honoured here. What can't be is told with its reason.
+    Import(Vec<Portable>, Reply<Imported>),
     /// Apply the changed configuration; no if it is wrong.
     Reload(Reply<Reloaded>),
 }
@@ -76,6 +91,64 @@ impl<T> Reply<T> {
     }
 }
 
+/// How far an export has come.
+///
+/// Its pages are made one at a time while leases go on changing, and still the whole says what held at one moment, the
+/// last page's: every address whose record is committed anew after it went out goes out again, and the last line of
+/// an address counts. So no promise that the server had made by then goes beyond what the export says.
+#[derive(Debug, Default)]
+pub struct Export(Mutex<Progress>);
+
+#[derive(Debug, Default)]
+struct Progress {
+    /// The address that was looked at last.
+    reached: Option<Ipv4Addr>,
+    /// Whether that was the last of all.
+    has_seen_all: bool,
+    /// What has changed since it went out.
+    again: BTreeSet<Ipv4Addr>,
+}
+
+impl Export {
+    /// Where the next page begins; none once all addresses were looked at.
+    #[must_use]
+    pub fn after(&self) -> Option<Option<Ipv4Addr>> {
+        self.with(|progress| (!progress.has_seen_all).then_some(progress.reached))
+    }
+
+    /// All addresses up to `reached` have gone out; all there are, if there is none.
+    pub fn went_on(&self, reached: Option<Ipv4Addr>) {
+        self.with(|progress| {
+            progress.has_seen_all = reached.is_none();
+            progress.reached = reached;
+        });
+    }
+
+    /// What is known of an address has changed.
+    pub fn changed(&self, address: Ipv4Addr) {
+        self.with(|progress| {
+            if progress.has_seen_all || progress.reached >= Some(address) {
+                progress.again.insert(address);
+            }
+        });
+    }
+
+    /// Up to `most` of the addresses that are to go out again, and whether that is all.
+    #[must_use]
+    pub fn again(&self, most: usize) -> (Vec<Ipv4Addr>, bool) {
+        self.with(|progress| {
+            let due: Vec<Ipv4Addr> = progress.again.iter().take(most).copied().collect();
+            progress.again.retain(|address| due.last() < Some(address));
+            (due, progress.again.is_empty())
+        })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut Progress) -> T) -> T {
+        // Nothing panics while it is held.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// A part of a long list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
@@ -83,4 +156,28 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// The address after which the next page begins; none if this is the last.
     pub next: Option<Ipv4Addr>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_changes_after_it_went_out_goes_out_again() {
+        let [low, middle, high] = [1, 2, 3].map(|last| Ipv4Addr::new(192, 0, 2, last));
+        let export = Export::default();
+        export.changed(low);
+        assert_eq!(export.after(), Some(None));
+        export.went_on(Some(middle));
+        for address in [middle, high, low, middle] {
+            export.changed(address);
+        }
+        assert_eq!(export.after(), Some(Some(middle)));
+        export.went_on(None);
+        assert_eq!(export.after(), None);
+        assert_eq!(export.again(1), (vec![low], false));
+        export.changed(high);
+        assert_eq!(export.again(9), (vec![middle, high], true));
+        assert_eq!(export.again(9), (vec![], true));
+    }
 }

@@ -333,6 +333,39 @@ pub struct Changed {
     pub what: Word,
 }
 
+/// What became of a part of an import.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Imported {
+    /// How many leases are honoured from now on; that is on disk.
+    pub imported: u64,
+    /// Those that are not.
+    pub refused: Vec<RefusedLease>,
+}
+
+/// A lease of another server that is not honoured here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RefusedLease {
+    /// Which of those that were sent together, from 0.
+    pub number: u64,
+    /// Why not.
+    pub why: String,
+}
+
+/// The octets that [`colon_hex`] shows so.
+#[must_use]
+pub fn from_colon_hex(text: &str) -> Option<Vec<u8>> {
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    let octet = |digits: &str| {
+        let are_digits = digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        are_digits.then(|| u8::from_str_radix(digits, 16).ok()).flatten()
+    };
+    text.split(':').map(octet).collect()
+}
+
 /// Octets in hexadecimal with colons between, as identifiers are shown.
 #[must_use]
 pub fn colon_hex(octets: &[u8]) -> String {

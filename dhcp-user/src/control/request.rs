@@ -44,6 +44,10 @@ pub enum Request {
     },
     /// What happens from now on.
     Events,
+    /// All that another server needs to honour the leases.
+    Export,
+    /// Honour the leases that follow, one in a line.
+    Import,
     /// Apply the changed configuration.
     Reload,
 }
@@ -62,7 +66,7 @@ impl Request {
     /// Whether it changes anything.
     #[must_use]
     pub fn changes(&self) -> bool {
-        matches!(self, Self::LeaseRelease { .. } | Self::QuarantineClear { .. } | Self::Reload)
+        matches!(self, Self::LeaseRelease { .. } | Self::QuarantineClear { .. } | Self::Import | Self::Reload)
     }
 }
 

@@ -13,19 +13,22 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::{interval, timeout};
 
-use super::query::{No, Query, Reply};
+use super::portable::Portable;
+use super::query::{Export, No, Query, Reply};
 use super::report::{Changed, Event};
 use super::request::{Line, Outcome, Request};
 
 /// The longest request, in octets.
 const LONGEST_REQUEST: u64 = 4096;
+/// The longest line of a lease to be imported, in octets: identifiers of 255 octets and all that a relay can say.
+const LONGEST_LEASE: u64 = 16 * 1024;
 /// How many clients are served at a time.
 const MOST_CLIENTS: usize = 32;
 /// How long a client may take to send its request, or to take in a part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a client that waits for an answer is told that the daemon lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-/// How many leases are asked of the decision loop at a time.
+/// How many leases are asked of the decision loop, or brought to it, at a time.
 const PAGE: usize = 256;
 
 /// Serves clients until nobody takes queries any more.
@@ -139,6 +142,8 @@ impl Client {
                 Ok(events) => self.follow(events).await?,
                 Err(outcome) => outcome,
             },
+            Request::Export => self.export(queries).await?,
+            Request::Import => self.import(queries).await?,
             Request::Reload => self.one(queries, Query::Reload).await?,
         };
         self.end(outcome).await
@@ -195,6 +200,62 @@ impl Client {
             }
             if after.is_none() {
                 return Ok(Outcome::Done);
+            }
+        }
+    }
+
+    /// What another server needs, page by page. The export is under way for as long as it is held here.
+    async fn export(&mut self, queries: &mpsc::Sender<Query>) -> io::Result<Outcome> {
+        let export = Arc::new(Export::default());
+        loop {
+            let page = |reply| Query::Export { export: Arc::clone(&export), most: PAGE, reply };
+            match self.ask(queries, page).await? {
+                Ok((items, more)) => {
+                    self.items(items).await?;
+                    if !more {
+                        return Ok(Outcome::Done);
+                    }
+                }
+                Err(outcome) => return Ok(outcome),
+            }
+        }
+    }
+
+    /// Leases of another server, part by part, until the client has no more.
+    async fn import(&mut self, queries: &mpsc::Sender<Query>) -> io::Result<Outcome> {
+        loop {
+            let part = match timeout(PATIENCE, self.read_part()).await {
+                Ok(part) => part?,
+                Err(_) => return Ok(Outcome::Refused("no leases came in time".to_owned())),
+            };
+            match part {
+                Ok(leases) if leases.is_empty() => return Ok(Outcome::Done),
+                Ok(leases) => match self.ask(queries, |reply| Query::Import(leases, reply)).await? {
+                    Ok(imported) => self.items([imported]).await?,
+                    Err(outcome) => return Ok(outcome),
+                },
+                Err(why) => return Ok(Outcome::Refused(why)),
+            };
+        }
+    }
+
+    /// Leases up to an empty line; none at the end.
+    async fn read_part(&mut self) -> io::Result<Result<Vec<Portable>, String>> {
+        let mut leases = Vec::new();
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            (&mut self.from).take(LONGEST_LEASE).read_until(b'\n', &mut line).await?;
+            if line.is_empty() && leases.is_empty() || line == b"\n" {
+                return Ok(Ok(leases));
+            }
+            if !line.ends_with(b"\n") {
+                return Ok(Err(format!("a lease is a line of at most {LONGEST_LEASE} octets")));
+            }
+            match serde_json::from_slice(&line) {
+                Ok(lease) if leases.len() < PAGE => leases.push(lease),
+                Ok(_) => return Ok(Err(format!("an empty line is due after {PAGE} leases"))),
+                Err(error) => return Ok(Err(format!("this daemon doesn't know the lease: {error}"))),
             }
         }
     }

@@ -10,7 +10,7 @@
 //!                                          │             │            ▲
 //!                                          └─ addresses.rs, index.rs  └── predict.rs (what will be asked next)
 //! probes ◄─► probe.rs      (what may be offered, which lease is an orphan, whose quarantine is over)
-//! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs   reload.rs
+//! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs   reload.rs   import.rs
 //! ```
 
 mod action;
@@ -26,6 +26,7 @@ mod expiry;
 mod extension;
 mod grant;
 mod identity;
+mod import;
 mod index;
 mod inform;
 mod offers;
@@ -57,6 +58,7 @@ pub use answer::Answer;
 pub use binding::{AnsweredBy, Binding};
 pub use event::{Client, Happened, LeaseEvent};
 pub use identity::Identity;
+pub use import::ImportError;
 pub use probe::PATIENCE;
 pub use reload::Reloaded;
 pub use restore::Adopted;

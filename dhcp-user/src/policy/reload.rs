@@ -130,7 +130,7 @@ impl Policy {
         self.stranded.add(turn, record);
     }
 
-    fn is_reserved_for_another(&self, place: Place, binding: &Binding) -> bool {
+    pub(super) fn is_reserved_for_another(&self, place: Place, binding: &Binding) -> bool {
         let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
         reservation.is_some_and(|reservation| !subnet::is_for_owner(reservation, binding))
     }

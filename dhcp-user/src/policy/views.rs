@@ -13,7 +13,7 @@ use super::identity::Identity;
 use super::subnet::SubnetId;
 use super::words::Words;
 use crate::config::{Pool, Prefix};
-use crate::store::{HwAddr, QuarantineCause};
+use crate::store::{HwAddr, QuarantineCause, Record};
 
 /// A lease, or what is left of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -113,6 +113,34 @@ impl Policy {
         let looked_at: Vec<Place> = places.by_ref().take(most).collect();
         let next = places.next().and(looked_at.last()).map(|last| self.all.address(*last));
         (looked_at.into_iter().filter_map(|place| self.view(place)).collect(), next)
+    }
+
+    /// What is to be kept of some of the addresses above `after`, and the address to go on after; none at the end.
+    #[must_use]
+    pub fn records_after(&self, after: Option<Ipv4Addr>, most: usize) -> (Vec<Record>, Option<Ipv4Addr>) {
+        let mut places = self.all.places_after(after);
+        let looked_at: Vec<Place> = places.by_ref().take(most).collect();
+        let next = places.next().and(looked_at.last()).map(|last| self.all.address(*last));
+        (
+            looked_at
+                .into_iter()
+                .filter(|place| self.is_remembered(*place))
+                .map(|p| self.record(p))
+                .collect(),
+            next,
+        )
+    }
+
+    /// What is to be kept of `address`, if it is of a pool or a reservation.
+    #[must_use]
+    pub fn kept(&self, address: Ipv4Addr) -> Option<Record> {
+        self.all.find(address).map(|place| self.record(place))
+    }
+
+    fn is_remembered(&self, place: Place) -> bool {
+        self.binding(place).is_some()
+            || self.all.state(place) == State::Quarantined
+            || self.quarantine.recurrences(place) > 0
     }
 
     /// The lease of `address`.

@@ -6,6 +6,7 @@
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
 //! reload.rs  a changed configuration
 //! explain.rs why requests went up
+//! transfer.rs leases to and from another server
 //! reports.rs what the command line asks for;  traffic.rs  what is counted
 //! ```
 
@@ -14,6 +15,7 @@ mod reload;
 mod reports;
 mod start;
 mod traffic;
+mod transfer;
 mod turn;
 
 use std::collections::{HashMap, HashSet};
@@ -44,6 +46,7 @@ use crate::probe::{self, Prober};
 use crate::store::Store;
 use explain::WentUp;
 use traffic::Traffic;
+use transfer::Exports;
 
 /// How many records of a ring are taken into one batch.
 const BATCH: usize = 512;
@@ -71,6 +74,7 @@ pub struct Server {
     ours: HashSet<Ipv4Addr>,
     traffic: Traffic,
     went_up: WentUp,
+    exports: Exports,
     events: broadcast::Sender<Told>,
     wall: WallClock,
     started: BootNanos,
@@ -136,6 +140,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool) -> Result<()> {
 }
 
 pub use start::attach_only;
+pub use transfer::export_stopped;
 
 impl Server {
     /// Decides a batch of frames.

@@ -57,6 +57,8 @@ impl Server {
                 Ok(explanation) => reply.give(explanation),
                 Err(No(why)) => reply.no(why),
             },
+            Query::Export { export, most, reply } => reply.give(self.export(&export, most)),
+            Query::Import(leases, reply) => reply.give(self.import(&leases)?),
             Query::Reload(reply) => match self.reload()? {
                 Ok(done) => reply.give(done),
                 Err(No(why)) => reply.no(why),

@@ -15,6 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::explain::WentUp;
 use super::traffic::Traffic;
+use super::transfer::Exports;
 use super::{EVENTS, Intake, Served, Server, listen};
 use crate::clock::BootNanos;
 use crate::config::{Config, Probe, StoreChoice, Subnet, XdpMode};
@@ -93,6 +94,7 @@ impl Server {
             ours,
             traffic: Traffic::new(),
             went_up: WentUp::default(),
+            exports: Exports::default(),
             events,
             wall: WallClock::read().context("reading the clocks")?,
             started: BootNanos::now(),
@@ -216,7 +218,7 @@ pub(super) fn prober(config: &Config, facts: &[Interface]) -> Result<Option<Prob
     (config.server.probe == Probe::Auto).then(|| Prober::open(facts)).transpose()
 }
 
-fn open_store(config: &Config) -> Result<Box<dyn Store>> {
+pub(super) fn open_store(config: &Config) -> Result<Box<dyn Store>> {
     let boot: BootId =
         std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?.parse()?;
     match &config.server.store {

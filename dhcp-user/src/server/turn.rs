@@ -109,7 +109,9 @@ impl Server {
         }
         self.store
             .commit(BootNanos::now().floor(), changes)
-            .context("leases could not be committed; no promise is made without")
+            .context("leases could not be committed; no promise is made without")?;
+        self.exports.note(changes);
+        Ok(())
     }
 
     fn publish(&mut self, lease: Publication) {

@@ -4,6 +4,7 @@ mod allocation;
 mod answers;
 mod conformance;
 mod horizon;
+mod imports;
 mod leaving;
 mod machine;
 mod predictions;
