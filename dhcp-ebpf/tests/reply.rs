@@ -36,6 +36,8 @@ fn addressed(
     (to.0, to.1, to.2, envelope.ciaddr.into(), u16::from_be(envelope.flags))
 }
 
+/// RFC 2131 §4.1, stated (to-relay, to-all, to-hardware): an OFFER finds its client.
+/// RFC 2131 §4.1, SHOULD (broadcast-bit, unicast-else): as the broadcast bit says.
 #[test]
 fn offers_go_where_the_client_can_hear_them() {
     assert_eq!(addressed(Kind::Offer, UNSPECIFIED, UNSPECIFIED, 0), (CLIENT, ADDRESS, 68, UNSPECIFIED, 0));
@@ -51,6 +53,8 @@ fn offers_go_where_the_client_can_hear_them() {
     }
 }
 
+/// RFC 2131 §4.1, stated (to-relay, to-ciaddr, to-hardware): an ACK finds its client.
+/// RFC 2131 §4.3.1, stated (t3-ciaddr, t3-flags): ciaddr and flags are the request's.
 #[test]
 fn acks_go_to_the_address_that_the_client_has() {
     for flags in [0, 0x8000] {
@@ -65,6 +69,9 @@ fn acks_go_to_the_address_that_the_client_has() {
     );
 }
 
+/// RFC 2131 §4.3.2, MUST (nak-broadcast, nak-broadcast-bit): a NAK is for everybody, or has the relay make it so.
+/// RFC 2131 §3.2, MUST (nak-to-relay): it goes to the relay, if there is one.
+/// RFC 2131 §4.3.1, stated (t3-ciaddr): its ciaddr is 0.
 #[test]
 fn naks_are_broadcast_and_relays_are_told_to() {
     for (ciaddr, flags) in [(UNSPECIFIED, 0), (ADDRESS, 0), (ADDRESS, 0x8000)] {

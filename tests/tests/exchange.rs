@@ -43,6 +43,11 @@ fn adds_up(server: &Server) -> Result<()> {
     Ok(())
 }
 
+/// RFC 2131 §4.3.1, MUST (tells-address, t3-lease-time): OFFER and ACK name the address and the lease time.
+/// RFC 2131 §4.3.1, stated (time-default, t3-fixed, t3-ciaddr, t3-yiaddr): the time that is configured; fields of table 3.
+/// RFC 2131 §3.3, stated (relative-times): in seconds from now.
+/// RFC 2131 §4.1, MUST (reachable-identifier): the server is known by an address that the client reaches.
+/// RFC 2131 §4.1, SHOULD (identifier-on-link): by its address on the link.
 #[test]
 fn a_lease_is_offered_and_granted_with_all_it_needs() -> Result<()> {
     let lan = lan()?;
@@ -76,6 +81,11 @@ fn a_lease_is_offered_and_granted_with_all_it_needs() -> Result<()> {
     adds_up(&server)
 }
 
+/// RFC 2131 §3, stated (message-type, cookie): a message is what it has to be at all.
+/// RFC 2131 §4.1, stated (end-last, ports, to-relay, to-all, to-hardware): it goes where it has to go.
+/// RFC 2131 §4.1, SHOULD (broadcast-bit, unicast-else): as the broadcast bit says.
+/// RFC 2131 §4.3.1, stated (t3-copied, t3-flags): fields come back.
+/// RFC 2131 §4.3.1, MUST (t3-server-id): the server says who it is.
 #[test]
 fn the_answer_comes_as_the_client_asks_for_it() -> Result<()> {
     let lan = lan()?;
@@ -95,6 +105,9 @@ fn the_answer_comes_as_the_client_asks_for_it() -> Result<()> {
     Ok(())
 }
 
+/// RFC 2131 §4.3.2, SHOULD (reboot-wrong-net): by a NAK.
+/// RFC 2131 §4.3.2, MUST (nak-broadcast, nak-broadcast-bit): which is broadcast, or has the relay do so.
+/// RFC 2131 §3.2, MUST (nak-to-relay): where there is a relay, it goes there.
 #[test]
 fn a_client_in_the_wrong_net_is_told_so() -> Result<()> {
     let lan = lan()?;
@@ -108,6 +121,8 @@ fn a_client_in_the_wrong_net_is_told_so() -> Result<()> {
     Ok(())
 }
 
+/// RFC 2131 §4.3.2, MUST (reboot-unknown): silence for INIT-REBOOT.
+/// RFC 2131 §3.2, SHOULD NOT (uncertain-silence): silence of what is not ours.
 #[test]
 fn an_unknown_client_hears_only_what_concerns_it() -> Result<()> {
     let lan = lan()?;
@@ -139,6 +154,10 @@ fn a_server_without_authority_sends_no_nak() -> Result<()> {
     Ok(())
 }
 
+/// RFC 2131 §4.3.5, stated (inform-direct, inform-parameters): an ACK to ciaddr, with parameters.
+/// RFC 2131 §4.3.5, MUST NOT (inform-no-time): without a lease time.
+/// RFC 2131 §4.3.5, SHOULD NOT (inform-no-yiaddr): without an address.
+/// RFC 2131 §3.4, SHOULD (inform-unicast): by unicast.
 #[test]
 fn an_inform_gets_options_and_no_lease() -> Result<()> {
     let lan = lan()?;
@@ -153,6 +172,9 @@ fn an_inform_gets_options_and_no_lease() -> Result<()> {
     adds_up(&server)
 }
 
+/// RFC 2131 §4.3.4, stated (released): the address is anybody's.
+/// RFC 2131 §4.3.4, SHOULD (release-remembered): its client is not forgotten.
+/// RFC 2131 §4.3.1, SHOULD (second-choice): it is offered its last address.
 #[test]
 fn a_released_address_is_free_at_once_and_its_owner_preferred() -> Result<()> {
     let lan = lan()?;
@@ -185,6 +207,7 @@ fn nobody_can_release_or_decline_for_somebody_else() -> Result<()> {
     adds_up(&server)
 }
 
+/// RFC 2131 §4.3.3, MUST (declined): the address is not available any more.
 #[test]
 fn a_declined_address_is_put_aside() -> Result<()> {
     let lan = lan()?;
@@ -219,6 +242,7 @@ fn a_pool_used_up_is_silence_and_nothing_worse() -> Result<()> {
     adds_up(&server)
 }
 
+/// RFC 2131 §3.1, stated (not-selected): by a REQUEST for another server.
 #[test]
 fn an_offer_refused_is_free_at_once() -> Result<()> {
     let lan = lan()?;
@@ -238,6 +262,7 @@ fn an_offer_refused_is_free_at_once() -> Result<()> {
     adds_up(&server)
 }
 
+/// RFC 2131 §3.1, SHOULD (offer-lapses): the address is available again.
 #[test]
 fn an_offer_forgotten_times_out() -> Result<()> {
     let lan = lan()?;
@@ -249,6 +274,7 @@ fn an_offer_forgotten_times_out() -> Result<()> {
     Ok(())
 }
 
+/// RFC 4361 §6.3, stated (administrators-chaddr): where the administrator says so, the hardware address goes first.
 #[test]
 fn a_reservation_is_kept_for_its_client() -> Result<()> {
     let lan = lan()?;

@@ -66,6 +66,7 @@ fn an_address_in_use_is_not_offered(xdp: Xdp) -> Result<()> {
     Ok(())
 }
 
+/// RFC 2131 §3.1, SHOULD (probe): an address is checked before it is offered.
 #[test]
 fn an_address_in_use_is_not_offered_with_the_program_in_the_driver() -> Result<()> {
     an_address_in_use_is_not_offered(Xdp::Native)
@@ -76,6 +77,7 @@ fn an_address_in_use_is_not_offered_with_the_program_in_the_stack() -> Result<()
     an_address_in_use_is_not_offered(Xdp::Generic)
 }
 
+/// RFC 2131 §3.1, SHOULD (probe): an address is checked before it is offered.
 #[test]
 fn an_address_in_use_is_not_offered_without_the_program() -> Result<()> {
     an_address_in_use_is_not_offered(Xdp::Off)
@@ -134,6 +136,7 @@ fn a_client_that_waits_for_a_probe_holds_up_nobody() -> Result<()> {
     Ok(())
 }
 
+/// RFC 2131 §3.1, SHOULD (probe-off): the administrator says so.
 #[test]
 fn without_probing_an_address_is_offered_untested() -> Result<()> {
     let lan = lan()?;

@@ -1,6 +1,7 @@
 //! Build and operations tasks of xdhcpd: see `cargo xtask --help`.
 
 mod build;
+mod conformance;
 mod demo;
 mod derive;
 mod machine;
@@ -39,6 +40,8 @@ enum Task {
     Attach(serve::Args),
     /// Take the XDP program off a NIC
     Detach(serve::Args),
+    /// Write tests/CONFORMANCE.md: which test shows which requirement of which RFC
+    Conformance,
     /// Run the tests, all or a part; the last line is the sum
     Test(test::Args),
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Task::Run(args) => serve::run(&args),
         Task::Attach(args) => serve::attach(&args),
         Task::Detach(args) => serve::detach(&args),
+        Task::Conformance => conformance::main(),
         Task::Test(args) => test::main(&args),
     };
     match done {

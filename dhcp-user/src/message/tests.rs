@@ -199,6 +199,7 @@ fn a_checksum_may_be_absent_whole_or_the_pseudo_headers_alone() {
     assert!(read(frame).is_ok());
 }
 
+/// RFC 2132 §9.10, stated (max-size-legal): less than 576 octets is not believed.
 #[test]
 fn long_identifiers_and_small_sizes_are_taken() {
     let request =
@@ -213,6 +214,9 @@ fn a_client_without_a_hardware_address_is_known_by_its_identifier() {
     assert_eq!((request.mac(), request.chaddr.octets()), (None, [].as_slice()));
 }
 
+/// RFC 2131 §4.1, MUST (overload-order): option area, file, sname.
+/// RFC 3396 §7, MUST (several-are-one): what comes in parts is joined.
+/// RFC 3396 §7, MUST NOT (not-apart): a part is nothing by itself.
 #[test]
 fn options_that_come_in_parts_are_joined_across_fields() {
     let mut bootp = Draft::discover(1).option(60, b"ab").option(60, b"cd").option(52, &[3]).bootp();
@@ -235,6 +239,8 @@ fn what_stands_after_end_makes_a_request_unusual() {
     assert!(!read(around(&bootp)).expect("a good frame").plain);
 }
 
+/// RFC 2132 §2, MUST (nul-deleted): a NUL at the end is no part of a name.
+/// RFC 2132 §2, MUST NOT (nul-not-wanted): nor is it missed.
 #[test]
 fn only_host_names_that_can_be_shown_are_kept() {
     let name = |raw: &[u8]| {

@@ -12,6 +12,9 @@ fn encoded(options: &str) -> OptionSet {
         .clone()
 }
 
+/// RFC 2132 §2, SHOULD NOT (no-trailing-nul): text ends where it ends.
+/// RFC 2132 §3.5, SHOULD (by-preference): lists come as they are written down.
+/// RFC 2132 §3.5, MUST (whole-addresses): of addresses, all four octets.
 #[test]
 fn values_are_encoded_as_their_rfc_says() {
     let cases: &[(&str, u8, &[u8])] = &[

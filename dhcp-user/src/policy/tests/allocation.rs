@@ -3,7 +3,7 @@
 use super::wire::{Draft, SERVER};
 use super::*;
 
-/// RFC 2131 §3.1: an address that is offered is not offered to another meanwhile.
+/// RFC 2131 §4.3.1, SHOULD NOT (offer-kept): an address that is offered is not offered to another meanwhile.
 #[test]
 fn a_discover_is_answered_with_the_same_offer_each_time() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -13,6 +13,7 @@ fn a_discover_is_answered_with_the_same_offer_each_time() {
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(11)));
 }
 
+/// RFC 2131 §3.1, SHOULD (offer-lapses): without a REQUEST the address is available again.
 #[test]
 fn an_offer_nobody_answers_lapses() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
@@ -24,7 +25,7 @@ fn an_offer_nobody_answers_lapses() {
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
 }
 
-/// RFC 2131 §4.3.1, SHOULD, first choice: the client's current address.
+/// RFC 2131 §4.3.1, SHOULD (first-choice): the client's current address.
 #[test]
 fn a_client_is_offered_the_address_it_has() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -41,7 +42,8 @@ fn a_client_is_offered_the_address_it_has() {
     );
 }
 
-/// RFC 2131 §4.3.1, SHOULD, third choice: the address asked for in option 50. Fourth: any of the pool.
+/// RFC 2131 §4.3.1, SHOULD (third-choice): the address asked for in option 50.
+/// RFC 2131 §4.3.1, SHOULD (fourth-choice): any of the pool.
 #[test]
 fn a_client_is_offered_the_address_it_asks_for_if_it_is_free() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -75,7 +77,8 @@ fn an_expired_address_waits_out_its_grace_for_its_last_owner() {
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(address));
 }
 
-/// RFC 2131 §4.3.1, SHOULD, second choice: the client's previous address. §4.3.4, SHOULD: a record of it is kept.
+/// RFC 2131 §4.3.1, SHOULD (second-choice): the client's previous address.
+/// RFC 2131 §4.3.4, SHOULD (release-remembered): a record of it is kept.
 #[test]
 fn a_released_address_goes_back_to_its_last_owner_while_there_is_choice() {
     let mut bench = Bench::new(vec![subnet(10, 12)]);
@@ -112,6 +115,7 @@ fn a_reserved_address_is_only_its_clients() {
     assert_eq!(bench.state(host(12)), State::Reserved);
 }
 
+/// RFC 4361 §6.3, stated (administrators-chaddr): that address was the administrator's choice.
 #[test]
 fn a_reservation_by_hardware_address_holds_whatever_identifier_is_sent() {
     let mut bench = Bench::new(vec![Subnet { reservations: vec![reserved(7, host(5))], ..subnet(10, 13) }]);

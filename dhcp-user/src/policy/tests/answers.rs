@@ -3,7 +3,7 @@
 use super::wire::{Draft, SERVER};
 use super::*;
 
-/// RFC 2131 §4.3.1, SHOULD: the ACK says nothing else than the OFFER did.
+/// RFC 2131 §3.1, SHOULD NOT (ack-agrees): the ACK says nothing else than the OFFER did.
 #[test]
 fn an_offer_says_what_the_ack_will() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -16,7 +16,9 @@ fn an_offer_says_what_the_ack_will() {
     assert_eq!(offered, *acked);
 }
 
-/// RFC 2132 §9.8, MUST: what the client asks for comes in its order, as far as possible.
+/// RFC 2132 §9.8, MUST (order-asked): what the client asks for comes in its order, as far as possible.
+/// RFC 2132 §3.3, MUST (mask-first): but the mask comes before the routers.
+/// RFC 2131 §4.3.1, MUST (configured): all that is there comes.
 #[test]
 fn parameters_come_in_the_order_they_were_asked_for() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -26,6 +28,8 @@ fn parameters_come_in_the_order_they_were_asked_for() {
     assert_eq!(all.codes(), [53, 54, 51, 58, 59, 1, 3, 6, 15], "who asks for nothing gets all");
 }
 
+/// RFC 2131 §4.4.5, MUST (times-in-order): T1, then T2, then the end.
+/// RFC 2131 §4.4.5, SHOULD (times-told): in proportion to the time that is granted.
 #[test]
 fn times_are_told_in_proportion() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -35,7 +39,7 @@ fn times_are_told_in_proportion() {
     assert_eq!((secs(51), secs(58), secs(59)), (Some(600), Some(300), Some(525)));
 }
 
-/// RFC 2131 §4.3.1: the lease time that the client asks for, or another.
+/// RFC 2131 §4.3.1, stated (time-asked): the lease time that the client asks for, or another.
 #[test]
 fn a_wish_for_a_lease_time_is_granted_within_bounds() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -45,6 +49,7 @@ fn a_wish_for_a_lease_time_is_granted_within_bounds() {
     }
 }
 
+/// RFC 2131 §4.3.1, MUST (client-own, subnet-own): what is set for the client, else for its subnet.
 #[test]
 fn a_reservations_options_override_its_subnets() {
     let mut own = reserved(1, host(5));
@@ -55,7 +60,9 @@ fn a_reservations_options_override_its_subnets() {
     assert_eq!((offer.option(6), offer.option(12)), (Some(vec![9, 9, 9, 9]), Some(b"printer".to_vec())));
 }
 
-/// RFC 6842 §3, MUST: the client identifier comes back in every answer. RFC 3046 §2.2, SHALL: so does option 82.
+/// RFC 6842 §3, MUST (returned): the client identifier comes back in every answer.
+/// RFC 3046 §2.2, SHALL (echo): so does option 82.
+/// RFC 3046 §2.2, SHOULD (last): it is the last.
 #[test]
 fn the_client_identifier_and_the_relay_information_come_back_last() {
     let mut bench = Bench::new(vec![relayed_subnet()]);
@@ -70,7 +77,10 @@ fn the_client_identifier_and_the_relay_information_come_back_last() {
     assert_eq!(nak.codes(), [53, 54, 56, 61, 82]);
 }
 
-/// RFC 2131 §4.3.5, MUST NOT: the answer to INFORM has no lease time, and no lease is looked for.
+/// RFC 2131 §4.3.5, MUST NOT (inform-no-time): the answer to INFORM has no lease time.
+/// RFC 2131 §4.3.5, stated (inform-parameters): it has all else.
+/// RFC 2131 §3.4, MUST NOT (inform-no-lookup): no lease is looked for.
+/// RFC 2131 §3.4, SHOULD (inform-consistent): but the address is looked at.
 #[test]
 fn inform_is_answered_without_a_lease() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -84,6 +94,7 @@ fn inform_is_answered_without_a_lease() {
     assert_eq!(bench.send(&Draft::new(8, 1)), Told::Silence(Silence::NoAddress));
 }
 
+/// RFC 2131 §4.3.1, stated (t3-siaddr, t3-boot): next server, server name, boot file.
 #[test]
 fn header_fields_carry_the_boot_parameters() {
     let boot = Subnet {
@@ -100,7 +111,11 @@ fn header_fields_carry_the_boot_parameters() {
     assert!(answer.file.as_ref().is_some_and(|file| file.starts_with(b"pxe.bin\0")));
 }
 
-/// RFC 2131 §4.1 and RFC 2132 §9.3, MUST: file first, then sname, each with an END of its own.
+/// RFC 2131 §4.1, MUST (overload-told, overload-end, overload-field, option-whole): option 52 tells of it, and area and
+/// fields have whole options and an END of their own.
+/// RFC 3396 §5, MUST NOT (within-field): none lies in two.
+/// RFC 2132 §9.3, stated (overload): file first, then sname.
+/// RFC 2132 §9.10, stated (max-size): no more than the client takes.
 #[test]
 fn what_does_not_fit_the_area_goes_into_file_and_sname() {
     let mut wordy = subnet(10, 20);
@@ -119,7 +134,8 @@ fn what_does_not_fit_the_area_goes_into_file_and_sname() {
     assert_eq!(large.codes(), [53, 54, 51, 58, 59, 1, 43, 125, 224]);
 }
 
-/// RFC 3396 §6, MUST: an option of more than 255 octets is split.
+/// RFC 3396 §4, MUST (split): an option of more than 255 octets is split.
+/// RFC 3396 §6, MUST (lengths, in-order): all of it comes, from first to last.
 #[test]
 fn long_options_are_split() {
     let mut wordy = subnet(10, 20);
@@ -134,7 +150,8 @@ fn long_options_are_split() {
     assert_eq!(lengths, [255, 45]);
 }
 
-/// RFC 5107 §4, MUST: the server identifier is what the relay says.
+/// RFC 5107 §4, MUST (override): the server identifier is what the relay says.
+/// RFC 5107 §4, stated (accept): by it we are selected.
 #[test]
 fn the_relay_may_have_us_pose_as_itself() {
     let mut bench = Bench::new(vec![relayed_subnet()]);
@@ -147,7 +164,9 @@ fn the_relay_may_have_us_pose_as_itself() {
     assert_eq!(bench.published[0].server, SERVER);
 }
 
-/// RFC 3527 §3, MUST: link selection goes before giaddr. RFC 3011 §2, MUST: option 118 is honoured and comes back.
+/// RFC 3527 §3, MUST (on-link): link selection goes before giaddr.
+/// RFC 3011 §2, MUST NOT (on-subnet): option 118 is honoured.
+/// RFC 3011 §2, MUST (copy): it comes back.
 #[test]
 fn the_link_is_what_the_relay_selects() {
     let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);

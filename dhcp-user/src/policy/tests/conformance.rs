@@ -5,7 +5,8 @@
 use super::wire::{Draft, IFINDEX, SERVER};
 use super::*;
 
-/// RFC 2131 §4.2, MUST: the client identifier is the key, whatever the hardware address.
+/// RFC 2131 §4.2, MUST (client-id): the client identifier is the key, whatever the hardware address.
+/// RFC 4361 §6.3, MUST (client-id): the same.
 #[test]
 fn who_a_client_is_its_identifier_tells() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -22,7 +23,7 @@ fn who_a_client_is_its_identifier_tells() {
     );
 }
 
-/// RFC 4361 §6.1: identifiers of type 255 are compared whole, like any other.
+/// RFC 2132 §9.14, SHOULD (opaque-id): identifiers are compared whole, those of type 255 (RFC 4361 §6.1) like any other.
 #[test]
 fn an_identifier_of_iaid_and_duid_is_one() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -31,7 +32,7 @@ fn an_identifier_of_iaid_and_duid_is_one() {
     assert_ne!(bench.send(&Draft::discover(1).id(&id(2))).offered(), first);
 }
 
-/// RFC 2131 §4.2: without an identifier, hardware type and address are the key.
+/// RFC 2131 §4.2, MUST (chaddr): without an identifier, hardware type and address are the key.
 #[test]
 fn a_client_without_an_identifier_is_not_one_whose_identifier_spells_its_address() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -40,7 +41,7 @@ fn a_client_without_an_identifier_is_not_one_whose_identifier_spells_its_address
     assert_ne!(plain, spelt);
 }
 
-/// RFC 2131 §4.1, MUST: any of the server's addresses is accepted as identifying it.
+/// RFC 2131 §4.1, MUST (any-address): any of the server's addresses is accepted as identifying it.
 #[test]
 fn any_address_of_ours_identifies_us() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -52,7 +53,10 @@ fn any_address_of_ours_identifies_us() {
     assert_eq!(bench.send(&release), Told::Done);
 }
 
-/// RFC 2131 table 3, MUST NOT: of what the client says, OFFER and ACK carry nothing but the identifier.
+/// RFC 2131 §4.3.1, MUST NOT (t3-no-requested, t3-no-list, t3-no-max-size): of what the client says, OFFER and ACK carry
+/// nothing but the identifier.
+/// RFC 2131 §4.3.1, MUST NOT (not-configured): what is not configured is left out.
+/// RFC 2131 §4.3.1, MUST (only-once): nothing comes twice.
 #[test]
 fn answers_do_not_repeat_the_question() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -69,7 +73,7 @@ fn answers_do_not_repeat_the_question() {
     assert_eq!(ack.codes(), offer.codes());
 }
 
-/// RFC 6842 §3, MUST NOT: an identifier that did not come is not invented.
+/// RFC 6842 §3, MUST NOT (not-invented): an identifier that did not come is not invented.
 #[test]
 fn an_identifier_that_did_not_come_does_not_come_back() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -80,7 +84,48 @@ fn an_identifier_that_did_not_come_does_not_come_back() {
     assert_eq!((renewed.acked(), renewed.option(61)), (Some(address), None));
 }
 
-/// RFC 2131 table 3, MUST NOT: a NAK says no more than why.
+/// RFC 2131 §4.3.1, MUST (as-many): what there is no room for is left out, and nothing else.
+#[test]
+fn what_has_no_room_does_not_keep_the_rest_out() {
+    let mut wordy = subnet(10, 20);
+    wordy.options.0.insert(43, vec![1; 255]);
+    wordy.options.0.insert(125, vec![2; 255]);
+    wordy.options.0.insert(224, vec![3; 40]);
+    wordy.boot_file = Some("pxe.bin".to_owned());
+    wordy.server_name = Some("boot".to_owned());
+    let mut bench = Bench::new(vec![wordy]);
+    let offer = bench.send(&Draft::discover(1).option(55, &[43, 125, 224, 3]));
+    assert!(!offer.answer().complete);
+    assert_eq!(offer.codes(), [53, 54, 51, 58, 59, 1, 43, 3]);
+}
+
+/// RFC 2132 §8.4, MUST (vendor-information): what only its vendor understands changes nothing.
+/// RFC 2132 §9.13, MUST (vendor-class): nor does a class that the configuration does not know.
+#[test]
+fn what_is_not_understood_is_ignored() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let plain = bench.send(&Draft::discover(1));
+    let vendors = Draft::discover(1).option(43, &[1, 99, 0, 255]).option(60, b"\xff\0%n");
+    assert_eq!(bench.send(&vendors), plain);
+}
+
+/// RFC 3046 §3.1, SHOULD (circuit-opaque): a circuit is another if any octet is, or if there are more.
+#[test]
+fn circuits_are_compared_whole() {
+    let address = Ipv4Addr::new(10, 9, 0, 5);
+    let circuit = Reservation { key: ReservationKey::CircuitId(b"ab".to_vec()), ..reserved(0, address) };
+    let mut bench = Bench::new(vec![Subnet { reservations: vec![circuit], ..relayed_subnet() }]);
+    for (mac, id) in (1..).zip([b"aB".as_slice(), b"a", b"ab\0", b"abc"]) {
+        let length = u8::try_from(id.len()).expect("short");
+        let draft = Draft::discover(mac).via(RELAY).option(82, &[&[1, length], id].concat());
+        assert_ne!(bench.send(&draft).offered(), Some(address), "{id:?}");
+    }
+    let draft = Draft::discover(9).via(RELAY).option(82, b"\x01\x02ab");
+    assert_eq!(bench.send(&draft).offered(), Some(address));
+}
+
+/// RFC 2131 §4.3.1, SHOULD (t3-message): a NAK says why.
+/// RFC 2131 §4.3.1, MUST NOT (t3-nak-no-more, t3-no-lease-time): it says no more.
 #[test]
 fn a_nak_has_no_parameters() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -89,7 +134,7 @@ fn a_nak_has_no_parameters() {
     assert_eq!((nak.codes(), nak.answer().lease_time), (vec![53, 54, 56], 0));
 }
 
-/// RFC 2131 §4.3.2, SHOULD: behind a relay, the relay's network is what INIT-REBOOT is judged by.
+/// RFC 2131 §4.3.2, stated (reboot-net-of-relay): behind a relay, the relay's network is what INIT-REBOOT is judged by.
 #[test]
 fn init_reboot_behind_a_relay_is_judged_by_its_network() {
     let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);
@@ -99,7 +144,8 @@ fn init_reboot_behind_a_relay_is_judged_by_its_network() {
     assert!(bench.send(&Draft::reboot(1, Ipv4Addr::new(10, 9, 0, 10))).is_nak(), "and a direct one by ours");
 }
 
-/// RFC 2131 §4.3.2: servers that know nothing of each other do not disturb each other's clients.
+/// RFC 2131 §3.2, SHOULD NOT (uncertain-silence): servers that know nothing of each other do not disturb each other's
+/// clients.
 #[test]
 fn a_client_that_went_over_to_another_server_is_left_alone() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -110,7 +156,7 @@ fn a_client_that_went_over_to_another_server_is_left_alone() {
     assert_eq!(bench.state(ours), State::Leased);
 }
 
-/// RFC 3046 §2.2, SHALL: if option 82 does not fit, the answer goes out without it, and nothing of it elsewhere.
+/// RFC 3046 §2.2, SHALL (no-room): if option 82 does not fit, the answer goes out without it, and nothing of it elsewhere.
 #[test]
 fn relay_information_that_does_not_fit_is_left_out() {
     let mut bench = Bench::new(vec![relayed_subnet()]);
@@ -123,7 +169,7 @@ fn relay_information_that_does_not_fit_is_left_out() {
     assert_eq!(larger.option(82), Some(long));
 }
 
-/// RFC 3046 §2.2, SHALL NOT: option 82 is never put into an overloaded field.
+/// RFC 3046 §2.2, SHALL NOT (not-overloaded): option 82 is never put into an overloaded field.
 #[test]
 fn relay_information_stays_in_the_option_area() {
     let mut wordy = relayed_subnet();
@@ -139,7 +185,7 @@ fn relay_information_stays_in_the_option_area() {
     assert_eq!((offer.option(52), offer.codes().last()), (Some(vec![1]), Some(&82)));
 }
 
-/// RFC 5010 §5: what the relay says of the client's packet tells RENEWING from REBINDING.
+/// RFC 5010 §5, stated (unicast-bit): what the relay says of the client's packet tells RENEWING from REBINDING.
 #[test]
 fn the_relay_tells_renewing_from_rebinding() {
     let mut bench = Bench::new(vec![relayed_subnet()]);
@@ -152,7 +198,8 @@ fn the_relay_tells_renewing_from_rebinding() {
     assert_eq!(bench.send(&through(0)), Told::Silence(Silence::UnknownClient));
 }
 
-/// RFC 8925 §3.3, MUST NOT: option 108 is for who asks for it.
+/// RFC 8925 §3.3, MUST NOT (only-if-asked): option 108 is for who asks for it.
+/// RFC 8925 §3.3, stated (if-asked): who does, gets it.
 #[test]
 fn ipv6_only_is_preferred_by_who_asks_for_it() {
     let mut six = subnet(10, 20);
@@ -185,7 +232,7 @@ fn subnets_that_share_a_relay_serve_as_one() {
     assert_eq!((ack.acked(), ack.option(1)), (Some(addresses[11]), Some(vec![255, 255, 255, 0])));
 }
 
-/// RFC 2131 §4.3.6: who selects names us and an address; one that names us and its own address renews.
+/// RFC 2131 §4.3.2, stated (answers-offer): who selects names us and an address; one that names us and its own address renews.
 #[test]
 fn a_renewal_that_names_its_server_is_a_renewal() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);

@@ -3,7 +3,7 @@
 use super::wire::{Draft, SERVER};
 use super::*;
 
-/// RFC 2131 §4.3.4: a released address is not allocated any more.
+/// RFC 2131 §4.3.4, stated (released): a released address is not allocated any more.
 #[test]
 fn a_release_frees_the_address_at_once() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
@@ -13,6 +13,7 @@ fn a_release_frees_the_address_at_once() {
     assert_eq!(bench.lease(2), address);
 }
 
+/// RFC 2131 §3.1, stated (lease-key): who the client is and which address it has tell the lease.
 #[test]
 fn a_release_must_fit_in_everything() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -126,7 +127,8 @@ fn a_short_lease_of_an_address_with_an_old_long_promise_can_be_released() {
     assert_eq!(bench.send(&Draft::release(2, address)), Told::Done);
 }
 
-/// RFC 2131 §4.3.3, MUST: a declined address is not available. SHOULD: the administrator is told.
+/// RFC 2131 §4.3.3, MUST (declined): a declined address is not available.
+/// RFC 2131 §4.3.3, SHOULD (decline-told): the administrator is told.
 #[test]
 fn a_declined_address_is_out_of_use_at_once() {
     let mut bench = Bench::new(vec![subnet(10, 11)]);

@@ -22,7 +22,7 @@ fn offered(told: &[Told]) -> Vec<Ipv4Addr> {
     told.iter().filter_map(Told::offered).collect()
 }
 
-/// RFC 2131 §2.2, SHOULD: the server probes an address before it allocates it.
+/// RFC 2131 §3.1, SHOULD (probe): the server probes an address before it allocates it.
 #[test]
 fn a_discover_waits_for_the_probe_of_its_own_candidate() {
     let mut bench = bench(vec![subnet(10, 30)]);
@@ -32,6 +32,26 @@ fn a_discover_waits_for_the_probe_of_its_own_candidate() {
     assert_eq!(bench.state(host(10)), State::Free);
     assert_eq!(offered(&bench.probe(&[])), [host(10)]);
     assert_eq!(bench.state(host(10)), State::Offered);
+}
+
+/// RFC 2131 §3.1, SHOULD NOT (no-probe-at-request): what was offered is not probed again.
+/// RFC 2131 §3.2, SHOULD NOT (reboot-no-probe): a client that reboots may answer itself.
+#[test]
+fn a_request_for_what_is_the_clients_is_answered_without_a_probe() {
+    let mut bench = bench(vec![subnet(10, 30)]);
+    bench.send(&Draft::discover(1));
+    assert_eq!(offered(&bench.probe(&[])), [host(10)]);
+    bench.probes.clear();
+    assert_eq!(bench.send(&Draft::select(1, SERVER, host(10))).acked(), Some(host(10)));
+    assert_eq!(bench.send(&Draft::reboot(1, host(10))).acked(), Some(host(10)));
+    bench.pass(LEASE_TIME + 2);
+    assert_eq!(bench.state(host(10)), State::Grace);
+    assert_eq!(
+        bench.send(&Draft::reboot(1, host(10))).acked(),
+        Some(host(10)),
+        "nor if it was away for long"
+    );
+    assert!(!bench.probes.iter().any(|(address, _)| *address == host(10)));
 }
 
 #[test]

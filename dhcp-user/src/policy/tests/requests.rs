@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::wire::{Draft, SERVER};
 use super::*;
 
-/// RFC 2131 §3.1, MUST: the selected server commits the binding before it answers with an ACK.
+/// RFC 2131 §3.1, stated (commit-first): the selected server commits the binding before it answers with an ACK.
 #[test]
 fn a_client_gets_what_it_was_offered() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -16,7 +16,8 @@ fn a_client_gets_what_it_was_offered() {
     assert_eq!(bench.happened(address), [Happened::Granted]);
 }
 
-/// RFC 2131 §3.1, SHOULD: a selected server that can't satisfy the REQUEST answers with a NAK.
+/// RFC 2131 §3.1, SHOULD (cannot-satisfy): a selected server that can't satisfy the REQUEST answers with a NAK.
+/// RFC 2131 §3.5, SHOULD (invalid-address): also to a REQUEST for what nobody could have.
 #[test]
 fn selecting_an_address_that_another_has_gets_a_nak() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -45,7 +46,7 @@ fn a_retransmitted_request_is_answered_identically() {
     assert_eq!(bench.send(&select), first);
 }
 
-/// RFC 2131 §3.1: servers not selected by the REQUEST take it for the client's refusal of their offer.
+/// RFC 2131 §3.1, stated (not-selected): servers not selected by the REQUEST take it for the client's refusal of their offer.
 #[test]
 fn another_servers_client_frees_our_offer_in_the_same_step() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
@@ -65,7 +66,7 @@ fn another_servers_client_keeps_the_lease_it_has_here() {
     assert_eq!(bench.state(address), State::Leased);
 }
 
-/// RFC 2131 §4.3.2, INIT-REBOOT: a client whose notion of its address is right gets an ACK.
+/// RFC 2131 §3.2, stated (reboot-ack): a client whose notion of its address is right gets an ACK.
 #[test]
 fn init_reboot_with_the_right_address_is_acked() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -75,14 +76,15 @@ fn init_reboot_with_the_right_address_is_acked() {
     assert_eq!(bench.happened(address), [Happened::Granted, Happened::Renewed]);
 }
 
-/// RFC 2131 §4.3.2, SHOULD: a client in INIT-REBOOT that is on the wrong net gets a NAK.
+/// RFC 2131 §4.3.2, SHOULD (reboot-wrong-net): a client in INIT-REBOOT that is on the wrong net gets a NAK.
+/// RFC 2131 §3.2, SHOULD (invalid-nak): it has moved.
 #[test]
 fn init_reboot_of_another_network_gets_a_nak() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     assert!(bench.send(&Draft::reboot(1, Ipv4Addr::new(10, 1, 1, 1))).is_nak());
 }
 
-/// RFC 2131 §4.3.2, MUST: of a client in INIT-REBOOT that the server has no record of, it says nothing.
+/// RFC 2131 §4.3.2, MUST (reboot-unknown): of a client in INIT-REBOOT that the server has no record of, it says nothing.
 #[test]
 fn init_reboot_of_an_unknown_client_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -93,7 +95,7 @@ fn init_reboot_of_an_unknown_client_gets_silence() {
     }
 }
 
-/// RFC 2131 §4.3.2, SHOULD: a client in INIT-REBOOT whose notion of its address is wrong gets a NAK.
+/// RFC 2131 §4.3.2, SHOULD (reboot-wrong-address): a client in INIT-REBOOT whose notion of its address is wrong gets a NAK.
 #[test]
 fn init_reboot_with_a_wrong_address_of_a_known_client_gets_a_nak() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -101,14 +103,14 @@ fn init_reboot_with_a_wrong_address_of_a_known_client_gets_a_nak() {
     assert!(bench.send(&Draft::reboot(1, host(15))).is_nak());
 }
 
-/// RFC 2131 §4.3.2, MUST: option 50 is there in INIT-REBOOT.
+/// RFC 2131 §4.3.2: option 50 is there in INIT-REBOOT.
 #[test]
 fn init_reboot_without_an_address_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     assert_eq!(bench.send(&Draft::new(3, 1)), Told::Silence(Silence::NoAddress));
 }
 
-/// RFC 2131 §4.3.2, RENEWING: the server trusts ciaddr, and extends the lease.
+/// RFC 2131 §4.3.2, stated (renewing-ciaddr, renewing-ack): the server trusts ciaddr, and extends the lease.
 #[test]
 fn renewing_extends_the_lease() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -154,6 +156,7 @@ fn rebinding_extends_the_lease() {
     assert_eq!(bench.send(&Draft::rebind(1, address)).acked(), Some(address));
 }
 
+/// RFC 2131 §4.3.2, SHOULD (rebinding-check): ciaddr is checked.
 #[test]
 fn rebinding_without_a_binding_gets_a_nak_only_where_we_would_know() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -227,7 +230,8 @@ fn a_lease_keeps_its_time_until_it_is_granted_anew() {
     assert_eq!(bench.words.load(address).generation(), 1, "the memos of the old time are void");
 }
 
-/// RFC 2131 §4.3.1: giaddr tells the subnet. RFC 3046 §2.2, SHALL: option 82 comes back, as the last.
+/// RFC 2131 §4.3.1, SHOULD (fourth-choice): giaddr tells the subnet.
+/// RFC 3046 §2.2, MUST NOT (not-expected): a direct renewal has no option 82.
 #[test]
 fn requests_through_a_relay_are_served_from_its_subnet() {
     let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);
@@ -242,7 +246,7 @@ fn requests_through_a_relay_are_served_from_its_subnet() {
     assert_eq!(bench.send(&rebinding).acked(), Some(address));
 }
 
-/// RFC 3046 §2.1: option 82 is believed from relays only.
+/// RFC 3046 §2.2, SHOULD (unicast): option 82 is believed from relays only.
 #[test]
 fn who_is_served_nowhere_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
