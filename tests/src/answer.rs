@@ -145,6 +145,9 @@ fn bootp_checks(octets: &[u8], message: &Message, options: &[(u8, Vec<u8>)]) -> 
         [[2]] => Kind::Offer,
         [[5]] => Kind::Ack,
         [[6]] => Kind::Nak,
+        [[11]] => Kind::LeaseUnassigned,
+        [[12]] => Kind::LeaseUnknown,
+        [[13]] => Kind::LeaseActive,
         _ => bail!("message type {kinds:?}"),
     };
     ensure!(options.iter().any(|(code, value)| *code == 54 && value.len() == 4), "no server identifier");

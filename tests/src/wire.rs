@@ -44,6 +44,22 @@ pub enum Kind {
     Release,
     /// DHCPINFORM
     Inform,
+    /// DHCPLEASEQUERY (RFC 4388)
+    LeaseQuery = 10,
+    /// DHCPLEASEUNASSIGNED
+    LeaseUnassigned,
+    /// DHCPLEASEUNKNOWN
+    LeaseUnknown,
+    /// DHCPLEASEACTIVE
+    LeaseActive,
+}
+
+impl Kind {
+    /// Whether it answers a LEASEQUERY: what it says is of another client than the one that asked.
+    #[must_use]
+    pub fn tells_of_a_lease(self) -> bool {
+        matches!(self, Self::LeaseUnassigned | Self::LeaseUnknown | Self::LeaseActive)
+    }
 }
 
 /// A VLAN tag: the type that announces it and the id in it.

@@ -1,10 +1,11 @@
 //! The `[server]` table.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::options::{self, OptionSet};
 use super::section::Section;
+use super::subnet::relays;
 use super::value::Value;
 
 /// What holds for the daemon as a whole. Durations are in seconds.
@@ -28,6 +29,8 @@ pub struct Server {
     pub pin_dir: PathBuf,
     /// How many lease times ahead of the last ACK the store commits; at least 1 + T1 / lease time of each subnet.
     pub horizon: f64,
+    /// Relays that may ask about leases (RFC 4388): the addresses they name as giaddr, and send from.
+    pub leasequery_from: Vec<Ipv4Addr>,
     /// Options of every answer, unless a subnet or reservation overrides them.
     pub options: OptionSet,
 }
@@ -62,6 +65,7 @@ impl Default for Server {
             store: StoreChoice::Embedded,
             pin_dir: PathBuf::from("/sys/fs/bpf/xdhcpd"),
             horizon: 2.0,
+            leasequery_from: Vec::new(),
             options: OptionSet::default(),
         }
     }
@@ -80,6 +84,7 @@ impl Server {
         let store = section.or("store", default.store, store_choice);
         let pin_dir = section.or("pin-dir", default.pin_dir, absolute_path);
         let horizon = section.or("horizon", default.horizon, |v| v.number(1.0..=10.0));
+        let leasequery_from = section.or("leasequery-from", default.leasequery_from, relays);
         let options = section.or("options", default.options, options::read);
         section.finish();
         Some(Self {
@@ -92,6 +97,7 @@ impl Server {
             store: store?,
             pin_dir: pin_dir?,
             horizon: horizon?,
+            leasequery_from: leasequery_from?,
             options: options?,
         })
     }

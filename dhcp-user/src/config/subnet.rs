@@ -276,7 +276,7 @@ fn lease_time(value: Value<'_>) -> Option<u32> {
     }
 }
 
-fn relays(value: Value<'_>) -> Option<Vec<Ipv4Addr>> {
+pub(super) fn relays(value: Value<'_>) -> Option<Vec<Ipv4Addr>> {
     let mut relays = Vec::new();
     value.each("relay addresses", |value| {
         let relay = value.host_address()?;

@@ -13,17 +13,18 @@ use super::body::Body;
 use super::memory::Region;
 use crate::message::Request;
 use crate::policy::{Answer, Reply};
+use crate::store::HwAddr;
 
 /// The frame of a reply. `ours` is the hardware address of the interface the request came in on.
 ///
 /// `None`: the answer is longer than a frame.
 #[must_use]
 pub fn write(request: &Request, reply: &Reply, ours: [u8; 6]) -> Option<Bytes> {
-    let (kind, yiaddr, server, answer) = parts(reply);
+    let Parts { kind, ciaddr, yiaddr, server, answer } = parts(request, reply);
     let body = Body::of(answer)?;
     let asked = Asked {
         eth_src: request.eth_src.into(),
-        ciaddr: request.ciaddr.into(),
+        ciaddr: ciaddr.into(),
         giaddr: request.giaddr.into(),
         chaddr: request.mac().unwrap_or(request.eth_src).into(),
         flags: request.flags.to_be(),
@@ -37,6 +38,9 @@ pub fn write(request: &Request, reply: &Reply, ours: [u8; 6]) -> Option<Bytes> {
     head.truncate(l3 + bootp::SNAME);
     head.resize(len.max(l3 + bootp::OPTIONS), 0);
     head[l3 + bootp::COOKIE..l3 + bootp::OPTIONS].copy_from_slice(&bootp::COOKIE_RAW.to_ne_bytes());
+    if let Reply::Lease { chaddr, .. } = reply {
+        tell_of(*chaddr, &mut head[l3..]);
+    }
     let mut frame = HostFrame::new(&mut head, len);
     reply::write_headers(&mut frame, l3, &envelope, &body.head)?;
     let cells = Region::heap(MAX_CHUNKS * CHUNK_CELLS);
@@ -47,11 +51,40 @@ pub fn write(request: &Request, reply: &Reply, ours: [u8; 6]) -> Option<Bytes> {
     Some(head.into())
 }
 
-fn parts(reply: &Reply) -> (Kind, Ipv4Addr, Ipv4Addr, &Answer) {
+/// What of a reply is addressed, and what it says.
+struct Parts<'a> {
+    kind: Kind,
+    ciaddr: Ipv4Addr,
+    yiaddr: Ipv4Addr,
+    server: Ipv4Addr,
+    answer: &'a Answer,
+}
+
+fn parts<'a>(request: &Request, reply: &'a Reply) -> Parts<'a> {
+    let of = |kind, yiaddr: Ipv4Addr, server: Ipv4Addr, answer| Parts {
+        kind,
+        ciaddr: request.ciaddr,
+        yiaddr,
+        server,
+        answer,
+    };
+    let none = Ipv4Addr::UNSPECIFIED;
     match reply {
-        Reply::Offer { yiaddr, server, answer } => (Kind::Offer, *yiaddr, *server, answer),
-        Reply::Ack { yiaddr, server, answer } => (Kind::Ack, *yiaddr, *server, answer),
-        Reply::InformAck { server, answer } => (Kind::Ack, Ipv4Addr::UNSPECIFIED, *server, answer),
-        Reply::Nak { server, answer } => (Kind::Nak, Ipv4Addr::UNSPECIFIED, *server, answer),
+        Reply::Offer { yiaddr, server, answer } => of(Kind::Offer, *yiaddr, *server, answer),
+        Reply::Ack { yiaddr, server, answer } => of(Kind::Ack, *yiaddr, *server, answer),
+        Reply::InformAck { server, answer } => of(Kind::Ack, none, *server, answer),
+        Reply::Nak { server, answer } => of(Kind::Nak, none, *server, answer),
+        Reply::Lease { ciaddr, server, answer, .. } => {
+            Parts { ciaddr: *ciaddr, ..of(Kind::Ack, none, *server, answer) }
+        }
     }
+}
+
+/// Writes another client's hardware address in the place of the requester's: `packet` begins with the IP header.
+fn tell_of(chaddr: HwAddr, packet: &mut [u8]) {
+    let octets = chaddr.octets();
+    packet[bootp::OP + 1] = chaddr.htype();
+    packet[bootp::HLEN] = u8::try_from(octets.len()).unwrap_or_default();
+    packet[bootp::CHADDR..bootp::SNAME].fill(0);
+    packet[bootp::CHADDR..][..octets.len()].copy_from_slice(octets);
 }

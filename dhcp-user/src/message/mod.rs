@@ -162,7 +162,9 @@ impl Request {
         if !host(self.ciaddr) {
             return Err(Malformed::ClientAddress);
         }
-        if self.options.client_id.is_none() && self.chaddr.octets().is_empty() {
+        // A question about an address names no client (RFC 4388 §6.2).
+        let names_client = self.options.client_id.is_some() || !self.chaddr.octets().is_empty();
+        if !names_client && self.kind != Kind::LeaseQuery {
             return Err(Malformed::NoIdentity);
         }
         Ok(())

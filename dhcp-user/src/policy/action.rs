@@ -9,7 +9,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use super::answer::Answer;
 use super::event::LeaseEvent;
 use crate::message::Request;
-use crate::store::Change;
+use crate::store::{Change, HwAddr};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -193,6 +193,42 @@ pub enum Reply {
         /// Its options.
         answer: Answer,
     },
+    /// The answer to a LEASEQUERY (RFC 4388 §6.4.2): it tells of a lease and makes none.
+    Lease {
+        /// What is known.
+        status: LeaseStatus,
+        /// The address that it is about, or 0.0.0.0 if there is none.
+        ciaddr: Ipv4Addr,
+        /// The hardware address of the client that has it; as asked if nobody has.
+        chaddr: HwAddr,
+        /// The address of ours that it comes from.
+        server: Ipv4Addr,
+        /// Its options.
+        answer: Answer,
+    },
+}
+
+/// What the answer to a LEASEQUERY says, by its message type (RFC 4388 §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeaseStatus {
+    /// DHCPLEASEUNASSIGNED: the address is ours to give, and nobody has it.
+    Unassigned,
+    /// DHCPLEASEUNKNOWN: neither address nor client is known here.
+    Unknown,
+    /// DHCPLEASEACTIVE.
+    Active,
+}
+
+impl LeaseStatus {
+    /// Its name as a counter.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unassigned => "lease-unassigned",
+            Self::Unknown => "lease-unknown",
+            Self::Active => "lease-active",
+        }
+    }
 }
 
 /// Why a well-formed request gets no answer.
@@ -226,8 +262,10 @@ pub enum Silence {
     NotOwner,
     /// The lease was extended after the message was sent.
     Overtaken,
-    /// A message type that is not served.
-    Unsupported,
+    /// A LEASEQUERY from somebody whom the configuration doesn't list.
+    QueryNotAllowed,
+    /// A LEASEQUERY about nothing, or about several things at once.
+    UnclearQuery,
     /// What the answer needs does not fit.
     Unanswerable,
 }
@@ -251,7 +289,8 @@ impl Silence {
             Self::DeviceCap => "device-cap",
             Self::NotOwner => "not-owner",
             Self::Overtaken => "overtaken",
-            Self::Unsupported => "unsupported",
+            Self::QueryNotAllowed => "leasequery-not-allowed",
+            Self::UnclearQuery => "unclear-leasequery",
             Self::Unanswerable => "unanswerable",
         }
     }

@@ -18,6 +18,9 @@ pub(super) enum Type {
     Offer = 2,
     Ack = 5,
     Nak = 6,
+    LeaseUnassigned = 11,
+    LeaseUnknown = 12,
+    LeaseActive = 13,
 }
 
 /// What an answer says beside the addresses in its header.
@@ -116,7 +119,7 @@ pub(super) fn nak(server: Ipv4Addr, message: &'static str, request: &Request) ->
 }
 
 /// Octets of options that the client takes (option 57), END included.
-fn area(request: &Request) -> usize {
+pub(super) fn area(request: &Request) -> usize {
     usize::from(request.options.max_size.min(LONGEST_DATAGRAM)) - BEFORE_OPTIONS
 }
 
@@ -132,21 +135,24 @@ fn head<'a>(kind: Type, terms: &Terms<'a>) -> Vec<(u8, Value<'a>)> {
         put(code::RENEWAL_TIME, share(lease_time, subnet.renew_time, subnet.lease_time).to_be_bytes());
         put(code::REBINDING_TIME, share(lease_time, subnet.rebind_time, subnet.lease_time).to_be_bytes());
     }
-    match terms.configured(code::SUBNET_MASK) {
-        Some(mask) => head.push((code::SUBNET_MASK, Value::Text(mask))),
-        None => put(code::SUBNET_MASK, terms.subnet.prefix.netmask().octets()),
-    }
+    head.push((code::SUBNET_MASK, subnet_mask(terms)));
     head
 }
 
+/// The operator's, else that of the prefix.
+pub(super) fn subnet_mask<'a>(terms: &Terms<'a>) -> Value<'a> {
+    let configured = terms.configured(code::SUBNET_MASK).map(Value::Text);
+    configured.unwrap_or_else(|| Value::Word(terms.subnet.prefix.netmask().octets()))
+}
+
 /// T1 or T2 of a lease of `lease_time`, if it is `part` of a lease of `whole`.
-fn share(lease_time: u32, part: u32, whole: u32) -> u32 {
+pub(super) fn share(lease_time: u32, part: u32, whole: u32) -> u32 {
     let scaled = u64::from(lease_time) * u64::from(part) / u64::from(whole.max(1));
     u32::try_from(scaled).unwrap_or(u32::MAX)
 }
 
 /// The codes to be sent beyond the head: those asked for, in the client's order (RFC 2132 §9.8); else all there are.
-fn wanted(terms: &Terms<'_>, request: &Request) -> Vec<u8> {
+pub(super) fn wanted(terms: &Terms<'_>, request: &Request) -> Vec<u8> {
     match &request.options.parameters {
         Some(list) => list.to_vec(),
         // Option 108 is for who asks for it alone (RFC 8925 §3.3).
@@ -156,7 +162,7 @@ fn wanted(terms: &Terms<'_>, request: &Request) -> Vec<u8> {
     }
 }
 
-fn value<'a>(code: u8, terms: &Terms<'a>) -> Option<Value<'a>> {
+pub(super) fn value<'a>(code: u8, terms: &Terms<'a>) -> Option<Value<'a>> {
     let reserved_name = || terms.reservation.and_then(|reservation| reservation.host_name.as_deref());
     match code {
         // These are the protocol's own, whatever the configuration says.
@@ -171,7 +177,7 @@ fn value<'a>(code: u8, terms: &Terms<'a>) -> Option<Value<'a>> {
 }
 
 /// Those of `codes` that the request has.
-fn echoes<'a>(codes: &[u8], request: &'a Request) -> Vec<(u8, &'a [u8])> {
+pub(super) fn echoes<'a>(codes: &[u8], request: &'a Request) -> Vec<(u8, &'a [u8])> {
     codes.iter().filter_map(|code| Some((*code, request.options.get(*code)?.as_ref()))).collect()
 }
 
@@ -179,12 +185,12 @@ fn agent_information(request: &Request) -> Option<&[u8]> {
     request.agent_info().map(AsRef::as_ref)
 }
 
-fn has(options: &Composed<'_>, code: u8) -> bool {
+pub(super) fn has(options: &Composed<'_>, code: u8) -> bool {
     options.head.iter().chain(&options.rest).any(|(there, _)| *there == code)
 }
 
 /// A header field of `N` octets: the operator's text with its final zero, else overloaded options, else nothing.
-fn field<const N: usize>(text: Option<&[u8]>, options: &[u8]) -> Option<Box<[u8; N]>> {
+pub(super) fn field<const N: usize>(text: Option<&[u8]>, options: &[u8]) -> Option<Box<[u8; N]>> {
     let content = match text {
         Some(text) => text.get(..N - 1).unwrap_or(text),
         None => options,

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use dhcp_ebpf::abi::Link;
-use dhcp_ebpf::lease::BootSecs;
+use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::identity::Identity;
 use crate::store::HwAddr;
@@ -51,6 +51,16 @@ impl Binding {
     #[must_use]
     pub fn identity(&self) -> Identity<'_> {
         Identity::new(self.client_id(), self.chaddr())
+    }
+
+    /// When it was last heard, by the daemon or by the kernel: `word` is the lease's, as it is at `now`.
+    #[must_use]
+    pub fn heard(&self, word: Word, now: BootSecs) -> BootSecs {
+        let extended = BootSecs(word.expiry().0.saturating_sub(self.lease_time));
+        // A promise that reaches further was not made to this client now: an earlier owner's, or what may have been
+        // promised before a restart.
+        let by_kernel = word.expiry() > self.granted_until && extended <= now.plus(1);
+        if by_kernel { self.last_heard.max(extended.min(now)) } else { self.last_heard }
     }
 
     /// Its hardware address.

@@ -4,7 +4,7 @@
 //! done at once, before the call returns, since whoever revokes must know of every promise the kernel has made.
 //!
 //! ```text
-//! message ─► subnet.rs (where from) ─► discover.rs │ request.rs │ decline.rs │ release.rs │ inform.rs
+//! message ─► subnet.rs (where from) ─► discover.rs │ request.rs │ decline.rs │ release.rs │ inform.rs │ leasequery.rs
 //!                                          │             │
 //!                                     offers.rs      grant.rs ─► answer.rs ─► encode.rs
 //!                                          │             │            ▲
@@ -29,6 +29,7 @@ mod identity;
 mod import;
 mod index;
 mod inform;
+mod leasequery;
 mod offers;
 mod operator;
 mod predict;
@@ -52,7 +53,9 @@ use std::sync::Arc;
 
 use dhcp_ebpf::lease::BootSecs;
 
-pub use action::{Action, Event, Granted, Memo, Outcome, Publication, Question, Reply, Silence, Via};
+pub use action::{
+    Action, Event, Granted, LeaseStatus, Memo, Outcome, Publication, Question, Reply, Silence, Via,
+};
 pub use addresses::{State, Tally};
 pub use answer::Answer;
 pub use binding::{AnsweredBy, Binding};
@@ -86,6 +89,8 @@ const DEADLINES_PER_CALL: usize = 256;
 #[derive(Debug)]
 pub struct Policy {
     settings: Settings,
+    /// Who may ask about leases.
+    requesters: BTreeSet<Ipv4Addr>,
     subnets: Subnets,
     all: Addresses,
     index: Index,
@@ -167,6 +172,7 @@ impl Policy {
                 quarantine: config.server.quarantine,
                 horizon: config.server.horizon,
             },
+            requesters: config.server.leasequery_from.iter().copied().collect(),
             subnets,
             all,
             index: Index::new(keyed),
@@ -212,7 +218,7 @@ impl Policy {
             Kind::Decline => self.decline(turn, request),
             Kind::Release => self.release(turn, request),
             Kind::Inform => self.inform(turn, request),
-            Kind::LeaseQuery => turn.silence(request, Silence::Unsupported),
+            Kind::LeaseQuery => self.lease_query(turn, request),
         }
     }
 

@@ -445,9 +445,6 @@ impl Policy {
     /// When the owner of the address was last heard, by the daemon or by the kernel.
     fn heard(&self, turn: &Turn<'_>, place: Place) -> BootSecs {
         let word = turn.words.load(self.all.address(place));
-        self.binding(place).map_or(BootSecs(0), |binding| {
-            let extended = BootSecs(word.expiry().0.saturating_sub(binding.lease_time));
-            binding.last_heard.max(extended.min(turn.now))
-        })
+        self.binding(place).map_or(BootSecs(0), |binding| binding.heard(word, turn.now))
     }
 }

@@ -8,9 +8,9 @@ use dhcp_ebpf::verdict::{Dropped, Passed, Renewal, Verdict, Why};
 use crate::control::{KernelStats, TrafficStats};
 
 /// The kinds of messages that are received; each has a counter from the start.
-const RECEIVED: [&str; 6] = ["discover", "request", "decline", "release", "inform", "lease-query"];
+const RECEIVED: [&str; 6] = ["discover", "request", "decline", "release", "inform", "leasequery"];
 /// The kinds of replies that are sent.
-const SENT: [&str; 3] = ["offer", "ack", "nak"];
+const SENT: [&str; 6] = ["offer", "ack", "nak", "lease-unassigned", "lease-unknown", "lease-active"];
 
 /// Counters of the daemon, by name.
 #[derive(Debug)]

@@ -47,6 +47,14 @@ fn a(text: &str) -> Ipv4Addr {
 }
 
 #[test]
+fn who_may_ask_about_leases_is_listed() {
+    let text = DOCUMENTED.replacen("[server]", "[server]\nleasequery-from = ['198.51.100.1', '10.0.0.1']", 1);
+    let server = Config::parse(&text, "f").unwrap().server;
+    assert_eq!(server.leasequery_from, [a("198.51.100.1"), a("10.0.0.1")]);
+    assert_eq!(Config::parse(DOCUMENTED, "f").unwrap().server.leasequery_from, [] as [Ipv4Addr; 0], "nobody");
+}
+
+#[test]
 fn the_documented_configuration_means_what_it_says() {
     let config = Config::parse(DOCUMENTED, "xdhcpd.toml").unwrap();
     let server = Server { metrics_listen: Some("127.0.0.1:9547".parse().unwrap()), ..Server::default() };

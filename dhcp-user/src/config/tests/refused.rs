@@ -145,6 +145,8 @@ fn servers() {
             "192.0.2.0/24 renews after 1800 of 3600 seconds, which takes 1 + T1 / lease time = 1.500 or more",
         )],
     );
+    server("leasequery-from = ['10.0.0.1', '10.0.0.1']", &[(2, "in this list already")]);
+    server("leasequery-from = ['any']", &[(2, "\"any\" is not an IPv4 address")]);
     server("lease-time = '1h'", &[(2, "unknown key `lease-time` in [server]")]);
     server("options = { lease-time = 5 }", &[(2, "unknown option `lease-time`")]);
 }

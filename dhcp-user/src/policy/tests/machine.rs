@@ -288,7 +288,7 @@ impl World {
                 *self.belief(client) = Belief { offered: None, lease: Some((yiaddr, until)) };
             }
             Told::Reply(Reply::Nak { .. }) => *self.belief(client) = Belief::default(),
-            Told::Reply(Reply::InformAck { .. }) | Told::Silence(_) | Told::Done => {}
+            Told::Reply(Reply::InformAck { .. } | Reply::Lease { .. }) | Told::Silence(_) | Told::Done => {}
         }
     }
 

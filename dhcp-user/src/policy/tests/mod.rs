@@ -5,6 +5,7 @@ mod answers;
 mod conformance;
 mod horizon;
 mod imports;
+mod leasequery;
 mod leaving;
 mod machine;
 mod predictions;
@@ -151,7 +152,8 @@ impl Told {
                 Reply::Offer { answer, .. }
                 | Reply::Ack { answer, .. }
                 | Reply::InformAck { answer, .. }
-                | Reply::Nak { answer, .. },
+                | Reply::Nak { answer, .. }
+                | Reply::Lease { answer, .. },
             ) => answer,
             other => panic!("no answer: {other:?}"),
         }
