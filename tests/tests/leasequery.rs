@@ -55,6 +55,8 @@ fn ask(lan: &Lan, query: &Request) -> Result<Answer> {
     Ok(answer)
 }
 
+/// RFC 4388 §6.4.2, MUST (who, agent): by address and by hardware address. RFC 4388 §6.4.1, MUST (unassigned, unknown-client):
+/// what nobody has, and what is not known.
 #[test]
 fn a_relay_learns_who_has_an_address_and_for_how_long() -> Result<()> {
     let lan = lan()?;
@@ -88,7 +90,7 @@ fn a_relay_learns_who_has_an_address_and_for_how_long() -> Result<()> {
     Ok(())
 }
 
-/// The kernel extends a lease and the daemon hears nothing of it; whoever asks is told how it stands all the same.
+/// RFC 4388 §6.4.2, MUST (times): the kernel extends a lease and the daemon hears nothing of it; whoever asks is told how it stands all the same.
 #[test]
 fn a_lease_that_the_kernel_extended_is_told_as_it_is() -> Result<()> {
     let lan = lan()?;
@@ -111,6 +113,8 @@ fn a_lease_that_the_kernel_extended_is_told_as_it_is() -> Result<()> {
     Ok(())
 }
 
+/// RFC 4388 §6.3, MUST (giaddr): not without it. RFC 4388 §7, SHOULD (trusted): others get silence. RFC 4388 §6.2, MUST
+/// (one-subject): so does a question about two things.
 #[test]
 fn who_is_not_listed_is_told_nothing() -> Result<()> {
     let lan = lan()?;

@@ -41,7 +41,7 @@ fn seconds(outcome: &Told, code: u8) -> Option<u32> {
     outcome.option(code).map(|value| u32::from_be_bytes(value.try_into().expect("four octets")))
 }
 
-/// RFC 4388 §6.4.2, MUST: DHCPLEASEACTIVE has the address in ciaddr, its client in htype, hlen and chaddr.
+/// RFC 4388 §6.4.2, MUST (who): DHCPLEASEACTIVE has the address in ciaddr, its client in htype, hlen and chaddr.
 #[test]
 fn a_relay_learns_who_has_an_address() {
     let mut bench = bench(vec![subnet(10, 20)]);
@@ -52,7 +52,7 @@ fn a_relay_learns_who_has_an_address() {
     assert_eq!(answer.option(54), Some(SERVER.octets().to_vec()));
 }
 
-/// RFC 4388 §6.4.2, MUST: lease time, T1 and T2 are what is left of them; T1 and T2 that are past are not told.
+/// RFC 4388 §6.4.2, MUST (times): lease time, T1 and T2 are what is left of them; T1 and T2 that are past are not told.
 #[test]
 fn times_are_what_is_left_of_them() {
     let mut bench = bench(vec![subnet(10, 20)]);
@@ -70,7 +70,7 @@ fn times_are_what_is_left_of_them() {
     assert_eq!(at(&mut bench), [Some(1), None, None, Some(1000)]);
 }
 
-/// RFC 4388 §6.4.2, MUST: the time left is right, though the daemon has not looked at what the kernel promised since.
+/// RFC 4388 §6.4.2, MUST (times): the time left is right, though the daemon has not looked at what the kernel promised since.
 #[test]
 fn a_lease_that_the_kernel_extended_is_told_as_it_is_now() {
     let mut bench = bench(vec![subnet(10, 20)]);
@@ -85,7 +85,7 @@ fn a_lease_that_the_kernel_extended_is_told_as_it_is_now() {
     assert_eq!(told(&bench.send(&about(address))).0, LeaseStatus::Active);
 }
 
-/// RFC 4388 §6.4.1, MUST: an address of ours that nobody has is unassigned, one that isn't ours is unknown.
+/// RFC 4388 §6.4.1, MUST (unassigned): an address of ours that nobody has is unassigned, one that isn't ours is unknown.
 #[test]
 fn an_address_without_a_lease_is_unassigned_or_unknown() {
     let mut bench = bench(vec![subnet(10, 20)]);
@@ -102,7 +102,7 @@ fn an_address_without_a_lease_is_unassigned_or_unknown() {
     assert_eq!(told(&bench.send(&about(address))).0, LeaseStatus::Unassigned, "expired");
 }
 
-/// RFC 4388 §6.4.1, MUST: a client without a lease is unknown, by whatever it is asked for.
+/// RFC 4388 §6.4.1, MUST (unknown-client): a client without a lease is unknown, by whatever it is asked for.
 #[test]
 fn a_client_without_a_lease_is_unknown() {
     let mut bench = bench(vec![subnet(10, 20)]);
@@ -117,7 +117,7 @@ fn a_client_without_a_lease_is_unknown() {
     assert_eq!(by_id.option(61), Some(b"\0me".to_vec()), "RFC 6842 §3");
 }
 
-/// RFC 4388 §6.4.1, MUST: of several leases of a client the one last used is told of, and all of them in option 92.
+/// RFC 4388 §6.4.1, MUST (associated): of several leases of a client the one last used is told of, and all of them in option 92.
 #[test]
 fn of_several_leases_of_a_device_the_last_used_is_told_first() {
     let mut bench = bench(vec![subnet(10, 20), relayed_subnet()]);
@@ -147,7 +147,7 @@ fn of_several_leases_of_a_device_the_last_used_is_told_first() {
     assert_eq!(by_address.option(92), None);
 }
 
-/// RFC 4388 §6.4.2, MUST: the relay agent information is that which the client last came with, and it comes last.
+/// RFC 4388 §6.4.2, MUST (agent): the relay agent information is that which the client last came with, and it comes last.
 #[test]
 fn the_relay_information_of_the_lease_is_told_when_asked_for() {
     let mut bench = bench(vec![relayed_subnet()]);
@@ -159,7 +159,7 @@ fn the_relay_information_of_the_lease_is_told_when_asked_for() {
     assert_eq!(bench.send(&about(address).option(55, &[51])).codes(), [53, 54, 51]);
 }
 
-/// RFC 4388 §6.4.2, SHOULD: without a parameter request list all is told that the client would be told.
+/// RFC 4388 §6.4.2, SHOULD (unasked): without a parameter request list all is told that the client would be told.
 #[test]
 fn without_a_parameter_list_all_is_told() {
     let mut bench = bench(vec![subnet(10, 20)]);
@@ -169,7 +169,7 @@ fn without_a_parameter_list_all_is_told() {
     assert_eq!(codes, [1, 3, 6, 15, 51, 53, 54, 58, 59, 91]);
 }
 
-/// RFC 4388 §6.2, MUST: a question is about an address, a hardware address or an identifier: one of them.
+/// RFC 4388 §6.2, MUST (one-subject): a question is about an address, a hardware address or an identifier: one of them.
 #[test]
 fn a_question_about_nothing_or_two_things_gets_silence() {
     let mut bench = bench(vec![subnet(10, 20)]);
@@ -185,7 +185,7 @@ fn a_question_about_nothing_or_two_things_gets_silence() {
     }
 }
 
-/// RFC 4388 §6.3, MUST: without giaddr there is no answer. §7, SHOULD: only those that are trusted get one.
+/// RFC 4388 §6.3, MUST (giaddr): without giaddr there is no answer. RFC 4388 §7, SHOULD (trusted): only those that are trusted get one.
 #[test]
 fn a_stranger_is_told_nothing() {
     let mut bench = bench(vec![subnet(10, 20)]);
