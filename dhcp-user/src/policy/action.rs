@@ -260,6 +260,9 @@ pub enum Silence {
     DeviceCap,
     /// RELEASE or DECLINE from somebody who isn't the owner.
     NotOwner,
+    /// DECLINE from a device that keeps as many addresses out of use as it may: it loses the lease, and the address
+    /// stays in use for others.
+    DeclinedTooOften,
     /// The lease was extended after the message was sent.
     Overtaken,
     /// A LEASEQUERY from somebody whom the configuration doesn't list.
@@ -288,6 +291,7 @@ impl Silence {
             Self::Probing => "probing",
             Self::DeviceCap => "device-cap",
             Self::NotOwner => "not-owner",
+            Self::DeclinedTooOften => "declined-too-often",
             Self::Overtaken => "overtaken",
             Self::QueryNotAllowed => "leasequery-not-allowed",
             Self::UnclearQuery => "unclear-leasequery",

@@ -11,7 +11,7 @@ use super::{Policy, Turn};
 use crate::message::Request;
 use crate::store::{Change, QuarantineCause};
 
-/// How many addresses one device can keep out of use at a time by declining them.
+/// How many addresses of a subnet one device can keep out of use at a time by declining them.
 const MAX_DECLINED_BY_DEVICE: u32 = 4;
 
 impl Policy {
@@ -31,6 +31,7 @@ impl Policy {
             self.quarantine(turn, place, QuarantineCause::Declined, Some(request.chaddr));
         } else {
             self.give_up(turn, place);
+            turn.silence(request, Silence::DeclinedTooOften);
         }
     }
 

@@ -176,9 +176,12 @@ fn a_decline_from_anybody_else_is_ignored() {
 #[test]
 fn one_device_cannot_drain_the_pool_by_declining() {
     let mut bench = Bench::new(vec![subnet(10, 30)]);
-    for _ in 0..15 {
+    for times in 1..=15 {
         let address = bench.lease(1);
-        bench.send(&Draft::decline(1, address));
+        let told = bench.send(&Draft::decline(1, address));
+        let believed = if times <= 4 { Told::Done } else { Told::Silence(Silence::DeclinedTooOften) };
+        assert_eq!(told, believed, "the {times}th time");
+        assert!(!bench.words.load(address).alive(), "the {times}th time");
     }
     let pool = bench.policy.pools().next().expect("a pool");
     assert_eq!((pool.tally.of(State::Quarantined), pool.tally.of(State::Free)), (4, 17));
