@@ -11,6 +11,7 @@ pub mod namespace;
 pub mod packet;
 pub mod pass;
 pub mod paths;
+pub mod pinned;
 pub mod process;
 pub mod real;
 pub mod segment;

@@ -10,6 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::namespace::Namespace;
+use crate::pinned::PinnedArray;
 use crate::process::{Process, output, run};
 use crate::topology::{Lan, SERVER_IF};
 use crate::wait::{PROMPT, until};
@@ -216,6 +217,12 @@ impl<'a> Server<'a> {
     #[must_use]
     pub fn log(&self) -> String {
         self.process.log()
+    }
+
+    /// A map that the daemon shares with the kernel.
+    #[must_use]
+    pub fn map(&self, name: &str) -> PinnedArray {
+        PinnedArray(self.home.pins.join(name))
     }
 
     /// A management command, not yet run.

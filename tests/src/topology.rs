@@ -11,10 +11,11 @@
 use anyhow::Result;
 use std::net::Ipv4Addr;
 
-use crate::client::{Client, ServerAddress};
+use crate::client::{Client, ServerAddress, Via};
 use crate::namespace::{End, Namespace};
 use crate::packet::{PacketSocket, Sees};
 use crate::pass::Pass;
+use crate::paths::AGENT_MAC;
 use crate::wire::Mac;
 use crate::world::World;
 
@@ -59,6 +60,38 @@ impl Lan {
         let socket = PacketSocket::open(&clients, CLIENT_IF, Sees::Arrivals)?;
         let server_address = ServerAddress { mac: SERVER_MAC, ip: server_ip };
         Ok(Self { socket, _pass: pass, clients, server, server_address, world })
+    }
+
+    /// Has the clients' own kernel use an address, as a host that was configured by hand would.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn occupy(&self, address: Ipv4Addr, interface: &str) -> Result<()> {
+        self.clients.ip(&format!("address add {address}/32 dev {interface}")).map(drop)
+    }
+
+    /// Has it use the address no longer.
+    ///
+    /// # Errors
+    /// When it did not.
+    pub fn leave(&self, address: Ipv4Addr, interface: &str) -> Result<()> {
+        self.clients.ip(&format!("address del {address}/32 dev {interface}")).map(drop)
+    }
+
+    /// Makes the clients' side the router to 10.9.0.0/24, where a relay serves hosts that answer behind it.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn route_behind_relay(&self) -> Result<()> {
+        self.clients.ip(&format!("address add 10.0.0.2/24 dev {CLIENT_IF}"))?;
+        self.server.ip(&format!("route add 10.9.0.0/24 via 10.0.0.2 dev {SERVER_IF}")).map(drop)
+    }
+
+    /// The scripted client number `n` behind the relay of 10.9.0.0/24.
+    #[must_use]
+    pub fn relayed_client(&self, n: u16) -> Client<'_> {
+        let via = Via::Relay { mac: AGENT_MAC, address: Ipv4Addr::new(10, 9, 0, 1), agent_info: None };
+        Client { via, ..self.client(n) }
     }
 
     /// The scripted client number `n` on this link.

@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, scope};
 use std::time::{Duration, Instant};
-use system_tests::client::{Client, Via, append_option};
+use system_tests::client::{Client, append_option};
 use system_tests::namespace::spelled;
 use system_tests::packet::{PacketSocket, Sees};
-use system_tests::paths::{AGENT_MAC, SERVER};
+use system_tests::paths::SERVER;
 use system_tests::server::{Server, Xdp};
-use system_tests::topology::{CLIENT_IF, CLIENT_MAC, Lan, SERVER_IF};
+use system_tests::topology::{CLIENT_IF, CLIENT_MAC, Lan};
 use system_tests::wait::{PROMPT, until};
 use system_tests::wire::{Kind, Tag};
 
@@ -23,16 +23,18 @@ pools = ["10.0.0.10 - 10.0.0.11"]
 lease-time = "10m"
 "#;
 
+const BEHIND_RELAY: &str = r#"
+[[subnet]]
+prefix = "10.9.0.0/24"
+pools = ["10.9.0.10 - 10.9.0.11"]
+lease-time = "10m"
+"#;
+
 const TAKEN: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 10);
 const OTHER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 11);
 
 fn lan() -> Result<Lan> {
     Lan::new("probing", SERVER, 24)
-}
-
-/// Has the clients' own kernel use an address, as a host that was configured by hand would.
-fn occupy(lan: &Lan, address: Ipv4Addr, interface: &str) -> Result<()> {
-    lan.clients.ip(&format!("address add {address}/32 dev {interface}")).map(drop)
 }
 
 /// The address is in quarantine since it answered a probe.
@@ -47,7 +49,7 @@ fn found_in_use(server: &Server, address: Ipv4Addr, by: &str) -> Result<()> {
 
 fn an_address_in_use_is_not_offered(xdp: Xdp) -> Result<()> {
     let lan = lan()?;
-    occupy(&lan, TAKEN, CLIENT_IF)?;
+    lan.occupy(TAKEN, CLIENT_IF)?;
     let server = Server::with_settings(&lan, xdp, ON, PAIR)?;
     let lease = lan.client(1).dora()?;
     ensure!(lease.address == OTHER, "{lease:?}");
@@ -86,7 +88,7 @@ fn an_address_in_use_is_not_offered_without_the_program() -> Result<()> {
 #[test]
 fn an_address_in_use_is_not_offered_to_the_client_that_asks_for_it() -> Result<()> {
     let lan = lan()?;
-    occupy(&lan, OTHER, CLIENT_IF)?;
+    lan.occupy(OTHER, CLIENT_IF)?;
     let server = Server::with_settings(&lan, Xdp::Native, ON, PAIR)?;
     let mut discover = lan.client(1).discovering();
     append_option(&mut discover.message.options, 50, &OTHER.octets());
@@ -140,7 +142,7 @@ fn a_client_that_waits_for_a_probe_holds_up_nobody() -> Result<()> {
 #[test]
 fn without_probing_an_address_is_offered_untested() -> Result<()> {
     let lan = lan()?;
-    occupy(&lan, TAKEN, CLIENT_IF)?;
+    lan.occupy(TAKEN, CLIENT_IF)?;
     let _server = Server::with_settings(&lan, Xdp::Native, "probe = \"off\"", PAIR)?;
     ensure!(lan.client(1).dora()?.address == TAKEN);
     Ok(())
@@ -198,7 +200,7 @@ fn arp_reply(frame: &[u8], tags: &[u8], address: Ipv4Addr) -> Option<Vec<u8>> {
 fn an_address_in_use_on_a_vlan_is_not_offered_there(vlan: &str, tags: Vec<Tag>, octets: &[u8]) -> Result<()> {
     let lan = lan()?;
     // Untagged, a host uses what is free on the VLAN: that must not matter.
-    occupy(&lan, Ipv4Addr::new(10, 0, 1, 11), CLIENT_IF)?;
+    lan.occupy(Ipv4Addr::new(10, 0, 1, 11), CLIENT_IF)?;
     let taken = Ipv4Addr::new(10, 0, 1, 10);
     let subnet = format!(
         r#"
@@ -235,35 +237,38 @@ fn an_address_in_use_on_a_doubly_tagged_link_is_not_offered_there() -> Result<()
 #[test]
 fn an_address_in_use_behind_a_relay_is_not_offered() -> Result<()> {
     let lan = lan()?;
-    // The clients' namespace is the router to 10.9.0.0/24, and has a host of that net inside.
-    lan.clients.ip(&format!("address add 10.0.0.2/24 dev {CLIENT_IF}"))?;
-    occupy(&lan, Ipv4Addr::new(10, 9, 0, 10), "lo")?;
-    lan.server.ip(&format!("route add 10.9.0.0/24 via 10.0.0.2 dev {SERVER_IF}"))?;
-    let subnet = r#"
-[[subnet]]
-prefix = "10.9.0.0/24"
-pools = ["10.9.0.10 - 10.9.0.11"]
-lease-time = "10m"
-"#;
-    let server = Server::with_settings(&lan, Xdp::Native, ON, subnet)?;
-    let via = Via::Relay { mac: AGENT_MAC, address: Ipv4Addr::new(10, 9, 0, 1), agent_info: None };
-    let client = Client { via, ..lan.client(1) };
-    ensure!(client.dora()?.address == Ipv4Addr::new(10, 9, 0, 11));
+    lan.route_behind_relay()?;
+    lan.occupy(Ipv4Addr::new(10, 9, 0, 10), "lo")?;
+    let server = Server::with_settings(&lan, Xdp::Native, ON, BEHIND_RELAY)?;
+    ensure!(lan.relayed_client(1).dora()?.address == Ipv4Addr::new(10, 9, 0, 11));
     found_in_use(&server, Ipv4Addr::new(10, 9, 0, 10), "")
 }
 
 #[test]
 fn a_net_that_cannot_be_reached_is_served_untested() -> Result<()> {
     let lan = lan()?;
-    let subnet = r#"
-[[subnet]]
-prefix = "10.9.0.0/24"
-pools = ["10.9.0.10 - 10.9.0.11"]
-lease-time = "10m"
-"#;
-    let _server = Server::with_settings(&lan, Xdp::Native, ON, subnet)?;
-    let via = Via::Relay { mac: AGENT_MAC, address: Ipv4Addr::new(10, 9, 0, 1), agent_info: None };
-    let client = Client { via, ..lan.client(1) };
-    ensure!(client.dora()?.address == Ipv4Addr::new(10, 9, 0, 10));
+    let _server = Server::with_settings(&lan, Xdp::Native, ON, BEHIND_RELAY)?;
+    ensure!(lan.relayed_client(1).dora()?.address == Ipv4Addr::new(10, 9, 0, 10));
+    Ok(())
+}
+
+/// A pool whose candidates are just being probed, or cannot be: that is nothing to the clients of another.
+#[test]
+fn a_pool_that_is_being_probed_holds_up_no_other() -> Result<()> {
+    let lan = lan()?;
+    lan.route_behind_relay()?;
+    let subnets = format!("{PAIR}{BEHIND_RELAY}").replace("0.11", "0.200");
+    let _server = Server::with_settings(&lan, Xdp::Native, ON, &subnets)?;
+    let (near, far) = (lan.client(1), lan.relayed_client(2));
+    near.dora()?;
+    let (waiting, unrelated) = (far.discovering(), lan.client(3).discovering());
+    far.send(&waiting)?;
+    near.send(&unrelated)?;
+    // Answers are read in the order in which they come: had the one behind the relay been answered before, it would
+    // be passed over here and missed below.
+    let offer = near.answer(&unrelated, Instant::now() + PROMPT)?.context("no offer on the link")?;
+    ensure!(offer.kind == Kind::Offer);
+    let offer = far.answer(&waiting, Instant::now() + PROMPT)?.context("no offer behind the relay")?;
+    ensure!(offer.message.yiaddr == Ipv4Addr::new(10, 9, 0, 10));
     Ok(())
 }
