@@ -20,6 +20,7 @@ pub(super) fn encode(kind: Kind, value: Value<'_>) -> Option<Vec<u8>> {
         Kind::Boolean => value.boolean().map(|is_set| vec![is_set.into()]),
         Kind::Text => text(value),
         Kind::Octets => octets(value),
+        Kind::Encapsulated => encapsulated(value),
         Kind::Name => name(value).map(|labels| uncompressed(&labels)),
         Kind::Names => list(value, "domain names", |v| name(v).map(|labels| uncompressed(&labels))),
         Kind::SearchList => search_list(value),
@@ -70,6 +71,47 @@ fn octets(value: Value<'_>) -> Option<Vec<u8>> {
             value.refuse(format!("\"{}\" is not octets: write them as \"hex:0a0b0c\"", text.escape_default()))
         }
     }
+}
+
+/// Octets, or a table of sub-options in the order of the file: `code-N` is octets, a text, a number of one octet, or
+/// a list of addresses.
+fn encapsulated(value: Value<'_>) -> Option<Vec<u8>> {
+    if !value.is_table() {
+        return octets(value);
+    }
+    let section = value.section("sub-options")?;
+    let entries: Vec<_> = section.entries();
+    if entries.is_empty() {
+        return value.refuse("there is no sub-option in it: remove the option");
+    }
+    let encoded = entries.into_iter().map(|(key, value)| {
+        let name = key.get_ref().as_ref();
+        let code = name.strip_prefix("code-").and_then(|code| code.parse::<u8>().ok());
+        let Some(code @ 1..=254) = code else {
+            section.refuse(
+                &key.span(),
+                format!("`{name}` is not a sub-option: codes go from code-1 to code-254"),
+            );
+            return None;
+        };
+        let octets = sub_option(value)?;
+        match u8::try_from(octets.len()) {
+            Ok(length) => Some([&[code, length], &octets[..]].concat()),
+            Err(_) => value.refuse(format!("{} octets are more than the 255 of a sub-option", octets.len())),
+        }
+    });
+    let encoded: Vec<Option<Vec<u8>>> = encoded.collect();
+    encoded.into_iter().collect::<Option<Vec<_>>>().map(|encoded| encoded.concat())
+}
+
+fn sub_option(value: Value<'_>) -> Option<Vec<u8>> {
+    if value.is_list() {
+        return encode(Kind::Addresses, value);
+    }
+    if !value.is_text() {
+        return integer(value, 0, u8::MAX.into(), 1);
+    }
+    if value.text("")?.starts_with("hex:") { octets(value) } else { text(value) }
 }
 
 fn address_pairs(value: Value<'_>) -> Option<Vec<u8>> {

@@ -25,6 +25,8 @@ pub(super) enum Kind {
     Text,
     /// Octets, in hexadecimal: what has no simpler form, or a vendor's.
     Octets,
+    /// Octets, or a table of options inside this one (RFC 2132, section 8.4).
+    Encapsulated,
     /// A domain name as in DNS messages.
     Name,
     /// Domain names, one or more, none compressed.
@@ -95,7 +97,7 @@ pub(super) const REGISTRY: &[Named] = &[
     option(40, "nis-domain", Kind::Text),
     option(41, "nis-servers", Kind::Addresses),
     option(42, "ntp-servers", Kind::Addresses),
-    option(43, "vendor-encapsulated-options", Kind::Octets),
+    option(43, "vendor-encapsulated-options", Kind::Encapsulated),
     option(44, "netbios-name-servers", Kind::Addresses),
     option(45, "netbios-dd-server", Kind::Addresses),
     option(46, "netbios-node-type", Kind::Unsigned8 { min: 1 }),
@@ -146,7 +148,7 @@ pub(super) const REGISTRY: &[Named] = &[
     option(92, "associated-ip", Kind::Ours("it belongs to the answers to a leasequery")),
     option(93, "client-system", Kind::Unsigned16s { min: 0 }),
     option(94, "client-ndi", Kind::Octets),
-    option(97, "uuid-guid", Kind::Octets),
+    option(97, "uuid-guid", Kind::Ours("the server echoes what a PXE client sends")),
     option(98, "uap-servers", Kind::Text),
     option(99, "geoconf-civic", Kind::Octets),
     option(100, "pcode", Kind::Text),
