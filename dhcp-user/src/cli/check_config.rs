@@ -77,7 +77,7 @@ fn summary(config: &Config) -> String {
     [
         count(config.interfaces.len() as u64, "interface", "interfaces"),
         count(config.subnets.len() as u64, "subnet", "subnets"),
-        count(pools.map(|pool| u64::from(pool.size())).sum(), "address in pools", "addresses in pools"),
+        count(pools.map(|pool| u64::from(pool.range.size())).sum(), "address in pools", "addresses in pools"),
         count(
             config.subnets.iter().map(|subnet| subnet.reservations.len() as u64).sum(),
             "reservation",

@@ -3,10 +3,14 @@
 //! Everything is checked before anything is used, and every error is reported, not the first only: a configuration that
 //! parses holds together, and what comes after may rely on what the types here say.
 
+mod class;
 mod disjoint;
 mod errors;
 mod interface;
+mod lease_times;
 mod options;
+mod overrides;
+mod pool;
 mod prefix;
 mod reservation;
 mod section;
@@ -22,17 +26,22 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+pub use class::{Class, ClassSet, Match, Pattern};
 pub use errors::ConfigError;
 pub use interface::{Interface, XdpMode};
+pub use lease_times::LeaseTimes;
 pub use options::{OptionSet, option_name};
+pub use overrides::{Boot, Overrides};
+pub use pool::{Admission, DynamicPool};
 pub use prefix::{Pool, Prefix};
 pub use reservation::{Reservation, ReservationKey};
 pub use server::{Probe, Server, StoreChoice};
 pub use subnet::{Subnet, Vlan};
 
-use disjoint::Disjoint;
+use class::ClassNames;
 use errors::{Errors, Span};
 use section::Section;
+use subnet::Others;
 use value::Value;
 
 /// Where the control socket is unless the configuration says otherwise.
@@ -45,6 +54,8 @@ pub struct Config {
     pub server: Server,
     /// The interfaces served, at least one, each once.
     pub interfaces: Vec<Interface>,
+    /// Clients that have something in common, in the order in which they override each other.
+    pub classes: Vec<Class>,
     /// The subnets served, at least one; no two overlap.
     pub subnets: Vec<Subnet>,
 }
@@ -86,6 +97,11 @@ impl Config {
         Self::parse(text, &file).map_err(LoadError::Invalid)
     }
 
+    /// All lease times that a client may be given, and what gives them.
+    pub fn lease_times(&self) -> impl Iterator<Item = (String, LeaseTimes)> {
+        lease_times(&self.subnets, &self.classes)
+    }
+
     /// Parses and checks `text`; `file` is how errors call it.
     ///
     /// # Errors
@@ -111,15 +127,19 @@ fn read(mut document: Section<'_>) -> Option<Config> {
 
     let interfaces = some_of(&mut document, "interface", "name = \"eth0\"", interfaces);
     let server_options = server.as_ref().map(|server| server.options.clone()).unwrap_or_default();
-    let mut prefixes = Disjoint::default();
+    let mut names = ClassNames::default();
+    let classes = document.or("class", Vec::new(), |value| class::read(value, &mut names));
+    let mut others = Others::default();
     let subnets = some_of(&mut document, "subnet", "prefix = \"192.0.2.0/24\"", |value| {
-        value.each_section("subnet", |section| Subnet::read(section, &server_options, &mut prefixes))
+        value.each_section("subnet", |section| Subnet::read(section, &server_options, &names, &mut others))
     });
-    if let (Some(server), Some(horizon_at), Some(subnets)) = (&server, &horizon_at, &subnets) {
-        check_horizon(document.errors(), horizon_at, server.horizon, subnets);
+    if let (Some(server), Some(horizon_at), Some(classes), Some(subnets)) =
+        (&server, &horizon_at, &classes, &subnets)
+    {
+        check_horizon(document.errors(), horizon_at, server.horizon, lease_times(subnets, classes));
     }
     document.finish();
-    Some(Config { server: server?, interfaces: interfaces?, subnets: subnets? })
+    Some(Config { server: server?, interfaces: interfaces?, classes: classes?, subnets: subnets? })
 }
 
 /// An array of tables of which there must be one.
@@ -150,17 +170,35 @@ fn interfaces(value: Value<'_>) -> Option<Vec<Interface>> {
 }
 
 /// A horizon must reach past the end of a lease that is renewed at its T1, or no renewal can be answered in the kernel.
-fn check_horizon(errors: &Errors<'_>, at: &Span, horizon: f64, subnets: &[Subnet]) {
-    let needed = |subnet: &Subnet| 1.0 + f64::from(subnet.renew_time) / f64::from(subnet.lease_time);
-    let Some(subnet) = subnets.iter().max_by(|a, b| needed(a).total_cmp(&needed(b))) else { return };
-    let needed = needed(subnet);
+fn check_horizon(
+    errors: &Errors<'_>,
+    at: &Span,
+    horizon: f64,
+    all: impl Iterator<Item = (String, LeaseTimes)>,
+) {
+    let needed = |times: &LeaseTimes| 1.0 + f64::from(times.renew) / f64::from(times.lease);
+    let Some((name, times)) = all.max_by(|(_, a), (_, b)| needed(a).total_cmp(&needed(b))) else { return };
+    let needed = needed(&times);
     if horizon < needed {
         errors.refuse(
             at,
             format!(
-                "horizon {horizon} is too near: {} renews after {} of {} seconds, which takes 1 + T1 / lease time = {needed:.3} or more",
-                subnet.prefix, subnet.renew_time, subnet.lease_time,
+                "horizon {horizon} is too near: {name} renews after {} of {} seconds, which takes 1 + T1 / lease time = {needed:.3} or more",
+                times.renew, times.lease,
             ),
         );
     }
+}
+
+fn lease_times(subnets: &[Subnet], classes: &[Class]) -> impl Iterator<Item = (String, LeaseTimes)> {
+    let of = |name: String, overrides: &Overrides| overrides.times.map(|times| (name, times));
+    let subnets = subnets.iter().flat_map(move |subnet| {
+        let pools = subnet.pools.iter();
+        let pools = pools.filter_map(move |pool| of(format!("the pool {}", pool.range), &pool.overrides));
+        let own = subnet.reservations.iter();
+        let own = own.filter_map(move |r| of(format!("the reservation of {}", r.address), &r.overrides));
+        std::iter::once((subnet.prefix.to_string(), subnet.times)).chain(pools).chain(own)
+    });
+    let classes = classes.iter();
+    subnets.chain(classes.filter_map(move |class| of(format!("class \"{}\"", class.name), &class.overrides)))
 }

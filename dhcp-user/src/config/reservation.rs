@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 
-use super::options::{self, OptionSet};
+use super::overrides::Overrides;
 use super::section::Section;
 use super::value::{self, Value};
 
@@ -16,8 +16,8 @@ pub struct Reservation {
     pub address: Ipv4Addr,
     /// The host name given to the client.
     pub host_name: Option<String>,
-    /// Options for this client, overriding the subnet's.
-    pub options: OptionSet,
+    /// What else is this client's own.
+    pub overrides: Overrides,
 }
 
 /// What a client with a reservation is recognised by.
@@ -27,32 +27,48 @@ pub enum ReservationKey {
     HwAddress([u8; 6]),
     /// Its client identifier (option 61), type octet included.
     ClientId(Vec<u8>),
-    /// The circuit id that its relay adds (option 82, sub-option 1).
-    CircuitId(Vec<u8>),
+    /// The circuit that its relay says it is on (option 82).
+    Circuit {
+        /// Sub-option 1.
+        id: Vec<u8>,
+        /// Sub-option 2, where circuits of several relays have the same id.
+        remote_id: Option<Vec<u8>>,
+    },
 }
 
 impl fmt::Display for ReservationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, octets): (_, &[u8]) = match self {
-            Self::HwAddress(octets) => ("hw-address", octets),
-            Self::ClientId(octets) => ("client-id", octets),
-            Self::CircuitId(octets) => ("circuit-id", octets),
-        };
-        write!(f, "{name} ")?;
-        octets
-            .iter()
-            .enumerate()
-            .try_for_each(|(i, octet)| write!(f, "{}{octet:02x}", if i == 0 { "" } else { ":" }))
+        match self {
+            Self::HwAddress(octets) => write!(f, "hw-address {}", Colons(octets)),
+            Self::ClientId(octets) => write!(f, "client-id {}", Colons(octets)),
+            Self::Circuit { id, remote_id: None } => write!(f, "circuit-id {}", Colons(id)),
+            Self::Circuit { id, remote_id: Some(remote_id) } => {
+                write!(f, "circuit-id {} with remote-id {}", Colons(id), Colons(remote_id))
+            }
+        }
+    }
+}
+
+/// Octets in hexadecimal, colons between.
+struct Colons<'a>(&'a [u8]);
+
+impl fmt::Display for Colons<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut octets = self.0.iter().enumerate();
+        octets.try_for_each(|(i, octet)| write!(f, "{}{octet:02x}", if i == 0 { "" } else { ":" }))
     }
 }
 
 impl Reservation {
     pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
+        let remote_id = section.optional("remote-id", |v| identifier(v, circuit_id));
+        let circuit = |id| Some(ReservationKey::Circuit { id, remote_id: remote_id.clone()? });
         let keys = [
             section.get("hw-address").map(|v| hw_address(v).map(ReservationKey::HwAddress)),
             section.get("client-id").map(|v| identifier(v, Value::octets).map(ReservationKey::ClientId)),
-            section.get("circuit-id").map(|v| identifier(v, circuit_id).map(ReservationKey::CircuitId)),
+            section.get("circuit-id").map(|v| identifier(v, circuit_id).and_then(circuit)),
         ];
+        let by_circuit = keys[2].is_some();
         let mut keys = keys.into_iter().flatten();
         let (key, another) = (keys.next(), keys.next());
         if key.is_none() {
@@ -65,11 +81,17 @@ impl Reservation {
                 "a reservation is for one of hw-address, client-id and circuit-id: make one reservation of each",
             );
         }
+        if !by_circuit && !matches!(remote_id, Some(None)) {
+            section.refuse(
+                &section.place(&["remote-id"]),
+                "remote-id tells the circuits of several relays apart: add the circuit-id",
+            );
+        }
         let address = section.required("address", "\"192.0.2.5\"", Value::host_address);
         let host_name = section.optional("host-name", host_name);
-        let options = section.or("options", OptionSet::default(), options::read);
+        let overrides = Overrides::read(&mut section);
         section.finish();
-        Some(Self { key: key??, address: address?, host_name: host_name?, options: options? })
+        Some(Self { key: key??, address: address?, host_name: host_name?, overrides: overrides? })
     }
 }
 
@@ -94,12 +116,10 @@ fn identifier<'t>(value: Value<'t>, read: impl FnOnce(Value<'t>) -> Option<Vec<u
 
 /// Octets, or plain text where it can't be taken for octets: relays name their ports in words.
 fn circuit_id(value: Value<'_>) -> Option<Vec<u8>> {
-    let text = value.text("a circuit id")?;
-    let in_words = text.contains(|c: char| !c.is_ascii_hexdigit() && !":- '".contains(c));
-    if in_words && value::quoted(text).is_none() && !text.starts_with("hex:") {
-        Some(text.as_bytes().to_vec())
-    } else {
-        value.octets()
+    let text = value.text("octets or text")?;
+    match value::octets_or_words(text) {
+        Some(octets) if !octets.is_empty() => Some(octets),
+        _ => value.octets(),
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
+use super::class::ClassNames;
 use super::disjoint::Disjoint;
+use super::errors::Span;
+use super::lease_times::LeaseTimes;
 use super::options::{self, OptionSet};
-use super::prefix::{Pool, Prefix};
+use super::overrides::Boot;
+use super::pool::{self, DynamicPool};
+use super::prefix::Prefix;
 use super::reservation::{Reservation, ReservationKey};
 use super::section::Section;
 use super::value::Value;
 
-const DEFAULT_LEASE_TIME: u32 = 60 * 60;
 const DEFAULT_GRACE: u32 = 5 * 60;
-/// A client's own wish is not granted below this, unless the operator's terms are shorter.
-const DEFAULT_MIN_LEASE_TIME: u32 = 60;
 
 /// A subnet that is served. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,18 +24,12 @@ pub struct Subnet {
     pub prefix: Prefix,
     /// The tags its frames carry on the interface.
     pub vlan: Vlan,
+    /// The name that it and the other subnets on its link share: what serves one serves all of them.
+    pub shared_network: Option<String>,
     /// Ranges for dynamic leases, all inside `prefix`, no two overlapping, lowest first.
-    pub pools: Vec<Pool>,
-    /// The lease time given when the client asks for none.
-    pub lease_time: u32,
-    /// T1 of a lease of `lease_time`.
-    pub renew_time: u32,
-    /// T2 of a lease of `lease_time`.
-    pub rebind_time: u32,
-    /// The shortest lease time that a client's own wish is granted.
-    pub min_lease_time: u32,
-    /// The longest lease time that a client's own wish is granted.
-    pub max_lease_time: u32,
+    pub pools: Vec<DynamicPool>,
+    /// How long leases last, unless a pool, a class or a reservation says otherwise.
+    pub times: LeaseTimes,
     /// How long an expired address is kept for its last owner before it may be reused; may be 0.
     pub grace: u32,
     /// Whether clients with an address that can't be theirs get a NAK.
@@ -49,12 +44,8 @@ pub struct Subnet {
     pub max_leases_per_ras_device: u32,
     /// Options of every answer from this subnet: the server's, overridden by the subnet's.
     pub options: OptionSet,
-    /// `siaddr`: the next server of a client that boots.
-    pub next_server: Option<Ipv4Addr>,
-    /// `sname`: at most 63 octets.
-    pub server_name: Option<String>,
-    /// `file`: at most 127 octets.
-    pub boot_file: Option<String>,
+    /// Header fields of every answer from this subnet.
+    pub boot: Boot,
     /// Addresses that belong to one client each, inside pools or outside; clients and addresses are unique.
     pub reservations: Vec<Reservation>,
 }
@@ -68,22 +59,33 @@ pub struct Vlan {
     pub inner: u16,
 }
 
+/// What the subnets of a file must not have in common, or must, as far as it was read.
+#[derive(Default)]
+pub(super) struct Others {
+    prefixes: Disjoint,
+    /// The VLAN of each shared network, and where it was said first.
+    shared: HashMap<String, (Vlan, Span)>,
+}
+
 impl Subnet {
-    /// Reads a subnet whose answers carry `server_options` where it sets none of its own.
-    ///
-    /// `prefixes` are those of the subnets read before.
+    /// Reads a subnet whose answers carry `server_options` where it sets none of its own. `others` were read before.
     pub(super) fn read(
         mut section: Section<'_>,
         server_options: &OptionSet,
-        prefixes: &mut Disjoint,
+        classes: &ClassNames,
+        others: &mut Others,
     ) -> Option<Self> {
         let prefix = section.required("prefix", "\"192.0.2.0/24\"", usable_prefix);
         if let Some(prefix) = prefix {
-            claim_prefix(&section, prefix, prefixes);
+            claim_prefix(&section, prefix, &mut others.prefixes);
         }
         let vlan = section.or("vlan", Vlan::default(), vlan);
-        let pools = section.or("pools", Vec::new(), |v| pools(v, prefix));
-        let times = lease_times(&mut section);
+        let shared_network = section.optional("shared-network", network_name);
+        if let (Some(vlan), Some(Some(name))) = (vlan, &shared_network) {
+            claim_link(&section, name, vlan, &mut others.shared);
+        }
+        let pools = section.or("pools", Vec::new(), |v| pool::read(v, prefix, classes));
+        let times = LeaseTimes::read(&mut section);
         let grace = section.or("grace", DEFAULT_GRACE, Value::seconds);
         let authoritative = section.or("authoritative", true, Value::boolean);
         let relays = section.or("relays", Vec::new(), relays);
@@ -91,9 +93,7 @@ impl Subnet {
         let max_leases_per_device = section.or("max-leases-per-device", 4, lease_count);
         let max_leases_per_ras_device = section.or("max-leases-per-ras-device", 32, lease_count);
         let options = section.or("options", OptionSet::default(), options::read);
-        let next_server = section.optional("next-server", Value::host_address);
-        let server_name = section.optional("server-hostname", |v| field_text(v, 63));
-        let boot_file = section.optional("boot-file-name", |v| field_text(v, 127));
+        let boot = Boot::read(&mut section);
         let reservations = section.or("reservation", Vec::new(), |v| reservations(v, prefix));
 
         if let (Some(pools), Some(reservations)) = (&pools, &reservations)
@@ -118,16 +118,12 @@ impl Subnet {
         }
         section.finish();
 
-        let times = times?;
         Some(Self {
             prefix: prefix?,
             vlan: vlan?,
+            shared_network: shared_network?,
             pools: pools?,
-            lease_time: times.lease,
-            renew_time: times.renew,
-            rebind_time: times.rebind,
-            min_lease_time: times.min,
-            max_lease_time: times.max,
+            times: times?,
             grace: grace?,
             authoritative: authoritative?,
             relays: relays?,
@@ -135,9 +131,7 @@ impl Subnet {
             max_leases_per_device: max_leases_per_device?,
             max_leases_per_ras_device: max_leases_per_ras_device?,
             options: server_options.overridden_by(&options?),
-            next_server: next_server?,
-            server_name: server_name?,
-            boot_file: boot_file?,
+            boot: boot?,
             reservations: reservations?,
         })
     }
@@ -168,6 +162,29 @@ fn claim_prefix(section: &Section<'_>, prefix: Prefix, prefixes: &mut Disjoint) 
     }
 }
 
+fn network_name(value: Value<'_>) -> Option<String> {
+    let text = value.text("a name")?;
+    if text.is_empty() || text.contains(char::is_control) {
+        return value.refuse("the name must not be empty, and not contain control characters");
+    }
+    Some(text.to_owned())
+}
+
+/// The subnets of one name are on one link, so their frames are tagged alike.
+fn claim_link(section: &Section<'_>, name: &str, vlan: Vlan, shared: &mut HashMap<String, (Vlan, Span)>) {
+    let place = section.place(&["shared-network"]);
+    let (theirs, earlier) = shared.entry(name.to_owned()).or_insert_with(|| (vlan, place.clone()));
+    if *theirs != vlan {
+        section.refuse(
+            &place,
+            format!(
+                "the subnets of \"{name}\" are on one link, but this one's `vlan` is not that of the subnet with line {}",
+                section.errors().line(earlier)
+            ),
+        );
+    }
+}
+
 /// One VLAN id, or two, outer first.
 fn vlan(value: Value<'_>) -> Option<Vlan> {
     if !value.is_list() {
@@ -187,95 +204,6 @@ fn lease_count(value: Value<'_>) -> Option<u32> {
     value.integer(1..=1_000_000).and_then(|count| u32::try_from(count).ok())
 }
 
-/// Pools that lie in `prefix` (if it is known), none overlapping another; lowest first.
-fn pools(value: Value<'_>, prefix: Option<Prefix>) -> Option<Vec<Pool>> {
-    let mut claimed = Disjoint::default();
-    let mut pools = value.each("address ranges", |value| {
-        let pool = value.pool()?;
-        if let Some(prefix) = prefix {
-            check_pool(value, pool, prefix)?;
-        }
-        match claimed.claim(pool, value.span()) {
-            Ok(()) => Some(pool),
-            Err((other, _)) => {
-                value.refuse(format!("{pool} overlaps the pool {other}: make them one, or end it earlier"))
-            }
-        }
-    })?;
-    pools.sort();
-    Some(pools)
-}
-
-fn check_pool(value: Value<'_>, pool: Pool, prefix: Prefix) -> Option<()> {
-    if !prefix.contains(pool.first) || !prefix.contains(pool.last) {
-        return value.refuse(format!("{pool} is not inside the subnet's {prefix}"));
-    }
-    let hosts = prefix.hosts();
-    if pool.first < hosts.first || pool.last > hosts.last {
-        return value.refuse(format!(
-            "{pool} has the network or the broadcast address of {prefix} in it: the widest pool is \"{hosts}\""
-        ));
-    }
-    Some(())
-}
-
-/// The times of a lease, in seconds.
-struct LeaseTimes {
-    lease: u32,
-    renew: u32,
-    rebind: u32,
-    min: u32,
-    max: u32,
-}
-
-fn lease_times(section: &mut Section<'_>) -> Option<LeaseTimes> {
-    let lease = section.or("lease-time", DEFAULT_LEASE_TIME, lease_time);
-    let renew = section.optional("renew-time", Value::some_seconds);
-    let rebind = section.optional("rebind-time", Value::some_seconds);
-    let min = section.optional("min-lease-time", lease_time);
-    let max = section.optional("max-lease-time", lease_time);
-
-    let lease = lease?;
-    let times = LeaseTimes {
-        lease,
-        renew: renew?.unwrap_or(lease / 2),
-        rebind: rebind?.unwrap_or(lease - lease.div_ceil(8)),
-        min: min?.unwrap_or(DEFAULT_MIN_LEASE_TIME.min(lease)),
-        max: max?.unwrap_or(lease),
-    };
-    let before = [
-        (("renew-time", times.renew), ("rebind-time", times.rebind)),
-        (("rebind-time", times.rebind), ("lease-time", times.lease)),
-    ];
-    let not_above = [
-        (("min-lease-time", times.min), ("lease-time", times.lease)),
-        (("lease-time", times.lease), ("max-lease-time", times.max)),
-    ];
-    for ((shorter, a), (longer, b)) in before.into_iter().filter(|((_, a), (_, b))| a >= b) {
-        let place = section.place(&[shorter, longer]);
-        section.refuse(
-            &place,
-            format!("{shorter} ({}) must be shorter than {longer} ({})", in_words(a), in_words(b)),
-        );
-    }
-    for ((shorter, a), (longer, b)) in not_above.into_iter().filter(|((_, a), (_, b))| a > b) {
-        let place = section.place(&[longer, shorter]);
-        section.refuse(
-            &place,
-            format!("{longer} ({}) must not be shorter than {shorter} ({})", in_words(b), in_words(a)),
-        );
-    }
-    Some(times)
-}
-
-/// A lease time: long enough that T1 and T2 come before its end.
-fn lease_time(value: Value<'_>) -> Option<u32> {
-    match value.some_seconds()? {
-        1 | 2 => value.refuse("a lease must last 3s or more, so that T1 and T2 come before its end"),
-        seconds => Some(seconds),
-    }
-}
-
 pub(super) fn relays(value: Value<'_>) -> Option<Vec<Ipv4Addr>> {
     let mut relays = Vec::new();
     value.each("relay addresses", |value| {
@@ -289,22 +217,11 @@ pub(super) fn relays(value: Value<'_>) -> Option<Vec<Ipv4Addr>> {
     Some(relays)
 }
 
-/// Text for a header field of fixed size, `longest` octets and a final zero.
-fn field_text(value: Value<'_>, longest: usize) -> Option<String> {
-    let text = value.text("text")?;
-    match text.len() {
-        0 => value.refuse("must not be empty: remove the key if it isn't wanted"),
-        len if len > longest => value.refuse(format!("{len} octets are more than the field's {longest}")),
-        _ if text.contains(char::is_control) => value.refuse("control characters can't be in this field"),
-        _ => Some(text.to_owned()),
-    }
-}
-
 fn reservations(value: Value<'_>, prefix: Option<Prefix>) -> Option<Vec<Reservation>> {
     let mut clients: HashMap<ReservationKey, usize> = HashMap::new();
     let mut addresses: HashMap<Ipv4Addr, usize> = HashMap::new();
     value.each_section("subnet.reservation", |section| {
-        let client_at = section.place(&["hw-address", "client-id", "circuit-id"]);
+        let client_at = section.place(&["hw-address", "client-id", "circuit-id", "remote-id"]);
         let address_at = section.place(&["address"]);
         let errors = section.errors();
         let reservation = Reservation::read(section)?;
@@ -338,8 +255,8 @@ fn reservations(value: Value<'_>, prefix: Option<Prefix>) -> Option<Vec<Reservat
 }
 
 /// The server's or a relay's own address would be leased to a client if it were in a pool.
-fn keep_out_of_pools(section: &Section<'_>, key: &'static str, address: Ipv4Addr, pools: &[Pool]) {
-    if let Some(pool) = pools.iter().find(|pool| pool.contains(address)) {
+fn keep_out_of_pools(section: &Section<'_>, key: &'static str, address: Ipv4Addr, pools: &[DynamicPool]) {
+    if let Some(pool) = pools.iter().map(|pool| pool.range).find(|range| range.contains(address)) {
         section.refuse(
             &section.place(&[key]),
             format!(
@@ -347,8 +264,4 @@ fn keep_out_of_pools(section: &Section<'_>, key: &'static str, address: Ipv4Addr
             ),
         );
     }
-}
-
-fn in_words(seconds: u32) -> humantime::FormattedDuration {
-    humantime::format_duration(Duration::from_secs(seconds.into()))
 }

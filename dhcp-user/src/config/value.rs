@@ -253,6 +253,16 @@ pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
         .map(|runs| runs.concat())
 }
 
+/// Octets, or those of a text: in single quotes, or plain where it can't be taken for octets.
+pub(super) fn octets_or_words(text: &str) -> Option<Vec<u8>> {
+    let in_words = text.contains(|c: char| !c.is_ascii_hexdigit() && !":- '".contains(c));
+    match quoted(text) {
+        Some(quoted) => Some(quoted.as_bytes().to_vec()),
+        None if in_words && !text.starts_with("hex:") => Some(text.as_bytes().to_vec()),
+        None => from_hex(text),
+    }
+}
+
 fn digit(character: u8) -> Option<u8> {
     char::from(character).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }

@@ -26,10 +26,13 @@ pub mod code {
     pub const REBINDING_TIME: u8 = 59;
     pub const VENDOR_CLASS: u8 = 60;
     pub const CLIENT_IDENTIFIER: u8 = 61;
+    pub const USER_CLASS: u8 = 77;
     pub const AGENT_INFORMATION: u8 = 82;
     pub const AUTHENTICATION: u8 = 90;
     pub const CLIENT_LAST_TRANSACTION_TIME: u8 = 91;
     pub const ASSOCIATED_IP: u8 = 92;
+    pub const CLIENT_SYSTEM: u8 = 93;
+    pub const CLIENT_MACHINE: u8 = 97;
     pub const IPV6_ONLY_PREFERRED: u8 = 108;
     pub const SUBNET_SELECTION: u8 = 118;
     pub const END: u8 = 255;

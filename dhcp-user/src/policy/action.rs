@@ -252,6 +252,8 @@ pub enum Silence {
     NoAddress,
     /// A message that must name its server, and does not.
     NoServer,
+    /// No pool is for clients of these classes.
+    NoPool,
     /// No free address.
     Exhausted,
     /// All free addresses are being probed.
@@ -287,6 +289,7 @@ impl Silence {
             Self::NotAuthoritative => "not-authoritative",
             Self::NoAddress => "no-address",
             Self::NoServer => "no-server",
+            Self::NoPool => "no-pool",
             Self::Exhausted => "exhausted",
             Self::Probing => "probing",
             Self::DeviceCap => "device-cap",

@@ -8,7 +8,7 @@ use dhcp_ebpf::lease::BootSecs;
 
 use super::binding::Binding;
 use super::subnet::SubnetId;
-use crate::config::Pool;
+use crate::config::{Admission, ClassSet, DynamicPool, Pool};
 
 /// An address that policy answers for, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,10 +135,16 @@ struct Run {
 #[derive(Debug)]
 pub(super) struct PoolState {
     pub(super) subnet: SubnetId,
+    /// Its place among the pools of the subnet.
+    pub(super) number: usize,
     pub(super) range: Pool,
+    /// Whose it is.
+    pub(super) admits: Admission,
     pub(super) tally: Tally,
     /// The share of the pool in use that was last told of, in percent: 0, 80, 95 or 100.
     pub(super) alarm: u8,
+    /// Whether it was told that a client found no address here, and none has found one since.
+    pub(super) exhausted: bool,
     lists: [List; STOCKS],
 }
 
@@ -163,23 +169,28 @@ pub(super) struct Addresses {
 
 impl Addresses {
     /// The addresses of these pools (those of a subnet together, none overlapping) and these reservations.
-    pub(super) fn new(pools: &[(SubnetId, Pool)], reservations: &[(SubnetId, Ipv4Addr)]) -> Self {
+    pub(super) fn new(pools: &[(SubnetId, &DynamicPool)], reservations: &[(SubnetId, Ipv4Addr)]) -> Self {
         let mut this = Self::default();
         let mut runs: Vec<(u32, u32, SubnetId, Option<u32>)> = Vec::new();
-        for (number, (subnet, range)) in (0u32..).zip(pools) {
-            runs.push((range.first.to_bits(), range.last.to_bits(), *subnet, Some(number)));
+        for (number, (subnet, pool)) in (0u32..).zip(pools) {
+            let Pool { first, last } = pool.range;
+            runs.push((first.to_bits(), last.to_bits(), *subnet, Some(number)));
             let at = this.pools.len();
-            this.pools_of.entry(*subnet).or_insert(at..at).end = at + 1;
+            let of_subnet = this.pools_of.entry(*subnet).or_insert(at..at);
+            of_subnet.end = at + 1;
             this.pools.push(PoolState {
                 subnet: *subnet,
-                range: *range,
+                number: at - of_subnet.start,
+                range: pool.range,
+                admits: pool.admits,
                 tally: Tally::default(),
                 alarm: 0,
+                exhausted: false,
                 lists: [List { head: Place::NONE, tail: Place::NONE, length: 0 }; STOCKS],
             });
         }
         for (subnet, address) in reservations {
-            if !pools.iter().any(|(_, range)| range.contains(*address)) {
+            if !pools.iter().any(|(_, pool)| pool.range.contains(*address)) {
                 runs.push((address.to_bits(), address.to_bits(), *subnet, None));
             }
         }
@@ -263,10 +274,6 @@ impl Addresses {
         &self.pools
     }
 
-    pub(super) fn pools_mut(&mut self) -> &mut [PoolState] {
-        &mut self.pools
-    }
-
     /// All places, lowest address first.
     pub(super) fn places(&self) -> impl Iterator<Item = Place> + use<> {
         (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Place)
@@ -298,24 +305,43 @@ impl Addresses {
         std::iter::successors(first, step).take(self.entries.len() + 1)
     }
 
-    /// The free address of `subnet` to be used next: never used, else freed longest ago, else expired longest ago.
-    pub(super) fn next_free(&self, subnet: SubnetId) -> Option<Place> {
-        UNPROBED.into_iter().find_map(|stock| self.first_of(subnet, stock))
+    /// The free address of `subnet` that a client in `classes` is to have next: never used, else freed longest ago,
+    /// else expired longest ago.
+    pub(super) fn next_free(&self, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
+        UNPROBED.into_iter().find_map(|stock| self.first_of(subnet, classes, stock))
     }
 
-    /// The free address of `subnet` that has been in `stock` longest.
-    pub(super) fn first_of(&self, subnet: SubnetId, stock: Stock) -> Option<Place> {
-        self.lists_of(subnet, stock).map(|list| list.head).find(|head| *head != Place::NONE)
+    /// The free address of `subnet` for a client in `classes` that has been in `stock` longest.
+    pub(super) fn first_of(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> Option<Place> {
+        self.lists_of(subnet, classes, stock).map(|list| list.head).find(|head| *head != Place::NONE)
     }
 
-    /// How many free addresses of `subnet` are in `stock`.
-    pub(super) fn stocked(&self, subnet: SubnetId, stock: Stock) -> u32 {
-        self.lists_of(subnet, stock).map(|list| list.length).sum()
+    /// How many free addresses of `subnet` for clients in `classes` are in `stock`.
+    pub(super) fn stocked(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> u32 {
+        self.lists_of(subnet, classes, stock).map(|list| list.length).sum()
     }
 
-    fn lists_of(&self, subnet: SubnetId, stock: Stock) -> impl Iterator<Item = &List> {
+    fn lists_of(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> impl Iterator<Item = &List> {
         let pools = self.pools_of.get(&subnet).and_then(|range| self.pools.get(range.clone()));
-        pools.unwrap_or_default().iter().map(move |pool| &pool.lists[stock as usize])
+        let admitting = pools.unwrap_or_default().iter().filter(move |pool| pool.admits.admits(classes));
+        admitting.map(move |pool| &pool.lists[stock as usize])
+    }
+
+    /// The pools of `subnet` for clients in `classes`.
+    pub(super) fn pools_for_mut(
+        &mut self,
+        subnet: SubnetId,
+        classes: ClassSet,
+    ) -> impl Iterator<Item = &mut PoolState> {
+        let range = self.pools_of.get(&subnet).cloned().unwrap_or_default();
+        let pools = self.pools.get_mut(range).unwrap_or_default();
+        pools.iter_mut().filter(move |pool| pool.admits.admits(classes))
+    }
+
+    /// The pool of the address, if it is in one.
+    pub(super) fn pool_mut(&mut self, place: Place) -> Option<&mut PoolState> {
+        let pool = self.pool(place)?;
+        self.pools.get_mut(pool)
     }
 
     /// Makes the address free, in `stock`, behind those that have been there longer.

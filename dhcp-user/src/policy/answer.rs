@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::encode::{self, Composed, Room, Value};
-use crate::config::{OptionSet, Reservation, Subnet};
+use super::terms::Terms;
 use crate::message::Request;
 use crate::message::options::code;
 
@@ -40,39 +40,10 @@ pub struct Answer {
     pub complete: bool,
 }
 
-/// What is granted, and by whom.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Terms<'a> {
-    pub(super) subnet: &'a Subnet,
-    pub(super) reservation: Option<&'a Reservation>,
-    /// The server identifier.
-    pub(super) server: Ipv4Addr,
-    /// In seconds; `None` for INFORM.
-    pub(super) lease_time: Option<u32>,
-}
-
-impl<'a> Terms<'a> {
-    /// The operator's value of an option: the reservation's, else the subnet's.
-    fn configured(&self, code: u8) -> Option<&'a [u8]> {
-        let own = self.reservation.and_then(|reservation| reservation.options.get(code));
-        own.or_else(|| self.subnet.options.get(code))
-    }
-
-    fn configured_codes(&self) -> impl Iterator<Item = u8> {
-        let codes = |set: &OptionSet| set.0.keys().copied().collect::<Vec<u8>>();
-        let mut all = codes(&self.subnet.options);
-        all.extend(self.reservation.map(|reservation| codes(&reservation.options)).unwrap_or_default());
-        all.sort_unstable();
-        all.dedup();
-        all.into_iter()
-    }
-}
-
 /// The answer to `request` on these terms; `None` if not even what must come back fits in what the client takes.
 ///
 /// OFFER and ACK differ in nothing but the message type (RFC 2131 §4.3.1).
 pub(super) fn answer(kind: Type, terms: &Terms<'_>, request: &Request) -> Option<Answer> {
-    let subnet = terms.subnet;
     let mut options = Composed { head: head(kind, terms), ..Composed::default() };
     for code in wanted(terms, request) {
         if let Some(value) = value(code, terms).filter(|_| !has(&options, code)) {
@@ -81,15 +52,19 @@ pub(super) fn answer(kind: Type, terms: &Terms<'_>, request: &Request) -> Option
     }
     // RFC 3011 §2 and RFC 6842 §3.
     options.echoes = echoes(&[code::SUBNET_SELECTION, code::CLIENT_IDENTIFIER], request);
+    if boots_from_the_network(request) {
+        // RFC 4578 §2.3.
+        options.echoes.extend(echoes(&[code::CLIENT_MACHINE], request));
+    }
     options.agent_information = agent_information(request);
-    let room =
-        Room { area: area(request), file: subnet.boot_file.is_none(), sname: subnet.server_name.is_none() };
+    let (file, sname) = (terms.given.boot_file(), terms.given.server_name());
+    let room = Room { area: area(request), file: file.is_none(), sname: sname.is_none() };
     let written = encode::write(&options, room)?;
     Some(Answer {
         lease_time: terms.lease_time.unwrap_or(0),
-        siaddr: subnet.next_server.unwrap_or(Ipv4Addr::UNSPECIFIED),
-        sname: field(subnet.server_name.as_deref().map(str::as_bytes), &written.sname),
-        file: field(subnet.boot_file.as_deref().map(str::as_bytes), &written.file),
+        siaddr: terms.given.next_server().unwrap_or(Ipv4Addr::UNSPECIFIED),
+        sname: field(sname.map(str::as_bytes), &written.sname),
+        file: field(file.map(str::as_bytes), &written.file),
         complete: written.left_out.is_empty(),
         options: written.area,
     })
@@ -130,10 +105,10 @@ fn head<'a>(kind: Type, terms: &Terms<'a>) -> Vec<(u8, Value<'a>)> {
     let mut put = |code: u8, value: [u8; 4]| head.push((code, Value::Word(value)));
     put(code::SERVER_IDENTIFIER, terms.server.octets());
     if let Some(lease_time) = terms.lease_time {
-        let subnet = terms.subnet;
+        let times = terms.given.times();
         put(code::LEASE_TIME, lease_time.to_be_bytes());
-        put(code::RENEWAL_TIME, share(lease_time, subnet.renew_time, subnet.lease_time).to_be_bytes());
-        put(code::REBINDING_TIME, share(lease_time, subnet.rebind_time, subnet.lease_time).to_be_bytes());
+        put(code::RENEWAL_TIME, share(lease_time, times.renew, times.lease).to_be_bytes());
+        put(code::REBINDING_TIME, share(lease_time, times.rebind, times.lease).to_be_bytes());
     }
     head.push((code::SUBNET_MASK, subnet_mask(terms)));
     head
@@ -141,8 +116,8 @@ fn head<'a>(kind: Type, terms: &Terms<'a>) -> Vec<(u8, Value<'a>)> {
 
 /// The operator's, else that of the prefix.
 pub(super) fn subnet_mask<'a>(terms: &Terms<'a>) -> Value<'a> {
-    let configured = terms.configured(code::SUBNET_MASK).map(Value::Text);
-    configured.unwrap_or_else(|| Value::Word(terms.subnet.prefix.netmask().octets()))
+    let configured = terms.given.configured(code::SUBNET_MASK).map(Value::Text);
+    configured.unwrap_or_else(|| Value::Word(terms.given.netmask().octets()))
 }
 
 /// T1 or T2 of a lease of `lease_time`, if it is `part` of a lease of `whole`.
@@ -157,23 +132,27 @@ pub(super) fn wanted(terms: &Terms<'_>, request: &Request) -> Vec<u8> {
         Some(list) => list.to_vec(),
         // Option 108 is for who asks for it alone (RFC 8925 §3.3).
         None => std::iter::once(code::HOST_NAME)
-            .chain(terms.configured_codes().filter(|code| *code != code::IPV6_ONLY_PREFERRED))
+            .chain(terms.given.configured_codes().filter(|code| *code != code::IPV6_ONLY_PREFERRED))
             .collect(),
     }
 }
 
 pub(super) fn value<'a>(code: u8, terms: &Terms<'a>) -> Option<Value<'a>> {
-    let reserved_name = || terms.reservation.and_then(|reservation| reservation.host_name.as_deref());
     match code {
         // These are the protocol's own, whatever the configuration says.
-        code::PAD | code::END | code::AGENT_INFORMATION | code::SUBNET_SELECTION => None,
+        code::PAD | code::END | code::AGENT_INFORMATION | code::SUBNET_SELECTION | code::CLIENT_MACHINE => {
+            None
+        }
         code::REQUESTED_ADDRESS..=code::MAX_MESSAGE_SIZE | code::CLIENT_IDENTIFIER => None,
         code::RENEWAL_TIME | code::REBINDING_TIME => None,
-        code::HOST_NAME if reserved_name().is_some() => {
-            reserved_name().map(|name| Value::Text(name.as_bytes()))
-        }
-        _ => terms.configured(code).map(Value::Text),
+        _ => terms.given.configured(code).map(Value::Text),
     }
+}
+
+/// Whether the client is firmware that boots by PXE, or by HTTP in the same way.
+fn boots_from_the_network(request: &Request) -> bool {
+    let vendor = request.options.get(code::VENDOR_CLASS);
+    vendor.is_some_and(|class| class.starts_with(b"PXEClient") || class.starts_with(b"HTTPClient"))
 }
 
 /// Those of `codes` that the request has.

@@ -9,8 +9,10 @@ use super::event::LeaseEvent;
 use super::identity::Identity;
 use super::offers::Offer;
 use super::probe::Drawn;
-use super::subnet::{self, SubnetId};
+use super::reservations::is_for;
+use super::subnet::{Segment, SubnetId};
 use super::{Policy, Turn};
+use crate::config::ClassSet;
 use crate::message::Request;
 
 /// A device at its cap is told of again after so many seconds.
@@ -29,8 +31,7 @@ impl Policy {
             }
             Some(place) => place,
             None => {
-                let open: Vec<SubnetId> =
-                    segment.iter().copied().filter(|id| !self.over_cap(*id, request, None)).collect();
+                let open = self.below_cap(&segment, request);
                 if open.is_empty() {
                     return self.at_cap(turn, request, *first);
                 }
@@ -38,7 +39,7 @@ impl Policy {
                     Drawn::Address(place) => place,
                     Drawn::Wait => return,
                     Drawn::Probing => return turn.silence(request, Silence::Probing),
-                    Drawn::Exhausted => return self.tell_exhausted(turn, request, *first),
+                    Drawn::Exhausted => return self.tell_exhausted(turn, request, &segment),
                 }
             }
         };
@@ -47,11 +48,12 @@ impl Policy {
 
     fn offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let subnet = self.all.subnet(place);
-        let lease_time = self.lease_time(subnet, request);
+        let lease_time = self.lease_time(place, request);
         let Some(server) = self.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoSubnet);
         };
-        let terms = self.terms(place, server, lease_time, request);
+        let said = self.said(place, request);
+        let terms = self.terms(place, server, lease_time, request, said.as_ref());
         let Some(answer) = answer::answer(Type::Offer, &terms, request) else {
             return turn.silence(request, Silence::Unanswerable);
         };
@@ -64,12 +66,28 @@ impl Policy {
     /// The address that is the client's before it is anybody else's (RFC 2131 §4.3.1): reserved for it, offered to it,
     /// leased to it, or the last one it had.
     fn own(&mut self, turn: &mut Turn<'_>, request: &Request, segment: &[SubnetId]) -> Option<Place> {
-        let who = Identity::of(request);
-        let reserved = segment.iter().filter_map(|id| self.subnets.reservation_for(*id, request));
-        let mut candidates: Vec<Place> = reserved.filter_map(|r| self.all.find(r.address)).collect();
-        candidates.extend(segment.iter().filter_map(|id| self.offers.of(*id, who)).map(|offer| offer.place));
-        candidates.extend(segment.iter().filter_map(|id| self.index.owned(&self.all, *id, who)));
-        candidates.into_iter().find(|place| self.available(turn, *place, request))
+        for claim in [Self::reserved_in, Self::offered_in, Self::owned_in] {
+            for id in segment {
+                if let Some(place) = claim(self, *id, request)
+                    && self.available(turn, place, request)
+                {
+                    return Some(place);
+                }
+            }
+        }
+        None
+    }
+
+    fn reserved_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
+        self.all.find(self.subnets.reservation_for(subnet, request)?.address)
+    }
+
+    fn offered_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
+        self.offers.of(subnet, Identity::of(request)).map(|offer| offer.place)
+    }
+
+    fn owned_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
+        self.index.owned(&self.all, subnet, Identity::of(request))
     }
 
     /// The address that the client asks for (option 50), if anybody could have it.
@@ -96,28 +114,43 @@ impl Policy {
             return false;
         }
         let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
-        let entitled = reservation.map(|reservation| subnet::is_for(reservation, request));
+        let entitled = reservation.map(|reservation| is_for(reservation, request));
         match (self.all.state(place), entitled) {
             (State::Quarantined, _) | (_, Some(false)) => false,
-            (_, Some(true)) | (State::Free | State::Offered, None) => true,
+            // A reservation holds whatever the pool around it says.
+            (_, Some(true)) => true,
+            (State::Free | State::Offered, None) => self.is_admitted(place, request),
             (State::Leased | State::Grace, None) => {
                 self.binding(place).is_some_and(|binding| binding.identity() == Identity::of(request))
+                    && self.is_admitted(place, request)
             }
             // Its reservation is gone from the configuration.
             (State::Reserved, None) => false,
         }
     }
 
-    /// A free address of `subnet`, looking for overdue ones if there seems to be none.
-    pub(super) fn next_free(&mut self, turn: &mut Turn<'_>, subnet: SubnetId) -> Option<Place> {
+    /// A free address of `subnet` for a client in `classes`, looking for overdue ones if there seems to be none.
+    pub(super) fn next_free(
+        &mut self,
+        turn: &mut Turn<'_>,
+        subnet: SubnetId,
+        classes: ClassSet,
+    ) -> Option<Place> {
         loop {
-            if let Some(place) = self.all.next_free(subnet) {
-                self.exhausted.remove(&subnet);
+            if let Some(place) = self.all.next_free(subnet, classes) {
+                self.no_longer_exhausted(place);
                 return Some(place);
             }
             if !self.meet_deadline(turn) {
                 return None;
             }
+        }
+    }
+
+    /// There was an address in the pool of `place` for somebody.
+    pub(super) fn no_longer_exhausted(&mut self, place: Place) {
+        if let Some(pool) = self.all.pool_mut(place) {
+            pool.exhausted = false;
         }
     }
 
@@ -150,7 +183,18 @@ impl Policy {
         }
     }
 
+    /// Those subnets of `segment` of which the client's device may hold one more lease.
+    fn below_cap(&self, segment: &Segment, request: &Request) -> Segment {
+        let is_over = |id: &SubnetId| self.over_cap(*id, request, None);
+        if segment.iter().any(is_over) {
+            segment.iter().copied().filter(|id| !is_over(id)).collect()
+        } else {
+            Segment::clone(segment)
+        }
+    }
+
     /// Whether a lease of `place`, or of any address of `subnet`, would be one more than the client's device may hold.
+    /// What the client itself has now it would leave.
     pub(super) fn over_cap(&self, subnet: SubnetId, request: &Request, place: Option<Place>) -> bool {
         if request.chaddr.octets().is_empty() {
             return false;
@@ -159,10 +203,12 @@ impl Policy {
         if place.is_some_and(|place| leased.contains(&place)) {
             return false;
         }
+        let own_lease = self.owned_in(subnet, request).is_some_and(|own| leased.contains(&own));
         let own_offer = self.offers.of(subnet, Identity::of(request));
         let own_offer = own_offer.is_some_and(|offer| offer.chaddr == request.chaddr);
         let offered = self.offers.of_device(subnet, request.chaddr).saturating_sub(u32::from(own_offer));
-        let held = u32::try_from(leased.len()).unwrap_or(u32::MAX).saturating_add(offered);
+        let leased = u32::try_from(leased.len()).unwrap_or(u32::MAX).saturating_sub(u32::from(own_lease));
+        let held = leased.saturating_add(offered);
         held >= self.cap(subnet, request)
     }
 
@@ -195,21 +241,23 @@ impl Policy {
         turn.silence(request, Silence::DeviceCap);
     }
 
-    /// The lease time for a new lease: what the client wishes, as far as `subnet` allows (option 51).
-    pub(super) fn lease_time(&self, subnet: SubnetId, request: &Request) -> u32 {
-        let config = self.subnets.get(subnet);
-        match request.options.lease_time {
-            Some(wish) => wish.min(config.max_lease_time).max(config.min_lease_time),
-            None => config.lease_time,
+    /// There is no address for the client on its link: each pool that is for it is full, which is told of once.
+    fn tell_exhausted(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, segment: &[SubnetId]) {
+        let classes = self.classes.of(request, None);
+        let (mut pools, mut untold) = (0, None);
+        for id in segment {
+            for pool in self.all.pools_for_mut(*id, classes) {
+                pools += 1;
+                if !std::mem::replace(&mut pool.exhausted, true) {
+                    untold = untold.or(Some(*id));
+                }
+            }
         }
-    }
-
-    fn tell_exhausted(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
-        if self.exhausted.insert(subnet) {
+        if let Some(subnet) = untold {
             let subnet = self.subnets.get(subnet).prefix;
             let event = LeaseEvent::Exhausted { subnet, client: request.as_ref().into() };
             turn.out.push(Action::Event(event));
         }
-        turn.silence(request, Silence::Exhausted);
+        turn.silence(request, if pools == 0 { Silence::NoPool } else { Silence::Exhausted });
     }
 }

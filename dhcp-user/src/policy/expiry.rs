@@ -122,8 +122,7 @@ impl Policy {
 
     /// Tells when the pool of the address has become fuller than an alarm allows.
     pub(super) fn watch_fullness(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let Some(pool) = self.all.pool(place) else { return };
-        let pool = &mut self.all.pools_mut()[pool];
+        let Some(pool) = self.all.pool_mut(place) else { return };
         let (size, free) = (u64::from(pool.tally.size()), u64::from(pool.tally.of(State::Free)));
         let used = u8::try_from((size - free) * 100 / size.max(1)).unwrap_or(100);
         let reached = ALARMS.into_iter().rev().find(|alarm| used >= *alarm).unwrap_or(0);

@@ -7,7 +7,7 @@ use dhcp_ebpf::lease::Word;
 
 use super::action::{Action, Granted, Publication, Reply, Silence};
 use super::addresses::{Place, State, Stock};
-use super::answer::{self, Terms, Type};
+use super::answer::{self, Type};
 use super::binding::{AnsweredBy, Binding, Particulars};
 use super::event::{Client, Happened};
 use super::identity::Identity;
@@ -35,18 +35,15 @@ impl Policy {
             return turn.silence(request, Silence::NoSubnet);
         };
         let address = self.all.address(place);
-        let terms = self.terms(place, server, lease_time, request);
+        let said = self.said(place, request);
+        let terms = self.terms(place, server, lease_time, request, said.as_ref());
         let Some(answer) = answer::answer(Type::Ack, &terms, request) else {
             return turn.silence(request, Silence::Unanswerable);
         };
-        let memos = self.memos(place, server, lease_time, request);
+        let memos = self.memos(place, server, lease_time, request, said.as_ref());
         let extends = self.extends(place, request, server, lease_time);
         let word = if extends { turn.words.load(address) } else { self.make_way(turn, place) };
-        if let Some(former) = self.index.owned(&self.all, subnet, Identity::of(request))
-            && former != place
-        {
-            self.vacate(turn, former);
-        }
+        self.leave_others(turn, place, request);
         self.lose_offer(place);
         self.bind(turn, place, request, server, lease_time, word, extends);
         let Some(binding) = self.binding(place) else { return };
@@ -74,35 +71,33 @@ impl Policy {
         self.watch_fullness(turn, place);
     }
 
-    /// What the client is told with the address at `place`.
-    pub(super) fn terms<'a>(
-        &'a self,
-        place: Place,
-        server: Ipv4Addr,
-        lease_time: u32,
-        request: &Request,
-    ) -> Terms<'a> {
-        let subnet = self.all.subnet(place);
-        // RFC 5107 §4: the relay has clients talk to itself.
-        let posed = request.options.agent.as_ref().and_then(|agent| agent.server_override);
-        Terms {
-            subnet: self.subnets.get(subnet),
-            reservation: self.subnets.reservation_at(subnet, place),
-            server: posed.unwrap_or(server),
-            lease_time: Some(lease_time),
-        }
-    }
-
-    /// Whether the lease goes on as the kernel knows it: same client, same way to it, same lease time.
+    /// Whether the lease goes on as the kernel knows it: same client, same way to it, same lease time, same classes by
+    /// what its relay says.
     fn extends(&self, place: Place, request: &Request, server: Ipv4Addr, lease_time: u32) -> bool {
         self.all.state(place) == State::Leased
             && self.recognises(place, request)
+            && !self.is_said_otherwise(place, request)
             && self.binding(place).is_some_and(|binding| {
                 binding.chaddr() == request.chaddr
                     && binding.link == request.link
                     && binding.server == server
                     && binding.lease_time == lease_time
             })
+    }
+
+    /// The client moves to `place` from what it had before, in the subnet and on the link.
+    fn leave_others(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) {
+        let subnet = self.all.subnet(place);
+        for id in self.segment(request).iter().copied().chain([subnet]) {
+            let former = self.index.owned(&self.all, id, Identity::of(request));
+            // In another subnet it may go on being the last owner of an address that it has no lease of.
+            let left = former.filter(|former| {
+                *former != place && (id == subnet || self.all.state(*former) == State::Leased)
+            });
+            if let Some(former) = left {
+                self.vacate(turn, former);
+            }
+        }
     }
 
     /// Ends what the kernel may still promise of the address, so that its slot can be written anew.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::action::{Action, Reply, Silence};
-use super::answer::{self, Terms, Type};
+use super::answer::{self, Type};
 use super::{Policy, Turn};
 use crate::message::Request;
 
@@ -24,13 +24,7 @@ impl Policy {
             return turn.silence(request, Silence::NoSubnet);
         };
         let place = self.all.find(request.ciaddr);
-        let posed = request.options.agent.as_ref().and_then(|agent| agent.server_override);
-        let terms = Terms {
-            subnet: self.subnets.get(subnet),
-            reservation: place.and_then(|place| self.subnets.reservation_at(subnet, place)),
-            server: posed.unwrap_or(server),
-            lease_time: None,
-        };
+        let terms = self.terms_without_lease(subnet, place, server, request);
         match answer::answer(Type::Ack, &terms, request) {
             Some(answer) => turn.out.push(Action::Reply {
                 request: Arc::clone(request),

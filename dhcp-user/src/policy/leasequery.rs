@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::action::{Action, LeaseStatus, Reply, Silence};
 use super::addresses::{Place, State};
-use super::answer::{self, Answer, Terms, Type};
+use super::answer::{self, Answer, Type};
 use super::binding::Binding;
 use super::encode::{self, Composed, Room, Value};
+use super::terms::Terms;
 use super::{Policy, Turn};
 use crate::message::Request;
 use crate::message::options::code;
@@ -128,13 +129,13 @@ impl Policy {
         // An earlier owner's promise may lie behind this one's, but nobody was told of more than a lease time.
         let remaining = expiry.0.saturating_sub(turn.now.0).min(lease_time);
         let elapsed = lease_time - remaining;
-        let subnet = self.subnets.get(self.all.subnet(place));
-        let until = |part| answer::share(lease_time, part, subnet.lease_time).checked_sub(elapsed);
+        let times = self.terms_of_lease(place, binding.server, lease_time).given.times();
+        let until = |part| answer::share(lease_time, part, times.lease).checked_sub(elapsed);
         Some(Standing {
             remaining,
             silent: turn.now.0.saturating_sub(binding.heard(word, turn.now).0),
-            renewal: until(subnet.renew_time).filter(|left| *left > 0),
-            rebinding: until(subnet.rebind_time).filter(|left| *left > 0),
+            renewal: until(times.renew).filter(|left| *left > 0),
+            rebinding: until(times.rebind).filter(|left| *left > 0),
         })
     }
 
@@ -151,7 +152,7 @@ impl Policy {
         let (Some(owner), Some(lease)) = (self.binding(place), self.standing(turn, place)) else {
             return Err(Silence::Unanswerable);
         };
-        let terms = self.terms(place, server, owner.lease_time, request);
+        let terms = self.terms_of_lease(place, server, owner.lease_time);
         let mut options = Composed { head: head(Type::LeaseActive, server), ..Composed::default() };
         let others: Vec<u8> =
             all.iter().take(MOST_ASSOCIATED).flat_map(|place| self.all.address(*place).octets()).collect();

@@ -9,6 +9,7 @@
 //!                                     offers.rs      grant.rs ─► answer.rs ─► encode.rs
 //!                                          │             │            ▲
 //!                                          └─ addresses.rs, index.rs  └── predict.rs (what will be asked next)
+//! classes.rs, reservations.rs: who a client is to the configuration       terms.rs: what it is given
 //! probes ◄─► probe.rs      (what may be offered, which lease is an orphan, whose quarantine is over)
 //! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs   reload.rs   import.rs
 //! ```
@@ -17,6 +18,7 @@ mod action;
 mod addresses;
 mod answer;
 mod binding;
+mod classes;
 mod deadlines;
 mod decline;
 mod discover;
@@ -39,9 +41,11 @@ mod record;
 mod release;
 mod reload;
 mod request;
+mod reservations;
 mod restore;
 mod stranded;
 mod subnet;
+mod terms;
 #[cfg(test)]
 pub(crate) mod tests;
 mod views;
@@ -73,6 +77,7 @@ use crate::config::{Config, Probe};
 use crate::message::{Kind, Request};
 use crate::store::HwAddr;
 use addresses::{Addresses, Place};
+use classes::Classes;
 use deadlines::Deadlines;
 use identity::Keyed;
 use index::Index;
@@ -80,7 +85,7 @@ use offers::Offers;
 use probe::Probes;
 use quarantine::Quarantine;
 use stranded::Stranded;
-use subnet::Subnets;
+use subnet::{Segment, Subnets};
 
 /// How many deadlines are dealt with in one call, so that no message waits behind a million leases that end at once.
 const DEADLINES_PER_CALL: usize = 256;
@@ -92,14 +97,13 @@ pub struct Policy {
     /// Who may ask about leases.
     requesters: BTreeSet<Ipv4Addr>,
     subnets: Subnets,
+    classes: Classes,
     all: Addresses,
     index: Index,
     offers: Offers,
     quarantine: Quarantine,
     probes: Probes,
     deadlines: Deadlines,
-    /// Subnets whose exhaustion was told of, and that have had no free address since.
-    exhausted: BTreeSet<SubnetId>,
     /// When devices that hold as many leases as they may were told of.
     capped: BTreeMap<(SubnetId, HwAddr), BootSecs>,
     /// What was promised for addresses that are not ours to give any more.
@@ -160,7 +164,7 @@ impl Policy {
     fn keyed(config: &Config, interfaces: Vec<Interface>, keyed: Keyed) -> Self {
         let mut subnets = Subnets::new(&config.subnets, interfaces);
         let ids = || (0..).map(SubnetId).zip(&config.subnets);
-        let pools: Vec<_> = ids().flat_map(|(id, s)| s.pools.iter().map(move |pool| (id, *pool))).collect();
+        let pools: Vec<_> = ids().flat_map(|(id, s)| s.pools.iter().map(move |pool| (id, pool))).collect();
         let reservations: Vec<_> =
             ids().flat_map(|(id, s)| s.reservations.iter().map(move |r| (id, r.address))).collect();
         let all = Addresses::new(&pools, &reservations);
@@ -174,13 +178,13 @@ impl Policy {
             },
             requesters: config.server.leasequery_from.iter().copied().collect(),
             subnets,
+            classes: Classes::new(&config.classes),
             all,
             index: Index::new(keyed),
             offers: Offers::default(),
             quarantine: Quarantine::default(),
             probes: Probes::default(),
             deadlines: Deadlines::default(),
-            exhausted: BTreeSet::new(),
             capped: BTreeMap::new(),
             stranded: Stranded::default(),
         }
@@ -233,13 +237,13 @@ impl Policy {
         Ok(())
     }
 
-    /// The subnets that the client may have an address of; for one that was reached through a router, the subnet of
-    /// the address it has (RFC 2131 §4.3.2: `ciaddr` of a unicast message is to be trusted).
-    fn segment(&self, request: &Request) -> Vec<SubnetId> {
+    /// The subnets that the client may have an address of; for one that was reached through a router, those on the link
+    /// of the address it has (RFC 2131 §4.3.2: `ciaddr` of a unicast message is to be trusted).
+    fn segment(&self, request: &Request) -> Segment {
         if !request.relayed() && request.unicast() {
             let own = self.subnets.containing(request.ciaddr).filter(|_| !request.ciaddr.is_unspecified());
             if let Some(subnet) = own {
-                return vec![subnet];
+                return self.subnets.segment(subnet);
             }
         }
         self.subnets.of(request)
@@ -247,8 +251,7 @@ impl Policy {
 
     /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).
     fn is_us(&self, request: &Request, server: Ipv4Addr) -> bool {
-        let posed = request.options.agent.as_ref().and_then(|agent| agent.server_override);
-        posed == Some(server) || self.subnets.is_ours(server)
+        terms::posed(request) == Some(server) || self.subnets.is_ours(server)
     }
 
     /// Whether the address at `place` is bound to the client that sent `request`.

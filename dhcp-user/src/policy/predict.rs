@@ -11,28 +11,32 @@ use super::action::{Memo, Question};
 use super::addresses::{Place, State};
 use super::answer::{self, Type};
 use crate::message::options::{code, without};
-use crate::message::{Form, Request};
+use crate::message::{AgentInformation, Form, Request};
 
 /// No option area longer than this is hashed in the kernel.
 const LONGEST_AREA: usize = 512;
 
 impl Policy {
     /// The questions that the client which sent `request` asked or may ask about its lease of `place`, each with the
-    /// answer that it would get from here.
+    /// answer that it would get from here: each is classified by what it says itself, and by what the relay `said`
+    /// where it passes it by.
     pub(super) fn memos(
         &self,
         place: Place,
         server: Ipv4Addr,
         lease_time: u32,
         request: &Request,
+        said: Option<&AgentInformation>,
     ) -> Vec<Memo> {
         if !publishable(request) {
             return Vec::new();
         }
+        // What the relay says now is kept with the lease.
+        let said = request.options.agent.as_ref().or(said);
         let mut memos: Vec<Memo> = Vec::new();
         for form in forms(self.all.address(place), request) {
             let Ok(asked) = Request::expected(request.link, request.chaddr, form) else { continue };
-            let memo = self.remember(place, server, lease_time, &asked);
+            let memo = self.remember(place, server, lease_time, &asked, said);
             memos.extend(memo.filter(|memo| memos.iter().all(|there| there.question != memo.question)));
         }
         memos
@@ -48,11 +52,20 @@ impl Policy {
         let Question { ciaddr, giaddr, relay_src: ip_src, ref options } = *question;
         let form = Form { ciaddr, giaddr, ip_src, ip_dst: Ipv4Addr::BROADCAST, area: options.clone() };
         let asked = Request::expected(owner.link, owner.chaddr(), form).ok().filter(publishable)?;
-        self.remember(place, owner.server, owner.lease_time, &asked)
+        let lease_time = owner.lease_time.min(self.times(place, &asked).max);
+        let said = self.said(place, &asked);
+        self.remember(place, owner.server, lease_time, &asked, said.as_ref())
     }
 
-    fn remember(&self, place: Place, server: Ipv4Addr, lease_time: u32, asked: &Request) -> Option<Memo> {
-        let terms = self.terms(place, server, lease_time, asked);
+    fn remember(
+        &self,
+        place: Place,
+        server: Ipv4Addr,
+        lease_time: u32,
+        asked: &Request,
+        said: Option<&AgentInformation>,
+    ) -> Option<Memo> {
+        let terms = self.terms(place, server, lease_time, asked, said);
         let answer = answer::answer(Type::Ack, &terms, asked)?;
         answer.complete.then(|| Memo { question: question(asked), answer })
     }

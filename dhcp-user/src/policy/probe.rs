@@ -17,6 +17,7 @@ use super::identity::Identity;
 use super::offers::Offered;
 use super::subnet::SubnetId;
 use super::{Policy, Turn};
+use crate::config::ClassSet;
 use crate::message::Request;
 use crate::store::{HwAddr, QuarantineCause};
 
@@ -155,8 +156,9 @@ impl Policy {
         segment: &[SubnetId],
     ) -> Drawn {
         let asked = self.asked(turn, request, segment);
+        let classes = self.classes.of(request, None);
         if !self.probing() {
-            let any = asked.or_else(|| segment.iter().find_map(|id| self.next_free(turn, *id)));
+            let any = asked.or_else(|| segment.iter().find_map(|id| self.next_free(turn, *id, classes)));
             return any.map_or(Drawn::Exhausted, Drawn::Address);
         }
         if self.waits(request, segment) {
@@ -165,13 +167,13 @@ impl Policy {
         if let Some(drawn) = asked.and_then(|place| self.draw_asked(turn, request, place)) {
             return drawn;
         }
-        if let Some(place) = segment.iter().find_map(|id| self.draw_probed(turn, *id)) {
+        if let Some(place) = segment.iter().find_map(|id| self.draw_probed(turn, *id, classes)) {
             return Drawn::Address(place);
         }
-        if segment.iter().any(|id| self.wait_for_any(turn, request, *id)) {
+        if segment.iter().any(|id| self.wait_for_any(turn, request, *id, classes)) {
             return Drawn::Wait;
         }
-        let busy = segment.iter().any(|id| self.all.stocked(*id, Stock::Awaited) > 0);
+        let busy = segment.iter().any(|id| self.all.stocked(*id, classes, Stock::Awaited) > 0);
         if busy { Drawn::Probing } else { Drawn::Exhausted }
     }
 
@@ -207,17 +209,17 @@ impl Policy {
     }
 
     /// An address of `subnet` that was found unused lately. Its place in the stock is filled.
-    fn draw_probed(&mut self, turn: &mut Turn<'_>, subnet: SubnetId) -> Option<Place> {
+    fn draw_probed(&mut self, turn: &mut Turn<'_>, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
         let found = loop {
-            let place = self.all.first_of(subnet, Stock::Probed)?;
+            let place = self.all.first_of(subnet, classes, Stock::Probed)?;
             if self.is_clean(turn, place) {
                 break place;
             }
             self.probes.clean.remove(&place);
             self.all.restock(place, Stock::Freed);
         };
-        self.exhausted.remove(&subnet);
-        self.fill_stock(turn, subnet);
+        self.no_longer_exhausted(found);
+        self.fill_stock(turn, subnet, classes);
         Some(found)
     }
 
@@ -234,17 +236,23 @@ impl Policy {
     }
 
     /// Lets the client wait for a probe of `subnet` that is under way for nobody, or for one of its own.
-    fn wait_for_any(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) -> bool {
+    fn wait_for_any(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+        classes: ClassSet,
+    ) -> bool {
         self.note_miss(turn, subnet);
-        let waits = if let Some(place) = self.all.first_of(subnet, Stock::Probing) {
+        let waits = if let Some(place) = self.all.first_of(subnet, classes, Stock::Probing) {
             self.wait_for(request, place)
-        } else if let Some(place) = self.next_free(turn, subnet) {
+        } else if let Some(place) = self.next_free(turn, subnet, classes) {
             let stock = self.all.entry(place).stock();
             self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
         } else {
             return false;
         };
-        self.fill_stock(turn, subnet);
+        self.fill_stock(turn, subnet, classes);
         waits
     }
 
@@ -259,17 +267,18 @@ impl Policy {
         true
     }
 
-    /// Probes as many addresses of `subnet` as are likely to be wanted soon.
-    fn fill_stock(&mut self, turn: &mut Turn<'_>, subnet: SubnetId) {
+    /// Probes as many addresses of `subnet` as clients in `classes` are likely to want soon.
+    fn fill_stock(&mut self, turn: &mut Turn<'_>, subnet: SubnetId, classes: ClassSet) {
         let demand = self.demand(turn, subnet);
         if demand.missed.plus(CALM) <= turn.now {
             *demand = demand.calmed(turn.now);
         }
         let wanted = demand.stock;
-        let have =
-            |all: &super::Addresses| all.stocked(subnet, Stock::Probed) + all.stocked(subnet, Stock::Probing);
+        let have = |all: &super::Addresses| {
+            all.stocked(subnet, classes, Stock::Probed) + all.stocked(subnet, classes, Stock::Probing)
+        };
         while have(&self.all) < wanted {
-            let Some(place) = self.all.next_free(subnet) else { return };
+            let Some(place) = self.all.next_free(subnet, classes) else { return };
             let stock = self.all.entry(place).stock();
             if !self.start_probe(turn, place, Purpose::Candidate(stock), None) {
                 return;

@@ -10,7 +10,8 @@ use super::addresses::{Place, State};
 use super::binding::Binding;
 use super::event::{Client, Happened};
 use super::quarantine::Probation;
-use super::subnet::{self, Interface};
+use super::reservations::is_for_owner;
+use super::subnet::Interface;
 use super::words::{Words, revoke_anyway};
 use super::{Policy, Turn};
 use crate::config::Config;
@@ -132,7 +133,7 @@ impl Policy {
 
     pub(super) fn is_reserved_for_another(&self, place: Place, binding: &Binding) -> bool {
         let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
-        reservation.is_some_and(|reservation| !subnet::is_for_owner(reservation, binding))
+        reservation.is_some_and(|reservation| !is_for_owner(reservation, binding))
     }
 }
 

@@ -7,7 +7,9 @@ use super::action::{Action, Reply, Silence};
 use super::addresses::{Place, State};
 use super::answer;
 use super::identity::Identity;
-use super::subnet::{self, SubnetId};
+use super::reservations::is_for;
+use super::subnet::SubnetId;
+use super::terms::posed;
 use super::{Policy, Turn};
 use crate::message::Request;
 
@@ -25,8 +27,8 @@ impl Policy {
     /// The client has taken another server's offer: ours is free at once.
     fn other_server(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let who = Identity::of(request);
-        for subnet in self.segment(request) {
-            if let Some(place) = self.offers.of(subnet, who).map(|offer| offer.place) {
+        for subnet in self.segment(request).iter() {
+            if let Some(place) = self.offers.of(*subnet, who).map(|offer| offer.place) {
                 self.lose_offer(place);
                 self.watch_fullness(turn, place);
             }
@@ -48,7 +50,7 @@ impl Policy {
         let Some(place) = place else {
             return self.nak(turn, request, *first, "the address is not available");
         };
-        let wished = self.lease_time(self.all.subnet(place), request);
+        let wished = self.lease_time(place, request);
         let lease_time = match request.options.lease_time {
             Some(_) => wished,
             None => self.told(place).unwrap_or(wished),
@@ -76,7 +78,9 @@ impl Policy {
         if let Some(place) = self.held(turn, address, request) {
             return self.prolong(turn, request, place);
         }
-        if self.has_other(turn, address, &segment, request) {
+        if self.is_shut_out(address, request) {
+            self.nak_if_authoritative(turn, request, subnet, "the address is not for clients of this class");
+        } else if self.has_other(turn, address, &segment, request) {
             self.nak_if_authoritative(turn, request, subnet, "the client has another address here");
         } else {
             turn.silence(request, Silence::UnknownClient);
@@ -121,7 +125,8 @@ impl Policy {
         matches!(self.all.state(place), State::Leased | State::Grace).then_some(place)
     }
 
-    /// The place of `address` if the client holds it, or held it last and nobody has it now.
+    /// The place of `address` if the client holds it, or held it last and nobody has it now; unless its pool is not for
+    /// the client's classes (any more).
     fn held(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, request: &Request) -> Option<Place> {
         let place = self.all.find(address)?;
         self.settle(turn, place);
@@ -133,15 +138,19 @@ impl Policy {
         let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
         let held = match (reservation, self.all.state(place)) {
             (_, State::Quarantined) => false,
-            (Some(reservation), _) => {
-                subnet::is_for(reservation, request) || self.reserved_by_lease(place, request)
-            }
+            (Some(reservation), _) => is_for(reservation, request) || self.reserved_by_lease(place, request),
             (None, State::Reserved) => false,
             (None, State::Free | State::Offered | State::Leased | State::Grace) => {
-                self.recognises(place, request)
+                self.recognises(place, request) && self.is_admitted(place, request)
             }
         };
         held.then_some(place)
+    }
+
+    /// Whether the client has the address, or had it last, and its pool is not for it any more.
+    fn is_shut_out(&self, address: Ipv4Addr, request: &Request) -> bool {
+        let place = self.all.find(address).filter(|place| self.recognises(*place, request));
+        place.is_some_and(|place| !self.all.entry(place).reserved() && !self.is_admitted(place, request))
     }
 
     /// Whether a reservation by circuit-id is this client's: when it renews directly no relay says where it is.
@@ -173,11 +182,14 @@ impl Policy {
             })
     }
 
-    /// A lease keeps its time until it is granted anew; one that ran out is granted anew.
+    /// A lease keeps its time until it is granted anew, unless the configuration allows less by now; one that ran out
+    /// is granted anew.
     fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
-        let lease_time = running.map(|binding| binding.lease_time);
-        let lease_time = lease_time.unwrap_or_else(|| self.lease_time(self.all.subnet(place), request));
+        let lease_time = match running {
+            Some(binding) => binding.lease_time.min(self.times(place, request).max),
+            None => self.lease_time(place, request),
+        };
         self.grant(turn, request, place, lease_time);
     }
 
@@ -199,8 +211,7 @@ impl Policy {
         let Some(server) = self.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoSubnet);
         };
-        let posed = request.options.agent.as_ref().and_then(|agent| agent.server_override);
-        let Some(answer) = answer::nak(posed.unwrap_or(server), message, request) else {
+        let Some(answer) = answer::nak(posed(request).unwrap_or(server), message, request) else {
             return turn.silence(request, Silence::Unanswerable);
         };
         let reply = Reply::Nak { server, answer };

@@ -1,16 +1,18 @@
 //! Which subnets a request is served from, and by which address of ours.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use dhcp_ebpf::abi::Link;
 
 use super::addresses::Place;
-use super::binding::Binding;
-use crate::config::{Reservation, ReservationKey, Subnet, Vlan};
-use crate::message::{AgentInformation, Request};
-use crate::store::HwAddr;
+use super::reservations::Reservations;
+use crate::config::{Reservation, Subnet, Vlan};
+use crate::message::Request;
+
+/// Subnets that are on one link, those to be preferred first (RFC 2131 §4.3.1). To be had without an allocation.
+pub(super) type Segment = Arc<[SubnetId]>;
 
 /// A subnet of the configuration, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,10 +39,11 @@ pub struct Interface {
 
 /// A subnet and what is looked up in it.
 #[derive(Debug)]
-pub(super) struct Served {
-    pub(super) config: Subnet,
-    by_key: HashMap<ReservationKey, usize>,
-    by_place: BTreeMap<Place, usize>,
+struct Served {
+    config: Subnet,
+    reservations: Reservations,
+    /// The subnet, and those that are on its link beside it.
+    segment: Segment,
 }
 
 /// All subnets, and the interfaces that lead to them.
@@ -49,34 +52,37 @@ pub(super) struct Subnets {
     served: Vec<Served>,
     /// First and last address of each subnet, lowest first; they don't overlap.
     by_address: Vec<(Ipv4Addr, Ipv4Addr, SubnetId)>,
-    by_relay: HashMap<Ipv4Addr, Vec<SubnetId>>,
+    by_relay: HashMap<Ipv4Addr, Segment>,
+    by_link: HashMap<Link, Segment>,
     interfaces: Vec<Interface>,
 }
 
 impl Subnets {
     pub(super) fn new(subnets: &[Subnet], interfaces: Vec<Interface>) -> Self {
         let mut by_address = Vec::new();
-        let mut by_relay: HashMap<Ipv4Addr, Vec<SubnetId>> = HashMap::new();
         for (id, subnet) in (0..).map(SubnetId).zip(subnets) {
             by_address.push((subnet.prefix.network, subnet.prefix.last(), id));
-            for relay in &subnet.relays {
-                by_relay.entry(*relay).or_default().push(id);
-            }
         }
         by_address.sort_unstable();
         let served = subnets.iter().map(|config| Served {
             config: config.clone(),
-            by_key: (0..).zip(&config.reservations).map(|(at, r)| (r.key.clone(), at)).collect(),
-            by_place: BTreeMap::new(),
+            reservations: Reservations::new(&config.reservations),
+            segment: Segment::default(),
         });
-        Self { served: served.collect(), by_address, by_relay, interfaces }
+        let (by_relay, by_link) = (HashMap::new(), HashMap::new());
+        let mut this = Self { served: served.collect(), by_address, by_relay, by_link, interfaces };
+        this.by_link = this.links().map(|link| (link, this.with_shared(this.on(link)))).collect();
+        let segments: Vec<Segment> = this.ids().map(|id| this.beside(id)).collect();
+        this.served.iter_mut().zip(segments).for_each(|(served, segment)| served.segment = segment);
+        let relays = subnets.iter().flat_map(|subnet| &subnet.relays);
+        this.by_relay = relays.map(|relay| (*relay, this.with_shared(this.behind(*relay)))).collect();
+        this
     }
 
     /// Notes where the reservations of all subnets are.
     pub(super) fn place_reservations(&mut self, find: impl Fn(Ipv4Addr) -> Option<Place>) {
         for served in &mut self.served {
-            let reservations = served.config.reservations.iter().enumerate();
-            served.by_place = reservations.filter_map(|(at, r)| Some((find(r.address)?, at))).collect();
+            served.reservations.place(|reservation| find(reservation.address));
         }
     }
 
@@ -95,29 +101,40 @@ impl Subnets {
         (address <= *last).then_some(*id)
     }
 
-    /// The subnets of the network segment that the client is on, those to be preferred first (RFC 2131 §4.3.1).
-    pub(super) fn of(&self, request: &Request) -> Vec<SubnetId> {
-        let segment = if request.relayed() { self.behind(request.giaddr) } else { self.on(request.link) };
-        if segment.is_empty() && request.relayed() {
-            return segment;
-        }
-        // RFC 3527 §3: the link selection sub-option goes before giaddr and before the subnet selection option.
+    /// The subnets that an address of `id`'s link may be of, `id` first.
+    pub(super) fn segment(&self, id: SubnetId) -> Segment {
+        Arc::clone(&self.served[id.at()].segment)
+    }
+
+    /// The subnets of the network segment that the client is on.
+    pub(super) fn of(&self, request: &Request) -> Segment {
+        let segment = if request.relayed() {
+            let own = || self.containing(request.giaddr).map(|id| self.segment(id));
+            self.by_relay.get(&request.giaddr).cloned().or_else(own)
+        } else {
+            self.by_link.get(&request.link).cloned()
+        };
+        let Some(segment) = segment else { return Segment::default() };
+        // RFC 3527 §3: the link selection sub-option goes before giaddr and before the subnet selection option. Either
+        // may be served from any subnet of the link it names (RFC 3011 §2).
         let link_selection = request.options.agent.as_ref().and_then(|agent| agent.link_selection);
         match link_selection.or(request.options.subnet) {
-            Some(address) => self.containing(address).into_iter().collect(),
+            Some(address) => self.containing(address).map(|id| self.segment(id)).unwrap_or_default(),
             None => segment,
         }
     }
 
-    /// The subnets served through this relay.
-    fn behind(&self, giaddr: Ipv4Addr) -> Vec<SubnetId> {
-        let mut ids: Vec<SubnetId> = self.containing(giaddr).into_iter().collect();
-        let listed = self.by_relay.get(&giaddr).into_iter().flatten();
-        ids.extend(listed.filter(|id| !ids.contains(id)).copied().collect::<Vec<_>>());
-        ids
+    /// The links that the interfaces have by the tags of the subnets.
+    fn links(&self) -> impl Iterator<Item = Link> {
+        let vlans: BTreeSet<Vlan> = self.served.iter().map(|served| served.config.vlan).collect();
+        let links = |ifindex| {
+            let link = move |Vlan { outer, inner }| Link { ifindex, outer, inner };
+            vlans.iter().copied().map(link).collect::<Vec<_>>()
+        };
+        self.interfaces.iter().flat_map(|interface| links(interface.ifindex)).collect::<Vec<_>>().into_iter()
     }
 
-    /// The subnets served on this link: those that our addresses there are in, else those said to be there.
+    /// The subnets on this link: those that our addresses there are in, else those said to be there.
     fn on(&self, link: Link) -> Vec<SubnetId> {
         let vlan = Vlan { outer: link.outer, inner: link.inner };
         let Some(interface) = self.interface(link.ifindex) else { return Vec::new() };
@@ -129,6 +146,31 @@ impl Subnets {
                 && (ours() || (said() && (vlan != Vlan::default() || subnet.relays.is_empty())))
         };
         self.ids().filter(here).collect()
+    }
+
+    /// The subnets served through this relay: the one it has its address in, and those that list it.
+    fn behind(&self, giaddr: Ipv4Addr) -> Vec<SubnetId> {
+        let lists = |id: &SubnetId| self.get(*id).relays.contains(&giaddr);
+        self.containing(giaddr).into_iter().chain(self.ids().filter(lists)).collect()
+    }
+
+    /// The subnet, and those beside it: on a link of ours, or of its shared network.
+    fn beside(&self, id: SubnetId) -> Segment {
+        let here = self.by_link.values().filter(|segment| segment.contains(&id));
+        let here = here.flat_map(|segment| segment.iter().copied());
+        self.with_shared(std::iter::once(id).chain(here).collect())
+    }
+
+    /// `segment` and the rest of the shared networks that its subnets are of, each once.
+    fn with_shared(&self, mut segment: Vec<SubnetId>) -> Segment {
+        let named = |id: SubnetId| self.get(id).shared_network.as_deref();
+        let of_it: Vec<&str> = segment.iter().filter_map(|id| named(*id)).collect();
+        if !of_it.is_empty() {
+            segment.extend(self.ids().filter(|id| named(*id).is_some_and(|name| of_it.contains(&name))));
+        }
+        let mut seen = BTreeSet::new();
+        segment.retain(|id| seen.insert(*id));
+        segment.into()
     }
 
     pub(super) fn interface(&self, ifindex: u32) -> Option<&Interface> {
@@ -165,39 +207,11 @@ impl Subnets {
 
     /// The reservation at `place` in `subnet`.
     pub(super) fn reservation_at(&self, subnet: SubnetId, place: Place) -> Option<&Reservation> {
-        let served = &self.served[subnet.at()];
-        served.by_place.get(&place).and_then(|at| served.config.reservations.get(*at))
+        self.served[subnet.at()].reservations.at(place)
     }
 
     /// The reservation that the client which sent `request` has in `subnet`.
     pub(super) fn reservation_for(&self, subnet: SubnetId, request: &Request) -> Option<&Reservation> {
-        let served = &self.served[subnet.at()];
-        let found = keys(request).find_map(|key| served.by_key.get(&key));
-        found.and_then(|at| served.config.reservations.get(*at))
+        self.served[subnet.at()].reservations.of(request)
     }
-}
-
-/// Whether `reservation` is for the client which sent `request`.
-pub(super) fn is_for(reservation: &Reservation, request: &Request) -> bool {
-    keys(request).any(|key| key == reservation.key)
-}
-
-/// Whether `reservation` is for the owner of a lease, as far as the lease tells.
-pub(super) fn is_for_owner(reservation: &Reservation, owner: &Binding) -> bool {
-    match &reservation.key {
-        ReservationKey::ClientId(id) => owner.client_id() == Some(id),
-        ReservationKey::HwAddress(mac) => owner.chaddr() == HwAddr::ethernet(*mac),
-        ReservationKey::CircuitId(circuit) => {
-            let agent = owner.agent_info().map(Bytes::copy_from_slice).map(AgentInformation::read);
-            agent.and_then(Result::ok).and_then(|agent| agent.circuit_id).is_some_and(|id| id == circuit)
-        }
-    }
-}
-
-fn keys(request: &Request) -> impl Iterator<Item = ReservationKey> {
-    let client_id = request.options.client_id.as_ref().map(|id| ReservationKey::ClientId(id.to_vec()));
-    let hardware = request.mac().map(ReservationKey::HwAddress);
-    let circuit = request.options.agent.as_ref().and_then(|agent| agent.circuit_id.as_ref());
-    let circuit = circuit.map(|id| ReservationKey::CircuitId(id.to_vec()));
-    [client_id, hardware, circuit].into_iter().flatten()
 }

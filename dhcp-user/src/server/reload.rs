@@ -73,7 +73,8 @@ impl Server {
         self.prober = prober;
         self.ours = start::ours(&config, &facts);
         let same_links = facts.iter().all(|facts| self.has_not_changed(facts));
-        let unchanged = if same_links { unchanged(&self.config, &config) } else { BTreeMap::new() };
+        let same_elsewhere = same_links && self.config.classes == config.classes;
+        let unchanged = if same_elsewhere { unchanged(&self.config, &config) } else { BTreeMap::new() };
         self.know(&facts);
         self.config = Arc::new(config);
         self.perform(actions)?;

@@ -1,6 +1,6 @@
 //! Start: the store opened, the maps adopted or made, policy restored from both, interfaces attached.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
 use std::path::Path;
@@ -165,8 +165,7 @@ impl Server {
 
     /// How many slots are looked at in a beat, so that each is seen several times within its lease's T1.
     pub(super) fn slots_per_beat(&self) -> u32 {
-        let shortest =
-            self.config.subnets.iter().map(|subnet| subnet.min_lease_time.max(1)).min().unwrap_or(60);
+        let shortest = self.config.lease_times().map(|(_, times)| times.shortest()).min().unwrap_or(60);
         let beats = (f64::from(shortest) / 16.0).clamp(0.25, 5.0) / super::BEAT.as_secs_f64();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 20")]
         let beats = beats.floor().max(1.0) as u32;
@@ -243,7 +242,7 @@ pub(super) fn leasable(config: &Config) -> impl Iterator<Item = Ipv4Addr> + '_ {
     config.subnets.iter().flat_map(|subnet| {
         // A slot's run has all 256 neighbours: one address of each is enough.
         let pools = subnet.pools.iter().flat_map(|pool| {
-            let (first, last) = (u32::from(pool.first) >> 8, u32::from(pool.last) >> 8);
+            let (first, last) = (u32::from(pool.range.first) >> 8, u32::from(pool.range.last) >> 8);
             (first..=last).map(|net| Ipv4Addr::from(net << 8))
         });
         pools.chain(subnet.reservations.iter().map(|reservation| reservation.address))
@@ -255,14 +254,22 @@ fn sizes(config: &Config) -> Sizes {
     let runs: HashSet<u32> = leasable(config).map(|address| u32::from(address) >> 8).collect();
     let needed = u32::try_from(runs.len()).unwrap_or(u32::MAX / RUN).saturating_mul(RUN);
     let slots = needed.saturating_add(needed / 8).max(LEAST_SLOTS).next_multiple_of(RUN);
-    let each = config.subnets.iter().map(chunks_each).max().unwrap_or(0);
+    let each = config.subnets.iter().map(|subnet| chunks_each(config, subnet)).max().unwrap_or(0);
     // Some clients ask for more, or in several ways.
     Sizes { slots, chunks: slots.saturating_mul(each).max(slots / 4) }
 }
 
 /// How many chunks the answers to one client of `subnet` take that don't fit into its slot, if it wants every option.
-fn chunks_each(subnet: &Subnet) -> u32 {
-    let options: usize = subnet.options.0.values().map(|value| 2 + value.len()).sum();
+fn chunks_each(config: &Config, subnet: &Subnet) -> u32 {
+    // A client may be in every class; what is reserved is told to few.
+    let pools = subnet.pools.iter().map(|pool| &pool.overrides.options);
+    let classes = config.classes.iter().map(|class| &class.overrides.options);
+    let mut longest: BTreeMap<u8, usize> = BTreeMap::new();
+    for (code, value) in pools.chain(classes).chain([&subnet.options]).flat_map(|set| &set.0) {
+        let length = longest.entry(*code).or_default();
+        *length = value.len().max(*length);
+    }
+    let options: usize = longest.values().map(|length| 2 + length).sum();
     let direct = PROTOCOL_OPTIONS + options;
     let chunks =
         |options: usize| u32::try_from(publish::chunks_for(options.next_multiple_of(4))).unwrap_or(u32::MAX);
@@ -287,7 +294,7 @@ pub(super) fn ours(config: &Config, facts: &[Interface]) -> HashSet<Ipv4Addr> {
 pub(super) fn digest(config: &Config, facts: &[Interface]) -> u64 {
     let mut hasher = DefaultHasher::new();
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
-    format!("{:?}", config.subnets).hash(&mut hasher);
+    format!("{:?} {:?}", config.classes, config.subnets).hash(&mut hasher);
     for interface in facts {
         (&interface.name, interface.ifindex, interface.mac, &interface.addresses).hash(&mut hasher);
     }

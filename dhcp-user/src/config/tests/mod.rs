@@ -1,5 +1,6 @@
 //! Configurations that hold together, and configurations that don't.
 
+mod classes;
 mod options;
 mod refused;
 
@@ -64,12 +65,9 @@ fn the_documented_configuration_means_what_it_says() {
     let subnet = Subnet {
         prefix: Prefix { network: a("192.0.2.0"), len: 24 },
         vlan: Vlan::default(),
-        pools: vec![Pool { first: a("192.0.2.10"), last: a("192.0.2.200") }],
-        lease_time: 3600,
-        renew_time: 1800,
-        rebind_time: 3150,
-        min_lease_time: 60,
-        max_lease_time: 3600,
+        shared_network: None,
+        pools: vec![Pool { first: a("192.0.2.10"), last: a("192.0.2.200") }.into()],
+        times: LeaseTimes { lease: 3600, renew: 1800, rebind: 3150, min: 60, max: 3600, when_full: None },
         grace: 300,
         authoritative: true,
         relays: vec![a("198.51.100.1")],
@@ -77,14 +75,12 @@ fn the_documented_configuration_means_what_it_says() {
         max_leases_per_device: 4,
         max_leases_per_ras_device: 32,
         options: OptionSet(options.into()),
-        next_server: None,
-        server_name: None,
-        boot_file: None,
+        boot: Boot::default(),
         reservations: vec![Reservation {
             key: ReservationKey::HwAddress([2, 0, 0, 0, 0, 1]),
             address: a("192.0.2.5"),
             host_name: None,
-            options: OptionSet::default(),
+            overrides: Overrides::default(),
         }],
     };
     assert_eq!(config.subnets, [subnet]);
@@ -120,6 +116,8 @@ fn every_key_is_read() {
         rebind-time = "20s"
         min-lease-time = "5s"
         max-lease-time = "2h"
+        lease-time-when-full = "30s"
+        shared-network = "floor"
         grace = "0s"
         authoritative = false
         server-id = "10.0.0.1"
@@ -142,6 +140,7 @@ fn every_key_is_read() {
         address = "10.9.0.2"
         [[subnet.reservation]]
         circuit-id = "00:04:00:64"
+        remote-id = "olt-7"
         address = "10.9.0.3"
 
         [[subnet]]
@@ -158,46 +157,44 @@ fn every_key_is_read() {
     let endpoints = ["http://10.0.0.1:2379", "https://etcd.example.org:2379"].map(str::to_owned);
     assert_eq!(config.server.store, StoreChoice::Etcd(endpoints.into()));
     assert_eq!(config.server.pin_dir, PathBuf::from("/p"));
+    assert_eq!(config.subnets[0].shared_network.as_deref(), Some("floor"));
     assert!((config.server.horizon - 3.0).abs() < f64::EPSILON);
     assert_eq!(config.interfaces.iter().map(|i| i.xdp).collect::<Vec<_>>(), [XdpMode::Native, XdpMode::Off]);
 
     let [wide, pair] = &config.subnets[..] else { panic!("two subnets") };
     assert_eq!((wide.vlan, pair.vlan), (Vlan { outer: 200, inner: 100 }, Vlan { outer: 7, inner: 0 }));
     assert_eq!(
-        wide.pools.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        wide.pools.iter().map(|pool| pool.range.to_string()).collect::<Vec<_>>(),
         ["10.1.0.0 - 10.1.0.9", "10.2.0.0 - 10.2.255.255"]
     );
-    let times = [
-        wide.lease_time,
-        wide.renew_time,
-        wide.rebind_time,
-        wide.min_lease_time,
-        wide.max_lease_time,
-        wide.grace,
-    ];
-    assert_eq!(times, [100, 10, 20, 5, 7200, 0]);
+    let times = LeaseTimes { lease: 100, renew: 10, rebind: 20, min: 5, max: 7200, when_full: Some(30) };
+    assert_eq!((wide.times, wide.grace), (times, 0));
     assert!(!wide.authoritative && pair.authoritative);
-    assert_eq!((wide.server_id, wide.next_server), (Some(a("10.0.0.1")), Some(a("10.0.0.2"))));
+    assert_eq!((wide.server_id, wide.boot.next_server), (Some(a("10.0.0.1")), Some(a("10.0.0.2"))));
     assert_eq!((wide.max_leases_per_device, wide.max_leases_per_ras_device), (1, 10));
     assert_eq!(
-        (wide.server_name.as_deref(), wide.boot_file.as_deref()),
+        (wide.boot.server_name.as_deref(), wide.boot.file.as_deref()),
         (Some("boot"), Some("pxe/grub.efi"))
     );
     assert_eq!(wide.options.get(6), Some(&[10, 0, 0, 3][..]), "the subnet's own override the server's");
     assert_eq!(pair.options.get(6), Some(&[9, 9, 9, 9][..]), "and the server's hold elsewhere");
     assert_eq!(wide.options.get(2), Some(&(-3600_i32).to_be_bytes()[..]));
+    let circuit = |id: &[u8], remote_id: Option<&[u8]>| ReservationKey::Circuit {
+        id: id.to_vec(),
+        remote_id: remote_id.map(<[u8]>::to_vec),
+    };
     let keys: Vec<_> = wide.reservations.iter().map(|r| r.key.clone()).collect();
     assert_eq!(
         keys,
         [
             ReservationKey::ClientId(vec![1, 2, 0, 0, 0, 0, 1]),
-            ReservationKey::CircuitId(b"ge-0/0/1:100".to_vec()),
-            ReservationKey::CircuitId(b"cafe".to_vec()),
-            ReservationKey::CircuitId(vec![0, 4, 0, 0x64]),
+            circuit(b"ge-0/0/1:100", None),
+            circuit(b"cafe", None),
+            circuit(&[0, 4, 0, 0x64], Some(b"olt-7")),
         ]
     );
     assert_eq!(wide.reservations[0].host_name.as_deref(), Some("printer.example.org"));
-    assert_eq!(wide.reservations[0].options.get(224), Some(&[0, 255][..]));
+    assert_eq!(wide.reservations[0].overrides.options.get(224), Some(&[0, 255][..]));
 }
 
 #[test]

@@ -52,7 +52,10 @@ fn files_that_are_not_whole() {
     );
     refused("interface = []\nsubnet = []", &[(1, "no [[interface]]"), (1, "no [[subnet]]")]);
     subnet("[servr]", &[(6, "unknown key `servr` in this file: did you mean `server`?")]);
-    subnet("[colours]", &[(6, "unknown key `colours` in this file: known are server, interface, subnet")]);
+    subnet(
+        "[colours]",
+        &[(6, "unknown key `colours` in this file: known are server, interface, class, subnet")],
+    );
     refused(
         "[interface]\nname = 'e'\n[subnet]\nprefix = '192.0.2.0/24'",
         &[(1, "write [[interface]] with two brackets"), (3, "write [[subnet]] with two brackets")],
@@ -327,7 +330,7 @@ fn reservations() {
         ("client-id = '01:2'", "is not octets"),
         ("client-id = 'laptop'", "\"laptop\" is not octets, such as \"01:02:0a\" (or \"'text'\""),
         ("circuit-id = 'abc'", "\"abc\" is not octets"),
-        ("circuit-id = 7", "expected a circuit id as a string, found an integer"),
+        ("circuit-id = 7", "expected octets or text as a string, found an integer"),
     ] {
         reservation(&format!("{address}\n{client}"), &[(8, message)]);
     }

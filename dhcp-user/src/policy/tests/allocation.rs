@@ -129,7 +129,7 @@ fn a_reservation_by_hardware_address_holds_whatever_identifier_is_sent() {
 #[test]
 fn a_reservation_by_circuit_holds_when_the_client_renews_past_its_relay() {
     let circuit = Reservation {
-        key: ReservationKey::CircuitId(b"ab".to_vec()),
+        key: ReservationKey::Circuit { id: b"ab".to_vec(), remote_id: None },
         ..reserved(0, Ipv4Addr::new(10, 9, 0, 5))
     };
     let mut bench = Bench::new(vec![Subnet { reservations: vec![circuit], ..relayed_subnet() }]);

@@ -53,7 +53,7 @@ fn a_wish_for_a_lease_time_is_granted_within_bounds() {
 #[test]
 fn a_reservations_options_override_its_subnets() {
     let mut own = reserved(1, host(5));
-    own.options.0.insert(6, vec![9, 9, 9, 9]);
+    own.overrides.options.0.insert(6, vec![9, 9, 9, 9]);
     own.host_name = Some("printer".to_owned());
     let mut bench = Bench::new(vec![Subnet { reservations: vec![own], ..subnet(10, 20) }]);
     let offer = bench.send(&Draft::discover(1).option(55, &[6, 12]));
@@ -98,9 +98,11 @@ fn inform_is_answered_without_a_lease() {
 #[test]
 fn header_fields_carry_the_boot_parameters() {
     let boot = Subnet {
-        next_server: Some(host(3)),
-        server_name: Some("boot".to_owned()),
-        boot_file: Some("pxe.bin".to_owned()),
+        boot: Boot {
+            next_server: Some(host(3)),
+            server_name: Some("boot".to_owned()),
+            file: Some("pxe.bin".to_owned()),
+        },
         ..subnet(10, 20)
     };
     let mut bench = Bench::new(vec![boot]);

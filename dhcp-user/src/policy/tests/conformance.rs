@@ -91,8 +91,8 @@ fn what_has_no_room_does_not_keep_the_rest_out() {
     wordy.options.0.insert(43, vec![1; 255]);
     wordy.options.0.insert(125, vec![2; 255]);
     wordy.options.0.insert(224, vec![3; 40]);
-    wordy.boot_file = Some("pxe.bin".to_owned());
-    wordy.server_name = Some("boot".to_owned());
+    wordy.boot.file = Some("pxe.bin".to_owned());
+    wordy.boot.server_name = Some("boot".to_owned());
     let mut bench = Bench::new(vec![wordy]);
     let offer = bench.send(&Draft::discover(1).option(55, &[43, 125, 224, 3]));
     assert!(!offer.answer().complete);
@@ -113,7 +113,10 @@ fn what_is_not_understood_is_ignored() {
 #[test]
 fn circuits_are_compared_whole() {
     let address = Ipv4Addr::new(10, 9, 0, 5);
-    let circuit = Reservation { key: ReservationKey::CircuitId(b"ab".to_vec()), ..reserved(0, address) };
+    let circuit = Reservation {
+        key: ReservationKey::Circuit { id: b"ab".to_vec(), remote_id: None },
+        ..reserved(0, address)
+    };
     let mut bench = Bench::new(vec![Subnet { reservations: vec![circuit], ..relayed_subnet() }]);
     for (mac, id) in (1..).zip([b"aB".as_slice(), b"a", b"ab\0", b"abc"]) {
         let length = u8::try_from(id.len()).expect("short");
@@ -215,7 +218,7 @@ fn ipv6_only_is_preferred_by_who_asks_for_it() {
 fn subnets_that_share_a_relay_serve_as_one() {
     let second = Subnet {
         prefix: Prefix { network: Ipv4Addr::new(10, 7, 0, 0), len: 24 },
-        pools: vec![Pool { first: Ipv4Addr::new(10, 7, 0, 10), last: Ipv4Addr::new(10, 7, 0, 19) }],
+        pools: vec![Pool { first: Ipv4Addr::new(10, 7, 0, 10), last: Ipv4Addr::new(10, 7, 0, 19) }.into()],
         relays: vec![RELAY],
         ..relayed_subnet()
     };

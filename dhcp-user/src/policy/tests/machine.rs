@@ -166,7 +166,7 @@ impl World {
             }
             Step::Reload => {
                 self.end_batch();
-                let narrow = self.bench.config.subnets[0].pools[0].first == host(FIRST);
+                let narrow = self.bench.config.subnets[0].pools[0].range.first == host(FIRST);
                 self.bench.reload(vec![configuration(narrow)]);
             }
             Step::Crash { committed, maps } => self.crash(committed, maps),

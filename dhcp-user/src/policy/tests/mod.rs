@@ -2,11 +2,13 @@
 
 mod allocation;
 mod answers;
+mod classes;
 mod conformance;
 mod horizon;
 mod imports;
 mod leasequery;
 mod leaving;
+mod links;
 mod machine;
 mod predictions;
 mod probing;
@@ -24,7 +26,10 @@ use std::sync::Arc;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::*;
-use crate::config::{Config, OptionSet, Pool, Prefix, Reservation, ReservationKey, Server, Subnet, Vlan};
+use crate::config::{
+    Boot, Class, Config, LeaseTimes, OptionSet, Overrides, Pool, Prefix, Reservation, ReservationKey, Server,
+    Subnet, Vlan,
+};
 use crate::message::Request;
 use crate::store::{Change, HwAddr, QuarantineCause, Record, Standing};
 use wire::{Draft, IFINDEX, SERVER};
@@ -47,12 +52,16 @@ pub(crate) fn subnet(first: u8, last: u8) -> Subnet {
     Subnet {
         prefix: Prefix { network: host(0), len: 24 },
         vlan: Vlan::default(),
-        pools: vec![Pool { first: host(first), last: host(last) }],
-        lease_time: LEASE_TIME,
-        renew_time: LEASE_TIME / 2,
-        rebind_time: LEASE_TIME * 7 / 8,
-        min_lease_time: 60,
-        max_lease_time: 2 * LEASE_TIME,
+        shared_network: None,
+        pools: vec![Pool { first: host(first), last: host(last) }.into()],
+        times: LeaseTimes {
+            lease: LEASE_TIME,
+            renew: LEASE_TIME / 2,
+            rebind: LEASE_TIME * 7 / 8,
+            min: 60,
+            max: 2 * LEASE_TIME,
+            when_full: None,
+        },
         grace: GRACE,
         authoritative: true,
         relays: Vec::new(),
@@ -60,9 +69,7 @@ pub(crate) fn subnet(first: u8, last: u8) -> Subnet {
         max_leases_per_device: 4,
         max_leases_per_ras_device: 32,
         options,
-        next_server: None,
-        server_name: None,
-        boot_file: None,
+        boot: Boot::default(),
         reservations: Vec::new(),
     }
 }
@@ -72,7 +79,7 @@ pub(crate) fn relayed_subnet() -> Subnet {
     let last = |last| Ipv4Addr::new(10, 9, 0, last);
     Subnet {
         prefix: Prefix { network: last(0), len: 24 },
-        pools: vec![Pool { first: last(10), last: last(19) }],
+        pools: vec![Pool { first: last(10), last: last(19) }.into()],
         ..subnet(0, 0)
     }
 }
@@ -82,7 +89,7 @@ pub(crate) fn reserved(mac: u8, address: Ipv4Addr) -> Reservation {
         key: ReservationKey::HwAddress([2, 0, 0, 0, 1, mac]),
         address,
         host_name: None,
-        options: OptionSet::default(),
+        overrides: Overrides::default(),
     }
 }
 
@@ -114,6 +121,7 @@ impl Memory {
 /// A server around the policy: a clock, words, a store, and what was published.
 pub(crate) struct Bench {
     pub(crate) config: Config,
+    pub(crate) interfaces: Vec<Interface>,
     pub(crate) policy: Policy,
     pub(crate) words: Memory,
     pub(crate) now: u32,
@@ -184,9 +192,14 @@ pub(crate) fn options(area: &[u8]) -> Vec<(u8, Vec<u8>)> {
 
 impl Bench {
     pub(crate) fn new(subnets: Vec<Subnet>) -> Self {
-        let config = Config { server: Server::default(), interfaces: Vec::new(), subnets };
+        Self::of(Vec::new(), subnets)
+    }
+
+    pub(crate) fn of(classes: Vec<Class>, subnets: Vec<Subnet>) -> Self {
+        let config = Config { server: Server::default(), interfaces: Vec::new(), classes, subnets };
         Self {
             policy: Policy::new(&config, interfaces(), 7),
+            interfaces: interfaces(),
             config,
             words: Memory::default(),
             now: START,
@@ -348,7 +361,7 @@ impl Bench {
         self.config.subnets = subnets;
         let mut out = Vec::new();
         let now = BootSecs(self.now);
-        let done = self.policy.reconfigure(now, &self.words, &self.config, interfaces(), &mut out);
+        let done = self.policy.reconfigure(now, &self.words, &self.config, self.interfaces.clone(), &mut out);
         self.carry_out(out);
         done
     }
@@ -359,7 +372,7 @@ impl Bench {
             self.words = Memory::default();
             self.horizons.clear();
         }
-        self.policy = Policy::new(&self.config, interfaces(), 8);
+        self.policy = Policy::new(&self.config, self.interfaces.clone(), 8);
         let mut records: Vec<Record> = self.store.values().cloned().collect();
         records.sort_by_key(|record| record.expiry);
         let mut out = Vec::new();

@@ -69,7 +69,7 @@ fn a_subnet_that_is_renumbered_revokes_its_leases() {
     bench.send(&Draft::select(2, SERVER, old).via(RELAY));
     let renumbered = Subnet {
         prefix: Prefix { network: Ipv4Addr::new(10, 8, 0, 0), len: 24 },
-        pools: vec![Pool { first: Ipv4Addr::new(10, 8, 0, 10), last: Ipv4Addr::new(10, 8, 0, 20) }],
+        pools: vec![Pool { first: Ipv4Addr::new(10, 8, 0, 10), last: Ipv4Addr::new(10, 8, 0, 20) }.into()],
         relays: vec![RELAY],
         ..relayed_subnet()
     };

@@ -263,7 +263,7 @@ fn a_tagged_subnet_is_served_on_its_tags() {
     let tagged = Subnet {
         vlan: Vlan { outer: 200, inner: 100 },
         prefix: Prefix { network: Ipv4Addr::new(10, 2, 0, 0), len: 24 },
-        pools: vec![Pool { first: Ipv4Addr::new(10, 2, 0, 10), last: Ipv4Addr::new(10, 2, 0, 20) }],
+        pools: vec![Pool { first: Ipv4Addr::new(10, 2, 0, 10), last: Ipv4Addr::new(10, 2, 0, 20) }.into()],
         server_id: Some(Ipv4Addr::new(10, 2, 0, 1)),
         ..subnet(0, 0)
     };

@@ -16,7 +16,7 @@ fn a_million_leases_take_less_than_200_octets_each() {
     let before = resident();
     let mut bench = Bench::new(vec![Subnet {
         prefix,
-        pools: vec![pool],
+        pools: vec![pool.into()],
         server_id: Some(SERVER),
         relays: vec![RELAY],
         ..subnet(0, 0)

@@ -1,0 +1,296 @@
+//! A `[[class]]`: clients that have something in common, and what they are given.
+//!
+//! ```toml
+//! [[class]]
+//! name           = "uefi"
+//! match          = { vendor-class = "PXEClient*", architecture = [7, 9] }
+//! boot-file-name = "grubx64.efi"
+//! ```
+//!
+//! A client is in a class if all keys of `match` fit it; of a key's list, one value must. It may be in several.
+
+use super::errors::Errors;
+use super::overrides::Overrides;
+use super::section::{Section, nearest};
+use super::value::{self, Value};
+
+/// Clients that have something in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Class {
+    /// What pools call it.
+    pub name: String,
+    /// Who is in it.
+    pub matches: Match,
+    /// What its clients are given.
+    pub overrides: Overrides,
+}
+
+/// What a class asks of its clients. Each list that isn't empty must have an element that fits; one is not empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Match {
+    /// Option 60.
+    pub vendor_class: Vec<Pattern>,
+    /// Option 77: one of its instances (RFC 3004), or the whole of it, which is what some clients mean.
+    pub user_class: Vec<Pattern>,
+    /// `chaddr`.
+    pub hw_address: Vec<Pattern>,
+    /// Option 61, type octet included.
+    pub client_id: Vec<Pattern>,
+    /// Sub-option 1 of option 82.
+    pub circuit_id: Vec<Pattern>,
+    /// Sub-option 2 of option 82.
+    pub remote_id: Vec<Pattern>,
+    /// Option 93: one of its numbers (RFC 4578, section 2.1; IANA's "Processor Architecture Types").
+    pub architecture: Vec<u16>,
+}
+
+/// What a value must be, or begin with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// These octets and no others.
+    Exactly(Vec<u8>),
+    /// These octets, and any more.
+    Beginning(Vec<u8>),
+}
+
+impl Pattern {
+    /// Whether `octets` are as they must be.
+    #[must_use]
+    pub fn fits(&self, octets: &[u8]) -> bool {
+        match self {
+            Self::Exactly(whole) => octets == whole,
+            Self::Beginning(first) => octets.starts_with(first),
+        }
+    }
+}
+
+/// Some of the classes of a configuration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClassSet(u128);
+
+impl ClassSet {
+    /// How many classes there can be.
+    pub const MOST: usize = 128;
+
+    /// Adds the class with this place in the configuration, from 0, which must be below [`Self::MOST`].
+    pub fn insert(&mut self, place: usize) {
+        self.0 |= 1 << place;
+    }
+
+    /// Whether no class is in it.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Whether any class is in both.
+    #[must_use]
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The places of its classes in the configuration, last first.
+    pub fn last_first(self) -> impl Iterator<Item = usize> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let place = rest.checked_ilog2()?;
+            rest ^= 1 << place;
+            Some(place as usize)
+        })
+    }
+}
+
+/// The names of the classes, in the order of the file.
+#[derive(Default)]
+pub(super) struct ClassNames(Vec<String>);
+
+impl ClassNames {
+    /// The classes that `value` names: one, or a list.
+    pub(super) fn set(&self, value: Value<'_>) -> Option<ClassSet> {
+        let names = if value.is_list() { value.each("class names", Some)? } else { vec![value] };
+        if names.is_empty() {
+            return value.refuse("name at least one class, or remove the key");
+        }
+        let places: Vec<Option<usize>> = names.into_iter().map(|name| self.place(name)).collect();
+        let mut set = ClassSet::default();
+        for place in places {
+            set.insert(place?);
+        }
+        Some(set)
+    }
+
+    fn place(&self, value: Value<'_>) -> Option<usize> {
+        let name = value.text("the name of a class")?;
+        if let Some(place) = self.0.iter().position(|known| known == name) {
+            return Some(place);
+        }
+        let names = || self.0.iter().map(String::as_str);
+        let advice = match nearest(name, names()) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None if self.0.is_empty() => "add a [[class]] of that name".to_owned(),
+            None => format!("known are {}", self.0.join(", ")),
+        };
+        value.refuse(format!("no [[class]] is named \"{}\": {advice}", name.escape_default()))
+    }
+
+    fn claim(&mut self, value: Value<'_>) -> Option<String> {
+        let name = value.text("a name")?;
+        if name.is_empty() || name.contains(char::is_control) {
+            return value.refuse("the name must not be empty, and not contain control characters");
+        }
+        if self.0.iter().any(|known| known == name) {
+            return value.refuse(format!("there is a class \"{name}\" already: give each its own name"));
+        }
+        if self.0.len() == ClassSet::MOST {
+            return value.refuse(format!("there can be {} classes and no more", ClassSet::MOST));
+        }
+        self.0.push(name.to_owned());
+        Some(name.to_owned())
+    }
+}
+
+/// All classes; `names` are theirs then, even of those in which something is wrong.
+pub(super) fn read(value: Value<'_>, names: &mut ClassNames) -> Option<Vec<Class>> {
+    value.each_section("class", |mut section| {
+        let name = section.required("name", "\"phones\"", |v| names.claim(v));
+        let matches = section.required("match", "{ vendor-class = \"…*\" }", Match::read);
+        let overrides = Overrides::read(&mut section);
+        section.finish();
+        Some(Class { name: name?, matches: matches?, overrides: overrides? })
+    })
+}
+
+impl Match {
+    fn read(value: Value<'_>) -> Option<Self> {
+        let mut section = value.section("match")?;
+        let nothing_asked = section.entries().is_empty();
+        let vendor_class = patterns(&mut section, "vendor-class", text);
+        let user_class = patterns(&mut section, "user-class", text);
+        let hw_address = patterns(&mut section, "hw-address", octets);
+        let client_id = patterns(&mut section, "client-id", octets);
+        let circuit_id = patterns(&mut section, "circuit-id", port_name);
+        let remote_id = patterns(&mut section, "remote-id", port_name);
+        let architecture =
+            section.or("architecture", Vec::new(), |v| one_or_more(v, "numbers", architecture));
+        if let Some(hw_address) = &hw_address {
+            check_hw_addresses(section.errors(), &section, hw_address);
+        }
+        section.finish();
+        if nothing_asked {
+            return value.refuse(
+                "this fits every client: name what is to fit, such as vendor-class = \"PXEClient*\"",
+            );
+        }
+        Some(Self {
+            vendor_class: vendor_class?,
+            user_class: user_class?,
+            hw_address: hw_address?,
+            client_id: client_id?,
+            circuit_id: circuit_id?,
+            remote_id: remote_id?,
+            architecture: architecture?,
+        })
+    }
+}
+
+/// Part of an address can only be meant as its beginning.
+fn check_hw_addresses(errors: &Errors<'_>, section: &Section<'_>, patterns: &[Pattern]) {
+    for pattern in patterns {
+        if let Pattern::Exactly(octets) = pattern
+            && octets.len() != 6
+        {
+            let octets: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+            errors.refuse(
+                &section.place(&["hw-address"]),
+                format!(
+                    "{} is not a whole Ethernet address: write \"{}:*\" for all that begin so",
+                    octets.join(":"),
+                    octets.join(":")
+                ),
+            );
+        }
+    }
+}
+
+fn patterns(
+    section: &mut Section<'_>,
+    key: &'static str,
+    read: impl Fn(&str) -> Result<Vec<u8>, &'static str> + Copy,
+) -> Option<Vec<Pattern>> {
+    section.or(key, Vec::new(), |value| one_or_more(value, "values", |value| pattern(value, read)))
+}
+
+/// A single value, or each of a list that has some.
+fn one_or_more<'t, T>(
+    value: Value<'t>,
+    of: &str,
+    read: impl FnMut(Value<'t>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let mut read = read;
+    if !value.is_list() {
+        return read(value).map(|one| vec![one]);
+    }
+    match value.each(of, read)? {
+        none if none.is_empty() => value.refuse(format!("a list without {of} fits nobody: remove the key")),
+        some => Some(some),
+    }
+}
+
+/// A value, or with `*` at its end the beginning of one; `*` alone stands for any.
+fn pattern(value: Value<'_>, read: impl Fn(&str) -> Result<Vec<u8>, &'static str>) -> Option<Pattern> {
+    let written = value.text("a value")?;
+    let (part, pattern): (_, fn(Vec<u8>) -> Pattern) = match written.strip_suffix('*') {
+        Some("") => return Some(Pattern::Beginning(Vec::new())),
+        Some(part) => (part, Pattern::Beginning),
+        None => (written, Pattern::Exactly),
+    };
+    match read(part) {
+        Ok(octets) if (1..=255).contains(&octets.len()) => Some(pattern(octets)),
+        Ok(octets) if octets.is_empty() => value.refuse("must not be empty: \"*\" fits any value"),
+        Ok(octets) => value.refuse(format!("{} octets are more than the 255 that it can have", octets.len())),
+        Err(form) => value.refuse(format!("\"{}\" is not {form}", written.escape_default())),
+    }
+}
+
+/// The text's own octets, or those written after `hex:`.
+fn text(part: &str) -> Result<Vec<u8>, &'static str> {
+    match part.strip_prefix("hex:") {
+        Some(digits) => value::from_hex(digits).ok_or("octets, such as \"hex:0a0b\""),
+        None => Ok(part.as_bytes().to_vec()),
+    }
+}
+
+/// Octets in hexadecimal, or a text's in single quotes.
+fn octets(part: &str) -> Result<Vec<u8>, &'static str> {
+    let quoted = value::quoted(part).map(|text| text.as_bytes().to_vec());
+    quoted
+        .or_else(|| value::from_hex(part))
+        .ok_or("octets, such as \"01:02:0a\" (with \"*\" to begin with them)")
+}
+
+/// As [`octets`], or plain text where it can't be taken for them: relays name their ports in words.
+fn port_name(part: &str) -> Result<Vec<u8>, &'static str> {
+    value::octets_or_words(part).ok_or("octets, such as \"01:02:0a\" (or \"'text'\" for a text's own)")
+}
+
+fn architecture(value: Value<'_>) -> Option<u16> {
+    value.integer(0..=i64::from(u16::MAX)).and_then(|number| u16::try_from(number).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_go_through_their_classes_from_the_last_to_the_first() {
+        let mut set = ClassSet::default();
+        assert!(set.is_empty());
+        [0, 5, 127].into_iter().for_each(|place| set.insert(place));
+        assert_eq!(set.last_first().collect::<Vec<_>>(), [127, 5, 0]);
+        let mut other = ClassSet::default();
+        other.insert(6);
+        assert!(!set.meets(other));
+        other.insert(127);
+        assert!(set.meets(other));
+    }
+}

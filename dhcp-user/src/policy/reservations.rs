@@ -1,0 +1,110 @@
+//! The reservations of one subnet, found by their address or by their client.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+
+use super::addresses::Place;
+use super::binding::Binding;
+use crate::config::{Reservation, ReservationKey};
+use crate::message::{AgentInformation, Request};
+use crate::store::HwAddr;
+
+#[derive(Debug)]
+pub(super) struct Reservations {
+    all: Vec<Reservation>,
+    by_client: HashTable<usize>,
+    by_place: BTreeMap<Place, usize>,
+    hasher: RandomState,
+}
+
+/// What a client is recognised by, borrowed from where it stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Key<'a> {
+    ClientId(&'a [u8]),
+    HwAddress([u8; 6]),
+    Circuit(&'a [u8], Option<&'a [u8]>),
+}
+
+impl<'a> From<&'a ReservationKey> for Key<'a> {
+    fn from(key: &'a ReservationKey) -> Self {
+        match key {
+            ReservationKey::ClientId(id) => Self::ClientId(id),
+            ReservationKey::HwAddress(mac) => Self::HwAddress(*mac),
+            ReservationKey::Circuit { id, remote_id } => Self::Circuit(id, remote_id.as_deref()),
+        }
+    }
+}
+
+impl Reservations {
+    pub(super) fn new(reservations: &[Reservation]) -> Self {
+        let mut this = Self {
+            all: reservations.to_vec(),
+            by_client: HashTable::with_capacity(reservations.len()),
+            by_place: BTreeMap::new(),
+            hasher: RandomState::new(),
+        };
+        for (at, reservation) in reservations.iter().enumerate() {
+            let hash = |at: &usize| this.hasher.hash_one(Key::from(&reservations[*at].key));
+            this.by_client.insert_unique(this.hasher.hash_one(Key::from(&reservation.key)), at, hash);
+        }
+        this
+    }
+
+    /// Notes where their addresses are.
+    pub(super) fn place(&mut self, find: impl Fn(&Reservation) -> Option<Place>) {
+        let all = self.all.iter().enumerate();
+        self.by_place = all.filter_map(|(at, reservation)| Some((find(reservation)?, at))).collect();
+    }
+
+    /// The reservation of the address at `place`.
+    pub(super) fn at(&self, place: Place) -> Option<&Reservation> {
+        self.by_place.get(&place).and_then(|at| self.all.get(*at))
+    }
+
+    /// The reservation of the client that sent `request`.
+    pub(super) fn of(&self, request: &Request) -> Option<&Reservation> {
+        if self.all.is_empty() {
+            return None;
+        }
+        keys(request).find_map(|key| {
+            let same = |at: &usize| Key::from(&self.all[*at].key) == key;
+            self.by_client.find(self.hasher.hash_one(key), same).and_then(|at| self.all.get(*at))
+        })
+    }
+}
+
+/// Whether `reservation` is for the client which sent `request`.
+pub(super) fn is_for(reservation: &Reservation, request: &Request) -> bool {
+    keys(request).any(|key| key == Key::from(&reservation.key))
+}
+
+/// Whether `reservation` is for the owner of a lease, as far as the lease tells.
+pub(super) fn is_for_owner(reservation: &Reservation, owner: &Binding) -> bool {
+    match &reservation.key {
+        ReservationKey::ClientId(id) => owner.client_id() == Some(id),
+        ReservationKey::HwAddress(mac) => owner.chaddr() == HwAddr::ethernet(*mac),
+        ReservationKey::Circuit { .. } => {
+            let agent = owner.agent_info().map(Bytes::copy_from_slice).map(AgentInformation::read);
+            let agent = agent.and_then(Result::ok);
+            circuits(agent.as_ref()).any(|key| key == Key::from(&reservation.key))
+        }
+    }
+}
+
+/// What the client may have a reservation by, in the order in which one goes before another.
+fn keys(request: &Request) -> impl Iterator<Item = Key<'_>> {
+    let client_id = request.options.client_id.as_deref().map(Key::ClientId);
+    let hardware = request.mac().map(Key::HwAddress);
+    client_id.into_iter().chain(hardware).chain(circuits(request.options.agent.as_ref()))
+}
+
+/// The circuit of one relay goes before the circuits of that id of all.
+fn circuits(agent: Option<&AgentInformation>) -> impl Iterator<Item = Key<'_>> {
+    let id = agent.and_then(|agent| agent.circuit_id.as_deref());
+    let remote = agent.and_then(|agent| agent.remote_id.as_deref());
+    let both = id.zip(remote).map(|(id, remote)| Key::Circuit(id, Some(remote)));
+    both.into_iter().chain(id.map(|id| Key::Circuit(id, None)))
+}

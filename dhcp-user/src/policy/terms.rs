@@ -1,0 +1,152 @@
+//! What a client is given, and by whom: all that the configuration says of it, the particular before the general.
+
+use std::net::Ipv4Addr;
+
+use super::Policy;
+use super::addresses::{Place, State};
+use super::classes::Classes;
+use super::subnet::SubnetId;
+use crate::config::{ClassSet, DynamicPool, LeaseTimes, Overrides, Reservation, Subnet};
+use crate::message::options::code;
+use crate::message::{AgentInformation, Request};
+
+/// What is granted, and by whom.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms<'a> {
+    pub(super) given: Given<'a>,
+    /// The server identifier.
+    pub(super) server: Ipv4Addr,
+    /// In seconds; `None` for INFORM.
+    pub(super) lease_time: Option<u32>,
+}
+
+/// What the configuration gives a client: a function of its request and its address, not of any clock.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Given<'a> {
+    subnet: &'a Subnet,
+    pool: Option<&'a DynamicPool>,
+    classes: &'a Classes,
+    /// The classes that the client is in.
+    member_of: ClassSet,
+    reservation: Option<&'a Reservation>,
+}
+
+impl<'a> Given<'a> {
+    /// What overrides the subnet's own, the most particular first.
+    fn overrides(&self) -> impl Iterator<Item = &'a Overrides> {
+        let reservation = self.reservation.map(|reservation| &reservation.overrides);
+        let classes = self.classes.overriding(self.member_of).map(|class| &class.overrides);
+        let pool = self.pool.map(|pool| &pool.overrides);
+        reservation.into_iter().chain(classes).chain(pool)
+    }
+
+    /// The operator's value of an option.
+    pub(super) fn configured(&self, code: u8) -> Option<&'a [u8]> {
+        let name = || self.reservation.and_then(|reservation| reservation.host_name.as_deref());
+        match code {
+            code::HOST_NAME if name().is_some() => name().map(str::as_bytes),
+            _ => {
+                let particular = self.overrides().find_map(|overrides| overrides.options.get(code));
+                particular.or_else(|| self.subnet.options.get(code))
+            }
+        }
+    }
+
+    /// The codes of the options that the operator has set, in order.
+    pub(super) fn configured_codes(&self) -> impl Iterator<Item = u8> {
+        let sets = self.overrides().map(|overrides| &overrides.options).chain([&self.subnet.options]);
+        let mut all: Vec<u8> = sets.flat_map(|set| set.0.keys().copied()).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter()
+    }
+
+    pub(super) fn netmask(&self) -> Ipv4Addr {
+        self.subnet.prefix.netmask()
+    }
+
+    pub(super) fn next_server(&self) -> Option<Ipv4Addr> {
+        self.overrides().find_map(|overrides| overrides.boot.next_server).or(self.subnet.boot.next_server)
+    }
+
+    pub(super) fn server_name(&self) -> Option<&'a str> {
+        let particular = self.overrides().find_map(|overrides| overrides.boot.server_name.as_deref());
+        particular.or(self.subnet.boot.server_name.as_deref())
+    }
+
+    pub(super) fn boot_file(&self) -> Option<&'a str> {
+        let particular = self.overrides().find_map(|overrides| overrides.boot.file.as_deref());
+        particular.or(self.subnet.boot.file.as_deref())
+    }
+
+    pub(super) fn times(&self) -> &'a LeaseTimes {
+        self.overrides().find_map(|overrides| overrides.times.as_ref()).unwrap_or(&self.subnet.times)
+    }
+}
+
+impl Policy {
+    /// What the client is told with the address at `place`. `said` stands in for its relay ([`Policy::said`]).
+    pub(super) fn terms<'a>(
+        &'a self,
+        place: Place,
+        server: Ipv4Addr,
+        lease_time: u32,
+        request: &Request,
+        said: Option<&AgentInformation>,
+    ) -> Terms<'a> {
+        let given = self.given(self.all.subnet(place), Some(place), self.classes.of(request, said));
+        Terms { given, server: posed(request).unwrap_or(server), lease_time: Some(lease_time) }
+    }
+
+    /// What a client in `subnet` is told without a lease, at `place` if its address is one of ours.
+    pub(super) fn terms_without_lease<'a>(
+        &'a self,
+        subnet: SubnetId,
+        place: Option<Place>,
+        server: Ipv4Addr,
+        request: &Request,
+    ) -> Terms<'a> {
+        let given = self.given(subnet, place, self.classes.of(request, None));
+        Terms { given, server: posed(request).unwrap_or(server), lease_time: None }
+    }
+
+    /// What the owner of the lease of `place` is told whatever it says: as far as is known without it.
+    pub(super) fn terms_of_lease(&self, place: Place, server: Ipv4Addr, lease_time: u32) -> Terms<'_> {
+        let given = self.given(self.all.subnet(place), Some(place), ClassSet::default());
+        Terms { given, server, lease_time: Some(lease_time) }
+    }
+
+    fn given(&self, subnet: SubnetId, place: Option<Place>, member_of: ClassSet) -> Given<'_> {
+        let reserved = place.filter(|place| self.all.entry(*place).reserved());
+        let pool = place.and_then(|place| self.all.pool(place)).map(|pool| self.all.pools()[pool].number);
+        let config = self.subnets.get(subnet);
+        Given {
+            subnet: config,
+            pool: pool.and_then(|number| config.pools.get(number)),
+            classes: &self.classes,
+            member_of,
+            reservation: reserved.and_then(|place| self.subnets.reservation_at(subnet, place)),
+        }
+    }
+
+    /// What a new lease of the address at `place` lasts, in seconds: what the client wishes (option 51), as far as its
+    /// terms and the fullness of the pool allow. What is reserved never gets scarce.
+    pub(super) fn lease_time(&self, place: Place, request: &Request) -> u32 {
+        let scarce = self.all.pool(place).filter(|_| !self.all.entry(place).reserved());
+        let tally = scarce.map(|pool| self.all.pools()[pool].tally).unwrap_or_default();
+        let used = tally.size() - tally.of(State::Free);
+        self.times(place, request).for_new_lease(request.options.lease_time, used, tally.size())
+    }
+
+    /// The lease times that the client has at `place`.
+    pub(super) fn times(&self, place: Place, request: &Request) -> LeaseTimes {
+        let said = self.said(place, request);
+        let classes = self.classes.of(request, said.as_ref());
+        *self.given(self.all.subnet(place), Some(place), classes).times()
+    }
+}
+
+/// RFC 5107 §4: the relay has clients talk to itself.
+pub(super) fn posed(request: &Request) -> Option<Ipv4Addr> {
+    request.options.agent.as_ref().and_then(|agent| agent.server_override)
+}
