@@ -51,6 +51,7 @@ const TEST_TOOLS: &[Tool] = &[
     tool("perfdhcp", "kea-admin"),
     tool("dnsmasq", "dnsmasq-base"),
     tool("kea-dhcp4", "kea-dhcp4-server"),
+    tool("valgrind", "valgrind"),
 ];
 
 const BENCH_TOOLS: &[Tool] = &[tool("dhcpd", "isc-dhcp-server")];

@@ -51,6 +51,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         let mut cargo = build::cargo();
         cargo.args(["test", "--no-fail-fast", "--workspace", "--exclude", "system-tests"]);
         run(cargo, filter, &mut tally)?;
+        run(optimised(), filter, &mut tally)?;
     }
     let (simulations, others): (Vec<_>, Vec<_>) =
         system_tests()?.into_iter().partition(|name| name.starts_with("sim"));
@@ -64,6 +65,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     }
     println!("{tally}");
     Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Tests that only say something of optimised code.
+fn optimised() -> Command {
+    let mut cargo = build::cargo();
+    cargo.args(["test", "--release", "--no-fail-fast", "--package", "dhcp-ebpf", "--package", "dhcp-user"]);
+    cargo.args(["--test", "cost"]);
+    cargo
 }
 
 /// The names of the whole-system test targets, as cargo finds them.

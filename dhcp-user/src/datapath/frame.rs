@@ -1,6 +1,7 @@
 //! Replies as frames: written by the same code that writes them in the kernel.
 
 use std::net::Ipv4Addr;
+use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
 use dhcp_ebpf::frame::HostFrame;
@@ -10,7 +11,7 @@ use dhcp_ebpf::wire::bootp;
 use dhcp_ebpf::{publish, request};
 
 use super::body::Body;
-use super::memory::Region;
+use super::memory::SharedCells;
 use crate::message::Request;
 use crate::policy::{Answer, Reply};
 use crate::store::HwAddr;
@@ -43,10 +44,11 @@ pub fn write(request: &Request, reply: &Reply, ours: [u8; 6]) -> Option<Bytes> {
     }
     let mut frame = HostFrame::new(&mut head, len);
     reply::write_headers(&mut frame, l3, &envelope, &body.head)?;
-    let cells = Region::heap(MAX_CHUNKS * CHUNK_CELLS);
-    let chunk = |index: usize| cells.cells().element(u32::try_from(index).ok()?, CHUNK_CELLS);
+    let cells = [const { AtomicU64::new(0) }; MAX_CHUNKS * CHUNK_CELLS];
+    let cells = SharedCells::from(&cells[..]);
+    let chunk = |index: usize| cells.element(u32::try_from(index).ok()?, CHUNK_CELLS);
     debug_assert!(body.bytes.len() <= 8 * (MAX_CHUNKS * CHUNK_CELLS - ANSWER_HEAD));
-    publish::write_answer(&body.head, &body.bytes, |index| chunk(index).unwrap_or(cells.cells()));
+    publish::write_answer(&body.head, &body.bytes, |index| chunk(index).unwrap_or(cells));
     reply::write_body(&mut frame, l3, &body.head, chunk)?;
     Some(head.into())
 }

@@ -73,6 +73,12 @@ impl Drop for Region {
 #[derive(Clone, Copy, Debug)]
 pub struct SharedCells<'a>(&'a [AtomicU64]);
 
+impl<'a> From<&'a [AtomicU64]> for SharedCells<'a> {
+    fn from(cells: &'a [AtomicU64]) -> Self {
+        Self(cells)
+    }
+}
+
 impl<'a> SharedCells<'a> {
     /// The `count` cells of element `index`, when elements have that many.
     #[must_use]

@@ -156,6 +156,9 @@ impl Server {
     }
 
     fn tell(&self, event: &LeaseEvent) {
+        if self.events.receiver_count() == 0 && !tracing::enabled!(tracing::Level::INFO) {
+            return;
+        }
         let told = reports::event(event, |link| self.name_of(link));
         tracing::info!(
             address = told.address.map(tracing::field::display),
