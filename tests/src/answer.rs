@@ -142,6 +142,7 @@ fn bootp_checks(octets: &[u8], message: &Message, options: &[(u8, Vec<u8>)]) -> 
     let kinds: Vec<&[u8]> =
         options.iter().filter(|(code, _)| *code == 53).map(|(_, value)| value.as_slice()).collect();
     let kind = match kinds[..] {
+        [] => Kind::Bootp,
         [[2]] => Kind::Offer,
         [[5]] => Kind::Ack,
         [[6]] => Kind::Nak,
@@ -150,10 +151,12 @@ fn bootp_checks(octets: &[u8], message: &Message, options: &[(u8, Vec<u8>)]) -> 
         [[13]] => Kind::LeaseActive,
         _ => bail!("message type {kinds:?}"),
     };
-    ensure!(options.iter().any(|(code, value)| *code == 54 && value.len() == 4), "no server identifier");
+    let named = options.iter().any(|(code, value)| *code == 54 && value.len() == 4);
+    ensure!(named != (kind == Kind::Bootp), "a server identifier in DHCP, and in nothing else");
     // A decoder that others wrote has to read the same out of it.
     let second = v4::Message::from_bytes(octets)?;
-    let agreed = second.opts().msg_type() == Some(v4::MessageType::from(kind as u8))
+    let expected = Some(kind).filter(|kind| *kind != Kind::Bootp);
+    let agreed = second.opts().msg_type() == expected.map(|kind| v4::MessageType::from(kind as u8))
         && second.xid() == message.xid
         && second.yiaddr() == message.yiaddr;
     ensure!(agreed, "dhcproto reads another message: {second:?}");

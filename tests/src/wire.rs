@@ -28,6 +28,8 @@ pub(crate) const END: u8 = 255;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
+    /// None: BOOTP (RFC 951)
+    Bootp = 0,
     /// DHCPDISCOVER
     Discover = 1,
     /// DHCPOFFER

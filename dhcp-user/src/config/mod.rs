@@ -36,7 +36,7 @@ pub use pool::{Admission, DynamicPool};
 pub use prefix::{Pool, Prefix};
 pub use reservation::{Reservation, ReservationKey};
 pub use server::{Probe, Server, StoreChoice};
-pub use subnet::{Subnet, Vlan};
+pub use subnet::{Bootp, Subnet, Vlan};
 
 use class::ClassNames;
 use errors::{Errors, Span};

@@ -34,6 +34,8 @@ pub struct Subnet {
     pub grace: u32,
     /// Whether clients with an address that can't be theirs get a NAK.
     pub authoritative: bool,
+    /// Which clients that speak BOOTP only are served.
+    pub bootp: Bootp,
     /// Relay addresses (giaddr) served from this subnet beside its own addresses.
     pub relays: Vec<Ipv4Addr>,
     /// The server identifier, where it isn't the interface's own address.
@@ -48,6 +50,18 @@ pub struct Subnet {
     pub boot: Boot,
     /// Addresses that belong to one client each, inside pools or outside; clients and addresses are unique.
     pub reservations: Vec<Reservation>,
+}
+
+/// Which clients that speak BOOTP only are served (RFC 1534 §2). What they get they have for good.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Bootp {
+    /// None.
+    #[default]
+    Off,
+    /// Those with a reservation.
+    Reserved,
+    /// All: those without a reservation from the pools.
+    Dynamic,
 }
 
 /// The VLAN ids of a link; 0 stands for no tag.
@@ -88,6 +102,7 @@ impl Subnet {
         let times = LeaseTimes::read(&mut section);
         let grace = section.or("grace", DEFAULT_GRACE, Value::seconds);
         let authoritative = section.or("authoritative", true, Value::boolean);
+        let bootp = section.or("bootp", Bootp::Off, bootp);
         let relays = section.or("relays", Vec::new(), relays);
         let server_id = section.optional("server-id", Value::host_address);
         let max_leases_per_device = section.or("max-leases-per-device", 4, lease_count);
@@ -126,6 +141,7 @@ impl Subnet {
             times: times?,
             grace: grace?,
             authoritative: authoritative?,
+            bootp: bootp?,
             relays: relays?,
             server_id: server_id?,
             max_leases_per_device: max_leases_per_device?,
@@ -202,6 +218,14 @@ fn vlan_id(value: Value<'_>) -> Option<u16> {
 
 fn lease_count(value: Value<'_>) -> Option<u32> {
     value.integer(1..=1_000_000).and_then(|count| u32::try_from(count).ok())
+}
+
+/// `true`, `false` or `"dynamic"`.
+fn bootp(value: Value<'_>) -> Option<Bootp> {
+    if value.is_text() {
+        return value.one_of([("dynamic", Bootp::Dynamic)]);
+    }
+    value.boolean().map(|served| if served { Bootp::Reserved } else { Bootp::Off })
 }
 
 pub(super) fn relays(value: Value<'_>) -> Option<Vec<Ipv4Addr>> {

@@ -74,6 +74,7 @@ fn parts<'a>(request: &Request, reply: &'a Reply) -> Parts<'a> {
     match reply {
         Reply::Offer { yiaddr, server, answer } => of(Kind::Offer, *yiaddr, *server, answer),
         Reply::Ack { yiaddr, server, answer } => of(Kind::Ack, *yiaddr, *server, answer),
+        Reply::Bootp { yiaddr, server, answer } => of(Kind::Ack, *yiaddr, *server, answer),
         Reply::InformAck { server, answer } => of(Kind::Ack, none, *server, answer),
         Reply::Nak { server, answer } => of(Kind::Nak, none, *server, answer),
         Reply::Lease { ciaddr, server, answer, .. } => {

@@ -65,9 +65,6 @@ pub enum Malformed {
     /// An option of a fixed length that has another.
     #[error("option {0} of a wrong length")]
     OptionLength(u8),
-    /// No option 53: plain BOOTP (RFC 951), which is not served.
-    #[error("BOOTP without option 53")]
-    Bootp,
     /// Option 53 says what is no message type, or is there more than once.
     #[error("no message type of DHCP")]
     MessageType,
@@ -110,7 +107,6 @@ impl Malformed {
             Self::NoEnd => "no-end",
             Self::Overload => "overload",
             Self::OptionLength(_) => "option-length",
-            Self::Bootp => "bootp",
             Self::MessageType => "message-type",
             Self::ServerMessage => "server-message",
             Self::ClientIdentifier => "client-identifier",

@@ -27,6 +27,8 @@ const HTYPE_ETHERNET: u8 = 1;
 const SNAME: std::ops::Range<usize> = 44..108;
 const FILE: std::ops::Range<usize> = 108..236;
 const OPTIONS_AT: usize = 240;
+/// What the vendor area of a BOOTP message has after its cookie, at least (RFC 951 §3).
+const VENDOR_AREA: usize = 60;
 
 /// What a client wants of a server (option 53, RFC 2131 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,6 +45,8 @@ pub enum Kind {
     Inform,
     /// DHCPLEASEQUERY (RFC 4388).
     LeaseQuery,
+    /// No DHCP message type: the BOOTREQUEST of a client that speaks BOOTP only (RFC 1534 §2).
+    Bootp,
 }
 
 impl Kind {
@@ -56,6 +60,7 @@ impl Kind {
             Self::Release => "release",
             Self::Inform => "inform",
             Self::LeaseQuery => "leasequery",
+            Self::Bootp => "bootp",
         }
     }
 }
@@ -97,6 +102,10 @@ pub struct Request {
     pub area: Bytes,
     /// The options in it, and in sname and file if these were overloaded.
     pub options: Options,
+    /// `sname`, as it came.
+    pub sname: Bytes,
+    /// Octets after the cookie, padding included: as many the sender of a BOOTREQUEST takes in the reply.
+    pub vendor_area: usize,
     /// Whether all the rest is as common requests have it: sname and file zero, nothing but zeros after END.
     pub plain: bool,
     /// The lease word of the address that a RELEASE is about, as the driver saw it on arrival, if it did.
@@ -120,11 +129,13 @@ impl Request {
             .get(28..28 + usize::from(payload[2]))
             .and_then(|octets| HwAddr::new(payload[1], octets))
             .ok_or(Malformed::HardwareAddressLength)?;
-        if payload[236..OPTIONS_AT] != COOKIE {
-            return Err(Malformed::Cookie);
-        }
         let rest = payload.slice(OPTIONS_AT..);
-        let extent = options::extent(&rest)?;
+        let extent = match array(&payload, 236)? {
+            // A BOOTP client may have nothing to say, and not even a cookie (RFC 951 §3).
+            COOKIE | [0, 0, 0, 0] if is_blank(&rest) => 0,
+            COOKIE => options::extent(&rest)?,
+            _ => return Err(Malformed::Cookie),
+        };
         let area = rest.slice(..extent);
         let options = Options::read(&area, &payload.slice(FILE), &payload.slice(SNAME))?;
         let plain = [&payload[SNAME], &payload[FILE], &rest[extent..]]
@@ -147,6 +158,8 @@ impl Request {
             kind: kind(&options)?,
             area,
             options,
+            sname: payload.slice(SNAME),
+            vendor_area: rest.len(),
             plain,
             frame,
             word: None,
@@ -194,6 +207,8 @@ impl Request {
             giaddr: form.giaddr,
             chaddr,
             kind: kind(&options)?,
+            sname: Bytes::new(),
+            vendor_area: area.len(),
             area,
             options,
             plain: true,
@@ -242,6 +257,13 @@ impl Request {
         .filter_map(|(odd, name)| odd.then_some(name))
     }
 
+    /// The server that a BOOTP client wants to hear from by name (`sname`), if it wants one.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&[u8]> {
+        let sname = self.sname.split(|octet| *octet == 0).next();
+        sname.filter(|name| !name.is_empty())
+    }
+
     /// The host name the client gives (option 12), if it is one that can be shown and stored.
     #[must_use]
     pub fn host_name(&self) -> Option<&str> {
@@ -271,7 +293,7 @@ pub struct Form {
 }
 
 fn kind(options: &Options) -> Result<Kind, Malformed> {
-    let value = options.get(options::code::MESSAGE_TYPE).ok_or(Malformed::Bootp)?;
+    let Some(value) = options.get(options::code::MESSAGE_TYPE) else { return Ok(Kind::Bootp) };
     let [octet] = value.as_ref() else { return Err(Malformed::MessageType) };
     match MessageType::from(*octet) {
         MessageType::Discover => Ok(Kind::Discover),
@@ -283,6 +305,11 @@ fn kind(options: &Options) -> Result<Kind, Malformed> {
         MessageType::Unknown(_) => Err(Malformed::MessageType),
         _ => Err(Malformed::ServerMessage),
     }
+}
+
+/// Whether this is a whole vendor area with nothing in it.
+fn is_blank(area: &[u8]) -> bool {
+    area.len() >= VENDOR_AREA && area.iter().all(|octet| *octet == 0)
 }
 
 /// Whether a host can have this address, or it is not set.

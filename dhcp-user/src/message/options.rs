@@ -72,7 +72,9 @@ impl Options {
     /// Reads the option area of a message, and `file` and `sname` where option 52 says so (RFC 2131 §4.1).
     pub(super) fn read(area: &Bytes, file: &Bytes, sname: &Bytes) -> Result<Self, Malformed> {
         let mut list = Vec::with_capacity(12);
-        walk(area, &mut list)?;
+        if !area.is_empty() {
+            walk(area, &mut list)?;
+        }
         let overload = find(&list, code::OVERLOAD).map(one_octet).transpose()?;
         // RFC 3396 §5 joins in this order: options, file, sname.
         let (in_file, in_sname) = match overload {

@@ -160,7 +160,8 @@ fn each_defect_has_its_name() {
         (Malformed::OptionTruncated, with_area(&[53, 1, 1, 12])),
         (Malformed::NoEnd, with_area(&[53, 1, 1])),
         (Malformed::NoEnd, with_area(&[])),
-        (Malformed::Bootp, with_area(&[12, 1, b'x', 255])),
+        (Malformed::NoEnd, with_area(&[0; 59])),
+        (Malformed::NoEnd, with_area(&[12, 1, b'x'])),
         (Malformed::MessageType, with_area(&[53, 1, 1, 53, 1, 3, 255])),
         (Malformed::MessageType, with_area(&[53, 0, 255])),
         (Malformed::MessageType, with_area(&[53, 1, 0, 255])),
@@ -276,4 +277,19 @@ fn what_is_odd_but_harmless_has_a_name_too() {
     assert_eq!(from_elsewhere(&plain), ["sent-for-another"]);
     assert_eq!(from_elsewhere(&plain.via(SERVER)), [""; 0], "as a relay does");
     assert_eq!(from_elsewhere(&Draft::renew(1, ADDRESS)), [""; 0], "as a router does");
+}
+
+/// RFC 951 §3: a client of before the cookie, and one that has nothing to say after it.
+#[test]
+fn an_empty_vendor_area_is_bootps() {
+    let good = Draft::bootrequest(1);
+    for area in [&[0; 64][..], &[99, 130, 83, 99]] {
+        let mut blank = [0; 64];
+        blank[..area.len()].copy_from_slice(area);
+        let request = read(patched(&good, 236, &blank)).expect("a good frame");
+        assert_eq!((request.kind, request.vendor_area, request.area.len()), (Kind::Bootp, 60, 0));
+    }
+    let mut said = [0; 64];
+    said[10] = 1;
+    assert_eq!(defect(patched(&good, 236, &said)), Some(Malformed::Cookie), "not ours to read");
 }

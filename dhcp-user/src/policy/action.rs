@@ -186,6 +186,15 @@ pub enum Reply {
         /// The rest.
         answer: Answer,
     },
+    /// The BOOTREPLY to a client that speaks BOOTP only (RFC 951 §7.3, RFC 1534 §2).
+    Bootp {
+        /// The address it has from now on, or 0.0.0.0 if it has one already.
+        yiaddr: Ipv4Addr,
+        /// The address of ours that it comes from.
+        server: Ipv4Addr,
+        /// The rest.
+        answer: Answer,
+    },
     /// DHCPNAK. It is broadcast, or sent to the relay with the broadcast bit set (RFC 2131 §4.3.2).
     Nak {
         /// The address of ours that it comes from.
@@ -267,6 +276,8 @@ pub enum Silence {
     DeclinedTooOften,
     /// The lease was extended after the message was sent.
     Overtaken,
+    /// BOOTP, which is not served in this subnet.
+    Bootp,
     /// A LEASEQUERY from somebody whom the configuration doesn't list.
     QueryNotAllowed,
     /// A LEASEQUERY about nothing, or about several things at once.
@@ -296,6 +307,7 @@ impl Silence {
             Self::NotOwner => "not-owner",
             Self::DeclinedTooOften => "declined-too-often",
             Self::Overtaken => "overtaken",
+            Self::Bootp => "bootp",
             Self::QueryNotAllowed => "leasequery-not-allowed",
             Self::UnclearQuery => "unclear-leasequery",
             Self::Unanswerable => "unanswerable",

@@ -9,6 +9,8 @@ use crate::message::options::code;
 
 /// Octets of an IPv4 header, a UDP header, the BOOTP fields and the cookie.
 const BEFORE_OPTIONS: usize = 20 + 8 + 236 + 4;
+/// Octets of options, END included, that every BOOTP client takes: the vendor area without the cookie (RFC 951 §3).
+const BOOTP_AREA: usize = 60;
 /// No answer is longer than what an Ethernet frame carries, whatever the client could take.
 const LONGEST_DATAGRAM: u16 = 1500;
 
@@ -65,6 +67,30 @@ pub(super) fn answer(kind: Type, terms: &Terms<'_>, request: &Request) -> Option
         siaddr: terms.given.next_server().unwrap_or(Ipv4Addr::UNSPECIFIED),
         sname: field(sname.map(str::as_bytes), &written.sname),
         file: field(file.map(str::as_bytes), &written.file),
+        complete: written.left_out.is_empty(),
+        options: written.area,
+    })
+}
+
+/// The BOOTREPLY to `request` on these terms: no option of DHCP's own, and no more octets than its vendor area has
+/// (RFC 1534 §2). The mask comes before the routers (RFC 1497, subnet mask field).
+pub(super) fn bootp(terms: &Terms<'_>, request: &Request) -> Option<Answer> {
+    let head = vec![(code::SUBNET_MASK, subnet_mask(terms))];
+    let mut options = Composed { head, ..Composed::default() };
+    for code in wanted(terms, request) {
+        if let Some(value) = value(code, terms).filter(|_| !has(&options, code)) {
+            options.rest.push((code, value));
+        }
+    }
+    options.agent_information = agent_information(request);
+    let area = request.vendor_area.clamp(BOOTP_AREA, usize::from(LONGEST_DATAGRAM) - BEFORE_OPTIONS);
+    let written = encode::write(&options, Room { area, file: false, sname: false })?;
+    Some(Answer {
+        lease_time: 0,
+        // RFC 951 §3: where the boot file is, which is here unless somebody says otherwise.
+        siaddr: terms.given.next_server().unwrap_or(terms.server),
+        sname: field(terms.given.server_name().map(str::as_bytes), &[]),
+        file: field(terms.given.boot_file().map(str::as_bytes), &[]),
         complete: written.left_out.is_empty(),
         options: written.area,
     })

@@ -8,6 +8,11 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use super::identity::Identity;
 use crate::store::HwAddr;
 
+/// The lease time of a lease that never ends (RFC 2131 §3.3). No configuration can give it to a DHCP client.
+pub(super) const FOR_GOOD: u32 = u32::MAX;
+/// Its end, which the clock doesn't reach.
+const NEVER: BootSecs = BootSecs(u32::MAX);
+
 /// Who gave the client its last answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnsweredBy {
@@ -61,6 +66,21 @@ impl Binding {
         // promised before a restart.
         let by_kernel = word.expiry() > self.granted_until && extended <= now.plus(1);
         if by_kernel { self.last_heard.max(extended.min(now)) } else { self.last_heard }
+    }
+
+    /// Whether its owner has it for good (BOOTP). The kernel knows nothing of such a lease, and its word stays dead: a
+    /// word's expiry can't go back, and the address is to be used again when the operator ends the lease.
+    #[must_use]
+    pub fn is_for_good(&self) -> bool {
+        self.expiry == NEVER
+    }
+
+    /// Its owner has it no longer at `now`, and may not know. What it was promised remains, `promised` by the word;
+    /// but who has it for good can't be waited for.
+    pub(super) fn end(&mut self, now: BootSecs, promised: BootSecs) {
+        let last = if self.is_for_good() { now } else { self.expiry };
+        self.expiry = last.max(promised);
+        self.committed_until = self.expiry;
     }
 
     /// Its hardware address.

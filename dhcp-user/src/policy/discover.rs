@@ -65,7 +65,12 @@ impl Policy {
 
     /// The address that is the client's before it is anybody else's (RFC 2131 §4.3.1): reserved for it, offered to it,
     /// leased to it, or the last one it had.
-    fn own(&mut self, turn: &mut Turn<'_>, request: &Request, segment: &[SubnetId]) -> Option<Place> {
+    pub(super) fn own(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request,
+        segment: &[SubnetId],
+    ) -> Option<Place> {
         for claim in [Self::reserved_in, Self::offered_in, Self::owned_in] {
             for id in segment {
                 if let Some(place) = claim(self, *id, request)
@@ -184,7 +189,7 @@ impl Policy {
     }
 
     /// Those subnets of `segment` of which the client's device may hold one more lease.
-    fn below_cap(&self, segment: &Segment, request: &Request) -> Segment {
+    pub(super) fn below_cap(&self, segment: &Segment, request: &Request) -> Segment {
         let is_over = |id: &SubnetId| self.over_cap(*id, request, None);
         if segment.iter().any(is_over) {
             segment.iter().copied().filter(|id| !is_over(id)).collect()
@@ -220,7 +225,7 @@ impl Policy {
     }
 
     /// The device holds as many leases as it may: one of them may turn out to be an orphan.
-    fn at_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
+    pub(super) fn at_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
         match self.reclaim(turn, request, subnet) {
             Drawn::Wait | Drawn::Address(_) => {}
             Drawn::Probing => turn.silence(request, Silence::Probing),
@@ -242,7 +247,12 @@ impl Policy {
     }
 
     /// There is no address for the client on its link: each pool that is for it is full, which is told of once.
-    fn tell_exhausted(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, segment: &[SubnetId]) {
+    pub(super) fn tell_exhausted(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        segment: &[SubnetId],
+    ) {
         let classes = self.classes.of(request, None);
         let (mut pools, mut untold) = (0, None);
         for id in segment {

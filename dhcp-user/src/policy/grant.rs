@@ -13,7 +13,7 @@ use super::event::{Client, Happened};
 use super::identity::Identity;
 use super::words::revoke_anyway;
 use super::{Policy, Turn};
-use crate::message::Request;
+use crate::message::{AgentInformation, Kind, Request};
 use crate::store::Change;
 
 impl Policy {
@@ -36,8 +36,7 @@ impl Policy {
         };
         let address = self.all.address(place);
         let said = self.said(place, request);
-        let terms = self.terms(place, server, lease_time, request, said.as_ref());
-        let Some(answer) = answer::answer(Type::Ack, &terms, request) else {
+        let Some(reply) = self.granting(place, server, lease_time, request, said.as_ref()) else {
             return turn.silence(request, Silence::Unanswerable);
         };
         let memos = self.memos(place, server, lease_time, request, said.as_ref());
@@ -48,10 +47,11 @@ impl Policy {
         self.bind(turn, place, request, server, lease_time, word, extends);
         let Some(binding) = self.binding(place) else { return };
         let (expiry, horizon, client) = (binding.expiry, binding.committed_until, Client::from(binding));
+        let shared = !binding.is_for_good();
         let what = if extends { Happened::Renewed } else { Happened::Granted };
         let generation = word.generation();
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
-        turn.out.push(Action::Publish(Publication {
+        let publication = shared.then(|| Publication {
             address,
             link: request.link,
             chaddr: request.mac().unwrap_or_default(),
@@ -60,15 +60,37 @@ impl Policy {
             expiry,
             horizon,
             memos,
-        }));
+        });
+        turn.out.extend(publication.map(Action::Publish));
         turn.out.push(Action::Reply {
             request: Arc::clone(request),
-            reply: Reply::Ack { yiaddr: address, server, answer },
+            reply,
             granted: Some(Granted { address, generation }),
         });
         turn.tell(address, what, Some(client));
         self.rearm(place);
         self.watch_fullness(turn, place);
+    }
+
+    /// The reply by which the address at `place` becomes the client's.
+    fn granting(
+        &self,
+        place: Place,
+        server: Ipv4Addr,
+        lease_time: u32,
+        request: &Request,
+        said: Option<&AgentInformation>,
+    ) -> Option<Reply> {
+        let yiaddr = self.all.address(place);
+        let terms = self.terms(place, server, lease_time, request, said);
+        match request.kind {
+            Kind::Bootp => {
+                answer::bootp(&terms, request).map(|answer| Reply::Bootp { yiaddr, server, answer })
+            }
+            _ => {
+                answer::answer(Type::Ack, &terms, request).map(|answer| Reply::Ack { yiaddr, server, answer })
+            }
+        }
     }
 
     /// Whether the lease goes on as the kernel knows it: same client, same way to it, same lease time, same classes by
@@ -181,8 +203,7 @@ impl Policy {
             State::Leased => {
                 let promised = revoke_anyway(turn.words, address).expiry();
                 if let Some(binding) = self.binding_mut(place) {
-                    binding.expiry = binding.expiry.max(promised);
-                    binding.committed_until = binding.expiry;
+                    binding.end(turn.now, promised);
                 }
                 self.index.remove_owner(&self.all, place);
                 self.index.remove_device(&self.all, place);

@@ -135,6 +135,9 @@ impl Policy {
     /// The lease as it is now goes to the kernel: by itself it would promise less.
     fn publish_imported(&self, turn: &mut Turn<'_>, place: Place) {
         let (State::Leased, Some(binding)) = (self.all.state(place), self.binding(place)) else { return };
+        if binding.is_for_good() {
+            return;
+        }
         let address = self.all.address(place);
         turn.out.push(Action::Publish(Publication {
             address,

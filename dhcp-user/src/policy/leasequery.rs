@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::action::{Action, LeaseStatus, Reply, Silence};
 use super::addresses::{Place, State};
 use super::answer::{self, Answer, Type};
-use super::binding::Binding;
+use super::binding::{Binding, FOR_GOOD};
 use super::encode::{self, Composed, Room, Value};
 use super::terms::Terms;
 use super::{Policy, Turn};
@@ -123,6 +123,10 @@ impl Policy {
     fn standing(&self, turn: &Turn<'_>, place: Place) -> Option<Standing> {
         let binding = self.binding(place)?;
         let word = turn.words.load(self.all.address(place));
+        if binding.is_for_good() {
+            let silent = turn.now.0.saturating_sub(binding.last_heard.0);
+            return Some(Standing { remaining: FOR_GOOD, silent, renewal: None, rebinding: None });
+        }
         let lease_time = binding.lease_time;
         // What the kernel promised since the daemon looked is in the word alone.
         let expiry = binding.expiry.max(word.expiry());

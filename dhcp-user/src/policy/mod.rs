@@ -4,7 +4,7 @@
 //! done at once, before the call returns, since whoever revokes must know of every promise the kernel has made.
 //!
 //! ```text
-//! message ─► subnet.rs (where from) ─► discover.rs │ request.rs │ decline.rs │ release.rs │ inform.rs │ leasequery.rs
+//! message ─► subnet.rs (where from) ─► discover.rs │ request.rs │ decline.rs │ release.rs │ inform.rs │ leasequery.rs │ bootp.rs
 //!                                          │             │
 //!                                     offers.rs      grant.rs ─► answer.rs ─► encode.rs
 //!                                          │             │            ▲
@@ -18,6 +18,7 @@ mod action;
 mod addresses;
 mod answer;
 mod binding;
+mod bootp;
 mod classes;
 mod deadlines;
 mod decline;
@@ -222,6 +223,7 @@ impl Policy {
             Kind::Decline => self.decline(turn, request),
             Kind::Release => self.release(turn, request),
             Kind::Inform => self.inform(turn, request),
+            Kind::Bootp => self.bootp(turn, request),
             Kind::LeaseQuery => self.lease_query(turn, request),
         }
     }

@@ -20,8 +20,7 @@ impl Policy {
         }
         let promised = revoke_anyway(turn.words, address).expiry();
         if let Some(binding) = self.binding_mut(place) {
-            binding.expiry = binding.expiry.max(promised);
-            binding.committed_until = binding.expiry;
+            binding.end(turn.now, promised);
         }
         self.index.remove_device(&self.all, place);
         self.all.set(place, State::Grace);

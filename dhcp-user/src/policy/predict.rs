@@ -11,7 +11,7 @@ use super::action::{Memo, Question};
 use super::addresses::{Place, State};
 use super::answer::{self, Type};
 use crate::message::options::{code, without};
-use crate::message::{AgentInformation, Form, Request};
+use crate::message::{AgentInformation, Form, Kind, Request};
 
 /// No option area longer than this is hashed in the kernel.
 const LONGEST_AREA: usize = 512;
@@ -85,6 +85,7 @@ fn question(request: &Request) -> Question {
 fn publishable(request: &Request) -> bool {
     let options = &request.options;
     request.mac().is_some()
+        && request.kind != Kind::Bootp
         && !options.overloaded
         && options.get(code::AUTHENTICATION).is_none()
         && options.agent.as_ref().is_none_or(|agent| !agent.source_port)

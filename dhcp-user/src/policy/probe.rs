@@ -417,7 +417,7 @@ impl Policy {
     /// Clients whose waiting is over ask anew.
     pub(super) fn hear_again(&mut self, turn: &mut Turn<'_>) {
         while let Some(request) = self.probes.again.pop_front() {
-            self.discover(turn, &request);
+            self.message(turn, &request);
         }
     }
 
@@ -436,7 +436,9 @@ impl Policy {
             return Drawn::Exhausted;
         }
         self.probes.alive.retain(|_, since| turn.now < since.plus(ALIVE_FOR));
-        let leased = self.index.leased_to_device(&self.all, subnet, request.chaddr);
+        let mut leased = self.index.leased_to_device(&self.all, subnet, request.chaddr);
+        // What was given for good is kept by those that are silent, too.
+        leased.retain(|place| self.binding(*place).is_some_and(|owner| !owner.is_for_good()));
         let running = leased.iter().find(|place| self.probes.running.contains_key(*place)).copied();
         if let Some(place) = running {
             let waits = self.waits(request, &[subnet])

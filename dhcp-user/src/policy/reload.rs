@@ -140,7 +140,6 @@ impl Policy {
 /// The lease is over for the kernel; what it has promised is what remains.
 fn ended(turn: &Turn<'_>, address: Ipv4Addr, mut binding: Binding) -> Binding {
     let promised = revoke_anyway(turn.words, address).expiry();
-    binding.expiry = binding.expiry.max(promised);
-    binding.committed_until = binding.expiry;
+    binding.end(turn.now, promised);
     binding
 }

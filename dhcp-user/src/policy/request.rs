@@ -62,7 +62,7 @@ impl Policy {
     fn told(&self, place: Place) -> Option<u32> {
         let offered = self.offers.at(place).map(|offer| offer.lease_time);
         let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
-        offered.or(running.map(|binding| binding.lease_time))
+        offered.or(running.filter(|binding| !binding.is_for_good()).map(|binding| binding.lease_time))
     }
 
     /// Option 50 names the address the client had before it was switched off.
@@ -183,10 +183,11 @@ impl Policy {
     }
 
     /// A lease keeps its time until it is granted anew, unless the configuration allows less by now; one that ran out
-    /// is granted anew.
+    /// is granted anew, and so is one that was got by BOOTP: its owner speaks DHCP now, and is no longer to have it for
+    /// good.
     fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
-        let lease_time = match running {
+        let lease_time = match running.filter(|binding| !binding.is_for_good()) {
             Some(binding) => binding.lease_time.min(self.times(place, request).max),
             None => self.lease_time(place, request),
         };

@@ -107,7 +107,7 @@ impl Policy {
         // All that the kernel may have promised until the maps were lost.
         owner.expiry = owner.expiry.max(owner.committed_until);
         owner.committed_until = owner.expiry;
-        let publication = (owner.expiry > turn.now).then(|| Publication {
+        let publication = (owner.expiry > turn.now && !owner.is_for_good()).then(|| Publication {
             address: record.address,
             link: owner.link,
             chaddr: owner.chaddr().octets().try_into().unwrap_or_default(),

@@ -8,9 +8,10 @@ use dhcp_ebpf::verdict::{Dropped, Passed, Renewal, Verdict, Why};
 use crate::control::{KernelStats, TrafficStats};
 
 /// The kinds of messages that are received; each has a counter from the start.
-const RECEIVED: [&str; 6] = ["discover", "request", "decline", "release", "inform", "leasequery"];
+const RECEIVED: [&str; 7] = ["discover", "request", "decline", "release", "inform", "leasequery", "bootp"];
 /// The kinds of replies that are sent.
-const SENT: [&str; 6] = ["offer", "ack", "nak", "lease-unassigned", "lease-unknown", "lease-active"];
+const SENT: [&str; 7] =
+    ["offer", "ack", "nak", "bootreply", "lease-unassigned", "lease-unknown", "lease-active"];
 
 /// Counters of the daemon, by name.
 #[derive(Debug)]

@@ -150,6 +150,7 @@ impl Server {
             Reply::Offer { .. } => "offer",
             Reply::Ack { .. } | Reply::InformAck { .. } => "ack",
             Reply::Nak { .. } => "nak",
+            Reply::Bootp { .. } => "bootreply",
             Reply::Lease { status, .. } => status.name(),
         });
         Some((ifindex, frame))

@@ -70,6 +70,7 @@ fn the_documented_configuration_means_what_it_says() {
         times: LeaseTimes { lease: 3600, renew: 1800, rebind: 3150, min: 60, max: 3600, when_full: None },
         grace: 300,
         authoritative: true,
+        bootp: Bootp::Off,
         relays: vec![a("198.51.100.1")],
         server_id: None,
         max_leases_per_device: 4,

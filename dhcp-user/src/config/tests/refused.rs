@@ -1,6 +1,6 @@
 //! What is refused, on which line, and with what advice.
 
-use crate::config::Config;
+use crate::config::{Bootp, Config};
 
 /// Errors by line and part of the message, in the order of the text: these and no others.
 type Expected<'e> = &'e [(usize, &'e str)];
@@ -107,6 +107,23 @@ fn columns_point_at_the_value() {
     let places: Vec<_> =
         Config::parse(text, "f").unwrap_err().iter().map(|error| (error.line, error.column)).collect();
     assert_eq!(places, [(5, 35), (5, 40)]);
+}
+
+#[test]
+fn bootp_is_off_reserved_or_dynamic() {
+    let subnet = |key: &str| {
+        format!(
+            "[[interface]]\nname = 'eth0'\n[[subnet]]\nprefix = '10.0.0.0/24'\npools = ['10.0.0.10 - 10.0.0.19']\n{key}\n"
+        )
+    };
+    let read = |key: &str| Config::parse(&subnet(key), "f").map(|config| config.subnets[0].bootp);
+    assert_eq!(read(""), Ok(Bootp::Off));
+    assert_eq!(read("bootp = false"), Ok(Bootp::Off));
+    assert_eq!(read("bootp = true"), Ok(Bootp::Reserved));
+    assert_eq!(read("bootp = 'dynamic'"), Ok(Bootp::Dynamic));
+    for wrong in ["bootp = 'static'", "bootp = 1"] {
+        assert_eq!(read(wrong).map_err(|errors| errors[0].line), Err(6), "{wrong}");
+    }
 }
 
 #[test]

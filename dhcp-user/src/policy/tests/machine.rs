@@ -12,6 +12,8 @@ use super::*;
 const CLIENTS: u8 = 12;
 /// Clients from this one on are of one device, each with an identifier of its own.
 const DEVICE: u8 = 8;
+/// Until when a BOOTP client has what it has.
+const FOREVER: u32 = u32::MAX;
 const FIRST: u8 = 10;
 const LAST: u8 = 17;
 
@@ -58,6 +60,7 @@ enum Say {
     Release,
     Decline,
     Inform,
+    Bootp,
     /// For an address that is not its own.
     Forge(u8, u8),
 }
@@ -75,6 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Say::Release),
         1 => Just(Say::Decline),
         1 => Just(Say::Inform),
+        1 => Just(Say::Bootp),
         1 => (0..6u8, address.clone()).prop_map(|(kind, address)| Say::Forge(kind, address)),
     ];
     prop_oneof![
@@ -159,7 +163,10 @@ impl World {
             Step::Squat(last, true) => drop(self.squatters.insert(host(last))),
             Step::Squat(last, false) => drop(self.squatters.remove(&host(last))),
             Step::Probe => self.probe(),
-            Step::OperatorRelease(last) => self.put(None, Event::OperatorRelease(host(last))),
+            Step::OperatorRelease(last) => {
+                self.put(None, Event::OperatorRelease(host(last)));
+                self.end_what_was_for_good();
+            }
             Step::QuarantineClear(last) => {
                 self.seen_in_use.remove(&host(last));
                 self.put(None, Event::QuarantineClear(host(last)));
@@ -168,8 +175,20 @@ impl World {
                 self.end_batch();
                 let narrow = self.bench.config.subnets[0].pools[0].range.first == host(FIRST);
                 self.bench.reload(vec![configuration(narrow)]);
+                self.end_what_was_for_good();
             }
             Step::Crash { committed, maps } => self.crash(committed, maps),
+        }
+    }
+
+    /// The operator ends what has no end: that can't be waited for.
+    fn end_what_was_for_good(&mut self) {
+        let policy = &self.bench.policy;
+        for belief in self.clients.values_mut() {
+            let over = |address| policy.state(address) != Some(State::Leased);
+            if belief.lease.is_some_and(|(address, until)| until == FOREVER && over(address)) {
+                *belief = Belief::default();
+            }
         }
     }
 
@@ -193,6 +212,7 @@ impl World {
             Say::Release => lease.map(|address| Draft::release(client, address)),
             Say::Decline => lease.or(offered).map(|address| Draft::decline(client, address)),
             Say::Inform => Some(Draft::inform(client, host(99))),
+            Say::Bootp => Some(Draft::bootrequest(client)),
             Say::Forge(kind, last) => {
                 Some(forged(client, kind, host(last))).filter(|_| lease != Some(host(last)))
             }
@@ -287,6 +307,14 @@ impl World {
                 assert!(record.committed_until >= BootSecs(until));
                 *self.belief(client) = Belief { offered: None, lease: Some((yiaddr, until)) };
             }
+            Told::Reply(Reply::Bootp { yiaddr, .. }) => {
+                self.nobody_else_has(client, yiaddr);
+                let record = &self.bench.store[&yiaddr];
+                assert_eq!(record.standing, Standing::Leased, "a BOOTREPLY without a commit");
+                assert_eq!(record.committed_until, BootSecs(FOREVER));
+                assert!(!self.bench.words.load(yiaddr).alive(), "the kernel has nothing to do with it");
+                *self.belief(client) = Belief { offered: None, lease: Some((yiaddr, FOREVER)) };
+            }
             Told::Reply(Reply::Nak { .. }) => *self.belief(client) = Belief::default(),
             Told::Reply(Reply::InformAck { .. } | Reply::Lease { .. }) | Told::Silence(_) | Told::Done => {}
         }
@@ -320,7 +348,7 @@ impl World {
 fn configuration(narrow: bool) -> Subnet {
     let (first, second) = if narrow { (FIRST + 2, 13) } else { (FIRST, 5) };
     let reservations = vec![reserved(0, host(12)), reserved(1, host(second))];
-    Subnet { reservations, max_leases_per_device: 2, ..subnet(first, LAST) }
+    Subnet { reservations, max_leases_per_device: 2, bootp: Bootp::Dynamic, ..subnet(first, LAST) }
 }
 
 fn mac(client: u8) -> [u8; 6] {

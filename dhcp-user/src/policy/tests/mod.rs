@@ -2,6 +2,7 @@
 
 mod allocation;
 mod answers;
+mod bootp;
 mod classes;
 mod conformance;
 mod horizon;
@@ -27,8 +28,8 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::*;
 use crate::config::{
-    Boot, Class, Config, LeaseTimes, OptionSet, Overrides, Pool, Prefix, Reservation, ReservationKey, Server,
-    Subnet, Vlan,
+    Boot, Bootp, Class, Config, LeaseTimes, OptionSet, Overrides, Pool, Prefix, Reservation, ReservationKey,
+    Server, Subnet, Vlan,
 };
 use crate::message::Request;
 use crate::store::{Change, HwAddr, QuarantineCause, Record, Standing};
@@ -64,6 +65,7 @@ pub(crate) fn subnet(first: u8, last: u8) -> Subnet {
         },
         grace: GRACE,
         authoritative: true,
+        bootp: Bootp::Off,
         relays: Vec::new(),
         server_id: None,
         max_leases_per_device: 4,
@@ -161,6 +163,7 @@ impl Told {
                 | Reply::Ack { answer, .. }
                 | Reply::InformAck { answer, .. }
                 | Reply::Nak { answer, .. }
+                | Reply::Bootp { answer, .. }
                 | Reply::Lease { answer, .. },
             ) => answer,
             other => panic!("no answer: {other:?}"),

@@ -75,6 +75,11 @@ impl Draft {
         Self::new(8, mac).unicast(address)
     }
 
+    /// BOOTP's only message, without any option.
+    pub(crate) fn bootrequest(mac: u8) -> Self {
+        Self { options: Vec::new(), ..Self::new(0, mac) }
+    }
+
     /// Sent to the server alone by a client that has `address`.
     pub(crate) fn unicast(self, address: Ipv4Addr) -> Self {
         Self { ciaddr: address, ip_src: address, ip_dst: SERVER, eth_dst: SERVER_MAC, ..self }
