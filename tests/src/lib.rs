@@ -7,6 +7,7 @@ pub mod answer;
 pub mod client;
 pub mod echo;
 pub mod kea;
+pub mod load;
 pub mod namespace;
 pub mod packet;
 pub mod pass;

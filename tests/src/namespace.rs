@@ -87,8 +87,17 @@ impl Namespace {
     /// # Errors
     /// When the kernel refuses.
     pub fn join(&self, here: &End, other: &Self, there: &End) -> Result<()> {
+        self.join_by(1, here, other, there)
+    }
+
+    /// As [`join`](Self::join), with `queues` queues each way: what one CPU sends, the same CPU receives.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn join_by(&self, queues: usize, here: &End, other: &Self, there: &End) -> Result<()> {
+        let queues = format!("numtxqueues {queues} numrxqueues {queues}");
         self.ip(&format!(
-            "link add {} address {} type veth peer name {} address {} netns /proc/{}/fd/{}",
+            "link add {} address {} {queues} type veth peer name {} address {} {queues} netns /proc/{}/fd/{}",
             here.name,
             spelled(here.mac),
             there.name,

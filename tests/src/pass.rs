@@ -6,12 +6,13 @@
 use anyhow::{Context, Result};
 use nix::net::if_::if_nametoindex;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::namespace::Namespace;
 
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_LINK_CREATE: libc::c_long = 28;
+const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_XDP: u32 = 37;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
@@ -22,7 +23,7 @@ const PASS: [[u8; 8]; 2] = [[0xb7, 0, 0, 0, 2, 0, 0, 0], [0x95, 0, 0, 0, 0, 0, 0
 /// The attachment: gone when dropped.
 #[derive(Debug)]
 pub struct Pass {
-    _link: OwnedFd,
+    link: OwnedFd,
 }
 
 impl Pass {
@@ -32,8 +33,29 @@ impl Pass {
     /// When the kernel refuses to load or to attach it.
     pub fn attach(namespace: &Namespace, interface: &str) -> Result<Self> {
         let program = load().context("cannot load the passing XDP program")?;
-        let link = namespace.enter(|| link(&program, if_nametoindex(interface)?))?;
-        Ok(Self { _link: link.with_context(|| format!("cannot attach an XDP program to {interface}"))? })
+        Self::attach_other(namespace, interface, &program)
+    }
+
+    /// Attaches another XDP program in the same way.
+    ///
+    /// # Errors
+    /// When the kernel refuses to attach it.
+    pub fn attach_other(namespace: &Namespace, interface: &str, program: impl AsFd) -> Result<Self> {
+        let program = program.as_fd();
+        let link = namespace.enter(|| link(program, if_nametoindex(interface)?))?;
+        Ok(Self { link: link.with_context(|| format!("cannot attach an XDP program to {interface}"))? })
+    }
+
+    /// Puts another XDP program in its place, between two frames.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn replace(&self, program: impl AsFd) -> Result<()> {
+        let update = LinkUpdate {
+            link_fd: self.link.as_raw_fd().cast_unsigned(),
+            new_prog_fd: program.as_fd().as_raw_fd().cast_unsigned(),
+        };
+        call(BPF_LINK_UPDATE, &update).context("cannot replace an XDP program").map(drop)
     }
 }
 
@@ -43,6 +65,8 @@ struct ProgLoad {
     insn_cnt: u32,
     insns: u64,
     license: u64,
+    unused: [u64; 5],
+    expected_attach_type: u64,
 }
 
 #[repr(C)]
@@ -53,6 +77,12 @@ struct LinkCreate {
     flags: u32,
 }
 
+#[repr(C)]
+struct LinkUpdate {
+    link_fd: u32,
+    new_prog_fd: u32,
+}
+
 fn load() -> io::Result<OwnedFd> {
     bpf(
         BPF_PROG_LOAD,
@@ -61,11 +91,14 @@ fn load() -> io::Result<OwnedFd> {
             insn_cnt: 2,
             insns: PASS.as_ptr() as u64,
             license: c"GPL".as_ptr() as u64,
+            unused: [0; 5],
+            // Programs can only replace each other if they say alike what they are for.
+            expected_attach_type: u64::from(BPF_XDP) << 32,
         },
     )
 }
 
-fn link(program: &OwnedFd, ifindex: u32) -> io::Result<OwnedFd> {
+fn link(program: BorrowedFd<'_>, ifindex: u32) -> io::Result<OwnedFd> {
     bpf(
         BPF_LINK_CREATE,
         &LinkCreate {
@@ -77,13 +110,18 @@ fn link(program: &OwnedFd, ifindex: u32) -> io::Result<OwnedFd> {
     )
 }
 
+/// A command that makes something.
 fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
-    // SAFETY: both callers pass the leading part of the kernel's `union bpf_attr` for the command, by reference and
+    // SAFETY: load and link return a new descriptor that nobody else owns.
+    call(command, attributes).map(|fd| unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn call<T>(command: libc::c_long, attributes: &T) -> io::Result<RawFd> {
+    // SAFETY: all callers pass the leading part of the kernel's `union bpf_attr` for the command, by reference and
     // with its size; the kernel takes the rest for zero. What pointers it holds are to constants.
-    let fd = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
-    match i32::try_from(fd) {
-        // SAFETY: both commands return a new descriptor that nobody else owns.
-        Ok(fd) if fd >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(fd) }),
+    let status = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
+    match i32::try_from(status) {
+        Ok(status) if status >= 0 => Ok(status),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -33,7 +33,10 @@ pub const CLIENT_MAC: Mac = [0x02, 0x43, 0, 0, 0, 1];
 pub struct Lan {
     /// Where scripted clients speak.
     pub socket: PacketSocket,
-    _pass: Pass,
+    /// The program on the clients' end.
+    pub pass: Pass,
+    /// Queues of the link each way.
+    pub queues: usize,
     /// The clients' side.
     pub clients: Namespace,
     /// The server's side.
@@ -50,16 +53,24 @@ impl Lan {
     /// # Errors
     /// Without root's rights, or when the kernel refuses.
     pub fn new(name: &str, server_ip: Ipv4Addr, len: u8) -> Result<Self> {
+        Self::with_queues(name, 1, server_ip, len)
+    }
+
+    /// As [`new`](Self::new), on a link with several queues, for load. Frames from several CPUs may overtake each other.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_queues(name: &str, queues: usize, server_ip: Ipv4Addr, len: u8) -> Result<Self> {
         let world = World::new(name)?;
         let server = Namespace::new()?;
         let clients = Namespace::new()?;
         let here = End { name: SERVER_IF, mac: SERVER_MAC, address: Some((server_ip, len)) };
         let there = End { name: CLIENT_IF, mac: CLIENT_MAC, address: None };
-        server.join(&here, &clients, &there)?;
+        server.join_by(queues, &here, &clients, &there)?;
         let pass = Pass::attach(&clients, CLIENT_IF)?;
         let socket = PacketSocket::open(&clients, CLIENT_IF, Sees::Arrivals)?;
         let server_address = ServerAddress { mac: SERVER_MAC, ip: server_ip };
-        Ok(Self { socket, _pass: pass, clients, server, server_address, world })
+        Ok(Self { socket, pass, queues, clients, server, server_address, world })
     }
 
     /// Has the clients' own kernel use an address, as a host that was configured by hand would.

@@ -35,7 +35,13 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let profile = if args.release { Profile::Release } else { Profile::Dev };
     let toolchain = setup::prepare(Purpose::Build)?;
     let binary = everything(&toolchain, profile)?;
-    println!("built {} and {}", workspace::bpf_object().display(), binary.display());
+    let generator = load_generator(&toolchain)?;
+    println!(
+        "built {} and {}; for the tests: {}",
+        workspace::bpf_object().display(),
+        binary.display(),
+        generator.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -44,7 +50,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 /// # Errors
 /// When a compiler fails; it has said why by then.
 pub(crate) fn everything(toolchain: &BpfToolchain, profile: Profile) -> Result<PathBuf> {
-    bpf_object(toolchain)?;
+    bpf_object(toolchain, "dhcp-ebpf", &workspace::bpf_object())?;
     let mut cargo = cargo();
     cargo.args(["build", "--package", "dhcp-user", "--bin", "xdhcpd"]);
     let place = match profile {
@@ -69,13 +75,19 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
-/// Builds the BPF object in a target directory of its own, so that host builds stay fresh, and puts it where
-/// `dhcp-user/build.rs` looks for it.
+/// Builds the kernel half of the load generator, which tests and benchmarks load as they run; its path.
 ///
 /// # Errors
-/// When the compiler or the linker fails.
-pub(crate) fn bpf_object(toolchain: &BpfToolchain) -> Result<()> {
-    let object = workspace::bpf_object();
+/// When a compiler fails; it has said why by then.
+pub(crate) fn load_generator(toolchain: &BpfToolchain) -> Result<PathBuf> {
+    let object = workspace::load_object();
+    bpf_object(toolchain, "load-ebpf", &object)?;
+    Ok(object)
+}
+
+/// Builds a package's BPF object in a target directory of its own, so that host builds stay fresh, and puts it where
+/// those that need it look for it.
+fn bpf_object(toolchain: &BpfToolchain, package: &str, object: &Path) -> Result<()> {
     let target_dir = object.parent().context("the object's place has no directory")?;
     let rust = &toolchain.rust;
     // Flags are separated by 0x1f, so that a path may hold spaces.
@@ -90,7 +102,7 @@ pub(crate) fn bpf_object(toolchain: &BpfToolchain) -> Result<()> {
     let mut cargo = Command::new(&rust.cargo);
     cargo
         .current_dir(workspace::root())
-        .args(["build", "--release", "--package", "dhcp-ebpf", "--bin", "dhcp-ebpf", "--features", "program"])
+        .args(["build", "--release", "--package", package, "--bin", package, "--features", "program"])
         .args(["-Z", "build-std=core", "--target", "bpfel-unknown-none", "--target-dir"])
         .arg(target_dir)
         .env("RUSTC", &rust.rustc)
@@ -98,8 +110,8 @@ pub(crate) fn bpf_object(toolchain: &BpfToolchain) -> Result<()> {
         .env("CARGO_ENCODED_RUSTFLAGS", flags)
         .env_remove("RUSTC_WRAPPER")
         .env_remove("RUSTC_WORKSPACE_WRAPPER");
-    process::run(&mut cargo).context("the BPF object does not build")?;
-    copy_if_changed(&target_dir.join("bpfel-unknown-none/release/dhcp-ebpf"), &object)
+    process::run(&mut cargo).with_context(|| format!("the BPF object of {package} does not build"))?;
+    copy_if_changed(&target_dir.join("bpfel-unknown-none/release").join(package), object)
 }
 
 /// An object that did not change keeps its time, and the daemon is not compiled again.

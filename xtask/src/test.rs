@@ -59,6 +59,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         run(system_test_command(&simulations), filter, &mut tally)?;
     }
     if wanted(Part::Net) {
+        build::load_generator(&toolchain)?;
         let mut cargo = system_test_command(&others);
         cargo.arg("--lib").arg("--config").arg(root_runner(&daemon)?);
         run(cargo, filter, &mut tally)?;

@@ -27,6 +27,11 @@ pub(crate) fn bpf_object() -> PathBuf {
     target_dir().join("bpf/xdhcpd.o")
 }
 
+/// The BPF object of the load generator. `tests/src/load/object.rs` looks for it at the same place.
+pub(crate) fn load_object() -> PathBuf {
+    target_dir().join("bpf/load.o")
+}
+
 /// Where tools are installed that a fresh clone should find again.
 ///
 /// # Errors

@@ -1,0 +1,36 @@
+//! What the two halves of the load generator agree on: names, layouts, and how a client follows from its number.
+//!
+//! Values marked raw are bytes of the wire in memory order.
+#![no_std]
+#![allow(clippy::cast_possible_truncation, reason = "taken apart on purpose, or small by what they count")]
+
+pub mod client;
+pub mod counts;
+pub mod lane;
+pub mod latency;
+
+/// Names of the maps; all are arrays, and all but [`OWNERS`](maps::OWNERS) are mapped by user space.
+pub mod maps {
+    /// One element per client: its [`Word`](crate::client::Word), and when it began to wait (ns, monotonic; 0: untimed).
+    pub const CLIENTS: &str = "CLIENTS";
+    /// One element per address of the pool: 1 + the number of the client that holds it, or 0.
+    pub const OWNERS: &str = "OWNERS";
+    /// Cell 0: the first address of [`OWNERS`], as a number.
+    pub const POOL: &str = "POOL";
+    /// One element per lane: what is sent on it ([`lane`](crate::lane)).
+    pub const LANES: &str = "LANES";
+    /// One element per CPU and lane: whose turn it is.
+    pub const TURNS: &str = "TURNS";
+    /// One element per CPU: what was sent and what came back ([`counts`](crate::counts)).
+    pub const COUNTS: &str = "COUNTS";
+    /// One element per CPU, kind and bucket: how long answers took ([`latency`](crate::latency)).
+    pub const LATENCIES: &str = "LATENCIES";
+}
+
+/// Names of the programs that are not a lane's.
+pub mod programs {
+    /// For the clients' end of the link: judges replies, goes on from OFFER to REQUEST.
+    pub const RECEIVE: &str = "receive";
+    /// For the server's end, in place of a server: sends every frame back as it is.
+    pub const REFLECT: &str = "reflect";
+}

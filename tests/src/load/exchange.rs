@@ -1,0 +1,116 @@
+//! New leases in a closed loop: so many clients at a time, in the kernel from one to the next.
+
+use anyhow::{Result, bail};
+use load_ebpf::client::{State, Word};
+use load_ebpf::counts::Count;
+use load_ebpf::lane::{CHAIN, Lane};
+use nix::time::{ClockId, clock_gettime};
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{LOOK, Load, Report, Target};
+
+/// A client that has waited for so long begins anew.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Load<'_> {
+    /// Lets clients get a lease each, `window` at a time, until all have one. What is lost is begun anew.
+    ///
+    /// # Errors
+    /// When they have not all got one `within` this time, or a reply was wrong.
+    pub fn dora(&self, clients: Range<u32>, window: u32, within: Duration) -> Result<Report> {
+        self.dora_watched(clients, window, within, |_, _| {})
+    }
+
+    /// As [`dora`](Self::dora), and tells `watch` now and then how many have a lease by then.
+    ///
+    /// # Errors
+    /// As [`dora`](Self::dora).
+    pub fn dora_watched(
+        &self,
+        clients: Range<u32>,
+        window: u32,
+        within: Duration,
+        mut watch: impl FnMut(Duration, u64),
+    ) -> Result<Report> {
+        let wanted = u64::from(clients.end - clients.start);
+        self.share(Lane::Discover, &clients, true)?;
+        let before = self.moment()?;
+        let began = Instant::now();
+        self.inject(window)?;
+        let mut looked_after = Instant::now();
+        loop {
+            let bound = (self.counts() - &before.counts).of(Count::Bound);
+            watch(began.elapsed(), bound);
+            if bound >= wanted {
+                break;
+            }
+            if began.elapsed() > within {
+                self.lane_cell(Lane::Discover, CHAIN).store(0, Ordering::Release);
+                bail!(
+                    "after {within:?} {bound} of {wanted} clients have a lease: {:?}",
+                    (self.counts() - &before.counts).0
+                );
+            }
+            if looked_after.elapsed() > PATIENCE / 4 {
+                self.begin_anew(&clients, window)?;
+                looked_after = Instant::now();
+            }
+            thread::sleep(LOOK);
+        }
+        let elapsed = began.elapsed();
+        self.lane_cell(Lane::Discover, CHAIN).store(0, Ordering::Release);
+        self.since(before, elapsed, None)?.right()
+    }
+
+    /// Lets clients whose messages were lost begin anew, and fills the window again.
+    fn begin_anew(&self, clients: &Range<u32>, window: u32) -> Result<()> {
+        let now = monotonic()?;
+        let patience = u64::try_from(PATIENCE.as_nanos())?;
+        let (mut waiting, mut idle) = (0_u32, 0_u32);
+        for number in clients.clone() {
+            let [word, since] = self.client_cells(number);
+            let seen = word.load(Ordering::Acquire);
+            let client = Word(seen);
+            if client.is(State::Idle) {
+                idle += 1;
+            } else if !client.has_lease() {
+                let overdue = now.saturating_sub(since.load(Ordering::Acquire)) > patience;
+                let idle_again = Word::new(0, client.turn(), State::Idle).0;
+                let reset = overdue
+                    && word.compare_exchange(seen, idle_again, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+                if reset { idle += 1 } else { waiting += 1 }
+            }
+        }
+        let missing = window.saturating_sub(waiting).min(idle);
+        if missing == 0 {
+            return Ok(());
+        }
+        // Positions that were handed out come round again; only idle clients take one.
+        let span = u64::from(clients.end - clients.start);
+        let scarce = span / u64::from(idle.max(1)) / 16 + 1;
+        self.inject(missing.saturating_mul(u32::try_from(scarce)?))
+    }
+
+    fn inject(&self, frames: u32) -> Result<()> {
+        let sender = self.sender(Lane::Discover, Target::Server)?;
+        self.namespace.enter(|| sender.send(frames))?.map(drop)
+    }
+
+    /// Lets the first `frames` of some clients ask once, whoever answers.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn ask(&self, lane: Lane, clients: Range<u32>, frames: u32) -> Result<()> {
+        self.direct(lane, &clients)?;
+        let sender = self.sender(lane, Target::Server)?;
+        self.namespace.enter(|| sender.send(frames))?.map(drop)
+    }
+}
+
+fn monotonic() -> Result<u64> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
+    Ok(u64::try_from(Duration::from(now).as_nanos())?)
+}

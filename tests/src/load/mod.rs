@@ -1,0 +1,222 @@
+//! Clients by the million: DORA, renewals, releases at any rate, sent and judged in the kernel.
+//!
+//! ```text
+//!   server namespace               client namespace
+//!   ┌───────────────┐              ┌──────────────────────────────────────────────────┐
+//!   │ the server    │     veth     │  receive (XDP): judges every reply,              │
+//!   │          srv0 │══════════════│  cli0    answers an OFFER with its REQUEST       │
+//!   └───────────────┘              │  renew, discover, … (BPF_PROG_TEST_RUN with live │
+//!                                  │          frames): write a request, XDP_TX        │
+//!                                  └──────────────────────────────────────────────────┘
+//! ```
+//!
+//! A client is a number: its hardware address follows from it, and one word of shared memory says how far it has come.
+//! Renewals go through the clients in order, which is no order for the server: they got their leases shuffled.
+
+mod exchange;
+mod histogram;
+mod memory;
+mod object;
+mod observe;
+mod report;
+mod run;
+mod sender;
+mod template;
+
+pub use histogram::Histogram;
+pub use load_ebpf::counts::Count;
+pub use load_ebpf::lane::Lane;
+pub use report::{Counts, Report};
+pub use sender::Pace;
+pub use template::{Form, Relay, Way};
+
+use anyhow::{Context, Result};
+use load_ebpf::client::Word;
+use load_ebpf::lane::CELLS;
+use load_ebpf::programs;
+use nix::net::if_::if_nametoindex;
+use std::net::Ipv4Addr;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::client::ServerAddress;
+use crate::namespace::{End, Namespace};
+use crate::pass::Pass;
+use crate::topology::{CLIENT_IF, Lan};
+use object::Object;
+use template::{LaneCells, Templates, as_number};
+
+/// The clients' end of the reflector's link.
+const REFLECTED_IF: &str = "cli1";
+/// How often counters are looked at while something runs.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Who the clients are.
+#[derive(Clone, Debug)]
+pub struct Crowd {
+    /// How many there may be.
+    pub clients: u32,
+    /// The first address that the server may give.
+    pub first_address: Ipv4Addr,
+    /// How many addresses there are from it to the last that the server may give.
+    pub addresses: u32,
+    /// How they reach the server.
+    pub way: Way,
+}
+
+/// A stream of requests.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// What is asked.
+    pub lane: Lane,
+    /// Whom.
+    pub target: Target,
+    /// Which clients ask.
+    pub clients: Range<u32>,
+    /// How fast.
+    pub pace: Pace,
+    /// Whether answers are timed, which costs the clients' side some 30 ns a request.
+    pub timed: bool,
+}
+
+impl Stream {
+    /// Renewals of clients 0 to `clients`, timed unless they are sent at full rate.
+    #[must_use]
+    pub fn renewals(clients: u32, pace: Pace) -> Self {
+        let timed = pace != Pace::Full;
+        Self { lane: Lane::Renew, target: Target::Server, clients: 0..clients, pace, timed }
+    }
+}
+
+/// Where a stream is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The server.
+    Server,
+    /// A link of its own, whose far end sends every frame back as it is: the most that any server could do.
+    Reflector,
+}
+
+/// The link to the reflector.
+#[derive(Debug)]
+struct Reflector {
+    ifindex: u32,
+    _ends: [Pass; 2],
+}
+
+/// The generator on the clients' end of a link.
+#[derive(Debug)]
+pub struct Load<'a> {
+    namespace: &'a Namespace,
+    object: Object,
+    to_server: u32,
+    reflector: Option<Reflector>,
+    _in_use: Vec<Pass>,
+    cpus: Vec<usize>,
+    crowd: Crowd,
+    server: ServerAddress,
+}
+
+impl<'a> Load<'a> {
+    /// Puts the receiving program on the clients' end of `lan`. What concerns nobody of the crowd still passes.
+    ///
+    /// # Errors
+    /// Without the generator's BPF object, or when the kernel refuses.
+    pub fn new(lan: &'a Lan, crowd: Crowd) -> Result<Self> {
+        let object = Object::load(crowd.clients, crowd.addresses)?;
+        lan.pass.replace(object.program(programs::RECEIVE)?.fd()?)?;
+        let namespace = &lan.clients;
+        let to_server =
+            namespace.enter(|| if_nametoindex(CLIENT_IF))?.context("no interface for the clients")?;
+        object.pool.write(0, &[as_number(crowd.first_address)]);
+        let server = lan.server_address;
+        // One CPU to a queue: then what it sends is received on it, too, and no queue overflows behind its back.
+        let cpus = allowed_cpus()?.into_iter().take(lan.queues).collect();
+        let in_use = keep_in_use(namespace, &object)?;
+        let load =
+            Self { namespace, object, to_server, reflector: None, _in_use: in_use, cpus, crowd, server };
+        load.set_lanes()?;
+        Ok(load)
+    }
+
+    /// Makes a second link like the first, with a reflector at its far end.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn add_reflector(&mut self, lan: &Lan) -> Result<()> {
+        let [near, far] = [(REFLECTED_IF, 3), ("srv1", 4)];
+        let end = |(name, last)| End { name, mac: [0x02, 0x52, 0, 0, 0, last], address: None };
+        lan.clients.join_by(self.cpus.len(), &end(near), &lan.server, &end(far))?;
+        let program = |name| -> Result<_> { Ok(self.object.program(name)?.fd()?) };
+        let ends = [
+            Pass::attach_other(&lan.clients, near.0, program(programs::RECEIVE)?)?,
+            Pass::attach_other(&lan.server, far.0, program(programs::REFLECT)?)?,
+        ];
+        let ifindex = lan.clients.enter(|| if_nametoindex(near.0))??;
+        self.reflector = Some(Reflector { ifindex, _ends: ends });
+        Ok(())
+    }
+
+    fn set_lanes(&self) -> Result<()> {
+        let templates = Templates { server: self.server, way: &self.crowd.way };
+        self.set_lane(Lane::Discover, &templates.discover()?);
+        self.set_lane(Lane::Select, &templates.select()?);
+        self.set_lane(Lane::Renew, &templates.renew(Form::Renewing)?);
+        self.set_lane(Lane::Release, &templates.release()?);
+        self.set_lane(Lane::Decline, &templates.decline()?);
+        Ok(())
+    }
+
+    /// From now on clients extend their leases in this form.
+    ///
+    /// # Errors
+    /// When the request would be longer than the generator's frames.
+    pub fn renew_by(&self, form: Form) -> Result<()> {
+        let templates = Templates { server: self.server, way: &self.crowd.way };
+        self.set_lane(Lane::Renew, &templates.renew(form)?);
+        Ok(())
+    }
+
+    fn set_lane(&self, lane: Lane, cells: &LaneCells) {
+        self.object.lanes.write(lane as usize * CELLS, cells);
+    }
+
+    fn lane_cell(&self, lane: Lane, cell: usize) -> &AtomicU64 {
+        &self.object.lanes.cells()[lane as usize * CELLS + cell]
+    }
+
+    fn client_cells(&self, number: u32) -> [&AtomicU64; 2] {
+        let cells = self.object.clients.cells();
+        let at = 2 * number as usize;
+        [&cells[at], &cells[at + 1]]
+    }
+
+    /// The address of a client, if it has a lease.
+    #[must_use]
+    pub fn address_of(&self, client: u32) -> Option<Ipv4Addr> {
+        let word = Word(self.client_cells(client)[0].load(Ordering::Acquire));
+        word.has_lease().then(|| Ipv4Addr::from(word.address().to_ne_bytes()))
+    }
+}
+
+/// Attaches the sending programs to interfaces that are never up.
+///
+/// The kernel has a list of XDP programs in use, by which calls of them are made direct. A test run of a program that is
+/// not in it adds it and takes it out again, and waits each time until no CPU runs the old list: some ten milliseconds.
+fn keep_in_use(namespace: &Namespace, object: &Object) -> Result<Vec<Pass>> {
+    let lanes = [Lane::Discover, Lane::Renew, Lane::Release, Lane::Decline];
+    for [lane, other] in [[lanes[0], lanes[1]], [lanes[2], lanes[3]]] {
+        namespace.ip(&format!("link add {} type veth peer name {}", lane.program(), other.program()))?;
+    }
+    let attach = |lane: Lane| {
+        let program = object.program(lane.program())?;
+        Pass::attach_other(namespace, lane.program(), program.fd()?)
+    };
+    lanes.into_iter().map(attach).collect()
+}
+
+fn allowed_cpus() -> Result<Vec<usize>> {
+    let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0)).context("cannot tell the CPUs")?;
+    Ok((0..object::cpus()?).filter(|cpu| set.is_set(*cpu).unwrap_or(false)).collect())
+}

@@ -1,0 +1,159 @@
+//! Streams of requests that flow while something else is done.
+
+use anyhow::{Context, Result, bail, ensure};
+use load_ebpf::lane::{
+    BITS, CHAIN, FIRST, FRAME, LANES, LINK_HEADER, Lane, POSITION, RETRY, SPAN, TIMED, TURN_CELLS, TURN_END,
+    TURN_FIRST, TURN_NEXT,
+};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::sender::Sender;
+use super::template::bits;
+use super::{Counts, LOOK, Load, Pace, Report, Stream, Target};
+
+/// Without any answer for so long, no more is expected.
+const QUIET: Duration = Duration::from_millis(300);
+
+impl Load<'_> {
+    /// Lets clients 0 to `clients` extend their leases for a while.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or a reply was wrong.
+    pub fn renew(&self, clients: u32, pace: Pace, time: Duration) -> Result<Report> {
+        self.renew_while(clients, pace, || thread::sleep(time)).map(|(report, ())| report)
+    }
+
+    /// The same frames, to the reflector.
+    ///
+    /// # Errors
+    /// As [`renew`](Self::renew), and without a reflector.
+    pub fn reflect(&self, clients: u32, pace: Pace, time: Duration) -> Result<Report> {
+        let stream = Stream { target: Target::Reflector, ..Stream::renewals(clients, pace) };
+        self.run(&[stream], || thread::sleep(time)).map(|(report, ())| report)
+    }
+
+    /// As [`renew`](Self::renew), for as long as `work` takes.
+    ///
+    /// # Errors
+    /// As [`renew`](Self::renew).
+    pub fn renew_while<T>(&self, clients: u32, pace: Pace, work: impl FnOnce() -> T) -> Result<(Report, T)> {
+        self.run(&[Stream::renewals(clients, pace)], work)
+    }
+
+    /// Sends streams of requests while `work` is done, then waits for the last answers.
+    ///
+    /// # Errors
+    /// When the kernel refuses, or a reply was wrong.
+    pub fn run<T>(&self, streams: &[Stream], work: impl FnOnce() -> T) -> Result<(Report, T)> {
+        for stream in streams {
+            self.direct(stream.lane, &stream.clients)?;
+            self.lane_cell(stream.lane, TIMED).store(stream.timed.into(), Ordering::Release);
+        }
+        let stop = AtomicBool::new(false);
+        let before = self.moment()?;
+        let began = Instant::now();
+        let (elapsed, in_time, work) = thread::scope(|scope| -> Result<_> {
+            let mut threads = Vec::new();
+            for stream in streams {
+                for (cpu, pace) in self.shares(stream.pace) {
+                    let (sender, stop) = (self.sender(stream.lane, stream.target)?, &stop);
+                    threads.push(scope.spawn(move || sender.run(cpu, pace, stop)));
+                }
+            }
+            let done = work();
+            let (elapsed, in_time) = (began.elapsed(), self.counts());
+            stop.store(true, Ordering::Relaxed);
+            for thread in threads {
+                thread.join().map_err(|_| anyhow::anyhow!("a sending thread panicked"))??;
+            }
+            Ok((elapsed, in_time, done))
+        })?;
+        self.settle(&before.counts);
+        Ok((self.since(before, elapsed, Some(in_time))?.right()?, work))
+    }
+
+    /// Says whose requests a lane is to send.
+    pub(super) fn direct(&self, lane: Lane, clients: &Range<u32>) -> Result<()> {
+        match lane {
+            Lane::Discover => self.share(lane, clients, false),
+            Lane::Select => bail!("what answers an OFFER is sent when there is one"),
+            _ => self.divide(lane, clients),
+        }
+    }
+
+    /// Each CPU with its part of the pace.
+    fn shares(&self, pace: Pace) -> Vec<(usize, Pace)> {
+        let part = match pace {
+            Pace::Full => Pace::Full,
+            Pace::Rate(rate) => Pace::Rate(rate / self.cpus.len() as f64),
+        };
+        self.cpus.iter().map(|cpu| (*cpu, part)).collect()
+    }
+
+    /// All CPUs take from the same clients, in shuffled order.
+    pub(super) fn share(&self, lane: Lane, clients: &Range<u32>, chained: bool) -> Result<()> {
+        ensure!(clients.end <= self.crowd.clients, "{clients:?} of {} clients", self.crowd.clients);
+        let span = clients.end - clients.start;
+        let settings = [
+            (FIRST, clients.start.into()),
+            (SPAN, span.into()),
+            (BITS, bits(span)?),
+            (CHAIN, chained.into()),
+            (RETRY, (!chained).into()),
+            (POSITION, 0),
+        ];
+        for (cell, value) in settings {
+            self.lane_cell(lane, cell).store(value, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Each CPU has clients of its own.
+    fn divide(&self, lane: Lane, clients: &Range<u32>) -> Result<()> {
+        ensure!(clients.end <= self.crowd.clients, "{clients:?} of {} clients", self.crowd.clients);
+        let span = u64::from(clients.end - clients.start);
+        let parts = self.cpus.len() as u64;
+        let bound = |part: u64| u64::from(clients.start) + span * part / parts;
+        for (part, cpu) in (0..).zip(&self.cpus) {
+            let mut cells = [0; TURN_CELLS];
+            (cells[TURN_FIRST], cells[TURN_END]) = (bound(part), bound(part + 1));
+            cells[TURN_NEXT] = cells[TURN_FIRST];
+            self.object.turns.write((cpu * LANES + lane as usize) * TURN_CELLS, &cells);
+        }
+        Ok(())
+    }
+
+    pub(super) fn sender(&self, lane: Lane, target: Target) -> Result<Sender<'_>> {
+        let ifindex = match target {
+            Target::Server => self.to_server,
+            Target::Reflector => self.reflector.as_ref().context("there is no reflector")?.ifindex,
+        };
+        let link_header = usize::try_from(self.lane_cell(lane, LINK_HEADER).load(Ordering::Acquire))?;
+        Ok(Sender {
+            namespace: self.namespace,
+            program: self.object.program(lane.program())?,
+            ifindex,
+            len: FRAME + link_header - 14,
+        })
+    }
+
+    /// Waits until every request is answered, or nothing has come for a while.
+    fn settle(&self, before: &Counts) {
+        let mut seen = self.counts();
+        let mut quiet_since = Instant::now();
+        loop {
+            let now = self.counts();
+            let run = now.clone() - before;
+            if run.answered() + run.stray() >= run.sent() || quiet_since.elapsed() > QUIET {
+                return;
+            }
+            if now != seen {
+                (seen, quiet_since) = (now, Instant::now());
+            }
+            thread::sleep(LOOK);
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Threads that let the lanes' programs send: one for each CPU, at full rate or at a given one.
+
+use anyhow::{Context, Result};
+use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::unistd::Pid;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::namespace::Namespace;
+
+/// Frames that the kernel sends before it looks after anything else.
+const BATCH: u32 = 64;
+/// Frames per system call at full rate: some milliseconds.
+const FULL: u32 = 64 * BATCH;
+/// How often a paced sender sends what is due.
+const TICK: Duration = Duration::from_micros(250);
+/// How fast to send.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Pace {
+    /// As fast as it goes.
+    Full,
+    /// So many frames per second, all CPUs together.
+    Rate(f64),
+}
+
+/// What is needed to send on one lane.
+#[derive(Clone, Copy)]
+pub(crate) struct Sender<'a> {
+    pub(crate) namespace: &'a Namespace,
+    pub(crate) program: &'a Xdp,
+    pub(crate) ifindex: u32,
+    /// Octets of the lane's frames.
+    pub(crate) len: usize,
+}
+
+impl Sender<'_> {
+    /// Sends from `cpu`, until told to stop.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn run(&self, cpu: usize, pace: Pace, stop: &AtomicBool) -> Result<()> {
+        self.namespace.enter(|| {
+            settle_on(cpu)?;
+            match pace {
+                Pace::Full => {
+                    while !stop.load(Ordering::Relaxed) {
+                        self.send(FULL)?;
+                    }
+                    Ok(())
+                }
+                Pace::Rate(rate) => self.paced(rate, stop),
+            }
+        })?
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a number of frames")]
+    fn paced(&self, rate: f64, stop: &AtomicBool) -> Result<()> {
+        let began = Instant::now();
+        let mut sent = 0_u64;
+        while !stop.load(Ordering::Relaxed) {
+            let due = (began.elapsed().as_secs_f64() * rate) as u64;
+            match due.saturating_sub(sent) {
+                0 => thread::sleep(TICK),
+                // Never more at once than the link's ring holds, however late this thread was woken.
+                missing => sent += self.send(missing.min(BATCH.into()) as u32)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends `frames` frames from where the thread is, or up to a batch more; how many.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn send(&self, frames: u32) -> Result<u64> {
+        // The kernel takes whole batches only.
+        let frames = if frames > BATCH { frames.next_multiple_of(BATCH) } else { frames };
+        let data = [0; 512];
+        let context = self.context()?;
+        let done = self.program.test_run(TestRunOptions {
+            data_in: Some(&data[..self.len]),
+            ctx_in: Some(&context),
+            repeat: frames,
+            attrs: TestRunAttrs::new().xdp_live_frames(BATCH.min(frames)),
+            ..TestRunOptions::default()
+        });
+        match done {
+            Ok(_) => Ok(frames.into()),
+            Err(error) => Err(error).context(
+                "cannot send frames from the kernel (BPF_F_TEST_XDP_LIVE_FRAMES needs Linux 5.18 or newer)",
+            ),
+        }
+    }
+
+    /// The kernel's `struct xdp_md`: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
+    fn context(&self) -> Result<Vec<u8>> {
+        let fields = [0, u32::try_from(self.len)?, 0, self.ifindex, 0, 0];
+        Ok(fields.iter().flat_map(|field| field.to_ne_bytes()).collect())
+    }
+}
+
+/// Keeps the calling thread on one CPU, and wakes it when it wants to be woken.
+fn settle_on(cpu: usize) -> Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &set)
+        .with_context(|| format!("cannot keep a thread on CPU {cpu}"))?;
+    nix::sys::prctl::set_timerslack(1).context("cannot set the timer slack")
+}
