@@ -7,7 +7,7 @@ mod tests {
     use std::process::{Command, Output};
 
     use dhcp_user::control::{
-        self, AnsweredBy, Audit, Event, Finding, Lease, LeaseDetail, Memo, Page, Query, Stats,
+        self, AnsweredBy, Event, Finding, Lease, LeaseDetail, Memo, Page, Query, Stats,
     };
     use serde_json::{Value, json};
     use tokio::sync::{broadcast, mpsc};
@@ -96,10 +96,10 @@ mod tests {
                 stats.daemon.received = [("discover".into(), 3), ("inform".into(), 0)].into();
                 reply.give(stats);
             }
-            Query::Audit(reply) => {
+            Query::Audit { reply, .. } => {
                 let what = "the store has it leased, policy has not".to_owned();
                 let finding = Finding { address: Ipv4Addr::new(192, 0, 2, 12), what };
-                reply.give(Audit { consistent: false, findings: vec![finding] });
+                reply.give(Page { items: vec![finding], next: None });
             }
             Query::Quarantine(reply) => reply.give(vec![]),
             Query::QuarantineClear(address, reply) => reply.no(format!("{address} is not in quarantine")),

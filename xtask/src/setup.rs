@@ -52,6 +52,8 @@ const TEST_TOOLS: &[Tool] = &[
     tool("dnsmasq", "dnsmasq-base"),
     tool("kea-dhcp4", "kea-dhcp4-server"),
     tool("valgrind", "valgrind"),
+    // To change a map behind the server's back.
+    tool("bpftool", "bpftool"),
 ];
 
 const BENCH_TOOLS: &[Tool] = &[tool("dhcpd", "isc-dhcp-server")];

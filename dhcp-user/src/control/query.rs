@@ -8,7 +8,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::portable::Portable;
 use super::report::{
-    Audit, Event, Explanation, Imported, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined, Reloaded,
+    Event, Explanation, Finding, Imported, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined, Reloaded,
     Stats, Status,
 };
 use super::request::Subject;
@@ -37,8 +37,15 @@ pub enum Query {
     LeaseShow(Ipv4Addr, Reply<LeaseDetail>),
     /// End the lease of an address; no if there is none.
     LeaseRelease(Ipv4Addr, Reply<()>),
-    /// Compare policy, store and kernel.
-    Audit(Reply<Audit>),
+    /// Compare policy, store and kernel: what differs about a page of addresses.
+    Audit {
+        /// Only addresses above this one; all, and the counts, if there is none.
+        after: Option<Ipv4Addr>,
+        /// At most so many addresses are looked at.
+        most: usize,
+        /// Where the page goes.
+        reply: Reply<Page<Finding>>,
+    },
     /// Devices that hold more than one lease.
     Orphans(Reply<Vec<Orphan>>),
     /// Addresses in quarantine.

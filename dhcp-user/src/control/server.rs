@@ -15,7 +15,7 @@ use tokio::time::{interval, timeout};
 
 use super::portable::Portable;
 use super::query::{Export, No, Query, Reply};
-use super::report::{Changed, Event};
+use super::report::{Audit, Changed, Event};
 use super::request::{Line, Outcome, Request};
 
 /// The longest request, in octets.
@@ -130,7 +130,7 @@ impl Client {
                 let query = |reply| Query::LeaseRelease(address, reply);
                 self.changed(queries, address, "released", query).await?
             }
-            Request::Audit => self.one(queries, Query::Audit).await?,
+            Request::Audit => self.audit(queries).await?,
             Request::Orphans => self.list(queries, Query::Orphans).await?,
             Request::Quarantine => self.list(queries, Query::Quarantine).await?,
             Request::QuarantineClear { address } => {
@@ -200,6 +200,24 @@ impl Client {
             }
             if after.is_none() {
                 return Ok(Outcome::Done);
+            }
+        }
+    }
+
+    /// What differs, found page by page, so that no packet waits for all of it.
+    async fn audit(&mut self, queries: &mpsc::Sender<Query>) -> io::Result<Outcome> {
+        let mut findings = Vec::new();
+        let mut after = None;
+        loop {
+            match self.ask(queries, |reply| Query::Audit { after, most: PAGE, reply }).await? {
+                Ok(page) => {
+                    findings.extend(page.items);
+                    after = page.next;
+                }
+                Err(outcome) => return Ok(outcome),
+            }
+            if after.is_none() {
+                return self.items([Audit { consistent: findings.is_empty(), findings }]).await;
             }
         }
     }

@@ -309,6 +309,27 @@ fn empty_pages_are_not_the_end() {
 }
 
 #[test]
+fn an_audit_is_made_of_pages_and_told_as_one() {
+    let [first, last] = [1, 2].map(|last| Ipv4Addr::new(10, 0, 0, last));
+    let finding = |address| Finding { address, what: "w".to_owned() };
+    let mut largest = 0;
+    let answered = with_daemon(
+        |query| match query {
+            Query::Audit { after, most, reply } => {
+                largest = largest.max(most);
+                let next = after.is_none().then_some(first);
+                reply.give(Page { items: vec![finding(if after.is_none() { first } else { last })], next });
+            }
+            other => panic!("{other:?}"),
+        },
+        |path| asked(path, &Request::Audit),
+    );
+    let audit = Audit { consistent: false, findings: vec![finding(first), finding(last)] };
+    assert_eq!(answered, (vec![json!(audit)], Outcome::Done));
+    assert!(largest <= 1000, "the decision loop was asked for {largest} addresses at once");
+}
+
+#[test]
 fn a_client_that_does_not_read_holds_up_nobody() {
     let outcome = with_daemon(
         |query| match query {

@@ -144,7 +144,15 @@ impl Table {
 
     /// Every address with a slot, in order of addresses.
     pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
-        self.runs.keys().flat_map(|net| (0..RUN).map(move |index| Ipv4Addr::from(net << 8 | index)))
+        self.addresses_after(None)
+    }
+
+    /// Those above `after`.
+    pub fn addresses_after(&self, after: Option<Ipv4Addr>) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        let from = after.map_or(0, |after| u32::from(after) >> 8);
+        let runs = self.runs.range(from..).map(|(net, _)| *net);
+        let all = runs.flat_map(|net| (0..RUN).map(move |index| Ipv4Addr::from(net << 8 | index)));
+        all.skip_while(move |address| after.is_some_and(|after| *address <= after))
     }
 
     /// Shares a lease with the kernel, or moves ahead what is shared. The commit it stands for is on disk.

@@ -17,6 +17,7 @@
 mod action;
 mod addresses;
 mod answer;
+mod audit;
 mod binding;
 mod bootp;
 mod classes;
@@ -63,6 +64,7 @@ pub use action::{
 };
 pub use addresses::{State, Tally};
 pub use answer::Answer;
+pub use audit::Finding;
 pub use binding::{AnsweredBy, Binding};
 pub use event::{Client, Happened, LeaseEvent};
 pub use identity::Identity;
@@ -71,7 +73,7 @@ pub use probe::PATIENCE;
 pub use reload::Reloaded;
 pub use restore::Adopted;
 pub use subnet::{Interface, SubnetId};
-pub use views::{DeviceView, Finding, LeaseView, PoolView, QuarantineView};
+pub use views::{DeviceView, LeaseView, PoolView, QuarantineView};
 pub use words::Words;
 
 use crate::config::{Config, Probe};

@@ -11,7 +11,6 @@ use super::addresses::{Place, State, Tally};
 use super::binding::{AnsweredBy, Binding};
 use super::identity::Identity;
 use super::subnet::SubnetId;
-use super::words::Words;
 use crate::config::{Pool, Prefix};
 use crate::store::{HwAddr, QuarantineCause, Record};
 
@@ -89,15 +88,6 @@ pub struct DeviceView {
     pub cap: u32,
     /// Its leases, the one that was silent longest first.
     pub leases: Vec<LeaseView>,
-}
-
-/// Something that does not add up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
-    /// The address concerned; 0.0.0.0 if it is a count.
-    pub address: Ipv4Addr,
-    /// What is wrong.
-    pub what: String,
 }
 
 impl Policy {
@@ -193,78 +183,6 @@ impl Policy {
         }
         let several = devices.into_iter().filter(|(_, places)| places.len() > 1);
         several.map(|((subnet, chaddr), places)| self.device(subnet, chaddr, &places)).collect()
-    }
-
-    /// What does not add up inside policy, and between policy and the words.
-    #[must_use]
-    pub fn audit(&self, words: &dyn Words) -> Vec<Finding> {
-        let mut findings = self.audit_counts();
-        findings.extend(self.audit_after(words, None, usize::MAX).0);
-        findings
-    }
-
-    /// The counts that do not add up. Takes a walk over all addresses, but a quick one.
-    #[must_use]
-    pub fn audit_counts(&self) -> Vec<Finding> {
-        let (counted, total) = self.all.recount();
-        let listed = self.all.listed();
-        let find = |what: String| Finding { address: Ipv4Addr::UNSPECIFIED, what };
-        let pools = self.all.pools().iter().zip(counted).zip(listed);
-        let wrong = pools.filter(|((pool, counted), listed)| {
-            pool.tally != *counted
-                || pool.tally.size() != pool.range.size()
-                || counted.of(State::Free) != *listed
-        });
-        let mut findings: Vec<Finding> = wrong
-            .map(|((pool, _), _)| find(format!("the counts of pool {} do not add up", pool.range)))
-            .collect();
-        if total != self.all.total() {
-            findings.push(find("the counts of all addresses do not add up".to_owned()));
-        }
-        findings
-    }
-
-    /// What does not fit about some of the addresses above `after`, and the address to go on after; none at the end.
-    #[must_use]
-    pub fn audit_after(
-        &self,
-        words: &dyn Words,
-        after: Option<Ipv4Addr>,
-        most: usize,
-    ) -> (Vec<Finding>, Option<Ipv4Addr>) {
-        let mut places = self.all.places_after(after);
-        let looked_at: Vec<Place> = places.by_ref().take(most).collect();
-        let next = places.next().and(looked_at.last()).map(|last| self.all.address(*last));
-        (looked_at.into_iter().flat_map(|place| self.audit_one(words, place)).collect(), next)
-    }
-
-    fn audit_one(&self, words: &dyn Words, place: Place) -> Vec<Finding> {
-        let address = self.all.address(place);
-        let state = self.all.state(place);
-        let word = words.load(address);
-        let leased = state == State::Leased;
-        let binding = self.binding(place);
-        let owned = |binding: &Binding| {
-            self.index.owned(&self.all, self.all.subnet(place), binding.identity()).is_some()
-        };
-        let beyond = |binding: &Binding| word.alive() && word.expiry() > binding.committed_until;
-        let checks = [
-            (word.alive() && !leased, "its word is alive, but it is not leased"),
-            (leased && binding.is_none(), "leased, but to nobody"),
-            (leased && binding.is_some_and(beyond), "promised beyond what is committed"),
-            (leased && !binding.is_some_and(owned), "leased, but not found by its owner"),
-            (
-                state == State::Free && !self.probes.agree(place, self.all.entry(place).stock()),
-                "free, but probed otherwise than its place among the free says",
-            ),
-            (state == State::Offered && self.offers.at(place).is_none(), "offered, but to nobody"),
-            (
-                (state == State::Quarantined) != self.quarantine.at(place).is_some(),
-                "its quarantine and its state disagree",
-            ),
-        ];
-        let wrong = checks.into_iter().filter(|(wrong, _)| *wrong);
-        wrong.map(|(_, what)| Finding { address, what: what.to_owned() }).collect()
     }
 
     fn view(&self, place: Place) -> Option<LeaseView> {

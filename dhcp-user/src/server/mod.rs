@@ -7,9 +7,11 @@
 //! reload.rs  a changed configuration
 //! explain.rs why requests went up
 //! transfer.rs leases to and from another server
+//! audit.rs   whether policy, store and kernel agree
 //! reports.rs what the command line asks for;  traffic.rs  what is counted
 //! ```
 
+mod audit;
 mod explain;
 mod reload;
 mod reports;

@@ -9,8 +9,8 @@ use dhcp_ebpf::slot::MEMOS;
 use super::{Server, traffic};
 use crate::clock::BootNanos;
 use crate::control::{
-    self, Audit, Finding, InterfaceStatus, Lease, LeaseDetail, Memo, No, Orphan, OrphanLease, Page,
-    PoolCounts, Quarantined, Query, Stats, Status, colon_hex,
+    self, InterfaceStatus, Lease, LeaseDetail, Memo, No, Orphan, OrphanLease, Page, PoolCounts, Quarantined,
+    Query, Stats, Status, colon_hex,
 };
 use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, State, Words as _};
 use crate::store::{HwAddr, QuarantineCause};
@@ -41,7 +41,10 @@ impl Server {
                     reply.no(format!("{address} is not leased"));
                 }
             }
-            Query::Audit(reply) => reply.give(self.audit()),
+            Query::Audit { after, most, reply } => match self.audit(after, most) {
+                Ok(page) => reply.give(page),
+                Err(error) => reply.no(format!("the store can't be read: {error}")),
+            },
             Query::Orphans(reply) => reply.give(self.orphans()),
             Query::Quarantine(reply) => reply.give(self.quarantine()),
             Query::QuarantineClear(address, reply) => {
@@ -164,24 +167,6 @@ impl Server {
             })
             .collect();
         LeaseDetail { lease: self.lease(view), memos }
-    }
-
-    fn audit(&mut self) -> Audit {
-        let mut findings: Vec<Finding> = self
-            .policy
-            .audit(&self.table)
-            .into_iter()
-            .map(|finding| Finding { address: finding.address, what: finding.what })
-            .collect();
-        for address in self.table.addresses() {
-            if self.table.load(address).alive() && self.policy.state(address).is_none() {
-                findings.push(Finding {
-                    address,
-                    what: "the kernel has it leased, and no pool has it".to_owned(),
-                });
-            }
-        }
-        Audit { consistent: findings.is_empty(), findings }
     }
 
     fn orphans(&self) -> Vec<Orphan> {

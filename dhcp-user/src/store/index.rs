@@ -1,6 +1,7 @@
 //! Where in the log the current entry of each address is.
 
 use std::collections::HashMap;
+use std::net::Ipv4Addr;
 
 use super::segment::Entry;
 
@@ -9,10 +10,10 @@ const RUN: usize = 256;
 
 /// Where an entry is. Entries are never empty: where the length is 0, there is none.
 #[derive(Clone, Copy, Debug, Default)]
-struct Place {
-    segment: u32,
-    offset: u32,
-    length: u32,
+pub(super) struct Place {
+    pub(super) segment: u32,
+    pub(super) offset: u32,
+    pub(super) length: u32,
 }
 
 /// The current entries, and how many octets they have in all.
@@ -26,7 +27,7 @@ pub(super) struct Index {
 impl Index {
     /// Notes an entry later than all before.
     pub(super) fn note(&mut self, segment: u32, entry: &Entry) {
-        let (run, at) = run_and_place(entry);
+        let (run, at) = run_and_place(entry.address);
         let run = self.runs.entry(run).or_insert_with(|| Box::new([Place::default(); RUN]));
         let after = if entry.record().is_some() {
             Place { segment, offset: narrow(entry.offset), length: narrow(entry.octets.len()) }
@@ -40,9 +41,14 @@ impl Index {
 
     /// Whether this is the current entry of its address.
     pub(super) fn is_current(&self, segment: u32, entry: &Entry) -> bool {
-        let (run, at) = run_and_place(entry);
-        let place = self.runs.get(&run).map(|run| run[at]).unwrap_or_default();
-        place.length > 0 && place.segment == segment && place.offset == narrow(entry.offset)
+        let place = self.place(entry.address);
+        place.is_some_and(|place| place.segment == segment && place.offset == narrow(entry.offset))
+    }
+
+    /// Where the current entry of an address is; `None` if nothing is kept for it.
+    pub(super) fn place(&self, address: Ipv4Addr) -> Option<Place> {
+        let (run, at) = run_and_place(address);
+        self.runs.get(&run).map(|run| run[at]).filter(|place| place.length > 0)
     }
 
     /// How many addresses something is kept for.
@@ -56,8 +62,8 @@ impl Index {
     }
 }
 
-fn run_and_place(entry: &Entry) -> (u32, usize) {
-    let [a, b, c, d] = entry.address.octets();
+fn run_and_place(address: Ipv4Addr) -> (u32, usize) {
+    let [a, b, c, d] = address.octets();
     (u32::from_be_bytes([0, a, b, c]), usize::from(d))
 }
 

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use dhcp_ebpf::lease::BootSecs;
@@ -20,7 +21,7 @@ use super::encoding::{self, DecodeError};
 use super::index::Index;
 use super::reclaim::Reclaim;
 use super::record::Record;
-use super::segment::{Draft, FRAMES, Frame, HEADER_PAGE, Header, Seal, padded};
+use super::segment::{Draft, Entry, FRAMES, Frame, HEADER_PAGE, Header, Seal, padded};
 use super::{Change, Store, StoreError, StoreId};
 
 /// A [`Store`] in segments on a disk.
@@ -108,6 +109,13 @@ impl<D: Disk> Store for Log<D> {
         let records = state.records(&mut self.disk)?;
         self.state = Some(state);
         Ok(records)
+    }
+
+    fn record(&mut self, address: Ipv4Addr) -> Result<Option<Record>, StoreError> {
+        let state = self.take(BootSecs(0))?;
+        let record = state.record(&mut self.disk, address)?;
+        self.state = Some(state);
+        Ok(record)
     }
 
     fn commit(&mut self, now: BootSecs, changes: &[Change]) -> Result<(), StoreError> {
@@ -252,6 +260,22 @@ impl State {
         Ok(())
     }
 
+    /// The current record of an address.
+    fn record<D: Disk>(&self, disk: &mut D, address: Ipv4Addr) -> Result<Option<Record>, StoreError> {
+        let Some(place) = self.index.place(address) else { return Ok(None) };
+        let start = place.offset as usize;
+        let mut octets = vec![0; place.length as usize];
+        disk.read(place.segment, place.offset, &mut octets)
+            .map_err(|error| failed(disk, "reading", error))?;
+        let entry = Entry::at(&octets, 0, start).filter(|entry| entry.address == address);
+        let stored = entry.as_ref().and_then(Entry::record);
+        let stored = stored.ok_or_else(|| unsound(disk, place.segment, start))?;
+        match encoding::decode(address, stored, &self.clock) {
+            Ok((_, record)) => Ok(Some(record)),
+            Err(error) => Err(undecoded(disk, address, error)),
+        }
+    }
+
     /// Every current record, those that expire first coming first.
     fn records<D: Disk>(&self, disk: &mut D) -> Result<Vec<Record>, StoreError> {
         let mut records = Vec::with_capacity(self.index.len());
@@ -304,7 +328,7 @@ pub(super) fn unsound<D: Disk>(disk: &D, sequence: u32, at: usize) -> StoreError
     damaged(disk, format!("segment {sequence} does not check at octet {at}"))
 }
 
-fn undecoded<D: Disk>(disk: &D, address: std::net::Ipv4Addr, error: DecodeError) -> StoreError {
+fn undecoded<D: Disk>(disk: &D, address: Ipv4Addr, error: DecodeError) -> StoreError {
     let dir: PathBuf = disk.path().to_owned();
     match error {
         DecodeError::Newer(found) => {

@@ -51,6 +51,12 @@ pub trait Store: Send {
     /// [`StoreError`] when the store cannot be read, or holds what this version cannot understand.
     fn load(&mut self) -> Result<Vec<Record>, StoreError>;
 
+    /// The record of one address, if there is one, in times of this boot.
+    ///
+    /// # Errors
+    /// As [`load`](Store::load).
+    fn record(&mut self, address: Ipv4Addr) -> Result<Option<Record>, StoreError>;
+
     /// Makes `changes` durable as one, together with the time `now`; later changes to one address win over earlier.
     ///
     /// Without changes it still records the time: after a reboot leases have left what they had at the last commit.

@@ -292,6 +292,9 @@ impl Bench {
     /// What must hold after each batch.
     pub(crate) fn check(&self) {
         assert_eq!(self.policy.audit(&self.words), []);
+        for address in self.policy.pools().flat_map(|pool| pool.pool.iter()) {
+            assert_eq!(self.policy.audit_record(address, self.store.get(&address)), None, "{address}");
+        }
         for (address, word) in self.words.0.borrow().iter().filter(|(_, word)| word.alive()) {
             assert!(word.expiry() <= self.horizons[address], "{address} is promised beyond its horizon");
         }

@@ -61,6 +61,7 @@ on_both_disks! {
     what_was_committed_is_loaded,
     what_was_committed_survives_a_restart,
     what_was_deleted_stays_deleted,
+    each_record_is_found_by_its_address,
     the_last_change_to_an_address_wins,
     records_come_in_the_order_they_expire_in,
     a_store_keeps_its_id,
@@ -90,6 +91,24 @@ fn what_was_committed_survives_a_restart(place: &dyn Place) {
     }
     let records: Vec<_> = (0..20).map(leased).collect();
     assert_eq!(place.open(A, BootSecs(200)).load().unwrap(), records);
+}
+
+fn each_record_is_found_by_its_address(place: &dyn Place) {
+    let mut store = place.open(A, BootSecs(100));
+    assert_eq!(store.record(address(1)).unwrap(), None);
+    store.commit(BootSecs(100), &puts(0..300)).unwrap();
+    let again = Record { kernel_renewals: 9, ..leased(7) };
+    store.commit(BootSecs(101), &[Change::Put(again.clone()), Change::Delete(address(8))]).unwrap();
+    for open_anew in [false, true] {
+        if open_anew {
+            drop(store);
+            store = place.open(A, BootSecs(102));
+        }
+        assert_eq!(store.record(address(7)).unwrap(), Some(again.clone()));
+        assert_eq!(store.record(address(8)).unwrap(), None);
+        assert_eq!(store.record(address(299)).unwrap(), Some(leased(299)));
+        assert_eq!(store.record(address(300)).unwrap(), None);
+    }
 }
 
 fn what_was_deleted_stays_deleted(place: &dyn Place) {
