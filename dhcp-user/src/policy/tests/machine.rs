@@ -1,6 +1,7 @@
 //! Any sequence of events: whatever clients, kernel, operator, clock and crashes do, no promise is broken.
 //!
-//! The world keeps its own account of what every client was promised, from the answers alone, and compares.
+//! The world keeps its own account of what every client was promised, from the answers alone, and compares. Every
+//! third client is in a class that part of the addresses are for, or not for.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +9,7 @@ use proptest::prelude::*;
 
 use super::wire::{Draft, SERVER};
 use super::*;
+use crate::config::{Admission, ClassSet, DynamicPool, Match, Pattern};
 
 const CLIENTS: u8 = 12;
 /// Clients from this one on are of one device, each with an identifier of its own.
@@ -16,6 +18,9 @@ const DEVICE: u8 = 8;
 const FOREVER: u32 = u32::MAX;
 const FIRST: u8 = 10;
 const LAST: u8 = 17;
+/// Addresses from this one on are for the class, or for all others.
+const APART: u8 = 14;
+const IN_CLASS: &[u8] = b"particular";
 
 /// One thing that happens, with all its chances drawn beforehand.
 #[derive(Clone, Copy, Debug)]
@@ -117,7 +122,9 @@ struct World {
 
 impl World {
     fn new(probing: bool) -> Self {
-        let mut bench = Bench::new(vec![configuration(false)]);
+        let matches = Match { vendor_class: vec![Pattern::Exactly(IN_CLASS.to_vec())], ..Match::default() };
+        let class = Class { name: "particular".to_owned(), matches, overrides: Overrides::default() };
+        let mut bench = Bench::of(vec![class], vec![configuration(false)]);
         bench.config.server.quarantine = 500;
         let mut world = Self {
             bench,
@@ -295,11 +302,13 @@ impl World {
         match outcome {
             Told::Reply(Reply::Offer { yiaddr, .. }) => {
                 self.nobody_else_has(client, yiaddr);
+                self.may_have(client, yiaddr);
                 assert!(!self.seen_in_use.contains(&yiaddr), "{yiaddr} was seen in use");
                 self.belief(client).offered = Some(yiaddr);
             }
             Told::Reply(Reply::Ack { yiaddr, answer, .. }) => {
                 self.nobody_else_has(client, yiaddr);
+                self.may_have(client, yiaddr);
                 let until = now + answer.lease_time;
                 let record = &self.bench.store[&yiaddr];
                 assert_eq!(record.standing, Standing::Leased, "an ACK without a commit");
@@ -308,6 +317,7 @@ impl World {
                 *self.belief(client) = Belief { offered: None, lease: Some((yiaddr, until)) };
             }
             Told::Reply(Reply::Bootp { yiaddr, .. }) => {
+                self.may_have(client, yiaddr);
                 self.nobody_else_has(client, yiaddr);
                 let record = &self.bench.store[&yiaddr];
                 assert_eq!(record.standing, Standing::Leased, "a BOOTREPLY without a commit");
@@ -330,6 +340,21 @@ impl World {
         }
     }
 
+    /// Its pool is for the client, or it is reserved for it.
+    fn may_have(&self, client: u8, address: Ipv4Addr) {
+        let subnet = &self.bench.config.subnets[0];
+        let of = |reservation: &&Reservation| reservation.address == address;
+        if let Some(reservation) = subnet.reservations.iter().find(of) {
+            return assert_eq!(reservation.key, ReservationKey::HwAddress(mac(client)));
+        }
+        let pool = subnet.pools.iter().find(|pool| pool.range.contains(address)).expect("a pool");
+        let mut classes = ClassSet::default();
+        if in_class(client) {
+            classes.insert(0);
+        }
+        assert!(pool.admits.admits(classes), "{address} is not for {client}");
+    }
+
     fn crash(&mut self, committed: bool, maps: bool) {
         let batch = std::mem::take(&mut self.batch);
         if committed {
@@ -344,11 +369,28 @@ impl World {
     }
 }
 
-/// One pool and two reservations, or a smaller pool and one of the reservations elsewhere.
+/// Two pools, one of them for a class, and two reservations; or a smaller one, one for all others, and one of the
+/// reservations elsewhere.
 fn configuration(narrow: bool) -> Subnet {
     let (first, second) = if narrow { (FIRST + 2, 13) } else { (FIRST, 5) };
-    let reservations = vec![reserved(0, host(12)), reserved(1, host(second))];
-    Subnet { reservations, max_leases_per_device: 2, bootp: Bootp::Dynamic, ..subnet(first, LAST) }
+    let reservations = vec![reserved(0, host(APART)), reserved(1, host(second))];
+    let mut class = ClassSet::default();
+    class.insert(0);
+    let (allow, deny) = if narrow { (ClassSet::default(), class) } else { (class, ClassSet::default()) };
+    let apart = Pool { first: host(APART), last: host(LAST) };
+    let apart = DynamicPool { admits: Admission { allow, deny }, ..apart.into() };
+    let open = Pool { first: host(first), last: host(APART - 1) };
+    Subnet {
+        pools: vec![open.into(), apart],
+        reservations,
+        max_leases_per_device: 2,
+        bootp: Bootp::Dynamic,
+        ..subnet(FIRST, LAST)
+    }
+}
+
+fn in_class(client: u8) -> bool {
+    client.is_multiple_of(3)
 }
 
 fn mac(client: u8) -> [u8; 6] {
@@ -357,6 +399,7 @@ fn mac(client: u8) -> [u8; 6] {
 
 fn sent_by(client: u8, draft: Draft) -> Draft {
     let draft = Draft { mac: mac(client), ..draft };
+    let draft = if in_class(client) { draft.option(60, IN_CLASS) } else { draft };
     if client >= DEVICE { draft.id(&[0, client]) } else { draft }
 }
 
