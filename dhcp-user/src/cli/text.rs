@@ -87,6 +87,7 @@ fn stats(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     counters(table, "daemon", "received", &daemon.received);
     counters(table, "daemon", "sent", &daemon.sent);
     counters(table, "daemon", "dropped", &daemon.dropped);
+    counters(table, "daemon", "odd", &daemon.odd);
     Ok(())
 }
 

@@ -87,6 +87,9 @@ pub struct TrafficStats {
     pub sent: BTreeMap<Word, u64>,
     /// Not answered, by reason.
     pub dropped: BTreeMap<Word, u64>,
+    /// Served in spite of something wrong with them, by what that is.
+    #[serde(default)]
+    pub odd: BTreeMap<Word, u64>,
 }
 
 /// How many addresses of a pool are in which state; the states add up to the size.

@@ -3,6 +3,7 @@
 mod agent;
 mod datagram;
 mod malformed;
+mod names;
 pub mod options;
 #[cfg(test)]
 mod tests;
@@ -246,10 +247,12 @@ impl Request {
     /// What is wrong with it and does no harm, by the names of its counters.
     pub fn oddities(&self) -> impl Iterator<Item = &'static str> {
         let named = self.options.get(options::code::HOST_NAME).is_some();
+        let fqdn = self.options.get(options::code::FQDN);
         let stranger =
             !self.relayed() && !self.unicast() && self.mac().is_some_and(|mac| mac != self.eth_src);
         [
             (named && self.host_name().is_none(), "unusable-host-name"),
+            (fqdn.is_some_and(|fqdn| !names::is_fqdn(fqdn)), "unusable-fqdn"),
             (self.options.small_max_size, "small-maximum-size"),
             (stranger, "sent-for-another"),
         ]
@@ -267,13 +270,7 @@ impl Request {
     /// The host name the client gives (option 12), if it is one that can be shown and stored.
     #[must_use]
     pub fn host_name(&self) -> Option<&str> {
-        let raw = self.options.get(options::code::HOST_NAME)?;
-        let name = std::str::from_utf8(raw).ok()?.trim_end_matches('\0');
-        let label = |label: &str| {
-            (1..=63).contains(&label.len())
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
-        };
-        (name.len() <= 253 && name.split('.').all(label)).then_some(name)
+        names::host_name(self.options.get(options::code::HOST_NAME)?)
     }
 }
 

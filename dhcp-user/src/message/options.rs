@@ -27,6 +27,7 @@ pub mod code {
     pub const VENDOR_CLASS: u8 = 60;
     pub const CLIENT_IDENTIFIER: u8 = 61;
     pub const USER_CLASS: u8 = 77;
+    pub const FQDN: u8 = 81;
     pub const AGENT_INFORMATION: u8 = 82;
     pub const AUTHENTICATION: u8 = 90;
     pub const CLIENT_LAST_TRANSACTION_TIME: u8 = 91;

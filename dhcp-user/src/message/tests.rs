@@ -269,6 +269,12 @@ fn what_is_odd_but_harmless_has_a_name_too() {
     assert_eq!(odd(&plain.clone().option(12, b"me")), [""; 0]);
     assert_eq!(odd(&plain.clone().option(12, b"")), ["unusable-host-name"]);
     assert_eq!(odd(&plain.clone().option(57, &[0, 100])), ["small-maximum-size"]);
+    for fqdn in [&b""[..], b"\0\0", b"\0\0\0a..b", b"\x04\0\0\x09a", b"\x04\0\0\0a", b"\0\0\0\xff"] {
+        assert_eq!(odd(&plain.clone().option(81, fqdn)), ["unusable-fqdn"], "{fqdn:02x?}");
+    }
+    for fqdn in [&b"\0\0\0"[..], b"\0\0\0me.example.", b"\x04\0\0\x02me", b"\x04\0\0\x02me\x01x\0"] {
+        assert_eq!(odd(&plain.clone().option(81, fqdn)), [""; 0], "{fqdn:02x?}");
+    }
     let from_elsewhere = |draft: &Draft| {
         let mut frame = draft.frame();
         frame[6..12].copy_from_slice(&[2, 9, 9, 9, 9, 9]);

@@ -1,4 +1,4 @@
-//! What the daemon counts: messages in and out, and everything it did not answer, by reason.
+//! What the daemon counts: messages in and out, everything it did not answer, by reason, and what it wondered at.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -19,12 +19,18 @@ pub(super) struct Traffic {
     received: BTreeMap<&'static str, u64>,
     sent: BTreeMap<&'static str, u64>,
     dropped: BTreeMap<&'static str, u64>,
+    odd: BTreeMap<&'static str, u64>,
 }
 
 impl Traffic {
     pub(super) fn new() -> Self {
         let zeros = |names: &[&'static str]| names.iter().map(|name| (*name, 0)).collect();
-        Self { received: zeros(&RECEIVED), sent: zeros(&SENT), dropped: BTreeMap::new() }
+        Self {
+            received: zeros(&RECEIVED),
+            sent: zeros(&SENT),
+            dropped: BTreeMap::new(),
+            odd: BTreeMap::new(),
+        }
     }
 
     pub(super) fn received(&mut self, kind: &'static str) {
@@ -39,11 +45,17 @@ impl Traffic {
         *self.dropped.entry(why).or_default() += 1;
     }
 
+    /// A message that has something wrong with it, and is served.
+    pub(super) fn odd(&mut self, what: &'static str) {
+        *self.odd.entry(what).or_default() += 1;
+    }
+
     pub(super) fn report(&self) -> TrafficStats {
         TrafficStats {
             received: words(&self.received),
             sent: words(&self.sent),
             dropped: words(&self.dropped),
+            odd: words(&self.odd),
         }
     }
 }

@@ -32,6 +32,7 @@ impl Server {
             Ok(request) => {
                 let request = Request { word: arrival.word, ..request };
                 self.traffic.received(request.kind.name());
+                request.oddities().for_each(|what| self.traffic.odd(what));
                 tracing::trace!(kind = request.kind.name(), chaddr = %request.chaddr, why = ?arrival.why, "received");
                 let request = Arc::new(request);
                 self.went_up.note(&request, arrival.why, &self.table);
