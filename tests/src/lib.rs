@@ -8,6 +8,7 @@ pub mod client;
 pub mod echo;
 pub mod kea;
 pub mod load;
+pub mod mangle;
 pub mod namespace;
 pub mod packet;
 pub mod pass;

@@ -6,11 +6,12 @@ use std::net::Ipv4Addr;
 use system_tests::answer::Answer;
 use system_tests::client::{Client, Lease, Request};
 use system_tests::echo;
+use system_tests::mangle::{IP_TOTAL, UDP_LENGTH, resealed, with_word};
 use system_tests::paths::{self, SERVER};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
-use system_tests::wire::{FIXED, Kind, Message, checksum, options};
+use system_tests::wire::{FIXED, Kind, Message, options};
 
 const WITNESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
 
@@ -25,10 +26,6 @@ options = { routers = ["10.0.0.1"] }
 
 /// Ethernet, IPv4 and UDP headers.
 const HEADERS: usize = 14 + 20 + 8;
-
-/// Where IPv4 and UDP say how long they are.
-const IP_TOTAL: usize = 14 + 2;
-const UDP_LENGTH: usize = 14 + 20 + 4;
 
 fn lan() -> Result<Lan> {
     Lan::new("malformed", SERVER, 20)
@@ -71,22 +68,6 @@ fn cut(frame: &[u8], len: usize) -> Vec<u8> {
 /// A frame around the first `len` octets of the message, its headers right about that.
 fn shortened(request: &Request, len: usize) -> Result<Vec<u8>> {
     request.envelope.frame(&request.message.encode()[..len])
-}
-
-/// Sets two octets of a frame.
-fn with_word(frame: &[u8], at: usize, value: u16) -> Vec<u8> {
-    let mut frame = frame.to_vec();
-    frame[at..at + 2].copy_from_slice(&value.to_be_bytes());
-    frame
-}
-
-/// Puts right the checksum of the IP header and leaves out that of UDP.
-fn resealed(mut frame: Vec<u8>) -> Vec<u8> {
-    frame[24..26].fill(0);
-    let sum = checksum(&frame[14..34]);
-    frame[24..26].copy_from_slice(&sum.to_be_bytes());
-    frame[UDP_LENGTH + 2..UDP_LENGTH + 4].fill(0);
-    frame
 }
 
 /// A renewal the kernel would answer, and the lease it is for: a fresh one each time.
