@@ -120,6 +120,15 @@ impl Namespace {
         other.wait_until_up(there.name)
     }
 
+    /// Moves an interface into another namespace.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn give(&self, interface: &str, other: &Self) -> Result<()> {
+        let (pid, fd) = (std::process::id(), other.fd.as_raw_fd());
+        self.ip(&format!("link set {interface} netns /proc/{pid}/fd/{fd}")).map(drop)
+    }
+
     fn wait_until_up(&self, interface: &str) -> Result<()> {
         wait::until(&format!("{interface} to come up"), wait::PROMPT, || {
             Ok(self.ip(&format!("link show {interface}"))?.contains(" state UP ").then_some(()))

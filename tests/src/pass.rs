@@ -5,12 +5,16 @@
 
 use anyhow::{Context, Result};
 use nix::net::if_::if_nametoindex;
+use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::namespace::Namespace;
 
 const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
 const BPF_PROG_TYPE_XDP: u32 = 6;
@@ -57,6 +61,25 @@ impl Pass {
         };
         call(BPF_LINK_UPDATE, &update).context("cannot replace an XDP program").map(drop)
     }
+}
+
+/// Pins the program at `path`, for `ip link set … xdpdrv pinned`: what is attached so stays when its process is gone.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn pin(path: &Path) -> Result<()> {
+    let program = load().context("cannot load the passing XDP program")?;
+    let name = CString::new(path.as_os_str().as_bytes())?;
+    let pin =
+        ObjPin { pathname: name.as_ptr() as u64, bpf_fd: program.as_raw_fd().cast_unsigned(), flags: 0 };
+    call(BPF_OBJ_PIN, &pin).with_context(|| format!("cannot pin a program at {}", path.display())).map(drop)
+}
+
+#[repr(C)]
+struct ObjPin {
+    pathname: u64,
+    bpf_fd: u32,
+    flags: u32,
 }
 
 #[repr(C)]
@@ -118,7 +141,8 @@ fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<OwnedFd> {
 
 fn call<T>(command: libc::c_long, attributes: &T) -> io::Result<RawFd> {
     // SAFETY: all callers pass the leading part of the kernel's `union bpf_attr` for the command, by reference and
-    // with its size; the kernel takes the rest for zero. What pointers it holds are to constants.
+    // with its size; the kernel takes the rest for zero. What pointers it holds are to strings and code
+    // that outlive the call.
     let status = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
     match i32::try_from(status) {
         Ok(status) if status >= 0 => Ok(status),

@@ -113,7 +113,7 @@ impl<'a> Server<'a> {
     pub fn with_settings(home: impl Into<Home<'a>>, xdp: Xdp, settings: &str, subnets: &str) -> Result<Self> {
         let home = home.into();
         home.configure(xdp, settings, subnets)?;
-        let process = launch(&home)?;
+        let process = launch(&home, &[])?;
         let mut server = Self { home, process };
         server.wait_until_ready()?;
         Ok(server)
@@ -159,7 +159,15 @@ impl<'a> Server<'a> {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_again(&mut self) -> Result<()> {
-        self.process = launch(&self.home)?;
+        self.start_again_with(&[])
+    }
+
+    /// Starts the daemon again with more arguments.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_again_with(&mut self, arguments: &[&str]) -> Result<()> {
+        self.process = launch(&self.home, arguments)?;
         self.wait_until_ready()
     }
 
@@ -270,6 +278,17 @@ impl<'a> Server<'a> {
         self.json(&["pools"])?[0][what].as_u64().with_context(|| format!("`pools` has no number {what}"))
     }
 
+    /// What `status` says of an interface.
+    ///
+    /// # Errors
+    /// When it says nothing of it.
+    pub fn interface(&self, name: &str) -> Result<Value> {
+        let status = self.json(&["status"])?;
+        let interfaces = status["interfaces"].as_array().context("`status` has no interfaces")?;
+        let found = interfaces.iter().find(|interface| interface["name"] == name).cloned();
+        found.with_context(|| format!("`status` does not know {name}: {status}"))
+    }
+
     /// Reloads the configuration.
     ///
     /// # Errors
@@ -352,9 +371,10 @@ impl Stats {
     }
 }
 
-fn launch(home: &Home) -> Result<Process> {
+fn launch(home: &Home, arguments: &[&str]) -> Result<Process> {
     let mut command = home.namespace.command(&binary()?);
-    command.args(["run", "--config"]).arg(home.config()).env("RUST_LOG", "debug,aya=info,aya_obj=info");
+    command.args(["run", "--config"]).arg(home.config()).args(arguments);
+    command.env("RUST_LOG", "debug,aya=info,aya_obj=info");
     Process::start("xdhcpd", command, &home.log())
 }
 

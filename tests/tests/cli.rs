@@ -90,7 +90,8 @@ fn json_has_the_shapes_that_other_tools_rely_on() -> Result<()> {
     ensure!(shown["memos"].as_array().is_some_and(|memos| memos.len() >= 2), "{shown}");
     let status = server.json(&["status"])?;
     ensure!(
-        status["interfaces"] == serde_json::json!([{"name": SERVER_IF, "xdp": "native"}])
+        status["interfaces"]
+            == serde_json::json!([{"name": SERVER_IF, "xdp": "native", "link": "up", "addresses": [SERVER]}])
             && status["leases"] == 1,
         "{status}"
     );

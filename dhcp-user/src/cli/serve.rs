@@ -10,7 +10,8 @@ use super::Exit;
 use super::output::finish;
 use crate::config::{Config, LoadError};
 use crate::datapath::kernel;
-use crate::server;
+use crate::datapath::{netlink, occupant};
+use crate::server::{self, OnExit};
 
 /// What to serve.
 #[derive(Clone, Debug, clap::Args)]
@@ -21,6 +22,9 @@ pub struct Run {
     /// Log what becomes of every DHCP frame in the kernel, too (slow)
     #[arg(long)]
     diagnose: bool,
+    /// Remove program, maps and attachments when told to end, instead of leaving renewals to the kernel
+    #[arg(long)]
+    detach_on_exit: bool,
 }
 
 /// What to attach to.
@@ -54,7 +58,8 @@ impl Run {
         told(load(&self.config).and_then(|config| {
             // One thread: decisions are one after the other anyway, and the kernel's work needs the other core.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(server::run(config, &self.config, self.diagnose))
+            let on_exit = if self.detach_on_exit { OnExit::Detach } else { OnExit::Stay };
+            runtime.block_on(server::run(config, &self.config, self.diagnose, on_exit))
         }))
     }
 }
@@ -79,7 +84,10 @@ impl Detach {
         };
         match dir.and_then(|dir| kernel::detach(&dir, self.interface.as_deref())) {
             Ok(gone) if gone.is_empty() => {
-                eprintln!("xdhcpd: nothing is attached");
+                eprintln!("xdhcpd: nothing is attached by way of this pin directory");
+                for left in left_over(self.interface.as_deref()) {
+                    eprintln!("xdhcpd: {left}");
+                }
                 Exit::No
             }
             Ok(gone) => finish(
@@ -89,6 +97,15 @@ impl Detach {
             Err(error) => told(Err(error)),
         }
     }
+}
+
+/// Programs of ours that are attached all the same: left by a process that was killed, or of another instance.
+fn left_over(interface: Option<&str>) -> Vec<String> {
+    // Those of others are none of our business here, and without netlink there is nothing to add.
+    let links = netlink::links().unwrap_or_default().into_iter();
+    let named = links.filter(|link| interface.is_none_or(|name| link.facts.name == name));
+    let occupied = named.filter_map(|link| Some((link.facts.name, link.xdp.filter(occupant::is_xdhcpd)?)));
+    occupied.map(|(name, left)| occupant::described(&name, left)).collect()
 }
 
 pub(super) fn load(file: &std::path::Path) -> Result<Config> {

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::table::{Table, printable};
 use crate::control::{
-    AnsweredBy, Audit, Changed, Event, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined, Request, Stats,
-    Status, Word, Xdp,
+    AnsweredBy, Audit, Changed, Event, Lease, LeaseDetail, LinkStatus, Orphan, PoolCounts, Quarantined,
+    Request, Stats, Status, Word, Xdp,
 };
 
 /// Adds an item of an answer to its table.
@@ -70,7 +70,17 @@ fn status(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
             Xdp::Generic => "XDP in the stack (generic)",
             Xdp::Off => "no XDP",
         };
-        table.row([&"interface", &format_args!("{}: {xdp}", interface.name)]);
+        let link = match interface.link {
+            LinkStatus::Up => "up",
+            LinkStatus::Down => "down",
+            LinkStatus::Missing => "missing",
+        };
+        let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
+        let addresses = addresses.join(", ");
+        table.row([&"interface", &format_args!("{}: {link}, {xdp}  {addresses}", interface.name)]);
+        if let Some(obstacle) = interface.obstacle {
+            table.row([&"", &obstacle]);
+        }
     }
     table.row([&"store", &status.store]);
     table.row([&"leases", &status.leases]);

@@ -26,8 +26,8 @@ pub use portable::{Portable, Treated};
 pub use query::{Export, No, Page, Query, Reply};
 pub use report::{
     AnsweredBy, Audit, Changed, Event, Explanation, Finding, Imported, InterfaceStatus, KernelStats, Lease,
-    LeaseDetail, Memo, Orphan, OrphanLease, PoolCounts, Quarantined, RefusedLease, Reloaded, Stats, Status,
-    TrafficStats, Word, Xdp, colon_hex, from_colon_hex,
+    LeaseDetail, LinkStatus, Memo, Orphan, OrphanLease, PoolCounts, Quarantined, RefusedLease, Reloaded,
+    Stats, Status, TrafficStats, Word, Xdp, colon_hex, from_colon_hex,
 };
 pub use request::{Outcome, Request, Subject};
 pub use server::serve;

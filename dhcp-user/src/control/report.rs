@@ -36,6 +36,25 @@ pub struct InterfaceStatus {
     pub name: String,
     /// How the XDP program is attached to it.
     pub xdp: Xdp,
+    /// Whether it is there, and frames pass.
+    pub link: LinkStatus,
+    /// Its IPv4 addresses.
+    pub addresses: Vec<Ipv4Addr>,
+    /// What stands in the way of the program, and what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<String>,
+}
+
+/// Whether an interface can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LinkStatus {
+    /// It is up and has a carrier.
+    Up,
+    /// It is there.
+    Down,
+    /// It is not there; it is served when it comes.
+    Missing,
 }
 
 /// How the XDP program is attached.

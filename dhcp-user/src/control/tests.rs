@@ -195,11 +195,17 @@ fn shapes_are_as_documented() {
         json!(Status {
             version: "1".to_owned(),
             uptime_seconds: 2,
-            interfaces: vec![InterfaceStatus { name: "eth0".to_owned(), xdp: Xdp::Native }],
+            interfaces: vec![InterfaceStatus {
+                name: "eth0".to_owned(),
+                xdp: Xdp::Native,
+                link: LinkStatus::Up,
+                addresses: vec![a],
+                obstacle: None,
+            }],
             store: "embedded".into(),
             leases: 3,
         }),
-        json!({"version": "1", "uptime-seconds": 2, "interfaces": [{"name": "eth0", "xdp": "native"}], "store": "embedded", "leases": 3}),
+        json!({"version": "1", "uptime-seconds": 2, "interfaces": [{"name": "eth0", "xdp": "native", "link": "up", "addresses": ["192.0.2.10"]}], "store": "embedded", "leases": 3}),
     );
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
-use dhcp_ebpf::abi::RunKey;
+use dhcp_ebpf::abi::{Link, RunKey};
 
 /// Where slots are found from a request.
 pub trait Hints {
@@ -18,6 +18,9 @@ pub trait Hints {
     /// # Errors
     /// When the map is full.
     fn lead_question(&mut self, hash: u64, slot: u32) -> Result<()>;
+
+    /// Removes what leads requests from an interface that is gone.
+    fn drop_interface(&mut self, ifindex: u32);
 
     /// Removes a question; whether it was there does not matter.
     fn drop_question(&mut self, hash: u64);
@@ -41,6 +44,10 @@ impl Hints for HeapHints {
     fn lead_question(&mut self, hash: u64, slot: u32) -> Result<()> {
         self.questions.insert(hash, slot);
         Ok(())
+    }
+
+    fn drop_interface(&mut self, ifindex: u32) {
+        self.runs.retain(|key, _| Link::from_cell(key.link).ifindex != ifindex);
     }
 
     fn drop_question(&mut self, hash: u64) {

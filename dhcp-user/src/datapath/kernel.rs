@@ -8,14 +8,15 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{Xdp, XdpMode as Mode};
 use aya::{Ebpf, EbpfLoader, Pod};
-use dhcp_ebpf::abi::{self, Control, Mac, NetAddr, RunKey, maps, programs};
+use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, maps, programs};
 use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, Cells as _, CellsMut as _, SLOT_CELLS};
 
 use super::hints::Hints;
 use super::memory::Region;
-use super::offload;
+use super::netlink::{self, Occupant};
 use super::pins::{self, LinkPin, Pins};
+use super::{occupant, offload};
 use crate::config::XdpMode;
 
 /// The program, built beside this crate and carried inside its binary.
@@ -62,6 +63,8 @@ pub struct Kernel {
     addresses: HashMap<MapData, Raw<NetAddr>, u32>,
     counters: PerCpuArray<MapData, u64>,
     control: Region,
+    /// The kernel's number of the program.
+    program: u32,
 }
 
 /// What the rest of the daemon takes from the kernel part.
@@ -92,6 +95,10 @@ pub enum Attached {
 }
 
 impl Attached {
+    fn of(mode: Mode) -> Self {
+        if matches!(mode, Mode::Driver) { Self::Native } else { Self::Generic }
+    }
+
     /// The name that `status` uses.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -133,7 +140,9 @@ impl Kernel {
         let mut ebpf = loader
             .load(OBJECT)
             .context("making the BPF maps (root and a kernel of at least 5.15 are needed)")?;
-        xdp(&mut ebpf)?.load().context("the kernel refused the XDP program")?;
+        let program = xdp(&mut ebpf)?;
+        program.load().context("the kernel refused the XDP program")?;
+        let program = program.info().context("asking for the number of the XDP program")?.id();
         let mut take =
             |name: &str| ebpf.take_map(name).with_context(|| format!("the BPF object has no map {name}"));
 
@@ -160,7 +169,7 @@ impl Kernel {
         let interfaces = take(maps::INTERFACES)?.try_into()?;
         let addresses = take(maps::ADDRESSES)?.try_into()?;
         let counters = take(maps::COUNTERS)?.try_into()?;
-        Ok((Self { ebpf, pins, interfaces, addresses, counters, control }, shared))
+        Ok((Self { ebpf, pins, interfaces, addresses, counters, control, program }, shared))
     }
 
     /// What the answers in the maps depend on, as the daemon that wrote them put it.
@@ -192,6 +201,21 @@ impl Kernel {
         self.interfaces
             .insert(ifindex, Raw(Mac::from(mac)), 0)
             .context("telling the XDP program of an interface")
+    }
+
+    /// Forgets an interface that is gone, and takes the program off it should it be elsewhere.
+    ///
+    /// # Errors
+    /// When the pin of its attachment can't be removed.
+    pub fn forget_interface(&mut self, interface: &str, ifindex: u32) -> Result<()> {
+        let _ = self.interfaces.remove(&ifindex);
+        pins::remove(&self.pins.link(interface, ifindex).path)
+    }
+
+    /// Whether the program on an interface is the one that this daemon has loaded.
+    #[must_use]
+    pub fn is_ours(&self, occupant: Occupant) -> bool {
+        occupant.program == self.program
     }
 
     /// Makes these the addresses at which DHCP is for us.
@@ -243,6 +267,9 @@ impl Kernel {
                 }
             }
         }
+        if let Some(other) = netlink::occupant(ifindex)? {
+            bail!("{}", occupant::described(interface, other));
+        }
         match wanted {
             XdpMode::Native => self.attach_anew(&pin, Mode::Driver).map(|()| Attached::Native),
             XdpMode::Generic => self.attach_anew(&pin, Mode::Skb).map(|()| Attached::Generic),
@@ -274,9 +301,9 @@ impl Kernel {
     fn attach_anew(&mut self, pin: &LinkPin, mode: Mode) -> Result<()> {
         let LinkPin { interface, ifindex, path } = pin;
         let program = xdp(&mut self.ebpf)?;
-        let id = program.attach_to_if_index(*ifindex, mode).with_context(|| {
-            format!("attaching to {interface} (see `ip link show {interface}` for another XDP program there)")
-        })?;
+        let id = program
+            .attach_to_if_index(*ifindex, mode)
+            .with_context(|| format!("attaching to {interface} by {}", Attached::of(mode).name()))?;
         let link = program.take_link(id)?;
         let Ok(link) = FdLink::try_from(link) else {
             bail!("{interface}: this kernel attaches XDP programs only by netlink, which can't be pinned");
@@ -391,7 +418,7 @@ fn drawn(map: &mut Array<MapData, Raw<Keys>>, adopted: bool) -> Result<Box<Keys>
 
 /// How the program is attached to an interface now, as the kernel tells it.
 fn attached_mode(ifindex: u32) -> Result<Attached> {
-    super::netlink::xdp_mode(ifindex)?.context("the program is attached no longer")
+    Ok(netlink::occupant(ifindex)?.context("the program is attached no longer")?.attached)
 }
 
 /// The hash maps that lead to slots, in the kernel.
@@ -407,6 +434,14 @@ impl Hints for MapHints {
 
     fn lead_question(&mut self, hash: u64, slot: u32) -> Result<()> {
         Ok(self.questions.insert(hash, slot, 0)?)
+    }
+
+    fn drop_interface(&mut self, ifindex: u32) {
+        let keys = self.runs.keys().filter_map(Result::ok);
+        let gone: Vec<_> = keys.filter(|key| Link::from_cell(key.0.link).ifindex == ifindex).collect();
+        for key in gone {
+            let _ = self.runs.remove(&key);
+        }
     }
 
     fn drop_question(&mut self, hash: u64) {

@@ -1,7 +1,7 @@
 //! The daemon's side of the packet path: the kernel part, the memory shared with it, frames in and out.
 //!
 //! ```text
-//! kernel.rs    loads, attaches, pins; adopts what is pinned (pins.rs, netlink.rs)
+//! kernel.rs    loads, attaches, pins; adopts what is pinned (pins.rs, netlink.rs, occupant.rs)
 //! table.rs     the slots that the kernel answers from (memory.rs, chunks.rs, notes.rs, hints.rs)
 //! ring.rs      frames up from the program;  packet_socket.rs  frames in without it, and all frames out
 //! echo_socket.rs  ICMP echo, for probes
@@ -17,6 +17,7 @@ pub mod kernel;
 pub mod memory;
 pub mod netlink;
 pub mod notes;
+pub mod occupant;
 pub mod offload;
 pub mod packet_socket;
 pub mod pins;

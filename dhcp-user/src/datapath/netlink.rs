@@ -1,74 +1,119 @@
-//! What the kernel says of its interfaces, by netlink.
+//! What the kernel says of its interfaces, by netlink: how they are, and when that changes.
 
+use std::io;
 use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use anyhow::{Context as _, Result, bail};
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    NLM_F_ACK, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+};
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp, XdpAttached};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::kernel::Attached;
 use crate::policy::Interface;
 
-/// The interfaces of this network namespace with their IPv4 addresses, in the kernel's order.
+/// An interface as the kernel describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkState {
+    /// Name, addresses and so on.
+    pub facts: Interface,
+    /// Whether frames pass: it is up, and has a carrier.
+    pub is_up: bool,
+    /// The longest packet it takes, in octets.
+    pub mtu: u32,
+    /// The index of the bridge, bond or other interface that it is a port of.
+    pub controller: Option<u32>,
+    /// The XDP program on it.
+    pub xdp: Option<Occupant>,
+}
+
+/// An XDP program that is attached to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Occupant {
+    /// Where it runs.
+    pub attached: Attached,
+    /// The kernel's number of the program.
+    pub program: u32,
+}
+
+/// The Ethernet interfaces of this network namespace with their IPv4 addresses, in the kernel's order.
 ///
 /// # Errors
 /// When netlink fails.
-pub fn interfaces() -> Result<Vec<Interface>> {
-    let mut interfaces = Vec::new();
+pub fn links() -> Result<Vec<LinkState>> {
+    let mut links = Vec::new();
     for message in dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))? {
         if let RouteNetlinkMessage::NewLink(link) = message {
-            interfaces.extend(described(&link));
+            links.extend(described(&link));
         }
     }
     for message in dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))? {
         if let RouteNetlinkMessage::NewAddress(message) = message
             && let Some(address) = local(&message)
-            && let Some(interface) =
-                interfaces.iter_mut().find(|interface| interface.ifindex == message.header.index)
+            && let Some(link) = links.iter_mut().find(|link| link.facts.ifindex == message.header.index)
         {
-            interface.addresses.push(address);
+            link.facts.addresses.push(address);
         }
     }
-    Ok(interfaces)
+    Ok(links)
 }
 
-/// How an XDP program is attached to an interface, if one is.
+/// The XDP program on an interface; none if there is none, or no such interface.
 ///
 /// # Errors
 /// When netlink fails.
-pub fn xdp_mode(ifindex: u32) -> Result<Option<Attached>> {
-    for message in dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))? {
-        let RouteNetlinkMessage::NewLink(link) = message else { continue };
-        if link.header.index != ifindex {
-            continue;
-        }
-        let xdp = link.attributes.iter().find_map(|attribute| match attribute {
-            LinkAttribute::Xdp(xdp) => Some(xdp),
-            _ => None,
-        });
-        return Ok(xdp.into_iter().flatten().find_map(|xdp| match xdp {
-            LinkXdp::Attached(XdpAttached::Driver | XdpAttached::Hardware) => Some(Attached::Native),
-            LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(Attached::Generic),
-            _ => None,
-        }));
-    }
-    Ok(None)
+pub fn occupant(ifindex: u32) -> Result<Option<Occupant>> {
+    let mut wanted = LinkMessage::default();
+    wanted.header.index = ifindex;
+    let answer = ask(RouteNetlinkMessage::GetLink(wanted), NLM_F_ACK)?;
+    Ok(answer.iter().find_map(|message| match message {
+        RouteNetlinkMessage::NewLink(link) if link.header.index == ifindex => occupant_of(link),
+        _ => None,
+    }))
 }
 
-fn described(link: &LinkMessage) -> Option<Interface> {
-    let mut name = None;
-    let mut mac = None;
+fn described(link: &LinkMessage) -> Option<LinkState> {
+    let (mut name, mut mac, mut mtu, mut controller) = (None, None, 0, None);
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(value) => name = Some(value.clone()),
             LinkAttribute::Address(value) => mac = <[u8; 6]>::try_from(value.as_slice()).ok(),
+            LinkAttribute::Mtu(value) => mtu = *value,
+            LinkAttribute::Controller(index) => controller = Some(*index).filter(|index| *index != 0),
             _ => {}
         }
     }
-    Some(Interface { name: name?, ifindex: link.header.index, mac: mac?, addresses: Vec::new() })
+    let passing = LinkFlags::Up | LinkFlags::LowerUp;
+    Some(LinkState {
+        facts: Interface { name: name?, ifindex: link.header.index, mac: mac?, addresses: Vec::new() },
+        is_up: link.header.flags.contains(passing),
+        mtu,
+        controller,
+        xdp: occupant_of(link),
+    })
+}
+
+fn occupant_of(link: &LinkMessage) -> Option<Occupant> {
+    let xdp = link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::Xdp(xdp) => Some(xdp),
+        _ => None,
+    })?;
+    let attached = xdp.iter().find_map(|xdp| match xdp {
+        LinkXdp::Attached(XdpAttached::Driver | XdpAttached::Hardware | XdpAttached::Multiple) => {
+            Some(Attached::Native)
+        }
+        LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(Attached::Generic),
+        _ => None,
+    })?;
+    let program = xdp.iter().find_map(|xdp| match xdp {
+        LinkXdp::ProgId(id) | LinkXdp::DrvProgId(id) | LinkXdp::SkbProgId(id) => Some(*id),
+        _ => None,
+    });
+    Some(Occupant { attached, program: program? })
 }
 
 fn local(message: &AddressMessage) -> Option<Ipv4Addr> {
@@ -78,12 +123,17 @@ fn local(message: &AddressMessage) -> Option<Ipv4Addr> {
     })
 }
 
-/// Asks for all of a kind and collects what comes.
+/// Asks for all of a kind.
 fn dump(request: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+    ask(request, NLM_F_DUMP)
+}
+
+/// Asks, and collects what comes up to its end.
+fn ask(request: RouteNetlinkMessage, flags: u16) -> Result<Vec<RouteNetlinkMessage>> {
     let socket = Socket::new(NETLINK_ROUTE).context("opening a netlink socket")?;
     socket.connect(&SocketAddr::new(0, 0)).context("connecting the netlink socket")?;
     let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    header.flags = NLM_F_REQUEST | flags;
     let mut packet = NetlinkMessage::new(header, NetlinkPayload::from(request));
     packet.finalize();
     let mut bytes = vec![0; packet.buffer_len()];
@@ -93,21 +143,85 @@ fn dump(request: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
     let mut found = Vec::new();
     loop {
         let (bytes, _) = socket.recv_from_full().context("reading netlink")?;
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let message =
-                NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).context("decoding netlink")?;
-            let len = usize::try_from(message.header.length)?.next_multiple_of(4).min(rest.len());
-            match message.payload {
+        for message in messages(&bytes) {
+            match message?.payload {
                 NetlinkPayload::Done(_) => return Ok(found),
+                NetlinkPayload::Error(error) if error.code.is_none() => return Ok(found),
+                NetlinkPayload::Error(error) if error.raw_code() == -libc::ENODEV => return Ok(found),
                 NetlinkPayload::Error(error) => bail!("netlink: {error}"),
                 NetlinkPayload::InnerMessage(inner) => found.push(inner),
                 _ => {}
             }
-            if len == 0 {
-                break;
-            }
-            rest = &rest[len..];
         }
+    }
+}
+
+/// The messages of a datagram.
+fn messages(bytes: &[u8]) -> impl Iterator<Item = Result<NetlinkMessage<RouteNetlinkMessage>>> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let message = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest).context("decoding netlink");
+        let length = message.as_ref().map_or(0, |message| message.header.length as usize);
+        // What can't be decoded ends the datagram: there is no telling where the next begins.
+        rest = if length == 0 { &[] } else { rest.get(length.next_multiple_of(4)..).unwrap_or_default() };
+        Some(message)
+    })
+}
+
+/// Tells when something about interfaces or their IPv4 addresses may have changed.
+pub struct Changes(Socket);
+
+impl Changes {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When netlink fails.
+    pub fn listen() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_ROUTE)?;
+        socket.bind_auto()?;
+        socket.add_membership(libc::RTNLGRP_LINK)?;
+        socket.add_membership(libc::RTNLGRP_IPV4_IFADDR)?;
+        socket.set_non_blocking(true)?;
+        Ok(Self(socket))
+    }
+
+    /// Takes in all that was told by now; gives the interfaces that were moved into another network namespace, by
+    /// their index here. All else is to be looked up: what is told may be incomplete.
+    pub fn take(&self) -> Vec<u32> {
+        let mut moved = Vec::new();
+        loop {
+            let bytes = match self.0.recv_from_full() {
+                Ok((bytes, _)) => bytes,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return moved,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // More was told than there was room for, most likely.
+                Err(error) => {
+                    tracing::debug!(%error, "changes of interfaces were missed");
+                    continue;
+                }
+            };
+            for message in messages(&bytes).map_while(Result::ok) {
+                if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) = message.payload
+                    && link.attributes.iter().any(|what| matches!(what, LinkAttribute::NewNetnsId(_)))
+                {
+                    moved.push(link.header.index);
+                }
+            }
+        }
+    }
+}
+
+impl AsFd for Changes {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl AsRawFd for Changes {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
     }
 }

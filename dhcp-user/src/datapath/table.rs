@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, bail};
-use dhcp_ebpf::abi::{NetAddr, RUN, RunKey};
+use dhcp_ebpf::abi::{Link, NetAddr, RUN, RunKey};
 use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcp_ebpf::publish;
 use dhcp_ebpf::question::{self, Asker, Keys};
@@ -379,6 +379,12 @@ impl Table {
                 false
             }
         }
+    }
+
+    /// Nothing comes from this interface any more. Leases go on; where they are answered next they are led anew.
+    pub fn forget_interface(&mut self, ifindex: u32) {
+        self.led.retain(|key| Link::from_cell(key.link).ifindex != ifindex);
+        self.hints.drop_interface(ifindex);
     }
 
     fn lead_question(&mut self, address: Ipv4Addr, memo: usize, hash: u64) -> bool {

@@ -41,6 +41,10 @@ impl Hints for SharedHints {
         self.0.lock().unwrap().lead_question(hash, slot)
     }
 
+    fn drop_interface(&mut self, ifindex: u32) {
+        self.0.lock().unwrap().drop_interface(ifindex);
+    }
+
     fn drop_question(&mut self, hash: u64) {
         self.0.lock().unwrap().drop_question(hash);
     }

@@ -11,6 +11,6 @@ use tokio::io::unix::AsyncFd;
 /// When the descriptor can't be watched.
 pub fn watched<T: AsFd + AsRawFd>(inner: T) -> io::Result<AsyncFd<T>> {
     // SAFETY: `inner` owns an open descriptor (it can be borrowed as one) and gives the same one each time: the types
-    // this is used with, a BPF ring and a packet socket, keep theirs until they are dropped.
+    // this is used with, a BPF ring, a packet socket and a netlink socket, keep theirs until they are dropped.
     Ok(unsafe { AsyncFd::register(inner) }?)
 }

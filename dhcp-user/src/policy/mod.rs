@@ -11,7 +11,7 @@
 //!                                          └─ addresses.rs, index.rs  └── predict.rs (what will be asked next)
 //! classes.rs, reservations.rs: who a client is to the configuration       terms.rs: what it is given
 //! probes ◄─► probe.rs      (what may be offered, which lease is an orphan, whose quarantine is over)
-//! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs   reload.rs   import.rs
+//! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs   reload.rs   import.rs   links.rs
 //! ```
 
 mod action;
@@ -34,6 +34,7 @@ mod import;
 mod index;
 mod inform;
 mod leasequery;
+mod links;
 mod offers;
 mod operator;
 mod predict;
@@ -69,6 +70,7 @@ pub use binding::{AnsweredBy, Binding};
 pub use event::{Client, Happened, LeaseEvent};
 pub use identity::Identity;
 pub use import::ImportError;
+pub use links::Renumbered;
 pub use probe::PATIENCE;
 pub use reload::Reloaded;
 pub use restore::Adopted;

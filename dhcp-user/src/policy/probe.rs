@@ -102,6 +102,11 @@ impl Probes {
         self.carried_out
     }
 
+    /// Interfaces have other indices.
+    pub(super) fn relink(&mut self, now: impl Fn(u32) -> u32) {
+        self.heard_on.values_mut().for_each(|link| link.ifindex = now(link.ifindex));
+    }
+
     /// When the probe of this address is given up.
     pub(super) fn until(&self, place: Place) -> Option<BootSecs> {
         self.running.get(&place).map(|running| running.until)

@@ -70,13 +70,20 @@ impl Subnets {
             segment: Segment::default(),
         });
         let (by_relay, by_link) = (HashMap::new(), HashMap::new());
-        let mut this = Self { served: served.collect(), by_address, by_relay, by_link, interfaces };
-        this.by_link = this.links().map(|link| (link, this.with_shared(this.on(link)))).collect();
-        let segments: Vec<Segment> = this.ids().map(|id| this.beside(id)).collect();
-        this.served.iter_mut().zip(segments).for_each(|(served, segment)| served.segment = segment);
-        let relays = subnets.iter().flat_map(|subnet| &subnet.relays);
-        this.by_relay = relays.map(|relay| (*relay, this.with_shared(this.behind(*relay)))).collect();
+        let mut this =
+            Self { served: served.collect(), by_address, by_relay, by_link, interfaces: Vec::new() };
+        this.relink(interfaces);
         this
+    }
+
+    /// The interfaces are these from now on.
+    pub(super) fn relink(&mut self, interfaces: Vec<Interface>) {
+        self.interfaces = interfaces;
+        self.by_link = self.links().map(|link| (link, self.with_shared(self.on(link)))).collect();
+        let segments: Vec<Segment> = self.ids().map(|id| self.beside(id)).collect();
+        self.served.iter_mut().zip(segments).for_each(|(served, segment)| served.segment = segment);
+        let relays = self.served.iter().flat_map(|served| &served.config.relays);
+        self.by_relay = relays.map(|relay| (*relay, self.with_shared(self.behind(*relay)))).collect();
     }
 
     /// Notes where the reservations of all subnets are.

@@ -75,6 +75,29 @@ impl Prober {
         })
     }
 
+    /// Probes on these interfaces from now on. Where there is no listening, nobody is asked.
+    pub fn follow<'a>(&mut self, interfaces: impl IntoIterator<Item = &'a Interface>) {
+        let mut former = std::mem::take(&mut self.ears);
+        for interface in interfaces {
+            let socket = match former.remove(&interface.ifindex) {
+                Some(ear) => Ok(ear.socket),
+                None => Receiver::open(interface.ifindex, Wanted::Arp),
+            };
+            match socket {
+                Ok(socket) => {
+                    self.ears.insert(interface.ifindex, Ear { socket, interface: interface.clone() });
+                }
+                Err(error) => {
+                    tracing::debug!(
+                        error = format!("{error:#}"),
+                        interface = interface.name,
+                        "not probed on"
+                    );
+                }
+            }
+        }
+    }
+
     /// Whether no probe is under way.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -4,7 +4,7 @@
 //! start.rs   store, kernel part, policy restored from both; interfaces attached
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
-//! reload.rs  a changed configuration
+//! reload.rs  a changed configuration;  links.rs  what becomes of interfaces
 //! explain.rs why requests went up
 //! transfer.rs leases to and from another server
 //! audit.rs   whether policy, store and kernel agree
@@ -13,6 +13,7 @@
 
 mod audit;
 mod explain;
+mod links;
 mod reload;
 mod reports;
 mod start;
@@ -37,16 +38,18 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::clock::BootNanos;
 use crate::config::Config;
-use crate::control::{self, Event as Told, WallClock, Xdp};
-use crate::datapath::kernel::Kernel;
+use crate::control::{self, Event as Told, WallClock};
+use crate::datapath::kernel::{self, Kernel};
+use crate::datapath::netlink::Changes;
 use crate::datapath::packet_socket::{Receiver, Sender};
 use crate::datapath::ring::{self, Arrival};
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
-use crate::policy::{Event, Interface, Policy};
+use crate::policy::{Event, Policy};
 use crate::probe::{self, Prober};
 use crate::store::Store;
 use explain::WentUp;
+use links::Served;
 use traffic::Traffic;
 use transfer::Exports;
 
@@ -56,6 +59,8 @@ const BATCH: usize = 512;
 const BEAT: Duration = Duration::from_millis(250);
 /// How many queries of operators may wait.
 const QUERIES: usize = 64;
+/// How many looks at the interfaces may wait.
+const LOOKS: usize = 4;
 /// How many events a slow listener may lag behind.
 const EVENTS: usize = 4096;
 
@@ -71,7 +76,10 @@ pub struct Server {
     sender: Sender,
     /// `None`: the configuration wants no probes.
     prober: Option<Prober>,
+    /// By index; those that are not there by one that no interface has.
     interfaces: HashMap<u32, Served>,
+    /// Where frames of packet sockets go.
+    arrivals: mpsc::Sender<Arrival>,
     /// Every address that frames for us may be sent to.
     ours: HashSet<Ipv4Addr>,
     traffic: Traffic,
@@ -86,13 +94,6 @@ pub struct Server {
     look_at: u32,
 }
 
-/// An interface that is served.
-#[derive(Clone, Debug)]
-struct Served {
-    facts: Interface,
-    xdp: Xdp,
-}
-
 /// Where frames come from.
 struct Intake {
     begun: Option<AsyncFd<RingBuf<MapData>>>,
@@ -100,11 +101,20 @@ struct Intake {
     sockets: mpsc::Receiver<Arrival>,
 }
 
+/// What becomes of program, maps and attachments when the daemon is told to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnExit {
+    /// They stay, and go on answering renewals up to the horizon.
+    Stay,
+    /// They are removed.
+    Detach,
+}
+
 /// Serves the configuration in `file` until SIGTERM or SIGINT, and reads it again on SIGHUP.
 ///
 /// # Errors
 /// When the server can't start, or can't go on without breaking a promise (the store fails).
-pub async fn run(config: Config, file: &Path, diagnosis: bool) -> Result<()> {
+pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
@@ -115,6 +125,9 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool) -> Result<()> {
         control::bind(socket).with_context(|| format!("opening the control socket {}", socket.display()))?;
     let (queries, mut asked) = mpsc::channel(QUERIES);
     tokio::spawn(control::serve(listener, queries));
+    let (found, mut looks) = mpsc::channel(LOOKS);
+    let changes = Changes::listen().context("listening for changes of interfaces")?;
+    tokio::spawn(links::watch(changes, found));
     tracing::info!(config = %file.display(), leases = server.policy.leased(), "serving");
     tell_systemd(&[NotifyState::Ready]);
 
@@ -132,13 +145,14 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool) -> Result<()> {
             _ = look.tick(), if server.is_probing() => { server.look()?; Vec::new() }
             arrived = ready(&mut intake.begun) => arrived,
             _ = hangup.recv() => { drop(server.reload()?); Vec::new() }
+            Some(found) = looks.recv() => { server.follow(&found); Vec::new() }
             Some(query) = asked.recv() => { server.answer(query)?; Vec::new() }
             arrived = ready(&mut intake.fresh) => arrived,
             arrived = ready_sockets(&mut intake.sockets) => arrived,
         };
         server.take(arrived)?;
     }
-    server.finish()
+    server.finish(on_exit)
 }
 
 pub use start::attach_only;
@@ -188,8 +202,8 @@ impl Server {
         if events.is_empty() { Ok(()) } else { self.turn(events) }
     }
 
-    /// The last things: what the kernel extended is committed. Program and maps stay, and go on answering.
-    fn finish(mut self) -> Result<()> {
+    /// The last things: what the kernel extended is committed.
+    fn finish(mut self, on_exit: OnExit) -> Result<()> {
         tell_systemd(&[NotifyState::Stopping]);
         let all = self.table.extended(0, self.table.in_use());
         let events = all
@@ -202,10 +216,17 @@ impl Server {
             .collect();
         self.turn(events)?;
         let _ = std::fs::remove_file(&self.config.server.control_socket);
-        tracing::info!(
-            leases = self.policy.leased(),
-            "stopped; the kernel goes on answering renewals up to the horizon"
-        );
+        let leases = self.policy.leased();
+        match on_exit {
+            _ if self.kernel.is_none() => tracing::info!(leases, "stopped"),
+            OnExit::Stay => {
+                tracing::info!(leases, "stopped; the kernel goes on answering renewals up to the horizon");
+            }
+            OnExit::Detach => {
+                let detached = kernel::detach(&self.config.server.pin_dir, None)?;
+                tracing::info!(leases, from = ?detached, "stopped and detached; no renewal is answered");
+            }
+        }
         Ok(())
     }
 }
@@ -277,6 +298,8 @@ async fn listen(receiver: Receiver, arrivals: mpsc::Sender<Arrival>) {
                 }
             }
             Ok(None) => guard.clear_ready(),
+            // Told once; when the link is up again, so is the socket.
+            Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
             Err(error) => {
                 tracing::error!(%error, "an interface can no longer be listened on");
                 return;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 
 use super::explain::WentUp;
 use super::{Server, start};
@@ -48,10 +48,7 @@ impl Server {
         if !fixed.is_empty() {
             bail!("{} can't be changed while the server runs: restart it", fixed.join(", "));
         }
-        let facts = start::facts(&config)?;
-        if let Some(new) = facts.iter().find(|facts| !self.interfaces.contains_key(&facts.ifindex)) {
-            bail!("{} is not the interface that it was: restart the server to attach to it", new.name);
-        }
+        let facts = self.facts();
         for address in start::leasable(&config) {
             self.table.reserve(address)?;
         }
@@ -72,8 +69,7 @@ impl Server {
         self.policy.carry_out_probes();
         self.prober = prober;
         self.ours = start::ours(&config, &facts);
-        let same_links = facts.iter().all(|facts| self.has_not_changed(facts));
-        let same_elsewhere = same_links && self.config.classes == config.classes;
+        let same_elsewhere = self.config.classes == config.classes;
         let unchanged = if same_elsewhere { unchanged(&self.config, &config) } else { BTreeMap::new() };
         self.know(&facts);
         self.config = Arc::new(config);
@@ -94,25 +90,6 @@ impl Server {
             "configuration reloaded"
         );
         Ok(Reloaded { rewritten, revoked: done.withdrawn })
-    }
-
-    fn has_not_changed(&self, facts: &Interface) -> bool {
-        self.interfaces.get(&facts.ifindex).is_some_and(|served| served.facts == *facts)
-    }
-
-    /// Notes what has become of the interfaces, and tells the kernel.
-    fn know(&mut self, facts: &[Interface]) {
-        let ours: Vec<Ipv4Addr> = self.ours.iter().copied().collect();
-        for facts in facts {
-            if let Some(served) = self.interfaces.get_mut(&facts.ifindex) {
-                served.facts = facts.clone();
-            }
-        }
-        let Some(kernel) = &mut self.kernel else { return };
-        let told = facts.iter().try_for_each(|facts| kernel.know_interface(facts.ifindex, facts.mac));
-        if let Err(error) = told.and_then(|()| kernel.know_addresses(&ours)).context("after a reload") {
-            tracing::warn!("{error:#}; requests it doesn't know of go to the host's stack");
-        }
     }
 
     /// Has the kernel forget what it would say, except for leases of `unchanged` subnets. Gives how many leases it

@@ -74,7 +74,16 @@ impl Server {
         let mut interfaces: Vec<_> = self
             .interfaces
             .values()
-            .map(|served| InterfaceStatus { name: served.facts.name.clone(), xdp: served.xdp })
+            .map(|served| {
+                let (xdp, obstacle) = self.attachment(served);
+                InterfaceStatus {
+                    name: served.facts.name.clone(),
+                    xdp,
+                    link: served.link,
+                    addresses: served.facts.addresses.clone(),
+                    obstacle,
+                }
+            })
             .collect();
         interfaces.sort_by(|a, b| a.name.cmp(&b.name));
         Status {

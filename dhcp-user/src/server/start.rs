@@ -14,17 +14,18 @@ use dhcp_ebpf::slot::{CHUNK_CELLS, MEMOS, SLOT_CELLS};
 use tokio::sync::{broadcast, mpsc};
 
 use super::explain::WentUp;
+use super::links::{is_there, vacant};
 use super::traffic::Traffic;
 use super::transfer::Exports;
-use super::{EVENTS, Intake, Served, Server, listen};
+use super::{EVENTS, Intake, Server};
 use crate::clock::BootNanos;
 use crate::config::{Config, Probe, StoreChoice, Subnet, XdpMode};
-use crate::control::{WallClock, Xdp};
+use crate::control::WallClock;
 use crate::datapath::hints::HeapHints;
-use crate::datapath::kernel::{Attached, Kernel, Shared, Sizes};
+use crate::datapath::kernel::{Kernel, Shared, Sizes};
 use crate::datapath::memory::Region;
-use crate::datapath::netlink;
-use crate::datapath::packet_socket::{Receiver, Sender, Wanted};
+use crate::datapath::netlink::{self, LinkState};
+use crate::datapath::packet_socket::Sender;
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::policy::{Adopted, Interface, Policy, Words as _};
@@ -49,7 +50,8 @@ impl Server {
     /// When any part can't be had; the message says which and what to do.
     pub(super) fn start(config: Config, file: &Path, diagnosis: bool) -> Result<(Self, Intake)> {
         let config = Arc::new(config);
-        let facts = facts(&config)?;
+        let found = found(&config)?;
+        let facts = facts(&config, &found);
         if let Some(listen) = config.server.metrics_listen {
             tracing::warn!(%listen, "metrics-listen has no effect: this version serves no metrics (see `xdhcpd stats`)");
         }
@@ -82,6 +84,7 @@ impl Server {
 
         let (events, _) = broadcast::channel(EVENTS);
         let ours = ours(&config, &facts);
+        let (arrivals, sockets) = mpsc::channel(WAITING);
         let mut server = Self {
             file: file.to_owned(),
             policy,
@@ -91,6 +94,7 @@ impl Server {
             sender: Sender::open()?,
             prober: prober(&config, &facts)?,
             interfaces: HashMap::new(),
+            arrivals,
             ours,
             traffic: Traffic::new(),
             went_up: WentUp::default(),
@@ -108,39 +112,27 @@ impl Server {
         if let Some(kernel) = &server.kernel {
             kernel.belongs_to(server.store.id().0, digest(&server.config, &facts));
         }
-        let sockets = server.attach(&facts)?;
+        server.attach(&facts, &found)?;
         let (begun, fresh) = rings.unzip();
         let begun = begun.map(watched).transpose().context("watching the ring of exchanges begun")?;
         let fresh = fresh.map(watched).transpose().context("watching the ring of new exchanges")?;
         Ok((server, Intake { begun, fresh, sockets }))
     }
 
-    /// Attaches the program to every interface, or listens there without it.
-    fn attach(&mut self, facts: &[Interface]) -> Result<mpsc::Receiver<crate::datapath::ring::Arrival>> {
-        let (arrivals, sockets) = mpsc::channel(WAITING);
-        let ours: Vec<Ipv4Addr> = self.ours.iter().copied().collect();
-        if let Some(kernel) = &mut self.kernel {
-            kernel.know_addresses(&ours)?;
+    /// Attaches the program to every interface that is there, or listens there without it.
+    fn attach(&mut self, facts: &[Interface], found: &[Option<LinkState>]) -> Result<()> {
+        self.know(facts);
+        if let Some(kernel) = &self.kernel {
             kernel.beat(BootNanos::now().0);
         }
-        for (configured, facts) in self.config.interfaces.iter().zip(facts) {
-            let xdp = match &mut self.kernel {
-                Some(kernel) if configured.xdp != XdpMode::Off => {
-                    kernel.know_interface(facts.ifindex, facts.mac)?;
-                    match kernel.attach(&facts.name, facts.ifindex, configured.xdp)? {
-                        Attached::Native => Xdp::Native,
-                        Attached::Generic => Xdp::Generic,
-                    }
-                }
-                _ => {
-                    tokio::spawn(listen(Receiver::open(facts.ifindex, Wanted::Dhcp)?, arrivals.clone()));
-                    Xdp::Off
-                }
-            };
-            tracing::info!(interface = facts.name, ?xdp, addresses = ?facts.addresses, "interface served");
-            self.interfaces.insert(facts.ifindex, Served { facts: facts.clone(), xdp });
+        let config = Arc::clone(&self.config);
+        for ((configured, facts), state) in config.interfaces.iter().zip(facts).zip(found) {
+            match state {
+                Some(state) => self.serve(configured, state)?,
+                None => self.miss(facts.clone()),
+            }
         }
-        Ok(sockets)
+        Ok(())
     }
 
     /// Revokes what the maps promise for addresses that are in no pool and no reservation any more.
@@ -178,10 +170,11 @@ impl Server {
 /// # Errors
 /// When the kernel refuses anything.
 pub fn attach_only(config: &Config) -> Result<()> {
-    let facts = facts(config)?;
+    let found = found(config)?;
+    let facts = facts(config, &found);
     let (mut kernel, _) = Kernel::open(&config.server.pin_dir, sizes(config), 0)?;
     kernel.know_addresses(&ours(config, &facts).into_iter().collect::<Vec<_>>())?;
-    for (configured, facts) in config.interfaces.iter().zip(&facts) {
+    for (configured, facts) in config.interfaces.iter().zip(&facts).filter(|(_, facts)| is_there(facts)) {
         if configured.xdp == XdpMode::Off {
             tracing::info!(interface = facts.name, "not attached: its `xdp` is off");
             continue;
@@ -193,28 +186,61 @@ pub fn attach_only(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// What the kernel says of the configured interfaces, in the order of the configuration.
-pub(super) fn facts(config: &Config) -> Result<Vec<Interface>> {
-    let known = netlink::interfaces()?;
-    config
-        .interfaces
-        .iter()
-        .map(|wanted| {
-            let found = known.iter().find(|interface| interface.name == wanted.name).with_context(|| {
-                let names: Vec<_> = known.iter().map(|interface| interface.name.as_str()).collect();
-                format!("no Ethernet interface {}; there are: {}", wanted.name, names.join(", "))
-            })?;
-            if found.addresses.is_empty() && config.subnets.iter().all(|subnet| subnet.server_id.is_none()) {
-                bail!("{} has no IPv4 address to serve from: give it one, or set `server-id`", wanted.name);
-            }
-            Ok(found.clone())
-        })
-        .collect()
+/// What the kernel says of the configured interfaces, in the order of the configuration; none for those that are not
+/// there.
+///
+/// One that is missing, or has no address yet, is served when it comes or gets one. Where none can be served at all
+/// the configuration is not for this machine, or it is too early: the service manager may try again.
+fn found(config: &Config) -> Result<Vec<Option<LinkState>>> {
+    let known = netlink::links()?;
+    let named = |name: &str| known.iter().find(|state| state.facts.name == name).cloned();
+    let found: Vec<Option<LinkState>> =
+        config.interfaces.iter().map(|configured| named(&configured.name)).collect();
+    let missing = config.interfaces.iter().zip(&found).filter(|(_, state)| state.is_none());
+    let missing: Vec<&str> = missing.map(|(configured, _)| configured.name.as_str()).collect();
+    if missing.len() == found.len() {
+        let names: Vec<_> = known.iter().map(|state| state.facts.name.as_str()).collect();
+        bail!("no Ethernet interface {}; there are: {}", missing.join(", "), names.join(", "));
+    }
+    for interface in missing {
+        tracing::warn!(interface, "there is no such interface yet; it is served when it comes");
+    }
+    if config.subnets.iter().all(|subnet| subnet.server_id.is_none()) {
+        let there = || found.iter().flatten();
+        let without: Vec<&str> =
+            there().filter(|s| s.facts.addresses.is_empty()).map(|s| s.facts.name.as_str()).collect();
+        if without.len() == there().count() {
+            bail!(
+                "{} has no IPv4 address to serve from: give it one, or set `server-id`",
+                without.join(", ")
+            );
+        }
+        for interface in without {
+            tracing::warn!(interface, "it has no IPv4 address to serve from yet");
+        }
+    }
+    Ok(found)
+}
+
+/// What policy is to know of the configured interfaces, in the order of the configuration.
+fn facts(config: &Config, found: &[Option<LinkState>]) -> Vec<Interface> {
+    let all = config.interfaces.iter().zip(found).enumerate();
+    all.map(|(number, (configured, state))| match state {
+        Some(state) => state.facts.clone(),
+        None => Interface {
+            name: configured.name.clone(),
+            ifindex: vacant(number),
+            mac: [0; 6],
+            addresses: Vec::new(),
+        },
+    })
+    .collect()
 }
 
 /// Who carries out probes, if the configuration wants them.
 pub(super) fn prober(config: &Config, facts: &[Interface]) -> Result<Option<Prober>> {
-    (config.server.probe == Probe::Auto).then(|| Prober::open(facts)).transpose()
+    let there = facts.iter().filter(|facts| is_there(facts));
+    (config.server.probe == Probe::Auto).then(|| Prober::open(there)).transpose()
 }
 
 pub(super) fn open_store(config: &Config) -> Result<Box<dyn Store>> {

@@ -7,6 +7,7 @@ mod classes;
 mod conformance;
 mod horizon;
 mod imports;
+mod interfaces;
 mod leasequery;
 mod leaving;
 mod links;

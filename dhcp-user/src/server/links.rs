@@ -1,0 +1,383 @@
+//! The life of interfaces: whatever becomes of them, what can be served is served, and leases are kept.
+//!
+//! A task of its own looks at all interfaces when netlink tells of a change, and now and then in any case. Here the
+//! outcome is compared with what is known, so nothing depends on whether each change was told, or in which order.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::time::{sleep, timeout};
+
+use super::{Server, listen, start};
+use crate::config::{self, XdpMode};
+use crate::control::{LinkStatus, Xdp};
+use crate::datapath::kernel::{Attached, Kernel};
+use crate::datapath::netlink::{self, Changes, LinkState, Occupant};
+use crate::datapath::occupant;
+use crate::datapath::packet_socket::{Receiver, Wanted};
+use crate::datapath::watch::watched;
+use crate::policy::{Interface, Renumbered};
+
+/// Changes come in bursts: the outcome is looked at when one is over.
+const SETTLED: Duration = Duration::from_millis(50);
+/// How long until interfaces are looked at though nothing was told of them.
+const NOW_AND_THEN: Duration = Duration::from_secs(20);
+/// The kernel gives no interface so large an index.
+const VACANT: u32 = u32::MAX / 2 + 1;
+
+/// An interface that is served, or would be if it were there.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) facts: Interface,
+    pub(super) xdp: Xdp,
+    pub(super) link: LinkStatus,
+    mtu: u32,
+    controller: Option<u32>,
+    /// Who listens where no program is attached.
+    listener: Option<Listener>,
+    /// What was there when our program could not be attached.
+    refused: Option<Option<Occupant>>,
+}
+
+/// A task that brings the frames of an interface; it ends with this.
+#[derive(Debug)]
+struct Listener(AbortHandle);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// All interfaces at one moment.
+pub(super) struct Found {
+    links: Vec<LinkState>,
+    /// Indices of those that have just been moved into another network namespace.
+    moved: Vec<u32>,
+}
+
+/// The index that stands for the `number`th interface of the configuration while there is no such.
+pub(super) fn vacant(number: usize) -> u32 {
+    VACANT.saturating_add(u32::try_from(number).unwrap_or(u32::MAX))
+}
+
+/// Whether an interface is there.
+pub(super) fn is_there(facts: &Interface) -> bool {
+    facts.ifindex < VACANT
+}
+
+/// Looks at all interfaces whenever something has changed, as long as somebody wants to know.
+pub(super) async fn watch(changes: Changes, found: mpsc::Sender<Found>) {
+    let Ok(changes) = watched(changes) else { return };
+    loop {
+        let moved = changes.get_ref().take();
+        match spawn_blocking(netlink::links).await {
+            Ok(Ok(links)) => {
+                if found.send(Found { links, moved }).await.is_err() {
+                    return;
+                }
+            }
+            Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "interfaces can't be looked at"),
+            Err(_) => return,
+        }
+        if let Ok(Ok(mut guard)) = timeout(NOW_AND_THEN, changes.readable()).await {
+            sleep(SETTLED).await;
+            guard.clear_ready();
+        }
+    }
+}
+
+impl Server {
+    /// Begins to serve an interface that is there: attaches the program, or listens without it.
+    ///
+    /// # Errors
+    /// When the driver, another program or a missing right doesn't let it.
+    pub(super) fn serve(&mut self, configured: &config::Interface, state: &LinkState) -> Result<()> {
+        let xdp = match attach(self.kernel.as_mut(), configured, state)? {
+            Some(attached) => attached.into(),
+            None => Xdp::Off,
+        };
+        self.welcome(state, xdp)
+    }
+
+    fn welcome(&mut self, state: &LinkState, xdp: Xdp) -> Result<()> {
+        let LinkState { facts, mtu, controller, .. } = state.clone();
+        let listener = if xdp == Xdp::Off { Some(self.listen_on(facts.ifindex)?) } else { None };
+        let link = status(state);
+        tracing::info!(interface = facts.name, ?xdp, ?link, addresses = ?facts.addresses, "interface served");
+        let served = Served { facts, xdp, link, mtu, controller, listener, refused: None };
+        self.interfaces.insert(served.facts.ifindex, served);
+        Ok(())
+    }
+
+    fn listen_on(&self, ifindex: u32) -> Result<Listener> {
+        let receiver = Receiver::open(ifindex, Wanted::Dhcp)?;
+        Ok(Listener(tokio::spawn(listen(receiver, self.arrivals.clone())).abort_handle()))
+    }
+
+    /// Notes that an interface of the configuration isn't there.
+    pub(super) fn miss(&mut self, facts: Interface) {
+        let missing = Served {
+            facts,
+            xdp: Xdp::Off,
+            link: LinkStatus::Missing,
+            mtu: 0,
+            controller: None,
+            listener: None,
+            refused: None,
+        };
+        self.interfaces.insert(missing.facts.ifindex, missing);
+    }
+
+    /// What is known of the configured interfaces, in the order of the configuration.
+    pub(super) fn facts(&self) -> Vec<Interface> {
+        let named = |name: &str| self.interfaces.values().find(|served| served.facts.name == name);
+        let configured = self.config.interfaces.iter();
+        configured.filter_map(|configured| Some(named(&configured.name)?.facts.clone())).collect()
+    }
+
+    /// Compares what was found with what is known, and goes along.
+    pub(super) fn follow(&mut self, found: &Found) {
+        let before = self.facts();
+        let mut renumbered = Vec::new();
+        for (number, configured) in self.config.clone().interfaces.iter().enumerate() {
+            let Some(known) = before.iter().find(|facts| facts.name == configured.name) else { continue };
+            let state = found.links.iter().find(|state| state.facts.name == configured.name);
+            let is_same = state.is_some_and(|state| state.facts.ifindex == known.ifindex);
+            if is_there(known) && !is_same {
+                self.lose(number, known, found, &mut renumbered);
+            }
+            let Some(state) = state else { continue };
+            if is_there(known) && is_same {
+                self.follow_one(configured, state, found);
+            } else {
+                self.gain(number, configured, state, &mut renumbered);
+            }
+        }
+        let facts = self.facts();
+        if facts != before {
+            self.go_on_with(&facts, &renumbered);
+        }
+    }
+
+    /// An interface is gone. Where it went it is not ours to serve: the program is taken off it.
+    fn lose(&mut self, number: usize, known: &Interface, found: &Found, renumbered: &mut Vec<Renumbered>) {
+        let Interface { name, ifindex, .. } = known;
+        let elsewhere = found.links.iter().find(|state| state.facts.ifindex == *ifindex);
+        let how = match elsewhere {
+            Some(state) => format!("was renamed {}", state.facts.name),
+            None if found.moved.contains(ifindex) => "was moved into another network namespace".to_owned(),
+            None => "was removed".to_owned(),
+        };
+        tracing::warn!(
+            interface = name,
+            how,
+            "interface gone; its leases are kept, and served when it is back"
+        );
+        if let Some(kernel) = &mut self.kernel
+            && let Err(error) = kernel.forget_interface(name, *ifindex)
+        {
+            tracing::warn!(
+                interface = name,
+                error = format!("{error:#}"),
+                "the program may still be attached"
+            );
+        }
+        self.table.forget_interface(*ifindex);
+        self.interfaces.remove(ifindex);
+        self.miss(Interface { ifindex: vacant(number), addresses: Vec::new(), ..known.clone() });
+        renumbered.push((*ifindex, vacant(number)));
+    }
+
+    /// An interface has come, or come back.
+    fn gain(
+        &mut self,
+        number: usize,
+        configured: &config::Interface,
+        state: &LinkState,
+        renumbered: &mut Vec<Renumbered>,
+    ) {
+        let served = self.serve(configured, state).or_else(|error| {
+            let interface = &configured.name;
+            tracing::warn!(interface, error = format!("{error:#}"), "not attached; the daemon answers alone");
+            self.welcome(state, Xdp::Off)?;
+            self.note_refusal(state);
+            Ok::<_, anyhow::Error>(())
+        });
+        match served {
+            Ok(()) => {
+                self.interfaces.remove(&vacant(number));
+                renumbered.push((vacant(number), state.facts.ifindex));
+            }
+            // It may be gone again; the next look tells.
+            Err(error) => {
+                tracing::warn!(interface = configured.name, error = format!("{error:#}"), "can't be served");
+            }
+        }
+    }
+
+    fn note_refusal(&mut self, state: &LinkState) {
+        if let Some(served) = self.interfaces.get_mut(&state.facts.ifindex) {
+            served.refused = Some(state.xdp);
+        }
+    }
+
+    /// What has changed about an interface that is still there.
+    fn follow_one(&mut self, configured: &config::Interface, state: &LinkState, found: &Found) {
+        let Some(served) = self.interfaces.get_mut(&state.facts.ifindex) else { return };
+        let interface = &configured.name;
+        if served.link != status(state) {
+            served.link = status(state);
+            match served.link {
+                LinkStatus::Up => tracing::info!(interface, "link up"),
+                _ => tracing::warn!(interface, "link down; its clients can't be reached"),
+            }
+        }
+        if served.facts.mac != state.facts.mac {
+            let mac = crate::control::colon_hex(&state.facts.mac);
+            tracing::info!(interface, mac, "hardware address changed");
+        }
+        if served.facts.addresses != state.facts.addresses {
+            tracing::info!(
+                interface,
+                before = ?served.facts.addresses,
+                now = ?state.facts.addresses,
+                "addresses changed"
+            );
+        }
+        if served.mtu != state.mtu {
+            tracing::info!(interface, before = served.mtu, now = state.mtu, "MTU changed");
+            served.mtu = state.mtu;
+        }
+        if served.controller != state.controller {
+            served.controller = state.controller;
+            let of = state.controller.and_then(|index| {
+                found.links.iter().find(|link| link.facts.ifindex == index).map(|link| &link.facts.name)
+            });
+            match of {
+                Some(of) => tracing::warn!(
+                    interface,
+                    of,
+                    "became a port of another interface; it is served on, but an address that is moved there is \
+                     not this interface's any more (`server-id` names one for it)"
+                ),
+                None => tracing::info!(interface, "is no port of another interface any more"),
+            }
+        }
+        served.facts = state.facts.clone();
+        self.follow_attachment(configured, state);
+    }
+
+    /// The program may have been taken off, or may be let on by now.
+    fn follow_attachment(&mut self, configured: &config::Interface, state: &LinkState) {
+        let (Some(kernel), Some(served)) = (&mut self.kernel, self.interfaces.get(&state.facts.ifindex))
+        else {
+            return;
+        };
+        let is_ours = state.xdp.is_some_and(|there| kernel.is_ours(there));
+        if configured.xdp == XdpMode::Off || is_ours || served.refused == Some(state.xdp) {
+            return;
+        }
+        let interface = &configured.name;
+        if served.xdp != Xdp::Off {
+            tracing::warn!(interface, "the XDP program was taken off; attaching it again");
+        }
+        let attached = attach(Some(kernel), configured, state);
+        let listener = match &attached {
+            Ok(Some(_)) => None,
+            Ok(None) | Err(_) => self.listen_on(state.facts.ifindex).ok(),
+        };
+        let Some(served) = self.interfaces.get_mut(&state.facts.ifindex) else { return };
+        match attached {
+            Ok(Some(attached)) => {
+                tracing::info!(interface, xdp = attached.name(), "attached");
+                (served.xdp, served.refused) = (attached.into(), None);
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::warn!(
+                    interface,
+                    error = format!("{error:#}"),
+                    "not attached; the daemon answers alone"
+                );
+                (served.xdp, served.refused) = (Xdp::Off, Some(state.xdp));
+            }
+        }
+        served.listener = listener;
+    }
+
+    /// Names, indices or addresses have changed: policy, probes and kernel go along, and what clients would be told
+    /// otherwise now is answered anew.
+    fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) {
+        let stale = self.policy.relink(facts.to_vec(), renumbered);
+        self.ours = start::ours(&self.config, facts);
+        self.know(facts);
+        if let Some(prober) = &mut self.prober {
+            prober.follow(facts.iter().filter(|facts| is_there(facts)));
+        }
+        stale.iter().for_each(|address| self.table.forget_answers(*address));
+        if let Some(kernel) = &self.kernel {
+            kernel.belongs_to(self.store.id().0, start::digest(&self.config, facts));
+        }
+        if !stale.is_empty() {
+            tracing::info!(
+                leases = stale.len(),
+                "leases are answered anew, by other addresses of this server"
+            );
+        }
+    }
+
+    /// Has the kernel part know the interfaces that are there, and our addresses.
+    pub(super) fn know(&mut self, facts: &[Interface]) {
+        let ours: Vec<Ipv4Addr> = self.ours.iter().copied().collect();
+        let Some(kernel) = &mut self.kernel else { return };
+        let mut there = facts.iter().filter(|facts| is_there(facts));
+        let told = there.try_for_each(|facts| kernel.know_interface(facts.ifindex, facts.mac));
+        if let Err(error) = told.and_then(|()| kernel.know_addresses(&ours)) {
+            tracing::warn!("{error:#}; requests it doesn't know of go to the host's stack");
+        }
+    }
+
+    /// What is on an interface now, beside what we know: our program, or somebody else's.
+    pub(super) fn attachment(&self, served: &Served) -> (Xdp, Option<String>) {
+        if !is_there(&served.facts) {
+            return (Xdp::Off, None);
+        }
+        let (kernel, facts) = (self.kernel.as_ref(), &served.facts);
+        match netlink::occupant(facts.ifindex) {
+            Ok(Some(there)) if kernel.is_some_and(|kernel| kernel.is_ours(there)) => {
+                (there.attached.into(), None)
+            }
+            Ok(Some(other)) => (Xdp::Off, Some(occupant::described(&facts.name, other))),
+            Ok(None) => (Xdp::Off, None),
+            Err(error) => (served.xdp, Some(format!("{error:#}"))),
+        }
+    }
+}
+
+/// Attaches the program to an interface; none if it is not to be.
+fn attach(
+    kernel: Option<&mut Kernel>,
+    configured: &config::Interface,
+    state: &LinkState,
+) -> Result<Option<Attached>> {
+    let Some(kernel) = kernel.filter(|_| configured.xdp != XdpMode::Off) else { return Ok(None) };
+    kernel.know_interface(state.facts.ifindex, state.facts.mac)?;
+    kernel.attach(&state.facts.name, state.facts.ifindex, configured.xdp).map(Some)
+}
+
+fn status(state: &LinkState) -> LinkStatus {
+    if state.is_up { LinkStatus::Up } else { LinkStatus::Down }
+}
+
+impl From<Attached> for Xdp {
+    fn from(attached: Attached) -> Self {
+        match attached {
+            Attached::Native => Self::Native,
+            Attached::Generic => Self::Generic,
+        }
+    }
+}
