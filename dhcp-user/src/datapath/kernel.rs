@@ -15,7 +15,7 @@ use dhcp_ebpf::slot::{CHUNK_CELLS, Cells as _, CellsMut as _, SLOT_CELLS};
 use super::hints::Hints;
 use super::memory::Region;
 use super::netlink::{self, Occupant};
-use super::pins::{self, LinkPin, Pins};
+use super::pins::{LinkPin, Pins};
 use super::{occupant, offload};
 use crate::config::XdpMode;
 
@@ -209,7 +209,7 @@ impl Kernel {
     /// When the pin of its attachment can't be removed.
     pub fn forget_interface(&mut self, interface: &str, ifindex: u32) -> Result<()> {
         let _ = self.interfaces.remove(&ifindex);
-        pins::remove(&self.pins.link(interface, ifindex).path)
+        self.pins.link(interface, ifindex).detach()
     }
 
     /// Whether the program on an interface is the one that this daemon has loaded.
@@ -256,14 +256,14 @@ impl Kernel {
             self.pins.links()?.iter().filter(|stale| stale.interface == interface && stale.ifindex != ifindex)
         {
             tracing::warn!(interface, "removing an attachment to an interface of this name that is gone");
-            pins::remove(&stale.path)?;
+            stale.detach()?;
         }
         if let Ok(pinned) = PinnedLink::from_pin(&pin.path) {
             match self.replace(pinned) {
                 Ok(()) => return attached_mode(ifindex),
                 Err(error) => {
                     tracing::warn!(interface, %error, "a pinned attachment can't be taken over; attaching anew");
-                    pins::remove(&pin.path)?;
+                    pin.detach()?;
                 }
             }
         }
@@ -342,7 +342,7 @@ pub fn detach(dir: &Path, interface: Option<&str>) -> Result<Vec<String>> {
     let links = pins.links()?;
     let mut gone = Vec::new();
     for link in links.iter().filter(|link| interface.is_none_or(|name| link.interface == name)) {
-        pins::remove(&link.path)?;
+        link.detach()?;
         gone.push(link.interface.clone());
     }
     if gone.len() == links.len() {

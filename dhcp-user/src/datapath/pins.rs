@@ -1,13 +1,20 @@
 //! Where program, maps and links are pinned, so that they outlive the daemon.
 
+use std::ffi::CString;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+/// `BPF_OBJ_GET` and `BPF_LINK_DETACH` of linux/bpf.h.
+const OBJECT_GET: libc::c_long = 7;
+const LINK_DETACH: libc::c_long = 34;
 
 /// The pin directory of one instance.
 #[derive(Clone, Debug)]
@@ -104,7 +111,7 @@ impl Pins {
     /// When a pin can't be removed.
     pub fn remove_all(&self) -> Result<()> {
         for link in self.links()? {
-            remove(&link.path)?;
+            link.detach()?;
         }
         self.remove_maps()?;
         match fs::remove_dir(&self.0) {
@@ -122,6 +129,45 @@ impl Pins {
     pub fn remove_maps(&self) -> Result<()> {
         super::kernel::PINNED_MAPS.iter().try_for_each(|name| remove(&self.map(name)))
     }
+}
+
+impl LinkPin {
+    /// Takes the program off its interface, and removes the pin. By removing alone it would stay on for a while yet: the
+    /// kernel gives up what was pinned at its leisure.
+    ///
+    /// # Errors
+    /// When the pin is there and can't be removed.
+    pub fn detach(&self) -> Result<()> {
+        if let Err(error) = take_off(&self.path)
+            && error.kind() != ErrorKind::NotFound
+        {
+            // Of an interface that is gone there is nothing to be taken off.
+            tracing::debug!(%error, interface = self.interface, "not detached before its pin goes");
+        }
+        remove(&self.path)
+    }
+}
+
+fn take_off(pin: &Path) -> io::Result<()> {
+    #[repr(C)]
+    struct Object {
+        pathname: u64,
+        fd: u32,
+        flags: u32,
+    }
+    let pin = CString::new(pin.as_os_str().as_bytes())?;
+    let object = Object { pathname: pin.as_ptr() as u64, fd: 0, flags: 0 };
+    let link = bpf(OBJECT_GET, &object)?;
+    // SAFETY: a descriptor that was just opened and belongs to nobody else.
+    let link = unsafe { OwnedFd::from_raw_fd(link) };
+    bpf(LINK_DETACH, &link.as_raw_fd()).map(drop)
+}
+
+fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<i32> {
+    // SAFETY: both callers pass the leading part of the kernel's `union bpf_attr` for the command, by reference and with
+    // its size; the kernel takes the rest for zero. The one pointer in it is to a string that outlives the call.
+    let done = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(done).unwrap_or(i32::MAX)) }
 }
 
 /// Removes a pin, if it is there.
