@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use dhcp_ebpf::lease::BootSecs;
 
-use super::action::{Action, Publication};
+use super::action::Action;
 use super::addresses::{Place, State, Stock};
 use super::binding::Binding;
 use super::event::Client;
@@ -75,7 +75,8 @@ impl Policy {
         let recurrences = self.quarantine.recurrences(place).max(record.recurrences);
         self.quarantine.set_recurrences(place, recurrences);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
-        self.publish_imported(turn, place);
+        // By itself the kernel would promise less, or nothing.
+        turn.out.extend(self.publication(turn.words, record.address).map(Action::Publish));
         self.settle(turn, place);
         self.rearm(place);
         self.watch_fullness(turn, place);
@@ -130,25 +131,6 @@ impl Policy {
         let found = self.index.owned(&self.all, self.all.subnet(place), owner.identity());
         let another = found.filter(|other| *other != place && self.all.state(*other) == State::Leased);
         another.map(|other| ImportError::HasAnother(self.all.address(other)))
-    }
-
-    /// The lease as it is now goes to the kernel: by itself it would promise less.
-    fn publish_imported(&self, turn: &mut Turn<'_>, place: Place) {
-        let (State::Leased, Some(binding)) = (self.all.state(place), self.binding(place)) else { return };
-        if binding.is_for_good() {
-            return;
-        }
-        let address = self.all.address(place);
-        turn.out.push(Action::Publish(Publication {
-            address,
-            link: binding.link,
-            chaddr: binding.chaddr().octets().try_into().unwrap_or_default(),
-            server: binding.server,
-            generation: turn.words.load(address).generation(),
-            expiry: binding.expiry,
-            horizon: binding.committed_until,
-            memos: Vec::new(),
-        }));
     }
 
     fn import_quarantine(

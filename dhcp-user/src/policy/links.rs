@@ -3,33 +3,66 @@
 use std::net::Ipv4Addr;
 
 use super::Policy;
+use super::action::Publication;
 use super::addresses::State;
 use super::subnet::Interface;
+use super::words::Words;
 
 /// An interface has another index from now on: the former, and the new one.
 pub type Renumbered = (u32, u32);
 
+/// Leases that the kernel has to be told of otherwise.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Relinked {
+    /// Their link has another index: they are to be published anew ([`Policy::publication`]).
+    pub moved: Vec<Ipv4Addr>,
+    /// Their clients would now be told another server address, or get no answer at all: what was published of them is
+    /// to be forgotten.
+    pub stale: Vec<Ipv4Addr>,
+}
+
 impl Policy {
     /// Goes on with `interfaces`. What is reached on an interface that was `renumbered` is reached on its new index,
     /// one renumbering after the other.
-    ///
-    /// Gives the leased addresses whose clients would now be told another server address, or get no answer at all:
-    /// what was published of them is to be forgotten.
-    pub fn relink(&mut self, interfaces: Vec<Interface>, renumbered: &[Renumbered]) -> Vec<Ipv4Addr> {
+    pub fn relink(&mut self, interfaces: Vec<Interface>, renumbered: &[Renumbered]) -> Relinked {
         let now =
             |index: u32| renumbered.iter().fold(index, |at, (from, to)| if at == *from { *to } else { at });
         self.subnets.relink(interfaces);
         self.probes.relink(now);
-        let mut stale = Vec::new();
+        let mut relinked = Relinked::default();
         for place in self.all.places() {
             let Some(binding) = self.all.entry_mut(place).binding.as_deref_mut() else { continue };
-            binding.link.ifindex = now(binding.link.ifindex);
+            let before = binding.link.ifindex;
+            binding.link.ifindex = now(before);
             let (link, server) = (binding.link, binding.server);
-            let told = self.subnets.server(self.all.subnet(place), link);
-            if self.all.state(place) == State::Leased && told != Some(server) {
-                stale.push(self.all.address(place));
+            if self.all.state(place) != State::Leased {
+                continue;
+            }
+            if link.ifindex != before {
+                relinked.moved.push(self.all.address(place));
+            } else if self.subnets.server(self.all.subnet(place), link) != Some(server) {
+                relinked.stale.push(self.all.address(place));
             }
         }
-        stale
+        relinked
+    }
+
+    /// What the kernel is to know of the lease of `address`, without any answer: its next renewal is the daemon's.
+    #[must_use]
+    pub fn publication(&self, words: &dyn Words, address: Ipv4Addr) -> Option<Publication> {
+        let place = self.all.find(address)?;
+        let binding = self.binding(place).filter(|_| self.all.state(place) == State::Leased)?;
+        let word = words.load(address);
+        Some(Publication {
+            address,
+            link: binding.link,
+            chaddr: binding.chaddr().octets().try_into().unwrap_or_default(),
+            server: binding.server,
+            generation: word.generation(),
+            // The kernel may have promised more by itself.
+            expiry: binding.expiry.max(word.expiry()),
+            horizon: binding.committed_until,
+            memos: Vec::new(),
+        })
     }
 }

@@ -70,7 +70,7 @@ pub use binding::{AnsweredBy, Binding};
 pub use event::{Client, Happened, LeaseEvent};
 pub use identity::Identity;
 pub use import::ImportError;
-pub use links::Renumbered;
+pub use links::{Relinked, Renumbered};
 pub use probe::PATIENCE;
 pub use reload::Reloaded;
 pub use restore::Adopted;

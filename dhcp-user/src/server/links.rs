@@ -19,7 +19,7 @@ use crate::datapath::netlink::{self, Changes, LinkState, Occupant};
 use crate::datapath::occupant;
 use crate::datapath::packet_socket::{Receiver, Wanted};
 use crate::datapath::watch::watched;
-use crate::policy::{Interface, Renumbered};
+use crate::policy::{Interface, Relinked, Renumbered};
 
 /// Changes come in bursts: the outcome is looked at when one is over.
 const SETTLED: Duration = Duration::from_millis(50);
@@ -312,7 +312,13 @@ impl Server {
     /// Names, indices or addresses have changed: policy, probes and kernel go along, and what clients would be told
     /// otherwise now is answered anew.
     fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) {
-        let stale = self.policy.relink(facts.to_vec(), renumbered);
+        let Relinked { moved, stale } = self.policy.relink(facts.to_vec(), renumbered);
+        for address in &moved {
+            if let Some(lease) = self.policy.publication(&self.table, *address) {
+                // Revoked meanwhile it can't be: this is the only thread that does.
+                let _ = self.table.publish(&lease);
+            }
+        }
         self.ours = start::ours(&self.config, facts);
         self.know(facts);
         if let Some(prober) = &mut self.prober {

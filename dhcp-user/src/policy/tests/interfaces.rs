@@ -4,7 +4,6 @@ use super::wire::{Draft, IFINDEX, SERVER};
 use super::*;
 
 const VACANT: u32 = u32::MAX;
-const NONE: [Ipv4Addr; 0] = [];
 
 fn on(ifindex: u32, addresses: &[Ipv4Addr]) -> Vec<Interface> {
     vec![Interface { ifindex, addresses: addresses.to_vec(), ..interfaces().remove(0) }]
@@ -14,13 +13,12 @@ fn on(ifindex: u32, addresses: &[Ipv4Addr]) -> Vec<Interface> {
 fn a_lease_goes_along_when_its_interface_comes_back_as_another() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
-    assert_eq!(
-        bench.policy.relink(on(VACANT, &[]), &[(IFINDEX, VACANT)]),
-        [address],
-        "nobody answers for it"
-    );
+    let gone = bench.policy.relink(on(VACANT, &[]), &[(IFINDEX, VACANT)]);
+    assert_eq!(gone, Relinked { moved: vec![address], stale: vec![] });
     assert_eq!(bench.policy.kept(address).expect("kept").interface, "eth0");
-    assert_eq!(bench.policy.relink(on(77, &[SERVER]), &[(VACANT, 77)]), NONE);
+    assert_eq!(bench.policy.relink(on(77, &[SERVER]), &[(VACANT, 77)]), gone);
+    let published = bench.policy.publication(&bench.words, address).expect("a lease");
+    assert_eq!((published.link.ifindex, published.expiry), (77, bench.words.load(address).expiry()));
     let lease = bench.policy.lease(address).expect("a lease");
     assert_eq!((lease.link.ifindex, lease.interface.as_str(), lease.state), (77, "eth0", State::Leased));
     bench.check();
@@ -31,7 +29,7 @@ fn an_interface_may_be_gone_and_back_before_anybody_looks() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
     let both = [(IFINDEX, VACANT), (VACANT, 77)];
-    assert_eq!(bench.policy.relink(on(77, &[SERVER]), &both), NONE);
+    assert_eq!(bench.policy.relink(on(77, &[SERVER]), &both).moved, [address]);
     assert_eq!(bench.policy.lease(address).expect("a lease").link.ifindex, 77);
 }
 
@@ -39,17 +37,21 @@ fn an_interface_may_be_gone_and_back_before_anybody_looks() {
 fn what_is_told_of_another_server_address_is_to_be_forgotten() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
-    assert_eq!(bench.policy.relink(on(IFINDEX, &[host(7), host(8)]), &[]), [address]);
+    assert_eq!(bench.policy.relink(on(IFINDEX, &[host(7), host(8)]), &[]).stale, [address]);
     let renewed = bench.send(&Draft::rebind(1, address));
     assert_eq!((renewed.acked(), renewed.option(54)), (Some(address), Some(host(7).octets().to_vec())));
-    assert_eq!(bench.policy.relink(on(IFINDEX, &[host(7)]), &[]), NONE, "it has been told by now");
+    assert_eq!(
+        bench.policy.relink(on(IFINDEX, &[host(7)]), &[]),
+        Relinked::default(),
+        "it has been told by now"
+    );
 }
 
 #[test]
 fn an_address_more_changes_nothing_for_clients() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     bench.lease(1);
-    assert_eq!(bench.policy.relink(on(IFINDEX, &[SERVER, host(9)]), &[]), NONE);
+    assert_eq!(bench.policy.relink(on(IFINDEX, &[SERVER, host(9)]), &[]), Relinked::default());
 }
 
 #[test]
