@@ -13,6 +13,7 @@ pub mod namespace;
 pub mod packet;
 pub mod pass;
 pub mod paths;
+pub mod perfdhcp;
 pub mod pinned;
 pub mod process;
 pub mod real;

@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 use std::net::Ipv4Addr;
 use system_tests::client::{Client, Lease};
 use system_tests::paths::SERVER;
-use system_tests::process::{Process, output};
+use system_tests::perfdhcp::{self, Load};
+use system_tests::process::output;
 use system_tests::server::{Server, Xdp};
-use system_tests::topology::{CLIENT_IF, Lan};
+use system_tests::topology::Lan;
 use system_tests::wait::PROMPT;
 use system_tests::wire::Kind;
 
@@ -47,13 +48,9 @@ fn consistent(server: &Server) -> Result<()> {
 #[test]
 fn nothing_is_found_on_a_busy_server_and_nobody_waits_for_that() -> Result<()> {
     let lan = Lan::new("audit", SERVER, 20)?;
-    lan.clients.ip(&format!("address add 10.0.0.2/20 dev {CLIENT_IF}"))?;
     let server = Server::start(&lan, Xdp::Native, SUBNET)?;
-    let mut perfdhcp = lan.clients.command("perfdhcp");
-    perfdhcp
-        .args(["-4", "-r", "200", "-f", "100", "-R", "400", "-p", "5", "-W", "1000000", "-l", "10.0.0.2"])
-        .arg(SERVER.to_string());
-    let mut perfdhcp = Process::start("perfdhcp", perfdhcp, &lan.world.dir().join("perfdhcp.log"))?;
+    let load = Load { exchanges: 200, renewals: 100, clients: 400, seconds: 5 };
+    let mut perfdhcp = perfdhcp::start(&lan, 20, load)?;
     let mut rounds = 0;
     while perfdhcp.is_running()? {
         let client = lan.client(rounds);

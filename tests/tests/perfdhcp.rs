@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use system_tests::packet::{PacketSocket, Sees};
 use system_tests::paths::SERVER;
-use system_tests::process::Process;
+use system_tests::perfdhcp::{self, Load};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::{CLIENT_IF, Lan};
 use system_tests::wait::PROMPT;
@@ -29,15 +29,10 @@ options = { routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"] }
 #[test]
 fn exchanges_and_renewals_without_loss() -> Result<()> {
     let lan = Lan::new("perfdhcp", SERVER, 20)?;
-    lan.clients.ip(&format!("address add 10.0.0.2/20 dev {CLIENT_IF}"))?;
     let server = Server::start(&lan, Xdp::Native, SUBNET)?;
     let wire = PacketSocket::open(&lan.clients, CLIENT_IF, Sees::Everything)?;
-    // 100 exchanges and 50 renewals a second, of 100 clients, for ten seconds; a second to wait for the last answers.
-    let mut perfdhcp = lan.clients.command("perfdhcp");
-    perfdhcp
-        .args(["-4", "-r", "100", "-f", "50", "-R", "100", "-p", "10", "-W", "1000000", "-l", "10.0.0.2"])
-        .arg(SERVER.to_string());
-    let mut perfdhcp = Process::start("perfdhcp", perfdhcp, &lan.world.dir().join("perfdhcp.log"))?;
+    let load = Load { exchanges: 100, renewals: 50, clients: 100, seconds: 10 };
+    let mut perfdhcp = perfdhcp::start(&lan, 20, load)?;
     let mut leases = HashSet::new();
     while perfdhcp.is_running()? {
         while let Some(frame) = wire.receive(Instant::now() + POLL)? {
