@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 pub mod control;
 pub mod datapath;
+pub mod limits;
 pub mod message;
 pub mod policy;
 pub mod probe;

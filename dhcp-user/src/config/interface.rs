@@ -1,5 +1,7 @@
 //! An `[[interface]]`: where frames come in.
 
+use std::num::NonZeroU32;
+
 use super::section::Section;
 use super::value::Value;
 
@@ -13,6 +15,10 @@ pub struct Interface {
     pub name: String,
     /// How the XDP program is attached.
     pub xdp: XdpMode,
+    /// Messages a second that begin something new, of each link (untagged, or by VLAN ids), that are looked at.
+    pub rate_limit: Option<NonZeroU32>,
+    /// The same of each port of a relay.
+    pub circuit_rate_limit: Option<NonZeroU32>,
 }
 
 /// How the XDP program is attached to an interface.
@@ -39,8 +45,15 @@ impl Interface {
                 ("off", XdpMode::Off),
             ])
         });
+        let rate_limit = section.optional("rate-limit", Value::rate);
+        let circuit_rate_limit = section.optional("circuit-rate-limit", Value::rate);
         section.finish();
-        Some(Self { name: name?, xdp: xdp? })
+        Some(Self {
+            name: name?,
+            xdp: xdp?,
+            rate_limit: rate_limit?,
+            circuit_rate_limit: circuit_rate_limit?,
+        })
     }
 }
 

@@ -1,12 +1,16 @@
 //! The `[server]` table.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::options::{self, OptionSet};
 use super::section::Section;
 use super::subnet::relays;
 use super::value::Value;
+
+/// A relay that has lost its table asks for a few thousand leases: it has them within seconds.
+const LEASEQUERY_RATE: NonZeroU32 = NonZeroU32::new(500).expect("500");
 
 /// What holds for the daemon as a whole. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +35,8 @@ pub struct Server {
     pub horizon: f64,
     /// Relays that may ask about leases (RFC 4388): the addresses they name as giaddr, and send from.
     pub leasequery_from: Vec<Ipv4Addr>,
+    /// How many such questions a second each of them may ask.
+    pub leasequery_rate_limit: NonZeroU32,
     /// Options of every answer, unless a subnet or reservation overrides them.
     pub options: OptionSet,
 }
@@ -66,6 +72,7 @@ impl Default for Server {
             pin_dir: PathBuf::from("/sys/fs/bpf/xdhcpd"),
             horizon: 2.0,
             leasequery_from: Vec::new(),
+            leasequery_rate_limit: LEASEQUERY_RATE,
             options: OptionSet::default(),
         }
     }
@@ -85,6 +92,8 @@ impl Server {
         let pin_dir = section.or("pin-dir", default.pin_dir, absolute_path);
         let horizon = section.or("horizon", default.horizon, |v| v.number(1.0..=10.0));
         let leasequery_from = section.or("leasequery-from", default.leasequery_from, relays);
+        let leasequery_rate_limit =
+            section.or("leasequery-rate-limit", default.leasequery_rate_limit, Value::rate);
         let options = section.or("options", default.options, options::read);
         section.finish();
         Some(Self {
@@ -98,6 +107,7 @@ impl Server {
             pin_dir: pin_dir?,
             horizon: horizon?,
             leasequery_from: leasequery_from?,
+            leasequery_rate_limit: leasequery_rate_limit?,
             options: options?,
         })
     }

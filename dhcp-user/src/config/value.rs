@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::net::Ipv4Addr;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -77,6 +78,11 @@ impl<'t> Value<'t> {
             Ok(value) if range.contains(&value) => Some(value),
             _ => self.refuse(format!("{written} is out of range: {} to {}", range.start(), range.end())),
         }
+    }
+
+    /// Messages a second.
+    pub(super) fn rate(self) -> Option<NonZeroU32> {
+        self.integer(1..=10_000_000).and_then(|rate| u32::try_from(rate).ok()).and_then(NonZeroU32::new)
     }
 
     /// A number, with or without a fraction.

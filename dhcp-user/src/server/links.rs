@@ -321,6 +321,7 @@ impl Server {
         }
         self.ours = start::ours(&self.config, facts);
         self.know(facts);
+        self.limits = start::limits(&self.config, facts);
         if let Some(prober) = &mut self.prober {
             prober.follow(facts.iter().filter(|facts| is_there(facts)));
         }

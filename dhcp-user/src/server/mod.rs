@@ -45,6 +45,7 @@ use crate::datapath::packet_socket::{Receiver, Sender};
 use crate::datapath::ring::{self, Arrival};
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
+use crate::limits::Limits;
 use crate::policy::{Event, Policy};
 use crate::probe::{self, Prober};
 use crate::store::Store;
@@ -83,6 +84,7 @@ pub struct Server {
     /// Every address that frames for us may be sent to.
     ours: HashSet<Ipv4Addr>,
     traffic: Traffic,
+    limits: Limits,
     went_up: WentUp,
     exports: Exports,
     events: broadcast::Sender<Told>,

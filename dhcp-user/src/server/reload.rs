@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 use super::explain::WentUp;
 use super::{Server, start};
 use crate::clock::BootNanos;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::control::{No, Reloaded};
 use crate::policy::{Interface, Words as _};
 use crate::probe::Prober;
@@ -68,6 +68,7 @@ impl Server {
         let done = self.policy.reconfigure(now, &self.table, &config, facts.clone(), &mut actions);
         self.policy.carry_out_probes();
         self.prober = prober;
+        self.limits = start::limits(&config, &facts);
         self.ours = start::ours(&config, &facts);
         let same_elsewhere = self.config.classes == config.classes;
         let unchanged = if same_elsewhere { unchanged(&self.config, &config) } else { BTreeMap::new() };
@@ -110,8 +111,9 @@ impl Server {
 /// What differs between two configurations that a running server can't change.
 fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let (a, b) = (&old.server, &new.server);
+    let attached = |interface: &config::Interface| (interface.name.clone(), interface.xdp);
     let changes = [
-        ("[[interface]]", old.interfaces != new.interfaces),
+        ("[[interface]]", !old.interfaces.iter().map(attached).eq(new.interfaces.iter().map(attached))),
         ("state-dir", a.state_dir != b.state_dir),
         ("control-socket", a.control_socket != b.control_socket),
         ("metrics-listen", a.metrics_listen != b.metrics_listen),

@@ -19,7 +19,7 @@ use super::traffic::Traffic;
 use super::transfer::Exports;
 use super::{EVENTS, Intake, Server};
 use crate::clock::BootNanos;
-use crate::config::{Config, Probe, StoreChoice, Subnet, XdpMode};
+use crate::config::{self, Config, Probe, StoreChoice, Subnet, XdpMode};
 use crate::control::WallClock;
 use crate::datapath::hints::HeapHints;
 use crate::datapath::kernel::{Kernel, Shared, Sizes};
@@ -28,6 +28,7 @@ use crate::datapath::netlink::{self, LinkState};
 use crate::datapath::packet_socket::Sender;
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
+use crate::limits::{Limits, Rates};
 use crate::policy::{Adopted, Interface, Policy, Words as _};
 use crate::probe::Prober;
 use crate::store::{self, BootId, HwAddr, Record, Standing, Store};
@@ -93,6 +94,7 @@ impl Server {
             kernel,
             sender: Sender::open()?,
             prober: prober(&config, &facts)?,
+            limits: limits(&config, &facts),
             interfaces: HashMap::new(),
             arrivals,
             ours,
@@ -306,6 +308,16 @@ fn chunks_each(config: &Config, subnet: &Subnet) -> u32 {
         // The kernel then knows two answers, with and without what the relay added.
         in_slot(chunks(direct)) + chunks(direct + AGENT_INFORMATION)
     }
+}
+
+/// The limits that the configuration sets; what was let through before is forgotten.
+pub(super) fn limits(config: &Config, facts: &[Interface]) -> Limits {
+    let rates = |interface: &config::Interface| Rates {
+        link: interface.rate_limit,
+        circuit: interface.circuit_rate_limit,
+    };
+    let of_each = facts.iter().zip(&config.interfaces).map(|(facts, of)| (facts.ifindex, rates(of)));
+    Limits::new(of_each.collect(), config.server.leasequery_rate_limit)
 }
 
 /// Every address at which DHCP is for us: our own, the server identifiers, the subnets' broadcast addresses.

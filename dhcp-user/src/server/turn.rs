@@ -24,6 +24,10 @@ impl Server {
             self.traffic.dropped("stale");
             return None;
         }
+        if let Err(limit) = self.limits.check_frame(&arrival.frame, arrival.ifindex, at.0) {
+            self.traffic.dropped(limit.name());
+            return None;
+        }
         match Request::read(arrival.frame, arrival.ifindex, at.floor()) {
             Ok(request) if arrival.why.is_none() && !self.is_for_us(&request) => {
                 self.traffic.dropped("not-for-us");
@@ -33,6 +37,10 @@ impl Server {
                 let request = Request { word: arrival.word, ..request };
                 self.traffic.received(request.kind.name());
                 request.oddities().for_each(|what| self.traffic.odd(what));
+                if let Err(limit) = self.limits.check(&request, at.0) {
+                    self.traffic.dropped(limit.name());
+                    return None;
+                }
                 tracing::trace!(kind = request.kind.name(), chaddr = %request.chaddr, why = ?arrival.why, "received");
                 let request = Arc::new(request);
                 self.went_up.note(&request, arrival.why, &self.table);

@@ -56,11 +56,30 @@ fn who_may_ask_about_leases_is_listed() {
 }
 
 #[test]
+fn limits_are_messages_a_second() {
+    let limited = DOCUMENTED.replacen("[server]", "[server]\nleasequery-rate-limit = 7", 1).replacen(
+        "[[interface]]",
+        "[[interface]]\nrate-limit = 2000\ncircuit-rate-limit = 20",
+        1,
+    );
+    let config = Config::parse(&limited, "f").unwrap();
+    let rates = [config.interfaces[0].rate_limit, config.interfaces[0].circuit_rate_limit];
+    assert_eq!(rates.map(|rate| rate.map(u32::from)), [Some(2000), Some(20)]);
+    assert_eq!(config.server.leasequery_rate_limit.get(), 7);
+    for wrong in ["rate-limit = 0", "rate-limit = -1", "circuit-rate-limit = '20'", "rate-limit = 1.5"] {
+        let text = DOCUMENTED.replacen("[[interface]]", &format!("[[interface]]\n{wrong}"), 1);
+        assert_eq!(Config::parse(&text, "f").unwrap_err().len(), 1, "{wrong}");
+    }
+}
+
+#[test]
 fn the_documented_configuration_means_what_it_says() {
     let config = Config::parse(DOCUMENTED, "xdhcpd.toml").unwrap();
     let server = Server { metrics_listen: Some("127.0.0.1:9547".parse().unwrap()), ..Server::default() };
     assert_eq!(config.server, server);
-    assert_eq!(config.interfaces, [Interface { name: "eth0".to_owned(), xdp: XdpMode::Auto }]);
+    let (rate_limit, circuit_rate_limit) = (None, None);
+    let eth0 = Interface { name: "eth0".to_owned(), xdp: XdpMode::Auto, rate_limit, circuit_rate_limit };
+    assert_eq!(config.interfaces, [eth0]);
     let options = [(3, vec![192, 0, 2, 1]), (6, vec![192, 0, 2, 53]), (15, b"example.org".to_vec())];
     let subnet = Subnet {
         prefix: Prefix { network: a("192.0.2.0"), len: 24 },
