@@ -34,6 +34,17 @@ pub struct Boot {
 }
 
 impl Overrides {
+    /// Whether it sets nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        let Boot { next_server, server_name, file } = &self.boot;
+        self.options.0.is_empty()
+            && next_server.is_none()
+            && server_name.is_none()
+            && file.is_none()
+            && self.times.is_none()
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let options = section.or("options", OptionSet::default(), options::read);
         let boot = Boot::read(section);

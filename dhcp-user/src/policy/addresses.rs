@@ -1,6 +1,5 @@
 //! Every address in exactly one state, the counts that must add up, and the order in which free ones are used.
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
@@ -162,7 +161,8 @@ pub(super) struct Addresses {
     runs: Vec<Run>,
     entries: Vec<Entry>,
     pools: Vec<PoolState>,
-    pools_of: HashMap<SubnetId, Range<usize>>,
+    /// By the number of the subnet, as far as there are any.
+    pools_of: Vec<Range<usize>>,
     /// Of all pools, and of the reservations outside them.
     total: Tally,
 }
@@ -176,7 +176,10 @@ impl Addresses {
             let Pool { first, last } = pool.range;
             runs.push((first.to_bits(), last.to_bits(), *subnet, Some(number)));
             let at = this.pools.len();
-            let of_subnet = this.pools_of.entry(*subnet).or_insert(at..at);
+            if this.pools_of.len() <= subnet.at() {
+                this.pools_of.resize(subnet.at() + 1, at..at);
+            }
+            let of_subnet = &mut this.pools_of[subnet.at()];
             of_subnet.end = at + 1;
             this.pools.push(PoolState {
                 subnet: *subnet,
@@ -322,7 +325,7 @@ impl Addresses {
     }
 
     fn lists_of(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> impl Iterator<Item = &List> {
-        let pools = self.pools_of.get(&subnet).and_then(|range| self.pools.get(range.clone()));
+        let pools = self.pools_of.get(subnet.at()).and_then(|range| self.pools.get(range.clone()));
         let admitting = pools.unwrap_or_default().iter().filter(move |pool| pool.admits.admits(classes));
         admitting.map(move |pool| &pool.lists[stock as usize])
     }
@@ -333,7 +336,7 @@ impl Addresses {
         subnet: SubnetId,
         classes: ClassSet,
     ) -> impl Iterator<Item = &mut PoolState> {
-        let range = self.pools_of.get(&subnet).cloned().unwrap_or_default();
+        let range = self.pools_of.get(subnet.at()).cloned().unwrap_or_default();
         let pools = self.pools.get_mut(range).unwrap_or_default();
         pools.iter_mut().filter(move |pool| pool.admits.admits(classes))
     }

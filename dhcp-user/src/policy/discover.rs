@@ -208,7 +208,8 @@ impl Policy {
         if place.is_some_and(|place| leased.contains(&place)) {
             return false;
         }
-        let own_lease = self.owned_in(subnet, request).is_some_and(|own| leased.contains(&own));
+        let own_lease =
+            !leased.is_empty() && self.owned_in(subnet, request).is_some_and(|own| leased.contains(&own));
         let own_offer = self.offers.of(subnet, Identity::of(request));
         let own_offer = own_offer.is_some_and(|offer| offer.chaddr == request.chaddr);
         let offered = self.offers.of_device(subnet, request.chaddr).saturating_sub(u32::from(own_offer));

@@ -110,13 +110,14 @@ impl Policy {
     /// The client moves to `place` from what it had before, in the subnet and on the link.
     fn leave_others(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) {
         let subnet = self.all.subnet(place);
-        for id in self.segment(request).iter().copied().chain([subnet]) {
-            let former = self.index.owned(&self.all, id, Identity::of(request));
-            // In another subnet it may go on being the last owner of an address that it has no lease of.
-            let left = former.filter(|former| {
-                *former != place && (id == subnet || self.all.state(*former) == State::Leased)
-            });
-            if let Some(former) = left {
+        let who = Identity::of(request);
+        if let Some(former) = self.index.owned(&self.all, subnet, who).filter(|former| *former != place) {
+            self.vacate(turn, former);
+        }
+        for id in self.segment(request).iter().filter(|id| **id != subnet) {
+            // There it may go on being the last owner of an address that it has no lease of.
+            let leased = |former: &Place| self.all.state(*former) == State::Leased;
+            if let Some(former) = self.index.owned(&self.all, *id, who).filter(leased) {
                 self.vacate(turn, former);
             }
         }

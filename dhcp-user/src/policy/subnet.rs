@@ -19,7 +19,7 @@ pub(super) type Segment = Arc<[SubnetId]>;
 pub struct SubnetId(pub u32);
 
 impl SubnetId {
-    fn at(self) -> usize {
+    pub(super) fn at(self) -> usize {
         self.0 as usize
     }
 }
@@ -53,7 +53,8 @@ pub(super) struct Subnets {
     /// First and last address of each subnet, lowest first; they don't overlap.
     by_address: Vec<(Ipv4Addr, Ipv4Addr, SubnetId)>,
     by_relay: HashMap<Ipv4Addr, Segment>,
-    by_link: HashMap<Link, Segment>,
+    /// In order: found by bisection, which takes less than a hash.
+    by_link: Vec<(Link, Segment)>,
     interfaces: Vec<Interface>,
 }
 
@@ -69,7 +70,7 @@ impl Subnets {
             reservations: Reservations::new(&config.reservations),
             segment: Segment::default(),
         });
-        let (by_relay, by_link) = (HashMap::new(), HashMap::new());
+        let (by_relay, by_link) = (HashMap::new(), Vec::new());
         let mut this =
             Self { served: served.collect(), by_address, by_relay, by_link, interfaces: Vec::new() };
         this.relink(interfaces);
@@ -80,6 +81,7 @@ impl Subnets {
     pub(super) fn relink(&mut self, interfaces: Vec<Interface>) {
         self.interfaces = interfaces;
         self.by_link = self.links().map(|link| (link, self.with_shared(self.on(link)))).collect();
+        self.by_link.sort_unstable_by_key(|(link, _)| *link);
         let segments: Vec<Segment> = self.ids().map(|id| self.beside(id)).collect();
         self.served.iter_mut().zip(segments).for_each(|(served, segment)| served.segment = segment);
         let relays = self.served.iter().flat_map(|served| &served.config.relays);
@@ -119,7 +121,8 @@ impl Subnets {
             let own = || self.containing(request.giaddr).map(|id| self.segment(id));
             self.by_relay.get(&request.giaddr).cloned().or_else(own)
         } else {
-            self.by_link.get(&request.link).cloned()
+            let found = self.by_link.binary_search_by_key(&request.link, |(link, _)| *link);
+            found.ok().map(|at| Segment::clone(&self.by_link[at].1))
         };
         let Some(segment) = segment else { return Segment::default() };
         // RFC 3527 §3: the link selection sub-option goes before giaddr and before the subnet selection option. Either
@@ -163,8 +166,8 @@ impl Subnets {
 
     /// The subnet, and those beside it: on a link of ours, or of its shared network.
     fn beside(&self, id: SubnetId) -> Segment {
-        let here = self.by_link.values().filter(|segment| segment.contains(&id));
-        let here = here.flat_map(|segment| segment.iter().copied());
+        let here = self.by_link.iter().filter(|(_, segment)| segment.contains(&id));
+        let here = here.flat_map(|(_, segment)| segment.iter().copied());
         self.with_shared(std::iter::once(id).chain(here).collect())
     }
 

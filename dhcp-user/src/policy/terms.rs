@@ -24,6 +24,7 @@ pub(super) struct Terms<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Given<'a> {
     subnet: &'a Subnet,
+    /// The pool, if it overrides anything.
     pool: Option<&'a DynamicPool>,
     classes: &'a Classes,
     /// The classes that the client is in.
@@ -40,16 +41,19 @@ impl<'a> Given<'a> {
         reservation.into_iter().chain(classes).chain(pool)
     }
 
+    /// What the most particular that has it says, if it is not the subnet. Most clients have nothing of their own.
+    fn particular<T>(&self, pick: impl Fn(&'a Overrides) -> Option<T>) -> Option<T> {
+        let is_general = self.reservation.is_none() && self.member_of.is_empty() && self.pool.is_none();
+        if is_general { None } else { self.overrides().find_map(pick) }
+    }
+
     /// The operator's value of an option.
     pub(super) fn configured(&self, code: u8) -> Option<&'a [u8]> {
-        let name = || self.reservation.and_then(|reservation| reservation.host_name.as_deref());
-        match code {
-            code::HOST_NAME if name().is_some() => name().map(str::as_bytes),
-            _ => {
-                let particular = self.overrides().find_map(|overrides| overrides.options.get(code));
-                particular.or_else(|| self.subnet.options.get(code))
-            }
+        let reserved = self.reservation.filter(|_| code == code::HOST_NAME);
+        if let Some(name) = reserved.and_then(|reservation| reservation.host_name.as_deref()) {
+            return Some(name.as_bytes());
         }
+        self.particular(|overrides| overrides.options.get(code)).or_else(|| self.subnet.options.get(code))
     }
 
     /// The codes of the options that the operator has set, in order.
@@ -66,21 +70,21 @@ impl<'a> Given<'a> {
     }
 
     pub(super) fn next_server(&self) -> Option<Ipv4Addr> {
-        self.overrides().find_map(|overrides| overrides.boot.next_server).or(self.subnet.boot.next_server)
+        self.particular(|overrides| overrides.boot.next_server).or(self.subnet.boot.next_server)
     }
 
     pub(super) fn server_name(&self) -> Option<&'a str> {
-        let particular = self.overrides().find_map(|overrides| overrides.boot.server_name.as_deref());
+        let particular = self.particular(|overrides| overrides.boot.server_name.as_deref());
         particular.or(self.subnet.boot.server_name.as_deref())
     }
 
     pub(super) fn boot_file(&self) -> Option<&'a str> {
-        let particular = self.overrides().find_map(|overrides| overrides.boot.file.as_deref());
+        let particular = self.particular(|overrides| overrides.boot.file.as_deref());
         particular.or(self.subnet.boot.file.as_deref())
     }
 
     pub(super) fn times(&self) -> &'a LeaseTimes {
-        self.overrides().find_map(|overrides| overrides.times.as_ref()).unwrap_or(&self.subnet.times)
+        self.particular(|overrides| overrides.times.as_ref()).unwrap_or(&self.subnet.times)
     }
 }
 
@@ -122,7 +126,7 @@ impl Policy {
         let config = self.subnets.get(subnet);
         Given {
             subnet: config,
-            pool: pool.and_then(|number| config.pools.get(number)),
+            pool: pool.and_then(|number| config.pools.get(number)).filter(|pool| !pool.overrides.is_empty()),
             classes: &self.classes,
             member_of,
             reservation: reserved.and_then(|place| self.subnets.reservation_at(subnet, place)),
