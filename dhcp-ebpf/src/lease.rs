@@ -19,6 +19,9 @@
 pub struct BootSecs(pub u32);
 
 impl BootSecs {
+    /// The end of the clock, which no clock reaches: of what has no end.
+    pub const NEVER: Self = Self(u32::MAX);
+
     /// The second that `nanos` of boot time lies in, for judging whether a moment has come.
     #[must_use]
     #[inline(always)]

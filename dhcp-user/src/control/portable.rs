@@ -120,7 +120,10 @@ impl Portable {
     /// What `record` says, at the second `now` (rounded down).
     #[must_use]
     pub fn of(record: &Record, now: BootSecs, wall: WallClock) -> Self {
-        let left = |moment: BootSecs| moment.0.saturating_sub(now.0);
+        let left = |moment: BootSecs| match moment {
+            BootSecs::NEVER => moment.0,
+            _ => moment.0.saturating_sub(now.0),
+        };
         let ago = |moment: BootSecs| now.0.saturating_sub(moment.0);
         let (state, quarantine) = match &record.standing {
             Standing::Leased => (Treated::Leased, None),
@@ -276,6 +279,15 @@ mod tests {
                 ..leased()
             };
             assert_eq!(arrived, expected);
+        }
+    }
+
+    #[test]
+    fn what_is_for_good_is_for_good_at_the_new_server() {
+        let record = Record { expiry: BootSecs::NEVER, committed_until: BootSecs::NEVER, ..leased() };
+        for there in [BootSecs(0), NOW, BootSecs(4_000_000_000)] {
+            let arrived = travelled(&record, NOW, there);
+            assert_eq!((arrived.expiry, arrived.committed_until), (BootSecs::NEVER, BootSecs::NEVER));
         }
     }
 

@@ -84,6 +84,10 @@ impl Policy {
         let checks = [
             (word.alive() && !leased, "its word is alive, but it is not leased"),
             (leased && binding.is_none(), "leased, but to nobody"),
+            (
+                word.alive() && binding.is_some_and(Binding::is_for_good),
+                "leased for good, and its word is alive",
+            ),
             (leased && binding.is_some_and(beyond), "promised beyond what is committed"),
             (leased && !binding.is_some_and(owned), "leased, but not found by its owner"),
             (

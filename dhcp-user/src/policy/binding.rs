@@ -10,8 +10,6 @@ use crate::store::HwAddr;
 
 /// The lease time of a lease that never ends (RFC 2131 §3.3). No configuration can give it to a DHCP client.
 pub(super) const FOR_GOOD: u32 = u32::MAX;
-/// Its end, which the clock doesn't reach.
-const NEVER: BootSecs = BootSecs(u32::MAX);
 
 /// Who gave the client its last answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +70,7 @@ impl Binding {
     /// word's expiry can't go back, and the address is to be used again when the operator ends the lease.
     #[must_use]
     pub fn is_for_good(&self) -> bool {
-        self.expiry == NEVER
+        self.expiry == BootSecs::NEVER
     }
 
     /// Its owner has it no longer at `now`, and may not know. What it was promised remains, `promised` by the word;

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use super::Policy;
 use super::action::Publication;
 use super::addresses::State;
+use super::binding::Binding;
 use super::subnet::Interface;
 use super::words::Words;
 
@@ -51,7 +52,8 @@ impl Policy {
     #[must_use]
     pub fn publication(&self, words: &dyn Words, address: Ipv4Addr) -> Option<Publication> {
         let place = self.all.find(address)?;
-        let binding = self.binding(place).filter(|_| self.all.state(place) == State::Leased)?;
+        let shared = |owner: &&Binding| self.all.state(place) == State::Leased && !owner.is_for_good();
+        let binding = self.binding(place).filter(shared)?;
         let word = words.load(address);
         Some(Publication {
             address,

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use dhcp_ebpf::abi::Mac;
+use dhcp_ebpf::lease::BootSecs;
 
 use super::Server;
 use crate::control::{Finding, Page};
@@ -44,13 +45,14 @@ impl Server {
     fn kernel_differs(&self, address: Ipv4Addr) -> Option<&'static str> {
         let (_, slot) = self.table.slot(address)?;
         let state = self.policy.state(address);
-        if !slot.word().alive() {
-            return (state == Some(State::Leased)).then_some("leased, but its word is dead");
-        }
-        if state.is_none() {
+        if slot.word().alive() && state.is_none() {
             return Some("the kernel has it leased, and no pool has it");
         }
         let lease = self.policy.lease(address).filter(|lease| lease.state == State::Leased)?;
+        if !slot.word().alive() {
+            // Of what is for good the kernel knows nothing.
+            return (lease.expires != BootSecs::NEVER).then_some("leased, but its word is dead");
+        }
         let found = slot.identity();
         let client = Mac::from(lease.chaddr.octets().try_into().unwrap_or([0; 6]));
         if found.address != address.into() {

@@ -93,6 +93,7 @@ fn what_a_bootp_client_gets_it_has_for_good() {
         assert_eq!(bench.state(address), State::Leased);
         assert_eq!(bench.policy.lease(address).expect("a lease").expires, BootSecs(u32::MAX));
         assert!(!bench.words.load(address).alive(), "the kernel knows nothing of it");
+        assert_eq!(bench.policy.publication(&bench.words, address), None, "and is told nothing");
     };
     is_for_good(&bench);
     assert_eq!(bench.store[&address].committed_until, BootSecs(u32::MAX));
