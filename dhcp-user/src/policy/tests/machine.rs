@@ -231,6 +231,10 @@ impl World {
             Say::Select | Say::SelectElsewhere => self.belief(client).offered = None,
             _ => {}
         }
+        // Who begins to speak DHCP relies on nothing that it has for good, whether it hears of its lease or not.
+        if !matches!(say, Say::Bootp | Say::Inform) {
+            self.belief(client).lease.take_if(|(_, until)| *until == FOREVER);
+        }
         self.put(Some(client), Event::Message(sent_by(client, draft).request(self.bench.now)));
     }
 
