@@ -113,7 +113,7 @@ impl<'a> Server<'a> {
     pub fn with_settings(home: impl Into<Home<'a>>, xdp: Xdp, settings: &str, subnets: &str) -> Result<Self> {
         let home = home.into();
         home.configure(xdp, settings, subnets)?;
-        let process = launch(&home, &[])?;
+        let process = Launch::default().run(&home)?;
         let mut server = Self { home, process };
         server.wait_until_ready()?;
         Ok(server)
@@ -159,15 +159,15 @@ impl<'a> Server<'a> {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_again(&mut self) -> Result<()> {
-        self.start_again_with(&[])
+        self.start_again_with(&Launch::default())
     }
 
-    /// Starts the daemon again with more arguments.
+    /// Starts the daemon again otherwise than by default.
     ///
     /// # Errors
     /// As [`Server::start`].
-    pub fn start_again_with(&mut self, arguments: &[&str]) -> Result<()> {
-        self.process = launch(&self.home, arguments)?;
+    pub fn start_again_with(&mut self, launch: &Launch<'_>) -> Result<()> {
+        self.process = launch.run(&self.home)?;
         self.wait_until_ready()
     }
 
@@ -371,11 +371,26 @@ impl Stats {
     }
 }
 
-fn launch(home: &Home, arguments: &[&str]) -> Result<Process> {
-    let mut command = home.namespace.command(&binary()?);
-    command.args(["run", "--config"]).arg(home.config()).args(arguments);
-    command.env("RUST_LOG", "debug,aya=info,aya_obj=info");
-    Process::start("xdhcpd", command, &home.log())
+/// How a daemon is started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Launch<'a> {
+    /// A program, with its arguments, that runs it.
+    pub under: &'a [&'a str],
+    /// More arguments of its own.
+    pub arguments: &'a [&'a str],
+    /// What is added to its environment.
+    pub environment: &'a [(&'a str, &'a str)],
+}
+
+impl Launch<'_> {
+    fn run(&self, home: &Home) -> Result<Process> {
+        let binary = binary()?;
+        let mut words = self.under.iter().copied().chain([binary.as_str()]);
+        let mut command = home.namespace.command(words.next().context("no program")?);
+        command.args(words).args(["run", "--config"]).arg(home.config()).args(self.arguments);
+        command.env("RUST_LOG", "debug,aya=info,aya_obj=info").envs(self.environment.iter().copied());
+        Process::start("xdhcpd", command, &home.log())
+    }
 }
 
 /// The program under test, without arguments.

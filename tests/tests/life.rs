@@ -10,7 +10,7 @@ use system_tests::packet::{PacketSocket, Sees};
 use system_tests::pass::{self, Pass};
 use system_tests::paths::SERVER;
 use system_tests::process::output;
-use system_tests::server::{Home, Server, Xdp, cli};
+use system_tests::server::{Home, Launch, Server, Xdp, cli};
 use system_tests::topology::{CLIENT_IF, CLIENT_MAC, Lan, SERVER_IF, SERVER_MAC};
 use system_tests::wait::{PROMPT, until};
 use system_tests::world::World;
@@ -360,7 +360,7 @@ fn told_to_detach_on_exit_it_leaves_nothing_behind() -> Result<()> {
     let lan = lan()?;
     let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
     server.stop()?;
-    server.start_again_with(&["--detach-on-exit"])?;
+    server.start_again_with(&Launch { arguments: &["--detach-on-exit"], ..Launch::default() })?;
     let lease = lan.client(1).dora()?;
     kernel_answers(&server, &lan.client(1), &lease)?;
     server.stop()?;

@@ -40,6 +40,8 @@ const fn tool(executable: &'static str, package: &'static str) -> Tool {
 const DEMO_TOOLS: &[Tool] = &[
     tool("ip", "iproute2"),
     tool("ethtool", "ethtool"),
+    tool("systemd-analyze", "systemd"),
+    tool("setpriv", "util-linux"),
     tool("tcpdump", "tcpdump"),
     // Of the clients there are, the one that renews a lease of seconds by its own timer.
     tool("dhclient", "isc-dhcp-client"),

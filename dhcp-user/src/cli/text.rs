@@ -84,6 +84,9 @@ fn status(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     }
     table.row([&"store", &status.store]);
     table.row([&"leases", &status.leases]);
+    if let Some(trouble) = status.trouble {
+        table.row([&"TROUBLE", &trouble]);
+    }
     Ok(())
 }
 

@@ -92,6 +92,14 @@ impl<T> Reply<T> {
         drop(self.0.send(Ok(answer)));
     }
 
+    /// Answers with what was done, or no with the reason.
+    pub fn done(self, outcome: Result<T, impl std::fmt::Display>) {
+        match outcome {
+            Ok(answer) => self.give(answer),
+            Err(error) => self.no(error.to_string()),
+        }
+    }
+
     /// Answers no, and says why.
     pub fn no(self, why: impl Into<String>) {
         drop(self.0.send(Err(No(why.into()))));

@@ -26,6 +26,9 @@ pub struct Status {
     pub store: Word,
     /// How many addresses are leased.
     pub leases: u64,
+    /// What keeps the daemon from granting leases.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
 }
 
 /// An interface that is served.

@@ -204,6 +204,7 @@ fn shapes_are_as_documented() {
             }],
             store: "embedded".into(),
             leases: 3,
+            trouble: None,
         }),
         json!({"version": "1", "uptime-seconds": 2, "interfaces": [{"name": "eth0", "xdp": "native", "link": "up", "addresses": ["192.0.2.10"]}], "store": "embedded", "leases": 3}),
     );

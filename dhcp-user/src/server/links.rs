@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
-use super::{Server, listen, start};
+use super::{Server, listen, service, start};
 use crate::config::{self, XdpMode};
 use crate::control::{LinkStatus, Xdp};
 use crate::datapath::kernel::{Attached, Kernel};
@@ -160,6 +160,7 @@ impl Server {
         let facts = self.facts();
         if facts != before {
             self.go_on_with(&facts, &renumbered);
+            service::tell(self);
         }
     }
 

@@ -3,19 +3,22 @@
 //! ```text
 //! start.rs   store, kernel part, policy restored from both; interfaces attached
 //! this file  waits for frames, queries, signals and the beat
-//! turn.rs    one batch: decide ─► commit ─► publish ─► send
+//! turn.rs    one batch: decide ─► commit ─► publish ─► send;  commit.rs  and if the store takes none
 //! reload.rs  a changed configuration;  links.rs  what becomes of interfaces
 //! explain.rs why requests went up
 //! transfer.rs leases to and from another server
 //! audit.rs   whether policy, store and kernel agree
+//! service.rs what the service manager is told
 //! reports.rs what the command line asks for;  traffic.rs  what is counted
 //! ```
 
 mod audit;
+mod commit;
 mod explain;
 mod links;
 mod reload;
 mod reports;
+mod service;
 mod start;
 mod traffic;
 mod transfer;
@@ -49,6 +52,7 @@ use crate::limits::Limits;
 use crate::policy::{Event, Policy};
 use crate::probe::{self, Prober};
 use crate::store::Store;
+use commit::Owed;
 use explain::WentUp;
 use links::Served;
 use traffic::Traffic;
@@ -87,6 +91,8 @@ pub struct Server {
     limits: Limits,
     went_up: WentUp,
     exports: Exports,
+    /// What the store has not taken, while it takes nothing.
+    owed: Option<Owed>,
     events: broadcast::Sender<Told>,
     wall: WallClock,
     started: BootNanos,
@@ -115,11 +121,12 @@ pub enum OnExit {
 /// Serves the configuration in `file` until SIGTERM or SIGINT, and reads it again on SIGHUP.
 ///
 /// # Errors
-/// When the server can't start, or can't go on without breaking a promise (the store fails).
+/// When the server can't start, or can't commit the last that the kernel has promised before it ends.
 pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
+    service::starting();
     let (mut server, mut intake) = Server::start(config, file, diagnosis)?;
 
     let socket = &server.config.server.control_socket;
@@ -131,7 +138,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
     let changes = Changes::listen().context("listening for changes of interfaces")?;
     tokio::spawn(links::watch(changes, found));
     tracing::info!(config = %file.display(), leases = server.policy.leased(), "serving");
-    tell_systemd(&[NotifyState::Ready]);
+    service::ready(&server);
 
     if let Some(kernel) = server.kernel.as_mut().filter(|_| diagnosis) {
         tokio::spawn(diagnose(kernel.log()?));
@@ -143,16 +150,16 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
             biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = beat.tick() => { server.beat()?; Vec::new() }
-            _ = look.tick(), if server.is_probing() => { server.look()?; Vec::new() }
+            _ = beat.tick() => { server.beat(); Vec::new() }
+            _ = look.tick(), if server.is_probing() => { server.look(); Vec::new() }
             arrived = ready(&mut intake.begun) => arrived,
-            _ = hangup.recv() => { drop(server.reload()?); Vec::new() }
+            _ = hangup.recv() => { drop(server.reload()); Vec::new() }
             Some(found) = looks.recv() => { server.follow(&found); Vec::new() }
-            Some(query) = asked.recv() => { server.answer(query)?; Vec::new() }
+            Some(query) = asked.recv() => { server.answer(query); Vec::new() }
             arrived = ready(&mut intake.fresh) => arrived,
             arrived = ready_sockets(&mut intake.sockets) => arrived,
         };
-        server.take(arrived)?;
+        server.take(arrived);
     }
     server.finish(on_exit)
 }
@@ -162,17 +169,25 @@ pub use transfer::export_stopped;
 
 impl Server {
     /// Decides a batch of frames.
-    fn take(&mut self, arrived: Vec<Arrival>) -> Result<()> {
-        let events: Vec<Event> = arrived.into_iter().filter_map(|arrival| self.admit(arrival)).collect();
-        if events.is_empty() { Ok(()) } else { self.turn(events) }
+    fn take(&mut self, arrived: Vec<Arrival>) {
+        let events = arrived.into_iter().filter_map(|arrival| self.admit(arrival)).collect();
+        self.decide(events);
+    }
+
+    /// Decides what has happened. Where a commit fails that is told of, and what needs it is not done.
+    fn decide(&mut self, events: Vec<Event>) {
+        if !events.is_empty() {
+            let _ = self.turn(events);
+        }
     }
 
     /// What is due without anybody asking.
-    fn beat(&mut self) -> Result<()> {
+    fn beat(&mut self) {
         if let Some(kernel) = &self.kernel {
             kernel.beat(BootNanos::now().0);
         }
-        tell_systemd(&[NotifyState::Watchdog]);
+        service::notify(&[NotifyState::Watchdog]);
+        self.settle_debts();
         let extended = self.table.extended(self.look_from, self.look_at);
         self.look_from += self.look_at;
         if self.look_from >= self.table.in_use() {
@@ -189,7 +204,7 @@ impl Server {
         if self.policy.next_deadline().is_some_and(|deadline| deadline <= BootNanos::now().floor()) {
             events.push(Event::Tick);
         }
-        if events.is_empty() { Ok(()) } else { self.turn(events) }
+        self.decide(events);
     }
 
     fn is_probing(&self) -> bool {
@@ -197,16 +212,14 @@ impl Server {
     }
 
     /// Goes on with the probes that are under way, and decides by those that have come to an end.
-    fn look(&mut self) -> Result<()> {
+    fn look(&mut self) {
         let found = self.prober.as_mut().map(|prober| prober.look(Instant::now())).unwrap_or_default();
-        let events: Vec<Event> =
-            found.into_iter().map(|(address, outcome)| Event::Probed { address, outcome }).collect();
-        if events.is_empty() { Ok(()) } else { self.turn(events) }
+        self.decide(found.into_iter().map(|(address, outcome)| Event::Probed { address, outcome }).collect());
     }
 
     /// The last things: what the kernel extended is committed.
     fn finish(mut self, on_exit: OnExit) -> Result<()> {
-        tell_systemd(&[NotifyState::Stopping]);
+        service::stopping();
         let all = self.table.extended(0, self.table.in_use());
         let events = all
             .into_iter()
@@ -216,7 +229,7 @@ impl Server {
                 renewals: lease.renewals,
             })
             .collect();
-        self.turn(events)?;
+        let committed = self.turn(events);
         let _ = std::fs::remove_file(&self.config.server.control_socket);
         let leases = self.policy.leased();
         match on_exit {
@@ -229,14 +242,7 @@ impl Server {
                 tracing::info!(leases, from = ?detached, "stopped and detached; no renewal is answered");
             }
         }
-        Ok(())
-    }
-}
-
-/// Tells the service manager, if there is one (`Type=notify`, `WatchdogSec`).
-fn tell_systemd(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "the service manager can't be told");
+        committed.context("the last that was decided is lost")
     }
 }
 

@@ -10,8 +10,9 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
+use super::commit::NotCommitted;
 use super::explain::WentUp;
-use super::{Server, start};
+use super::{Server, service, start};
 use crate::clock::BootNanos;
 use crate::config::{self, Config};
 use crate::control::{No, Reloaded};
@@ -29,16 +30,19 @@ impl Server {
     /// Reads the configuration again and goes on with it; `No` if it can't be, and nothing is changed then.
     ///
     /// # Errors
-    /// When the store fails.
-    pub(super) fn reload(&mut self) -> Result<Result<Reloaded, No>> {
-        match self.next() {
-            Ok(next) => self.go_over(next).map(Ok),
+    /// If the new one can't be gone over to, or what that changes about leases is not on disk yet.
+    pub(super) fn reload(&mut self) -> Result<Reloaded, No> {
+        service::reloading();
+        let done = match self.next() {
+            Ok(next) => self.go_over(next).map_err(|error| No(format!("reloaded, but {error}"))),
             Err(error) => {
                 let why = format!("{error:#}");
                 tracing::warn!(why, "not reloaded: the former configuration stays in force");
-                Ok(Err(No(why)))
+                Err(No(why))
             }
-        }
+        };
+        service::ready(self);
+        done
     }
 
     /// Reads the configuration and gets all that it needs.
@@ -61,7 +65,7 @@ impl Server {
         Ok(Next { config, facts, prober })
     }
 
-    fn go_over(&mut self, next: Next) -> Result<Reloaded> {
+    fn go_over(&mut self, next: Next) -> Result<Reloaded, NotCommitted> {
         let Next { config, facts, prober } = next;
         let now = BootNanos::now().floor();
         let mut actions = Vec::new();
@@ -74,7 +78,7 @@ impl Server {
         let unchanged = if same_elsewhere { unchanged(&self.config, &config) } else { BTreeMap::new() };
         self.know(&facts);
         self.config = Arc::new(config);
-        self.perform(actions)?;
+        let committed = self.perform(actions);
 
         let rewritten = self.forget_answers_except(&unchanged);
         // What was known before says nothing about what is asked from now on.
@@ -90,7 +94,7 @@ impl Server {
             leases_answered_anew = rewritten,
             "configuration reloaded"
         );
-        Ok(Reloaded { rewritten, revoked: done.withdrawn })
+        committed.map(|()| Reloaded { rewritten, revoked: done.withdrawn })
     }
 
     /// Has the kernel forget what it would say, except for leases of `unchanged` subnets. Gives how many leases it

@@ -16,11 +16,8 @@ use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, 
 use crate::store::{HwAddr, QuarantineCause};
 
 impl Server {
-    /// Answers an operator's query.
-    ///
-    /// # Errors
-    /// When the query changes leases and the store fails.
-    pub(super) fn answer(&mut self, query: Query) -> Result<()> {
+    /// Answers an operator's query. What it changes is said to be done when it is on disk.
+    pub(super) fn answer(&mut self, query: Query) {
         match query {
             Query::Status(reply) => reply.give(self.status()),
             Query::Stats(reply) => match self.stats() {
@@ -35,8 +32,7 @@ impl Server {
             },
             Query::LeaseRelease(address, reply) => {
                 if self.policy.state(address) == Some(State::Leased) {
-                    self.turn(vec![Event::OperatorRelease(address)])?;
-                    reply.give(());
+                    reply.done(self.turn(vec![Event::OperatorRelease(address)]));
                 } else {
                     reply.no(format!("{address} is not leased"));
                 }
@@ -49,8 +45,7 @@ impl Server {
             Query::Quarantine(reply) => reply.give(self.quarantine()),
             Query::QuarantineClear(address, reply) => {
                 if self.policy.state(address) == Some(State::Quarantined) {
-                    self.turn(vec![Event::QuarantineClear(address)])?;
-                    reply.give(());
+                    reply.done(self.turn(vec![Event::QuarantineClear(address)]));
                 } else {
                     reply.no(format!("{address} is not in quarantine"));
                 }
@@ -61,13 +56,12 @@ impl Server {
                 Err(No(why)) => reply.no(why),
             },
             Query::Export { export, most, reply } => reply.give(self.export(&export, most)),
-            Query::Import(leases, reply) => reply.give(self.import(&leases)?),
-            Query::Reload(reply) => match self.reload()? {
+            Query::Import(leases, reply) => reply.done(self.import(&leases)),
+            Query::Reload(reply) => match self.reload() {
                 Ok(done) => reply.give(done),
                 Err(No(why)) => reply.no(why),
             },
         }
-        Ok(())
     }
 
     fn status(&self) -> Status {
@@ -91,6 +85,7 @@ impl Server {
             uptime_seconds: BootNanos::now().0.saturating_sub(self.started.0) / 1_000_000_000,
             interfaces,
             store: "embedded".into(),
+            trouble: self.owed.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why())),
             leases: self.policy.leased() as u64,
         }
     }

@@ -101,6 +101,7 @@ impl Server {
             traffic: Traffic::new(),
             went_up: WentUp::default(),
             exports: Exports::default(),
+            owed: None,
             events,
             wall: WallClock::read().context("reading the clocks")?,
             started: BootNanos::now(),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::commit::NotCommitted;
 use super::{Server, start};
 use crate::clock::BootNanos;
 use crate::config::{Config, StoreChoice};
@@ -58,8 +59,8 @@ impl Server {
     /// Honours leases of another server from now on, as far as nothing of ours is in the way; all in one commit.
     ///
     /// # Errors
-    /// When the store fails.
-    pub(super) fn import(&mut self, leases: &[Portable]) -> Result<Imported> {
+    /// When the store takes no commits by now.
+    pub(super) fn import(&mut self, leases: &[Portable]) -> Result<Imported, NotCommitted> {
         let now = BootNanos::now().floor();
         let mut actions = Vec::new();
         let mut refused = Vec::new();

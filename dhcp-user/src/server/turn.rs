@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
 use bytes::Bytes;
 
+use super::commit::NotCommitted;
 use super::{Server, reports};
 use crate::clock::BootNanos;
 use crate::datapath::frame;
 use crate::datapath::ring::Arrival;
 use crate::message::Request;
 use crate::policy::{Action, Event, Granted, LeaseEvent, Publication, Reply, Words as _};
-use crate::store::Change;
 
 /// Frames that waited longer than this many nanoseconds are dropped: their senders have repeated them, or given up.
 const STALE: u64 = 4_000_000_000;
@@ -63,8 +62,8 @@ impl Server {
     /// Decides events and does what was decided: one commit, then the rest in order.
     ///
     /// # Errors
-    /// When the store fails. Nothing that depends on the commit was done then, and the server must not go on.
-    pub(super) fn turn(&mut self, events: Vec<Event>) -> Result<()> {
+    /// When the store takes no commits by now. Nothing that depends on the commit was done then.
+    pub(super) fn turn(&mut self, events: Vec<Event>) -> Result<(), NotCommitted> {
         let mut actions = Vec::new();
         for event in events {
             self.policy.handle(BootNanos::now().floor(), &self.table, event, &mut actions);
@@ -75,8 +74,8 @@ impl Server {
     /// Does what was decided.
     ///
     /// # Errors
-    /// When the store fails.
-    pub(super) fn perform(&mut self, actions: Vec<Action>) -> Result<()> {
+    /// When the store takes no commits by now. Nothing that depends on the commit was done then.
+    pub(super) fn perform(&mut self, actions: Vec<Action>) -> Result<(), NotCommitted> {
         let mut changes = Vec::new();
         let mut rest = Vec::with_capacity(actions.len());
         for action in actions {
@@ -85,9 +84,12 @@ impl Server {
                 other => rest.push(other),
             }
         }
-        self.commit(&changes)?;
+        let committed = self.commit(&changes);
         let mut leaving = Vec::new();
         for action in rest {
+            if committed.is_err() && !self.needs_no_commit(&action) {
+                continue;
+            }
             match action {
                 Action::Commit(_) => {}
                 Action::Publish(lease) => self.publish(lease),
@@ -109,18 +111,7 @@ impl Server {
         let refused = self.sender.send(&leaving);
         (0..refused).for_each(|_| self.traffic.dropped("not-sent"));
         self.table.tidy();
-        Ok(())
-    }
-
-    fn commit(&mut self, changes: &[Change]) -> Result<()> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        self.store
-            .commit(BootNanos::now().floor(), changes)
-            .context("leases could not be committed; no promise is made without")?;
-        self.exports.note(changes);
-        Ok(())
+        committed
     }
 
     fn publish(&mut self, lease: Publication) {

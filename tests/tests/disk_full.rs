@@ -1,0 +1,143 @@
+//! A store that takes no commits: nothing is promised until it does, what needs no disk goes on, nothing is lost.
+
+use anyhow::{Context, Result, ensure};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use system_tests::paths::SERVER;
+use system_tests::process::output;
+use system_tests::server::{Server, Xdp};
+use system_tests::topology::Lan;
+use system_tests::wait::{PROMPT, until};
+use system_tests::wire::Kind;
+
+const SUBNET: &str = r#"
+[[subnet]]
+prefix = "10.0.0.0/16"
+pools = ["10.0.0.10 - 10.0.250.250"]
+lease-time = "10m"
+options = { routers = ["10.0.0.1"] }
+"#;
+
+/// The state directory's own small file system, full of something else but for the store.
+struct FullDisk {
+    at: PathBuf,
+}
+
+impl FullDisk {
+    fn mount(at: &Path) -> Result<Self> {
+        fs::create_dir_all(at)?;
+        mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some("size=16m"))?;
+        Ok(Self { at: at.to_owned() })
+    }
+
+    /// Leaves no room for more than there is.
+    fn fill(&self) -> Result<()> {
+        let mut filler = fs::File::create(self.at.join("filler"))?;
+        let octets = [0x55; 4096];
+        while filler.write_all(&octets).is_ok() {}
+        Ok(())
+    }
+
+    fn make_room(&self) -> Result<()> {
+        Ok(fs::remove_file(self.at.join("filler"))?)
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        let _ = umount2(&self.at, MntFlags::MNT_DETACH);
+    }
+}
+
+/// Leases of another server, more than the first segment of a store has room for.
+fn many_leases() -> String {
+    let mut lines = String::new();
+    for n in 0..18_000_u32 {
+        let [_, _, high, low] = (0x0a00_0800 + n).to_be_bytes();
+        let id = "5a:".repeat(240);
+        let line = writeln!(
+            lines,
+            r#"{{"address":"10.0.{high}.{low}","state":"leased","hw-address":"02:aa:00:00:{high:02x}:{low:02x}","client-id":"{id}{high:02x}:{low:02x}","expires-in":600,"committed-for":900}}"#
+        );
+        // Writing to a string can't fail.
+        let _ = line;
+    }
+    lines
+}
+
+#[test]
+fn while_nothing_can_be_committed_nothing_is_promised_and_nothing_is_lost() -> Result<()> {
+    let lan = Lan::new("disk-full", SERVER, 16)?;
+    let disk = FullDisk::mount(&lan.world.dir().join("state"))?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    disk.fill()?;
+    let file = lan.world.write("leases.jsonl", &many_leases())?.display().to_string();
+    let import = output(&mut server.cli(&["import", &file])?)?;
+    let said = String::from_utf8_lossy(&import.stderr).into_owned();
+    ensure!(import.status.code() == Some(1) && said.contains("not on disk yet"), "{import:?}");
+    ensure!(said.contains("no space left"), "{said}");
+
+    // It says so, and what needs no commit goes on.
+    let status = server.json(&["status"])?;
+    ensure!(status["trouble"].as_str().is_some_and(|trouble| trouble.contains("no space left")), "{status}");
+    let before = server.stats()?.kernel_acked("renewing")?;
+    client.renew(&lease).context("the kernel promises what was committed before")?;
+    ensure!(server.stats()?.kernel_acked("renewing")? > before);
+    let newcomer = lan.client(2);
+    let offer = newcomer.discover()?;
+    ensure!(offer.kind == Kind::Offer);
+    let selecting = newcomer.selecting(&offer)?;
+    newcomer.send(&selecting)?;
+    ensure!(
+        newcomer.inform(std::net::Ipv4Addr::new(10, 0, 255, 1))?.kind == Kind::Ack,
+        "INFORM needs no disk"
+    );
+    let unanswered = newcomer.answer(&selecting, Instant::now() + Duration::from_millis(100))?;
+    ensure!(unanswered.is_none(), "promised without a commit: {unanswered:?}");
+    ensure!(server.stats()?.count(&["daemon", "dropped", "not-committed"])? >= 1);
+    let release = output(&mut server.cli(&["lease", "release", &lease.address.to_string()])?)?;
+    ensure!(release.status.code() == Some(1), "what is not on disk is not said to be done: {release:?}");
+
+    // As soon as there is room, what was decided is committed, and the daemon promises again.
+    disk.make_room()?;
+    until("commits to be taken again", 3 * PROMPT, || {
+        Ok(server.json(&["status"])?.get("trouble").is_none().then_some(()))
+    })?;
+    let granted = newcomer.dora()?;
+    ensure!(server.lease(lease.address)?.context("what was released is remembered")?["state"] == "grace");
+    let audit = server.json(&["audit"])?;
+    ensure!(audit["consistent"] == true, "{audit}");
+    server.crash()?;
+    server.start_again()?;
+    newcomer.renew(&granted)?;
+    ensure!(server.lease(lease.address)?.context("what was released is on disk")?["state"] == "grace");
+    Ok(())
+}
+
+/// What is decided while nothing can be committed is not on disk; what was promised before is.
+#[test]
+fn killed_while_nothing_can_be_committed_it_remembers_what_it_promised() -> Result<()> {
+    let lan = Lan::new("disk-full", SERVER, 16)?;
+    let disk = FullDisk::mount(&lan.world.dir().join("state"))?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let leases = (0..20).map(|n| lan.client(n).dora()).collect::<Result<Vec<_>>>()?;
+    disk.fill()?;
+    let file = lan.world.write("leases.jsonl", &many_leases())?.display().to_string();
+    ensure!(output(&mut server.cli(&["import", &file])?)?.status.code() == Some(1));
+    server.crash()?;
+    disk.make_room()?;
+    server.start_again()?;
+    for (n, lease) in (0..).zip(&leases) {
+        lan.client(n).renew(lease)?;
+    }
+    let audit = server.json(&["audit"])?;
+    ensure!(audit["consistent"] == true, "{audit}");
+    Ok(())
+}
