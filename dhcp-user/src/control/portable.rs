@@ -127,7 +127,7 @@ impl Portable {
         let ago = |moment: BootSecs| now.0.saturating_sub(moment.0);
         let (state, quarantine) = match &record.standing {
             Standing::Leased => (Treated::Leased, None),
-            Standing::Grace => (Treated::Grace, None),
+            Standing::Grace | Standing::Ended => (Treated::Grace, None),
             Standing::Free => (Treated::Free, None),
             Standing::Quarantined { since, until, why, by } => {
                 let (since_ago, ends_in, by) = (ago(*since), left(*until), by.clone());

@@ -67,7 +67,10 @@ impl Policy {
             (Standing::Quarantined { .. }, _) => Some("in quarantine, but the store does not say so"),
             (_, Standing::Quarantined { .. }) => Some("not in quarantine, but the store says so"),
             // That grace has ended is not worth a commit.
-            (Standing::Free | Standing::Grace, Standing::Free | Standing::Grace) => None,
+            (
+                Standing::Free | Standing::Grace | Standing::Ended,
+                Standing::Free | Standing::Grace | Standing::Ended,
+            ) => None,
         }
     }
 

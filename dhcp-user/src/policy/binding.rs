@@ -27,6 +27,8 @@ pub struct Binding {
     pub particulars: Particulars,
     /// Whether its client identifier is unknown (the lease was adopted from the kernel's maps).
     pub adopted: bool,
+    /// Whether the operator has ended it before its time: its owner may not know, and is to learn of it.
+    pub ended: bool,
     /// Who answered it last.
     pub answered_by: AnsweredBy,
     /// The link it is reached on.
@@ -166,6 +168,7 @@ mod tests {
             let binding = Binding {
                 particulars: Particulars::new(chaddr, id, info, name),
                 adopted: false,
+                ended: false,
                 answered_by: AnsweredBy::Daemon,
                 link: Link::default(),
                 giaddr: Ipv4Addr::UNSPECIFIED,

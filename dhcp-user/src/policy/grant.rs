@@ -172,6 +172,7 @@ impl Policy {
         self.all.entry_mut(place).binding = Some(Box::new(Binding {
             particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
             adopted: false,
+            ended: false,
             answered_by: AnsweredBy::Daemon,
             link: request.link,
             giaddr: request.giaddr,

@@ -68,7 +68,7 @@ impl Policy {
                 let by = (!nobody(record.chaddr)).then_some(record.chaddr);
                 self.import_quarantine(turn, place, Probation { since, until, why, by })?;
             }
-            Standing::Grace => self.import_memory(turn, place, owner, State::Grace)?,
+            Standing::Grace | Standing::Ended => self.import_memory(turn, place, owner, State::Grace)?,
             // As reserved until it is put back where it belongs.
             Standing::Free => self.import_memory(turn, place, owner, State::Reserved)?,
         }

@@ -11,7 +11,7 @@ use crate::store::Change;
 
 impl Policy {
     /// Ends the lease of `address`, if there is one. Its client may not know: the address is not reused before the
-    /// last promise made to it has run out.
+    /// last promise made to it has run out, and a client that asks to go on with it gets a NAK. It may ask anew.
     pub(super) fn operator_release(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr) {
         let Some(place) = self.all.find(address) else { return };
         self.settle(turn, place);
@@ -21,6 +21,7 @@ impl Policy {
         let promised = revoke_anyway(turn.words, address).expiry();
         if let Some(binding) = self.binding_mut(place) {
             binding.end(turn.now, promised);
+            binding.ended = true;
         }
         self.index.remove_device(&self.all, place);
         self.all.set(place, State::Grace);

@@ -15,6 +15,7 @@ impl Policy {
     pub(super) fn record(&self, place: Place) -> Record {
         let standing = match self.all.state(place) {
             State::Leased => Standing::Leased,
+            State::Grace if self.binding(place).is_some_and(|owner| owner.ended) => Standing::Ended,
             State::Grace => Standing::Grace,
             State::Quarantined => self.quarantine.at(place).map_or(Standing::Free, Probation::standing),
             State::Free | State::Offered | State::Reserved => Standing::Free,
@@ -91,6 +92,7 @@ impl Policy {
                 record.host_name.as_deref(),
             ),
             adopted: false,
+            ended: record.standing == Standing::Ended,
             answered_by: AnsweredBy::Daemon,
             link: Link { ifindex: interface.map_or(0, |interface| interface.ifindex), outer, inner },
             giaddr: record.giaddr,

@@ -78,7 +78,9 @@ impl Policy {
         if let Some(place) = self.held(turn, address, request) {
             return self.prolong(turn, request, place);
         }
-        if self.is_shut_out(address, request) {
+        if self.all.find(address).is_some_and(|place| self.has_ended(place, request)) {
+            self.nak_if_authoritative(turn, request, subnet, "the lease was ended by the operator");
+        } else if self.is_shut_out(address, request) {
             self.nak_if_authoritative(turn, request, subnet, "the address is not for clients of this class");
         } else if self.has_other(turn, address, &segment, request) {
             self.nak_if_authoritative(turn, request, subnet, "the client has another address here");
@@ -130,6 +132,9 @@ impl Policy {
     fn held(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, request: &Request) -> Option<Place> {
         let place = self.all.find(address)?;
         self.settle(turn, place);
+        if self.has_ended(place, request) {
+            return None;
+        }
         let offered_to_another =
             self.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request).into());
         if offered_to_another || self.promised_to_another(turn, place, request) {
@@ -145,6 +150,13 @@ impl Policy {
             }
         };
         held.then_some(place)
+    }
+
+    /// Whether the operator has ended the client's lease of the address at `place`.
+    fn has_ended(&self, place: Place, request: &Request) -> bool {
+        self.all.state(place) == State::Grace
+            && self.binding(place).is_some_and(|owner| owner.ended)
+            && self.recognises(place, request)
     }
 
     /// Whether the client has the address, or had it last, and its pool is not for it any more.

@@ -72,13 +72,15 @@ impl Policy {
                 self.all.set(place, State::Quarantined);
                 self.quarantine.add(self.all.subnet(place), place, probation);
             }
-            Standing::Grace | Standing::Free if word.alive() => {
+            Standing::Grace | Standing::Ended | Standing::Free if word.alive() => {
                 // Its end was committed, but not to the word: what was promised there holds as long as it says.
                 let mut owner = self.owner(record);
                 owner.expiry = revoke_anyway(turn.words, record.address).expiry();
                 self.rebind(turn, place, owner, State::Grace);
             }
-            Standing::Grace => self.rebind(turn, place, self.owner(record), State::Grace),
+            Standing::Grace | Standing::Ended => {
+                self.rebind(turn, place, self.owner(record), State::Grace);
+            }
             Standing::Free if nobody(record.chaddr) => self.restore_free(place),
             Standing::Free => {
                 self.rebind(turn, place, self.owner(record), State::Reserved);
@@ -130,6 +132,7 @@ impl Policy {
         let owner = Binding {
             particulars: Particulars::new(HwAddr::ethernet(lease.chaddr), None, None, None),
             adopted: true,
+            ended: false,
             answered_by: AnsweredBy::Kernel,
             link: lease.link,
             giaddr: Ipv4Addr::UNSPECIFIED,

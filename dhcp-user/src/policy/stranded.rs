@@ -61,6 +61,6 @@ fn end(record: &Record) -> BootSecs {
     match record.standing {
         Standing::Leased => record.committed_until,
         Standing::Quarantined { until, .. } => until,
-        Standing::Free | Standing::Grace => BootSecs(0),
+        Standing::Free | Standing::Grace | Standing::Ended => BootSecs(0),
     }
 }

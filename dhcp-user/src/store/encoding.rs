@@ -8,7 +8,7 @@ use super::clock::{Clock, StoreSecs};
 use super::record::{HwAddr, QuarantineCause, Record, Standing};
 
 /// The newest format that this version reads, and the one it writes.
-pub(super) const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 2;
 
 /// Why stored octets are no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,7 +21,8 @@ pub(super) enum DecodeError {
     Malformed(&'static str),
 }
 
-/// Format 1 of a record. Fields are written in this order: a change of any kind is a new format.
+/// Format 1 of a record, and 2, in which the operator may have ended the lease. Fields are written in this order: a
+/// change of any kind is a new format.
 #[derive(Serialize, Deserialize)]
 struct Format1<'a> {
     standing: Standing1<'a>,
@@ -48,7 +49,14 @@ enum Standing1<'a> {
     Leased,
     Free,
     Grace,
-    Quarantined { since: StoreSecs, until: StoreSecs, why: QuarantineCause, by: &'a str },
+    Quarantined {
+        since: StoreSecs,
+        until: StoreSecs,
+        why: QuarantineCause,
+        by: &'a str,
+    },
+    /// From format 2 on.
+    Ended,
 }
 
 /// Appends the stored form of `record` to `out`. The address is the key it is stored under, and not in it.
@@ -57,6 +65,7 @@ pub(super) fn encode(record: &Record, clock: &Clock, out: &mut Vec<u8>) {
         Standing::Leased => Standing1::Leased,
         Standing::Free => Standing1::Free,
         Standing::Grace => Standing1::Grace,
+        Standing::Ended => Standing1::Ended,
         Standing::Quarantined { since, until, why, by } => Standing1::Quarantined {
             since: clock.to_store(*since),
             until: clock.to_store(*until),
@@ -97,7 +106,7 @@ pub(super) fn decode(
 ) -> Result<(StoreSecs, Record), DecodeError> {
     let fields = match stored {
         [] => return Err(DecodeError::Malformed("it is empty")),
-        [FORMAT, fields @ ..] => fields,
+        [1 | FORMAT, fields @ ..] => fields,
         [0, ..] => return Err(DecodeError::Malformed("format 0 was never written")),
         [newer, ..] => return Err(DecodeError::Newer(*newer)),
     };
@@ -112,6 +121,7 @@ pub(super) fn decode(
             Standing1::Leased => Standing::Leased,
             Standing1::Free => Standing::Free,
             Standing1::Grace => Standing::Grace,
+            Standing1::Ended => Standing::Ended,
             Standing1::Quarantined { since, until, why, by } => Standing::Quarantined {
                 since: clock.to_boot(since),
                 until: clock.to_boot(until),
@@ -173,7 +183,7 @@ mod tests {
         #[test]
         fn any_octets_decode_or_say_why(stored in prop::collection::vec(any::<u8>(), 0..200)) {
             if let Ok((_, record)) = decode(ADDRESS, &stored, &clock()) {
-                prop_assert_eq!(stored[0], FORMAT);
+                prop_assert!((1..=FORMAT).contains(&stored[0]));
                 prop_assert!(record.chaddr.octets().len() <= HwAddr::MAX);
             }
         }
@@ -183,7 +193,7 @@ mod tests {
     fn a_newer_format_is_named() {
         let error = decode(ADDRESS, &[FORMAT + 1, 0, 0], &clock()).unwrap_err();
         assert_eq!(error, DecodeError::Newer(FORMAT + 1));
-        assert_eq!(error.to_string(), "record format 2 is newer than this version's 1");
+        assert_eq!(error.to_string(), "record format 3 is newer than this version's 2");
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub enum Standing {
     Free,
     /// Expired, and not yet to be reused.
     Grace,
+    /// Ended by the operator, and not yet to be reused: its owner may not know, and is to learn of it.
+    Ended,
     /// Seen in use by somebody that it was not promised to.
     Quarantined {
         /// When that was found.

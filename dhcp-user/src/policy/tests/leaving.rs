@@ -232,6 +232,37 @@ fn the_operators_release_keeps_the_last_promise_in_mind() {
     assert_eq!(bench.lease(2), address);
 }
 
+/// The operator's word is final: a client that would go on is told to begin anew, after a restart as before.
+#[test]
+fn a_client_whose_lease_the_operator_ended_gets_a_nak_and_may_ask_anew() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    for restart in [None, Some(true), Some(false)] {
+        let actions = bench.handle(Event::OperatorRelease(address));
+        bench.carry_out(actions);
+        restart.into_iter().for_each(|maps| bench.restart(maps));
+        for draft in [Draft::renew(1, address), Draft::rebind(1, address), Draft::reboot(1, address)] {
+            assert!(bench.send(&draft).is_nak(), "{draft:?}");
+        }
+        assert_eq!(bench.state(address), State::Grace);
+        assert_eq!(bench.lease(1), address, "it is nobody else's yet");
+        assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address), "a new lease is a lease");
+    }
+    bench.pass(LEASE_TIME + 1);
+    assert_eq!(bench.state(address), State::Grace);
+    assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address), "one that ran out is in grace");
+}
+
+/// Where others may know better no NAK is sent, whatever the operator did.
+#[test]
+fn without_authority_the_operators_release_is_no_nak() {
+    let mut bench = Bench::new(vec![Subnet { authoritative: false, ..subnet(10, 20) }]);
+    let address = bench.lease(1);
+    let actions = bench.handle(Event::OperatorRelease(address));
+    bench.carry_out(actions);
+    assert_eq!(bench.send(&Draft::renew(1, address)), Told::Silence(Silence::NotAuthoritative));
+}
+
 #[test]
 fn the_operator_ends_a_quarantine() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);

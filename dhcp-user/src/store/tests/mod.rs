@@ -276,6 +276,7 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         Just(Standing::Leased),
         Just(Standing::Free),
         Just(Standing::Grace),
+        Just(Standing::Ended),
         (moment(), moment(), any::<bool>(), any::<String>()).prop_map(|(since, until, declined, by)| {
             let why = if declined { QuarantineCause::Declined } else { QuarantineCause::Probe };
             Standing::Quarantined { since, until, why, by }
