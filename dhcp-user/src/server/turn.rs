@@ -165,8 +165,11 @@ impl Server {
             address = told.address.map(tracing::field::display),
             client = told.hw_address,
             client_id = told.client_id,
+            subnet = told.subnet,
             interface = told.interface,
+            vlan = (!told.vlan.is_empty()).then(|| tracing::field::debug(&told.vlan)),
             relay = told.relay.map(tracing::field::display),
+            relay_information = told.relay_information,
             detail = told.detail,
             "{}",
             told.what
