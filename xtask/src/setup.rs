@@ -40,8 +40,6 @@ const fn tool(executable: &'static str, package: &'static str) -> Tool {
 const DEMO_TOOLS: &[Tool] = &[
     tool("ip", "iproute2"),
     tool("ethtool", "ethtool"),
-    tool("systemd-analyze", "systemd"),
-    tool("setpriv", "util-linux"),
     tool("tcpdump", "tcpdump"),
     // Of the clients there are, the one that renews a lease of seconds by its own timer.
     tool("dhclient", "isc-dhcp-client"),
@@ -54,6 +52,8 @@ const TEST_TOOLS: &[Tool] = &[
     tool("dnsmasq", "dnsmasq-base"),
     tool("kea-dhcp4", "kea-dhcp4-server"),
     tool("valgrind", "valgrind"),
+    tool("systemd-analyze", "systemd"),
+    tool("setpriv", "util-linux"),
     // To change a map behind the server's back.
     tool("bpftool", "bpftool"),
 ];

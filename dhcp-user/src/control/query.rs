@@ -46,8 +46,15 @@ pub enum Query {
         /// Where the page goes.
         reply: Reply<Page<Finding>>,
     },
-    /// Devices that hold more than one lease.
-    Orphans(Reply<Vec<Orphan>>),
+    /// Devices that hold more than one lease, each with the first of its addresses, a page of them.
+    Orphans {
+        /// Only first addresses above this one; all if there is none.
+        after: Option<Ipv4Addr>,
+        /// At most so many addresses are looked at.
+        most: usize,
+        /// Where the page goes.
+        reply: Reply<Page<Orphan>>,
+    },
     /// Addresses in quarantine.
     Quarantine(Reply<Vec<Quarantined>>),
     /// Take an address out of quarantine; no if it isn't in one.

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::{interval, timeout};
 
 use super::portable::Portable;
-use super::query::{Export, No, Query, Reply};
+use super::query::{Export, No, Page, Query, Reply};
 use super::report::{Audit, Changed, Event};
 use super::request::{Line, Outcome, Request};
 
@@ -122,7 +122,9 @@ impl Client {
             Request::Status => self.one(queries, Query::Status).await?,
             Request::Stats => self.one(queries, Query::Stats).await?,
             Request::Pools => self.list(queries, Query::Pools).await?,
-            Request::Leases => self.leases(queries).await?,
+            Request::Leases => {
+                self.pages(queries, |after, reply| Query::Leases { after, most: PAGE, reply }).await?
+            }
             Request::LeaseShow { address } => {
                 self.one(queries, |reply| Query::LeaseShow(address, reply)).await?
             }
@@ -131,7 +133,9 @@ impl Client {
                 self.changed(queries, address, "released", query).await?
             }
             Request::Audit => self.audit(queries).await?,
-            Request::Orphans => self.list(queries, Query::Orphans).await?,
+            Request::Orphans => {
+                self.pages(queries, |after, reply| Query::Orphans { after, most: PAGE, reply }).await?
+            }
             Request::Quarantine => self.list(queries, Query::Quarantine).await?,
             Request::QuarantineClear { address } => {
                 let query = |reply| Query::QuarantineClear(address, reply);
@@ -187,11 +191,15 @@ impl Client {
         }
     }
 
-    /// Leases page by page: the next is asked for when the client has taken in the last.
-    async fn leases(&mut self, queries: &mpsc::Sender<Query>) -> io::Result<Outcome> {
+    /// Items page by page: the next is asked for when the client has taken in the last.
+    async fn pages<T: Serialize>(
+        &mut self,
+        queries: &mpsc::Sender<Query>,
+        query: impl Fn(Option<Ipv4Addr>, Reply<Page<T>>) -> Query,
+    ) -> io::Result<Outcome> {
         let mut after = None;
         loop {
-            match self.ask(queries, |reply| Query::Leases { after, most: PAGE, reply }).await? {
+            match self.ask(queries, |reply| query(after, reply)).await? {
                 Ok(page) => {
                     self.items(page.items).await?;
                     after = page.next;

@@ -31,6 +31,15 @@ impl WallClock {
         Self { boot: boot.round(jiff::Unit::Second).unwrap_or(boot) }
     }
 
+    /// These clocks, unless wall time was set anew since, as `read` shows: moments go by what it shows now.
+    ///
+    /// What is off by a second or less comes from reading, and gives no moment another name.
+    #[must_use]
+    pub fn unless_set(self, read: Self) -> Self {
+        let off = read.boot.duration_since(self.boot).abs();
+        if off > SignedDuration::from_secs(1) { read } else { self }
+    }
+
     /// The wall time of `moment`, as long as wall time isn't set anew.
     #[must_use]
     pub fn at(self, moment: BootSecs) -> Timestamp {
@@ -47,6 +56,16 @@ mod tests {
         let clock = WallClock::booted("2026-02-03T04:05:06.4Z".parse().unwrap());
         assert_eq!(clock.at(BootSecs(54)).to_string(), "2026-02-03T04:06:00Z");
         assert_eq!(clock.at(BootSecs(u32::MAX)).to_string(), "2162-03-12T10:33:21Z");
+    }
+
+    #[test]
+    fn a_step_of_wall_time_is_followed_and_what_comes_from_reading_is_not() {
+        let clock = |text: &str| WallClock::booted(text.parse().unwrap());
+        let at_boot = clock("1970-01-01T00:00:05Z");
+        let (corrected, read) = (clock("2026-02-03T04:05:06.4Z"), clock("2026-02-03T04:05:06.6Z"));
+        assert_eq!(at_boot.unless_set(corrected), corrected);
+        assert_eq!(corrected.unless_set(read), corrected);
+        assert_eq!(corrected.unless_set(at_boot), at_boot);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! What the command line shows of policy, read only.
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 use dhcp_ebpf::abi::Link;
@@ -172,17 +171,20 @@ impl Policy {
         })
     }
 
-    /// The devices that hold more than one lease in a subnet, in order.
+    /// The devices that hold more than one lease in a subnet and the lowest of them among some of the addresses above
+    /// `after`, and the address to go on after; none at the end.
     #[must_use]
-    pub fn orphans(&self) -> Vec<DeviceView> {
-        let mut devices: BTreeMap<(SubnetId, HwAddr), Vec<Place>> = BTreeMap::new();
-        for place in self.all.places().filter(|place| self.all.state(*place) == State::Leased) {
-            if let Some(binding) = self.binding(place) {
-                devices.entry((self.all.subnet(place), binding.chaddr())).or_default().push(place);
-            }
-        }
-        let several = devices.into_iter().filter(|(_, places)| places.len() > 1);
-        several.map(|((subnet, chaddr), places)| self.device(subnet, chaddr, &places)).collect()
+    pub fn orphans_after(&self, after: Option<Ipv4Addr>, most: usize) -> (Vec<DeviceView>, Option<Ipv4Addr>) {
+        let mut places = self.all.places_after(after);
+        let looked_at: Vec<Place> = places.by_ref().take(most).collect();
+        let next = places.next().and(looked_at.last()).map(|last| self.all.address(*last));
+        let device = |place: Place| {
+            let leased = self.binding(place).filter(|_| self.all.state(place) == State::Leased)?;
+            let (subnet, chaddr) = (self.all.subnet(place), leased.chaddr());
+            let all = self.index.leased_to_device(&self.all, subnet, chaddr);
+            (all.len() > 1 && all.first() == Some(&place)).then(|| self.device(subnet, chaddr, &all))
+        };
+        (looked_at.into_iter().filter_map(device).collect(), next)
     }
 
     fn view(&self, place: Place) -> Option<LeaseView> {

@@ -10,7 +10,7 @@ use super::{Server, traffic};
 use crate::clock::BootNanos;
 use crate::control::{
     self, InterfaceStatus, Lease, LeaseDetail, Memo, No, Orphan, OrphanLease, Page, PoolCounts, Quarantined,
-    Query, Stats, Status, colon_hex,
+    Query, Stats, Status, WallClock, colon_hex,
 };
 use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, State, Words as _};
 use crate::store::{HwAddr, QuarantineCause};
@@ -18,6 +18,8 @@ use crate::store::{HwAddr, QuarantineCause};
 impl Server {
     /// Answers an operator's query. What it changes is said to be done when it is on disk.
     pub(super) fn answer(&mut self, query: Query) {
+        // Wall time may have been set (by NTP, after a boot with a wrong clock) since moments were last shown.
+        self.wall = WallClock::read().map_or(self.wall, |read| self.wall.unless_set(read));
         match query {
             Query::Status(reply) => reply.give(self.status()),
             Query::Stats(reply) => match self.stats() {
@@ -41,7 +43,7 @@ impl Server {
                 Ok(page) => reply.give(page),
                 Err(error) => reply.no(format!("the store can't be read: {error}")),
             },
-            Query::Orphans(reply) => reply.give(self.orphans()),
+            Query::Orphans { after, most, reply } => reply.give(self.orphans(after, most)),
             Query::Quarantine(reply) => reply.give(self.quarantine()),
             Query::QuarantineClear(address, reply) => {
                 if self.policy.state(address) == Some(State::Quarantined) {
@@ -173,9 +175,9 @@ impl Server {
         LeaseDetail { lease: self.lease(view), memos }
     }
 
-    fn orphans(&self) -> Vec<Orphan> {
-        self.policy
-            .orphans()
+    fn orphans(&self, after: Option<Ipv4Addr>, most: usize) -> Page<Orphan> {
+        let (devices, next) = self.policy.orphans_after(after, most);
+        let items = devices
             .into_iter()
             .map(|device| Orphan {
                 hw_address: device.chaddr.to_string(),
@@ -190,7 +192,8 @@ impl Server {
                     })
                     .collect(),
             })
-            .collect()
+            .collect();
+        Page { items, next }
     }
 
     fn quarantine(&self) -> Vec<Quarantined> {
