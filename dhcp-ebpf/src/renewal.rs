@@ -76,15 +76,19 @@ fn answer<F: Frame, M: Maps>(
         relay_src: if direct { NetAddr::UNSPECIFIED } else { request.ip_src },
     };
     let keys = maps.keys().ok_or(Why::NoSlot)?;
+    let of_address = match request.ciaddr.is_unspecified() {
+        true => None,
+        false => Some(slot_of(maps, located, request.ciaddr).ok_or(Why::NoSlot)?),
+    };
+    if let Some(slot) = &of_address {
+        slot.fetch_ahead();
+    }
     let hash = question::hash(keys, &asker, frame, request.options_at, request.options_len)
         .ok_or(Why::OptionsSize)?;
-    let index = if request.ciaddr.is_unspecified() {
-        maps.asked(hash).ok_or(Why::Request)?
-    } else {
-        maps.run(RunKey::new(located.link, request.ciaddr)).ok_or(Why::NoSlot)?
-            + request.ciaddr.last_octet() % RUN
+    let slot = match of_address {
+        Some(slot) => slot,
+        None => maps.slot(maps.asked(hash).ok_or(Why::Request)?).ok_or(Why::NoSlot)?,
     };
-    let slot = maps.slot(index).ok_or(Why::NoSlot)?;
     let judged = slot.word();
     if !judged.alive() {
         return Err(Why::NotAlive);
@@ -116,6 +120,13 @@ fn answer<F: Frame, M: Maps>(
     let envelope = Envelope::address(Kind::Ack, &asked, ours, server, yiaddr);
     let written = write(frame, maps, located.l3, &envelope, &head, place, first);
     Ok(promised(frame, &slot, judged, promise, written.map(|()| len), request.state(located.ip_dst)))
+}
+
+/// The slot of the lease of `ciaddr` on the frame's link, if any lease near it was ever shared.
+#[inline(always)]
+fn slot_of<M: Maps>(maps: &M, located: &Located, ciaddr: NetAddr) -> Option<Slot<M::Cells>> {
+    let first = maps.run(RunKey::new(located.link, ciaddr))?;
+    maps.slot(first + ciaddr.last_octet() % RUN)
 }
 
 /// Compares who asks with whom the slot belongs to, exactly. Gives the server's address.
@@ -222,6 +233,5 @@ pub fn triage<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: u64
 #[inline(always)]
 fn released<F: Frame, M: Maps>(frame: &mut F, maps: &M, located: &Located) -> Option<Word> {
     let ciaddr = NetAddr(frame.window::<4>(located.l3 + bootp::CIADDR)?.raw32::<0>());
-    let first = maps.run(RunKey::new(located.link, ciaddr))?;
-    maps.slot(first + ciaddr.last_octet() % RUN).map(|slot| slot.word())
+    slot_of(maps, located, ciaddr).map(|slot| slot.word())
 }

@@ -194,6 +194,14 @@ impl AnswerHead {
 pub struct Slot<C>(pub C);
 
 impl<C: Cells> Slot<C> {
+    /// Has the slot brought into the cache, while something else is done: what is read counts for nothing.
+    ///
+    /// Among many leases a slot is never there, and its lines would be waited for one after the other.
+    #[inline(always)]
+    pub fn fetch_ahead(&self) {
+        let _ = (self.0.load(WORD), self.0.load(ANSWER), self.0.load(ANSWER + 8));
+    }
+
     /// The lease word.
     #[inline(always)]
     pub fn word(&self) -> Word {
