@@ -39,7 +39,12 @@ impl Policy {
         let Some(reply) = self.granting(place, server, lease_time, request, said.as_ref()) else {
             return turn.silence(request, Silence::Unanswerable);
         };
-        let memos = self.memos(place, server, lease_time, request, said.as_ref());
+        let memos = match &reply {
+            Reply::Ack { answer, .. } => {
+                self.memos(place, (server, lease_time), request, said.as_ref(), answer)
+            }
+            _ => Vec::new(),
+        };
         let extends = self.extends(place, request, server, lease_time);
         let word = if extends { turn.words.load(address) } else { self.make_way(turn, place) };
         self.leave_others(turn, place, request);

@@ -9,9 +9,9 @@ use std::net::Ipv4Addr;
 use super::Policy;
 use super::action::{Memo, Question};
 use super::addresses::{Place, State};
-use super::answer::{self, Type};
+use super::answer::{self, Answer, Type};
 use crate::message::options::{code, without};
-use crate::message::{AgentInformation, Form, Kind, Request};
+use crate::message::{AgentInformation, Form, Request};
 
 /// No option area longer than this is hashed in the kernel.
 const LONGEST_AREA: usize = 512;
@@ -19,24 +19,30 @@ const LONGEST_AREA: usize = 512;
 impl Policy {
     /// The questions that the client which sent `request` asked or may ask about its lease of `place`, each with the
     /// answer that it would get from here: each is classified by what it says itself, and by what the relay `said`
-    /// where it passes it by.
+    /// where it passes it by. `ack` is the answer to `request`.
     pub(super) fn memos(
         &self,
         place: Place,
-        server: Ipv4Addr,
-        lease_time: u32,
+        (server, lease_time): (Ipv4Addr, u32),
         request: &Request,
         said: Option<&AgentInformation>,
+        ack: &Answer,
     ) -> Vec<Memo> {
         if !publishable(request) {
             return Vec::new();
         }
         // What the relay says now is kept with the lease.
         let said = request.options.agent.as_ref().or(said);
-        let mut memos: Vec<Memo> = Vec::new();
-        for form in forms(self.all.address(place), request) {
-            let Ok(asked) = Request::expected(request.link, request.chaddr, form) else { continue };
-            let memo = self.remember(place, server, lease_time, &asked, said);
+        let mut memos: Vec<Memo> = Vec::with_capacity(3);
+        for (form, differs) in forms(self.all.address(place), request) {
+            let memo = match differs {
+                Differs::InWhatNoAnswerSays => {
+                    ack.complete.then(|| Memo { question: Question::from(form), answer: ack.clone() })
+                }
+                Differs::InTheRelay => Request::expected(request.link, request.chaddr, form)
+                    .ok()
+                    .and_then(|asked| self.remember(place, server, lease_time, &asked, said)),
+            };
             memos.extend(memo.filter(|memo| memos.iter().all(|there| there.question != memo.question)));
         }
         memos
@@ -85,15 +91,30 @@ fn question(request: &Request) -> Question {
 fn publishable(request: &Request) -> bool {
     let options = &request.options;
     request.mac().is_some()
-        && request.kind != Kind::Bootp
         && !options.overloaded
         && options.get(code::AUTHENTICATION).is_none()
         && options.agent.as_ref().is_none_or(|agent| !agent.source_port)
         && request.area.len() <= LONGEST_AREA
 }
 
+impl From<Form> for Question {
+    fn from(Form { ciaddr, giaddr, ip_src, area, .. }: Form) -> Self {
+        let relay_src = if giaddr.is_unspecified() { giaddr } else { ip_src };
+        Self { ciaddr, giaddr, relay_src, options: area }
+    }
+}
+
+/// What a form differs in from the request it was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Differs {
+    /// In addresses, and in options 50 and 54, which are in no answer and make no class: its answer is the request's.
+    InWhatNoAnswerSays,
+    /// A relay has added to the one, and passes the other by.
+    InTheRelay,
+}
+
 /// The form that came, if it is of the renew class, and those that may follow.
-fn forms(address: Ipv4Addr, request: &Request) -> Vec<Form> {
+fn forms(address: Ipv4Addr, request: &Request) -> Vec<(Form, Differs)> {
     let relayed = request.relayed();
     let relay = |area: Vec<u8>, ciaddr| Form {
         ciaddr,
@@ -109,25 +130,28 @@ fn forms(address: Ipv4Addr, request: &Request) -> Vec<Form> {
         ip_dst: Ipv4Addr::BROADCAST,
         area,
     };
-    let mut forms = Vec::new();
+    let same = Differs::InWhatNoAnswerSays;
+    let mut forms = Vec::with_capacity(3);
     let names_server = request.options.server.is_some();
     if request.plain && !names_server {
         let area = request.area.to_vec();
-        forms.push(if relayed { relay(area, request.ciaddr) } else { alone(area, request.ciaddr) });
+        let form = if relayed { relay(area, request.ciaddr) } else { alone(area, request.ciaddr) };
+        forms.push((form, same));
     }
     let renewal = without(&request.area, &[code::REQUESTED_ADDRESS, code::SERVER_IDENTIFIER]);
     if relayed {
-        forms.push(relay(renewal.clone(), address));
+        let direct = without(&renewal, &[code::AGENT_INFORMATION]);
+        forms.push((relay(renewal, address), same));
+        forms.push((alone(direct, address), Differs::InTheRelay));
+    } else {
+        forms.push((alone(renewal, address), same));
     }
-    forms.push(alone(without(&renewal, &[code::AGENT_INFORMATION]), address));
     // INIT-REBOOT names the address, and where option 50 stands among the others only a request that has it tells.
     if request.options.requested == Some(address) {
         let reboot = without(&request.area, &[code::SERVER_IDENTIFIER]);
-        forms.push(if relayed {
-            relay(reboot, Ipv4Addr::UNSPECIFIED)
-        } else {
-            alone(reboot, Ipv4Addr::UNSPECIFIED)
-        });
+        let unspecified = Ipv4Addr::UNSPECIFIED;
+        let form = if relayed { relay(reboot, unspecified) } else { alone(reboot, unspecified) };
+        forms.push((form, same));
     }
     forms
 }
