@@ -4,6 +4,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dhcp_user::cli::{Cli, Verb};
+use mimalloc::MiMalloc;
+
+/// Messages come and go by the million, in pieces of a few hundred octets: the C library's takes a quarter of the time.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     match Cli::parse().verb {
