@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod client;
+pub mod confine;
 pub mod echo;
 pub mod kea;
 pub mod load;

@@ -94,7 +94,10 @@ impl Drop for Process {
                 let _ = self.kill();
             }
         }
-        println!("──── {} ────\n{}", self.name, self.log());
+        let log = self.log();
+        if !log.is_empty() {
+            println!("──── {} ────\n{log}", self.name);
+        }
     }
 }
 

@@ -85,7 +85,7 @@ impl Segment {
     #[must_use]
     pub fn home(&self, port: usize) -> Home<'_> {
         let Port { namespace, name, .. } = &self.ports[port];
-        Home { namespace, dir: self.world.dir().join(name), pins: self.world.bpf().join(name) }
+        Home::at(namespace, self.world.dir().join(name), self.world.bpf().join(name))
     }
 
     /// The scripted client number `n`; what it sends to one server alone goes to the one at `port`.

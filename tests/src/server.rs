@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
+use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs;
 use std::net::Ipv4Addr;
@@ -45,21 +46,39 @@ pub struct Home<'a> {
     pub dir: PathBuf,
     /// On a BPF file system.
     pub pins: PathBuf,
+    /// What it logs, as `RUST_LOG` has it.
+    pub log: &'static str,
 }
+
+/// What there is to know when a test fails.
+const EVERYTHING: &str = "debug,aya=info,aya_obj=info";
+/// Only what should not be: a line for each of a million leases would cost more than the leases.
+const TROUBLE: &str = "warn";
 
 impl<'a> From<&'a Lan> for Home<'a> {
     fn from(lan: &'a Lan) -> Self {
-        let pins = lan.world.bpf().join("xdhcpd");
-        Self { namespace: &lan.server, dir: lan.world.dir().to_owned(), pins }
+        Self::at(&lan.server, lan.world.dir().to_owned(), lan.world.bpf().join("xdhcpd"))
     }
 }
 
-impl Home<'_> {
+impl<'a> Home<'a> {
+    /// A place in `namespace`, with a directory and a place for pins.
+    #[must_use]
+    pub fn at(namespace: &'a Namespace, dir: PathBuf, pins: PathBuf) -> Self {
+        Self { namespace, dir, pins, log: EVERYTHING }
+    }
+
+    /// The same, for a server under load: it logs only what should not be.
+    #[must_use]
+    pub fn under_load(self) -> Self {
+        Self { log: TROUBLE, ..self }
+    }
+
     fn config(&self) -> PathBuf {
         self.dir.join("xdhcpd.toml")
     }
 
-    fn log(&self) -> PathBuf {
+    fn log_file(&self) -> PathBuf {
         self.dir.join("xdhcpd.log")
     }
 
@@ -219,6 +238,14 @@ impl<'a> Server<'a> {
     /// When its state cannot be read.
     pub fn is_running(&mut self) -> Result<bool> {
         self.process.is_running()
+    }
+
+    /// The daemon's process id.
+    ///
+    /// # Errors
+    /// Never on Linux, whose process ids fit.
+    pub fn pid(&self) -> Result<Pid> {
+        self.process.pid()
     }
 
     /// What the daemon has logged.
@@ -388,8 +415,8 @@ impl Launch<'_> {
         let mut words = self.under.iter().copied().chain([binary.as_str()]);
         let mut command = home.namespace.command(words.next().context("no program")?);
         command.args(words).args(["run", "--config"]).arg(home.config()).args(self.arguments);
-        command.env("RUST_LOG", "debug,aya=info,aya_obj=info").envs(self.environment.iter().copied());
-        Process::start("xdhcpd", command, &home.log())
+        command.env("RUST_LOG", home.log).envs(self.environment.iter().copied());
+        Process::start("xdhcpd", command, &home.log_file())
     }
 }
 

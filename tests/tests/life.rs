@@ -153,7 +153,7 @@ fn an_interface_is_removed_and_made_anew() -> Result<()> {
         let (namespace, clients) = (Namespace::new()?, Namespace::new()?);
         let wire = Wire::make(&namespace, &clients)?;
         let pins = world.bpf().join("xdhcpd");
-        let home = Home { namespace: &namespace, dir: world.dir().to_owned(), pins: pins.clone() };
+        let home = Home::at(&namespace, world.dir().to_owned(), pins.clone());
         let mut server = Server::start(home, xdp, SUBNET)?;
         let lease = wire.client(1).dora()?;
         let mut wire = Some(wire);

@@ -1,5 +1,6 @@
 //! Build and operations tasks of xdhcpd: see `cargo xtask --help`.
 
+mod bench;
 mod build;
 mod conformance;
 mod demo;
@@ -18,7 +19,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Sets up, builds, runs, demonstrates and tests xdhcpd.
+/// Sets up, builds, runs, demonstrates, tests and measures xdhcpd.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -44,6 +45,9 @@ enum Task {
     Conformance,
     /// Run the tests, all or a part; the last line is the sum
     Test(test::Args),
+    /// Measure under load, beside a reflector and beside other servers; `bench --help` has the parts
+    #[command(disable_help_flag = true)]
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -56,6 +60,7 @@ fn main() -> ExitCode {
         Task::Detach(args) => serve::detach(&args),
         Task::Conformance => conformance::main(),
         Task::Test(args) => test::main(&args),
+        Task::Bench(args) => bench::main(&args),
     };
     match done {
         Ok(status) => status,

@@ -60,7 +60,7 @@ pub const BITS: usize = 50;
 pub const TIMED: usize = 51;
 /// Cell: what the receiving program does once a client has its lease: 1, it lets the next one begin.
 pub const CHAIN: usize = 52;
-/// Cell: 1, a client that waits may begin anew.
+/// Cell: for how long, in ns, a client must have waited before it may begin anew; 0: it never may.
 pub const RETRY: usize = 53;
 /// Cell, on a cache line of its own: the position of the next client of a shared lane.
 pub const POSITION: usize = 56;

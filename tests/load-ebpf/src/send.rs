@@ -33,7 +33,8 @@ fn begin(packet: Packet) -> Option<u32> {
 #[inline(always)]
 fn next_idle(lane: Cells) -> Option<(u32, Client, Word)> {
     let (first, span, bits) = (lane.get(FIRST) as u32, lane.get(SPAN), lane.get(BITS) as u32 & 31);
-    let retry = lane.get(RETRY) != 0;
+    let retry = lane.get(RETRY);
+    let now = now();
     let mut tries = 0;
     while tries < TRIES {
         tries += 1;
@@ -48,7 +49,8 @@ fn next_idle(lane: Cells) -> Option<(u32, Client, Word)> {
         let number = first + offset;
         let client = memory::client(number)?;
         let word = client.word();
-        if word.is(State::Idle) || (retry && !word.has_lease()) {
+        let tired = retry != 0 && !word.has_lease() && now.wrapping_sub(client.since()) > retry;
+        if word.is(State::Idle) || tired {
             return Some((number, client, word));
         }
     }

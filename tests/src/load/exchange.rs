@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::run::Then;
 use super::{LOOK, Load, Report, Target};
 
 /// A client that has waited for so long begins anew.
@@ -36,7 +37,7 @@ impl Load<'_> {
         mut watch: impl FnMut(Duration, u64),
     ) -> Result<Report> {
         let wanted = u64::from(clients.end - clients.start);
-        self.share(Lane::Discover, &clients, true)?;
+        self.share(&clients, Then::NextBegins)?;
         let before = self.moment()?;
         let began = Instant::now();
         self.inject(window)?;
@@ -78,7 +79,8 @@ impl Load<'_> {
                 idle += 1;
             } else if !client.has_lease() {
                 let overdue = now.saturating_sub(since.load(Ordering::Acquire)) > patience;
-                let idle_again = Word::new(0, client.turn(), State::Idle).0;
+                // What is still answered to it was asked in an earlier turn.
+                let idle_again = Word::new(0, client.turn().wrapping_add(1), State::Idle).0;
                 let reset = overdue
                     && word.compare_exchange(seen, idle_again, Ordering::SeqCst, Ordering::SeqCst).is_ok();
                 if reset { idle += 1 } else { waiting += 1 }
@@ -104,7 +106,7 @@ impl Load<'_> {
     /// # Errors
     /// When the kernel refuses.
     pub fn ask(&self, lane: Lane, clients: Range<u32>, frames: u32) -> Result<()> {
-        self.direct(lane, &clients)?;
+        self.direct(lane, &clients, Some(Duration::ZERO))?;
         let sender = self.sender(lane, Target::Server)?;
         self.namespace.enter(|| sender.send(frames))?.map(drop)
     }

@@ -2,7 +2,7 @@
 
 use load_ebpf::latency::{BUCKETS, least};
 use std::fmt;
-use std::ops::Sub;
+use std::ops::{Add, Sub};
 use std::time::Duration;
 
 /// Times by bucket; each bucket is at most 3 % wide.
@@ -56,6 +56,15 @@ impl fmt::Debug for Histogram {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [median, p99] = [0.5, 0.99].map(|share| self.quantile(share));
         write!(f, "{} times, median {median:?}, p99 {p99:?}", self.count())
+    }
+}
+
+impl Add<&Histogram> for Histogram {
+    type Output = Self;
+
+    fn add(mut self, other: &Histogram) -> Self {
+        self.0.iter_mut().zip(&other.0).for_each(|(sum, count)| *sum += count);
+        self
     }
 }
 

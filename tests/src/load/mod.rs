@@ -76,6 +76,8 @@ pub struct Stream {
     pub clients: Range<u32>,
     /// How fast.
     pub pace: Pace,
+    /// After how long clients that look for a lease in vain begin anew, if they do.
+    pub again_after: Option<Duration>,
     /// Whether answers are timed, which costs the clients' side some 30 ns a request.
     pub timed: bool,
 }
@@ -85,7 +87,21 @@ impl Stream {
     #[must_use]
     pub fn renewals(clients: u32, pace: Pace) -> Self {
         let timed = pace != Pace::Full;
-        Self { lane: Lane::Renew, target: Target::Server, clients: 0..clients, pace, timed }
+        Self {
+            lane: Lane::Renew,
+            target: Target::Server,
+            clients: 0..clients,
+            pace,
+            again_after: None,
+            timed,
+        }
+    }
+
+    /// Clients that look for a lease, and begin anew after two seconds in vain.
+    #[must_use]
+    pub fn newcomers(clients: Range<u32>, pace: Pace) -> Self {
+        let again_after = Some(Duration::from_secs(2));
+        Self { lane: Lane::Discover, target: Target::Server, clients, pace, again_after, timed: true }
     }
 }
 
@@ -156,6 +172,12 @@ impl<'a> Load<'a> {
         let ifindex = lan.clients.enter(|| if_nametoindex(near.0))??;
         self.reflector = Some(Reflector { ifindex, _ends: ends });
         Ok(())
+    }
+
+    /// Who the clients are.
+    #[must_use]
+    pub fn crowd(&self) -> &Crowd {
+        &self.crowd
     }
 
     fn set_lanes(&self) -> Result<()> {

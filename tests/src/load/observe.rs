@@ -75,6 +75,7 @@ impl Load<'_> {
             in_time: in_time.map_or_else(|| counts.clone(), |in_time| in_time - &before.counts),
             counts,
             elapsed,
+            busy: Duration::ZERO,
             renewal: now.renewal - &before.renewal,
             offer: now.offer - &before.offer,
             exchange: now.exchange - &before.exchange,

@@ -74,6 +74,9 @@ pub struct Report {
     pub overrun: u64,
     /// From the first request to the last.
     pub elapsed: Duration,
+    /// For how long CPUs were busy sending, all together. What goes on in the driver counts, too, as it is done by the CPU
+    /// that sends: the server's program and the clients'.
+    pub busy: Duration,
     /// From renewal to ACK; empty unless renewals were timed.
     pub renewal: Histogram,
     /// From DISCOVER to OFFER.
@@ -111,6 +114,12 @@ impl Report {
     #[must_use]
     pub fn renewal_rate(&self) -> f64 {
         self.rate(Count::Renewed) + self.rate(Count::Reflected)
+    }
+
+    /// CPU time per renewal answered, in seconds, all that is done for it in the driver included.
+    #[must_use]
+    pub fn cpu_per_renewal(&self) -> f64 {
+        self.busy.as_secs_f64() / self.renewed() as f64
     }
 
     /// Passes the report on if no reply was wrong.

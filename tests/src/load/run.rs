@@ -17,6 +17,33 @@ use super::{Counts, LOOK, Load, Pace, Report, Stream, Target};
 /// Without any answer for so long, no more is expected.
 const QUIET: Duration = Duration::from_millis(300);
 
+/// Ends the sending when dropped, so that it ends if what was done meanwhile panics.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// What happens once a client that looked for a lease has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    /// The next one begins, at once.
+    NextBegins,
+    /// Nothing. Who finds none begins anew after this time, if at all.
+    Rest(Option<Duration>),
+}
+
+impl Then {
+    fn retry(self) -> u64 {
+        match self {
+            Self::Rest(Some(after)) => u64::try_from(after.as_nanos()).unwrap_or(u64::MAX).max(1),
+            Self::Rest(None) | Self::NextBegins => 0,
+        }
+    }
+}
+
 impl Load<'_> {
     /// Lets clients 0 to `clients` extend their leases for a while.
     ///
@@ -49,36 +76,48 @@ impl Load<'_> {
     /// When the kernel refuses, or a reply was wrong.
     pub fn run<T>(&self, streams: &[Stream], work: impl FnOnce() -> T) -> Result<(Report, T)> {
         for stream in streams {
-            self.direct(stream.lane, &stream.clients)?;
+            self.direct(stream.lane, &stream.clients, stream.again_after)?;
             self.lane_cell(stream.lane, TIMED).store(stream.timed.into(), Ordering::Release);
         }
+        let senders: Vec<(Sender<'_>, Pace)> = streams
+            .iter()
+            .map(|stream| Ok((self.sender(stream.lane, stream.target)?, stream.pace)))
+            .collect::<Result<_>>()?;
         let stop = AtomicBool::new(false);
         let before = self.moment()?;
         let began = Instant::now();
-        let (elapsed, in_time, work) = thread::scope(|scope| -> Result<_> {
+        let (elapsed, busy, in_time, work) = thread::scope(|scope| -> Result<_> {
+            let end = End(&stop);
             let mut threads = Vec::new();
-            for stream in streams {
-                for (cpu, pace) in self.shares(stream.pace) {
-                    let (sender, stop) = (self.sender(stream.lane, stream.target)?, &stop);
+            for (sender, pace) in senders {
+                for (cpu, pace) in self.shares(pace) {
+                    let stop = &stop;
                     threads.push(scope.spawn(move || sender.run(cpu, pace, stop)));
                 }
             }
             let done = work();
             let (elapsed, in_time) = (began.elapsed(), self.counts());
-            stop.store(true, Ordering::Relaxed);
+            drop(end);
+            let mut busy = Duration::ZERO;
             for thread in threads {
-                thread.join().map_err(|_| anyhow::anyhow!("a sending thread panicked"))??;
+                busy += thread.join().map_err(|_| anyhow::anyhow!("a sending thread panicked"))??;
             }
-            Ok((elapsed, in_time, done))
+            Ok((elapsed, busy, in_time, done))
         })?;
         self.settle(&before.counts);
-        Ok((self.since(before, elapsed, Some(in_time))?.right()?, work))
+        let report = Report { busy, ..self.since(before, elapsed, Some(in_time))? };
+        Ok((report.right()?, work))
     }
 
     /// Says whose requests a lane is to send.
-    pub(super) fn direct(&self, lane: Lane, clients: &Range<u32>) -> Result<()> {
+    pub(super) fn direct(
+        &self,
+        lane: Lane,
+        clients: &Range<u32>,
+        again_after: Option<Duration>,
+    ) -> Result<()> {
         match lane {
-            Lane::Discover => self.share(lane, clients, false),
+            Lane::Discover => self.share(clients, Then::Rest(again_after)),
             Lane::Select => bail!("what answers an OFFER is sent when there is one"),
             _ => self.divide(lane, clients),
         }
@@ -87,26 +126,26 @@ impl Load<'_> {
     /// Each CPU with its part of the pace.
     fn shares(&self, pace: Pace) -> Vec<(usize, Pace)> {
         let part = match pace {
-            Pace::Full => Pace::Full,
+            Pace::Full | Pace::Single => pace,
             Pace::Rate(rate) => Pace::Rate(rate / self.cpus.len() as f64),
         };
         self.cpus.iter().map(|cpu| (*cpu, part)).collect()
     }
 
     /// All CPUs take from the same clients, in shuffled order.
-    pub(super) fn share(&self, lane: Lane, clients: &Range<u32>, chained: bool) -> Result<()> {
+    pub(super) fn share(&self, clients: &Range<u32>, then: Then) -> Result<()> {
         ensure!(clients.end <= self.crowd.clients, "{clients:?} of {} clients", self.crowd.clients);
         let span = clients.end - clients.start;
         let settings = [
             (FIRST, clients.start.into()),
             (SPAN, span.into()),
             (BITS, bits(span)?),
-            (CHAIN, chained.into()),
-            (RETRY, (!chained).into()),
+            (CHAIN, (then == Then::NextBegins).into()),
+            (RETRY, then.retry()),
             (POSITION, 0),
         ];
         for (cell, value) in settings {
-            self.lane_cell(lane, cell).store(value, Ordering::Release);
+            self.lane_cell(Lane::Discover, cell).store(value, Ordering::Release);
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use nix::sched::{CpuSet, sched_setaffinity};
+use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -23,6 +24,8 @@ pub enum Pace {
     Full,
     /// So many frames per second, all CPUs together.
     Rate(f64),
+    /// One frame after the other, each by a system call of its own: as often as that goes, and nothing waits in a queue.
+    Single,
 }
 
 /// What is needed to send on one lane.
@@ -36,23 +39,27 @@ pub(crate) struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Sends from `cpu`, until told to stop.
+    /// Sends from `cpu`, until told to stop; how long that CPU was busy with it.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(crate) fn run(&self, cpu: usize, pace: Pace, stop: &AtomicBool) -> Result<()> {
+    pub(crate) fn run(&self, cpu: usize, pace: Pace, stop: &AtomicBool) -> Result<Duration> {
         self.namespace.enter(|| {
             settle_on(cpu)?;
             match pace {
-                Pace::Full => {
-                    while !stop.load(Ordering::Relaxed) {
-                        self.send(FULL)?;
-                    }
-                    Ok(())
-                }
+                Pace::Full => self.unpaced(FULL, stop),
+                Pace::Single => self.unpaced(1, stop),
                 Pace::Rate(rate) => self.paced(rate, stop),
-            }
+            }?;
+            Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
         })?
+    }
+
+    fn unpaced(&self, frames: u32, stop: &AtomicBool) -> Result<()> {
+        while !stop.load(Ordering::Relaxed) {
+            self.send(frames)?;
+        }
+        Ok(())
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a number of frames")]

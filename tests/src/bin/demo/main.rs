@@ -1,12 +1,12 @@
 //! The demonstration behind `cargo xtask demo`: a real client's renewal is answered in the driver, daemon or no daemon.
 
 mod capture;
-mod confine;
 mod story;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
+use system_tests::confine;
 
 fn main() -> ExitCode {
     match demonstrate() {
@@ -20,7 +20,7 @@ fn main() -> ExitCode {
 
 fn demonstrate() -> Result<ExitCode> {
     match std::env::args().nth(1).as_deref() {
-        None => confine::run_inside(),
+        None => confine::run_inside(&[]),
         Some(confine::INSIDE) => {
             confine::settle_in()?;
             match story::tell() {

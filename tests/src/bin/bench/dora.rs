@@ -1,0 +1,62 @@
+//! New leases in a closed loop: so many clients at a time, every ACK after its commit.
+
+use anyhow::Result;
+use system_tests::load::Count;
+
+use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
+use crate::unit::Unit;
+use crate::{Bench, site, step};
+
+const METHOD: &str = "Clients without a lease get one each: DISCOVER, OFFER, REQUEST, ACK. The clients' side is a program in \
+    the kernel that turns each OFFER into its REQUEST and, once a client has its lease, lets the next begin, so that as many \
+    are under way at any time as the row says. Every ACK leaves after the lease is on disk (fdatasync).";
+
+/// How many clients are under way at a time.
+const WINDOWS: [u32; 6] = [1, 8, 64, 256, 1024, 4096];
+
+pub(crate) fn measure(bench: &Bench) -> Result<Section> {
+    let scale = bench.scale;
+    let mut section = Section::new("dora", "New leases", METHOD);
+    let (mut rows, mut best) = (Vec::new(), 0.0_f64);
+    let mut series = Series { name: "xdhcpd".to_owned(), points: Vec::new() };
+    for window in WINDOWS {
+        let clients = scale.of(20_000, 200_000).min(window * scale.of(400, 2_000));
+        step(&format!("dora: {clients} clients, {window} at a time"));
+        let lan = site::lan("bench-dora")?;
+        let load = site::load(&lan, site::crowd(clients, clients))?;
+        let _server = site::serve(&lan, clients)?;
+        let report = load.dora(0..clients, window, site::PATIENCE)?;
+        let rate = report.rate(Count::Bound);
+        best = best.max(rate);
+        series.points.push((window.into(), rate));
+        let quantile = |share| Cell::number(site::seconds(report.exchange.quantile(share)), Unit::Seconds);
+        rows.push(vec![
+            Cell::number(window.into(), Unit::Count),
+            Cell::number(clients.into(), Unit::Count),
+            Cell::number(rate, Unit::PerSecond),
+            quantile(0.5),
+            quantile(0.99),
+            quantile(0.999),
+        ]);
+    }
+    section.goal(
+        "new leases/s, every ACK after its fsync",
+        best,
+        Unit::PerSecond,
+        Goal::at_least(60e3, 150e3),
+    );
+    let columns = ["At a time", "Clients", "Leases", "p50", "p99", "p99.9"];
+    section.tables.push(Table {
+        title: "DISCOVER to ACK".to_owned(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows,
+    });
+    section.plots.push(Plot {
+        title: "New leases per second".to_owned(),
+        kind: Kind::Lines,
+        x: Axis::logarithmic("clients under way at a time", Unit::Count),
+        y: Axis::logarithmic("leases", Unit::PerSecond),
+        series: vec![series],
+    });
+    Ok(section)
+}

@@ -1,0 +1,162 @@
+//! The benchmark behind `cargo xtask bench`: what the server does under load, beside the most that is possible on the
+//! machine and beside other servers, all in one run and one report.
+
+mod capacity;
+mod conditions;
+mod dora;
+mod latency;
+mod memory;
+mod overload;
+mod page;
+mod peers;
+mod progress;
+mod renew;
+mod report;
+mod site;
+mod statistics;
+mod subject;
+mod svg;
+mod terminal;
+mod unit;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::rc::Rc;
+
+use anyhow::{Context, Result};
+use clap::{Parser, ValueEnum};
+use system_tests::confine;
+
+use capacity::Best;
+use conditions::Conditions;
+use progress::step;
+use report::{Report, Section};
+use subject::Subject;
+
+/// Measures xdhcpd under load and writes a report.
+#[derive(Parser)]
+#[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
+struct Args {
+    /// What to measure; everything when not given
+    #[arg(value_enum)]
+    parts: Vec<Part>,
+    /// Fewer leases, fewer repetitions: five minutes in all
+    #[arg(long)]
+    quick: bool,
+    /// Where report.json and report.html go
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    results: PathBuf,
+}
+
+/// A part of the benchmark.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Renewals at full rate, beside a reflector of the same frames
+    Renew,
+    /// New leases, each ACK after its commit
+    Dora,
+    /// More newcomers than can be served, while others renew
+    Overload,
+    /// How long an answer takes
+    Latency,
+    /// What a lease takes in memory
+    Memory,
+    /// Kea, ISC dhcpd and dnsmasq under the same load
+    Peers,
+}
+
+impl Part {
+    fn measure(self, bench: &mut Bench) -> Result<Section> {
+        match self {
+            Self::Renew => renew::measure(bench),
+            Self::Dora => dora::measure(bench),
+            Self::Overload => overload::measure(bench),
+            Self::Latency => latency::measure(bench),
+            Self::Memory => memory::measure(bench),
+            Self::Peers => peers::measure(bench),
+        }
+    }
+}
+
+/// What the parts have in common.
+struct Bench {
+    scale: Scale,
+    /// What was found already, for parts that measure in relation to it.
+    new_leases: BTreeMap<Subject, Rc<Best>>,
+}
+
+impl Bench {
+    /// The best rate of new leases of a server, measured when it is first asked for.
+    fn new_leases(&mut self, subject: Subject) -> Result<Rc<Best>> {
+        if let Some(best) = self.new_leases.get(&subject) {
+            return Ok(Rc::clone(best));
+        }
+        let best = Rc::new(capacity::new_leases(subject, self.scale)?);
+        self.new_leases.insert(subject, Rc::clone(&best));
+        Ok(best)
+    }
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scale {
+    Quick,
+    Full,
+}
+
+impl Scale {
+    /// One of two sizes.
+    fn of<T>(self, quick: T, full: T) -> T {
+        match self {
+            Self::Quick => quick,
+            Self::Full => full,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let done = if arguments.first().is_some_and(|first| first == confine::INSIDE) {
+        let own = std::iter::once(OsString::from("bench")).chain(arguments.into_iter().skip(1));
+        confine::settle_in().and_then(|()| run(&Args::parse_from(own))).map(|()| ExitCode::SUCCESS)
+    } else {
+        // Wrong arguments are told before anything is set up.
+        let _ = Args::parse();
+        confine::run_inside(&arguments)
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("\nerror: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn run(args: &Args) -> Result<()> {
+    let scale = if args.quick { Scale::Quick } else { Scale::Full };
+    let parts = if args.parts.is_empty() { Part::value_variants() } else { &args.parts };
+    let mut bench = Bench { scale, new_leases: BTreeMap::new() };
+    let mut report = Report { conditions: Conditions::now()?, sections: Vec::new() };
+    for part in parts {
+        let section = part.measure(&mut bench)?;
+        progress::clear();
+        terminal::print(&section);
+        report.sections.push(section);
+    }
+    terminal::print_goals(&report);
+    save(&report, &args.results)
+}
+
+fn save(report: &Report, dir: &Path) -> Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let write = |name: &str, content: String| {
+        let path = dir.join(name);
+        fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        anyhow::Ok(path)
+    };
+    let json = write("report.json", serde_json::to_string_pretty(report)? + "\n")?;
+    let page = write("report.html", page::write(report))?;
+    println!("\nreport: {} and {}", page.display(), json.display());
+    Ok(())
+}

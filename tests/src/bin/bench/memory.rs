@@ -1,0 +1,112 @@
+//! What leases take in memory, in the kernel and in the daemon.
+
+use std::fs;
+use std::os::fd::{AsFd, AsRawFd};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use aya::maps::MapData;
+use system_tests::server::Server;
+use system_tests::topology::Lan;
+
+use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
+use crate::unit::Unit;
+use crate::{Bench, site, step};
+
+const METHOD: &str = "A pool of so many addresses, all of them leased. The kernel's part is what it accounts for the pinned maps \
+    (the pages that kernel and daemon share are counted there, once); the daemon's is its own anonymous memory. All of it is \
+    divided by the leases: the program, and what there is before the first lease, included.";
+
+/// Octets of a server with so many leases.
+struct Found {
+    leases: u32,
+    maps: f64,
+    daemon: f64,
+}
+
+pub(crate) fn measure(bench: &Bench) -> Result<Section> {
+    let mut section = Section::new("memory", "Memory", METHOD);
+    let mut all = Vec::new();
+    for leases in bench.scale.of(vec![1_000, 10_000, 100_000], vec![1_000, 10_000, 100_000, 1_000_000]) {
+        all.push(at(leases)?);
+    }
+    if let Some(million) = all.iter().find(|found| found.leases == 1_000_000) {
+        section.goal(
+            "memory per lease, kernel and daemon together, at 1 M",
+            million.each(),
+            Unit::Bytes,
+            Goal::at_most(600.0, 350.0),
+        );
+    }
+    section.plots.push(plot(&all));
+    section.tables.push(table(&all));
+    Ok(section)
+}
+
+impl Found {
+    fn each(&self) -> f64 {
+        (self.maps + self.daemon) / f64::from(self.leases)
+    }
+}
+
+fn at(leases: u32) -> Result<Found> {
+    let lan = site::lan("bench-memory")?;
+    let load = site::load(&lan, site::crowd(leases, leases))?;
+    let server = site::serve(&lan, leases)?;
+    site::lease_all(&load, leases)?;
+    step(&format!("memory: {leases} leases"));
+    Ok(Found { leases, maps: maps(&lan)?, daemon: daemon(&server)? })
+}
+
+/// What the kernel accounts for the maps that are pinned.
+fn maps(lan: &Lan) -> Result<f64> {
+    let mut sum = 0.0;
+    for entry in fs::read_dir(lan.world.bpf().join("xdhcpd"))? {
+        let pin = MapData::from_pin(entry?.path())?;
+        let about = format!("/proc/self/fdinfo/{}", pin.fd().as_fd().as_raw_fd());
+        // Links are pinned beside the maps, and have no memory of their own.
+        sum += number(Path::new(&about), "memlock:")?.unwrap_or(0.0);
+    }
+    Ok(sum)
+}
+
+fn daemon(server: &Server<'_>) -> Result<f64> {
+    let status = format!("/proc/{}/status", server.pid()?);
+    let kilobytes =
+        number(Path::new(&status), "RssAnon:")?.with_context(|| format!("{status} has no RssAnon"))?;
+    Ok(kilobytes * 1024.0)
+}
+
+fn number(file: &Path, name: &str) -> Result<Option<f64>> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok()))
+}
+
+fn plot(all: &[Found]) -> Plot {
+    Plot {
+        title: "Memory per lease".to_owned(),
+        kind: Kind::Lines,
+        x: Axis::logarithmic("leases", Unit::Count),
+        y: Axis::logarithmic("kernel and daemon together, per lease", Unit::Bytes),
+        series: vec![Series {
+            name: "xdhcpd".to_owned(),
+            points: all.iter().map(|found| (found.leases.into(), found.each())).collect(),
+        }],
+    }
+}
+
+fn table(all: &[Found]) -> Table {
+    let rows = all.iter().map(|found| {
+        vec![
+            Cell::number(found.leases.into(), Unit::Count),
+            Cell::number(found.maps, Unit::Bytes),
+            Cell::number(found.daemon, Unit::Bytes),
+            Cell::number(found.each(), Unit::Bytes),
+        ]
+    });
+    Table {
+        title: "With every address of the pool leased".to_owned(),
+        columns: ["Leases", "Maps", "Daemon", "Per lease"].map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    }
+}

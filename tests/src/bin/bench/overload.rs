@@ -1,0 +1,179 @@
+//! More newcomers than the server can serve, while clients that have a lease go on renewing.
+
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+use system_tests::load::{Count, Load, Pace, Report, Stream};
+
+use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
+use crate::subject::Subject;
+use crate::unit::Unit;
+use crate::{Bench, site, step};
+
+const METHOD: &str = "Newcomers look for a lease at 1, 2, 5 and 10 times the rate of each server's own peak (its best closed \
+    loop in this run), in an open loop: they come whether or not others were served, and ask again after two seconds. \
+    Goodput is what was leased per second, as a share of the most that was leased in any run. Meanwhile clients that have a lease renew it, at a tenth \
+    of what the server answers at best.";
+
+const FACTORS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
+
+/// A server under too much load.
+struct Found {
+    subject: Subject,
+    /// The best of the closed loops, which is what offered load is counted in.
+    closed: f64,
+    /// Times the peak that was offered, and what came of it.
+    runs: Vec<(f64, Report)>,
+}
+
+pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
+    let mut section = Section::new("overload", "More than it can do", METHOD);
+    let mut all = Vec::new();
+    for subject in [Subject::Xdhcpd].into_iter().chain(Subject::PEERS) {
+        match subject.missing() {
+            Some(why) => section.remark(why),
+            None => all.push(one(subject, bench)?),
+        }
+    }
+    let ours = all.iter().find(|found| found.subject == Subject::Xdhcpd);
+    if let Some((found, (_, report))) = ours.and_then(|found| Some((found, found.runs.last()?))) {
+        section.goal(
+            "goodput at 10 times its own peak offered, of the peak",
+            found.goodput(report),
+            Unit::Share,
+            Goal::at_least(0.90, 0.98),
+        );
+    }
+    flood(&mut section, bench)?;
+    section.plots.push(plot(&all));
+    section.tables.push(table(&all));
+    Ok(section)
+}
+
+impl Found {
+    /// The most that it leased in a second, in a closed loop or in one of these.
+    fn peak(&self) -> f64 {
+        self.runs.iter().map(|(_, report)| report.rate(Count::Bound)).fold(self.closed, f64::max)
+    }
+
+    /// What it leased, as a share of that.
+    fn goodput(&self, report: &Report) -> f64 {
+        report.rate(Count::Bound) / self.peak()
+    }
+}
+
+fn one(subject: Subject, bench: &mut Bench) -> Result<Found> {
+    let peak = bench.new_leases(subject)?.rate;
+    let time = bench.scale.of(Duration::from_millis(1500), Duration::from_secs(4));
+    let settled = subject.most_leases().min(1_000);
+    let newcomers = newcomers(peak, time, subject);
+    let clients = settled + newcomers;
+    let lan = site::lan("bench-overload")?;
+    let load = site::load(&lan, site::crowd(clients + 1, clients + 1))?;
+    let mut running = subject.start(&lan, &load, clients + 1)?;
+    site::lease_all(&load, settled)?;
+    site::introduce(&lan, &load, settled)?;
+    let renewing = match subject {
+        Subject::Xdhcpd => 50_000.0,
+        Subject::Kea | Subject::Isc => 500.0,
+        Subject::Dnsmasq => 40.0,
+    };
+    let mut runs = Vec::new();
+    for factor in FACTORS {
+        step(&format!("overload: {} at {factor} times its peak", subject.name()));
+        let streams = [
+            Stream::newcomers(settled..clients, Pace::Rate(peak * factor)),
+            Stream::renewals(settled, Pace::Rate(renewing)),
+        ];
+        let (report, ()) = load.run(&streams, || thread::sleep(time))?;
+        running.check()?;
+        runs.push((factor, report));
+    }
+    Ok(Found { subject, closed: peak, runs })
+}
+
+/// So many that at ten times the peak nobody has to ask twice, and enough are left after the runs before.
+#[expect(clippy::cast_possible_truncation, reason = "bounded")]
+fn newcomers(peak: f64, time: Duration, subject: Subject) -> u32 {
+    let wanted = peak * time.as_secs_f64() * (FACTORS[3] + 3.0);
+    let most = if subject == Subject::Isc { 60_000.0 } else { 8e6 };
+    wanted.clamp(1_000.0, most) as u32
+}
+
+/// A million DISCOVERs a second, most of which can't be answered.
+fn flood(section: &mut Section, bench: &Bench) -> Result<()> {
+    const FLOOD: f64 = 1e6;
+    let (settled, crowd) = (10_000, 2_000_000);
+    let lan = site::lan("bench-flood")?;
+    let load = site::load(&lan, site::crowd(settled + crowd, settled + crowd))?;
+    let mut running = Subject::Xdhcpd.start(&lan, &load, settled + crowd)?;
+    site::lease_all(&load, settled)?;
+    step("overload: a flood of DISCOVERs");
+    let streams = [
+        Stream::newcomers(settled..settled + crowd, Pace::Rate(FLOOD)),
+        Stream::renewals(settled, Pace::Rate(100_000.0)),
+    ];
+    let time = bench.scale.of(Duration::from_secs(1), Duration::from_millis(1900));
+    let (report, ()) = load.run(&streams, || thread::sleep(time))?;
+    running.check()?;
+    section.figure("flood: DISCOVERs sent", report.rate(Count::Discovers), Unit::PerSecond);
+    section.figure("flood: renewals sent meanwhile", report.rate(Count::Renewals), Unit::PerSecond);
+    section.figure("flood: new leases meanwhile", report.rate(Count::Bound), Unit::PerSecond);
+    section.goal(
+        "renewals lost while DISCOVERs flood at 1 M/s",
+        report.lost_share(),
+        Unit::Share,
+        Goal::at_most(0.01, 0.001),
+    );
+    still_fine(&load, settled)
+}
+
+/// After the flood every renewal is answered again.
+fn still_fine(load: &Load<'_>, settled: u32) -> Result<()> {
+    let after = load.renew(settled, Pace::Rate(10_000.0), Duration::from_millis(500))?;
+    anyhow::ensure!(
+        after.lost_renewals() == 0,
+        "after the flood renewals are still lost: {:?}",
+        after.counts
+    );
+    Ok(())
+}
+
+fn plot(all: &[Found]) -> Plot {
+    let series = all.iter().map(|found| Series {
+        name: found.subject.name().to_owned(),
+        points: found.runs.iter().map(|(factor, report)| (*factor, found.goodput(report))).collect(),
+    });
+    Plot {
+        title: "New leases as a share of the peak".to_owned(),
+        kind: Kind::Lines,
+        x: Axis::logarithmic("offered, times the peak", Unit::Count),
+        y: Axis::linear("goodput, of the peak", Unit::Share),
+        series: series.collect(),
+    }
+}
+
+fn table(all: &[Found]) -> Table {
+    let rows = all.iter().flat_map(|found| {
+        found.runs.iter().map(|(factor, report)| {
+            let rate = |count| Cell::number(report.rate(count), Unit::PerSecond);
+            vec![
+                Cell::text(found.subject.name()),
+                Cell::number(*factor, Unit::Times),
+                rate(Count::Discovers),
+                rate(Count::Bound),
+                Cell::number(found.goodput(report), Unit::Share),
+                rate(Count::Renewals),
+                Cell::number(report.lost_share(), Unit::Share),
+            ]
+        })
+    });
+    let columns =
+        ["Server", "Offered", "DISCOVERs", "Leases", "Of the peak", "Renewals meanwhile", "Renewals lost"];
+    Table {
+        title: "Newcomers and renewals".to_owned(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    }
+}

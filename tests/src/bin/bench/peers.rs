@@ -1,0 +1,160 @@
+//! The same load for other servers, each at its best settings.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use system_tests::load::{Load, Pace};
+
+use crate::capacity::{self, Best};
+use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
+use crate::subject::Subject;
+use crate::unit::Unit;
+use crate::{Bench, Scale, site, step};
+
+const METHOD: &str = "The same clients, frames and checks for each server, one after the other in this run. Renewals: the \
+    highest rate of which at most one in a hundred stays unanswered, found by halving; for xdhcpd and the reflector, full \
+    rate. New leases: the best of closed loops with 16 to 1024 clients at a time, each begun with an empty server. Leases \
+    are for an hour. What each of them promises of a lease after a power cut stands in the table: it is not the same.";
+
+/// What was found about one server.
+struct Found {
+    subject: Subject,
+    leases: u32,
+    renewals: Option<Best>,
+    new_leases: Rc<Best>,
+}
+
+pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
+    let mut section = Section::new("peers", "Beside other servers", METHOD);
+    let mut all = Vec::new();
+    let mut reflected = f64::NAN;
+    for subject in [Subject::Xdhcpd].into_iter().chain(Subject::PEERS) {
+        if let Some(why) = subject.missing() {
+            section.remark(why);
+            continue;
+        }
+        let (found, reflector) = one(subject, bench)?;
+        if subject == Subject::Xdhcpd {
+            reflected = reflector;
+        }
+        all.push(found);
+    }
+    goals(&mut section, &all);
+    section.plots = plots(&all, reflected);
+    section.tables.push(table(&all));
+    section.tables.push(terms(&all));
+    Ok(section)
+}
+
+fn one(subject: Subject, bench: &mut Bench) -> Result<(Found, f64)> {
+    let leases = subject.most_leases().min(10_000);
+    let lan = site::lan("bench-peers")?;
+    let load = site::load(&lan, site::crowd(leases + 1, 2 * leases))?;
+    let mut running = subject.start(&lan, &load, 2 * leases)?;
+    site::lease_all(&load, leases)?;
+    let (renewals, reflected) = if subject == Subject::Xdhcpd {
+        let (best, reflected) = at_full_rate(&load, leases, bench.scale)?;
+        (Some(best), reflected)
+    } else {
+        site::introduce(&lan, &load, leases)?;
+        step(&format!("{}: the highest rate of renewals", subject.name()));
+        (capacity::renewals(&load, &mut running, leases, bench.scale)?, f64::NAN)
+    };
+    drop(running);
+    let new_leases = bench.new_leases(subject)?;
+    Ok((Found { subject, leases, renewals, new_leases }, reflected))
+}
+
+/// Ours has nothing to search for: what the clients' side can send, it answers.
+fn at_full_rate(load: &Load<'_>, leases: u32, scale: Scale) -> Result<(Best, f64)> {
+    let mut best: Option<Best> = None;
+    let mut reflected = 0.0_f64;
+    for _ in 0..scale.of(3, 9) {
+        step("xdhcpd: renewals at full rate");
+        let time = Duration::from_millis(500);
+        reflected = reflected.max(load.reflect(leases, Pace::Full, time)?.renewal_rate());
+        let report = load.renew(leases, Pace::Full, time)?;
+        let rate = report.renewal_rate();
+        best = best.filter(|best| best.rate > rate).or(Some(Best { rate, report }));
+    }
+    Ok((best.context("nothing was measured")?, reflected))
+}
+
+fn goals(section: &mut Section, all: &[Found]) {
+    let of = |subject| all.iter().find(|found| found.subject == subject);
+    let (Some(ours), Some(kea)) = (of(Subject::Xdhcpd), of(Subject::Kea)) else { return };
+    if let (Some(we), Some(they)) = (&ours.renewals, &kea.renewals) {
+        section.goal(
+            "renewals, times Kea's best",
+            we.rate / they.rate,
+            Unit::Times,
+            Goal::at_least(150.0, 300.0),
+        );
+    }
+    section.goal(
+        "new leases, times Kea's best (which does not fsync)",
+        ours.new_leases.rate / kea.new_leases.rate,
+        Unit::Times,
+        Goal::at_least(10.0, 25.0),
+    );
+}
+
+fn plots(all: &[Found], reflected: f64) -> Vec<Plot> {
+    let bar = |name: &str, value| Series { name: name.to_owned(), points: vec![(0.0, value)] };
+    let renewals =
+        all.iter().filter_map(|found| Some(bar(found.subject.name(), found.renewals.as_ref()?.rate)));
+    let reflector = reflected.is_finite().then(|| bar("the reflector: no server", reflected));
+    let new_leases = all.iter().map(|found| bar(found.subject.name(), found.new_leases.rate));
+    let plot = |title: &str, label: &str, series| Plot {
+        title: title.to_owned(),
+        kind: Kind::Bars,
+        x: Axis::linear("", Unit::Count),
+        y: Axis::logarithmic(label, Unit::PerSecond),
+        series,
+    };
+    vec![
+        plot("Renewals, at most 1 % unanswered", "renewals per second", renewals.chain(reflector).collect()),
+        plot("New leases, at best", "leases per second", new_leases.collect()),
+    ]
+}
+
+fn table(all: &[Found]) -> Table {
+    let ours = all.iter().find(|found| found.subject == Subject::Xdhcpd);
+    let times = |mine: Option<f64>, theirs: Option<f64>| match (mine, theirs) {
+        (Some(mine), Some(theirs)) => Cell::number(mine / theirs, Unit::Times),
+        _ => Cell::Nothing,
+    };
+    let rate = |best: Option<&Best>| best.map(|best| best.rate);
+    let rows = all.iter().map(|found| {
+        let renewals = rate(found.renewals.as_ref());
+        let new_leases = Some(found.new_leases.rate);
+        vec![
+            Cell::text(found.subject.name()),
+            Cell::number(found.leases.into(), Unit::Count),
+            renewals.map_or(Cell::Nothing, |rate| Cell::number(rate, Unit::PerSecond)),
+            times(ours.and_then(|ours| rate(ours.renewals.as_ref())), renewals),
+            Cell::number(found.new_leases.rate, Unit::PerSecond),
+            times(ours.map(|ours| ours.new_leases.rate), new_leases),
+            Cell::number(site::seconds(found.new_leases.report.exchange.quantile(0.5)), Unit::Seconds),
+        ]
+    });
+    let columns = ["Server", "Leases", "Renewals", "xdhcpd:", "New leases", "xdhcpd:", "DORA p50 there"];
+    Table {
+        title: "Side by side".to_owned(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    }
+}
+
+fn terms(all: &[Found]) -> Table {
+    let rows = all.iter().map(|found| {
+        let subject = found.subject;
+        vec![Cell::text(subject.name()), Cell::text(subject.settings()), Cell::text(subject.durability())]
+    });
+    Table {
+        title: "Settings, and what outlives a power cut".to_owned(),
+        columns: ["Server", "Settings", "On disk"].map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    }
+}

@@ -1,0 +1,129 @@
+//! Renewals at full rate, in turn with a reflector of the same frames.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use system_tests::load::{Load, Pace, Report};
+
+use crate::report::{Cell, Goal, Section, Table};
+use crate::statistics::{Spread, spread};
+use crate::unit::Unit;
+use crate::{Bench, Scale, site, step};
+
+const METHOD: &str = "Clients with a lease renew it (RENEWING, unicast) as fast as the clients' side can send, in an order \
+    that is none for the server. In turn with each run, a program of one instruction that sends every frame back as it is \
+    (XDP_TX) gets the same frames on a link of its own: no server on this machine could answer more. What is said of \
+    either is the median of all runs; the share is the median of the pairs' own.";
+
+pub(crate) fn measure(bench: &Bench) -> Result<Section> {
+    let scale = bench.scale;
+    let mut section = Section::new("renew", "Renewals at full rate", METHOD);
+    let mut rows = Vec::new();
+    for leases in scale.of(vec![10_000, 100_000], vec![10_000, 100_000, 1_000_000]) {
+        let found = at(leases, scale)?;
+        let goal = match leases {
+            10_000 => {
+                Some(("renewals, share of the reflector's rate, 10 k leases", Goal::at_least(0.55, 0.70)))
+            }
+            1_000_000 => {
+                Some(("renewals, share of the reflector's rate, 1 M leases", Goal::at_least(0.35, 0.50)))
+            }
+            _ => None,
+        };
+        if let Some((what, goal)) = goal {
+            section.goal(what, found.share.median, Unit::Share, goal);
+        }
+        rows.push(found.row(leases));
+    }
+    let columns = [
+        "Leases",
+        "Renewals",
+        "Reflected",
+        "Share",
+        "least",
+        "most",
+        "by CPU time",
+        "CPU each",
+        "Unanswered",
+    ];
+    section.tables.push(Table {
+        title: "Medians of pairs".to_owned(),
+        columns: columns.map(str::to_owned).to_vec(),
+        rows,
+    });
+    Ok(section)
+}
+
+/// What the pairs of one number of leases have in common.
+struct Found {
+    renewed: Spread,
+    reflected: Spread,
+    share: Spread,
+    share_by_cpu: Spread,
+    cpu_each: Spread,
+    unanswered: Spread,
+}
+
+impl Found {
+    fn of(pairs: &[Pair]) -> Result<Self> {
+        let over = |value: fn(&Pair) -> f64| {
+            spread(&pairs.iter().map(value).collect::<Vec<_>>()).context("no pairs were measured")
+        };
+        Ok(Self {
+            renewed: over(|pair| pair.renewed.renewal_rate())?,
+            reflected: over(|pair| pair.reflected.renewal_rate())?,
+            share: over(|pair| pair.renewed.renewal_rate() / pair.reflected.renewal_rate())?,
+            share_by_cpu: over(|pair| pair.reflected.cpu_per_renewal() / pair.renewed.cpu_per_renewal())?,
+            cpu_each: over(|pair| pair.renewed.cpu_per_renewal())?,
+            unanswered: over(|pair| pair.renewed.lost_share())?,
+        })
+    }
+
+    fn row(&self, leases: u32) -> Vec<Cell> {
+        vec![
+            Cell::number(leases.into(), Unit::Count),
+            Cell::number(self.renewed.median, Unit::PerSecond),
+            Cell::number(self.reflected.median, Unit::PerSecond),
+            Cell::number(self.share.median, Unit::Share),
+            Cell::number(self.share.least, Unit::Share),
+            Cell::number(self.share.most, Unit::Share),
+            Cell::number(self.share_by_cpu.median, Unit::Share),
+            Cell::number(self.cpu_each.median, Unit::Seconds),
+            Cell::number(self.unanswered.median, Unit::Share),
+        ]
+    }
+}
+
+/// Two runs with the same clients, one after the other.
+struct Pair {
+    renewed: Report,
+    reflected: Report,
+}
+
+fn at(leases: u32, scale: Scale) -> Result<Found> {
+    let lan = site::lan("bench-renew")?;
+    let load = site::load(&lan, site::crowd(leases, leases))?;
+    let _server = site::serve(&lan, leases)?;
+    site::lease_all(&load, leases)?;
+    let time = scale.of(Duration::from_millis(500), Duration::from_secs(1));
+    // Caches, and pages that are touched for the first time, belong to neither.
+    load.renew(leases, Pace::Full, time)?;
+    let count = scale.of(5, 11);
+    let pairs: Vec<Pair> = (1..=count)
+        .map(|number| {
+            step(&format!("renew: {leases} leases, pair {number} of {count}"));
+            pair(&load, leases, time, number % 2 == 0)
+        })
+        .collect::<Result<_>>()?;
+    Found::of(&pairs)
+}
+
+fn pair(load: &Load<'_>, leases: u32, time: Duration, reflected_first: bool) -> Result<Pair> {
+    let renew = || load.renew(leases, Pace::Full, time);
+    let reflect = || load.reflect(leases, Pace::Full, time);
+    if reflected_first {
+        let reflected = reflect()?;
+        return Ok(Pair { renewed: renew()?, reflected });
+    }
+    Ok(Pair { renewed: renew()?, reflected: reflect()? })
+}

@@ -1,0 +1,212 @@
+//! What was found: numbers with their units and aims, tables and plots, in a form that the terminal, JSON and the page share.
+
+use serde::Serialize;
+
+use crate::conditions::Conditions;
+use crate::unit::Unit;
+
+/// All of a run.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Report {
+    pub(crate) conditions: Conditions,
+    pub(crate) sections: Vec<Section>,
+}
+
+/// A part's findings.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Section {
+    /// Its name on the command line.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    /// What was done, in a sentence or two.
+    pub(crate) method: String,
+    pub(crate) figures: Vec<Figure>,
+    pub(crate) tables: Vec<Table>,
+    pub(crate) plots: Vec<Plot>,
+    /// What was left out and why, and what else a reader must know.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// One number.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Figure {
+    pub(crate) what: String,
+    pub(crate) value: f64,
+    pub(crate) unit: Unit,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) goal: Option<Goal>,
+}
+
+/// What a number should be.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Goal {
+    pub(crate) better: Better,
+    pub(crate) must: f64,
+    pub(crate) aim: f64,
+}
+
+/// Which way is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Better {
+    Higher,
+    Lower,
+}
+
+/// How a number stands to its goal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Aim,
+    Must,
+    Missed,
+}
+
+/// Numbers side by side.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Table {
+    pub(crate) title: String,
+    pub(crate) columns: Vec<String>,
+    pub(crate) rows: Vec<Vec<Cell>>,
+}
+
+/// A table's cell.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case", untagged)]
+pub(crate) enum Cell {
+    Text(String),
+    Number { value: f64, unit: Unit },
+    Nothing,
+}
+
+/// A picture of numbers.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Plot {
+    pub(crate) title: String,
+    pub(crate) kind: Kind,
+    pub(crate) x: Axis,
+    pub(crate) y: Axis,
+    pub(crate) series: Vec<Series>,
+}
+
+/// How points are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    Lines,
+    /// One horizontal bar for each series, as long as its only point's y.
+    Bars,
+}
+
+/// An axis.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Axis {
+    pub(crate) label: String,
+    pub(crate) unit: Unit,
+    pub(crate) logarithmic: bool,
+}
+
+/// A line or a bar.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Series {
+    pub(crate) name: String,
+    pub(crate) points: Vec<(f64, f64)>,
+}
+
+impl Report {
+    /// Every figure that has a goal.
+    pub(crate) fn goals(&self) -> impl Iterator<Item = (&Figure, Goal)> {
+        self.sections
+            .iter()
+            .flat_map(|section| &section.figures)
+            .filter_map(|figure| Some((figure, figure.goal?)))
+    }
+}
+
+impl Section {
+    pub(crate) fn new(name: &'static str, title: &'static str, method: impl Into<String>) -> Self {
+        Self { name, title, method: method.into(), ..Self::default() }
+    }
+
+    pub(crate) fn figure(&mut self, what: impl Into<String>, value: f64, unit: Unit) {
+        self.figures.push(Figure { what: what.into(), value, unit, goal: None });
+    }
+
+    pub(crate) fn goal(&mut self, what: impl Into<String>, value: f64, unit: Unit, goal: Goal) {
+        self.figures.push(Figure { what: what.into(), value, unit, goal: Some(goal) });
+    }
+
+    pub(crate) fn remark(&mut self, remark: impl Into<String>) {
+        self.remarks.push(remark.into());
+    }
+}
+
+impl Goal {
+    pub(crate) const fn at_least(must: f64, aim: f64) -> Self {
+        Self { better: Better::Higher, must, aim }
+    }
+
+    pub(crate) const fn at_most(must: f64, aim: f64) -> Self {
+        Self { better: Better::Lower, must, aim }
+    }
+
+    pub(crate) fn standing(self, value: f64) -> Standing {
+        let reaches = |goal| match self.better {
+            Better::Higher => value >= goal,
+            Better::Lower => value <= goal,
+        };
+        if reaches(self.aim) {
+            Standing::Aim
+        } else if reaches(self.must) {
+            Standing::Must
+        } else {
+            Standing::Missed
+        }
+    }
+}
+
+impl Standing {
+    pub(crate) const fn words(self) -> &'static str {
+        match self {
+            Self::Aim => "aim reached",
+            Self::Must => "must reached",
+            Self::Missed => "missed",
+        }
+    }
+}
+
+impl Cell {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    pub(crate) const fn number(value: f64, unit: Unit) -> Self {
+        Self::Number { value, unit }
+    }
+
+    /// As a reader sees it.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Number { value, unit } => unit.shown(*value),
+            Self::Nothing => "–".to_owned(),
+        }
+    }
+}
+
+impl Axis {
+    pub(crate) fn linear(label: impl Into<String>, unit: Unit) -> Self {
+        Self { label: label.into(), unit, logarithmic: false }
+    }
+
+    pub(crate) fn logarithmic(label: impl Into<String>, unit: Unit) -> Self {
+        Self { label: label.into(), unit, logarithmic: true }
+    }
+}

@@ -1,0 +1,178 @@
+//! The servers that are measured, each at the settings it is fastest with, in one namespace and one directory.
+
+mod dnsmasq;
+mod isc;
+mod kea;
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use system_tests::load::{Count, Lane, Load};
+use system_tests::pass::Pass;
+use system_tests::process::Process;
+use system_tests::server::Server;
+use system_tests::topology::{Lan, SERVER_IF};
+use system_tests::wait::{PROMPT, until};
+
+use crate::site;
+
+/// A server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Subject {
+    Xdhcpd,
+    Kea,
+    Isc,
+    Dnsmasq,
+}
+
+/// A server that runs. It ends with the value.
+pub(crate) enum Running<'a> {
+    Xdhcpd(Server<'a>),
+    Other { process: Process, _pass: Pass },
+}
+
+impl Subject {
+    /// Those that are not ours.
+    pub(crate) const PEERS: [Self; 3] = [Self::Kea, Self::Isc, Self::Dnsmasq];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Xdhcpd => "xdhcpd",
+            Self::Kea => "Kea",
+            Self::Isc => "ISC dhcpd",
+            Self::Dnsmasq => "dnsmasq",
+        }
+    }
+
+    /// What of a lease outlives a power cut, at the settings it is measured with.
+    pub(crate) const fn durability(self) -> &'static str {
+        match self {
+            Self::Xdhcpd => {
+                "fdatasync before every ACK of a new lease; renewals within what was committed ahead"
+            }
+            Self::Kea => "no fsync: the lease file (memfile) is written, and on disk some time later",
+            Self::Isc => {
+                "fsync before every ACK of a new lease; renewals in the first quarter of the lease unwritten"
+            }
+            Self::Dnsmasq => "rewrites its whole lease file for every ACK",
+        }
+    }
+
+    /// How it is configured, where that matters.
+    pub(crate) const fn settings(self) -> &'static str {
+        match self {
+            Self::Xdhcpd => "release build, native XDP, probing off",
+            Self::Kea => {
+                "memfile without cleanup, two threads, no reservations looked up, no DNS updates, log: errors"
+            }
+            Self::Isc => "ping-check off, delayed-ack 28, lease cache 25 %, no log",
+            Self::Dnsmasq => "no ping, no DNS, quiet",
+        }
+    }
+
+    /// The most leases it is measured with: beyond, it takes minutes to get there.
+    pub(crate) const fn most_leases(self) -> u32 {
+        match self {
+            Self::Xdhcpd => 10_000_000,
+            Self::Kea | Self::Isc => 10_000,
+            Self::Dnsmasq => 1_000,
+        }
+    }
+
+    const fn installed(self) -> &'static str {
+        match self {
+            Self::Xdhcpd => "",
+            Self::Kea => "/usr/sbin/kea-dhcp4",
+            Self::Isc => "/usr/sbin/dhcpd",
+            Self::Dnsmasq => "/usr/sbin/dnsmasq",
+        }
+    }
+
+    /// Why it can't be measured here, if it can't.
+    pub(crate) fn missing(self) -> Option<String> {
+        let program = self.installed();
+        (!program.is_empty() && !Path::new(program).exists())
+            .then(|| format!("{} is not installed (no {program}): left out", self.name()))
+    }
+
+    /// Starts it with a pool of so many addresses, and waits until it answers.
+    ///
+    /// The last client of the load is the one that finds out, and keeps its lease.
+    pub(crate) fn start<'a>(self, lan: &'a Lan, load: &Load<'_>, addresses: u32) -> Result<Running<'a>> {
+        if self == Self::Xdhcpd {
+            return Ok(Running::Xdhcpd(site::serve(lan, addresses)?));
+        }
+        let place = Place { lan, dir: lan.world.dir().join(self.name().replace(' ', "-")), addresses };
+        std::fs::create_dir_all(&place.dir)?;
+        // Frames sent by a program arrive only where there is one.
+        let pass = Pass::attach(&lan.server, SERVER_IF)?;
+        let mut process = match self {
+            Self::Kea => kea::start(&place)?,
+            Self::Isc => isc::start(&place)?,
+            Self::Dnsmasq => dnsmasq::start(&place)?,
+            Self::Xdhcpd => bail!("started already"),
+        };
+        wait_until_it_answers(self, load, &mut process)?;
+        Ok(Running::Other { process, _pass: pass })
+    }
+}
+
+impl Running<'_> {
+    /// Fails if the server has ended.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        let (running, log) = match self {
+            Self::Xdhcpd(server) => (server.is_running()?, server.log()),
+            Self::Other { process, .. } => (process.is_running()?, process.log()),
+        };
+        if running { Ok(()) } else { bail!("the server ended under load:\n{log}") }
+    }
+}
+
+/// Where another server runs.
+pub(crate) struct Place<'a> {
+    lan: &'a Lan,
+    dir: PathBuf,
+    addresses: u32,
+}
+
+impl Place<'_> {
+    /// Starts a copy of an installed program: profiles of Debian's confine the original to the system's directories.
+    fn start(&self, program: &str, arguments: &[&str]) -> Result<Process> {
+        let name = Path::new(program).file_name().context("a program without a name")?;
+        let copy = self.dir.join(name);
+        std::fs::copy(program, &copy).with_context(|| format!("cannot copy {program}"))?;
+        let mut command = self.lan.server.command(&copy.display().to_string());
+        command.args(arguments).current_dir(&self.dir);
+        command.envs(["KEA_PIDFILE_DIR", "KEA_LOCKFILE_DIR"].map(|name| (name, &self.dir)));
+        Process::start(&name.to_string_lossy(), command, &self.dir.join("log"))
+    }
+
+    fn write(&self, name: &str, content: &str) -> Result<String> {
+        let path = self.dir.join(name);
+        std::fs::write(&path, content).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(path.display().to_string())
+    }
+
+    fn last_address(&self) -> Ipv4Addr {
+        Ipv4Addr::from(u32::from(site::FIRST) + self.addresses - 1)
+    }
+}
+
+fn wait_until_it_answers(subject: Subject, load: &Load<'_>, process: &mut Process) -> Result<()> {
+    let last = load.crowd().clients - 1;
+    let before = load.counts().of(Count::Bound);
+    until(&format!("{} to answer", subject.name()), PROMPT, || {
+        if !process.is_running()? {
+            bail!("{} ended at once:\n{}", subject.name(), process.log());
+        }
+        if load.counts().of(Count::Bound) > before {
+            return Ok(Some(()));
+        }
+        load.ask(Lane::Discover, last..last + 1, 1)?;
+        thread::sleep(Duration::from_millis(100));
+        Ok(None)
+    })
+}
