@@ -72,11 +72,13 @@ pub(super) enum Stock {
     Awaited,
     /// Nobody answered when it was probed, longest ago first.
     Probed,
+    /// It was given back, and who gave it back still answers for it: it is left alone for a while.
+    Lingering,
 }
 
 /// Where the next address to be used is looked for.
 const UNPROBED: [Stock; 3] = [Stock::Fresh, Stock::Freed, Stock::Expired];
-const STOCKS: usize = UNPROBED.len() + 3;
+const STOCKS: usize = UNPROBED.len() + 4;
 
 /// How many addresses of a pool are in which state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

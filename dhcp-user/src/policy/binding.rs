@@ -11,6 +11,15 @@ use crate::store::HwAddr;
 /// The lease time of a lease that never ends (RFC 2131 §3.3). No configuration can give it to a DHCP client.
 pub(super) const FOR_GOOD: u32 = u32::MAX;
 
+/// Who may end a lease before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// Its owner, who gave it back.
+    Owner,
+    /// The operator: its owner may not know, and is to learn of it.
+    Operator,
+}
+
 /// Who gave the client its last answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnsweredBy {
@@ -27,8 +36,8 @@ pub struct Binding {
     pub particulars: Particulars,
     /// Whether its client identifier is unknown (the lease was adopted from the kernel's maps).
     pub adopted: bool,
-    /// Whether the operator has ended it before its time: its owner may not know, and is to learn of it.
-    pub ended: bool,
+    /// Who ended it, if it did not run out.
+    pub ended_by: Option<Party>,
     /// Who answered it last.
     pub answered_by: AnsweredBy,
     /// The link it is reached on.
@@ -168,7 +177,7 @@ mod tests {
             let binding = Binding {
                 particulars: Particulars::new(chaddr, id, info, name),
                 adopted: false,
-                ended: false,
+                ended_by: None,
                 answered_by: AnsweredBy::Daemon,
                 link: Link::default(),
                 giaddr: Ipv4Addr::UNSPECIFIED,

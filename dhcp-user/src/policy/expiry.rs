@@ -38,6 +38,9 @@ impl Policy {
             self.lose_offer(place);
             self.watch_fullness(turn, place);
         }
+        if self.probes.lingers_until(place).is_some_and(|until| until <= turn.now) {
+            self.end_lingering(place);
+        }
         if self.probes.until(place).is_some_and(|until| until <= turn.now) {
             self.give_up_probe(place);
         }
@@ -70,7 +73,8 @@ impl Policy {
         // While a probe decides on the end of a quarantine, its own end is what to wait for.
         let ends =
             self.ends(place).filter(|_| probed.is_none() || self.all.state(place) != State::Quarantined);
-        let Some(due) = ends.into_iter().chain(lapse).chain(probed).min() else { return };
+        let lingers = self.probes.lingers_until(place);
+        let Some(due) = ends.into_iter().chain(lapse).chain(probed).chain(lingers).min() else { return };
         let entry = self.all.entry_mut(place);
         if entry.armed == BootSecs(0) || due < entry.armed {
             entry.armed = due;

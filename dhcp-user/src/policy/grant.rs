@@ -177,7 +177,7 @@ impl Policy {
         self.all.entry_mut(place).binding = Some(Box::new(Binding {
             particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
             adopted: false,
-            ended: false,
+            ended_by: None,
             answered_by: AnsweredBy::Daemon,
             link: request.link,
             giaddr: request.giaddr,

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::action::Action;
 use super::addresses::State;
+use super::binding::Party;
 use super::event::Happened;
 use super::words::revoke_anyway;
 use super::{Policy, Turn};
@@ -21,7 +22,7 @@ impl Policy {
         let promised = revoke_anyway(turn.words, address).expiry();
         if let Some(binding) = self.binding_mut(place) {
             binding.end(turn.now, promised);
-            binding.ended = true;
+            binding.ended_by = Some(Party::Operator);
         }
         self.index.remove_device(&self.all, place);
         self.all.set(place, State::Grace);

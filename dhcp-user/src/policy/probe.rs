@@ -12,6 +12,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::action::{Action, Outcome, Via};
 use super::addresses::{Place, State, Stock};
+use super::binding::{Binding, Party};
 use super::event::Happened;
 use super::identity::Identity;
 use super::offers::Offered;
@@ -26,7 +27,7 @@ pub const PATIENCE: u32 = 5;
 
 /// How long a clean probe is good for, in seconds.
 const CLEAN_FOR: u32 = 120;
-/// How long an orphan that answered is left alone, in seconds.
+/// How long an orphan that answered is left alone, or an address that its last owner still uses, in seconds.
 const ALIVE_FOR: u32 = 60;
 /// How many addresses of a subnet are kept probed: few, and more each time a client finds none.
 const LEAST_STOCK: u32 = 4;
@@ -46,6 +47,8 @@ pub(super) struct Probes {
     waiting: HashMap<(SubnetId, Offered), Place>,
     /// When the addresses that are in stock were found unused.
     clean: HashMap<Place, BootSecs>,
+    /// Until when an address is left alone whose last owner gave it back, and still answers for it.
+    lingering: HashMap<Place, BootSecs>,
     /// When a lease that was suspected to be an orphan was found alive.
     alive: BTreeMap<Place, BootSecs>,
     demand: BTreeMap<SubnetId, Demand>,
@@ -125,8 +128,14 @@ impl Probes {
             Stock::Probing => candidate.is_some_and(|running| running.waiter.is_none()),
             Stock::Awaited => candidate.is_some_and(|running| running.waiter.is_some()),
             Stock::Probed => candidate.is_none() && self.clean.contains_key(&place),
+            Stock::Lingering => candidate.is_none() && self.lingering.contains_key(&place),
             Stock::Fresh | Stock::Freed | Stock::Expired => candidate.is_none(),
         }
+    }
+
+    /// Until when the address is left alone.
+    pub(super) fn lingers_until(&self, place: Place) -> Option<BootSecs> {
+        self.lingering.get(&place).copied()
     }
 
     fn claimed(&self, place: Place) -> bool {
@@ -203,6 +212,9 @@ impl Policy {
     fn draw_asked(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> Option<Drawn> {
         if self.is_clean(turn, place) {
             return Some(Drawn::Address(place));
+        }
+        if self.all.entry(place).stock() == Stock::Lingering {
+            return None;
         }
         let waits = if self.probes.running.contains_key(&place) {
             !self.probes.claimed(place) && self.wait_for(request, place)
@@ -341,7 +353,7 @@ impl Policy {
         let Some(running) = self.probes.running.remove(&place) else {
             // Given up, or its address was claimed and is free again; what was seen was seen.
             if let (State::Free, Outcome::Answered(by)) = (state, outcome) {
-                self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
+                self.seen_in_use(turn, place, by);
             }
             return;
         };
@@ -352,9 +364,7 @@ impl Policy {
                 self.probes.clean.insert(place, turn.now);
                 self.all.restock(place, Stock::Probed);
             }
-            (Purpose::Candidate(_), State::Free, Outcome::Answered(by)) => {
-                self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
-            }
+            (Purpose::Candidate(_), State::Free, Outcome::Answered(by)) => self.seen_in_use(turn, place, by),
             (Purpose::Parole, State::Quarantined, Outcome::Silent) => self.end_quarantine(turn, place),
             (Purpose::Parole, State::Quarantined, Outcome::Answered(by)) => {
                 self.quarantine.remove(self.all.subnet(place), place);
@@ -372,6 +382,28 @@ impl Policy {
             _ => {}
         }
         self.rearm(place);
+    }
+
+    /// Somebody uses a free address. Who has only just given it back may take a moment to be gone; anybody else has no
+    /// business there.
+    fn seen_in_use(&mut self, turn: &mut Turn<'_>, place: Place, by: Option<[u8; 6]>) {
+        let by = by.map(HwAddr::ethernet);
+        let gave_back = |owner: &Binding| owner.ended_by == Some(Party::Owner) && by == Some(owner.chaddr());
+        if !self.binding(place).is_some_and(gave_back) {
+            return self.quarantine(turn, place, QuarantineCause::Probe, by);
+        }
+        self.probes.clean.remove(&place);
+        self.all.restock(place, Stock::Lingering);
+        self.probes.lingering.insert(place, turn.after(ALIVE_FOR));
+        self.rearm(place);
+    }
+
+    /// The address may be asked for again.
+    pub(super) fn end_lingering(&mut self, place: Place) {
+        self.probes.lingering.remove(&place);
+        if self.all.entry(place).stock() == Stock::Lingering {
+            self.all.restock(place, Stock::Freed);
+        }
     }
 
     /// Nobody answered for the lease: it is over, unless it was extended meanwhile.

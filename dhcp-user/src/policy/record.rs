@@ -6,7 +6,7 @@ use dhcp_ebpf::abi::Link;
 
 use super::Policy;
 use super::addresses::{Place, State};
-use super::binding::{AnsweredBy, Binding, Particulars};
+use super::binding::{AnsweredBy, Binding, Particulars, Party};
 use super::quarantine::Probation;
 use crate::store::{HwAddr, Record, Standing};
 
@@ -15,7 +15,7 @@ impl Policy {
     pub(super) fn record(&self, place: Place) -> Record {
         let standing = match self.all.state(place) {
             State::Leased => Standing::Leased,
-            State::Grace if self.binding(place).is_some_and(|owner| owner.ended) => Standing::Ended,
+            State::Grace if self.binding(place).is_some_and(by_operator) => Standing::Ended,
             State::Grace => Standing::Grace,
             State::Quarantined => self.quarantine.at(place).map_or(Standing::Free, Probation::standing),
             State::Free | State::Offered | State::Reserved => Standing::Free,
@@ -92,7 +92,7 @@ impl Policy {
                 record.host_name.as_deref(),
             ),
             adopted: false,
-            ended: record.standing == Standing::Ended,
+            ended_by: (record.standing == Standing::Ended).then_some(Party::Operator),
             answered_by: AnsweredBy::Daemon,
             link: Link { ifindex: interface.map_or(0, |interface| interface.ifindex), outer, inner },
             giaddr: record.giaddr,
@@ -105,6 +105,10 @@ impl Policy {
             kernel_renewals: u32::try_from(record.kernel_renewals).unwrap_or(u32::MAX),
         }
     }
+}
+
+fn by_operator(owner: &Binding) -> bool {
+    owner.ended_by == Some(Party::Operator)
 }
 
 /// Whether `chaddr` is one that a record without an owner has.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::action::{Action, Silence};
 use super::addresses::{Place, State, Stock};
-use super::binding::Binding;
+use super::binding::{Binding, Party};
 use super::event::Happened;
 use super::{Policy, Turn};
 use crate::message::Request;
@@ -48,6 +48,7 @@ impl Policy {
         let now = turn.now;
         if let Some(binding) = self.binding_mut(place) {
             (binding.expiry, binding.committed_until) = (now, now);
+            binding.ended_by = (what == Happened::Released).then_some(Party::Owner);
         }
         self.index.remove_device(&self.all, place);
         self.put_back(place, Stock::Freed);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::action::{Action, Reply, Silence};
 use super::addresses::{Place, State};
 use super::answer;
+use super::binding::Party;
 use super::identity::Identity;
 use super::reservations::is_for;
 use super::subnet::SubnetId;
@@ -155,7 +156,7 @@ impl Policy {
     /// Whether the operator has ended the client's lease of the address at `place`.
     fn has_ended(&self, place: Place, request: &Request) -> bool {
         self.all.state(place) == State::Grace
-            && self.binding(place).is_some_and(|owner| owner.ended)
+            && self.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Operator))
             && self.recognises(place, request)
     }
 

@@ -132,7 +132,7 @@ impl Policy {
         let owner = Binding {
             particulars: Particulars::new(HwAddr::ethernet(lease.chaddr), None, None, None),
             adopted: true,
-            ended: false,
+            ended_by: None,
             answered_by: AnsweredBy::Kernel,
             link: lease.link,
             giaddr: Ipv4Addr::UNSPECIFIED,

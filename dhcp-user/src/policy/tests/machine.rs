@@ -250,20 +250,21 @@ impl World {
             let deaf = now.is_multiple_of(7);
             let outcome = match used {
                 _ if deaf => action::Outcome::Unknown,
-                true => action::Outcome::Answered(None),
+                // A squatter may be a client that gave the address back and did not leave.
+                true => action::Outcome::Answered(squatted.then(|| mac(address.octets()[3] - FIRST))),
                 false => action::Outcome::Silent,
             };
-            match (outcome, self.bench.policy.state(address)) {
-                // Where nobody can be asked, an address that is free by now is offered all the same.
-                (action::Outcome::Silent, _) | (action::Outcome::Unknown, Some(State::Free)) => {
-                    self.seen_in_use.remove(&address);
-                }
-                (action::Outcome::Answered(_), Some(State::Free | State::Quarantined)) => {
-                    self.seen_in_use.insert(address);
-                }
-                _ => {}
+            // Where nobody can be asked, an address that is free by now is offered all the same.
+            let free = self.bench.policy.state(address) == Some(State::Free);
+            if outcome == action::Outcome::Silent || outcome == action::Outcome::Unknown && free {
+                self.seen_in_use.remove(&address);
             }
             self.put(None, Event::Probed { address, outcome });
+            // One that is left alone is nobody's but its last owner's for a while.
+            let quarantined = self.bench.policy.state(address) == Some(State::Quarantined);
+            if matches!(outcome, action::Outcome::Answered(_)) && quarantined {
+                self.seen_in_use.insert(address);
+            }
         }
     }
 

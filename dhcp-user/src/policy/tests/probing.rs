@@ -327,3 +327,78 @@ fn without_probing_nothing_is_probed() {
     bench.lease(1);
     assert_eq!(bench.probes, []);
 }
+
+/// All probes asked for are answered by the client of this number.
+fn answered_by(bench: &mut Bench, mac: u8) -> Vec<Told> {
+    let mut told = Vec::new();
+    for (address, _) in std::mem::take(&mut bench.probes) {
+        let outcome = action::Outcome::Answered(Some([2, 0, 0, 0, 1, mac]));
+        let actions = bench.handle(Event::Probed { address, outcome });
+        told.extend(bench.carry_out(actions));
+    }
+    told
+}
+
+/// A pool of one address, which client 1 has.
+fn taken() -> Bench {
+    let mut bench = bench(vec![subnet(10, 10)]);
+    bench.send(&Draft::discover(1));
+    bench.probe(&[]);
+    bench.send(&Draft::select(1, SERVER, host(10))).acked().expect("a lease");
+    bench
+}
+
+/// The same, given back.
+fn given_back() -> Bench {
+    let mut bench = taken();
+    bench.send(&Draft::release(1, host(10)));
+    bench
+}
+
+/// Who gives its address back may answer for it a moment longer: that is no reason to lose the address for a day.
+#[test]
+fn an_address_given_back_that_its_last_owner_still_answers_for_is_not_yet_anybody_elses() {
+    let mut bench = given_back();
+    assert_eq!(bench.send(&Draft::discover(2)), Told::Done, "it waits for the probe");
+    assert_eq!(answered_by(&mut bench, 1), [Told::Silence(Silence::Exhausted)]);
+    assert_eq!(bench.state(host(10)), State::Free);
+    assert_eq!(bench.happened(host(10)), [Happened::Granted, Happened::Released]);
+    for again in [Draft::discover(2), Draft::discover(3).address(50, host(10))] {
+        assert_eq!(bench.send(&again), Told::Silence(Silence::Exhausted));
+        assert!(bench.probes.is_empty(), "it is left alone");
+    }
+    assert!(bench.send(&Draft::select(4, SERVER, host(10))).is_nak());
+
+    bench.pass(61);
+    assert_eq!(bench.send(&Draft::discover(2)), Told::Done);
+    assert_eq!(offered(&bench.probe(&[])), [host(10)]);
+}
+
+#[test]
+fn who_gave_an_address_back_and_still_uses_it_can_have_it_again() {
+    let mut bench = given_back();
+    bench.send(&Draft::discover(2));
+    answered_by(&mut bench, 1);
+    assert_eq!(bench.lease(1), host(10));
+    bench.pass(61);
+    assert_eq!(bench.state(host(10)), State::Leased);
+    bench.send(&Draft::release(1, host(10)));
+    bench.pass(200);
+    bench.send(&Draft::discover(2));
+    assert_eq!(offered(&bench.probe(&[])), [host(10)]);
+}
+
+/// An address that ran out was its owner's to leave long ago, and a stranger was never given it.
+#[test]
+fn an_expired_address_that_answers_is_quarantined_whoever_answers() {
+    let mut bench = taken();
+    bench.pass(LEASE_TIME + GRACE + 2);
+    bench.send(&Draft::discover(2));
+    answered_by(&mut bench, 1);
+    assert_eq!(bench.state(host(10)), State::Quarantined);
+
+    let mut bench = given_back();
+    bench.send(&Draft::discover(2));
+    answered_by(&mut bench, 7);
+    assert_eq!(bench.state(host(10)), State::Quarantined, "another than who gave it back");
+}
