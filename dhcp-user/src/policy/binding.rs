@@ -84,6 +84,11 @@ impl Binding {
         self.expiry == BootSecs::NEVER
     }
 
+    /// The lease time that its owner was told, if it was told one that is known: a BOOTP client was not.
+    pub(super) fn told(&self) -> Option<u32> {
+        Some(self.lease_time).filter(|lease_time| ![0, FOR_GOOD].contains(lease_time))
+    }
+
     /// Its owner has it no longer at `now`, and may not know. What it was promised remains, `promised` by the word;
     /// but who has it for good can't be waited for.
     pub(super) fn end(&mut self, now: BootSecs, promised: BootSecs) {

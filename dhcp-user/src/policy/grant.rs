@@ -8,7 +8,7 @@ use dhcp_ebpf::lease::Word;
 use super::action::{Action, Granted, Publication, Reply, Silence};
 use super::addresses::{Place, State, Stock};
 use super::answer::{self, Type};
-use super::binding::{AnsweredBy, Binding, Particulars};
+use super::binding::{AnsweredBy, Binding, FOR_GOOD, Particulars};
 use super::event::{Client, Happened};
 use super::identity::Identity;
 use super::words::revoke_anyway;
@@ -109,6 +109,7 @@ impl Policy {
                     && binding.link == request.link
                     && binding.server == server
                     && binding.lease_time == lease_time
+                    && binding.is_for_good() == (lease_time == FOR_GOOD)
             })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::action::{Action, Reply, Silence};
 use super::addresses::{Place, State};
 use super::answer;
-use super::binding::Party;
+use super::binding::{Binding, Party};
 use super::identity::Identity;
 use super::reservations::is_for;
 use super::subnet::SubnetId;
@@ -63,7 +63,7 @@ impl Policy {
     fn told(&self, place: Place) -> Option<u32> {
         let offered = self.offers.at(place).map(|offer| offer.lease_time);
         let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
-        offered.or(running.filter(|binding| !binding.is_for_good()).map(|binding| binding.lease_time))
+        offered.or_else(|| running?.told())
     }
 
     /// Option 50 names the address the client had before it was switched off.
@@ -200,8 +200,8 @@ impl Policy {
     /// good.
     fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
-        let lease_time = match running.filter(|binding| !binding.is_for_good()) {
-            Some(binding) => binding.lease_time.min(self.times(place, request).max),
+        let lease_time = match running.and_then(Binding::told) {
+            Some(told) => told.min(self.times(place, request).max),
             None => self.lease_time(place, request),
         };
         self.grant(turn, request, place, lease_time);

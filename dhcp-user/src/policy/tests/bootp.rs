@@ -164,6 +164,30 @@ fn a_withdrawn_bootp_lease_is_not_kept_in_mind_for_ever() {
     assert_eq!(bench.lease(2), address);
 }
 
+/// What is left of a lease that was withdrawn and comes back is an earlier promise of DHCP's: it has an end, and is no
+/// lease time that anybody was told.
+#[test]
+fn a_withdrawn_bootp_lease_that_comes_back_has_an_end_or_is_given_anew() {
+    let elsewhere =
+        Subnet { pools: vec![Pool { first: host(20), last: host(22) }.into()], ..served(Bootp::Dynamic) };
+    let back = || {
+        let mut bench = bench(Bootp::Dynamic);
+        let address = bench.lease(1);
+        assert_eq!(given(&bench.send(&Draft::bootrequest(1))), Some(address));
+        bench.reload(vec![elsewhere.clone()]);
+        bench.reload(vec![served(Bootp::Dynamic)]);
+        assert_eq!(bench.state(address), State::Leased);
+        (bench, address)
+    };
+    let (mut bench, address) = back();
+    assert_eq!(given(&bench.send(&Draft::bootrequest(1))), Some(address));
+    assert!(!bench.words.load(address).alive(), "for good again, and none of the kernel's business");
+    for draft in [|address| Draft::renew(1, address), |address| Draft::select(1, SERVER, address)] {
+        let (mut bench, address) = back();
+        assert_eq!(bench.send(&draft(address)).answer().lease_time, LEASE_TIME);
+    }
+}
+
 /// RFC 951 §7.3, stated (sname): who wants another server by name hears nothing.
 #[test]
 fn a_client_that_names_another_server_gets_silence() {

@@ -225,6 +225,10 @@ impl World {
             }
         };
         let Some(draft) = draft else { return };
+        if let (Say::Release, Some(address), true) = (say, lease, self.bench.now.is_multiple_of(3)) {
+            // It says so, and stays where it is.
+            self.squatters.insert(address);
+        }
         match say {
             // It stops using the address before it sends.
             Say::Release | Say::Decline => *self.belief(client) = Belief::default(),
@@ -246,12 +250,14 @@ impl World {
             };
             let squatted = self.squatters.contains(&address);
             let used = squatted || self.clients.values().any(has);
+            let last_owner = self.bench.policy.lease(address);
+            let last_owner = last_owner.and_then(|lease| lease.chaddr.octets().try_into().ok());
             // Now and then nobody can be asked.
             let deaf = now.is_multiple_of(7);
             let outcome = match used {
                 _ if deaf => action::Outcome::Unknown,
-                // A squatter may be a client that gave the address back and did not leave.
-                true => action::Outcome::Answered(squatted.then(|| mac(address.octets()[3] - FIRST))),
+                // A squatter may be the client that gave the address back and did not leave.
+                true => action::Outcome::Answered(last_owner.filter(|_| squatted && now.is_multiple_of(2))),
                 false => action::Outcome::Silent,
             };
             // Where nobody can be asked, an address that is free by now is offered all the same.
