@@ -152,14 +152,17 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
             _ = interrupt.recv() => break,
             _ = beat.tick() => { server.beat(); Vec::new() }
             _ = look.tick(), if server.is_probing() => { server.look(); Vec::new() }
-            arrived = ready(&mut intake.begun) => arrived,
             _ = hangup.recv() => { drop(server.reload()); Vec::new() }
             Some(found) = looks.recv() => { server.follow(&found); Vec::new() }
             Some(query) = asked.recv() => { server.answer(query); Vec::new() }
+            arrived = ready(&mut intake.begun) => arrived,
             arrived = ready(&mut intake.fresh) => arrived,
             arrived = ready_sockets(&mut intake.sockets) => arrived,
         };
         server.take(arrived);
+        // While there is always a batch of new exchanges, nothing here waits, and without waiting the runtime does not
+        // look whether the beat is due, or an exchange that was begun has gone on.
+        tokio::task::yield_now().await;
     }
     server.finish(on_exit)
 }
