@@ -98,8 +98,8 @@ impl Policy {
         }
     }
 
-    /// Whether the lease goes on as the kernel knows it: same client, same way to it, same lease time, same classes by
-    /// what its relay says.
+    /// Whether the lease goes on as the kernel knows it, or doesn't: same client, same way to it, same lease time, same
+    /// classes by what its relay says.
     fn extends(&self, place: Place, request: &Request, server: Ipv4Addr, lease_time: u32) -> bool {
         self.all.state(place) == State::Leased
             && self.recognises(place, request)

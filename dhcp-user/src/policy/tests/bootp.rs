@@ -251,3 +251,19 @@ fn an_endless_lease_asked_for_by_dhcp_has_an_end() {
     let offer = bench.send(&Draft::discover(1).option(51, &[255; 4]));
     assert_eq!(offer.option(51), Some((2 * LEASE_TIME).to_be_bytes().to_vec()));
 }
+
+/// What was promised of it while it was in no pool had an end, which the kernel may know.
+#[test]
+fn an_address_whose_pool_went_and_came_back_is_had_for_good_anew() {
+    let mut bench = bench(Bootp::Dynamic);
+    let address = bench.lease(1);
+    assert_eq!(given(&bench.send(&Draft::bootrequest(1))), Some(address));
+    bench.reload(vec![Subnet {
+        pools: vec![Pool { first: host(20), last: host(21) }.into()],
+        ..served(Bootp::Dynamic)
+    }]);
+    bench.reload(vec![served(Bootp::Dynamic)]);
+    assert_eq!(given(&bench.send(&Draft::bootrequest(1))), Some(address));
+    assert_eq!(bench.policy.lease(address).expect("a lease").expires, BootSecs(u32::MAX));
+    assert!(!bench.words.load(address).alive(), "the kernel knows nothing of it");
+}
