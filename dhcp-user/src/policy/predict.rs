@@ -58,6 +58,11 @@ impl Policy {
         let Question { ciaddr, giaddr, relay_src: ip_src, ref options } = *question;
         let form = Form { ciaddr, giaddr, ip_src, ip_dst: Ipv4Addr::BROADCAST, area: options.clone() };
         let asked = Request::expected(owner.link, owner.chaddr(), form).ok().filter(publishable)?;
+        // Its pool may have been closed to the client's class.
+        let admitted = self.all.entry(place).reserved() || self.is_admitted(place, &asked);
+        if !admitted {
+            return None;
+        }
         let lease_time = owner.lease_time.min(self.times(place, &asked).max);
         let said = self.said(place, &asked);
         self.remember(place, owner.server, lease_time, &asked, said.as_ref())

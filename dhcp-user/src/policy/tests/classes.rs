@@ -311,6 +311,20 @@ fn a_client_whose_pool_is_shut_to_it_gets_a_nak_and_another_address() {
 }
 
 #[test]
+fn what_the_kernel_knows_of_a_client_whose_pool_is_shut_to_it_is_void() {
+    let shut = |deny: &[usize]| Subnet { pools: vec![pool(10, 20, &[], deny)], ..subnet(0, 0) };
+    let mut bench = Bench::of(vec![phones()], vec![shut(&[])]);
+    let phone = |draft: Draft| draft.option(60, PHONE);
+    let address = bench.send(&phone(Draft::discover(1))).offered().expect("an offer");
+    bench.send(&phone(Draft::select(1, SERVER, address)));
+    let known = bench.published.pop().expect("published").memos;
+    assert!(known.iter().all(|memo| bench.policy.memo(address, &memo.question).is_some()));
+    bench.reload(vec![shut(&[0])]);
+    assert!(known.iter().all(|memo| bench.policy.memo(address, &memo.question).is_none()));
+    assert!(bench.send(&phone(Draft::renew(1, address))).is_nak(), "as the daemon says");
+}
+
+#[test]
 fn a_client_at_its_cap_may_change_pools() {
     let site = Subnet {
         pools: vec![pool(10, 19, &[0], &[]), pool(20, 29, &[], &[0])],

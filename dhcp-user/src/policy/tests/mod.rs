@@ -303,8 +303,13 @@ impl Bench {
 
     /// What the kernel does with a renewal at this second; false if it sends it up.
     pub(crate) fn kernel_renews(&mut self, address: Ipv4Addr) -> bool {
+        self.kernel_renews_for(address, LEASE_TIME)
+    }
+
+    /// The same for a lease of another time.
+    pub(crate) fn kernel_renews_for(&mut self, address: Ipv4Addr, lease_time: u32) -> bool {
         let word = self.words.load(address);
-        let expiry = BootSecs(self.now + 1 + LEASE_TIME);
+        let expiry = BootSecs(self.now + 1 + lease_time);
         if !word.holds(BootSecs(self.now))
             || self.horizons.get(&address).is_none_or(|horizon| expiry > *horizon)
         {

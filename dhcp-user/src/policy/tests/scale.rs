@@ -1,6 +1,8 @@
 //! A million leases: what they take, and that the last is as quick as the first.
 
-use std::time::Instant;
+use std::time::Duration;
+
+use nix::time::{ClockId, clock_gettime};
 
 use super::wire::{Draft, SERVER};
 use super::*;
@@ -8,7 +10,7 @@ use super::*;
 const LEASES: u32 = 1 << 20;
 
 #[test]
-#[ignore = "takes a minute unless optimised: run with --release"]
+#[ignore = "slow unless optimised: `cargo xtask test unit` runs it so"]
 fn a_million_leases_take_less_than_200_octets_each() {
     let first = Ipv4Addr::new(10, 0, 0, 0);
     let prefix = Prefix { network: first, len: 8 };
@@ -25,7 +27,7 @@ fn a_million_leases_take_less_than_200_octets_each() {
     let mut spent = Vec::new();
     let mut out = Vec::new();
     for round in 0..16 {
-        let began = Instant::now();
+        let began = worked();
         for client in round * LEASES / 16..(round + 1) * LEASES / 16 {
             let [_, a, b, c] = client.to_be_bytes();
             let mac = [2, 0, 0, a, b, c];
@@ -44,15 +46,23 @@ fn a_million_leases_take_less_than_200_octets_each() {
                 out.clear();
             }
         }
-        spent.push(began.elapsed());
+        spent.push(worked() - began);
     }
     let each = (resident() - before) / LEASES as usize;
     println!("{} octets per address, {each} per lease", (empty - before) / LEASES as usize);
     println!("{spent:?} for each 16th");
     assert!(each < 200, "{each} octets");
-    assert!(spent[15] < spent[1] * 3, "the last leases are slower");
+    assert!(
+        spent[12..].iter().min() < spent[..4].iter().min().map(|first| *first * 3).as_ref(),
+        "the last are slower"
+    );
     let tallied = bench.policy.pools().next().expect("a pool").tally;
     assert_eq!(tallied.of(State::Leased), LEASES);
+}
+
+/// How long this thread has been at work: what else the machine does is no matter.
+fn worked() -> Duration {
+    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock").into()
 }
 
 /// Octets of this process in memory.

@@ -1,0 +1,347 @@
+//! A server and its clients. The world keeps its own account of what every client was promised, from the answers alone.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::super::*;
+use super::clients::{self, ADDRESSES, Belief, FOREVER, address, configuration, draft, mac, request, sender};
+use super::{Say, Step};
+use crate::message::Kind;
+
+/// A message that has waited for longer is not dealt with any more, as in the server.
+const STALE: u32 = 5;
+
+/// What an event led to, before it is committed and carried out.
+struct Decided {
+    client: Option<u8>,
+    actions: Vec<Action>,
+    /// An address that is known to be used by now, or to be unused.
+    seen: Option<(Ipv4Addr, bool)>,
+}
+
+pub(super) struct World {
+    bench: Bench,
+    clients: BTreeMap<u8, Belief>,
+    /// The two rings: exchanges already begun, and what is new. Each is in order.
+    waiting: [VecDeque<(u8, Arc<Request>)>; 2],
+    batch: Vec<Decided>,
+    probing: bool,
+    squatters: BTreeSet<Ipv4Addr>,
+    /// Addresses that answered when they were nobody's, and of which nobody has said since that they are unused.
+    seen_in_use: BTreeSet<Ipv4Addr>,
+    events: u64,
+}
+
+impl World {
+    pub(super) fn new(probing: bool) -> Self {
+        let mut bench = Bench::of(vec![clients::class()], configuration(false));
+        bench.config.server.quarantine = 500;
+        let mut world = Self {
+            bench,
+            clients: BTreeMap::new(),
+            waiting: Default::default(),
+            batch: Vec::new(),
+            probing,
+            squatters: BTreeSet::new(),
+            seen_in_use: BTreeSet::new(),
+            events: 0,
+        };
+        world.restart(true);
+        world
+    }
+
+    /// The last batch ends; how many events there were.
+    pub(super) fn end(mut self) -> u64 {
+        self.end_batch();
+        self.events
+    }
+
+    fn restart(&mut self, maps: bool) {
+        self.bench.restart(maps);
+        self.bench.probes.clear();
+        if self.probing {
+            self.bench.policy.carry_out_probes();
+        }
+    }
+
+    fn belief(&mut self, client: u8) -> &mut Belief {
+        self.clients.entry(client).or_default()
+    }
+
+    pub(super) fn step(&mut self, step: Step) {
+        match step {
+            Step::Send(client, say) => {
+                if let Some(ring) = self.queue(client, say) {
+                    while self.arrive(ring) {}
+                }
+            }
+            Step::Queue(client, say) => drop(self.queue(client, say)),
+            Step::Arrive => drop(self.arrive(0) || self.arrive(1)),
+            Step::KernelRenews(client) => self.kernel_renews(client),
+            Step::Beat => self.beat(),
+            Step::Pass(secs) => {
+                self.end_batch();
+                self.events += 1;
+                self.bench.pass(secs);
+                self.end_batch();
+            }
+            Step::EndBatch => self.end_batch(),
+            Step::Forget(client) => self.belief(client).forget(),
+            Step::Move(client) => self.belief(client).relayed ^= true,
+            Step::Squat(number, true) => drop(self.squatters.insert(address(number))),
+            Step::Squat(number, false) => drop(self.squatters.remove(&address(number))),
+            Step::Probe => self.probe(),
+            Step::OperatorRelease(number) => {
+                self.put(None, Event::OperatorRelease(address(number)));
+                self.end_what_was_for_good();
+            }
+            Step::QuarantineClear(number) => {
+                self.put(None, Event::QuarantineClear(address(number)));
+                self.seen(address(number), false);
+            }
+            Step::Reload => {
+                self.end_batch();
+                self.events += 1;
+                let narrow = clients::is_narrow(&self.bench.config.subnets);
+                self.bench.reload(configuration(!narrow));
+                self.rewrite_memos();
+                self.end_what_was_for_good();
+            }
+            Step::Crash { committed, maps } => self.crash(committed, maps),
+        }
+    }
+
+    /// What the kernel knows is answered anew, as far as it is still answered.
+    fn rewrite_memos(&mut self) {
+        let policy = &self.bench.policy;
+        for Publication { address, memos, .. } in &mut self.bench.published {
+            *memos = memos.iter().filter_map(|memo| policy.memo(*address, &memo.question)).collect();
+        }
+    }
+
+    /// The operator ends what has no end: that can't be waited for.
+    fn end_what_was_for_good(&mut self) {
+        let policy = &self.bench.policy;
+        for belief in self.clients.values_mut() {
+            let over = |address| policy.state(address) != Some(State::Leased);
+            if belief.has_for_good() && belief.lease.is_some_and(|(address, _)| over(address)) {
+                belief.forget();
+            }
+        }
+    }
+
+    fn put(&mut self, client: Option<u8>, event: Event) {
+        self.events += 1;
+        let actions = self.bench.handle(event);
+        self.batch.push(Decided { client, actions, seen: None });
+    }
+
+    /// What the last event has shown of an address.
+    fn seen(&mut self, address: Ipv4Addr, used: bool) {
+        if let Some(last) = self.batch.last_mut() {
+            last.seen = Some((address, used));
+        }
+    }
+
+    /// What the client sends, and does by sending it.
+    fn said(&mut self, client: u8, say: Say) -> Option<Arc<Request>> {
+        let now = self.bench.now;
+        let belief = *self.belief(client);
+        let draft = draft(client, &belief, say, now)?;
+        let met = match say {
+            Say::Release { met: true } => belief.holds(now).map(|address| self.bench.words.load(address)),
+            _ => None,
+        };
+        if let (Say::Release { .. }, Some(address), true) = (say, belief.holds(now), now.is_multiple_of(3)) {
+            // It says so, and stays where it is.
+            self.squatters.insert(address);
+        }
+        match say {
+            // It stops using the address before it sends.
+            Say::Release { .. } | Say::Decline => self.belief(client).forget(),
+            Say::Select { .. } | Say::SelectElsewhere => self.belief(client).offered = None,
+            // It has just been switched on.
+            Say::Bootp if !belief.has_for_good() => self.belief(client).forget(),
+            _ => {}
+        }
+        // Who begins to speak DHCP relies on nothing that it has for good, whether it hears of its lease or not.
+        if !matches!(say, Say::Bootp | Say::Inform) && belief.has_for_good() {
+            self.belief(client).lease = None;
+        }
+        Some(request(&draft, now, met))
+    }
+
+    /// Puts what the client sends into a ring; which one.
+    fn queue(&mut self, client: u8, say: Say) -> Option<usize> {
+        let request = self.said(client, say)?;
+        let begun = matches!(request.kind, Kind::Request | Kind::Decline | Kind::Release);
+        let ring = usize::from(!begun);
+        self.waiting[ring].push_back((client, request));
+        Some(ring)
+    }
+
+    /// Deals with the first message of a ring, if there is one.
+    fn arrive(&mut self, ring: usize) -> bool {
+        let Some((client, request)) = self.waiting[ring].pop_front() else { return false };
+        if self.bench.now <= request.arrival.plus(STALE).0 {
+            let declined = request.options.requested.filter(|_| request.kind == Kind::Decline);
+            self.put(Some(client), Event::Message(request));
+            let heeded = self.batch.last().is_some_and(|decided| {
+                !decided.actions.iter().any(|action| matches!(action, Action::Silence { .. }))
+            });
+            if let Some(address) = declined.filter(|_| heeded && self.probing) {
+                self.seen(address, true);
+            }
+        }
+        true
+    }
+
+    fn probe(&mut self) {
+        for (address, _) in std::mem::take(&mut self.bench.probes) {
+            let now = self.bench.now;
+            let squatted = self.squatters.contains(&address);
+            let used = squatted || self.clients.values().any(|belief| belief.holds(now) == Some(address));
+            let last_owner = self.bench.policy.lease(address);
+            let last_owner = last_owner.and_then(|lease| lease.chaddr.octets().try_into().ok());
+            // Now and then nobody can be asked.
+            let deaf = now.is_multiple_of(7);
+            let outcome = match used {
+                _ if deaf => action::Outcome::Unknown,
+                // A squatter may be the client that gave the address back and did not leave.
+                true => action::Outcome::Answered(last_owner.filter(|_| squatted && now.is_multiple_of(2))),
+                false => action::Outcome::Silent,
+            };
+            let before = self.bench.policy.state(address);
+            self.put(None, Event::Probed { address, outcome });
+            let quarantined = self.bench.policy.state(address) == Some(State::Quarantined);
+            let used = match (outcome, before) {
+                // Where nobody can be asked, an address that is free by now is offered all the same.
+                (action::Outcome::Silent, _) | (action::Outcome::Unknown, Some(State::Free)) => Some(false),
+                (action::Outcome::Answered(None), Some(State::Free | State::Quarantined)) => Some(true),
+                // One that is left alone is nobody's but its last owner's for a while.
+                (action::Outcome::Answered(Some(_)), _) if quarantined => Some(true),
+                _ => None,
+            };
+            if let Some(used) = used {
+                self.seen(address, used);
+            }
+        }
+    }
+
+    /// The kernel goes by its memos: who has given its address back, and asks for it again, has it again.
+    fn kernel_renews(&mut self, client: u8) {
+        let now = self.bench.now;
+        let belief = *self.belief(client);
+        let Some(address) = belief.holds(now).or(belief.last) else { return };
+        let mine = self.bench.published.iter().rev().find(|published| published.address == address);
+        let memo = mine.and_then(|mine| mine.memos.first().map(|memo| (mine.chaddr, memo)));
+        let Some((_, memo)) = memo.filter(|(chaddr, memo)| clients::is_known_by(client, *chaddr, memo))
+        else {
+            return;
+        };
+        let lease_time = memo.answer.lease_time;
+        // A promise made twice in one second is one word: a RELEASE that came in between ends both.
+        let again = self.bench.words.load(address).expiry() >= BootSecs(now + 1 + lease_time);
+        if again && belief.holds(now).is_none() {
+            return;
+        }
+        if self.bench.kernel_renews_for(address, lease_time) {
+            self.events += 1;
+            self.is_the_clients(client, address);
+            self.belief(client).obtain(address, now + lease_time);
+        }
+    }
+
+    fn beat(&mut self) {
+        for address in (0..ADDRESSES).map(address) {
+            let word = self.bench.words.load(address);
+            if word.alive() {
+                self.put(None, Event::Extended { address, word, renewals: 1 });
+            }
+        }
+    }
+
+    fn end_batch(&mut self) {
+        let batch = std::mem::take(&mut self.batch);
+        for decided in &batch {
+            self.bench.commit(&decided.actions);
+        }
+        for Decided { client, actions, seen } in batch {
+            self.note(seen);
+            for (to, outcome) in self.bench.act_for(actions) {
+                let Some(client) = to.as_deref().map(sender).or(client) else { continue };
+                if let (Some(request), Some(yiaddr)) = (to, outcome.offered()) {
+                    assert_eq!(request.relayed(), clients::is_relayed(yiaddr), "{yiaddr} is of another link");
+                }
+                self.told(client, outcome);
+            }
+        }
+        self.bench.check();
+        // An address that the configuration left out for longer than its quarantine is a new one.
+        let Bench { policy, store, .. } = &self.bench;
+        self.seen_in_use.retain(|address| policy.state(*address).is_some() || store.contains_key(address));
+    }
+
+    fn note(&mut self, seen: Option<(Ipv4Addr, bool)>) {
+        match seen {
+            Some((address, true)) => drop(self.seen_in_use.insert(address)),
+            Some((address, false)) => drop(self.seen_in_use.remove(&address)),
+            None => {}
+        }
+    }
+
+    fn told(&mut self, client: u8, outcome: Told) {
+        let now = self.bench.now;
+        match outcome {
+            Told::Reply(Reply::Offer { yiaddr, .. }) => {
+                self.is_the_clients(client, yiaddr);
+                assert!(!self.seen_in_use.contains(&yiaddr), "{yiaddr} was seen in use");
+                self.belief(client).offered = Some(yiaddr);
+            }
+            Told::Reply(Reply::Ack { yiaddr, answer, .. }) => {
+                self.is_the_clients(client, yiaddr);
+                let until = now + answer.lease_time;
+                let record = &self.bench.store[&yiaddr];
+                assert_eq!(record.standing, Standing::Leased, "an ACK without a commit");
+                assert_eq!(record.chaddr.octets(), mac(client));
+                assert!(record.committed_until >= BootSecs(until), "an ACK beyond what is committed");
+                self.belief(client).obtain(yiaddr, until);
+            }
+            Told::Reply(Reply::Bootp { yiaddr, .. }) => {
+                self.is_the_clients(client, yiaddr);
+                let record = &self.bench.store[&yiaddr];
+                assert_eq!(record.standing, Standing::Leased, "a BOOTREPLY without a commit");
+                assert_eq!(record.committed_until, BootSecs(FOREVER));
+                assert!(!self.bench.words.load(yiaddr).alive(), "the kernel has nothing to do with it");
+                self.belief(client).obtain(yiaddr, FOREVER);
+            }
+            Told::Reply(Reply::Nak { .. }) => self.belief(client).forget(),
+            Told::Reply(Reply::InformAck { .. } | Reply::Lease { .. }) | Told::Silence(_) | Told::Done => {}
+        }
+    }
+
+    /// Nobody else has the address, and the configuration gives it to such clients.
+    fn is_the_clients(&self, client: u8, address: Ipv4Addr) {
+        assert!(
+            clients::is_for(&self.bench.config.subnets, client, address),
+            "{address} is not for {client}"
+        );
+        let now = self.bench.now;
+        for (other, belief) in self.clients.iter().filter(|(other, _)| **other != client) {
+            let breach = belief.holds(now) == Some(address);
+            assert!(!breach, "{address} is {other}'s ({belief:?}), and {client} got it at {now}");
+        }
+    }
+
+    fn crash(&mut self, committed: bool, maps: bool) {
+        let batch = std::mem::take(&mut self.batch);
+        if committed {
+            for decided in batch {
+                self.bench.commit(&decided.actions);
+                self.note(decided.seen);
+            }
+        }
+        self.waiting = Default::default();
+        self.restart(maps);
+    }
+}
