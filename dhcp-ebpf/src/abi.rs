@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 /// Raised with every change to a layout, a name or a meaning in this file, `slot`, `question` or `verdict`.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Names of the maps; pins carry the same names.
 pub mod maps {
@@ -21,6 +21,9 @@ pub mod maps {
     pub const CONTROL: &str = "CONTROL";
     /// Hash map from interface index to [`Mac`](super::Mac).
     pub const INTERFACES: &str = "INTERFACES";
+    /// Array from interface index, below [`STATIONS`](super::STATIONS), to the [`Mac`](super::Mac) that `INTERFACES` has
+    /// for it; zero for none. A look there costs a tenth.
+    pub const STATIONS: &str = "STATIONS";
     /// Hash map from [`NetAddr`](super::NetAddr): the addresses at which frames are for us.
     pub const ADDRESSES: &str = "ADDRESSES";
     /// Per-CPU array of counters, one for each [`Verdict`](crate::verdict::Verdict).
@@ -131,6 +134,13 @@ impl Mac {
     /// ff:ff:ff:ff:ff:ff
     pub const BROADCAST: Self = Self::from_raw(u32::MAX, u16::MAX);
 
+    /// Whether this is no station's address: all zero.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_unset(self) -> bool {
+        self.cell() == 0
+    }
+
     /// The address with these raw bytes.
     #[must_use]
     #[inline(always)]
@@ -188,6 +198,9 @@ impl RunKey {
     }
 }
 
+/// Interfaces with an index below this are found in an array.
+pub const STATIONS: u32 = 1024;
+
 /// Slots in a run: one for each value of an address's last octet.
 pub const RUN: u32 = 256;
 
@@ -209,6 +222,11 @@ impl Control {
 
 /// For how long, in nanoseconds, a daemon may be silent before DHCP frames go to the host's stack.
 pub const HEARTBEAT_PATIENCE: u64 = 5_000_000_000;
+
+/// How far, in nanoseconds, the program's clock may be behind: that of the kernel's tick, which comes late where a
+/// hypervisor lets a CPU wait. A promise is made so much longer, which costs nothing but the time until the address may
+/// be another client's.
+pub const CLOCK_LAG: u64 = 1_000_000_000;
 
 /// What precedes a frame in a ring record. The frame follows at once, `len` bytes of it meaningful.
 #[repr(C)]

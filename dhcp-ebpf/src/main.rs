@@ -9,7 +9,6 @@
 mod kernel;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::helpers::bpf_ktime_get_boot_ns;
 use aya_ebpf::macros::xdp;
 use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::debug;
@@ -24,8 +23,7 @@ use kernel::ring;
 #[xdp]
 pub fn xdhcpd(ctx: XdpContext) -> u32 {
     let mut packet = Packet::new(&ctx);
-    // SAFETY: a helper without arguments; XDP programs may call it since 5.8.
-    let now = unsafe { bpf_ktime_get_boot_ns() };
+    let now = maps::boot_time();
     let ifindex = ctx.ingress_ifindex() as u32;
     match renewal::handle(&mut packet, &KernelMaps, ifindex, now) {
         Verdict::Up(why) => {

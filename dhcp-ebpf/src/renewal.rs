@@ -1,6 +1,6 @@
 //! A frame's journey through the driver: located, read, recognised, judged, answered, and only then promised.
 
-use crate::abi::{HEARTBEAT_PATIENCE, Mac, NetAddr, RUN, RunKey};
+use crate::abi::{CLOCK_LAG, HEARTBEAT_PATIENCE, Mac, NetAddr, RUN, RunKey};
 use crate::frame::Frame;
 use crate::lease::{BootSecs, Word};
 use crate::question::{self, Asker, Keys};
@@ -103,7 +103,7 @@ fn answer<F: Frame, M: Maps>(
         Place::Chunks(chunk) => maps.chunk(chunk).ok_or(Why::UnknownQuestion)?,
     };
     let head = answer_head(first);
-    let promise = BootSecs::ceil(now).plus(head.lease_time);
+    let promise = BootSecs::ceil(now + CLOCK_LAG).plus(head.lease_time);
     if promise > slot.horizon() {
         return Err(Why::Horizon);
     }

@@ -288,8 +288,9 @@ fn a_promise_is_made_exactly_when_it_may_be() {
                 dhcp_ebpf::publish::revoke(&twin.lease_slot(), granted).expect("nobody interferes");
             }
             let (now, word) = (5_000 * 1_000_000_000 + nanos, twin.lease_slot().word());
-            let promise =
-                (u64::from(lease_time) + if nanos == 0 { 5_000 } else { 5_001 }).min(u64::from(u32::MAX));
+            // Rounded up, and a second more, by which the program's clock may be behind.
+            let from = if nanos == 0 { 5_001 } else { 5_002 };
+            let promise = (u64::from(lease_time) + from).min(u64::from(u32::MAX));
             let (verdict, _) = twin.receive_at(&sent.frame(), now);
             let right = if !alive {
                 Verdict::Up(Why::NotAlive)

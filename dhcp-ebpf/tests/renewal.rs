@@ -20,7 +20,7 @@ fn answered(sent: &Sent, answer: &Answer) -> Inspected {
     assert!(matches!(verdict, Verdict::Reply(_)), "{verdict:?} for {sent:?}");
     assert_eq!(frame, expected::reply(&request, &lease, answer), "for {sent:?}");
     let after = twin.lease_slot().word();
-    assert_eq!(after, before.extended(BootSecs::ceil(NOW).plus(answer.lease_time)));
+    assert_eq!(after, before.extended(PROMISE));
     assert!(after.expiry() <= lease.horizon);
     expected::inspect(&frame)
 }

@@ -1,9 +1,10 @@
 //! The maps, and the only places where the program touches their memory.
 
+use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
-use dhcp_ebpf::abi::{Control, Mac, NetAddr, RunKey};
+use dhcp_ebpf::abi::{self, Control, Mac, NetAddr, RunKey};
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::renewal::Maps;
 use dhcp_ebpf::slot::{CHUNK_CELLS, Cells, SLOT_CELLS, Slot};
@@ -27,13 +28,26 @@ static CONTROL: Array<[u64; Control::CELLS]> = Array::with_max_entries(1, MMAPAB
 #[map]
 static INTERFACES: HashMap<u32, Mac> = HashMap::with_max_entries(256, 0);
 #[map]
+static STATIONS: Array<Mac> = Array::with_max_entries(abi::STATIONS, 0);
+#[map]
 static ADDRESSES: HashMap<NetAddr, u32> = HashMap::with_max_entries(1024, 0);
 #[map]
 static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Verdict::COUNTERS as u32, 0);
 #[map]
+static CLOCK: PerCpuArray<Clock> = PerCpuArray::with_max_entries(1, 0);
+#[map]
 pub static BEGUN: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
 pub static FRESH: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+
+/// The clock as it was read last on a CPU.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Clock {
+    /// The kernel's tick then.
+    tick: u64,
+    boot_time: u64,
+}
 
 /// Cells of map memory.
 #[derive(Clone, Copy)]
@@ -82,6 +96,22 @@ impl Cells for MapCells {
     }
 }
 
+/// Boot time in nanoseconds, at most [`CLOCK_LAG`](dhcp_ebpf::abi::CLOCK_LAG) behind: read anew at each tick of the
+/// kernel's, since reading the clock costs more than anything else that is done for a renewal.
+#[inline(always)]
+pub fn boot_time() -> u64 {
+    // SAFETY: helpers without arguments; XDP programs may call them since 5.5 and 5.8.
+    let (tick, read) = unsafe { (bpf_jiffies64(), || bpf_ktime_get_boot_ns()) };
+    let Some(clock) = CLOCK.get_ptr_mut(0) else { return read() };
+    // SAFETY: the element is this CPU's alone and the program is not interrupted by itself.
+    unsafe {
+        if (*clock).tick != tick {
+            *clock = Clock { tick, boot_time: read() };
+        }
+        (*clock).boot_time
+    }
+}
+
 /// The program's maps.
 pub struct KernelMaps;
 
@@ -90,6 +120,11 @@ impl Maps for KernelMaps {
 
     #[inline(always)]
     fn interface(&self, ifindex: u32) -> Option<Mac> {
+        if let Some(station) = STATIONS.get(ifindex)
+            && !station.is_unset()
+        {
+            return Some(*station);
+        }
         // SAFETY: read at once; an element reused meanwhile can give another interface's address for one frame.
         unsafe { INTERFACES.get(ifindex) }.copied()
     }

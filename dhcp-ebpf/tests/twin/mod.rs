@@ -27,8 +27,8 @@ pub(crate) const SECOND: u64 = 1_000_000_000;
 /// When requests arrive, unless a test says otherwise: half a second past a full one.
 pub(crate) const NOW: u64 = 5_000 * SECOND + SECOND / 2;
 pub(crate) const LEASE_TIME: u32 = 3600;
-/// What an ACK at [`NOW`] promises: the second it is in counts whole.
-pub(crate) const PROMISE: BootSecs = BootSecs(5_001 + LEASE_TIME);
+/// What an ACK at [`NOW`] promises: the second it is in counts whole, and the clock may be a second behind.
+pub(crate) const PROMISE: BootSecs = BootSecs(5_002 + LEASE_TIME);
 
 /// A lease as the daemon publishes it.
 #[derive(Clone, Debug)]

@@ -23,7 +23,7 @@ use crate::config::XdpMode;
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XDHCPD_BPF_OBJECT"));
 
 /// Maps that are pinned. Logs and constants belong to one load of the program.
-pub const PINNED_MAPS: [&str; 11] = [
+pub const PINNED_MAPS: [&str; 12] = [
     maps::SLOTS,
     maps::CHUNKS,
     maps::RUNS,
@@ -31,6 +31,7 @@ pub const PINNED_MAPS: [&str; 11] = [
     maps::KEYS,
     maps::CONTROL,
     maps::INTERFACES,
+    maps::STATIONS,
     maps::ADDRESSES,
     maps::COUNTERS,
     maps::BEGUN,
@@ -60,6 +61,7 @@ pub struct Kernel {
     ebpf: Ebpf,
     pins: Pins,
     interfaces: HashMap<MapData, u32, Raw<Mac>>,
+    stations: Array<MapData, Raw<Mac>>,
     addresses: HashMap<MapData, Raw<NetAddr>, u32>,
     counters: PerCpuArray<MapData, u64>,
     control: Region,
@@ -167,9 +169,10 @@ impl Kernel {
             adopted_from,
         };
         let interfaces = take(maps::INTERFACES)?.try_into()?;
+        let stations = take(maps::STATIONS)?.try_into()?;
         let addresses = take(maps::ADDRESSES)?.try_into()?;
         let counters = take(maps::COUNTERS)?.try_into()?;
-        Ok((Self { ebpf, pins, interfaces, addresses, counters, control, program }, shared))
+        Ok((Self { ebpf, pins, interfaces, stations, addresses, counters, control, program }, shared))
     }
 
     /// What the answers in the maps depend on, as the daemon that wrote them put it.
@@ -198,9 +201,17 @@ impl Kernel {
     /// # Errors
     /// When the map is full.
     pub fn know_interface(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<()> {
-        self.interfaces
-            .insert(ifindex, Raw(Mac::from(mac)), 0)
-            .context("telling the XDP program of an interface")
+        let mac = Raw(Mac::from(mac));
+        self.interfaces.insert(ifindex, mac, 0).context("telling the XDP program of an interface")?;
+        self.station(ifindex, mac)
+    }
+
+    /// Writes the address where it is looked for first, for interfaces that have a place there.
+    fn station(&mut self, ifindex: u32, mac: Raw<Mac>) -> Result<()> {
+        if ifindex < abi::STATIONS {
+            self.stations.set(ifindex, mac, 0).context("telling the XDP program of an interface")?;
+        }
+        Ok(())
     }
 
     /// Forgets an interface that is gone, and takes the program off it should it be elsewhere.
@@ -209,6 +220,7 @@ impl Kernel {
     /// When the pin of its attachment can't be removed.
     pub fn forget_interface(&mut self, interface: &str, ifindex: u32) -> Result<()> {
         let _ = self.interfaces.remove(&ifindex);
+        self.station(ifindex, Raw(Mac::default()))?;
         self.pins.link(interface, ifindex).detach()
     }
 
