@@ -290,14 +290,14 @@ fn a_second_renewal_in_the_same_second_changes_nothing() {
 }
 
 #[test]
-fn a_promise_counts_from_the_end_of_its_second_and_may_reach_the_horizon() {
+fn a_promise_counts_from_the_end_of_the_next_second_and_may_reach_the_horizon() {
     let sent = Sent::request(State::Renewing, Way::Direct);
     let answer = Answer::of_len(60);
     for (now, promise) in [
-        (5_000 * SECOND, 5_000 + LEASE_TIME),
-        (5_000 * SECOND + 1, 5_001 + LEASE_TIME),
-        (5_001 * SECOND - 1, 5_001 + LEASE_TIME),
-        (5_001 * SECOND, 5_001 + LEASE_TIME),
+        (5_000 * SECOND, 5_001 + LEASE_TIME),
+        (5_000 * SECOND + 1, 5_002 + LEASE_TIME),
+        (5_001 * SECOND - 1, 5_002 + LEASE_TIME),
+        (5_001 * SECOND, 5_002 + LEASE_TIME),
     ] {
         let mut twin = Twin::new();
         twin.grant(&Lease { horizon: BootSecs(promise), ..Lease::new() }, &[(&sent, &answer)]);
