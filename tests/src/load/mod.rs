@@ -14,6 +14,7 @@
 //! Renewals go through the clients in order, which is no order for the server: they got their leases shuffled.
 
 mod exchange;
+mod held;
 mod histogram;
 mod memory;
 mod object;
@@ -23,6 +24,7 @@ mod run;
 mod sender;
 mod template;
 
+pub use held::Held;
 pub use histogram::Histogram;
 pub use load_ebpf::counts::Count;
 pub use load_ebpf::lane::Lane;
