@@ -138,7 +138,11 @@ impl<'a> Server<'a> {
         Ok(server)
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
+    /// Waits until the daemon answers `status`.
+    ///
+    /// # Errors
+    /// When it ends, or does not answer in time.
+    pub fn wait_until_ready(&mut self) -> Result<()> {
         until("the server to answer `status`", PROMPT, || {
             if !self.process.is_running()? {
                 bail!("the server ended at once:\n{}", self.process.log());
@@ -186,8 +190,17 @@ impl<'a> Server<'a> {
     /// # Errors
     /// As [`Server::start`].
     pub fn start_again_with(&mut self, launch: &Launch<'_>) -> Result<()> {
-        self.process = launch.run(&self.home)?;
+        self.launch_again(launch)?;
         self.wait_until_ready()
+    }
+
+    /// As [`Server::start_again_with`], and does not wait until it is ready.
+    ///
+    /// # Errors
+    /// When it cannot be started at all.
+    pub fn launch_again(&mut self, launch: &Launch<'_>) -> Result<()> {
+        self.process = launch.run(&self.home)?;
+        Ok(())
     }
 
     /// Takes the XDP program off the interface and unpins all of it; the daemon must have ended.

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the crates' own tests, then the whole-system tests, and one line that adds them up.
 
 use std::{
+    env,
     ffi::OsString,
     fs,
     io::{BufRead, BufReader},
@@ -19,6 +20,13 @@ use crate::{
     workspace,
 };
 
+/// How often the test `kill` kills the daemon, where it is told.
+const CYCLES: &str = "XDHCPD_CYCLES";
+/// The seed of its random instants: that of a run that failed repeats it.
+const SEED: &str = "XDHCPD_SEED";
+/// [`CYCLES`] of a long run.
+const LONG: &str = "1000";
+
 /// Arguments of `cargo xtask test`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -27,6 +35,9 @@ pub(crate) struct Args {
     part: Option<Part>,
     /// Only tests whose name contains this
     filter: Option<String>,
+    /// Kill the daemon a thousand times instead of two hundred (or as often as XDHCPD_CYCLES says)
+    #[arg(long)]
+    long: bool,
 }
 
 /// A group of tests with the same needs.
@@ -61,7 +72,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     if wanted(Part::Net) {
         build::load_generator(&toolchain)?;
         let mut cargo = system_test_command(&others);
-        cargo.arg("--lib").arg("--config").arg(root_runner(&daemon)?);
+        cargo.arg("--lib").arg("--config").arg(root_runner(&daemon, args.long)?);
         run(cargo, filter, &mut tally)?;
     }
     println!("{tally}");
@@ -104,8 +115,13 @@ fn system_test_command(targets: &[String]) -> Command {
 /// A cargo setting that runs test binaries as root, each told which daemon to test.
 ///
 /// Cargo itself stays what it is, so that it leaves no file of root's in the target directory.
-fn root_runner(daemon: &Path) -> Result<OsString> {
-    let command = process::as_root_with(daemon)?;
+fn root_runner(daemon: &Path, long: bool) -> Result<OsString> {
+    let mut command = process::as_root_with(daemon)?;
+    // sudo hands no variables on.
+    let cycles = env::var(CYCLES).ok().or_else(|| long.then(|| LONG.to_owned()));
+    for (name, value) in [(CYCLES, cycles), (SEED, env::var(SEED).ok())] {
+        command.args(value.map(|value| format!("{name}={value}")));
+    }
     let words: Vec<String> = [command.get_program()]
         .into_iter()
         .chain(command.get_args())
