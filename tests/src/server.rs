@@ -261,6 +261,17 @@ impl<'a> Server<'a> {
         self.process.pid()
     }
 
+    /// For how long the daemon has had a CPU so far: what its work takes, however busy the machine is.
+    ///
+    /// # Errors
+    /// When it is gone.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/schedstat", self.process.pid()?);
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let nanos = text.split(' ').next().and_then(|nanos| nanos.parse().ok());
+        nanos.map(Duration::from_nanos).with_context(|| format!("{path} says {text}"))
+    }
+
     /// What the daemon has logged.
     #[must_use]
     pub fn log(&self) -> String {

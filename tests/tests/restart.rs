@@ -2,12 +2,14 @@
 
 use anyhow::{Context, Result, ensure};
 use std::collections::HashSet;
+use std::net::{Ipv4Addr, UdpSocket};
 use std::time::{Duration, Instant, SystemTime};
 use system_tests::client::{Client, Lease};
 use system_tests::paths::SERVER;
 use system_tests::server::{Server, Stats, Xdp, after};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
+use system_tests::wire::SERVER_PORT;
 
 const LONG: &str = r#"
 [[subnet]]
@@ -172,5 +174,36 @@ fn a_new_client_waits_for_the_daemon_and_no_longer() -> Result<()> {
     lan.client(1).send(&lan.client(1).discovering())?;
     server.start_again()?;
     lan.client(1).dora()?;
+    Ok(())
+}
+
+/// Rather than into a ring that nobody reads; once it is back, what comes is its own again.
+#[test]
+fn what_a_silent_daemon_would_get_goes_to_the_hosts_stack() -> Result<()> {
+    let lan = Lan::new("restart", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, LONG)?;
+    let stack = lan.server.enter(|| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, SERVER_PORT)))??;
+    stack.set_nonblocking(true)?;
+    let heard = || stack.recv(&mut [0; 1500]).is_ok();
+    let lease = lan.client(1).dora()?;
+    ensure!(!heard(), "the daemon is there, and the stack heard a client");
+
+    server.freeze()?;
+    // So many that none asks too often, and that there are addresses for all when it is back.
+    let mut newcomers = (100..200).cycle();
+    until("a DISCOVER to come to the stack", PROMPT, || {
+        let client = lan.client(newcomers.next().context("no more clients")?);
+        client.send(&client.discovering())?;
+        Ok(heard().then_some(()))
+    })?;
+    lan.client(1).renew(&lease).context("the kernel goes on")?;
+
+    server.thaw()?;
+    // Before it answers a command it has told the kernel that it is back.
+    let stats = server.stats()?;
+    ensure!(stats.count(&["kernel", "passed-why", "daemon-away"])? >= 1, "{}", stats.0);
+    while heard() {}
+    lan.client(2).dora()?;
+    ensure!(!heard(), "the daemon is back, and the stack heard a client");
     Ok(())
 }
