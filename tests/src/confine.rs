@@ -73,6 +73,8 @@ fn wait(mut child: Child, signals: &SigSet) -> Result<ExitCode> {
 /// When the kernel refuses a mount.
 pub fn settle_in() -> Result<()> {
     prctl::set_pdeathsig(Signal::SIGKILL).context("cannot tie this process to the one outside")?;
+    // The process outside holds them back for itself; programs started here would never hear that they should end.
+    SigSet::all().thread_unblock().context("cannot let signals through")?;
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
         .context("cannot keep mounts private")?;

@@ -143,7 +143,11 @@ impl<'a> Server<'a> {
     /// # Errors
     /// When it ends, or does not answer in time.
     pub fn wait_until_ready(&mut self) -> Result<()> {
-        until("the server to answer `status`", PROMPT, || {
+        self.wait_until_ready_within(PROMPT)
+    }
+
+    fn wait_until_ready_within(&mut self, within: Duration) -> Result<()> {
+        until("the server to answer `status`", within, || {
             if !self.process.is_running()? {
                 bail!("the server ended at once:\n{}", self.process.log());
             }
@@ -172,8 +176,16 @@ impl<'a> Server<'a> {
     /// # Errors
     /// When it goes on, or ends with an error.
     pub fn stop(&mut self) -> Result<()> {
+        self.stop_within(PROMPT)
+    }
+
+    /// As [`stop`](Self::stop), for a daemon that may have much to finish.
+    ///
+    /// # Errors
+    /// As [`stop`](Self::stop).
+    pub fn stop_within(&mut self, within: Duration) -> Result<()> {
         self.process.signal(Signal::SIGTERM)?;
-        let status = self.process.wait(PROMPT)?;
+        let status = self.process.wait(within)?;
         if status.success() { Ok(()) } else { bail!("the server ended with {status}") }
     }
 
@@ -192,6 +204,15 @@ impl<'a> Server<'a> {
     pub fn start_again_with(&mut self, launch: &Launch<'_>) -> Result<()> {
         self.launch_again(launch)?;
         self.wait_until_ready()
+    }
+
+    /// Starts the daemon again; with millions of leases that may take longer than anything in a test.
+    ///
+    /// # Errors
+    /// As [`Server::start`].
+    pub fn start_again_within(&mut self, within: Duration) -> Result<()> {
+        self.launch_again(&Launch::default())?;
+        self.wait_until_ready_within(within)
     }
 
     /// As [`Server::start_again_with`], and does not wait until it is ready.

@@ -113,7 +113,7 @@ impl<'a> Liar<'a> {
 
     /// Client `number` looks for a lease; what it says.
     fn discover(&self, number: u32) -> Result<Message> {
-        self.load.ask(Lane::Discover, number..number + 1, 1)?;
+        self.load.ask(Lane::Discover, number..number + 1)?;
         self.hear()
     }
 

@@ -101,14 +101,29 @@ impl Load<'_> {
         self.namespace.enter(|| sender.send(frames))?.map(drop)
     }
 
-    /// Lets the first `frames` of some clients ask once, whoever answers.
+    /// Lets each of some clients ask once, whoever answers.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn ask(&self, lane: Lane, clients: Range<u32>, frames: u32) -> Result<()> {
+    pub fn ask(&self, lane: Lane, clients: Range<u32>) -> Result<()> {
         self.direct(lane, &clients, Some(Duration::ZERO))?;
-        let sender = self.sender(lane, Target::Server)?;
-        self.namespace.enter(|| sender.send(frames))?.map(drop)
+        let all = clients.end - clients.start;
+        if lane == Lane::Discover {
+            // They are shared by all CPUs; in shuffled order, not every position is somebody's.
+            return self.inject(all);
+        }
+        thread::scope(|scope| {
+            let threads: Vec<_> = self
+                .parts(&clients)
+                .map(|(cpu, part)| {
+                    let sender = self.sender(lane, Target::Server)?;
+                    Ok(scope.spawn(move || sender.send_each(cpu, part.end - part.start)))
+                })
+                .collect::<Result<_>>()?;
+            threads.into_iter().try_for_each(|thread| {
+                thread.join().map_err(|_| anyhow::anyhow!("a sending thread panicked"))?
+            })
+        })
     }
 }
 

@@ -153,16 +153,25 @@ impl Load<'_> {
     /// Each CPU has clients of its own.
     fn divide(&self, lane: Lane, clients: &Range<u32>) -> Result<()> {
         ensure!(clients.end <= self.crowd.clients, "{clients:?} of {} clients", self.crowd.clients);
-        let span = u64::from(clients.end - clients.start);
-        let parts = self.cpus.len() as u64;
-        let bound = |part: u64| u64::from(clients.start) + span * part / parts;
-        for (part, cpu) in (0..).zip(&self.cpus) {
+        for (cpu, part) in self.parts(clients) {
             let mut cells = [0; TURN_CELLS];
-            (cells[TURN_FIRST], cells[TURN_END]) = (bound(part), bound(part + 1));
+            (cells[TURN_FIRST], cells[TURN_END]) = (part.start.into(), part.end.into());
             cells[TURN_NEXT] = cells[TURN_FIRST];
             self.object.turns.write((cpu * LANES + lane as usize) * TURN_CELLS, &cells);
         }
         Ok(())
+    }
+
+    /// Each CPU with its part of some clients.
+    pub(super) fn parts(&self, clients: &Range<u32>) -> impl Iterator<Item = (usize, Range<u32>)> {
+        let (mut first, mut left) = (clients.start, clients.end - clients.start);
+        let mut cpus = (1_u32..).zip(self.cpus.iter().rev()).collect::<Vec<_>>();
+        std::iter::from_fn(move || {
+            let (among, cpu) = cpus.pop()?;
+            let part = first..first + left / among;
+            (first, left) = (part.end, left - left / among);
+            Some((*cpu, part))
+        })
     }
 
     pub(super) fn sender(&self, lane: Lane, target: Target) -> Result<Sender<'_>> {

@@ -77,6 +77,22 @@ impl Sender<'_> {
         Ok(())
     }
 
+    /// Sends exactly so many frames from `cpu`.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(crate) fn send_each(&self, cpu: usize, frames: u32) -> Result<()> {
+        self.namespace.enter(|| {
+            settle_on(cpu)?;
+            for part in [frames / BATCH * BATCH, frames % BATCH] {
+                if part > 0 {
+                    self.send(part)?;
+                }
+            }
+            Ok(())
+        })?
+    }
+
     /// Sends `frames` frames from where the thread is, or up to a batch more; how many.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! machine and beside other servers, all in one run and one report.
 
 mod capacity;
+mod churn;
 mod conditions;
 mod dora;
 mod latency;
@@ -12,7 +13,9 @@ mod peers;
 mod progress;
 mod renew;
 mod report;
+mod scale;
 mod site;
+mod start;
 mod statistics;
 mod subject;
 mod svg;
@@ -62,8 +65,14 @@ enum Part {
     Overload,
     /// How long an answer takes
     Latency,
+    /// What renewals and new leases cost as leases and pools grow
+    Scale,
+    /// Down and up again with all leases
+    Start,
     /// What a lease takes in memory
     Memory,
+    /// Leases taken, renewed, released and declined at once
+    Churn,
     /// Kea, ISC dhcpd and dnsmasq under the same load
     Peers,
 }
@@ -75,7 +84,10 @@ impl Part {
             Self::Dora => dora::measure(bench),
             Self::Overload => overload::measure(bench),
             Self::Latency => latency::measure(bench),
+            Self::Scale => scale::measure(bench),
+            Self::Start => start::measure(bench),
             Self::Memory => memory::measure(bench),
+            Self::Churn => churn::measure(bench),
             Self::Peers => peers::measure(bench),
         }
     }

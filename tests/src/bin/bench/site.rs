@@ -68,6 +68,14 @@ pub(crate) fn introduce(lan: &Lan, load: &Load<'_>, leases: u32) -> Result<()> {
     run(lan.server.command("ip").arg("-batch").arg(file)).map(drop)
 }
 
+/// Whether a million octets are free for each thousand leases: for server, clients and what the kernel needs for both.
+pub(crate) fn has_memory_for(leases: u32) -> Result<bool> {
+    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+    let free = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next());
+    let kilobytes: u64 = free.context("/proc/meminfo does not say what is available")?.parse()?;
+    Ok(kilobytes > u64::from(leases))
+}
+
 /// A time in seconds; not a number if there is none.
 pub(crate) fn seconds(time: Option<Duration>) -> f64 {
     time.map_or(f64::NAN, |time| time.as_secs_f64())

@@ -171,7 +171,7 @@ fn wait_until_it_answers(subject: Subject, load: &Load<'_>, process: &mut Proces
         if load.counts().of(Count::Bound) > before {
             return Ok(Some(()));
         }
-        load.ask(Lane::Discover, last..last + 1, 1)?;
+        load.ask(Lane::Discover, last..last + 1)?;
         thread::sleep(Duration::from_millis(100));
         Ok(None)
     })
