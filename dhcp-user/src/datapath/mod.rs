@@ -3,7 +3,8 @@
 //! ```text
 //! kernel.rs    loads, attaches, pins; adopts what is pinned (pins.rs, netlink.rs, occupant.rs)
 //! table.rs     the slots that the kernel answers from (memory.rs, chunks.rs, notes.rs, hints.rs)
-//! ring.rs      frames up from the program;  packet_socket.rs  frames in without it, and all frames out
+//! ring.rs      frames up from the program;  packet_socket.rs  frames in without it
+//! outbox.rs    frames out, by a packet socket
 //! echo_socket.rs  ICMP echo, for probes
 //! frame.rs     replies as frames (body.rs: answers as bytes)
 //! ```
@@ -19,6 +20,7 @@ pub mod netlink;
 pub mod notes;
 pub mod occupant;
 pub mod offload;
+pub mod outbox;
 pub mod packet_socket;
 pub mod pins;
 pub mod ring;

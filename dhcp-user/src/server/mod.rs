@@ -44,7 +44,8 @@ use crate::config::Config;
 use crate::control::{self, Event as Told, WallClock};
 use crate::datapath::kernel::{self, Kernel};
 use crate::datapath::netlink::Changes;
-use crate::datapath::packet_socket::{Receiver, Sender};
+use crate::datapath::outbox::Outbox;
+use crate::datapath::packet_socket::Receiver;
 use crate::datapath::ring::{self, Arrival};
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
@@ -78,7 +79,7 @@ pub struct Server {
     table: Table,
     store: Box<dyn Store>,
     kernel: Option<Kernel>,
-    sender: Sender,
+    outbox: Outbox,
     /// `None`: the configuration wants no probes.
     prober: Option<Prober>,
     /// By index; those that are not there by one that no interface has.
@@ -186,6 +187,7 @@ impl Server {
 
     /// What is due without anybody asking.
     fn beat(&mut self) {
+        self.count_unsent();
         if let Some(kernel) = &self.kernel {
             kernel.beat(BootNanos::now().0);
         }

@@ -25,7 +25,7 @@ use crate::datapath::hints::HeapHints;
 use crate::datapath::kernel::{Kernel, Shared, Sizes};
 use crate::datapath::memory::Region;
 use crate::datapath::netlink::{self, LinkState};
-use crate::datapath::packet_socket::Sender;
+use crate::datapath::outbox::Outbox;
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::limits::{Limits, Rates};
@@ -92,7 +92,7 @@ impl Server {
             table,
             store,
             kernel,
-            sender: Sender::open()?,
+            outbox: Outbox::open()?,
             prober: prober(&config, &facts)?,
             limits: limits(&config, &facts),
             interfaces: HashMap::new(),

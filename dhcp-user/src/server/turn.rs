@@ -108,10 +108,15 @@ impl Server {
                 Action::Event(event) => self.tell(&event),
             }
         }
-        let refused = self.sender.send(&leaving);
-        (0..refused).for_each(|_| self.traffic.dropped("not-sent"));
+        self.outbox.send(leaving);
+        self.count_unsent();
         self.table.tidy();
         committed
+    }
+
+    /// Counts what the kernel refused to send since this was done last.
+    pub(super) fn count_unsent(&mut self) {
+        (0..self.outbox.refused()).for_each(|_| self.traffic.dropped("not-sent"));
     }
 
     fn publish(&mut self, lease: Publication) {
