@@ -71,9 +71,9 @@ fn start(lan: &Lan, server: &mut Server<'_>, how: &str, number: u16) -> Result<(
     })?;
     let first = began.elapsed();
     until("the server to be done", PATIENCE, || Ok(server.json(&["status"]).ok().map(drop)))?;
+    let (done, cpu) = (began.elapsed(), server.cpu_time()?);
     println!(
-        "maps {how}: first packet served after {first:.2?}, all reconciled after {:.2?}",
-        began.elapsed()
+        "maps {how}: first packet served after {first:.2?}, all reconciled after {done:.2?} ({cpu:.2?} of a CPU)"
     );
     all_there(server)
 }
