@@ -25,6 +25,13 @@ impl Index {
         Self { keyed, owners: HashTable::new(), devices: HashTable::new() }
     }
 
+    /// Makes room for so many more at once, so that it need not be made again and again.
+    pub(super) fn reserve(&mut self, all: &Addresses, more: usize) {
+        let keyed = self.keyed;
+        self.owners.reserve(more, |place| owner_hash(keyed, all, *place));
+        self.devices.reserve(more, |place| device_hash(keyed, all, *place));
+    }
+
     /// The address bound to the client `who` in `subnet`: its own, or the last one it had.
     pub(super) fn owned(&self, all: &Addresses, subnet: SubnetId, who: Identity<'_>) -> Option<Place> {
         let hash = self.keyed.hash(&(subnet, who));

@@ -46,6 +46,7 @@ impl Policy {
         out: &mut Vec<Action>,
     ) {
         let turn = &mut Turn { now, words, out };
+        self.index.reserve(&self.all, records.len());
         for record in records {
             match self.all.find(record.address) {
                 Some(place) => self.restore_one(turn, place, &record),
