@@ -346,6 +346,9 @@ pub(super) fn digest(config: &Config, facts: &[Interface]) -> u64 {
 /// changed (`stale`) the kernel forgets them, and the next renewal of each is answered by the daemon.
 fn survey(table: &mut Table, records: &mut Vec<Record>, foreign: bool, stale: bool) -> Vec<Adopted> {
     let live: Vec<Ipv4Addr> = table.addresses().filter(|address| table.load(*address).alive()).collect();
+    let leased = |record: &Record| (record.standing == Standing::Leased).then_some(record.address);
+    let known: HashSet<Ipv4Addr> =
+        if foreign { records.iter().filter_map(leased).collect() } else { HashSet::new() };
     let mut adopted = Vec::new();
     for address in live {
         let Some((_, slot)) = table.slot(address) else { continue };
@@ -358,8 +361,7 @@ fn survey(table: &mut Table, records: &mut Vec<Record>, foreign: bool, stale: bo
                     Err(_) => continue,
                 }
             };
-            if !records.iter().any(|record| record.address == address && record.standing == Standing::Leased)
-            {
+            if !known.contains(&address) {
                 records.push(kept(address, chaddr, server, word.expiry()));
             }
             continue;
