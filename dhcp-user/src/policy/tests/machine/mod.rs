@@ -98,7 +98,7 @@ proptest! {
 
 /// Lives are drawn on two threads, new ones each time, until the policy has been given ten million events.
 #[test]
-#[ignore = "slow unless optimised: `cargo xtask test unit` runs it so"]
+#[cfg_attr(debug_assertions, ignore = "slow unless optimised: `cargo xtask test unit` runs it so")]
 fn ten_million_events_break_no_promise() {
     const EVENTS: u64 = 10_000_000;
     const LIVES: u32 = 1000;
