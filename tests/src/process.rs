@@ -18,6 +18,7 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    hushed: bool,
 }
 
 impl Process {
@@ -31,7 +32,7 @@ impl Process {
         // SAFETY: the closure runs in the forked child and makes one system call, which is async-signal-safe.
         unsafe { command.pre_exec(|| Ok(prctl::set_pdeathsig(Signal::SIGKILL)?)) };
         let child = command.spawn().with_context(|| format!("cannot start {name} ({command:?})"))?;
-        Ok(Self { name: name.to_owned(), child, log: log.to_owned() })
+        Ok(Self { name: name.to_owned(), child, log: log.to_owned(), hushed: false })
     }
 
     /// Sends a signal.
@@ -77,6 +78,11 @@ impl Process {
         Ok(())
     }
 
+    /// Keeps to itself what the program has written, when it ends.
+    pub fn hush(&mut self) {
+        self.hushed = true;
+    }
+
     /// What the program has written so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -95,7 +101,7 @@ impl Drop for Process {
             }
         }
         let log = self.log();
-        if !log.is_empty() {
+        if !log.is_empty() && !self.hushed {
             println!("──── {} ────\n{log}", self.name);
         }
     }

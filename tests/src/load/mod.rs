@@ -14,6 +14,7 @@
 //! Renewals go through the clients in order, which is no order for the server: they got their leases shuffled.
 
 mod exchange;
+mod frames;
 mod held;
 mod histogram;
 mod memory;
@@ -28,7 +29,7 @@ pub use held::Held;
 pub use histogram::Histogram;
 pub use load_ebpf::counts::Count;
 pub use load_ebpf::lane::Lane;
-pub use report::{Counts, Report};
+pub use report::{Counts, Report, WrongReplies};
 pub use sender::Pace;
 pub use template::{Form, Relay, Way};
 
@@ -204,6 +205,11 @@ impl<'a> Load<'a> {
 
     fn set_lane(&self, lane: Lane, cells: &LaneCells) {
         self.object.lanes.write(lane as usize * CELLS, cells);
+    }
+
+    /// Octets before the IP header of every request.
+    fn link_header(&self) -> usize {
+        14 + 4 * self.crowd.way.tags.len()
     }
 
     fn lane_cell(&self, lane: Lane, cell: usize) -> &AtomicU64 {

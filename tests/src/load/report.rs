@@ -1,6 +1,6 @@
 //! What one run of the generator saw.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use load_ebpf::counts::{CELLS, Count};
 use std::fmt;
 use std::ops::Sub;
@@ -62,6 +62,18 @@ impl Sub<&Counts> for Counts {
         self
     }
 }
+
+/// Some replies failed a check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WrongReplies(pub Counts);
+
+impl fmt::Display for WrongReplies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} wrong replies: {:?}", self.0.wrong(), self.0)
+    }
+}
+
+impl std::error::Error for WrongReplies {}
 
 /// What one run saw.
 #[derive(Clone, Debug)]
@@ -125,14 +137,15 @@ impl Report {
     /// Passes the report on if no reply was wrong.
     ///
     /// # Errors
-    /// Says what was wrong, and how often.
+    /// [`WrongReplies`]
     pub fn right(self) -> Result<Self> {
         if self.counts.wrong() == 0 {
             return Ok(self);
         }
-        bail!("{} wrong replies: {:?}", self.counts.wrong(), self.counts)
+        Err(WrongReplies(self.counts).into())
     }
 }
+
 fn ratio(part: u64, all: u64) -> f64 {
     if all == 0 { 0.0 } else { part as f64 / all as f64 }
 }

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use load_ebpf::lane::{
-    BITS, CHAIN, FIRST, FRAME, LANES, LINK_HEADER, Lane, POSITION, RETRY, SPAN, TIMED, TURN_CELLS, TURN_END,
-    TURN_FIRST, TURN_NEXT,
+    BITS, CHAIN, FIRST, FRAME, LANES, Lane, POSITION, RETRY, SPAN, TIMED, TURN_CELLS, TURN_END, TURN_FIRST,
+    TURN_NEXT,
 };
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -179,12 +179,11 @@ impl Load<'_> {
             Target::Server => self.to_server,
             Target::Reflector => self.reflector.as_ref().context("there is no reflector")?.ifindex,
         };
-        let link_header = usize::try_from(self.lane_cell(lane, LINK_HEADER).load(Ordering::Acquire))?;
         Ok(Sender {
             namespace: self.namespace,
             program: self.object.program(lane.program())?,
             ifindex,
-            len: FRAME + link_header - 14,
+            len: FRAME + self.link_header() - 14,
         })
     }
 

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use system_tests::load::{Histogram, Load, Pace, Stream};
 
 use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
-use crate::subject::Subject;
+use crate::subject::{Subject, forgiving};
 use crate::unit::Unit;
 use crate::{Bench, site, step};
 
@@ -48,7 +48,10 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
     for subject in Subject::PEERS {
         match subject.missing() {
             Some(why) => section.remark(why),
-            None => all.extend(peer(subject, bench)?.map(|histogram| (subject.name(), histogram))),
+            None => {
+                let found = forgiving(subject, &mut section, peer(subject, bench))?.flatten();
+                all.extend(found.map(|histogram| (subject.name(), histogram)));
+            }
         }
     }
     section.plots.push(plot(&all));

@@ -1,6 +1,7 @@
 //! The benchmark behind `cargo xtask bench`: what the server does under load, beside the most that is possible on the
 //! machine and beside other servers, all in one run and one report.
 
+mod asking;
 mod capacity;
 mod churn;
 mod conditions;
@@ -9,7 +10,9 @@ mod latency;
 mod memory;
 mod overload;
 mod page;
+mod pcap;
 mod peers;
+mod perfdhcp;
 mod progress;
 mod renew;
 mod report;
@@ -33,8 +36,10 @@ use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
 use system_tests::confine;
 
+use asking::Asking;
 use capacity::Best;
 use conditions::Conditions;
+use pcap::Streams;
 use progress::step;
 use report::{Report, Section};
 use subject::Subject;
@@ -49,7 +54,11 @@ struct Args {
     /// Fewer leases, fewer repetitions: five minutes in all
     #[arg(long)]
     quick: bool,
-    /// Where report.json and report.html go
+    #[command(flatten)]
+    asking: Asking,
+    #[command(flatten)]
+    streams: Streams,
+    /// Where the report goes, and what `pcap` writes
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     results: PathBuf,
 }
@@ -75,27 +84,48 @@ enum Part {
     Churn,
     /// Kea, ISC dhcpd and dnsmasq under the same load
     Peers,
+    /// Measure nothing; write request streams for generators on other machines (tests/NIC.md)
+    Pcap,
 }
 
 impl Part {
-    fn measure(self, bench: &mut Bench) -> Result<Section> {
-        match self {
-            Self::Renew => renew::measure(bench),
-            Self::Dora => dora::measure(bench),
-            Self::Overload => overload::measure(bench),
-            Self::Latency => latency::measure(bench),
-            Self::Scale => scale::measure(bench),
-            Self::Start => start::measure(bench),
-            Self::Memory => memory::measure(bench),
-            Self::Churn => churn::measure(bench),
-            Self::Peers => peers::measure(bench),
-        }
+    /// Those that measure something.
+    const MEASURED: [Self; 9] = [
+        Self::Renew,
+        Self::Dora,
+        Self::Overload,
+        Self::Latency,
+        Self::Scale,
+        Self::Start,
+        Self::Memory,
+        Self::Churn,
+        Self::Peers,
+    ];
+
+    /// What was found, if that is what the part is for.
+    fn measure(self, bench: &mut Bench, args: &Args) -> Result<Option<Section>> {
+        Ok(Some(match self {
+            Self::Renew => renew::measure(bench)?,
+            Self::Dora => dora::measure(bench)?,
+            Self::Overload => overload::measure(bench)?,
+            Self::Latency => latency::measure(bench)?,
+            Self::Scale => scale::measure(bench)?,
+            Self::Start => start::measure(bench)?,
+            Self::Memory => memory::measure(bench)?,
+            Self::Churn => churn::measure(bench)?,
+            Self::Peers => peers::measure(bench)?,
+            Self::Pcap => {
+                pcap::write(&args.streams, args.asking, &args.results)?;
+                return Ok(None);
+            }
+        }))
     }
 }
 
 /// What the parts have in common.
 struct Bench {
     scale: Scale,
+    asking: Asking,
     /// What was found already, for parts that measure in relation to it.
     new_leases: BTreeMap<Subject, Rc<Best>>,
 }
@@ -147,14 +177,17 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let scale = if args.quick { Scale::Quick } else { Scale::Full };
-    let parts = if args.parts.is_empty() { Part::value_variants() } else { &args.parts };
-    let mut bench = Bench { scale, new_leases: BTreeMap::new() };
+    let parts = if args.parts.is_empty() { &Part::MEASURED[..] } else { &args.parts };
+    let mut bench = Bench { scale, asking: args.asking, new_leases: BTreeMap::new() };
     let mut report = Report { conditions: Conditions::now()?, sections: Vec::new() };
     for part in parts {
-        let section = part.measure(&mut bench)?;
+        let Some(section) = part.measure(&mut bench, args)? else { continue };
         progress::clear();
         terminal::print(&section);
         report.sections.push(section);
+    }
+    if report.sections.is_empty() {
+        return Ok(());
     }
     terminal::print_goals(&report);
     save(&report, &args.results)

@@ -7,7 +7,7 @@ use anyhow::Result;
 use system_tests::load::{Count, Load, Pace, Report, Stream};
 
 use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
-use crate::subject::Subject;
+use crate::subject::{Subject, forgiving};
 use crate::unit::Unit;
 use crate::{Bench, site, step};
 
@@ -33,7 +33,10 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
     for subject in [Subject::Xdhcpd].into_iter().chain(Subject::PEERS) {
         match subject.missing() {
             Some(why) => section.remark(why),
-            None => all.push(one(subject, bench)?),
+            None => {
+                let found = one(subject, bench);
+                all.extend(forgiving(subject, &mut section, found)?);
+            }
         }
     }
     let ours = all.iter().find(|found| found.subject == Subject::Xdhcpd);
@@ -117,6 +120,9 @@ fn flood(section: &mut Section, bench: &Bench) -> Result<()> {
     let time = bench.scale.of(Duration::from_secs(1), Duration::from_millis(1900));
     let (report, ()) = load.run(&streams, || thread::sleep(time))?;
     running.check()?;
+    if report.rate(Count::Discovers) < 0.9 * FLOOD {
+        section.remark("The clients' side did not come to a million DISCOVERs a second beside the server on the same CPUs.");
+    }
     section.figure("flood: DISCOVERs sent", report.rate(Count::Discovers), Unit::PerSecond);
     section.figure("flood: renewals sent meanwhile", report.rate(Count::Renewals), Unit::PerSecond);
     section.figure("flood: new leases meanwhile", report.rate(Count::Bound), Unit::PerSecond);

@@ -3,24 +3,25 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use system_tests::load::{Load, Pace, Report};
+use system_tests::load::{Crowd, Load, Pace, Report};
 
 use crate::report::{Cell, Goal, Section, Table};
 use crate::statistics::{Spread, spread};
 use crate::unit::Unit;
-use crate::{Bench, Scale, site, step};
+use crate::{Bench, site, step};
 
-const METHOD: &str = "Clients with a lease renew it (RENEWING, unicast) as fast as the clients' side can send, in an order \
+const METHOD: &str = "Clients with a lease extend it as fast as the clients' side can send, in an order \
     that is none for the server. In turn with each run, a program of one instruction that sends every frame back as it is \
     (XDP_TX) gets the same frames on a link of its own: no server on this machine could answer more. What is said of \
     either is the median of all runs; the share is the median of the pairs' own.";
 
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let scale = bench.scale;
-    let mut section = Section::new("renew", "Renewals at full rate", METHOD);
+    let asking = bench.asking.words();
+    let mut section = Section::new("renew", "Renewals at full rate", format!("{METHOD} Here: {asking}."));
     let mut rows = Vec::new();
     for leases in scale.of(vec![10_000, 100_000], vec![10_000, 100_000, 1_000_000]) {
-        let found = at(leases, scale)?;
+        let found = at(leases, bench)?;
         let goal = match leases {
             10_000 => {
                 Some(("renewals, share of the reflector's rate, 10 k leases", Goal::at_least(0.55, 0.70)))
@@ -100,11 +101,13 @@ struct Pair {
     reflected: Report,
 }
 
-fn at(leases: u32, scale: Scale) -> Result<Found> {
+fn at(leases: u32, bench: &Bench) -> Result<Found> {
+    let Bench { scale, asking, .. } = *bench;
     let lan = site::lan("bench-renew")?;
-    let load = site::load(&lan, site::crowd(leases, leases))?;
-    let _server = site::serve(&lan, leases)?;
+    let load = site::load(&lan, Crowd { way: asking.way(), ..site::crowd(leases, leases) })?;
+    let _server = site::serve_as(&lan, leases, asking.subnet())?;
     site::lease_all(&load, leases)?;
+    load.renew_by(asking.form())?;
     let time = scale.of(Duration::from_millis(500), Duration::from_secs(1));
     // Caches, and pages that are touched for the first time, belong to neither.
     load.renew(leases, Pace::Full, time)?;

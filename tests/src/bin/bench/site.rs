@@ -44,7 +44,12 @@ pub(crate) fn load(lan: &Lan, crowd: Crowd) -> Result<Load<'_>> {
 
 /// The server, with a pool of so many addresses.
 pub(crate) fn serve(lan: &Lan, addresses: u32) -> Result<Server<'_>> {
-    Server::start(Home::from(lan).under_load(), Xdp::Native, &subnet(addresses))
+    serve_as(lan, addresses, "")
+}
+
+/// As [`serve`], with more keys in the subnet.
+pub(crate) fn serve_as<'a>(lan: &'a Lan, addresses: u32, keys: &str) -> Result<Server<'a>> {
+    Server::start(Home::from(lan).under_load(), Xdp::Native, &subnet(addresses, keys))
 }
 
 /// Lets the first `clients` get a lease each.
@@ -81,7 +86,8 @@ pub(crate) fn seconds(time: Option<Duration>) -> f64 {
     time.map_or(f64::NAN, |time| time.as_secs_f64())
 }
 
-fn subnet(addresses: u32) -> String {
+/// The part of a configuration that serves a pool of so many addresses.
+pub(crate) fn subnet(addresses: u32, keys: &str) -> String {
     let last = Ipv4Addr::from(u32::from(FIRST) + addresses - 1);
     format!(
         r#"
@@ -89,6 +95,7 @@ fn subnet(addresses: u32) -> String {
 prefix = "10.0.0.0/8"
 pools = ["{FIRST} - {last}"]
 lease-time = "1h"
+{keys}
 options = {{ routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"], domain-name = "example.org" }}
 "#
     )

@@ -1,0 +1,66 @@
+//! Kea's own load generator, perfdhcp, as a second opinion where it can keep up.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use system_tests::perfdhcp::{self, Load};
+
+use crate::report::{Cell, Table};
+use crate::subject::Subject;
+use crate::unit::Unit;
+use crate::{Bench, site, step};
+
+/// A server and what perfdhcp made of it.
+struct Found {
+    subject: Subject,
+    offered: u32,
+    achieved: f64,
+}
+
+/// Exchanges per second by perfdhcp, at rates that are little and much for Kea; nothing without perfdhcp.
+pub(crate) fn table(bench: &Bench) -> Result<Option<Table>> {
+    if !Path::new("/usr/sbin/perfdhcp").exists() {
+        return Ok(None);
+    }
+    let mut all = Vec::new();
+    for subject in [Subject::Xdhcpd, Subject::Kea] {
+        for offered in bench.scale.of(vec![1_000, 4_000], vec![1_000, 2_000, 4_000, 8_000]) {
+            if subject.missing().is_none() {
+                all.push(one(subject, offered, bench)?);
+            }
+        }
+    }
+    let rows = all.iter().map(|found| {
+        vec![
+            Cell::text(found.subject.name()),
+            Cell::number(found.offered.into(), Unit::PerSecond),
+            Cell::number(found.achieved, Unit::PerSecond),
+            Cell::number(found.achieved / f64::from(found.offered), Unit::Share),
+        ]
+    });
+    Ok(Some(Table {
+        title: "Cross-check: new leases by perfdhcp, which is one thread in user space and poses as a relay"
+            .to_owned(),
+        columns: ["Server", "Offered", "Achieved", "Share"].map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    }))
+}
+
+fn one(subject: Subject, offered: u32, bench: &Bench) -> Result<Found> {
+    step(&format!("perfdhcp: {} at {offered}/s", subject.name()));
+    let seconds = bench.scale.of(2, 5);
+    let clients = offered * seconds * 2;
+    let lan = site::lan("bench-perfdhcp")?;
+    let load = site::load(&lan, site::crowd(1, clients))?;
+    let _running = subject.start(&lan, &load, clients)?;
+    let asked = Load { exchanges: offered, renewals: 0, clients, seconds };
+    let mut perfdhcp = perfdhcp::start(&lan, site::PREFIX, asked)?;
+    // Its exit status says whether anything was lost; so do its numbers.
+    perfdhcp.wait(Duration::from_secs(u64::from(seconds) + 30))?;
+    let log = perfdhcp.log();
+    let rate =
+        log.lines().find_map(|line| line.trim().strip_prefix("Rate: ")?.split(' ').next()?.parse().ok());
+    let achieved = rate.with_context(|| format!("perfdhcp does not say its rate:\n{log}"))?;
+    Ok(Found { subject, offered, achieved })
+}
