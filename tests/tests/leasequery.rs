@@ -101,7 +101,8 @@ fn a_lease_that_the_kernel_extended_is_told_as_it_is() -> Result<()> {
         until("the client to have been silent for a while", Duration::from_secs(20), || {
             let answer = ask(&lan, &about(&lan, lease.address))?;
             let (left, silent) = (answer.number_option(51)?, answer.number_option(91)?);
-            ensure!((599..=601).contains(&(left + silent)), "{left} s are left after {silent}");
+            // The kernel promises up to two seconds more than the client was told: whole seconds, and its clock's lag.
+            ensure!((599..=602).contains(&(left + silent)), "{left} s are left after {silent}");
             Ok((silent >= least).then_some(left))
         })
     };

@@ -188,7 +188,8 @@ fn no_renewal_is_lost_while_it_reloads() -> Result<()> {
     let server = Server::start(&lan, Xdp::Native, BEFORE)?;
     let clients: Vec<_> = (0..8).map(|n| lan.client(n)).collect();
     let leases: Vec<Lease> = clients.iter().map(Client::dora).collect::<Result<_>>()?;
-    for round in 0..10 {
+    // No more rounds: the daemon hears a client twenty times in a row, and two may be needed in each.
+    for round in 0..6 {
         let subnets = if round % 2 == 0 { other_router() } else { BEFORE.to_owned() };
         server.rewrite(&lan, Xdp::Native, &subnets)?;
         let mut reload = server.cli(&["reload"])?.stdout(Stdio::null()).spawn()?;

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::abi::{CLOCK_LAG, Link};
 use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::identity::Identity;
@@ -10,6 +10,11 @@ use crate::store::HwAddr;
 
 /// The lease time of a lease that never ends (RFC 2131 §3.3). No configuration can give it to a DHCP client.
 pub(super) const FOR_GOOD: u32 = u32::MAX;
+
+/// How many seconds a promise of the kernel's may be longer than the lease time: it counts whole seconds, and one more by
+/// which its clock may be behind.
+#[expect(clippy::cast_possible_truncation, reason = "a second or two")]
+const KERNEL_ROUNDS_UP: u32 = 1 + (CLOCK_LAG / 1_000_000_000) as u32;
 
 /// Who may end a lease before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,7 +78,7 @@ impl Binding {
         let extended = BootSecs(word.expiry().0.saturating_sub(self.lease_time));
         // A promise that reaches further was not made to this client now: an earlier owner's, or what may have been
         // promised before a restart.
-        let by_kernel = word.expiry() > self.granted_until && extended <= now.plus(1);
+        let by_kernel = word.expiry() > self.granted_until && extended <= now.plus(KERNEL_ROUNDS_UP);
         if by_kernel { self.last_heard.max(extended.min(now)) } else { self.last_heard }
     }
 
