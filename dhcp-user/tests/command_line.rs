@@ -128,6 +128,7 @@ mod tests {
             interface: "eth0".to_owned(),
             vlan: vec![],
             relay: None,
+            relay_information: None,
             expires: "2026-01-01T01:00:00Z".parse().unwrap(),
             committed_until: "2026-01-01T02:00:00Z".parse().unwrap(),
             last_answered_by: AnsweredBy::Kernel,

@@ -162,6 +162,9 @@ pub struct Lease {
     /// The relay it is reached through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Ipv4Addr>,
+    /// What the relay says of it (option 82), octets in hexadecimal with colons.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay_information: Option<String>,
     /// The end of the lease.
     pub expires: Timestamp,
     /// The store's own promise: no expiry told to the owner is later.

@@ -42,6 +42,15 @@ pub struct Answer {
     pub complete: bool,
 }
 
+impl Answer {
+    /// Whether what the relay said comes back, as the last option (RFC 3046 §2.2).
+    #[must_use]
+    pub fn returns(&self, agent_info: &[u8]) -> bool {
+        let last = agent_info.chunks(255).next_back().unwrap_or_default();
+        self.options.strip_suffix(&[code::END]).is_some_and(|options| options.ends_with(last))
+    }
+}
+
 /// The answer to `request` on these terms; `None` if not even what must come back fits in what the client takes.
 ///
 /// OFFER and ACK differ in nothing but the message type (RFC 2131 §4.3.1).

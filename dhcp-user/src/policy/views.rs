@@ -34,6 +34,8 @@ pub struct LeaseView {
     pub interface: String,
     /// The relay the owner is reached through, or 0.0.0.0.
     pub giaddr: Ipv4Addr,
+    /// What the relay says of the owner: the value of option 82.
+    pub agent_info: Option<Vec<u8>>,
     /// When the promise ends, or ended; as far as the words know, if they were looked at.
     pub expires: BootSecs,
     /// No promise goes beyond this.
@@ -200,6 +202,7 @@ impl Policy {
             link: binding.link,
             interface: interface.map(|interface| interface.name.clone()).unwrap_or_default(),
             giaddr: binding.giaddr,
+            agent_info: binding.agent_info().map(<[u8]>::to_vec),
             expires: binding.expiry,
             committed_until: binding.committed_until,
             lease_time: binding.lease_time,

@@ -142,6 +142,7 @@ impl Server {
             interface: view.interface.clone(),
             vlan,
             relay: Some(view.giaddr).filter(|relay| !relay.is_unspecified()),
+            relay_information: view.agent_info.as_deref().map(colon_hex),
             expires: self.wall.at(expires),
             committed_until: self.wall.at(view.committed_until),
             last_answered_by: if kernel_last {

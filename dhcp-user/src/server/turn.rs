@@ -151,6 +151,14 @@ impl Server {
             self.traffic.dropped("reply-too-long");
             return None;
         };
+        if let Reply::Offer { answer, .. }
+        | Reply::Ack { answer, .. }
+        | Reply::InformAck { answer, .. }
+        | Reply::Nak { answer, .. } = reply
+            && request.agent_info().is_some_and(|said| !answer.returns(said))
+        {
+            self.traffic.odd("relay-information-without-room");
+        }
         self.traffic.sent(match reply {
             Reply::Offer { .. } => "offer",
             Reply::Ack { .. } | Reply::InformAck { .. } => "ack",
