@@ -1,4 +1,5 @@
-//! Each message of RFC 2131, by the daemon: what it gets, and what becomes of the address.
+//! Each message of RFC 2131, by the daemon, with the XDP program attached and without it: what it gets, and what becomes
+//! of the address.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -50,35 +51,38 @@ fn adds_up(server: &Server) -> Result<()> {
 /// RFC 2131 §4.1, SHOULD (identifier-on-link): by its address on the link.
 #[test]
 fn a_lease_is_offered_and_granted_with_all_it_needs() -> Result<()> {
-    let lan = lan()?;
-    let server = Server::start(&lan, Xdp::Native, SMALL)?;
-    let client = lan.client(1);
-    let offer = client.discover()?;
-    ensure!(offer.kind == Kind::Offer);
-    let ack = client.select(&offer)?;
-    let lease = granted(&ack)?;
-    ensure!(
-        lease.address == offer.message.yiaddr && lease.server == SERVER && lease.seconds == 600,
-        "{lease:?}"
-    );
+    for xdp in [Xdp::Native, Xdp::Off] {
+        let lan = lan()?;
+        let server = Server::start(&lan, xdp, SMALL)?;
+        let client = lan.client(1);
+        let offer = client.discover()?;
+        ensure!(offer.kind == Kind::Offer);
+        let ack = client.select(&offer)?;
+        let lease = granted(&ack)?;
+        ensure!(
+            lease.address == offer.message.yiaddr && lease.server == SERVER && lease.seconds == 600,
+            "{lease:?}"
+        );
 
-    for answer in [&offer, &ack] {
-        ensure!(answer.number_option(51)? == 600);
-        ensure!(answer.number_option(58)? == 300 && answer.number_option(59)? == 525);
-        ensure!(answer.address_option(1)? == Ipv4Addr::new(255, 255, 255, 0));
-        ensure!(answer.option(3) == Some([10, 0, 0, 1].as_slice()));
-        ensure!(answer.option(6) == Some([10, 0, 0, 53, 10, 0, 0, 54].as_slice()));
-        ensure!(answer.option(15) == Some(b"example.org".as_slice()));
-        ensure!(answer.option(12).is_none(), "nobody asked for a host name");
-        ensure!((answer.message.hops, answer.message.secs) == (0, 0), "RFC 2131, table 3");
-        ensure!(answer.message.ciaddr.is_unspecified(), "ciaddr is the client's own");
-        ensure!(answer.envelope.ip_src == SERVER && answer.envelope.eth_src == client.server.mac);
+        for answer in [&offer, &ack] {
+            ensure!(answer.number_option(51)? == 600);
+            ensure!(answer.number_option(58)? == 300 && answer.number_option(59)? == 525);
+            ensure!(answer.address_option(1)? == Ipv4Addr::new(255, 255, 255, 0));
+            ensure!(answer.option(3) == Some([10, 0, 0, 1].as_slice()));
+            ensure!(answer.option(6) == Some([10, 0, 0, 53, 10, 0, 0, 54].as_slice()));
+            ensure!(answer.option(15) == Some(b"example.org".as_slice()));
+            ensure!(answer.option(12).is_none(), "nobody asked for a host name");
+            ensure!((answer.message.hops, answer.message.secs) == (0, 0), "RFC 2131, table 3");
+            ensure!(answer.message.ciaddr.is_unspecified(), "ciaddr is the client's own");
+            ensure!(answer.envelope.ip_src == SERVER && answer.envelope.eth_src == client.server.mac);
+        }
+        let listed = server.lease(lease.address)?.context("the lease is not listed")?;
+        ensure!(listed["state"] == "leased" && listed["hw-address"] == "02:c1:00:00:00:01", "{listed}");
+        ensure!(listed["subnet"] == "10.0.0.0/24" && listed["interface"] == "srv0", "{listed}");
+        ensure!(listed["last-answered-by"] == "daemon" && listed["kernel-renewals"] == 0, "{listed}");
+        adds_up(&server)?;
     }
-    let listed = server.lease(lease.address)?.context("the lease is not listed")?;
-    ensure!(listed["state"] == "leased" && listed["hw-address"] == "02:c1:00:00:00:01", "{listed}");
-    ensure!(listed["subnet"] == "10.0.0.0/24" && listed["interface"] == "srv0", "{listed}");
-    ensure!(listed["last-answered-by"] == "daemon" && listed["kernel-renewals"] == 0, "{listed}");
-    adds_up(&server)
+    Ok(())
 }
 
 /// RFC 2131 §3, stated (message-type, cookie): a message is what it has to be at all.
@@ -88,18 +92,20 @@ fn a_lease_is_offered_and_granted_with_all_it_needs() -> Result<()> {
 /// RFC 2131 §4.3.1, MUST (t3-server-id): the server says who it is.
 #[test]
 fn the_answer_comes_as_the_client_asks_for_it() -> Result<()> {
-    let lan = lan()?;
-    let _server = Server::start(&lan, Xdp::Native, &paths::subnets(""))?;
-    for (n, path) in (1..).zip(paths::all()) {
-        for (flags, id) in [(0, None), (BROADCAST_FLAG, None), (0, Some(b"\0an identifier".to_vec()))] {
-            let client = Client { client_id: id, ..path.client(&lan, n) };
-            let mut discover = client.discovering();
-            discover.message.flags = flags;
-            let offer = client.exchange(&discover).with_context(|| path.name.clone())?;
-            let mut select = client.selecting(&offer)?;
-            select.message.flags = flags;
-            let ack = client.exchange(&select).with_context(|| path.name.clone())?;
-            client.release(&granted(&ack)?)?;
+    for xdp in [Xdp::Native, Xdp::Off] {
+        let lan = lan()?;
+        let _server = Server::start(&lan, xdp, &paths::subnets(""))?;
+        for (n, path) in (1..).zip(paths::all()) {
+            for (flags, id) in [(0, None), (BROADCAST_FLAG, None), (0, Some(b"\0an identifier".to_vec()))] {
+                let client = Client { client_id: id, ..path.client(&lan, n) };
+                let mut discover = client.discovering();
+                discover.message.flags = flags;
+                let offer = client.exchange(&discover).with_context(|| path.name.clone())?;
+                let mut select = client.selecting(&offer)?;
+                select.message.flags = flags;
+                let ack = client.exchange(&select).with_context(|| path.name.clone())?;
+                client.release(&granted(&ack)?)?;
+            }
         }
     }
     Ok(())
@@ -110,13 +116,15 @@ fn the_answer_comes_as_the_client_asks_for_it() -> Result<()> {
 /// RFC 2131 §3.2, MUST (nak-to-relay): where there is a relay, it goes there.
 #[test]
 fn a_client_in_the_wrong_net_is_told_so() -> Result<()> {
-    let lan = lan()?;
-    let _server = Server::start(&lan, Xdp::Native, &paths::subnets(""))?;
-    for (n, path) in (1..).zip(paths::all()) {
-        let client = path.client(&lan, n);
-        let nak = client.exchange(&client.rebooting(Ipv4Addr::new(172, 16, 0, 1))).context(path.name)?;
-        ensure!(nak.kind == Kind::Nak, "{:?}", nak.kind);
-        ensure!(nak.message.yiaddr.is_unspecified() && nak.option(51).is_none());
+    for xdp in [Xdp::Native, Xdp::Off] {
+        let lan = lan()?;
+        let _server = Server::start(&lan, xdp, &paths::subnets(""))?;
+        for (n, path) in (1..).zip(paths::all()) {
+            let client = path.client(&lan, n);
+            let nak = client.exchange(&client.rebooting(Ipv4Addr::new(172, 16, 0, 1))).context(path.name)?;
+            ensure!(nak.kind == Kind::Nak, "{:?}", nak.kind);
+            ensure!(nak.message.yiaddr.is_unspecified() && nak.option(51).is_none());
+        }
     }
     Ok(())
 }
@@ -125,20 +133,23 @@ fn a_client_in_the_wrong_net_is_told_so() -> Result<()> {
 /// RFC 2131 §3.2, SHOULD NOT (uncertain-silence): silence of what is not ours.
 #[test]
 fn an_unknown_client_hears_only_what_concerns_it() -> Result<()> {
-    let lan = lan()?;
-    let _server = Server::start(&lan, Xdp::Native, SMALL)?;
-    let client = lan.client(1);
-    let known = |address| system_tests::client::Lease { address, server: SERVER, seconds: 600 };
+    for xdp in [Xdp::Native, Xdp::Off] {
+        let lan = lan()?;
+        let _server = Server::start(&lan, xdp, SMALL)?;
+        let client = lan.client(1);
+        let known = |address| system_tests::client::Lease { address, server: SERVER, seconds: 600 };
 
-    // INIT-REBOOT in the right net: perhaps another server's client. RFC 2131 §4.3.2: remain silent.
-    client.expect_silence(&client.rebooting(Ipv4Addr::new(10, 0, 0, 200)), WITNESS)?;
-    // RENEWING is addressed to us alone.
-    let renewing = client.renewing(&known(Ipv4Addr::new(10, 0, 0, 11)));
-    ensure!(client.exchange(&renewing)?.kind == Kind::Nak);
-    // REBINDING: a NAK for an address that only we may give, silence for one that is not ours to give.
-    let rebinding = client.rebinding(&known(Ipv4Addr::new(10, 0, 0, 11)));
-    ensure!(client.exchange(&rebinding)?.kind == Kind::Nak);
-    client.expect_silence(&client.rebinding(&known(Ipv4Addr::new(10, 0, 0, 200))), WITNESS)
+        // INIT-REBOOT in the right net: perhaps another server's client. RFC 2131 §4.3.2: remain silent.
+        client.expect_silence(&client.rebooting(Ipv4Addr::new(10, 0, 0, 200)), WITNESS)?;
+        // RENEWING is addressed to us alone.
+        let renewing = client.renewing(&known(Ipv4Addr::new(10, 0, 0, 11)));
+        ensure!(client.exchange(&renewing)?.kind == Kind::Nak);
+        // REBINDING: a NAK for an address that only we may give, silence for one that is not ours to give.
+        let rebinding = client.rebinding(&known(Ipv4Addr::new(10, 0, 0, 11)));
+        ensure!(client.exchange(&rebinding)?.kind == Kind::Nak);
+        client.expect_silence(&client.rebinding(&known(Ipv4Addr::new(10, 0, 0, 200))), WITNESS)?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -160,16 +171,22 @@ fn a_server_without_authority_sends_no_nak() -> Result<()> {
 /// RFC 2131 §3.4, SHOULD (inform-unicast): by unicast.
 #[test]
 fn an_inform_gets_options_and_no_lease() -> Result<()> {
-    let lan = lan()?;
-    let server = Server::start(&lan, Xdp::Native, SMALL)?;
-    let ack = lan.client(1).inform(WITNESS)?;
-    ensure!(ack.kind == Kind::Ack && ack.message.yiaddr.is_unspecified(), "{ack:?}");
-    ensure!(ack.message.ciaddr == WITNESS && ack.option(15) == Some(b"example.org".as_slice()), "{ack:?}");
-    for lease_only in [51, 58, 59] {
-        ensure!(ack.option(lease_only).is_none(), "an INFORM got option {lease_only}");
+    for xdp in [Xdp::Native, Xdp::Off] {
+        let lan = lan()?;
+        let server = Server::start(&lan, xdp, SMALL)?;
+        let ack = lan.client(1).inform(WITNESS)?;
+        ensure!(ack.kind == Kind::Ack && ack.message.yiaddr.is_unspecified(), "{ack:?}");
+        ensure!(
+            ack.message.ciaddr == WITNESS && ack.option(15) == Some(b"example.org".as_slice()),
+            "{ack:?}"
+        );
+        for lease_only in [51, 58, 59] {
+            ensure!(ack.option(lease_only).is_none(), "an INFORM got option {lease_only}");
+        }
+        ensure!(server.json(&["leases"])? == Value::Array(vec![]));
+        adds_up(&server)?;
     }
-    ensure!(server.json(&["leases"])? == Value::Array(vec![]));
-    adds_up(&server)
+    Ok(())
 }
 
 /// RFC 2131 §4.3.4, stated (released): the address is anybody's.
@@ -177,51 +194,60 @@ fn an_inform_gets_options_and_no_lease() -> Result<()> {
 /// RFC 2131 §4.3.1, SHOULD (second-choice): it is offered its last address.
 #[test]
 fn a_released_address_is_free_at_once_and_its_owner_preferred() -> Result<()> {
-    let lan = lan()?;
-    let server = Server::start(&lan, Xdp::Native, SMALL)?;
-    let client = lan.client(1);
-    let lease = client.dora()?;
-    counted(&server, "leased", 1)?;
-    client.release(&lease)?;
-    counted(&server, "free", 3)?;
-    adds_up(&server)?;
+    for xdp in [Xdp::Native, Xdp::Off] {
+        let lan = lan()?;
+        let server = Server::start(&lan, xdp, SMALL)?;
+        let client = lan.client(1);
+        let lease = client.dora()?;
+        counted(&server, "leased", 1)?;
+        client.release(&lease)?;
+        counted(&server, "free", 3)?;
+        adds_up(&server)?;
 
-    // The kernel must not go on answering for it: the renewal goes up, and the daemon refuses it.
-    ensure!(client.exchange(&client.renewing(&lease))?.kind == Kind::Nak);
-    let other = lan.client(2).dora()?;
-    ensure!(other.address != lease.address, "a stranger got {other:?} while there was choice");
-    ensure!(client.dora()?.address == lease.address);
-    adds_up(&server)
+        // The kernel must not go on answering for it: the renewal goes up, and the daemon refuses it.
+        ensure!(client.exchange(&client.renewing(&lease))?.kind == Kind::Nak);
+        let other = lan.client(2).dora()?;
+        ensure!(other.address != lease.address, "a stranger got {other:?} while there was choice");
+        ensure!(client.dora()?.address == lease.address);
+        adds_up(&server)?;
+    }
+    Ok(())
 }
 
 #[test]
 fn nobody_can_release_or_decline_for_somebody_else() -> Result<()> {
-    let lan = lan()?;
-    let server = Server::start(&lan, Xdp::Native, SMALL)?;
-    let (client, thief) = (lan.client(1), lan.client(2));
-    let lease = client.dora()?;
-    thief.expect_silence(&thief.releasing(&lease), WITNESS)?;
-    thief.expect_silence(&thief.declining(&lease), WITNESS)?;
-    counted(&server, "leased", 1)?;
-    client.renew(&lease)?;
-    adds_up(&server)
+    for xdp in [Xdp::Native, Xdp::Off] {
+        let lan = lan()?;
+        let server = Server::start(&lan, xdp, SMALL)?;
+        let (client, thief) = (lan.client(1), lan.client(2));
+        let lease = client.dora()?;
+        thief.expect_silence(&thief.releasing(&lease), WITNESS)?;
+        thief.expect_silence(&thief.declining(&lease), WITNESS)?;
+        counted(&server, "leased", 1)?;
+        client.renew(&lease)?;
+        adds_up(&server)?;
+    }
+    Ok(())
 }
 
 /// RFC 2131 §4.3.3, MUST (declined): the address is not available any more.
 #[test]
 fn a_declined_address_is_put_aside() -> Result<()> {
-    let lan = lan()?;
-    let server = Server::start(&lan, Xdp::Native, SMALL)?;
-    let client = lan.client(1);
-    let lease = client.dora()?;
-    client.decline(&lease)?;
-    counted(&server, "quarantined", 1)?;
-    adds_up(&server)?;
-    let next = client.dora()?;
-    ensure!(next.address != lease.address, "the declined address was given out again");
-    // With the last good one gone, there is none left: the declined one is no way out.
-    ensure!(lan.client(2).dora()?.address != lease.address);
-    lan.client(9).expect_silence(&lan.client(9).discovering(), WITNESS)
+    for xdp in [Xdp::Native, Xdp::Off] {
+        let lan = lan()?;
+        let server = Server::start(&lan, xdp, SMALL)?;
+        let client = lan.client(1);
+        let lease = client.dora()?;
+        client.decline(&lease)?;
+        counted(&server, "quarantined", 1)?;
+        adds_up(&server)?;
+        let next = client.dora()?;
+        ensure!(next.address != lease.address, "the declined address was given out again");
+        // With the last good one gone, there is none left: the declined one is no way out.
+        ensure!(lan.client(2).dora()?.address != lease.address);
+        lan.client(9).expect_silence(&lan.client(9).discovering(), WITNESS)?;
+    }
+    Ok(())
 }
 
 #[test]
@@ -245,32 +271,37 @@ fn a_pool_used_up_is_silence_and_nothing_worse() -> Result<()> {
 /// RFC 2131 §3.1, stated (not-selected): by a REQUEST for another server.
 #[test]
 fn an_offer_refused_is_free_at_once() -> Result<()> {
-    let lan = lan()?;
-    let server = Server::start(&lan, Xdp::Native, SMALL)?;
-    let client = lan.client(1);
-    let offer = client.discover()?;
-    ensure!(server.pool_count("offered")? == 1);
-    // The client takes another server's offer.
-    let mut elsewhere: Answer = offer.clone();
-    for (code, value) in &mut elsewhere.options {
-        if *code == 54 {
-            *value = vec![10, 0, 0, 99];
+    for xdp in [Xdp::Native, Xdp::Off] {
+        let lan = lan()?;
+        let server = Server::start(&lan, xdp, SMALL)?;
+        let client = lan.client(1);
+        let offer = client.discover()?;
+        ensure!(server.pool_count("offered")? == 1);
+        // The client takes another server's offer.
+        let mut elsewhere: Answer = offer.clone();
+        for (code, value) in &mut elsewhere.options {
+            if *code == 54 {
+                *value = vec![10, 0, 0, 99];
+            }
         }
+        client.expect_silence(&client.selecting(&elsewhere)?, WITNESS)?;
+        ensure!(server.pool_count("offered")? == 0 && server.pool_count("free")? == 3);
+        adds_up(&server)?;
     }
-    client.expect_silence(&client.selecting(&elsewhere)?, WITNESS)?;
-    ensure!(server.pool_count("offered")? == 0 && server.pool_count("free")? == 3);
-    adds_up(&server)
+    Ok(())
 }
 
 /// RFC 2131 §3.1, SHOULD (offer-lapses): the address is available again.
 #[test]
 fn an_offer_forgotten_times_out() -> Result<()> {
-    let lan = lan()?;
-    let server = Server::with_settings(&lan, Xdp::Native, "offer-hold = \"1s\"", SMALL)?;
-    lan.client(1).discover()?;
-    ensure!(server.pool_count("offered")? == 1);
-    counted(&server, "offered", 0)?;
-    ensure!(server.pool_count("free")? == 3);
+    for xdp in [Xdp::Native, Xdp::Off] {
+        let lan = lan()?;
+        let server = Server::with_settings(&lan, xdp, "offer-hold = \"1s\"", SMALL)?;
+        lan.client(1).discover()?;
+        ensure!(server.pool_count("offered")? == 1);
+        counted(&server, "offered", 0)?;
+        ensure!(server.pool_count("free")? == 3);
+    }
     Ok(())
 }
 

@@ -83,6 +83,10 @@ fn learn(server: &Server, client: &Client, state: Renewal, flags: u16) -> Result
 }
 
 /// A question predicted from the first ACK is answered as a daemon without any kernel path answers it.
+///
+/// RFC 2131 §4.1, stated (to-relay, to-ciaddr, to-hardware): on every path, to where it has to go.
+/// RFC 2131 §4.3.1, stated (t3-copied, t3-flags): with the fields that come back.
+/// RFC 3046 §2.2, SHALL (echo): and what the relay said.
 #[test]
 fn a_question_predicted_is_answered_alike() -> Result<()> {
     let lan = Lan::new("parity", SERVER, 24)?;

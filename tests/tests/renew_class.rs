@@ -46,6 +46,8 @@ fn all_paths(xdp: Xdp) -> Result<()> {
     Ok(())
 }
 
+/// RFC 2131 §4.3.2, stated (renewing-ack): whichever way it comes.
+/// RFC 2131 §3.2, stated (reboot-ack): as well as INIT-REBOOT.
 #[test]
 fn on_every_path_in_the_driver() -> Result<()> {
     all_paths(Xdp::Native)

@@ -48,6 +48,7 @@ fn nothing_lost(server: &Server, lan: &Lan, held: &[(Client, Lease)], newcomer: 
     Ok(())
 }
 
+/// RFC 2131 §3.1, stated (commit-first): the binding is stored before the ACK leaves.
 #[test]
 fn killed_right_after_an_ack_it_remembers_the_lease() -> Result<()> {
     let lan = Lan::new("restart", SERVER, 24)?;
@@ -67,6 +68,7 @@ fn killed_right_after_an_ack_it_remembers_the_lease() -> Result<()> {
     Ok(())
 }
 
+/// RFC 2131 §3.1, stated (commit-first): the binding is stored before the ACK leaves.
 #[test]
 fn killed_without_the_kernel_path_it_remembers_the_lease() -> Result<()> {
     let lan = Lan::new("restart", SERVER, 24)?;

@@ -44,6 +44,7 @@ fn relayed(draft: Draft, circuit: &[u8]) -> Draft {
     draft.via(RELAY).option(82, &[&[1, length], circuit].concat())
 }
 
+/// RFC 2131 §4.3.1, MUST (class-exact): a vendor class is another if any octet is, or if there are more.
 #[test]
 fn each_key_of_a_match_is_looked_for_where_it_stands() {
     let plain = || Draft::discover(1);
