@@ -65,7 +65,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         run(cargo, &[&["--skip", MILLIONS], named].concat(), &mut tally)?;
         run(optimised(&["--test", "cost"]), named, &mut tally)?;
         if filter.is_none_or(|filter| filter.contains(MILLIONS)) {
-            run(optimised(&["--lib"]), &[filter.unwrap_or(MILLIONS)], &mut tally)?;
+            // One at a time: what one takes in memory is measured.
+            let to_tests = [filter.unwrap_or(MILLIONS), "--test-threads=1"];
+            run(optimised(&["--lib"]), &to_tests, &mut tally)?;
         }
     }
     let (simulations, others): (Vec<_>, Vec<_>) =

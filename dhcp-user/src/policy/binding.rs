@@ -89,6 +89,13 @@ impl Binding {
         self.expiry == BootSecs::NEVER
     }
 
+    /// Whether the client got for good, as a BOOTP client, what a DHCP message that came in at `arrival` is about; in
+    /// doubt, it did. Messages that begin something new wait in another queue than those that end something.
+    #[must_use]
+    pub fn is_for_good_since(&self, arrival: BootSecs) -> bool {
+        self.is_for_good() && self.last_heard >= arrival
+    }
+
     /// The lease time that its owner was told, if it was told one that is known: a BOOTP client was not.
     pub(super) fn told(&self) -> Option<u32> {
         Some(self.lease_time).filter(|lease_time| ![0, FOR_GOOD].contains(lease_time))

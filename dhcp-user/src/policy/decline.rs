@@ -25,6 +25,9 @@ impl Policy {
         };
         let owned = self.all.find(address).filter(|place| self.has_or_is_offered(turn, *place, request));
         let Some(place) = owned else { return turn.silence(request, Silence::NotOwner) };
+        if self.binding(place).is_some_and(|binding| binding.is_for_good_since(request.arrival)) {
+            return turn.silence(request, Silence::Overtaken);
+        }
         turn.tell(address, Happened::Declined, Some(request.as_ref().into()));
         let subnet = self.all.subnet(place);
         if self.quarantine.declined_by(subnet, request.chaddr) < MAX_DECLINED_BY_DEVICE {

@@ -28,8 +28,10 @@ impl Policy {
         };
         let word = turn.words.load(request.ciaddr);
         // Where the driver saw the word that the client released, and it is still that one, nothing came after.
-        let overtaken = request.word != Some(word)
-            && self.binding(place).is_some_and(|binding| extended_after(binding, word, request.arrival));
+        let overtaken = self.binding(place).is_some_and(|binding| {
+            binding.is_for_good_since(request.arrival)
+                || request.word != Some(word) && extended_after(binding, word, request.arrival)
+        });
         if overtaken || turn.words.revoke(request.ciaddr, word).is_err() {
             return turn.silence(request, Silence::Overtaken);
         }

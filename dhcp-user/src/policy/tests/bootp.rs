@@ -146,8 +146,23 @@ fn a_bootp_client_that_goes_on_with_dhcp_has_an_ordinary_lease() {
     assert_eq!(bench.state(address), State::Grace);
 
     let again = given(&bench.send(&Draft::bootrequest(1))).expect("an address");
+    bench.pass(1);
     bench.send(&Draft::release(1, again));
     assert_eq!((again, bench.state(address)), (address, State::Free), "a RELEASE ends it, too");
+}
+
+/// Requests that begin something wait elsewhere than those that end something, and may be dealt with first.
+#[test]
+fn what_a_client_ended_before_it_got_the_address_for_good_is_not_ended_after() {
+    for ending in [Draft::decline, Draft::release] {
+        let mut bench = bench(Bootp::Dynamic);
+        let address = bench.lease(1);
+        let ended = ending(1, address).request(bench.now);
+        assert_eq!(given(&bench.send(&Draft::bootrequest(1))), Some(address));
+        let actions = bench.handle(Event::Message(ended));
+        assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::Overtaken)]);
+        assert_eq!(bench.state(address), State::Leased);
+    }
 }
 
 /// A subnet that goes takes what was for good with it.
