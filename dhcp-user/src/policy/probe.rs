@@ -364,7 +364,10 @@ impl Policy {
                 self.probes.clean.insert(place, turn.now);
                 self.all.restock(place, Stock::Probed);
             }
-            (Purpose::Candidate(_), State::Free, Outcome::Answered(by)) => self.seen_in_use(turn, place, by),
+            // A lease that was to be reclaimed may have been given back meanwhile.
+            (Purpose::Candidate(_) | Purpose::Reclaim { .. }, State::Free, Outcome::Answered(by)) => {
+                self.seen_in_use(turn, place, by);
+            }
             (Purpose::Parole, State::Quarantined, Outcome::Silent) => self.end_quarantine(turn, place),
             (Purpose::Parole, State::Quarantined, Outcome::Answered(by)) => {
                 self.quarantine.remove(self.all.subnet(place), place);

@@ -266,6 +266,16 @@ fn a_lease_that_answers_is_no_orphan() {
 }
 
 #[test]
+fn a_lease_that_is_given_back_while_somebody_else_answers_for_it_is_quarantined() {
+    let (mut bench, [first, _]) = at_cap();
+    bench.send(&Draft::discover(1).id(&[0, 3]));
+    assert_eq!(bench.send(&Draft::release(1, first).id(&[0, 1])), Told::Done);
+    assert_eq!(bench.state(first), State::Free);
+    bench.probe(&[first]);
+    assert_eq!(bench.state(first), State::Quarantined);
+}
+
+#[test]
 fn a_lease_that_the_kernel_extends_meanwhile_is_no_orphan() {
     let (mut bench, [first, second]) = at_cap();
     bench.send(&Draft::discover(1).id(&[0, 3]));

@@ -101,6 +101,11 @@ fn id(client: u8) -> Option<Vec<u8>> {
     (client >= DEVICE).then(|| vec![0, client])
 }
 
+/// All clients, beginning with this one.
+pub(super) fn from(client: u8) -> impl Iterator<Item = u8> {
+    (client..CLIENTS).chain(0..client)
+}
+
 /// Who sent a message.
 pub(super) fn sender(request: &Request) -> u8 {
     request.options.client_id.as_ref().map_or(request.chaddr.octets()[5], |id| id[1])
@@ -109,19 +114,27 @@ pub(super) fn sender(request: &Request) -> u8 {
 /// What a client knows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Belief {
-    pub(super) offered: Option<Ipv4Addr>,
+    /// The address it was offered, and until when nobody else is.
+    pub(super) offered: Option<(Ipv4Addr, u32)>,
     /// Its address, and until when.
     pub(super) lease: Option<(Ipv4Addr, u32)>,
-    /// The address it had last, whatever became of it.
+    /// The address it had or selected last, whatever became of it.
     pub(super) last: Option<Ipv4Addr>,
     /// It is on the link behind the relay.
     pub(super) relayed: bool,
+    /// The transaction id of what it says: another one when it has begun anew. It heeds no answers to the former.
+    pub(super) xid: u32,
 }
 
 impl Belief {
     /// The address that the client may rightly use at `now`.
     pub(super) fn holds(&self, now: u32) -> Option<Ipv4Addr> {
         self.lease.filter(|(_, until)| now < *until).map(|(address, _)| address)
+    }
+
+    /// The address that is kept for it, as it was offered, at `now`.
+    pub(super) fn awaits(&self, now: u32) -> Option<Ipv4Addr> {
+        self.offered.filter(|(_, until)| now < *until).map(|(address, _)| address)
     }
 
     /// It has an address by BOOTP.
@@ -134,16 +147,17 @@ impl Belief {
         *self = Self { offered: None, lease: Some((address, until)), last: Some(address), ..*self };
     }
 
-    /// It has nothing any more.
+    /// It has nothing any more, and begins anew.
     pub(super) fn forget(&mut self) {
-        *self = Self { offered: None, lease: None, ..*self };
+        *self = Self { offered: None, lease: None, xid: self.xid + 1, ..*self };
     }
 }
 
 /// What a client that believes this sends at `now`, if it can say such a thing at all.
 pub(super) fn draft(client: u8, belief: &Belief, say: Say, now: u32) -> Option<Draft> {
     let lease = belief.holds(now);
-    let last = belief.lease.map(|(address, _)| address).or(belief.last);
+    let last = belief.last;
+    let offered = belief.offered.map(|(address, _)| address);
     let wishing = |draft: Draft, wish: Option<u32>| match wish {
         Some(secs) => draft.option(51, &secs.to_be_bytes()),
         None => draft,
@@ -153,19 +167,19 @@ pub(super) fn draft(client: u8, belief: &Belief, say: Say, now: u32) -> Option<D
         Say::Discover { asking: Some(number), wish } => {
             wishing(Draft::discover(client).address(50, address(number)), wish)
         }
-        Say::Select { wish } => wishing(Draft::select(client, SERVER, belief.offered?), wish),
+        Say::Select { wish } => wishing(Draft::select(client, SERVER, offered?), wish),
         Say::SelectElsewhere => Draft::select(client, host(2), host(77)),
         Say::Renew => Draft::renew(client, last?),
         Say::Rebind => Draft::rebind(client, last?),
         Say::Reboot => Draft::reboot(client, last?),
         Say::Release { .. } => Draft::release(client, lease?),
-        Say::Decline => Draft::decline(client, lease.or(belief.offered)?),
+        Say::Decline => Draft::decline(client, lease.or(offered)?),
         Say::Inform => Draft::inform(client, host(99)),
         Say::Bootp => Draft::bootrequest(client),
-        Say::Forge(kind, number) if lease != Some(address(number)) => forged(client, kind, address(number)),
+        Say::Forge(kind, number) if last != Some(address(number)) => forged(client, kind, address(number)),
         Say::Forge(..) => return None,
     };
-    let draft = Draft { mac: mac(client), ..draft };
+    let draft = Draft { mac: mac(client), xid: belief.xid, ..draft };
     let draft = if in_class(client) { draft.option(60, IN_CLASS) } else { draft };
     let draft = match id(client) {
         Some(id) => draft.id(&id),

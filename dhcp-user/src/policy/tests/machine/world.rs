@@ -72,12 +72,15 @@ impl World {
         match step {
             Step::Send(client, say) => {
                 if let Some(ring) = self.queue(client, say) {
-                    while self.arrive(ring) {}
+                    // What was begun goes first.
+                    while self.arrive(0) || ring == 1 && self.arrive(1) {}
                 }
             }
             Step::Queue(client, say) => drop(self.queue(client, say)),
             Step::Arrive => drop(self.arrive(0) || self.arrive(1)),
-            Step::KernelRenews(client) => self.kernel_renews(client),
+            Step::KernelRenews(client) => {
+                drop(clients::from(client).find(|client| self.kernel_renews(*client)))
+            }
             Step::Beat => self.beat(),
             Step::Pass(secs) => {
                 self.end_batch();
@@ -104,10 +107,19 @@ impl World {
                 self.events += 1;
                 let narrow = clients::is_narrow(&self.bench.config.subnets);
                 self.bench.reload(configuration(!narrow));
+                self.let_offers_lapse();
                 self.rewrite_memos();
                 self.end_what_was_for_good();
             }
             Step::Crash { committed, maps } => self.crash(committed, maps),
+        }
+    }
+
+    /// The server has forgotten what it offered; clients have not.
+    fn let_offers_lapse(&mut self) {
+        let now = self.bench.now;
+        for (_, until) in self.clients.values_mut().filter_map(|belief| belief.offered.as_mut()) {
+            *until = now;
         }
     }
 
@@ -146,6 +158,10 @@ impl World {
     /// What the client sends, and does by sending it.
     fn said(&mut self, client: u8, say: Say) -> Option<Arc<Request>> {
         let now = self.bench.now;
+        if matches!(say, Say::Bootp) && !self.belief(client).has_for_good() {
+            // It has just been switched on.
+            self.belief(client).forget();
+        }
         let belief = *self.belief(client);
         let draft = draft(client, &belief, say, now)?;
         let met = match say {
@@ -159,9 +175,14 @@ impl World {
         match say {
             // It stops using the address before it sends.
             Say::Release { .. } | Say::Decline => self.belief(client).forget(),
-            Say::Select { .. } | Say::SelectElsewhere => self.belief(client).offered = None,
-            // It has just been switched on.
-            Say::Bootp if !belief.has_for_good() => self.belief(client).forget(),
+            Say::Select { .. } => {
+                let belief = self.belief(client);
+                belief.last = belief.offered.take().map(|(address, _)| address);
+            }
+            Say::SelectElsewhere | Say::Forge(..) => {
+                let belief = self.belief(client);
+                (belief.offered, belief.xid) = (None, belief.xid + 1);
+            }
             _ => {}
         }
         // Who begins to speak DHCP relies on nothing that it has for good, whether it hears of its lease or not.
@@ -173,7 +194,8 @@ impl World {
 
     /// Puts what the client sends into a ring; which one.
     fn queue(&mut self, client: u8, say: Say) -> Option<usize> {
-        let request = self.said(client, say)?;
+        let (client, request) =
+            clients::from(client).find_map(|client| Some((client, self.said(client, say)?)))?;
         let begun = matches!(request.kind, Kind::Request | Kind::Decline | Kind::Release);
         let ring = usize::from(!begun);
         self.waiting[ring].push_back((client, request));
@@ -229,27 +251,29 @@ impl World {
     }
 
     /// The kernel goes by its memos: who has given its address back, and asks for it again, has it again.
-    fn kernel_renews(&mut self, client: u8) {
+    fn kernel_renews(&mut self, client: u8) -> bool {
         let now = self.bench.now;
         let belief = *self.belief(client);
-        let Some(address) = belief.holds(now).or(belief.last) else { return };
+        let Some(address) = belief.holds(now).or(belief.last) else { return false };
         let mine = self.bench.published.iter().rev().find(|published| published.address == address);
         let memo = mine.and_then(|mine| mine.memos.first().map(|memo| (mine.chaddr, memo)));
         let Some((_, memo)) = memo.filter(|(chaddr, memo)| clients::is_known_by(client, *chaddr, memo))
         else {
-            return;
+            return false;
         };
         let lease_time = memo.answer.lease_time;
         // A promise made twice in one second is one word: a RELEASE that came in between ends both.
         let again = self.bench.words.load(address).expiry() >= BootSecs(now + 1 + lease_time);
         if again && belief.holds(now).is_none() {
-            return;
+            return false;
         }
-        if self.bench.kernel_renews_for(address, lease_time) {
-            self.events += 1;
-            self.is_the_clients(client, address);
-            self.belief(client).obtain(address, now + lease_time);
+        if !self.bench.kernel_renews_for(address, lease_time) {
+            return false;
         }
+        self.events += 1;
+        self.is_the_clients(client, address);
+        self.belief(client).obtain(address, now + lease_time);
+        true
     }
 
     fn beat(&mut self) {
@@ -270,10 +294,10 @@ impl World {
             self.note(seen);
             for (to, outcome) in self.bench.act_for(actions) {
                 let Some(client) = to.as_deref().map(sender).or(client) else { continue };
-                if let (Some(request), Some(yiaddr)) = (to, outcome.offered()) {
+                if let (Some(request), Some(yiaddr)) = (&to, outcome.offered()) {
                     assert_eq!(request.relayed(), clients::is_relayed(yiaddr), "{yiaddr} is of another link");
                 }
-                self.told(client, outcome);
+                self.told(client, to.map(|request| request.xid), outcome);
             }
         }
         self.bench.check();
@@ -290,13 +314,19 @@ impl World {
         }
     }
 
-    fn told(&mut self, client: u8, outcome: Told) {
+    fn told(&mut self, client: u8, xid: Option<u32>, outcome: Told) {
         let now = self.bench.now;
+        let heeded = xid == Some(self.belief(client).xid);
         match outcome {
             Told::Reply(Reply::Offer { yiaddr, .. }) => {
                 self.is_the_clients(client, yiaddr);
                 assert!(!self.seen_in_use.contains(&yiaddr), "{yiaddr} was seen in use");
-                self.belief(client).offered = Some(yiaddr);
+                for (other, belief) in self.clients.iter().filter(|(other, _)| **other != client) {
+                    assert_ne!(belief.awaits(now), Some(yiaddr), "offered to {client}, and to {other} still");
+                }
+                if heeded {
+                    self.belief(client).offered = Some((yiaddr, now + self.bench.config.server.offer_hold));
+                }
             }
             Told::Reply(Reply::Ack { yiaddr, answer, .. }) => {
                 self.is_the_clients(client, yiaddr);
@@ -305,7 +335,9 @@ impl World {
                 assert_eq!(record.standing, Standing::Leased, "an ACK without a commit");
                 assert_eq!(record.chaddr.octets(), mac(client));
                 assert!(record.committed_until >= BootSecs(until), "an ACK beyond what is committed");
-                self.belief(client).obtain(yiaddr, until);
+                if heeded {
+                    self.belief(client).obtain(yiaddr, until);
+                }
             }
             Told::Reply(Reply::Bootp { yiaddr, .. }) => {
                 self.is_the_clients(client, yiaddr);
@@ -313,10 +345,12 @@ impl World {
                 assert_eq!(record.standing, Standing::Leased, "a BOOTREPLY without a commit");
                 assert_eq!(record.committed_until, BootSecs(FOREVER));
                 assert!(!self.bench.words.load(yiaddr).alive(), "the kernel has nothing to do with it");
-                self.belief(client).obtain(yiaddr, FOREVER);
+                if heeded {
+                    self.belief(client).obtain(yiaddr, FOREVER);
+                }
             }
-            Told::Reply(Reply::Nak { .. }) => self.belief(client).forget(),
-            Told::Reply(Reply::InformAck { .. } | Reply::Lease { .. }) | Told::Silence(_) | Told::Done => {}
+            Told::Reply(Reply::Nak { .. }) if heeded => self.belief(client).forget(),
+            Told::Reply(_) | Told::Silence(_) | Told::Done => {}
         }
     }
 
@@ -343,5 +377,6 @@ impl World {
         }
         self.waiting = Default::default();
         self.restart(maps);
+        self.let_offers_lapse();
     }
 }
