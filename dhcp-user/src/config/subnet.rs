@@ -82,6 +82,15 @@ pub(super) struct Others {
 }
 
 impl Subnet {
+    /// All of it that its answers depend on: where two subnets agree in this, a client is told the same. Pools on the
+    /// subnet's own terms, for everybody, are left out.
+    #[must_use]
+    pub fn of_answers(&self) -> Self {
+        let mut rest = self.clone();
+        rest.pools.retain(|pool| !pool.admits.is_open() || !pool.overrides.is_empty());
+        rest
+    }
+
     /// Reads a subnet whose answers carry `server_options` where it sets none of its own. `others` were read before.
     pub(super) fn read(
         mut section: Section<'_>,

@@ -14,7 +14,7 @@ use super::commit::NotCommitted;
 use super::explain::WentUp;
 use super::{Server, service, start};
 use crate::clock::BootNanos;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Subnet};
 use crate::control::{No, Reloaded};
 use crate::policy::{Interface, Words as _};
 use crate::probe::Prober;
@@ -127,10 +127,11 @@ fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     changes.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
 }
 
-/// First and last address of each subnet that is the same in both configurations: its answers are, too.
+/// First and last address of each subnet whose answers are the same in both configurations.
 fn unchanged(old: &Config, new: &Config) -> BTreeMap<Ipv4Addr, Ipv4Addr> {
-    let known: BTreeMap<Ipv4Addr, _> =
-        old.subnets.iter().map(|subnet| (subnet.prefix.network, subnet)).collect();
-    let same = new.subnets.iter().filter(|subnet| known.get(&subnet.prefix.network) == Some(subnet));
+    let known: BTreeMap<Ipv4Addr, Subnet> =
+        old.subnets.iter().map(|subnet| (subnet.prefix.network, subnet.of_answers())).collect();
+    let same =
+        new.subnets.iter().filter(|subnet| known.get(&subnet.prefix.network) == Some(&subnet.of_answers()));
     same.map(|subnet| (subnet.prefix.network, subnet.prefix.last())).collect()
 }

@@ -333,7 +333,10 @@ pub(super) fn ours(config: &Config, facts: &[Interface]) -> HashSet<Ipv4Addr> {
 pub(super) fn digest(config: &Config, facts: &[Interface]) -> u64 {
     let mut hasher = DefaultHasher::new();
     env!("CARGO_PKG_VERSION").hash(&mut hasher);
-    format!("{:?} {:?}", config.classes, config.subnets).hash(&mut hasher);
+    format!("{:?}", config.classes).hash(&mut hasher);
+    for subnet in &config.subnets {
+        format!("{:?}", subnet.of_answers()).hash(&mut hasher);
+    }
     for interface in facts {
         (&interface.name, interface.ifindex, interface.mac, &interface.addresses).hash(&mut hasher);
     }
@@ -431,6 +434,25 @@ mod tests {
     fn a_million_leases_take_an_eighth_more_than_their_slots() {
         let Sizes { slots, chunks } = sizes(&config(r#"options = { routers = ["10.0.0.1"] }"#));
         assert_eq!((slots, chunks), ((1 << 20) / 8 * 9, (1 << 20) / 32 * 9));
+    }
+
+    #[test]
+    fn answers_are_the_same_in_a_larger_pool_and_others_on_other_terms() {
+        let of = |subnet: &str| digest(&config(subnet), &[]);
+        let pools = |pools: &str| {
+            let head = "[[interface]]\nname = \"eth0\"\n[[subnet]]\nprefix = \"10.0.0.0/8\"\npools = ";
+            digest(&Config::parse(&format!("{head}{pools}"), "test").expect("a good configuration"), &[])
+        };
+        let one = pools(r#"["10.1.0.0 - 10.1.255.255"]"#);
+        assert_eq!(pools(r#"["10.1.0.0 - 10.9.255.255", "10.11.0.1 - 10.11.0.9"]"#), one);
+        assert_ne!(
+            pools(r#"["10.1.0.0 - 10.1.0.9", { range = "10.1.0.10 - 10.1.255.255", lease-time = "9m" }]"#),
+            one
+        );
+        assert_ne!(
+            of(r#"options = { routers = ["10.0.0.1"] }"#),
+            of(r#"options = { routers = ["10.0.0.2"] }"#)
+        );
     }
 
     #[test]
