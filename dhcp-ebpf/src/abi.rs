@@ -208,7 +208,7 @@ pub const RUN: u32 = 256;
 pub struct Control;
 
 impl Control {
-    /// [`VERSION`] of the program that the maps were made for.
+    /// [`VERSION`] of the program that the maps were made for; zero until all that it is to find in them is there.
     pub const VERSION: usize = 0;
     /// The store's id, two cells.
     pub const STORE: usize = 1;

@@ -68,6 +68,28 @@ fn killed_right_after_an_ack_it_remembers_the_lease() -> Result<()> {
     Ok(())
 }
 
+/// Killed while it makes its maps, or fills larger ones, it leaves some that can't be relied on.
+#[test]
+fn maps_that_were_never_finished_are_made_anew() -> Result<()> {
+    let lan = Lan::new("restart", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, LONG)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    server.crash()?;
+    let control = server.map("CONTROL");
+    let mut cells = control.read(0)?;
+    cells[..8].fill(0);
+    control.write(0, &cells)?;
+
+    server.start_again()?;
+    ensure!(!server.log().contains("WARN"), "it is nothing to be warned of: {}", server.log());
+    ensure!(server.log().contains("cut short"), "{}", server.log());
+    nothing_lost(&server, &lan, &[(client, lease)], 2)?;
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    ensure!(control.read(0)?[..8] != [0; 8], "nobody would take over what it has made");
+    Ok(())
+}
+
 /// RFC 2131 §3.1, stated (commit-first): the binding is stored before the ACK leaves.
 #[test]
 fn killed_without_the_kernel_path_it_remembers_the_lease() -> Result<()> {

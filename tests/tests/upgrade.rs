@@ -18,11 +18,16 @@ const RATE: Pace = Pace::Rate(110_000.0);
 const MODEST_RATE: Pace = Pace::Rate(5_000.0);
 const SUBNET: &str = r#"
 [[subnet]]
-prefix = "10.0.0.0/16"
+prefix = "10.0.0.0/8"
 pools = ["10.0.1.0 - 10.0.255.250"]
 lease-time = "1h"
 options = { routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"] }
 "#;
+
+/// More addresses than the maps have room for that were made for a pool of before.
+fn with_a_pool_to(last: &str) -> String {
+    SUBNET.replace("10.0.255.250", last)
+}
 
 const QUIETLY: Launch<'_> = Launch { under: &[], arguments: &[], environment: &[("RUST_LOG", "info")] };
 
@@ -32,7 +37,7 @@ fn lost(report: &Report) -> u64 {
 }
 
 /// Renews all leases all the time, first for a while with nobody interfering, then while `work` is done to the server.
-fn under_load(name: &str, pace: Pace, work: impl FnOnce(&mut Server<'_>) -> Result<()>) -> Result<()> {
+fn under_load(name: &str, pace: Pace, work: impl FnOnce(&Lan, &mut Server<'_>) -> Result<()>) -> Result<()> {
     let lan = Lan::new(name, SERVER, 16)?;
     let crowd = Crowd {
         clients: CLIENTS,
@@ -48,7 +53,7 @@ fn under_load(name: &str, pace: Pace, work: impl FnOnce(&mut Server<'_>) -> Resu
 
     let control = load.renew(CLIENTS, pace, Duration::from_secs(3))?;
     let before = server.stats()?;
-    let (report, done) = load.renew_while(CLIENTS, pace, || work(&mut server))?;
+    let (report, done) = load.renew_while(CLIENTS, pace, || work(&lan, &mut server))?;
     done?;
     tell("undisturbed", &control);
     tell(name, &report);
@@ -92,7 +97,7 @@ fn nothing_forgotten(load: &Load<'_>, server: &Server<'_>) -> Result<()> {
 
 #[test]
 fn a_restart_loses_no_renewal() -> Result<()> {
-    under_load("restarts", RATE, |server| {
+    under_load("restarts", RATE, |_, server| {
         (0..TIMES).try_for_each(|_| {
             server.stop()?;
             server.start_again_with(&QUIETLY)
@@ -103,7 +108,7 @@ fn a_restart_loses_no_renewal() -> Result<()> {
 /// With `--diagnose` another program is loaded, over the same maps.
 #[test]
 fn another_program_loses_no_renewal() -> Result<()> {
-    under_load("new programs", RATE, |server| {
+    under_load("new programs", RATE, |_, server| {
         let other = Launch { arguments: &["--diagnose"], ..QUIETLY };
         [other, QUIETLY].iter().cycle().take(TIMES).try_for_each(|launch| {
             server.stop()?;
@@ -112,11 +117,27 @@ fn another_program_loses_no_renewal() -> Result<()> {
     })
 }
 
+/// The pool grows, and with it the maps: what the kernel knows goes over to larger ones.
+#[test]
+fn larger_maps_lose_no_renewal() -> Result<()> {
+    under_load("larger maps", RATE, |lan, server| {
+        for last in ["10.3.255.250", "10.7.255.250"] {
+            server.stop()?;
+            server.rewrite(lan, Xdp::Native, &with_a_pool_to(last))?;
+            server.start_again_with(&QUIETLY)?;
+        }
+        ensure!(server.log().contains("making larger ones"), "{}", server.log());
+        let asked = server.stats()?.received("request")?;
+        ensure!(asked == 0, "{asked} renewals went up");
+        Ok(())
+    })
+}
+
 /// What a version that laid the maps out otherwise leaves behind. Its program answers out of its maps until ours is in
 /// its place; ours has maps of its own, and each client's first question goes up.
 #[test]
 fn maps_of_another_version_are_replaced_and_no_renewal_is_lost() -> Result<()> {
-    under_load("new maps", MODEST_RATE, |server| {
+    under_load("maps of another version", MODEST_RATE, |_, server| {
         server.stop()?;
         let control = server.map("CONTROL");
         let mut cells = control.read(0)?;

@@ -12,8 +12,9 @@ use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, maps, programs};
 use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, Cells as _, CellsMut as _, SLOT_CELLS};
 
+use super::adoption::{self, Pinned};
 use super::hints::Hints;
-use super::memory::Region;
+use super::memory::{self, Region};
 use super::netlink::{self, Occupant};
 use super::pins::{LinkPin, Pins};
 use super::{occupant, offload};
@@ -128,7 +129,11 @@ impl Kernel {
     pub fn open(dir: &Path, needed: Sizes, diagnosis: Diagnosis) -> Result<(Self, Shared)> {
         let pins = Pins::at(dir);
         pins.prepare()?;
-        let Sizes { slots, chunks } = usable(&pins, needed)?;
+        let pinned = Pinned::look(&pins, needed)?;
+        let Sizes { slots, chunks } = pinned.sizes(needed);
+        if let Pinned::Outgrown(outgrown) = &pinned {
+            outgrown.make_way(&pins)?;
+        }
         let mut loader = EbpfLoader::new();
         loader
             .override_global(aya_log::LEVEL, &diagnosis, false)
@@ -151,12 +156,8 @@ impl Kernel {
         let control = region(&take(maps::CONTROL)?, Control::CELLS)?;
         let adopted_from = adopted(&control);
         let mut keys: Array<MapData, Raw<Keys>> = take(maps::KEYS)?.try_into()?;
-        let keys = drawn(&mut keys, adopted_from.is_some())?;
-        if adopted_from.is_none() {
-            // New maps: of this version from now on, of no store yet.
-            control.cells().store(Control::VERSION, u64::from(abi::VERSION));
-        }
-        let shared = Shared {
+        let keys = drawn(&mut keys, !matches!(pinned, Pinned::Nothing))?;
+        let mut shared = Shared {
             slots: region(&take(maps::SLOTS)?, slots as usize * SLOT_CELLS)?,
             answers: region(&take(maps::CHUNKS)?, chunks as usize * CHUNK_CELLS)?,
             keys,
@@ -172,7 +173,32 @@ impl Kernel {
         let stations = take(maps::STATIONS)?.try_into()?;
         let addresses = take(maps::ADDRESSES)?.try_into()?;
         let counters = take(maps::COUNTERS)?.try_into()?;
-        Ok((Self { ebpf, pins, interfaces, stations, addresses, counters, control, program }, shared))
+        let mut kernel = Self { ebpf, pins, interfaces, stations, addresses, counters, control, program };
+        if let Pinned::Outgrown(outgrown) = pinned {
+            outgrown.fill(&shared.slots, &shared.answers, &mut shared.hints)?;
+            kernel.replace_everywhere()?;
+            memory::let_programs_end();
+            outgrown.hand_over(&shared.slots);
+        }
+        Ok((kernel, shared))
+    }
+
+    /// Puts this program into every attachment of an earlier daemon's.
+    fn replace_everywhere(&mut self) -> Result<()> {
+        for pin in self.pins.links()? {
+            let replaced =
+                PinnedLink::from_pin(&pin.path).map_err(Into::into).and_then(|link| self.replace(link));
+            if let Err(error) = replaced {
+                tracing::warn!(interface = pin.interface, %error, "a pinned attachment can't be taken over");
+                pin.detach()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that the maps are made, with the leases that there are: another daemon may take them over as they are.
+    pub fn made(&self) {
+        adoption::made(&self.control);
     }
 
     /// What the answers in the maps depend on, as the daemon that wrote them put it.
@@ -181,7 +207,8 @@ impl Kernel {
         self.control.cells().load(Control::DIGEST)
     }
 
-    /// Writes into the maps whose promises they hold from now on, and what their answers depend on.
+    /// Writes into the maps whose promises they hold from now on, and what their answers depend on. All that the store
+    /// knows is in them by now.
     pub fn belongs_to(&self, store: u128, digest: u64) {
         let cells = self.control.cells();
         #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
@@ -189,6 +216,7 @@ impl Kernel {
         cells.store(Control::STORE, halves[0]);
         cells.store(Control::STORE + 1, halves[1]);
         cells.store(Control::DIGEST, digest);
+        self.made();
     }
 
     /// Tells the program that the daemon is alive at `now` (boot time in nanoseconds).
@@ -374,43 +402,11 @@ fn region(map: &Map, cells: usize) -> Result<Region> {
     Region::mapped(data.fd(), cells)
 }
 
-/// Checks maps that are pinned already. What can't be used is unpinned, so that new maps are made; the leases are in
-/// the store. Gives what the maps hold or will hold.
-fn usable(pins: &Pins, needed: Sizes) -> Result<Sizes> {
-    let Ok(control) = MapData::from_pin(pins.map(maps::CONTROL)) else {
-        pins.remove_maps()?;
-        return Ok(needed);
-    };
-    let version = Region::mapped(control.fd(), Control::CELLS)?.cells().load(Control::VERSION);
-    let capacity = |name| {
-        let info = MapData::from_pin(pins.map(name)).and_then(|map| map.info());
-        info.map_or(0, |info| info.max_entries())
-    };
-    let there = Sizes { slots: capacity(maps::SLOTS), chunks: capacity(maps::CHUNKS) };
-    if version != u64::from(abi::VERSION) {
-        tracing::warn!(
-            found = version,
-            ours = abi::VERSION,
-            "the pinned maps are of another version; making new ones"
-        );
-    } else if there.slots < needed.slots || there.chunks < needed.chunks {
-        tracing::warn!(
-            ?there,
-            ?needed,
-            "the pinned maps are too small for this configuration; making new ones"
-        );
-    } else {
-        return Ok(there);
-    }
-    pins.remove_maps()?;
-    Ok(needed)
-}
-
-/// The store whose promises the maps hold; `None` for new maps.
+/// The store whose promises the maps hold; `None` for maps that no store has made use of yet.
 fn adopted(control: &Region) -> Option<u128> {
     let cells = control.cells();
     let store = u128::from(cells.load(Control::STORE)) | u128::from(cells.load(Control::STORE + 1)) << 64;
-    (cells.load(Control::VERSION) == u64::from(abi::VERSION)).then_some(store)
+    (store != 0).then_some(store)
 }
 
 /// The keys in the map; drawn anew for new maps.

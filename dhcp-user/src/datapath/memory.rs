@@ -9,6 +9,18 @@ use anyhow::{Context as _, Result};
 use dhcp_ebpf::slot::{Cells, CellsMut};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
+/// `MEMBARRIER_CMD_GLOBAL` of linux/membarrier.h.
+const GLOBAL: libc::c_int = 1;
+
+/// Waits until each program that is running has ended. Where the kernel has no way to, it returns at once.
+pub fn let_programs_end() {
+    // SAFETY: takes two integers and touches no memory. The kernel waits for each CPU to have been elsewhere since, as
+    // it does before it frees what a program may be reading (RCU).
+    if unsafe { libc::syscall(libc::SYS_membarrier, GLOBAL, 0) } < 0 {
+        tracing::debug!(error = %std::io::Error::last_os_error(), "programs that are running can't be waited for");
+    }
+}
+
 /// A run of 64-bit cells: the values of a BPF array map, or ordinary memory laid out alike.
 #[derive(Debug)]
 pub struct Region(Backing);

@@ -1,7 +1,7 @@
 //! The daemon's side of the packet path: the kernel part, the memory shared with it, frames in and out.
 //!
 //! ```text
-//! kernel.rs    loads, attaches, pins; adopts what is pinned (pins.rs, netlink.rs, occupant.rs)
+//! kernel.rs    loads, attaches, pins; adopts what is pinned (adoption.rs, pins.rs, netlink.rs, occupant.rs)
 //! table.rs     the slots that the kernel answers from (memory.rs, chunks.rs, notes.rs, hints.rs)
 //! ring.rs      frames up from the program;  packet_socket.rs  frames in without it
 //! outbox.rs    frames out, by a packet socket
@@ -9,6 +9,7 @@
 //! frame.rs     replies as frames (body.rs: answers as bytes)
 //! ```
 
+mod adoption;
 pub mod body;
 pub mod chunks;
 pub mod echo_socket;

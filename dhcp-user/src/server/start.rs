@@ -186,6 +186,7 @@ pub fn attach_only(config: &Config) -> Result<()> {
         let attached = kernel.attach(&facts.name, facts.ifindex, configured.xdp)?;
         tracing::info!(interface = facts.name, xdp = attached.name(), "attached");
     }
+    kernel.made();
     Ok(())
 }
 
