@@ -1,6 +1,6 @@
 //! Kea's load generator, `perfdhcp`, on the clients' side. It poses as a relay: giaddr is its own address on the link.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::net::Ipv4Addr;
 
 use crate::process::Process;
@@ -31,9 +31,27 @@ pub fn start(lan: &Lan, len: u8, load: Load) -> Result<Process> {
     let mut command = lan.clients.command("perfdhcp");
     command.args(["-4", "-W", "1000000", "-l", &ADDRESS.to_string()]);
     let Load { exchanges, renewals, clients, seconds } = load;
-    for (option, number) in [("-r", exchanges), ("-f", renewals), ("-R", clients), ("-p", seconds)] {
+    let options = [("-r", exchanges), ("-f", renewals), ("-R", clients), ("-p", seconds)];
+    // It takes no zeros: what is not to be done is not said.
+    for (option, number) in options.into_iter().filter(|(_, number)| *number > 0) {
         command.arg(option).arg(number.to_string());
     }
     command.arg(lan.server_address.ip.to_string());
     Process::start("perfdhcp", command, &lan.world.dir().join("perfdhcp.log"))
+}
+
+/// A number from the part of its report that is about one kind of exchange.
+///
+/// # Errors
+/// When it is not there.
+pub fn reported(report: &str, exchange: &str, what: &str) -> Result<u64> {
+    let part = report.split("***Statistics for: ").find(|part| {
+        part.lines()
+            .next()
+            .is_some_and(|line| line.starts_with(exchange) && !line[exchange.len()..].starts_with(" ("))
+    });
+    part.and_then(|part| {
+        part.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(": ")?.parse().ok())
+    })
+    .with_context(|| format!("no {what} of {exchange} in perfdhcp's report:\n{report}"))
 }

@@ -1,12 +1,12 @@
 //! Kea's load generator, at a rate any machine can stand: nothing is lost, and renewals are the kernel's.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use system_tests::packet::{PacketSocket, Sees};
 use system_tests::paths::SERVER;
-use system_tests::perfdhcp::{self, Load};
+use system_tests::perfdhcp::{self, Load, reported};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::{CLIENT_IF, Lan};
 use system_tests::wait::PROMPT;
@@ -65,17 +65,4 @@ fn exchanges_and_renewals_without_loss() -> Result<()> {
 fn renewed(frame: &[u8]) -> Result<Option<Ipv4Addr>> {
     let request = read_request(frame)?.map(|(_, message)| message.ciaddr);
     Ok(request.filter(|ciaddr| !ciaddr.is_unspecified()))
-}
-
-/// A number from the part of perfdhcp's report that is about one kind of exchange.
-fn reported(report: &str, exchange: &str, what: &str) -> Result<u64> {
-    let part = report.split("***Statistics for: ").find(|part| {
-        part.lines()
-            .next()
-            .is_some_and(|line| line.starts_with(exchange) && !line[exchange.len()..].starts_with(" ("))
-    });
-    part.and_then(|part| {
-        part.lines().find_map(|line| line.strip_prefix(what)?.strip_prefix(": ")?.parse().ok())
-    })
-    .with_context(|| format!("no {what} of {exchange} in perfdhcp's report:\n{report}"))
 }
