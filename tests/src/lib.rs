@@ -17,6 +17,7 @@ pub mod paths;
 pub mod perfdhcp;
 pub mod pinned;
 pub mod process;
+pub mod program;
 pub mod real;
 pub mod segment;
 pub mod server;
