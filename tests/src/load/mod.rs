@@ -52,6 +52,8 @@ use template::{LaneCells, Templates, as_number};
 
 /// The clients' end of the reflector's link.
 const REFLECTED_IF: &str = "cli1";
+/// The reflector's own end, in the server's namespace.
+pub const REFLECTOR_IF: &str = "srv1";
 /// How often counters are looked at while something runs.
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -164,7 +166,7 @@ impl<'a> Load<'a> {
     /// # Errors
     /// When the kernel refuses.
     pub fn add_reflector(&mut self, lan: &Lan) -> Result<()> {
-        let [near, far] = [(REFLECTED_IF, 3), ("srv1", 4)];
+        let [near, far] = [(REFLECTED_IF, 3), (REFLECTOR_IF, 4)];
         let end = |(name, last)| End { name, mac: [0x02, 0x52, 0, 0, 0, last], address: None };
         lan.clients.join_by(self.cpus.len(), &end(near), &lan.server, &end(far))?;
         let program = |name| -> Result<_> { Ok(self.object.program(name)?.fd()?) };

@@ -1,10 +1,11 @@
 //! Threads that let the lanes' programs send: one for each CPU, at full rate or at a given one.
 
 use anyhow::{Context, Result};
-use aya::programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
+use aya::programs::{ProgramError, TestRun as _, TestRunAttrs, TestRunOptions, Xdp};
 use nix::sched::{CpuSet, sched_setaffinity};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,6 +18,9 @@ const BATCH: u32 = 64;
 const FULL: u32 = 64 * BATCH;
 /// How often a paced sender sends what is due.
 const TICK: Duration = Duration::from_micros(250);
+/// For how long the kernel may be short of what it needs to send.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// How fast to send.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Pace {
@@ -64,14 +68,16 @@ impl Sender<'_> {
 
     #[expect(clippy::cast_possible_truncation, reason = "a number of frames")]
     fn paced(&self, rate: f64, stop: &AtomicBool) -> Result<()> {
+        // However late this thread was woken, no more at once than the link's ring holds; but not many system calls
+        // either: each takes one of 65 thousand numbers for its memory, and gives it back only some time later.
+        let most = u64::from(BATCH).max((rate / 2000.0) as u64);
         let began = Instant::now();
         let mut sent = 0_u64;
         while !stop.load(Ordering::Relaxed) {
             let due = (began.elapsed().as_secs_f64() * rate) as u64;
             match due.saturating_sub(sent) {
                 0 => thread::sleep(TICK),
-                // Never more at once than the link's ring holds, however late this thread was woken.
-                missing => sent += self.send(missing.min(BATCH.into()) as u32)?,
+                missing => sent += self.send(missing.min(most) as u32)?,
             }
         }
         Ok(())
@@ -100,6 +106,28 @@ impl Sender<'_> {
     pub(crate) fn send(&self, frames: u32) -> Result<u64> {
         // The kernel takes whole batches only.
         let frames = if frames > BATCH { frames.next_multiple_of(BATCH) } else { frames };
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let error = match self.try_to_send(frames)? {
+                None => return Ok(frames.into()),
+                Some(error) => error,
+            };
+            // A signal stopped and continued this process: what is not sent by then is not sent.
+            if error.raw_os_error() == Some(libc::EINTR) {
+                return Ok(frames.into());
+            }
+            // All numbers are taken by runs whose frames are still on their way.
+            if error.raw_os_error() != Some(libc::ENOSPC) || Instant::now() > deadline {
+                return Err(error).context(
+                    "cannot send frames from the kernel (BPF_F_TEST_XDP_LIVE_FRAMES needs Linux 5.18 or newer)",
+                );
+            }
+            thread::sleep(TICK);
+        }
+    }
+
+    /// What the kernel has against it, if it has.
+    fn try_to_send(&self, frames: u32) -> Result<Option<io::Error>> {
         let data = [0; 512];
         let context = self.context()?;
         let done = self.program.test_run(TestRunOptions {
@@ -110,10 +138,9 @@ impl Sender<'_> {
             ..TestRunOptions::default()
         });
         match done {
-            Ok(_) => Ok(frames.into()),
-            Err(error) => Err(error).context(
-                "cannot send frames from the kernel (BPF_F_TEST_XDP_LIVE_FRAMES needs Linux 5.18 or newer)",
-            ),
+            Ok(_) => Ok(None),
+            Err(ProgramError::SyscallError(refused)) => Ok(Some(refused.io_error)),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -4,12 +4,12 @@ use std::fs;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use system_tests::process::run;
 use system_tests::server::cli;
 
 /// The machine, and what ran on it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Conditions {
     /// When the run began, UTC.
@@ -20,7 +20,7 @@ pub(crate) struct Conditions {
     pub(crate) memory: String,
     pub(crate) kernel: String,
     pub(crate) disk: String,
-    pub(crate) link: &'static str,
+    pub(crate) link: String,
     pub(crate) versions: Vec<String>,
     /// Processes that wanted a CPU when the run began, the machine's own included.
     pub(crate) load_before: String,
@@ -32,16 +32,22 @@ impl Conditions {
         let own = words.iter().skip_while(|word| *word == system_tests::confine::INSIDE);
         Ok(Self {
             date: run(Command::new("date").args(["-u", "+%Y-%m-%d %H:%M UTC"]))?.trim().to_owned(),
-            command: format!("cargo xtask bench {}", shown(own.cloned())),
+            command: format!("cargo xtask bench {}", shown(own.cloned())).trim_end().to_owned(),
             processor: field("/proc/cpuinfo", "model name")?,
             cpus: std::thread::available_parallelism()?.get(),
             memory: field("/proc/meminfo", "MemTotal")?,
             kernel: read("/proc/sys/kernel/osrelease")?,
             disk: disk(),
-            link: "veth pair, native XDP, one queue per CPU, clients and servers on the same CPUs",
+            link: "veth pair, native XDP, one queue per CPU, clients and servers on the same CPUs".to_owned(),
             versions: versions(),
             load_before: read("/proc/loadavg")?.split(' ').take(3).collect::<Vec<_>>().join(" "),
         })
+    }
+
+    /// Machine, kernel and day in a line.
+    pub(crate) fn in_short(&self) -> String {
+        let day = self.date.split(' ').next().unwrap_or_default();
+        format!("{} × {}, Linux {}, veth, {day}", self.cpus, self.processor, self.kernel)
     }
 
     /// As lines of a name and a value.
@@ -52,7 +58,7 @@ impl Conditions {
             ("machine", format!("{} × {}, {}", self.cpus, self.processor, self.memory)),
             ("kernel", self.kernel.clone()),
             ("disk", self.disk.clone()),
-            ("link", self.link.to_owned()),
+            ("link", self.link.clone()),
             ("load average before", self.load_before.clone()),
             ("versions", self.versions.join("; ")),
         ]

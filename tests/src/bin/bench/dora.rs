@@ -18,7 +18,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let scale = bench.scale;
     let mut section = Section::new("dora", "New leases", METHOD);
     let (mut rows, mut best) = (Vec::new(), 0.0_f64);
-    let mut series = Series { name: "xdhcpd".to_owned(), points: Vec::new() };
+    let mut series = Series::line("xdhcpd", Vec::new());
     for window in WINDOWS {
         let clients = scale.of(20_000, 200_000).min(window * scale.of(400, 2_000));
         step(&format!("dora: {clients} clients, {window} at a time"));

@@ -97,7 +97,7 @@ fn newcomers(load: &Load<'_>, clients: u32, rate: f64, time: Duration) -> Result
 
 /// Renewals of another server, at a rate that is little for it.
 fn peer(subject: Subject, bench: &Bench) -> Result<Option<Histogram>> {
-    let leases = subject.most_leases().min(1_000);
+    let leases = subject.leases(1_000);
     let lan = site::lan("bench-latency")?;
     let load = site::load(&lan, site::crowd(leases + 1, 2 * leases))?;
     let mut running = subject.start(&lan, &load, 2 * leases)?;
@@ -112,8 +112,7 @@ fn peer(subject: Subject, bench: &Bench) -> Result<Option<Histogram>> {
 }
 
 fn plot(all: &[(&str, Histogram)]) -> Plot {
-    let series =
-        all.iter().map(|(name, histogram)| Series { name: (*name).to_owned(), points: tail(histogram) });
+    let series = all.iter().map(|(name, histogram)| Series::line(*name, tail(histogram)));
     Plot {
         title: "The share of answers that took longer".to_owned(),
         kind: Kind::Lines,

@@ -14,6 +14,7 @@ mod pcap;
 mod peers;
 mod perfdhcp;
 mod progress;
+mod publish;
 mod renew;
 mod report;
 mod scale;
@@ -23,6 +24,7 @@ mod statistics;
 mod subject;
 mod svg;
 mod terminal;
+mod unable;
 mod unit;
 
 use std::collections::BTreeMap;
@@ -32,7 +34,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, ValueEnum};
 use system_tests::confine;
 
@@ -43,6 +45,7 @@ use pcap::Streams;
 use progress::step;
 use report::{Report, Section};
 use subject::Subject;
+use unable::Unable;
 
 /// Measures xdhcpd under load and writes a report.
 #[derive(Parser)]
@@ -86,6 +89,8 @@ enum Part {
     Peers,
     /// Measure nothing; write request streams for generators on other machines (tests/NIC.md)
     Pcap,
+    /// Measure nothing; put what the last run found into README.md and tests/figures
+    Publish,
 }
 
 impl Part {
@@ -102,6 +107,11 @@ impl Part {
         Self::Peers,
     ];
 
+    /// As the command line has it.
+    fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
     /// What was found, if that is what the part is for.
     fn measure(self, bench: &mut Bench, args: &Args) -> Result<Option<Section>> {
         Ok(Some(match self {
@@ -116,6 +126,10 @@ impl Part {
             Self::Peers => peers::measure(bench)?,
             Self::Pcap => {
                 pcap::write(&args.streams, args.asking, &args.results)?;
+                return Ok(None);
+            }
+            Self::Publish => {
+                publish::publish(&args.results)?;
                 return Ok(None);
             }
         }))
@@ -180,8 +194,16 @@ fn run(args: &Args) -> Result<()> {
     let parts = if args.parts.is_empty() { &Part::MEASURED[..] } else { &args.parts };
     let mut bench = Bench { scale, asking: args.asking, new_leases: BTreeMap::new() };
     let mut report = Report { conditions: Conditions::now()?, sections: Vec::new() };
+    if parts.iter().any(|part| *part != Part::Publish) {
+        site::try_out()?;
+    }
     for part in parts {
-        let Some(section) = part.measure(&mut bench, args)? else { continue };
+        let section = match part.measure(&mut bench, args) {
+            Ok(Some(section)) => section,
+            Ok(None) => continue,
+            // One part that failed is no reason to be silent about the others.
+            Err(error) => without_findings(*part, &error),
+        };
         progress::clear();
         terminal::print(&section);
         report.sections.push(section);
@@ -189,8 +211,27 @@ fn run(args: &Args) -> Result<()> {
     if report.sections.is_empty() {
         return Ok(());
     }
+    // Ratios to others say most, whatever the machine; they are measured last, in relation to the rest.
+    report.sections.sort_by_key(|section| section.name != "peers");
     terminal::print_goals(&report);
-    save(&report, &args.results)
+    save(&report, &args.results)?;
+    let failed: Vec<&str> = report.failures().map(|(section, _)| section.name.as_str()).collect();
+    if !failed.is_empty() {
+        bail!("failed: {}; why stands in the report", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// A part that could not be measured, or that found something wrong.
+fn without_findings(part: Part, error: &anyhow::Error) -> Section {
+    let name = part.name();
+    let mut section = Section::new(&name, &name, "");
+    if error.is::<Unable>() {
+        section.remark(format!("left out: {error:#}"));
+    } else {
+        section.failure = Some(format!("{error:#}"));
+    }
+    section
 }
 
 fn save(report: &Report, dir: &Path) -> Result<()> {

@@ -20,9 +20,9 @@ p, li { max-width: 46rem; } .soft { color: var(--soft); }
 .card b { display: block; font-size: 1.6rem; font-variant-numeric: tabular-nums; }
 table { border-collapse: collapse; margin: .6rem 0 1.2rem; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th:first-child, td:first-child, td.words { text-align: left; } th { color: var(--soft); font-weight: 600; }
+th:first-child, td:first-child, td.words, th.words { text-align: left; } th { color: var(--soft); font-weight: 600; }
 .scroll { overflow-x: auto; } .good { color: var(--good); } .bad { color: var(--bad); }
-svg { width: 100%; height: auto; } svg .grid { stroke: var(--line); } svg .label { fill: var(--soft); font: 12.5px system-ui, sans-serif; }
+svg { width: 100%; height: auto; } svg .grid { stroke: var(--line); } svg .label { fill: var(--soft); font: 12.5px system-ui, sans-serif; } svg .value { fill: var(--ink); }
 code { background: var(--card); padding: .1rem .3rem; border-radius: 3px; }
 ";
 
@@ -37,11 +37,24 @@ pub(crate) fn write(report: &Report) -> String {
         escaped(&report.conditions.command),
         escaped(&report.conditions.date)
     );
+    failures(&mut page, report);
     cards(&mut page, report);
     goals(&mut page, report);
     report.sections.iter().for_each(|section| write_section(&mut page, section));
     conditions(&mut page, report);
     page + "</body></html>\n"
+}
+
+/// What makes the run worth nothing, before all else.
+fn failures(page: &mut String, report: &Report) {
+    for (section, why) in report.failures() {
+        let _ = writeln!(
+            page,
+            "<p class=\"bad\"><b>This run has failed.</b> {}: {}</p>",
+            escaped(&section.name),
+            escaped(why)
+        );
+    }
 }
 
 /// The numbers that a reader came for: ratios first, as they say the same on any machine.
@@ -84,7 +97,7 @@ fn write_section(page: &mut String, section: &Section) {
         page,
         "<h2 id=\"{}\">{}</h2>\n<p>{}</p>\n",
         section.name,
-        escaped(section.title),
+        escaped(&section.title),
         escaped(&section.method)
     );
     for plot in &section.plots {
@@ -93,13 +106,14 @@ fn write_section(page: &mut String, section: &Section) {
         }
     }
     section.tables.iter().for_each(|table| write_table(page, table));
-    if !section.figures.is_empty() {
-        let rows = section
-            .figures
-            .iter()
-            .map(|figure| vec![Cell::text(&figure.what), Cell::number(figure.value, figure.unit)]);
-        let columns = vec!["What".to_owned(), "Measured".to_owned()];
-        write_table(page, &Table { title: String::new(), columns, rows: rows.collect() });
+    // Those with a goal stand in the table of goals.
+    let others = section.figures.iter().filter(|figure| figure.goal.is_none());
+    let rows: Vec<_> = others
+        .map(|figure| vec![Cell::text(&figure.what), Cell::number(figure.value, figure.unit)])
+        .collect();
+    if !rows.is_empty() {
+        let columns = vec!["Besides".to_owned(), "Measured".to_owned()];
+        write_table(page, &Table { title: String::new(), columns, rows });
     }
     if !section.remarks.is_empty() {
         page.push_str("<ul>");
@@ -115,9 +129,11 @@ fn write_table(page: &mut String, table: &Table) {
         let _ = writeln!(page, "<h3>{}</h3>", escaped(&table.title));
     }
     page.push_str("<div class=\"scroll\"><table><tr>");
-    table.columns.iter().for_each(|column| {
-        let _ = write!(page, "<th>{}</th>", escaped(column));
-    });
+    for (at, column) in table.columns.iter().enumerate() {
+        let words = table.rows.first().is_some_and(|row| matches!(row.get(at), Some(Cell::Text(_))));
+        let class = if words { " class=\"words\"" } else { "" };
+        let _ = write!(page, "<th{class}>{}</th>", escaped(column));
+    }
     page.push_str("</tr>");
     for row in &table.rows {
         page.push_str("<tr>");

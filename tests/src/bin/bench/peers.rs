@@ -7,15 +7,15 @@ use anyhow::{Context, Result};
 use system_tests::load::{Load, Pace};
 
 use crate::capacity::{self, Best};
-use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
+use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table, Whose};
 use crate::subject::{Subject, forgiving};
 use crate::unit::Unit;
 use crate::{Bench, Scale, perfdhcp, site, step};
 
 const METHOD: &str = "The same clients, frames and checks for each server, one after the other in this run. Renewals: the \
     highest rate of which at most one in a hundred stays unanswered, found by halving; for xdhcpd and the reflector, full \
-    rate. New leases: the best of closed loops with 16 to 1024 clients at a time, each begun with an empty server. Leases \
-    are for an hour. What each of them promises of a lease after a power cut stands in the table: it is not the same.";
+    rate. New leases: the best of closed loops with several numbers of clients at a time, and of open loops at and above \
+    that rate, each begun with an empty server. Leases are for an hour. What each of them promises of a lease after a power cut stands in the table: it is not the same.";
 
 /// What was found about one server.
 struct Found {
@@ -45,15 +45,12 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
     section.plots = plots(&all, reflected);
     section.tables.push(table(&all));
     section.tables.push(terms(&all));
-    match perfdhcp::table(bench)? {
-        Some(table) => section.tables.push(table),
-        None => section.remark("perfdhcp is not installed: no cross-check"),
-    }
+    perfdhcp::cross_check(&mut section, bench)?;
     Ok(section)
 }
 
 fn one(subject: Subject, bench: &mut Bench) -> Result<(Found, f64)> {
-    let leases = subject.most_leases().min(10_000);
+    let leases = subject.leases(10_000);
     let lan = site::lan("bench-peers")?;
     let load = site::load(&lan, site::crowd(leases + 1, 2 * leases))?;
     let mut running = subject.start(&lan, &load, 2 * leases)?;
@@ -106,11 +103,13 @@ fn goals(section: &mut Section, all: &[Found]) {
 }
 
 fn plots(all: &[Found], reflected: f64) -> Vec<Plot> {
-    let bar = |name: &str, value| Series { name: name.to_owned(), points: vec![(0.0, value)] };
-    let renewals =
-        all.iter().filter_map(|found| Some(bar(found.subject.name(), found.renewals.as_ref()?.rate)));
-    let reflector = reflected.is_finite().then(|| bar("the reflector: no server", reflected));
-    let new_leases = all.iter().map(|found| bar(found.subject.name(), found.new_leases.rate));
+    let renewals = |found: &Found| found.renewals.as_ref().map(|best| best.rate);
+    let new_leases = |found: &Found| Some(found.new_leases.rate);
+    let mut answered = bars(all, renewals);
+    if let (true, Some(ours)) = (reflected.is_finite(), ours(all).and_then(renewals)) {
+        let remark = format!("xdhcpd: {} of it", Unit::Share.shown(ours / reflected));
+        answered.push(Series::bar("reflector: no server", Whose::Limit, reflected, remark));
+    }
     let plot = |title: &str, label: &str, series| Plot {
         title: title.to_owned(),
         kind: Kind::Bars,
@@ -119,13 +118,31 @@ fn plots(all: &[Found], reflected: f64) -> Vec<Plot> {
         series,
     };
     vec![
-        plot("Renewals, at most 1 % unanswered", "renewals per second", renewals.chain(reflector).collect()),
-        plot("New leases, at best", "leases per second", new_leases.collect()),
+        plot("Renewals, at most 1 % unanswered", "renewals answered per second", answered),
+        plot("New leases, at best", "leases per second", bars(all, new_leases)),
     ]
 }
 
+fn ours(all: &[Found]) -> Option<&Found> {
+    all.iter().find(|found| found.subject == Subject::Xdhcpd)
+}
+
+/// A bar for each server, with how many times as much ours does.
+fn bars(all: &[Found], rate: impl Fn(&Found) -> Option<f64>) -> Vec<Series> {
+    let our_rate = ours(all).and_then(&rate);
+    let bar = |found: &Found| {
+        let (name, theirs) = (found.subject.name(), rate(found)?);
+        if found.subject == Subject::Xdhcpd {
+            return Some(Series::bar(name, Whose::Ours, theirs, String::new()));
+        }
+        let times = our_rate.map(|ours| format!("xdhcpd: {}", Unit::Times.shown(ours / theirs)));
+        Some(Series::bar(name, Whose::Others, theirs, times.unwrap_or_default()))
+    };
+    all.iter().filter_map(bar).collect()
+}
+
 fn table(all: &[Found]) -> Table {
-    let ours = all.iter().find(|found| found.subject == Subject::Xdhcpd);
+    let ours = ours(all);
     let times = |mine: Option<f64>, theirs: Option<f64>| match (mine, theirs) {
         (Some(mine), Some(theirs)) => Cell::number(mine / theirs, Unit::Times),
         _ => Cell::Nothing,

@@ -1,12 +1,12 @@
 //! What was found: numbers with their units and aims, tables and plots, in a form that the terminal, JSON and the page share.
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::conditions::Conditions;
 use crate::unit::Unit;
 
 /// All of a run.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Report {
     pub(crate) conditions: Conditions,
@@ -14,12 +14,12 @@ pub(crate) struct Report {
 }
 
 /// A part's findings.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Section {
     /// Its name on the command line.
-    pub(crate) name: &'static str,
-    pub(crate) title: &'static str,
+    pub(crate) name: String,
+    pub(crate) title: String,
     /// What was done, in a sentence or two.
     pub(crate) method: String,
     pub(crate) figures: Vec<Figure>,
@@ -27,21 +27,26 @@ pub(crate) struct Section {
     pub(crate) plots: Vec<Plot>,
     /// What was left out and why, and what else a reader must know.
     pub(crate) remarks: Vec<String>,
+    /// What was wrong: then the whole run has failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) failure: Option<String>,
 }
 
 /// One number.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Figure {
     pub(crate) what: String,
+    /// Not a number if there was nothing to take it from.
+    #[serde(deserialize_with = "number")]
     pub(crate) value: f64,
     pub(crate) unit: Unit,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) goal: Option<Goal>,
 }
 
 /// What a number should be.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Goal {
     pub(crate) better: Better,
@@ -50,7 +55,7 @@ pub(crate) struct Goal {
 }
 
 /// Which way is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Better {
     Higher,
@@ -66,7 +71,7 @@ pub(crate) enum Standing {
 }
 
 /// Numbers side by side.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Table {
     pub(crate) title: String,
@@ -75,7 +80,7 @@ pub(crate) struct Table {
 }
 
 /// A table's cell.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", untagged)]
 pub(crate) enum Cell {
     Text(String),
@@ -84,7 +89,7 @@ pub(crate) enum Cell {
 }
 
 /// A picture of numbers.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Plot {
     pub(crate) title: String,
@@ -95,7 +100,7 @@ pub(crate) struct Plot {
 }
 
 /// How points are drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
     Lines,
@@ -104,7 +109,7 @@ pub(crate) enum Kind {
 }
 
 /// An axis.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Axis {
     pub(crate) label: String,
@@ -113,11 +118,32 @@ pub(crate) struct Axis {
 }
 
 /// A line or a bar.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Series {
     pub(crate) name: String,
+    /// Whose it is, which a bar's colour says; lines have a colour each.
+    pub(crate) whose: Whose,
+    /// What is said behind a bar's value.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(crate) remark: String,
     pub(crate) points: Vec<(f64, f64)>,
+}
+
+/// Whose a line or a bar is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Whose {
+    /// xdhcpd's.
+    Ours,
+    Others,
+    /// Nobody's: what the machine allows.
+    Limit,
+}
+
+/// JSON has no word for what is not a number.
+fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
 impl Report {
@@ -128,11 +154,16 @@ impl Report {
             .flat_map(|section| &section.figures)
             .filter_map(|figure| Some((figure, figure.goal?)))
     }
+
+    /// Every part in which something was wrong, and what.
+    pub(crate) fn failures(&self) -> impl Iterator<Item = (&Section, &str)> {
+        self.sections.iter().filter_map(|section| Some((section, section.failure.as_deref()?)))
+    }
 }
 
 impl Section {
-    pub(crate) fn new(name: &'static str, title: &'static str, method: impl Into<String>) -> Self {
-        Self { name, title, method: method.into(), ..Self::default() }
+    pub(crate) fn new(name: &str, title: &str, method: impl Into<String>) -> Self {
+        Self { name: name.to_owned(), title: title.to_owned(), method: method.into(), ..Self::default() }
     }
 
     pub(crate) fn figure(&mut self, what: impl Into<String>, value: f64, unit: Unit) {
@@ -188,7 +219,7 @@ impl Cell {
     }
 
     pub(crate) const fn number(value: f64, unit: Unit) -> Self {
-        Self::Number { value, unit }
+        if value.is_finite() { Self::Number { value, unit } } else { Self::Nothing }
     }
 
     /// As a reader sees it.
@@ -198,6 +229,17 @@ impl Cell {
             Self::Number { value, unit } => unit.shown(*value),
             Self::Nothing => "–".to_owned(),
         }
+    }
+}
+
+impl Series {
+    pub(crate) fn line(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Self { name: name.into(), whose: Whose::Ours, remark: String::new(), points }
+    }
+
+    /// A bar.
+    pub(crate) fn bar(name: &str, whose: Whose, value: f64, remark: String) -> Self {
+        Self { name: name.to_owned(), whose, remark, points: vec![(0.0, value)] }
     }
 }
 

@@ -10,6 +10,7 @@ use system_tests::server::Server;
 
 use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
 use crate::statistics::spread;
+use crate::unable::if_able;
 use crate::unit::Unit;
 use crate::{Bench, site, step};
 
@@ -35,10 +36,7 @@ fn renewals(section: &mut Section, bench: &Bench) -> Result<()> {
         bench.scale.of(&[1_000, 10_000, 100_000], &[1_000, 10_000, 100_000, 1_000_000, 4_000_000]);
     let (mut rows, mut points) = (Vec::new(), Vec::new());
     for &leases in sizes {
-        let Some(cost) = renewal(leases, bench)? else {
-            section.remark(format!("too little memory is free for {leases} leases: left out"));
-            continue;
-        };
+        let Some(cost) = if_able(section, renewal(leases, bench))? else { continue };
         points.push((leases.into(), cost));
         rows.push(vec![Cell::number(leases.into(), Unit::Count), Cell::number(cost, Unit::Seconds)]);
     }
@@ -47,7 +45,7 @@ fn renewals(section: &mut Section, bench: &Bench) -> Result<()> {
         kind: Kind::Lines,
         x: Axis::logarithmic("leases", Unit::Count),
         y: Axis::linear("CPU time", Unit::Seconds),
-        series: vec![Series { name: "xdhcpd".to_owned(), points }],
+        series: vec![Series::line("xdhcpd", points)],
     });
     section.tables.push(Table {
         title: "A renewal".to_owned(),
@@ -57,11 +55,8 @@ fn renewals(section: &mut Section, bench: &Bench) -> Result<()> {
     Ok(())
 }
 
-/// CPU seconds of one renewal without what the reflector takes; `None` without the memory for it.
-fn renewal(leases: u32, bench: &Bench) -> Result<Option<f64>> {
-    if !site::has_memory_for(leases)? {
-        return Ok(None);
-    }
+/// CPU seconds of one renewal without what the reflector takes.
+fn renewal(leases: u32, bench: &Bench) -> Result<f64> {
     let lan = site::lan("bench-scale")?;
     let load = site::load(&lan, site::crowd(leases, leases))?;
     let _server = site::serve(&lan, leases)?;
@@ -74,13 +69,25 @@ fn renewal(leases: u32, bench: &Bench) -> Result<Option<f64>> {
         let reflected = load.reflect(leases, Pace::Full, time)?.cpu_per_renewal();
         costs.push(load.renew(leases, Pace::Full, time)?.cpu_per_renewal() - reflected);
     }
-    Ok(spread(&costs).map(|costs| costs.median))
+    Ok(spread(&costs).context("nothing was measured")?.median)
 }
 
-/// A pool, and how full it is kept, in thousandths.
+/// A pool of thousands, and how full it is kept, in thousandths.
 struct Pool {
     size: u32,
     filled: u32,
+}
+
+impl Pool {
+    /// How many of its addresses stay leased.
+    const fn settled(&self) -> u32 {
+        self.size / 1000 * self.filled
+    }
+
+    /// How many clients come and go in one turn.
+    fn round(&self) -> u32 {
+        (self.size - self.settled()).min(ROUND)
+    }
 }
 
 fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
@@ -88,11 +95,14 @@ fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
     let (mut rows, mut all) = (Vec::new(), Vec::new());
     for &size in sizes {
         for filled in [10, 500, 900, 999] {
-            let cost = exchange(&Pool { size, filled }, bench)?;
+            let pool = Pool { size, filled };
+            let found = exchange(&pool, bench);
+            let Some(cost) = if_able(section, found)? else { continue };
             all.push((size, filled, cost));
             rows.push(vec![
                 Cell::number(size.into(), Unit::Count),
                 Cell::text(format!("{} %", f64::from(filled) / 10.0)),
+                Cell::number(pool.round().min(WINDOW).into(), Unit::Count),
                 Cell::number(cost, Unit::Seconds),
             ]);
         }
@@ -102,9 +112,9 @@ fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
         let what = "DORA cost, pool 1 M at 99.9 % full against 1 k at 1 %";
         section.goal(what, large / small, Unit::Times, Goal::at_most(1.3, 1.1));
     }
-    let series = |filled: u32| Series {
-        name: format!("{} % full", f64::from(filled) / 10.0),
-        points: all.iter().filter(|one| one.1 == filled).map(|one| (one.0.into(), one.2)).collect(),
+    let series = |filled: u32| {
+        let points = all.iter().filter(|one| one.1 == filled).map(|one| (one.0.into(), one.2)).collect();
+        Series::line(format!("{} % full", f64::from(filled) / 10.0), points)
     };
     section.plots.push(Plot {
         title: "The daemon's CPU time for a new lease".to_owned(),
@@ -115,7 +125,7 @@ fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
     });
     section.tables.push(Table {
         title: "A new lease".to_owned(),
-        columns: ["Pool", "Full", "CPU time"].map(str::to_owned).to_vec(),
+        columns: ["Pool", "Full", "Clients at a time", "CPU time"].map(str::to_owned).to_vec(),
         rows,
     });
     Ok(())
@@ -123,8 +133,7 @@ fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
 
 /// The daemon's CPU seconds for one exchange.
 fn exchange(pool: &Pool, bench: &Bench) -> Result<f64> {
-    let settled = u32::try_from(u64::from(pool.size) * u64::from(pool.filled) / 1000)?;
-    let round = (pool.size - settled).min(ROUND);
+    let (settled, round) = (pool.settled(), pool.round());
     let lan = site::lan("bench-pool")?;
     let wanted: u32 = bench.scale.of(2_000, 20_000);
     // A pool with room for one at a time takes so many turns that the last is as good as the first.

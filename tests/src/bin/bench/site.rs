@@ -4,13 +4,14 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use system_tests::load::{Crowd, Load, Way};
+use anyhow::{Context, Result, ensure};
+use system_tests::load::{Count, Crowd, Lane, Load, Way};
 use system_tests::process::run;
 use system_tests::server::{Home, Server, Xdp};
 use system_tests::topology::{Lan, SERVER_IF};
 
 use crate::step;
+use crate::unable::Unable;
 
 /// The server's address in a net with room for millions.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -21,8 +22,12 @@ pub(crate) const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 0);
 
 /// How long anything may take that is only done to measure something else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
-/// Clients under way at a time, where that is not what is measured.
-const WINDOW: u32 = 256;
+/// Clients under way at a time, where that is not what is measured: so few that no server loses any.
+const WINDOW: u32 = 32;
+/// The same for ours, with many.
+const WIDE_WINDOW: u32 = 512;
+/// How many are many.
+const MANY: u32 = 20_000;
 
 /// A link for so many CPUs as there are.
 pub(crate) fn lan(name: &str) -> Result<Lan> {
@@ -35,8 +40,32 @@ pub(crate) fn crowd(clients: u32, addresses: u32) -> Crowd {
     Crowd { clients, first_address: FIRST, addresses, way: Way::default() }
 }
 
+/// Lets a program in the kernel send a frame, as everything here does.
+///
+/// # Errors
+/// [`Unable`] where that can't be done.
+pub(crate) fn try_out() -> Result<()> {
+    let sends = || -> Result<()> {
+        let lan = lan("bench-trial")?;
+        let load = load(&lan, crowd(1, 1))?;
+        load.ask(Lane::Discover, 0..1)?;
+        ensure!(load.counts().of(Count::Discovers) > 0, "the program that sends was not run");
+        Ok(())
+    };
+    sends().map_err(|error| {
+        Unable(format!(
+            "nothing can be measured here: it takes root, Linux 5.18, and veth with native XDP ({error:#})"
+        ))
+        .into()
+    })
+}
+
 /// The load for a link, with a reflector beside the server.
+///
+/// # Errors
+/// [`Unable`] if there is not the memory for so many clients and leases.
 pub(crate) fn load(lan: &Lan, crowd: Crowd) -> Result<Load<'_>> {
+    enough_memory(crowd.clients.max(crowd.addresses), available_memory()?)?;
     let mut load = Load::new(lan, crowd)?;
     load.add_reflector(lan)?;
     Ok(load)
@@ -55,7 +84,8 @@ pub(crate) fn serve_as<'a>(lan: &'a Lan, addresses: u32, keys: &str) -> Result<S
 /// Lets the first `clients` get a lease each.
 pub(crate) fn lease_all(load: &Load<'_>, clients: u32) -> Result<()> {
     step(&format!("{clients} clients get their leases"));
-    load.dora(0..clients, WINDOW, PATIENCE).map(drop)
+    let window = if clients >= MANY { WIDE_WINDOW } else { WINDOW };
+    load.dora(0..clients, window, PATIENCE).map(drop)
 }
 
 /// Servers that answer through the host's stack would ask for the hardware address of each client first: they are told.
@@ -73,12 +103,25 @@ pub(crate) fn introduce(lan: &Lan, load: &Load<'_>, leases: u32) -> Result<()> {
     run(lan.server.command("ip").arg("-batch").arg(file)).map(drop)
 }
 
-/// Whether a million octets are free for each thousand leases: for server, clients and what the kernel needs for both.
-pub(crate) fn has_memory_for(leases: u32) -> Result<bool> {
+/// Kilobytes that can be had without swapping.
+fn available_memory() -> Result<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
     let free = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.split_whitespace().next());
-    let kilobytes: u64 = free.context("/proc/meminfo does not say what is available")?.parse()?;
-    Ok(kilobytes > u64::from(leases))
+    Ok(free.context("/proc/meminfo does not say what is available")?.parse()?)
+}
+
+/// A kilobyte for each lease: for server, clients and what the kernel needs for both.
+fn enough_memory(leases: u32, kilobytes: u64) -> Result<()> {
+    let wanted = u64::from(leases);
+    ensure!(
+        kilobytes > wanted,
+        Unable(format!(
+            "{leases} leases take {} MB of memory, {} MB are free",
+            wanted / 1000,
+            kilobytes / 1000
+        ))
+    );
+    Ok(())
 }
 
 /// A time in seconds; not a number if there is none.
@@ -99,4 +142,17 @@ lease-time = "1h"
 options = {{ routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"], domain-name = "example.org" }}
 "#
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_leases_than_fit_into_memory_are_not_tried() {
+        assert!(enough_memory(1_000_000, 1_000_001).is_ok());
+        let refused = enough_memory(4_000_000, 2_000_000).expect_err("too little");
+        assert!(refused.is::<Unable>());
+        assert_eq!(refused.to_string(), "4000000 leases take 4000 MB of memory, 2000 MB are free");
+    }
 }

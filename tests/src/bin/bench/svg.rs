@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::{Axis, Kind, Plot, Series};
+use crate::report::{Axis, Kind, Plot, Series, Whose};
 
 const WIDTH: f64 = 760.0;
 const HEIGHT: f64 = 380.0;
@@ -13,17 +13,68 @@ const BOTTOM: f64 = 52.0;
 /// Height of a bar with the room around it.
 const BAR: f64 = 34.0;
 /// Room for the bars' names.
-const NAMES: f64 = 220.0;
+const NAMES: f64 = 150.0;
 /// Room for the bars' values.
-const VALUES: f64 = 110.0;
+const VALUES: f64 = 240.0;
 /// Height of a line of the legend.
 const LEGEND: f64 = 18.0;
 
 const COLOURS: [&str; 8] =
     ["#0b6e99", "#c8553d", "#588157", "#7b4b94", "#b08900", "#4a5759", "#d1495b", "#2a9d8f"];
 
-/// The plot, or nothing if it has no points.
+/// Colours of bars: ours, others', and what is nobody's.
+const fn colour(whose: Whose) -> &'static str {
+    match whose {
+        Whose::Ours => COLOURS[0],
+        Whose::Others => "#98a6ad",
+        Whose::Limit => "#c8d2d7",
+    }
+}
+
+/// What is drawn in a plot, and how high it is.
+struct Drawing {
+    shapes: String,
+    height: f64,
+}
+
+/// The plot, or nothing if it has no points. The page has the style.
 pub(crate) fn draw(plot: &Plot) -> Option<String> {
+    let Drawing { shapes, height } = drawing(plot)?;
+    Some(open(height, &plot.title) + &shapes + "</svg>")
+}
+
+/// Plots below one another as a picture of its own, with a line of text below them.
+pub(crate) fn picture(plots: &[Plot], caption: &str) -> String {
+    const HEAD: f64 = 34.0;
+    const EDGE: f64 = 14.0;
+    let (mut shapes, mut height) = (String::new(), EDGE);
+    for plot in plots {
+        let Some(drawing) = drawing(plot) else { continue };
+        let _ = write!(
+            shapes,
+            r#"<text class="title" x="{EDGE}" y="{:.1}">{}</text><g transform="translate(0 {:.1})">{}</g>"#,
+            height + 18.0,
+            escaped(&plot.title),
+            height + HEAD,
+            drawing.shapes
+        );
+        height += HEAD + drawing.height;
+    }
+    text(&mut shapes, [EDGE, height + 10.0], "start", caption);
+    height += 10.0 + EDGE;
+    format!(
+        r#"<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height:.0}" viewBox="0 0 {WIDTH} {height:.0}"><style>{STYLE}</style><rect class="back" width="{WIDTH}" height="{height:.0}" rx="6"/>{shapes}</svg>"#
+    ) + "\n"
+}
+
+/// Of a picture of its own, in light and dark.
+const STYLE: &str = ".back { fill: #ffffff; } .grid { stroke: #dde3e6; } \
+    .title { fill: #1c2327; font: 600 16px system-ui, sans-serif; } \
+    .label { fill: #5c6a72; font: 12.5px system-ui, sans-serif; } .value { fill: #1c2327; } \
+    @media (prefers-color-scheme: dark) { .back { fill: #12181c; } .grid { stroke: #34414a; } \
+    .title, .value { fill: #e6eaec; } .label { fill: #9fadb5; } }";
+
+fn drawing(plot: &Plot) -> Option<Drawing> {
     if plot.series.iter().all(|series| series.points.is_empty()) {
         return None;
     }
@@ -74,6 +125,10 @@ impl<'a> Scale<'a> {
                 ticks.push(tick);
                 tick *= 10.0;
             }
+            // Two lines alone would say little.
+            if let [first, second] = ticks[..] {
+                ticks = [1.0, 2.0, 5.0].map(|times| times * first).into_iter().chain([second]).collect();
+            }
             return ticks;
         }
         let rough = (self.most - self.least) / 5.0;
@@ -90,13 +145,13 @@ impl<'a> Scale<'a> {
     }
 }
 
-fn lines(plot: &Plot) -> String {
+fn lines(plot: &Plot) -> Drawing {
     let all = || plot.series.iter().flat_map(|series| &series.points);
     let x = Scale::over(&plot.x, all().map(|point| point.0), LEFT, WIDTH - RIGHT);
     let y = Scale::over(&plot.y, all().map(|point| point.1), HEIGHT - BOTTOM, TOP);
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
     let height = HEIGHT + LEGEND * plot.series.len() as f64;
-    let mut svg = open(height, &plot.title);
+    let mut svg = String::new();
     for tick in y.ticks() {
         let at = y.place(tick);
         grid(&mut svg, [LEFT, at, WIDTH - RIGHT, at]);
@@ -118,7 +173,7 @@ fn lines(plot: &Plot) -> String {
         line(&mut svg, series, &x, &y, COLOURS[number % COLOURS.len()]);
         legend(&mut svg, number, &series.name);
     }
-    svg + "</svg>"
+    Drawing { shapes: svg, height }
 }
 
 fn line(svg: &mut String, series: &Series, x: &Scale<'_>, y: &Scale<'_>, colour: &str) {
@@ -149,12 +204,12 @@ fn legend(svg: &mut String, number: usize, name: &str) {
     text(svg, [LEFT + 22.0, at + 5.0], "start", name);
 }
 
-fn bars(plot: &Plot) -> String {
+fn bars(plot: &Plot) -> Drawing {
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
     let height = TOP + BAR * plot.series.len() as f64 + BOTTOM;
     let values = || plot.series.iter().flat_map(|series| series.points.first()).map(|point| point.1);
     let scale = Scale::over(&plot.y, values(), NAMES, WIDTH - VALUES);
-    let mut svg = open(height, &plot.title);
+    let mut svg = String::new();
     for tick in scale.ticks() {
         let at = scale.place(tick);
         grid(&mut svg, [at, TOP, at, height - BOTTOM]);
@@ -166,7 +221,7 @@ fn bars(plot: &Plot) -> String {
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let top = TOP + BAR * number as f64;
         let end = scale.place(*value).max(NAMES + 1.0);
-        let colour = COLOURS[number % COLOURS.len()];
+        let colour = colour(series.whose);
         text(&mut svg, [NAMES - 10.0, top + BAR / 2.0 + 4.0], "end", &series.name);
         let _ = write!(
             svg,
@@ -175,9 +230,16 @@ fn bars(plot: &Plot) -> String {
             end - NAMES,
             BAR - 10.0
         );
-        text(&mut svg, [end + 8.0, top + BAR / 2.0 + 4.0], "start", &plot.y.unit.shown(*value));
+        let value = escaped(&plot.y.unit.shown(*value));
+        let _ = write!(
+            svg,
+            r#"<text class="label" x="{:.1}" y="{:.1}"><tspan class="value">{value}</tspan><tspan dx="10">{}</tspan></text>"#,
+            end + 8.0,
+            top + BAR / 2.0 + 4.0,
+            escaped(&series.remark)
+        );
     }
-    svg + "</svg>"
+    Drawing { shapes: svg, height }
 }
 
 fn open(height: f64, title: &str) -> String {

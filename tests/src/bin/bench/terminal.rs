@@ -15,6 +15,9 @@ pub(crate) fn print(section: &Section) {
     for remark in &section.remarks {
         println!("  {remark}");
     }
+    if let Some(failure) = &section.failure {
+        println!("  FAILED: {failure}");
+    }
 }
 
 fn print_table(table: &Table) {

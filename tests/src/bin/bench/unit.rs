@@ -1,9 +1,9 @@
 //! What a number counts, and how it is shown: three digits, with a prefix where one helps.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A unit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Unit {
     PerSecond,
@@ -29,8 +29,7 @@ impl Unit {
             Self::Seconds => seconds(value),
             Self::Bytes => bytes(value),
             Self::Times => format!("{} ×", digits(value)),
-            Self::Share if value != 0.0 && value.abs() < 0.01 => format!("{} %", digits(value * 100.0)),
-            Self::Share => format!("{value:.3}"),
+            Self::Share => format!("{} %", digits(value * 100.0)),
         }
     }
 }
@@ -89,7 +88,8 @@ mod tests {
         assert_eq!(Unit::Bytes.shown(512.0), "512 B");
         assert_eq!(Unit::Times.shown(312.4), "312 ×");
         assert_eq!(Unit::Share.shown(0.004), "0.4 %");
-        assert_eq!(Unit::Share.shown(0.0), "0.000");
+        assert_eq!(Unit::Share.shown(0.6472), "64.7 %");
+        assert_eq!(Unit::Share.shown(0.0), "0 %");
         assert_eq!(Unit::Count.shown(1_000_000.0), "1 M");
     }
 }

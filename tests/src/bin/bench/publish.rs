@@ -1,0 +1,124 @@
+//! Puts what the last run found where readers look first: into the README, with its picture and the whole report beside it.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::conditions::Conditions;
+use crate::report::{Cell, Report, Section, Table};
+use crate::{page, svg};
+
+/// Between these lines of the README stands what is written here, and nothing else.
+const BEGIN: &str = "<!-- measured: `cargo xtask bench publish` writes what stands here -->";
+const END: &str = "<!-- measured: end -->";
+
+/// The workspace's own directory.
+const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+/// Where pictures are, from there.
+const FIGURES: &str = "tests/figures";
+
+/// Publishes the report in `results`.
+///
+/// # Errors
+/// When there is none, when it failed, or when a file can't be read or written.
+pub(crate) fn publish(results: &Path) -> Result<()> {
+    let report = read(&results.join("report.json"))?;
+    let failed: Vec<&str> = report.failures().map(|(section, _)| section.name.as_str()).collect();
+    ensure!(failed.is_empty(), "that run failed ({}): there is nothing to publish", failed.join(", "));
+    let figures = Path::new(ROOT).join(FIGURES);
+    fs::create_dir_all(&figures).with_context(|| format!("cannot make {}", figures.display()))?;
+    let peers = report.sections.iter().find(|section| section.name == "peers");
+    if let Some(peers) = peers {
+        save(&figures.join("servers.svg"), &svg::picture(&peers.plots, &report.conditions.in_short()))?;
+    }
+    save(&figures.join("report.html"), &page::write(&report))?;
+    let readme = Path::new(ROOT).join("README.md");
+    let text = fs::read_to_string(&readme).with_context(|| format!("cannot read {}", readme.display()))?;
+    save(&readme, &replaced(&text, &findings(&report, peers))?)
+}
+
+/// The report that a run has left.
+fn read(path: &Path) -> Result<Report> {
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}: `cargo xtask bench` writes it", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} is of another version", path.display()))
+}
+
+fn save(path: &Path, content: &str) -> Result<()> {
+    fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))?;
+    println!("{}", path.display());
+    Ok(())
+}
+
+/// `text` with something else between the two lines.
+fn replaced(text: &str, findings: &str) -> Result<String> {
+    let (before, rest) = text.split_once(BEGIN).with_context(|| format!("README.md has no line {BEGIN}"))?;
+    let (_, after) = rest.split_once(END).with_context(|| format!("README.md has no line {END}"))?;
+    Ok(format!("{before}{BEGIN}\n\n{findings}\n{END}{after}"))
+}
+
+/// The picture, the servers side by side, and every goal.
+fn findings(report: &Report, peers: Option<&Section>) -> String {
+    let mut text = String::new();
+    if let Some(peers) = peers {
+        let _ = writeln!(
+            text,
+            "![Renewals and new leases per second, beside other servers]({FIGURES}/servers.svg)\n"
+        );
+        peers.tables.iter().take(1).for_each(|table| write_table(&mut text, table));
+    }
+    write_table(&mut text, &goals(report));
+    let Conditions { command, .. } = &report.conditions;
+    let _ = writeln!(
+        text,
+        "`{command}`, {}. The [whole report]({FIGURES}/report.html) has the conditions, the settings of every server, and the plots.",
+        report.conditions.in_short()
+    );
+    text
+}
+
+fn goals(report: &Report) -> Table {
+    let rows = report.goals().map(|(figure, goal)| {
+        let number = |value| Cell::number(value, figure.unit);
+        let standing = Cell::text(goal.standing(figure.value).words());
+        vec![Cell::text(&figure.what), number(figure.value), number(goal.must), number(goal.aim), standing]
+    });
+    Table {
+        title: String::new(),
+        columns: ["What", "Measured", "Must", "Aim", ""].map(str::to_owned).to_vec(),
+        rows: rows.collect(),
+    }
+}
+
+fn write_table(text: &mut String, table: &Table) {
+    let mut row = |cells: &mut dyn Iterator<Item = String>| {
+        let cells: Vec<String> = cells.map(|cell| cell.replace('|', "\\|")).collect();
+        let _ = writeln!(text, "| {} |", cells.join(" | "));
+    };
+    row(&mut table.columns.iter().cloned());
+    row(&mut table.columns.iter().map(|_| "---".to_owned()));
+    table.rows.iter().for_each(|cells| row(&mut cells.iter().map(Cell::shown)));
+    text.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_between_the_lines_is_replaced() {
+        let text = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+        let new = replaced(&text, "new\n").expect("both lines are there");
+        assert_eq!(new, format!("before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"));
+        assert_eq!(replaced(&new, "new\n").expect("both lines are there"), new);
+        assert!(replaced("nothing\n", "new").is_err());
+    }
+
+    #[test]
+    fn the_readme_has_room_for_what_is_measured() {
+        let readme = fs::read_to_string(Path::new(ROOT).join("README.md")).expect("a README");
+        assert!(replaced(&readme, "").is_ok());
+    }
+}
