@@ -43,17 +43,16 @@ impl Load<'_> {
         self.inject(window)?;
         let mut looked_after = Instant::now();
         loop {
-            let bound = (self.counts() - &before.counts).of(Count::Bound);
+            let counts = self.counts() - &before.counts;
+            let bound = counts.of(Count::Bound);
             watch(began.elapsed(), bound);
-            if bound >= wanted {
+            // Clients whose answers are wrong would wait for right ones in vain.
+            if bound >= wanted || counts.wrong() > 0 {
                 break;
             }
             if began.elapsed() > within {
                 self.lane_cell(Lane::Discover, CHAIN).store(0, Ordering::Release);
-                bail!(
-                    "after {within:?} {bound} of {wanted} clients have a lease: {:?}",
-                    (self.counts() - &before.counts).0
-                );
+                bail!("after {within:?} {bound} of {wanted} clients have a lease: {counts:?}");
             }
             if looked_after.elapsed() > PATIENCE / 4 {
                 self.begin_anew(&clients, window)?;

@@ -201,6 +201,7 @@ fn run(args: &Args) -> Result<()> {
         let section = match part.measure(&mut bench, args) {
             Ok(Some(section)) => section,
             Ok(None) => continue,
+            Err(error) if !Part::MEASURED.contains(part) => return Err(error),
             // One part that failed is no reason to be silent about the others.
             Err(error) => without_findings(*part, &error),
         };

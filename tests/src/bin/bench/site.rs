@@ -54,7 +54,7 @@ pub(crate) fn try_out() -> Result<()> {
     };
     sends().map_err(|error| {
         Unable(format!(
-            "nothing can be measured here: it takes root, Linux 5.18, and veth with native XDP ({error:#})"
+            "nothing can be measured here (it takes root, Linux 5.18, and veth with native XDP): {error:#}"
         ))
         .into()
     })

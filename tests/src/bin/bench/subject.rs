@@ -55,7 +55,10 @@ impl Subject {
             Self::Xdhcpd => {
                 "fdatasync before every ACK of a new lease; renewals within what was committed ahead"
             }
-            Self::Kea => "no fsync: the lease file (memfile) is written, and on disk some time later",
+            Self::Kea => {
+                "no fsync: the lease file (memfile) is written and on disk some time later; renewals in the first \
+                 quarter of the lease unwritten"
+            }
             Self::Isc => {
                 "fsync before every ACK of a new lease; renewals in the first quarter of the lease unwritten"
             }
@@ -68,9 +71,10 @@ impl Subject {
         match self {
             Self::Xdhcpd => "release build, native XDP, probing off",
             Self::Kea => {
-                "memfile without cleanup, two threads, no reservations looked up, no DNS updates, log: errors"
+                "memfile without cleanup, a thread per CPU, lease cache 25 %, no reservations looked up, no DNS updates, \
+                 log: errors"
             }
-            Self::Isc => "ping-check off, delayed-ack 28, lease cache 25 %, no log",
+            Self::Isc => "ping-check off, delayed-ack 28 within 2 ms, lease cache 25 %, no log",
             Self::Dnsmasq => "no ping, no DNS, quiet",
         }
     }

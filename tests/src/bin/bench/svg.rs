@@ -149,8 +149,9 @@ fn lines(plot: &Plot) -> Drawing {
     let all = || plot.series.iter().flat_map(|series| &series.points);
     let x = Scale::over(&plot.x, all().map(|point| point.0), LEFT, WIDTH - RIGHT);
     let y = Scale::over(&plot.y, all().map(|point| point.1), HEIGHT - BOTTOM, TOP);
+    let named = if plot.series.len() > 1 { plot.series.len() } else { 0 };
     #[expect(clippy::cast_precision_loss, reason = "a handful")]
-    let height = HEIGHT + LEGEND * plot.series.len() as f64;
+    let height = HEIGHT + LEGEND * named as f64;
     let mut svg = String::new();
     for tick in y.ticks() {
         let at = y.place(tick);
@@ -171,7 +172,10 @@ fn lines(plot: &Plot) -> Drawing {
     );
     for (number, series) in plot.series.iter().enumerate() {
         line(&mut svg, series, &x, &y, COLOURS[number % COLOURS.len()]);
-        legend(&mut svg, number, &series.name);
+        // One alone needs no name beside the title.
+        if named > 0 {
+            legend(&mut svg, number, &series.name);
+        }
     }
     Drawing { shapes: svg, height }
 }

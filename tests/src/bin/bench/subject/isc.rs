@@ -25,6 +25,7 @@ ddns-update-style none;
 ping-check false;
 one-lease-per-client false;
 delayed-ack 28;
+max-ack-delay 2000;
 dhcp-cache-threshold 25;
 default-lease-time 3600;
 max-lease-time 3600;
