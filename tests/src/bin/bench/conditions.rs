@@ -36,7 +36,8 @@ impl Conditions {
             processor: field("/proc/cpuinfo", "model name")?,
             cpus: std::thread::available_parallelism()?.get(),
             memory: field("/proc/meminfo", "MemTotal")?,
-            kernel: read("/proc/sys/kernel/osrelease")?,
+            // What a builder has appended names no version.
+            kernel: read("/proc/sys/kernel/osrelease")?.split('-').take(1).collect(),
             disk: disk(),
             link: "veth pair, native XDP, one queue per CPU, clients and servers on the same CPUs".to_owned(),
             versions: versions(),
