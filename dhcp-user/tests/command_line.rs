@@ -5,9 +5,10 @@ mod tests {
     use std::net::Ipv4Addr;
     use std::path::{Path, PathBuf};
     use std::process::{Command, Output};
+    use std::sync::Arc;
 
     use dhcp_user::control::{
-        self, AnsweredBy, Event, Finding, Lease, LeaseDetail, Memo, Page, Query, Stats,
+        self, AnsweredBy, Event, Finding, Lease, LeaseDetail, Memo, Page, Query, Startup, Stats,
     };
     use serde_json::{Value, json};
     use tokio::sync::{broadcast, mpsc};
@@ -57,7 +58,9 @@ mod tests {
             let path = scratch.0.join("control.sock");
             let listener = control::bind(&path).unwrap();
             let (queries, mut asked) = mpsc::channel(1);
-            let serving = tokio::spawn(control::serve(listener, queries));
+            let startup = Arc::new(Startup::default());
+            startup.serving();
+            let serving = tokio::spawn(control::serve(listener, queries, startup));
             let mut commands = tokio::task::spawn_blocking(move || commands(&path));
             let result = loop {
                 tokio::select! {

@@ -120,7 +120,13 @@ impl Ask {
         });
         match answer {
             Ok(Outcome::Done) => finish(exit, output.end()),
-            Ok(Outcome::No(why)) => complain(Exit::No, why),
+            Ok(Outcome::No(why)) => {
+                // What there is to say of a daemon that starts is said all the same.
+                if request == Request::Status {
+                    finish(Exit::No, output.end());
+                }
+                complain(Exit::No, why)
+            }
             Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
             Err(ClientError::Output(error)) => finish(Exit::Done, Err(error)),
             Err(error @ (ClientError::Unreachable { .. } | ClientError::BrokenOff(_))) => {

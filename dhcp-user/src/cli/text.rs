@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::table::{Table, printable};
 use crate::control::{
     AnsweredBy, Audit, Changed, Event, Lease, LeaseDetail, LinkStatus, Orphan, PoolCounts, Quarantined,
-    Request, Stats, Status, Word, Xdp,
+    Request, Stage, Stats, Status, Word, Xdp,
 };
 
 /// Adds an item of an answer to its table.
@@ -63,6 +63,9 @@ pub(super) fn of(request: &Request) -> (Table, Add) {
 fn status(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     let status: Status = serde_json::from_str(item.get())?;
     table.row([&"version", &status.version]);
+    if status.stage == Stage::Starting {
+        table.row([&"STARTING", &"it takes over what store and kernel know"]);
+    }
     table.row([&"up", &humantime::format_duration(Duration::from_secs(status.uptime_seconds))]);
     for interface in status.interfaces {
         let xdp = match interface.xdp {

@@ -5,7 +5,9 @@
 //! the answer is not whole. An empty line each second says that the daemon lives while an answer takes its time.
 //!
 //! The daemon's decision loop is never held up by a client: requests reach it as [`Query`] values over a channel, long
-//! lists are asked for page by page, and what a slow client doesn't read waits here.
+//! lists are asked for page by page, and what a slow client doesn't read waits here. Nor is a client left without a
+//! sign of life by what the loop is at: the socket is served in a thread of its own, from before the daemon serves
+//! anybody else. Until then `status` says so, and its answer is no; whatever else is asked waits.
 //!
 //! An import goes both ways: after its request the client sends leases, a line each, and an empty line after at most
 //! 256 of them; the daemon answers each such part with one item when it is on disk. The client ends by closing its side.
@@ -17,6 +19,7 @@ mod report;
 mod request;
 mod server;
 mod socket;
+mod startup;
 #[cfg(test)]
 mod tests;
 mod wall;
@@ -27,9 +30,10 @@ pub use query::{Export, No, Page, Query, Reply};
 pub use report::{
     AnsweredBy, Audit, Changed, Event, Explanation, Finding, Imported, InterfaceStatus, KernelStats, Lease,
     LeaseDetail, LinkStatus, Memo, Orphan, OrphanLease, PoolCounts, Quarantined, RefusedLease, Reloaded,
-    Stats, Status, TrafficStats, Word, Xdp, colon_hex, from_colon_hex,
+    Stage, Stats, Status, TrafficStats, Word, Xdp, colon_hex, from_colon_hex,
 };
 pub use request::{Outcome, Request, Subject};
-pub use server::serve;
+pub use server::{open, serve};
 pub use socket::{BindError, bind};
+pub use startup::Startup;
 pub use wall::WallClock;

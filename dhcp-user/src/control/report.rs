@@ -18,17 +18,29 @@ pub type Word = Cow<'static, str>;
 pub struct Status {
     /// The daemon's version.
     pub version: String,
+    /// Whether it serves.
+    pub stage: Stage,
     /// For how long it has been running.
     pub uptime_seconds: u64,
     /// Its interfaces.
     pub interfaces: Vec<InterfaceStatus>,
     /// The kind of its store.
     pub store: Word,
-    /// How many addresses are leased.
+    /// How many addresses are leased, as far as it knows by now.
     pub leases: u64,
     /// What keeps the daemon from granting leases.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+}
+
+/// How far the daemon has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// It takes over what store and kernel know. The kernel answers renewals meanwhile.
+    Starting,
+    /// It serves.
+    Serving,
 }
 
 /// An interface that is served.

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -15,8 +17,10 @@ use tokio::time::{interval, timeout};
 
 use super::portable::Portable;
 use super::query::{Export, No, Page, Query, Reply};
-use super::report::{Audit, Changed, Event};
+use super::report::{Audit, Changed, Event, Status};
 use super::request::{Line, Outcome, Request};
+use super::socket::bind;
+use super::startup::Startup;
 
 /// The longest request, in octets.
 const LONGEST_REQUEST: u64 = 4096;
@@ -31,10 +35,25 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How many leases are asked of the decision loop, or brought to it, at a time.
 const PAGE: usize = 256;
 
-/// Serves clients until nobody takes queries any more.
+/// Makes the control socket at `path` and serves it in a thread of its own, until nobody takes queries any more.
+///
+/// # Errors
+/// When the place is taken or can't be had, or there can be no thread.
+pub fn open(path: &Path, queries: mpsc::Sender<Query>, startup: Arc<Startup>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let listener = {
+        let _inside = runtime.enter();
+        bind(path)?
+    };
+    let serving = move || runtime.block_on(serve(listener, queries, startup));
+    thread::Builder::new().name("control".to_owned()).spawn(serving)?;
+    Ok(())
+}
+
+/// Serves clients until nobody takes queries any more; `startup` says what there is to say before anybody does.
 ///
 /// Each client is served in a task of its own; the decision loop sees queries only.
-pub async fn serve(listener: UnixListener, queries: mpsc::Sender<Query>) {
+pub async fn serve(listener: UnixListener, queries: mpsc::Sender<Query>, startup: Arc<Startup>) {
     let places = Arc::new(Semaphore::new(MOST_CLIENTS));
     loop {
         let accepted = tokio::select! {
@@ -50,10 +69,11 @@ pub async fn serve(listener: UnixListener, queries: mpsc::Sender<Query>) {
                 continue;
             }
         };
-        let (queries, place) = (queries.clone(), Arc::clone(&places).try_acquire_owned());
+        let (queries, startup) = (queries.clone(), Arc::clone(&startup));
+        let place = Arc::clone(&places).try_acquire_owned();
         tokio::spawn(async move {
             let served = match place {
-                Ok(_place) => Client::new(stream).serve(&queries).await,
+                Ok(_place) => Client::new(stream).serve(&queries, &startup).await,
                 Err(_) => {
                     Client::new(stream)
                         .refuse("too many clients on the control socket: try again later")
@@ -81,7 +101,7 @@ impl Client {
         Self { peer, from: BufReader::new(from), to }
     }
 
-    async fn serve(mut self, queries: &mpsc::Sender<Query>) -> io::Result<()> {
+    async fn serve(mut self, queries: &mpsc::Sender<Query>, startup: &Startup) -> io::Result<()> {
         let line = match timeout(PATIENCE, self.read_line()).await {
             Ok(line) => line?,
             Err(_) => return self.refuse("no request came in time").await,
@@ -92,7 +112,10 @@ impl Client {
         match serde_json::from_slice::<Request>(&line) {
             Ok(request) => {
                 self.log(&request);
-                self.answer(request, queries).await
+                match startup.status().filter(|_| request == Request::Status) {
+                    Some(status) => self.starting(status).await,
+                    None => self.answer(request, queries).await,
+                }
             }
             Err(error) => self.refuse(&format!("this daemon doesn't know the request: {error}")).await,
         }
@@ -115,6 +138,12 @@ impl Client {
         } else {
             tracing::debug!(?uid, ?pid, ?request, "operator's request");
         }
+    }
+
+    /// The daemon doesn't serve yet, and says so itself only when it does.
+    async fn starting(&mut self, status: Status) -> io::Result<()> {
+        self.items([status]).await?;
+        self.end(Outcome::No("it is starting: the kernel answers renewals meanwhile".to_owned())).await
     }
 
     async fn answer(&mut self, request: Request, queries: &mpsc::Sender<Query>) -> io::Result<()> {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -38,6 +39,17 @@ impl Drop for Scratch {
 
 /// Runs `client` in a thread against a daemon that answers with `decide`, until the client is through.
 fn with_daemon<T: Send + 'static>(
+    decide: impl FnMut(Query),
+    client: impl FnOnce(&Path) -> T + Send + 'static,
+) -> T {
+    let startup = Arc::new(Startup::default());
+    startup.serving();
+    with_daemon_at(&startup, decide, client)
+}
+
+/// The same with a daemon that has come so far.
+fn with_daemon_at<T: Send + 'static>(
+    startup: &Arc<Startup>,
     mut decide: impl FnMut(Query),
     client: impl FnOnce(&Path) -> T + Send + 'static,
 ) -> T {
@@ -47,7 +59,7 @@ fn with_daemon<T: Send + 'static>(
         let path = scratch.socket();
         let listener = bind(&path).unwrap();
         let (queries, mut asked) = mpsc::channel(1);
-        let serving = tokio::spawn(serve(listener, queries));
+        let serving = tokio::spawn(serve(listener, queries, Arc::clone(startup)));
         let mut client = tokio::task::spawn_blocking(move || client(&path));
         let result = loop {
             tokio::select! {
@@ -195,6 +207,7 @@ fn shapes_are_as_documented() {
     shown(
         json!(Status {
             version: "1".to_owned(),
+            stage: Stage::Serving,
             uptime_seconds: 2,
             interfaces: vec![InterfaceStatus {
                 name: "eth0".to_owned(),
@@ -207,8 +220,47 @@ fn shapes_are_as_documented() {
             leases: 3,
             trouble: None,
         }),
-        json!({"version": "1", "uptime-seconds": 2, "interfaces": [{"name": "eth0", "xdp": "native", "link": "up", "addresses": ["192.0.2.10"]}], "store": "embedded", "leases": 3}),
+        json!({"version": "1", "stage": "serving", "uptime-seconds": 2, "interfaces": [{"name": "eth0", "xdp": "native", "link": "up", "addresses": ["192.0.2.10"]}], "store": "embedded", "leases": 3}),
     );
+}
+
+#[test]
+fn a_daemon_that_starts_says_so_and_answers_the_rest_when_it_serves() {
+    let startup = Arc::new(Startup::default());
+    let starts = Arc::clone(&startup);
+    let decide = {
+        let startup = Arc::clone(&startup);
+        move |query| match query {
+            Query::Pools(reply) if startup.status().is_none() => reply.give(Vec::new()),
+            other => panic!("{other:?} came to a daemon that doesn't serve yet"),
+        }
+    };
+    with_daemon_at(&startup, decide, move |path| {
+        starts.restored(7);
+        let (said, outcome) = asked(path, &Request::Status);
+        assert_eq!((&said[0]["stage"], &said[0]["leases"]), (&json!("starting"), &json!(7)));
+        assert!(matches!(outcome, Outcome::No(why) if why.contains("starting")));
+        starts.serving();
+        assert_eq!(asked(path, &Request::Pools), (Vec::new(), Outcome::Done));
+    });
+}
+
+#[test]
+fn who_waits_for_a_daemon_that_is_busy_is_told_that_it_lives() {
+    let scratch = Scratch::new();
+    let (queries, mut waiting) = mpsc::channel(1);
+    open(&scratch.socket(), queries, Arc::new(Startup::default())).unwrap();
+    let mut stream = UnixStream::connect(scratch.socket()).unwrap();
+    stream.write_all(b"{\"verb\":\"pools\"}\n").unwrap();
+    let mut sign = [0];
+    // Nobody takes the query, and this thread runs nothing but what stands here.
+    stream.read_exact(&mut sign).unwrap();
+    assert_eq!(&sign, b"\n");
+    let Some(Query::Pools(reply)) = waiting.blocking_recv() else { panic!("another query") };
+    reply.give(Vec::new());
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest.trim(), r#"{"end":"done"}"#);
 }
 
 #[test]

@@ -76,7 +76,7 @@ pub use reload::Reloaded;
 pub use restore::Adopted;
 pub use subnet::{Interface, SubnetId};
 pub use views::{DeviceView, LeaseView, PoolView, QuarantineView};
-pub use words::Words;
+pub use words::{Words, revoke_anyway};
 
 use crate::config::{Config, Probe};
 use crate::message::{Kind, Request};

@@ -32,7 +32,13 @@ pub struct Adopted {
 }
 
 impl Policy {
-    /// Takes over `records` of the store and live leases of the kernel's maps. To be called once, before any event.
+    /// Makes room for so many records at once.
+    pub fn expect(&mut self, records: usize) {
+        self.index.reserve(&self.all, records);
+    }
+
+    /// Takes over `records` of the store and live leases of the kernel's maps. To be called before any event; records
+    /// may come in parts, those that expire first coming first, and the leases of the maps after all of them.
     ///
     /// A live word is believed: the kernel may have promised more than the store knows. A lease that the store has
     /// and whose word is dead gets one until the end of all that may have been promised for it. A live word that
@@ -46,7 +52,6 @@ impl Policy {
         out: &mut Vec<Action>,
     ) {
         let turn = &mut Turn { now, words, out };
-        self.index.reserve(&self.all, records.len());
         for record in records {
             match self.all.find(record.address) {
                 Some(place) => self.restore_one(turn, place, &record),

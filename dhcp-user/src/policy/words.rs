@@ -19,7 +19,7 @@ pub trait Words {
 }
 
 /// Ends whatever the word of `address` promises, whatever the kernel does meanwhile; the word it leaves.
-pub(super) fn revoke_anyway(words: &dyn Words, address: Ipv4Addr) -> Word {
+pub fn revoke_anyway(words: &dyn Words, address: Ipv4Addr) -> Word {
     let mut judged = words.load(address);
     loop {
         match words.revoke(address, judged) {

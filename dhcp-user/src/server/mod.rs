@@ -1,7 +1,7 @@
 //! The server around the policy core: it brings events, and does what the core decides.
 //!
 //! ```text
-//! start.rs   store, kernel part, policy restored from both; interfaces attached
+//! start.rs   store and kernel part opened; restore.rs  policy restored from both; interfaces attached
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send;  commit.rs  and if the store takes none
 //! reload.rs  a changed configuration;  links.rs  what becomes of interfaces
@@ -18,6 +18,7 @@ mod explain;
 mod links;
 mod reload;
 mod reports;
+mod restore;
 mod service;
 mod start;
 mod traffic;
@@ -41,7 +42,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::clock::BootNanos;
 use crate::config::Config;
-use crate::control::{self, Event as Told, WallClock};
+use crate::control::{self, Event as Told, Startup, WallClock};
 use crate::datapath::kernel::{self, Kernel};
 use crate::datapath::netlink::Changes;
 use crate::datapath::outbox::Outbox;
@@ -128,17 +129,20 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     service::starting();
-    let (mut server, mut intake) = Server::start(config, file, diagnosis)?;
-
-    let socket = &server.config.server.control_socket;
-    let listener =
-        control::bind(socket).with_context(|| format!("opening the control socket {}", socket.display()))?;
+    let socket = config.server.control_socket.clone();
     let (queries, mut asked) = mpsc::channel(QUERIES);
-    tokio::spawn(control::serve(listener, queries));
+    let startup = Arc::new(Startup::default());
+    control::open(&socket, queries, Arc::clone(&startup))
+        .with_context(|| format!("opening the control socket {}", socket.display()))?;
+    let (mut server, mut intake) = Server::start(config, file, diagnosis, &startup).inspect_err(|_| {
+        // Nobody answers there any more.
+        let _ = std::fs::remove_file(&socket);
+    })?;
     let (found, mut looks) = mpsc::channel(LOOKS);
     let changes = Changes::listen().context("listening for changes of interfaces")?;
     tokio::spawn(links::watch(changes, found));
     tracing::info!(config = %file.display(), leases = server.policy.leased(), "serving");
+    startup.serving();
     service::ready(&server);
 
     if let Some(kernel) = server.kernel.as_mut().filter(|_| diagnosis) {

@@ -10,7 +10,7 @@ use super::{Server, traffic};
 use crate::clock::BootNanos;
 use crate::control::{
     self, InterfaceStatus, Lease, LeaseDetail, Memo, No, Orphan, OrphanLease, Page, PoolCounts, Quarantined,
-    Query, Stats, Status, WallClock, colon_hex,
+    Query, Stage, Stats, Status, WallClock, colon_hex,
 };
 use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, State, Words as _};
 use crate::store::{HwAddr, QuarantineCause};
@@ -84,6 +84,7 @@ impl Server {
         interfaces.sort_by(|a, b| a.name.cmp(&b.name));
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            stage: Stage::Serving,
             uptime_seconds: BootNanos::now().0.saturating_sub(self.started.0) / 1_000_000_000,
             interfaces,
             store: "embedded".into(),

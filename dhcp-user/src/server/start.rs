@@ -3,24 +3,28 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
+use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
+use std::thread;
 
 use anyhow::{Context as _, Result, bail};
+use aya::maps::{MapData, RingBuf};
 use dhcp_ebpf::abi::RUN;
 use dhcp_ebpf::publish;
 use dhcp_ebpf::question::Keys;
-use dhcp_ebpf::slot::{CHUNK_CELLS, MEMOS, SLOT_CELLS};
+use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
 use tokio::sync::{broadcast, mpsc};
 
 use super::explain::WentUp;
 use super::links::{is_there, vacant};
+use super::restore;
 use super::traffic::Traffic;
 use super::transfer::Exports;
 use super::{EVENTS, Intake, Server};
 use crate::clock::BootNanos;
 use crate::config::{self, Config, Probe, StoreChoice, Subnet, XdpMode};
-use crate::control::WallClock;
+use crate::control::{Startup, WallClock};
 use crate::datapath::hints::HeapHints;
 use crate::datapath::kernel::{Kernel, Shared, Sizes};
 use crate::datapath::memory::Region;
@@ -29,9 +33,9 @@ use crate::datapath::outbox::Outbox;
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::limits::{Limits, Rates};
-use crate::policy::{Adopted, Interface, Policy, Words as _};
+use crate::policy::{Interface, Policy};
 use crate::probe::Prober;
-use crate::store::{self, BootId, HwAddr, Record, Standing, Store};
+use crate::store::{self, BootId, Store};
 
 /// The least number of slots: small sites can grow without new maps.
 const LEAST_SLOTS: u32 = 4096;
@@ -49,7 +53,12 @@ impl Server {
     ///
     /// # Errors
     /// When any part can't be had; the message says which and what to do.
-    pub(super) fn start(config: Config, file: &Path, diagnosis: bool) -> Result<(Self, Intake)> {
+    pub(super) fn start(
+        config: Config,
+        file: &Path,
+        diagnosis: bool,
+        startup: &Startup,
+    ) -> Result<(Self, Intake)> {
         let config = Arc::new(config);
         let found = found(&config)?;
         let facts = facts(&config, &found);
@@ -57,31 +66,22 @@ impl Server {
             tracing::warn!(%listen, "metrics-listen has no effect: this version serves no metrics (see `xdhcpd stats`)");
         }
         let mut store = open_store(&config)?;
-        let needed = sizes(&config);
-        let wants_kernel = config.interfaces.iter().any(|interface| interface.xdp != XdpMode::Off);
-        let level = if diagnosis { DIAGNOSIS } else { 0 };
-        let (kernel, mut table, rings, adopted_from) = if wants_kernel {
-            let (kernel, shared) = Kernel::open(&config.server.pin_dir, needed, level)?;
-            let Shared { slots, answers, keys, hints, begun, fresh, adopted_from } = shared;
-            let table = Table::new(slots, answers, keys, Box::new(hints));
-            (Some(kernel), table, Some((begun, fresh)), adopted_from)
-        } else {
-            (None, heap_table(needed), None, None)
-        };
-        for address in leasable(&config) {
-            table.reserve(address)?;
-        }
-
-        let mut records = store.load().context("loading the leases")?;
-        let foreign = adopted_from.is_some_and(|id| id != store.id().0);
+        let id = store.id();
+        let (datapath, records) = thread::scope(|scope| {
+            // The kernel takes its time over the program, and the disk over the leases.
+            let records = scope.spawn(|| store.load());
+            (Datapath::open(&config, diagnosis), records.join())
+        });
+        let Datapath { kernel, mut table, rings, adopted_from } = datapath?;
+        let records = records.unwrap_or_else(|panic| resume_unwind(panic));
+        let mut records = records.context("loading the leases")?;
+        let foreign = adopted_from.is_some_and(|adopted| adopted != id.0);
         let stale = kernel.as_ref().is_some_and(|kernel| kernel.digest() != digest(&config, &facts));
-        let adopted = survey(&mut table, &mut records, foreign, stale);
+        restore::survey(&mut table, &mut records, foreign, stale);
         let seed = std::hash::RandomState::new();
-        let seed = std::hash::BuildHasher::hash_one(&seed, store.id());
+        let seed = std::hash::BuildHasher::hash_one(&seed, id);
         let mut policy = Policy::new(&config, facts.clone(), seed);
         policy.carry_out_probes();
-        let mut actions = Vec::new();
-        policy.restore(BootNanos::now().floor(), &table, records, &adopted, &mut actions);
 
         let (events, _) = broadcast::channel(EVENTS);
         let ours = ours(&config, &facts);
@@ -109,8 +109,7 @@ impl Server {
             look_at: 0,
             config,
         };
-        server.perform(actions)?;
-        server.revoke_strangers()?;
+        server.restore(records, startup)?;
         server.look_at = server.slots_per_beat();
         if let Some(kernel) = &server.kernel {
             kernel.belongs_to(server.store.id().0, digest(&server.config, &facts));
@@ -138,26 +137,6 @@ impl Server {
         Ok(())
     }
 
-    /// Revokes what the maps promise for addresses that are in no pool and no reservation any more.
-    fn revoke_strangers(&mut self) -> Result<()> {
-        let strangers: Vec<Ipv4Addr> = self
-            .table
-            .addresses()
-            .filter(|address| self.table.load(*address).alive() && self.policy.state(*address).is_none())
-            .collect();
-        for address in &strangers {
-            while self.table.revoke(*address, self.table.load(*address)).is_err() {}
-        }
-        if !strangers.is_empty() {
-            tracing::warn!(
-                leases = strangers.len(),
-                "revoked leases of addresses that are in no pool any more"
-            );
-            self.table.tidy();
-        }
-        Ok(())
-    }
-
     /// How many slots are looked at in a beat, so that each is seen several times within its lease's T1.
     pub(super) fn slots_per_beat(&self) -> u32 {
         let shortest = self.config.lease_times().map(|(_, times)| times.shortest()).min().unwrap_or(60);
@@ -165,6 +144,35 @@ impl Server {
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 20")]
         let beats = beats.floor().max(1.0) as u32;
         self.table.in_use().div_ceil(beats)
+    }
+}
+
+/// What answers renewals, and what it shares with us.
+struct Datapath {
+    /// `None`: no interface wants the program.
+    kernel: Option<Kernel>,
+    table: Table,
+    rings: Option<(RingBuf<MapData>, RingBuf<MapData>)>,
+    /// The store that the maps' words were promised by.
+    adopted_from: Option<u128>,
+}
+
+impl Datapath {
+    fn open(config: &Config, diagnosis: bool) -> Result<Self> {
+        let needed = sizes(config);
+        let mut datapath = if config.interfaces.iter().any(|interface| interface.xdp != XdpMode::Off) {
+            let level = if diagnosis { DIAGNOSIS } else { 0 };
+            let (kernel, shared) = Kernel::open(&config.server.pin_dir, needed, level)?;
+            let Shared { slots, answers, keys, hints, begun, fresh, adopted_from } = shared;
+            let table = Table::new(slots, answers, keys, Box::new(hints));
+            Self { kernel: Some(kernel), table, rings: Some((begun, fresh)), adopted_from }
+        } else {
+            Self { kernel: None, table: heap_table(needed), rings: None, adopted_from: None }
+        };
+        for address in leasable(config) {
+            datapath.table.reserve(address)?;
+        }
+        Ok(datapath)
     }
 }
 
@@ -342,84 +350,6 @@ pub(super) fn digest(config: &Config, facts: &[Interface]) -> u64 {
         (&interface.name, interface.ifindex, interface.mac, &interface.addresses).hash(&mut hasher);
     }
     hasher.finish()
-}
-
-/// Goes through the leases that the maps hold alive.
-///
-/// Those of another store are revoked, and their promises kept: they are added to `records`. Where answers may have
-/// changed (`stale`) the kernel forgets them, and the next renewal of each is answered by the daemon.
-fn survey(table: &mut Table, records: &mut Vec<Record>, foreign: bool, stale: bool) -> Vec<Adopted> {
-    let live: Vec<Ipv4Addr> = table.addresses().filter(|address| table.load(*address).alive()).collect();
-    let leased = |record: &Record| (record.standing == Standing::Leased).then_some(record.address);
-    let known: HashSet<Ipv4Addr> =
-        if foreign { records.iter().filter_map(leased).collect() } else { HashSet::new() };
-    let mut adopted = Vec::new();
-    for address in live {
-        let Some((_, slot)) = table.slot(address) else { continue };
-        let identity = slot.identity();
-        let (chaddr, server) = (identity.chaddr.bytes(), identity.server.into());
-        if foreign {
-            let word = loop {
-                match table.revoke(address, table.load(address)) {
-                    Ok(word) => break word,
-                    Err(_) => continue,
-                }
-            };
-            if !known.contains(&address) {
-                records.push(kept(address, chaddr, server, word.expiry()));
-            }
-            continue;
-        }
-        let place =
-            (0..MEMOS).map(|index| slot.memo(index)).find(|memo| memo.hash != 0).map(|memo| memo.place);
-        let lease_time = place.map_or(0, |place| table.answer(address, place).0.lease_time);
-        adopted.push(Adopted {
-            address,
-            link: identity.link,
-            chaddr,
-            server,
-            horizon: slot.horizon(),
-            lease_time,
-        });
-        if stale {
-            table.forget_answers(address);
-        }
-    }
-    if foreign {
-        tracing::warn!(
-            "the pinned maps belong to another store: its leases were revoked, their promises are kept"
-        );
-    } else if !adopted.is_empty() {
-        tracing::info!(
-            leases = adopted.len(),
-            answers_kept = !stale,
-            "adopted the leases of the pinned maps"
-        );
-    }
-    table.tidy();
-    adopted
-}
-
-/// A promise of another store's, as a record that keeps the address out of reuse until it has run out.
-fn kept(address: Ipv4Addr, chaddr: [u8; 6], server: Ipv4Addr, expiry: dhcp_ebpf::lease::BootSecs) -> Record {
-    Record {
-        address,
-        standing: Standing::Leased,
-        client_id: None,
-        chaddr: HwAddr::ethernet(chaddr),
-        interface: String::new(),
-        vlan: (0, 0),
-        giaddr: Ipv4Addr::UNSPECIFIED,
-        server,
-        host_name: None,
-        lease_time: 0,
-        expiry,
-        committed_until: expiry,
-        kernel_renewals: 0,
-        last_heard: dhcp_ebpf::lease::BootSecs(0),
-        agent_info: None,
-        recurrences: 0,
-    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,45 @@
+//! How far a daemon that starts has come, for who asks before it serves.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::report::{Stage, Status};
+
+/// Written by the daemon as it starts, read by the control socket.
+#[derive(Debug)]
+pub struct Startup {
+    began: Instant,
+    leases: AtomicU64,
+    serves: AtomicBool,
+}
+
+impl Default for Startup {
+    fn default() -> Self {
+        Self { began: Instant::now(), leases: AtomicU64::new(0), serves: AtomicBool::new(false) }
+    }
+}
+
+impl Startup {
+    /// So many leases have been taken over by now.
+    pub fn restored(&self, leases: usize) {
+        self.leases.store(leases as u64, Ordering::Relaxed);
+    }
+
+    /// The daemon serves: from here on it speaks for itself.
+    pub fn serving(&self) {
+        self.serves.store(true, Ordering::Relaxed);
+    }
+
+    /// The status until then.
+    pub(super) fn status(&self) -> Option<Status> {
+        (!self.serves.load(Ordering::Relaxed)).then(|| Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            stage: Stage::Starting,
+            uptime_seconds: self.began.elapsed().as_secs(),
+            interfaces: Vec::new(),
+            store: "embedded".into(),
+            trouble: None,
+            leases: self.leases.load(Ordering::Relaxed),
+        })
+    }
+}

@@ -1,0 +1,138 @@
+//! At a start: what the store and the kernel's maps know of leases, taken over by policy, and told to the kernel.
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+use dhcp_ebpf::lease::BootSecs;
+use dhcp_ebpf::slot::MEMOS;
+
+use super::Server;
+use crate::clock::BootNanos;
+use crate::control::Startup;
+use crate::datapath::table::Table;
+use crate::policy::{Adopted, State, Words as _, revoke_anyway};
+use crate::store::{HwAddr, Record, Standing};
+
+/// How many records of the store are taken over at a time.
+const PART: usize = 4096;
+
+impl Server {
+    /// Has policy take over what the store and the maps know, a part at a time: what one part decides is done, and
+    /// takes no more room, before the next.
+    pub(super) fn restore(&mut self, records: Vec<Record>, startup: &Startup) -> Result<()> {
+        self.policy.expect(records.len());
+        let mut records = records.into_iter();
+        while records.len() > 0 {
+            let part = records.by_ref().take(PART).collect();
+            self.restore_part(part, &[])?;
+            startup.restored(self.policy.leased());
+        }
+        let (unknown, strangers) = self.unknown();
+        self.restore_part(Vec::new(), &unknown)?;
+        self.revoke(&strangers);
+        Ok(())
+    }
+
+    fn restore_part(&mut self, records: Vec<Record>, adopted: &[Adopted]) -> Result<()> {
+        let mut actions = Vec::new();
+        self.policy.restore(BootNanos::now().floor(), &self.table, records, adopted, &mut actions);
+        Ok(self.perform(actions)?)
+    }
+
+    /// Leases that the maps have alive and the store doesn't know, and addresses of such that are in no pool and no
+    /// reservation any more.
+    fn unknown(&self) -> (Vec<Adopted>, Vec<Ipv4Addr>) {
+        let (mut unknown, mut strangers) = (Vec::new(), Vec::new());
+        for address in self.table.addresses().filter(|address| self.table.load(*address).alive()) {
+            match self.policy.state(address) {
+                Some(State::Leased) => {}
+                Some(_) => unknown.extend(live(&self.table, address)),
+                None => strangers.push(address),
+            }
+        }
+        (unknown, strangers)
+    }
+
+    /// Revokes what the maps promise for addresses that are not ours to lease any more.
+    fn revoke(&mut self, strangers: &[Ipv4Addr]) {
+        for address in strangers {
+            revoke_anyway(&self.table, *address);
+        }
+        if !strangers.is_empty() {
+            tracing::warn!(
+                leases = strangers.len(),
+                "revoked leases of addresses that are in no pool any more"
+            );
+            self.table.tidy();
+        }
+    }
+}
+
+/// Goes through the leases that the maps hold alive.
+///
+/// Those of another store are revoked, and their promises kept: they are added to `records`. Where answers may have
+/// changed (`stale`) the kernel forgets them, and the next renewal of each is answered by the daemon.
+pub(super) fn survey(table: &mut Table, records: &mut Vec<Record>, foreign: bool, stale: bool) {
+    let leases: Vec<Ipv4Addr> = table.addresses().filter(|address| table.load(*address).alive()).collect();
+    if foreign {
+        let leased = |record: &Record| (record.standing == Standing::Leased).then_some(record.address);
+        let known: HashSet<Ipv4Addr> = records.iter().filter_map(leased).collect();
+        let promised = leases.iter().filter_map(|address| last_promise(table, *address));
+        records.extend(promised.filter(|record| !known.contains(&record.address)));
+        tracing::warn!(
+            "the pinned maps belong to another store: its leases were revoked, their promises are kept"
+        );
+    } else if !leases.is_empty() {
+        if stale {
+            leases.iter().for_each(|address| table.forget_answers(*address));
+        }
+        tracing::info!(leases = leases.len(), answers_kept = !stale, "adopted the leases of the pinned maps");
+    }
+    table.tidy();
+}
+
+/// A lease that the maps hold alive, as they tell of it.
+fn live(table: &Table, address: Ipv4Addr) -> Option<Adopted> {
+    let (_, slot) = table.slot(address)?;
+    let identity = slot.identity();
+    let place = (0..MEMOS).map(|index| slot.memo(index)).find(|memo| memo.hash != 0).map(|memo| memo.place);
+    Some(Adopted {
+        address,
+        link: identity.link,
+        chaddr: identity.chaddr.bytes(),
+        server: identity.server.into(),
+        horizon: slot.horizon(),
+        lease_time: place.map_or(0, |place| table.answer(address, place).0.lease_time),
+    })
+}
+
+/// Revokes a lease of another store's. Gives what was promised.
+fn last_promise(table: &Table, address: Ipv4Addr) -> Option<Record> {
+    let (_, slot) = table.slot(address)?;
+    let identity = slot.identity();
+    let word = revoke_anyway(table, address);
+    Some(kept(address, identity.chaddr.bytes(), identity.server.into(), word.expiry()))
+}
+
+/// A promise of another store's, as a record that keeps the address out of reuse until it has run out.
+fn kept(address: Ipv4Addr, chaddr: [u8; 6], server: Ipv4Addr, expiry: BootSecs) -> Record {
+    Record {
+        address,
+        standing: Standing::Leased,
+        client_id: None,
+        chaddr: HwAddr::ethernet(chaddr),
+        interface: String::new(),
+        vlan: (0, 0),
+        giaddr: Ipv4Addr::UNSPECIFIED,
+        server,
+        host_name: None,
+        lease_time: 0,
+        expiry,
+        committed_until: expiry,
+        kernel_renewals: 0,
+        last_heard: BootSecs(0),
+        agent_info: None,
+        recurrences: 0,
+    }
+}
