@@ -1,12 +1,13 @@
 //! A million leases: how long a start takes with the maps kept and with the maps gone, and that it brings all of them.
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use system_tests::client::{Client, Lease};
-use system_tests::process::run;
+use system_tests::process::{output, run};
 use system_tests::server::{Launch, Server, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::until;
@@ -78,6 +79,20 @@ fn start(lan: &Lan, server: &mut Server<'_>, how: &str, number: u16) -> Result<(
     all_there(server)
 }
 
+/// Who asks a server that starts is told so, and is answered when it serves.
+fn ask_while_it_starts(server: &mut Server<'_>) -> Result<()> {
+    server.launch_again(&QUIETLY)?;
+    let said = until("the control socket to be answered", PATIENCE, || {
+        let said = output(server.cli(&["status"])?.arg("--json"))?;
+        Ok((said.status.code() != Some(3)).then_some(said))
+    })?;
+    let status: Value = serde_json::from_slice(&said.stdout).with_context(|| format!("{said:?}"))?;
+    ensure!(said.status.code() == Some(1) && status["stage"] == "starting", "{said:?}");
+    all_there(server)?;
+    ensure!(server.json(&["status"])?["stage"] == "serving");
+    Ok(())
+}
+
 #[test]
 fn a_million_leases_are_there_again_after_a_crash() -> Result<()> {
     let lan = Lan::new("recovery", SERVER, 8)?;
@@ -93,5 +108,7 @@ fn a_million_leases_are_there_again_after_a_crash() -> Result<()> {
     server.detach()?;
     start(&lan, &mut server, "gone", 5000)?;
     client.renew(&lease)?;
-    Ok(())
+
+    server.crash()?;
+    ask_while_it_starts(&mut server)
 }
