@@ -3,17 +3,17 @@
 use core::net::Ipv4Addr;
 
 /// Raised with every change to a layout, a name or a meaning in this file, `slot`, `question` or `verdict`.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Names of the maps; pins carry the same names.
 pub mod maps {
     /// Array, mmapable: the slots of all leases, [`SLOT_SIZE`](crate::slot::SLOT_SIZE) bytes each.
     pub const SLOTS: &str = "SLOTS";
-    /// Array, mmapable: chunks of answers that don't fit into their slot.
+    /// Array, mmapable: chunks of answers. Leases that are answered alike share theirs.
     pub const CHUNKS: &str = "CHUNKS";
     /// Hash map from [`RunKey`](super::RunKey) to the first of a run of 256 slots.
     pub const RUNS: &str = "RUNS";
-    /// Hash map from a question's hash to a slot, for questions without ciaddr.
+    /// Array, mmapable: lines of [`leads`](crate::leads), from questions without ciaddr to slots.
     pub const QUESTIONS: &str = "QUESTIONS";
     /// Array of one: the [`Keys`](crate::question::Keys) that questions are hashed with.
     pub const KEYS: &str = "KEYS";
@@ -32,6 +32,12 @@ pub mod maps {
     pub const BEGUN: &str = "BEGUN";
     /// Ring of everything else.
     pub const FRESH: &str = "FRESH";
+}
+
+/// Constants of the program that the loader sets.
+pub mod constants {
+    /// How many lines `QUESTIONS` has.
+    pub const QUESTION_LINES: &str = "QUESTION_LINES";
 }
 
 /// The program that answers, and the one that passes everything (for the far end of a veth pair).

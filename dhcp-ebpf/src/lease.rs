@@ -7,9 +7,11 @@
 //! └───────┴────────────┴──────────┴─────────────────────┘
 //! ```
 //!
-//! Neither side changes it but by compare-and-swap from the value it judged. The expiry of an address never goes
-//! back while the maps live (a revoked word keeps the last promise), so a word cannot take an
-//! earlier value again within the second it was judged in, however its counters wrap.
+//! Neither side changes it but by compare-and-swap from the value it judged, and every ACK of the kernel's counts as a
+//! change, even one that promises no more than the word did: what the daemon judged before it, such as a RELEASE that
+//! arrived within the same second, then no longer holds. The expiry of an address never goes back while the maps live
+//! (a revoked word keeps the last promise), so a word can take an earlier value again only within one second, by
+//! 2^16 changes or 2^15 generations: not while one frame is answered.
 
 /// A moment in whole seconds of `CLOCK_BOOTTIME`, the clock that promises are made in.
 ///
@@ -93,7 +95,8 @@ impl Word {
         self.alive() && now.0 < self.expiry().0
     }
 
-    /// The live word that promises until `expiry`, or until this word's own expiry if that is later.
+    /// The live word that promises until `expiry`, or until this word's own expiry if that is later. So the kernel leaves
+    /// it when it ACKs, and always as another word.
     #[must_use]
     #[inline(always)]
     pub const fn granted(self, expiry: BootSecs) -> Self {
@@ -101,9 +104,7 @@ impl Word {
         Self((self.moved().0 & !EXPIRY_MASK) | ALIVE | later.0 as u64)
     }
 
-    /// This word as the kernel leaves it when it ACKs until `expiry`.
-    ///
-    /// A renewal that promises nothing new leaves the word as it is: two in one second are one change.
+    /// This word as the daemon leaves it when it moves the expiry ahead: what promises nothing new changes nothing.
     #[must_use]
     #[inline(always)]
     pub const fn extended(self, expiry: BootSecs) -> Self {

@@ -9,6 +9,7 @@
 pub mod abi;
 pub mod checksum;
 pub mod frame;
+pub mod leads;
 pub mod lease;
 pub mod publish;
 pub mod question;

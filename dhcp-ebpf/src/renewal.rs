@@ -98,10 +98,7 @@ fn answer<F: Frame, M: Maps>(
     }
     let server = identify(&slot, located, &request)?;
     let place = recall(&slot, hash, request.giaddr)?;
-    let first = match place {
-        Place::Slot => slot.chunk(),
-        Place::Chunks(chunk) => maps.chunk(chunk).ok_or(Why::UnknownQuestion)?,
-    };
+    let first = maps.chunk(place.0).ok_or(Why::UnknownQuestion)?;
     let head = answer_head(first);
     let promise = BootSecs::ceil(now + CLOCK_LAG).plus(head.lease_time);
     if promise > slot.horizon() {
@@ -171,11 +168,10 @@ fn write<F: Frame, M: Maps>(
     first: M::Cells,
 ) -> Option<()> {
     reply::write_headers(frame, l3, envelope, head)?;
-    reply::write_body(frame, l3, head, |index| match (index, place) {
-        (0, _) => Some(first),
-        (_, Place::Slot) => None,
+    reply::write_body(frame, l3, head, |index| match index {
+        0 => Some(first),
         #[expect(clippy::cast_possible_truncation, reason = "an answer has at most MAX_CHUNKS chunks")]
-        (more, Place::Chunks(from)) => maps.chunk(from + more as u32),
+        more => maps.chunk(place.0 + more as u32),
     })
 }
 
@@ -190,7 +186,7 @@ fn promised<F: Frame, C: Cells>(
     state: Renewal,
 ) -> Verdict {
     let Some(len) = written else { return Verdict::Drop(Dropped::Raced) };
-    if slot.swap_word(judged, judged.extended(promise)).is_err() {
+    if slot.swap_word(judged, judged.granted(promise)).is_err() {
         return Verdict::Drop(Dropped::Raced);
     }
     if frame.len() != len && !frame.trim(len) {

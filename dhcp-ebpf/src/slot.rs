@@ -3,16 +3,23 @@
 //! ```text
 //! cell  0      the lease word                                                ┐
 //!       1      horizon (boot seconds, low half)                              │
-//!       2      address │ server address                                      │ line 0
-//!       3      link                                                          │
+//!       2      address │ server address                                      │
+//!       3      link                                                          │ line 0
 //!       4      chaddr                                                        │
-//!       5,6    memo 0: question hash; giaddr │ where its answer lies         ┘
-//!       7..14  memos 1 to 4
-//!       15     notes of the daemon's; the kernel doesn't read them
-//!       16     answer: lease time │ siaddr                                   ┐
-//!       17     answer: partial checksum │ length │ where it begins           │ lines 2, 3
-//!       18..31 answer: its first 112 bytes                                   ┘
+//!       5      notes of the daemon's; the kernel doesn't read them           │
+//!       6,7    memo 0: question hash; giaddr │ where its answer lies         ┘
+//!       8..15  memos 1 to 4                                                    line 1
 //! ```
+//!
+//! An answer lies in chunks of its own map, and leases that are answered alike share it:
+//!
+//! ```text
+//! cell  0      lease time │ siaddr
+//!       1      partial checksum │ length │ where it begins
+//!       2..15  its first 112 bytes; those that follow fill the chunks that follow
+//! ```
+//!
+//! So of a lease that is one of many, most renewals touch one line that no other lease's touch.
 //!
 //! # Protocol
 //!
@@ -20,12 +27,13 @@
 //!
 //! | who | may write | when |
 //! | --- | --- | --- |
-//! | kernel | word | by compare-and-swap from the word it judged, as the last step before the ACK, to a later expiry |
+//! | kernel | word | by compare-and-swap from the word it judged, as the last step before the ACK, to one of no earlier expiry that counts a change more |
 //! | daemon | word | by compare-and-swap from the word it judged |
 //! | daemon | horizon, forward | any time, after the commit that it stands for |
 //! | daemon | horizon, identity, memos, answers | while the word is dead |
 //! | daemon | an answer no memo points at; then the memo | any time: the memo's hash is written last |
-//! | daemon | a memo and its answer | once the memo's hash is zero *and* the word has been changed since |
+//! | daemon | a memo | once its hash is zero *and* the word has been changed since |
+//! | daemon | an answer | once this holds of every memo that pointed at it |
 //!
 //! Why every interleaving is safe. The kernel reads the word first and swaps from that very value last. All it
 //! read between was written before its swap, so there are two cases. Either the memory it read was not rewritten
@@ -33,7 +41,7 @@
 //! be reading does so after a change to the word, and that change came after the kernel's read of the word (else
 //! the kernel would have seen a dead word, or a memo whose hash is zero, and sent the request up). The word can't
 //! be back at the value read: within one generation its expiry only rises or its count of changes moves on, and
-//! 2^16 changes or 2^15 generations don't pass within the second in which an expiry stays the same.
+//! 2^16 changes or 2^15 generations don't pass while one frame is answered, all within one second.
 //! So the kernel's swap fails, and the frame it wrote is never sent. The daemon's swap fails in the same way
 //! when the kernel extended in between, and the daemon judges again: no promise is unknown to the one who revokes.
 //!
@@ -47,8 +55,8 @@ use crate::lease::{BootSecs, Word};
 /// Bytes of a slot.
 pub const SLOT_SIZE: usize = 8 * SLOT_CELLS;
 /// Cells of a slot.
-pub const SLOT_CELLS: usize = 32;
-/// Bytes of a chunk: a piece of an answer that doesn't fit into its slot.
+pub const SLOT_CELLS: usize = 16;
+/// Bytes of a chunk: a piece of an answer.
 pub const CHUNK_SIZE: usize = 8 * CHUNK_CELLS;
 /// Cells of a chunk.
 pub const CHUNK_CELLS: usize = 16;
@@ -56,7 +64,7 @@ pub const CHUNK_CELLS: usize = 16;
 pub const MEMOS: usize = 5;
 /// Cells of an answer before its body.
 pub const ANSWER_HEAD: usize = 2;
-/// Chunks that one answer may take, the first included (in the slot or not).
+/// Chunks that one answer may take.
 pub const MAX_CHUNKS: usize = 6;
 /// The longest body of an answer, in bytes.
 pub const MAX_BODY: usize = 8 * (MAX_CHUNKS * CHUNK_CELLS - ANSWER_HEAD);
@@ -66,19 +74,13 @@ const HORIZON: usize = 1;
 const ADDRESSES: usize = 2;
 const LINK: usize = 3;
 const CHADDR: usize = 4;
-const FIRST_MEMO: usize = 5;
-const NOTES: usize = 15;
-const ANSWER: usize = 16;
+const NOTES: usize = 5;
+const FIRST_MEMO: usize = 6;
 
-const _: () =
-    assert!(FIRST_MEMO + 2 * MEMOS == NOTES && NOTES < ANSWER && ANSWER + CHUNK_CELLS == SLOT_CELLS);
+const _: () = assert!(NOTES < FIRST_MEMO && FIRST_MEMO + 2 * MEMOS == SLOT_CELLS);
 
 /// Shared memory in 64-bit cells.
 pub trait Cells: Copy {
-    /// The same memory, from a later cell on.
-    #[must_use]
-    fn after(self, cells: usize) -> Self;
-
     /// Reads a cell, in any order with the reads around it.
     fn load(&self, cell: usize) -> u64;
 
@@ -101,31 +103,10 @@ pub trait CellsMut: Cells {
     fn store(&self, cell: usize, value: u64);
 }
 
-/// Where an answer lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Its first chunk is in the slot itself, and it has no other.
-    Slot,
-    /// Its chunks follow each other in the chunk map, from this one.
-    Chunks(u32),
-}
-
-impl Place {
-    const fn to_raw(self) -> u32 {
-        match self {
-            Self::Slot => 0,
-            Self::Chunks(first) => first + 1,
-        }
-    }
-
-    #[inline(always)]
-    const fn from_raw(raw: u32) -> Self {
-        match raw {
-            0 => Self::Slot,
-            more => Self::Chunks(more - 1),
-        }
-    }
-}
+/// Where an answer lies: its first chunk, which the others follow.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(pub u32);
 
 /// A question already answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,10 +177,10 @@ pub struct Slot<C>(pub C);
 impl<C: Cells> Slot<C> {
     /// Has the slot brought into the cache, while something else is done: what is read counts for nothing.
     ///
-    /// Among many leases a slot is never there, and its lines would be waited for one after the other.
+    /// Among many leases a slot is never there.
     #[inline(always)]
     pub fn fetch_ahead(&self) {
-        let _ = (self.0.load(WORD), self.0.load(ANSWER), self.0.load(ANSWER + 8));
+        let _ = self.0.load(WORD);
     }
 
     /// The lease word.
@@ -262,7 +243,7 @@ impl<C: Cells> Slot<C> {
     #[expect(clippy::cast_possible_truncation, reason = "unpacks the halves")]
     pub fn memo_rest(&self, index: usize) -> (NetAddr, Place) {
         let cell = self.0.load(FIRST_MEMO + 2 * index + 1);
-        (NetAddr(cell as u32), Place::from_raw((cell >> 32) as u32))
+        (NetAddr(cell as u32), Place((cell >> 32) as u32))
     }
 
     /// Memo `index`, void or not.
@@ -275,12 +256,6 @@ impl<C: Cells> Slot<C> {
     /// What the daemon noted for itself.
     pub fn notes(&self) -> u64 {
         self.0.load(NOTES)
-    }
-
-    /// The chunk inside the slot.
-    #[inline(always)]
-    pub fn chunk(&self) -> C {
-        self.0.after(ANSWER)
     }
 }
 
@@ -314,7 +289,7 @@ impl<C: CellsMut> Slot<C> {
 
     /// Writes a memo over one that is void. Its answer must be written already.
     pub fn set_memo(&self, index: usize, memo: Memo) {
-        let rest = u64::from(memo.giaddr.0) | u64::from(memo.place.to_raw()) << 32;
+        let rest = u64::from(memo.giaddr.0) | u64::from(memo.place.0) << 32;
         self.0.store(FIRST_MEMO + 2 * index + 1, rest);
         self.0.store(FIRST_MEMO + 2 * index, memo.hash);
     }
@@ -332,17 +307,14 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_one_the_version_stands_for() {
-        assert_eq!((SLOT_SIZE, CHUNK_SIZE, MAX_BODY), (256, 128, 752));
-        assert_eq!((WORD, HORIZON, ADDRESSES, LINK, CHADDR, FIRST_MEMO, ANSWER), (0, 1, 2, 3, 4, 5, 16));
+        assert_eq!((SLOT_SIZE, CHUNK_SIZE, MAX_BODY), (128, 128, 752));
+        assert_eq!((WORD, HORIZON, ADDRESSES, LINK, CHADDR, NOTES, FIRST_MEMO), (0, 1, 2, 3, 4, 5, 6));
     }
 
     #[test]
-    fn heads_and_places_survive_packing() {
+    fn heads_survive_packing() {
         let head = AnswerHead { lease_time: 86400, siaddr: NetAddr(7), sum: 0xfedc, len: 752, at: 240 };
         let [first, second] = head.cells();
         assert_eq!(AnswerHead::from_cells(first, second), head);
-        for place in [Place::Slot, Place::Chunks(0), Place::Chunks(41)] {
-            assert_eq!(Place::from_raw(place.to_raw()), place);
-        }
     }
 }

@@ -9,10 +9,11 @@ mod twin;
 
 use dhcp_ebpf::lease::BootSecs;
 use dhcp_ebpf::publish;
-use dhcp_ebpf::slot::Place;
 use dhcp_ebpf::verdict::Why;
 use interleaved::Outcome::{Raced, Sent, Up};
-use interleaved::{Disk, Party, Shared, explore, outcome, receive, receive_after_commit, revoke_anyway};
+use interleaved::{
+    Disk, FIRST, Party, SECOND, Shared, explore, outcome, receive, receive_after_commit, revoke_anyway,
+};
 use std::collections::BTreeSet;
 use twin::PROMISE;
 
@@ -44,7 +45,7 @@ fn a_regranted_address_is_promised_no_more_to_its_old_owner() {
         let shared = Shared::with(&published);
         let kernel = receive(&shared, &client);
         let revoked = revoke_anyway(&shared.daemon());
-        let granted = stranger.grant(&shared.daemon());
+        let granted = stranger.grant(&shared);
         let outcome = outcome(kernel, &[&client]);
         let promised = if outcome == Sent(0) { PROMISE } else { client.lease.expiry };
         assert_eq!(revoked.expiry(), promised, "a promise is unknown to the one who revoked");
@@ -64,7 +65,7 @@ fn a_regranted_address_is_promised_to_its_new_owner() {
         let shared = Shared::with(&published);
         let kernel = receive(&shared, &stranger);
         revoke_anyway(&shared.daemon());
-        let granted = stranger.grant(&shared.daemon());
+        let granted = stranger.grant(&shared);
         let outcome = outcome(kernel, &[&stranger]);
         let word = if outcome == Sent(0) { granted.extended(PROMISE) } else { granted };
         assert_eq!(shared.daemon().word(), word);
@@ -85,9 +86,9 @@ fn an_address_that_comes_back_to_its_client_is_another_lease() {
         let kernel = receive(&shared, &client);
         let slot = shared.daemon();
         let first = revoke_anyway(&slot);
-        anew.grant(&slot);
+        anew.grant(&shared);
         let second = revoke_anyway(&slot);
-        client.grant(&slot);
+        client.grant(&shared);
         let outcome = outcome(kernel, &[&client, &anew]);
         match outcome {
             Sent(1) => assert_eq!(second.expiry(), PROMISE, "a promise is unknown to the one who revoked"),
@@ -115,7 +116,7 @@ fn a_lease_moved_to_another_link_is_answered_on_one_of_them() {
         let shared = Shared::with(&published);
         let kernel = receive(&shared, &client);
         let suspended = publish::suspend(&shared.daemon());
-        moved.grant(&shared.daemon());
+        moved.grant(&shared);
         let outcome = outcome(kernel, &[&client]);
         let promised = if outcome == Sent(0) { PROMISE } else { client.lease.expiry };
         assert_eq!(suspended.expiry(), promised, "a promise is unknown to the one who suspended");
@@ -138,8 +139,8 @@ fn a_memo_rewritten_is_never_torn() {
         let kernel = receive(&shared, &client);
         let slot = shared.daemon();
         publish::forget(&slot, [0]);
-        anew.write_answer(slot.chunk());
-        slot.set_memo(0, anew.memo(Place::Slot));
+        anew.write_answer(shared.daemon_chunk(FIRST));
+        slot.set_memo(0, anew.memo(FIRST));
         outcome(kernel, &[&client, &anew])
     });
     assert_eq!(seen, BTreeSet::from([Sent(0), Sent(1), Raced, Up(Why::UnknownQuestion)]));
@@ -156,8 +157,8 @@ fn the_memory_of_an_answer_forgotten_answers_no_old_question() {
         let kernel = receive(&shared, &client);
         let slot = shared.daemon();
         publish::forget(&slot, [0]);
-        more.write_answer(slot.chunk());
-        slot.set_memo(1, more.memo(Place::Slot));
+        more.write_answer(shared.daemon_chunk(FIRST));
+        slot.set_memo(1, more.memo(FIRST));
         outcome(kernel, &[&client])
     });
     assert_eq!(seen, BTreeSet::from([Sent(0), Raced, Up(Why::UnknownQuestion)]));
@@ -172,8 +173,8 @@ fn a_memo_added_is_seen_whole() {
     let seen = explore(move || {
         let shared = Shared::with(&published);
         let kernel = receive(&shared, &more);
-        more.write_answer(shared.daemon_chunk(0));
-        shared.daemon().set_memo(1, more.memo(Place::Chunks(0)));
+        more.write_answer(shared.daemon_chunk(SECOND));
+        shared.daemon().set_memo(1, more.memo(SECOND));
         outcome(kernel, &[&more])
     });
     assert_eq!(seen, BTreeSet::from([Sent(0), Up(Why::UnknownQuestion)]));
@@ -205,7 +206,7 @@ fn a_horizon_taken_back_is_not_passed() {
         let shared = Shared::with(&published);
         let kernel = receive(&shared, &client);
         let revoked = revoke_anyway(&shared.daemon());
-        let granted = nearer.grant(&shared.daemon());
+        let granted = nearer.grant(&shared);
         let outcome = outcome(kernel, &[&client]);
         assert_eq!(outcome == Sent(0), revoked.expiry() == PROMISE, "promised past the horizon");
         assert_eq!(shared.daemon().word(), granted, "promised past the horizon");

@@ -234,7 +234,7 @@ outcomes! {
     };
     a_question_whose_chunk_is_not_there => Up(Why::UnknownQuestion), Case::renewal().with(|twin| {
         let slot = twin.lease_slot();
-        slot.set_memo(0, Memo { place: Place::Chunks(1 << 20), ..slot.memo(0) });
+        slot.set_memo(0, Memo { place: Place(1 << 20), ..slot.memo(0) });
     });
     another_client_s_address => Up(Why::OtherIdentity), Case::but(|sent| sent.chaddr[5] ^= 1);
     a_slot_of_another_link => Up(Why::OtherIdentity), Case::renewal().with(|twin| {

@@ -19,7 +19,7 @@ fn granted() -> Twin {
 /// A grant to somebody else, decided on `judged`.
 fn grant(twin: &Twin, judged: Word) -> Result<Word, Word> {
     let stranger = Lease { chaddr: [2, 0, 0, 0, 0, 9], ..Lease::new() };
-    let memo = Memo { hash: 1, giaddr: NetAddr::UNSPECIFIED, place: Place::Slot };
+    let memo = Memo { hash: 1, giaddr: NetAddr::UNSPECIFIED, place: Place(0) };
     publish::grant(
         &twin.lease_slot(),
         judged,
@@ -55,10 +55,7 @@ fn a_grant_leaves_none_of_the_memos_there_were() {
     let twin = granted();
     let slot = twin.lease_slot();
     for index in 0..MEMOS {
-        slot.set_memo(
-            index,
-            Memo { hash: 7 + index as u64, giaddr: NetAddr::UNSPECIFIED, place: Place::Slot },
-        );
+        slot.set_memo(index, Memo { hash: 7 + index as u64, giaddr: NetAddr::UNSPECIFIED, place: Place(0) });
     }
     let revoked = publish::revoke(&slot, slot.word()).expect("nobody else is there");
     grant(&twin, revoked).expect("nobody else is there");
@@ -111,11 +108,10 @@ fn what_the_daemon_notes_and_publishes_it_reads_back() {
     slot.set_notes(0xfeed_0000_0000_beef);
     assert_eq!(slot.notes(), 0xfeed_0000_0000_beef);
     assert_eq!((slot.identity(), slot.horizon()), (identity(&Lease::new()), Lease::new().horizon));
-    let memo =
-        Memo { hash: u64::MAX, giaddr: Ipv4Addr::new(198, 51, 100, 1).into(), place: Place::Chunks(77) };
+    let memo = Memo { hash: u64::MAX, giaddr: Ipv4Addr::new(198, 51, 100, 1).into(), place: Place(77) };
     slot.set_memo(MEMOS - 1, memo);
     assert_eq!(slot.memo(MEMOS - 1), memo);
-    assert_eq!(slot.notes(), 0xfeed_0000_0000_beef, "the last memo ends before the notes");
+    assert_eq!(slot.notes(), 0xfeed_0000_0000_beef, "memos and notes lie apart");
 }
 
 #[test]

@@ -6,24 +6,24 @@ mod twin;
 
 use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcp_ebpf::publish;
-use dhcp_ebpf::slot::{AnswerHead, Cells, CellsMut, Place, Slot};
+use dhcp_ebpf::slot::{AnswerHead, Cells, CellsMut, Slot};
 use interleaved::{
-    Disk, Kernel, Party, Shared, View, explore, journey, outcome, receive, receive_after_commit,
-    revoke_anyway,
+    Disk, FIRST, Kernel, Party, SECOND, Shared, View, explore, journey, outcome, receive,
+    receive_after_commit, revoke_anyway,
 };
 use loom::thread::{self, JoinHandle};
 use std::sync::Arc;
 use twin::{LEASE_TIME, PROMISE};
 
 /// The daemon does its part wrong beside a kernel that does everything right.
-fn daemon_does(wrong: impl Fn(&Slot<interleaved::Daemon<'_>>, &Party, &Party) + Send + Sync + 'static) {
+fn daemon_does(wrong: impl Fn(&Shared, &Party) + Send + Sync + 'static) {
     let client = Party::client();
     let anew = client.answered_anew();
     let published = client.granted();
     explore(move || {
         let shared = Shared::with(&published);
         let kernel = receive(&shared, &client);
-        wrong(&shared.daemon(), &client, &anew);
+        wrong(&shared, &anew);
         outcome(kernel, &[&client, &anew])
     });
 }
@@ -31,50 +31,55 @@ fn daemon_does(wrong: impl Fn(&Slot<interleaved::Daemon<'_>>, &Party, &Party) + 
 #[test]
 #[should_panic(expected = "an answer left that was never published")]
 fn a_memo_voided_without_a_change_of_the_word() {
-    daemon_does(|slot, _, anew| {
+    daemon_does(|shared, anew| {
+        let slot = &shared.daemon();
         slot.void_memo(0);
-        anew.write_answer(slot.chunk());
-        slot.set_memo(0, anew.memo(Place::Slot));
+        anew.write_answer(shared.daemon_chunk(FIRST));
+        slot.set_memo(0, anew.memo(FIRST));
     });
 }
 
 #[test]
 #[should_panic(expected = "an answer left that was never published")]
 fn a_change_of_the_word_without_a_memo_voided() {
-    daemon_does(|slot, _, anew| {
+    daemon_does(|shared, anew| {
+        let slot = &shared.daemon();
         publish::forget(slot, []);
-        anew.write_answer(slot.chunk());
+        anew.write_answer(shared.daemon_chunk(FIRST));
     });
 }
 
 #[test]
 #[should_panic(expected = "an answer left that was never published")]
 fn a_memo_voided_after_the_change_of_the_word() {
-    daemon_does(|slot, _, anew| {
+    daemon_does(|shared, anew| {
+        let slot = &shared.daemon();
         publish::forget(slot, []);
         slot.void_memo(0);
-        anew.write_answer(slot.chunk());
-        slot.set_memo(0, anew.memo(Place::Slot));
+        anew.write_answer(shared.daemon_chunk(FIRST));
+        slot.set_memo(0, anew.memo(FIRST));
     });
 }
 
 #[test]
 #[should_panic(expected = "an answer left that was never published")]
 fn a_memo_written_before_its_answer() {
-    daemon_does(|slot, _, anew| {
+    daemon_does(|shared, anew| {
+        let slot = &shared.daemon();
         publish::forget(slot, [0]);
-        slot.set_memo(0, anew.memo(Place::Slot));
-        anew.write_answer(slot.chunk());
+        slot.set_memo(0, anew.memo(FIRST));
+        anew.write_answer(shared.daemon_chunk(FIRST));
     });
 }
 
 #[test]
 #[should_panic(expected = "an answer left that was never published")]
 fn a_slot_rewritten_before_its_word_is_revoked() {
-    daemon_does(|slot, _, anew| {
-        anew.write_answer(slot.chunk());
+    daemon_does(|shared, anew| {
+        let slot = &shared.daemon();
+        anew.write_answer(shared.daemon_chunk(FIRST));
         revoke_anyway(slot);
-        anew.grant(slot);
+        anew.grant(shared);
     });
 }
 
@@ -82,11 +87,12 @@ fn a_slot_rewritten_before_its_word_is_revoked() {
 #[test]
 #[should_panic(expected = "an answer left that was never published")]
 fn a_word_that_comes_back() {
-    daemon_does(|slot, _, anew| {
+    daemon_does(|shared, anew| {
+        let slot = &shared.daemon();
         let before = slot.word();
         let dead = Word(before.0 & !(1 << 63));
         if slot.swap_word(before, dead).is_ok() {
-            anew.write_answer(slot.chunk());
+            anew.write_answer(shared.daemon_chunk(FIRST));
             slot.swap_word(dead, before).expect("the kernel does not swap a dead word");
         }
     });
@@ -102,8 +108,8 @@ fn a_memo_added_before_its_answer() {
     explore(move || {
         let shared = Shared::with(&published);
         let kernel = receive(&shared, &more);
-        shared.daemon().set_memo(1, more.memo(Place::Chunks(0)));
-        more.write_answer(shared.daemon_chunk(0));
+        shared.daemon().set_memo(1, more.memo(SECOND));
+        more.write_answer(shared.daemon_chunk(SECOND));
         outcome(kernel, &[&more])
     });
 }
@@ -121,8 +127,8 @@ fn a_memo_read_without_acquiring() {
             let (shared, request) = (Arc::clone(&shared), more.request.clone());
             thread::spawn(move || journey(&View::<false>(&shared), &request))
         };
-        more.write_answer(shared.daemon_chunk(0));
-        shared.daemon().set_memo(1, more.memo(Place::Chunks(0)));
+        more.write_answer(shared.daemon_chunk(SECOND));
+        shared.daemon().set_memo(1, more.memo(SECOND));
         outcome(kernel, &[&more])
     });
 }
@@ -180,13 +186,13 @@ struct Read {
     body: [u64; 2],
 }
 
-fn read(slot: &Slot<Kernel<'_>>) -> Read {
-    let chunk = slot.chunk();
+fn read(shared: &Shared) -> Read {
+    let chunk = shared.kernel_chunk(FIRST);
     Read { head: dhcp_ebpf::slot::answer_head(chunk), body: [2, 3].map(|cell| chunk.load(cell)) }
 }
 
 /// A kernel does its part wrong, in short, beside a daemon that takes the address from the client for somebody else.
-fn kernel_does(wrong: impl Fn(&Slot<Kernel<'_>>) -> Option<Read> + Clone + Send + Sync + 'static) {
+fn kernel_does(wrong: impl Fn(&Shared) -> Option<Read> + Clone + Send + Sync + 'static) {
     let (client, stranger) = (Party::client(), Party::stranger());
     let published = client.granted();
     explore(move || {
@@ -195,10 +201,10 @@ fn kernel_does(wrong: impl Fn(&Slot<Kernel<'_>>) -> Option<Read> + Clone + Send 
         let whole = [&client, &stranger].map(|party| Read { head: party.head, body: party.body_cells() });
         let kernel: JoinHandle<Option<Read>> = {
             let (shared, wrong) = (Arc::clone(&shared), wrong.clone());
-            thread::spawn(move || wrong(&shared.kernel()))
+            thread::spawn(move || wrong(&shared))
         };
         revoke_anyway(&shared.daemon());
-        stranger.grant(&shared.daemon());
+        stranger.grant(&shared);
         let sent = kernel.join().expect("the kernel does not panic");
         assert!(sent.is_none_or(|sent| whole.contains(&sent)), "an answer left that was never published");
     });
@@ -212,9 +218,10 @@ fn promise(slot: &Slot<Kernel<'_>>, judged: Word) -> bool {
 /// The same kernel in short with nothing wrong: what the tests below find is not found here.
 #[test]
 fn the_word_first_and_its_swap_last() {
-    kernel_does(|slot| {
+    kernel_does(|shared| {
+        let slot = &shared.kernel();
         let judged = slot.word();
-        let read = read(slot);
+        let read = read(shared);
         promise(slot, judged).then_some(read)
     });
 }
@@ -222,17 +229,19 @@ fn the_word_first_and_its_swap_last() {
 #[test]
 #[should_panic(expected = "an answer left that was never published")]
 fn the_swap_before_the_answer_is_read() {
-    kernel_does(|slot| {
+    kernel_does(|shared| {
+        let slot = &shared.kernel();
         let judged = slot.word();
-        promise(slot, judged).then(|| read(slot))
+        promise(slot, judged).then(|| read(shared))
     });
 }
 
 #[test]
 #[should_panic(expected = "an answer left that was never published")]
 fn the_word_read_after_the_answer() {
-    kernel_does(|slot| {
-        let read = read(slot);
+    kernel_does(|shared| {
+        let slot = &shared.kernel();
+        let read = read(shared);
         let judged = slot.word();
         promise(slot, judged).then_some(read)
     });
@@ -241,9 +250,10 @@ fn the_word_read_after_the_answer() {
 #[test]
 #[should_panic(expected = "an answer left that was never published")]
 fn the_swap_from_the_word_as_it_is_by_then() {
-    kernel_does(|slot| {
+    kernel_does(|shared| {
+        let slot = &shared.kernel();
         let _judged = slot.word();
-        let read = read(slot);
+        let read = read(shared);
         let found = slot.word();
         promise(slot, found).then_some(read)
     });
@@ -252,5 +262,5 @@ fn the_swap_from_the_word_as_it_is_by_then() {
 #[test]
 #[should_panic(expected = "an answer left that was never published")]
 fn no_swap_at_all() {
-    kernel_does(|slot| slot.word().alive().then(|| read(slot)));
+    kernel_does(|shared| shared.kernel().word().alive().then(|| read(shared)));
 }

@@ -5,6 +5,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 use dhcp_ebpf::abi::{self, Control, Mac, NetAddr, RunKey};
+use dhcp_ebpf::leads;
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::renewal::Maps;
 use dhcp_ebpf::slot::{CHUNK_CELLS, Cells, SLOT_CELLS, Slot};
@@ -20,7 +21,7 @@ static CHUNKS: Array<[u64; CHUNK_CELLS]> = Array::with_max_entries(256, MMAPABLE
 #[map]
 static RUNS: HashMap<RunKey, u32> = HashMap::with_max_entries(64, 0);
 #[map]
-static QUESTIONS: HashMap<u64, u32> = HashMap::with_max_entries(1024, aya_ebpf::bindings::BPF_F_NO_PREALLOC);
+static QUESTIONS: Array<[u64; leads::LINE]> = Array::with_max_entries(64, MMAPABLE);
 #[map]
 static KEYS: Array<Keys> = Array::with_max_entries(1, 0);
 #[map]
@@ -40,6 +41,10 @@ pub static BEGUN: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
 pub static FRESH: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 
+/// Entries of `QUESTIONS`, set by the loader.
+#[unsafe(no_mangle)]
+static QUESTION_LINES: u32 = 64;
+
 /// The clock as it was read last on a CPU.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -54,11 +59,6 @@ struct Clock {
 pub struct MapCells(*mut u64);
 
 impl Cells for MapCells {
-    #[inline(always)]
-    fn after(self, cells: usize) -> Self {
-        Self(self.0.wrapping_add(cells))
-    }
-
     #[inline(always)]
     fn load(&self, cell: usize) -> u64 {
         // SAFETY: the pointer comes from a lookup that succeeded and the verifier proves each access to lie inside
@@ -147,8 +147,11 @@ impl Maps for KernelMaps {
 
     #[inline(always)]
     fn asked(&self, hash: Hash) -> Option<u32> {
-        // SAFETY: as for `run`.
-        unsafe { QUESTIONS.get(hash.0) }.copied()
+        // SAFETY: a constant of the program, which the loader writes before the program is loaded.
+        let count = unsafe { (&raw const QUESTION_LINES).read_volatile() };
+        let [first, second] = leads::lines(hash, count);
+        let line = |line| QUESTIONS.get_ptr_mut(line).map(|cells| MapCells(cells.cast()));
+        leads::find(&[line(first)?, line(second)?], hash)
     }
 
     #[inline(always)]

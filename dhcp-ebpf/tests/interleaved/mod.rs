@@ -20,8 +20,12 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Chunks that the tests use beside the one in the slot.
+/// Chunks that the tests use: an answer fits into one.
 const CHUNKS: u32 = 2;
+/// Where the first client's answer lies.
+pub(crate) const FIRST: Place = Place(0);
+/// Where there is room for another.
+pub(crate) const SECOND: Place = Place(1);
 
 /// The memory that kernel and daemon share.
 pub(crate) struct Shared(Vec<Cell>);
@@ -52,14 +56,19 @@ impl Shared {
         Slot(Daemon(self.slot_cells()))
     }
 
-    /// A chunk as the daemon has it.
-    pub(crate) fn daemon_chunk(&self, index: usize) -> Daemon<'_> {
-        Daemon(self.chunk_cells(index))
+    /// The first chunk of an answer as the daemon has it.
+    pub(crate) fn daemon_chunk(&self, place: Place) -> Daemon<'_> {
+        Daemon(self.chunk_cells(place.0 as usize))
     }
 
     /// The slot as the kernel has it.
     pub(crate) fn kernel(&self) -> Slot<Kernel<'_>> {
         Slot(Kernel(self.slot_cells()))
+    }
+
+    /// The first chunk of an answer as the kernel has it.
+    pub(crate) fn kernel_chunk(&self, place: Place) -> Kernel<'_> {
+        Kernel(self.chunk_cells(place.0 as usize))
     }
 }
 
@@ -90,10 +99,6 @@ pub(crate) fn journey(maps: &impl Maps, request: &[u8]) -> Arrived {
 pub(crate) struct Kernel<'a, const ACQUIRES: bool = true>(&'a [Cell]);
 
 impl<const ACQUIRES: bool> Cells for Kernel<'_, ACQUIRES> {
-    fn after(self, cells: usize) -> Self {
-        Self(&self.0[cells..])
-    }
-
     fn load(&self, cell: usize) -> u64 {
         self.0[cell].now.load(Relaxed)
     }
@@ -112,10 +117,6 @@ impl<const ACQUIRES: bool> Cells for Kernel<'_, ACQUIRES> {
 pub(crate) struct Daemon<'a>(&'a [Cell]);
 
 impl Cells for Daemon<'_> {
-    fn after(self, cells: usize) -> Self {
-        Self(&self.0[cells..])
-    }
-
     fn load(&self, cell: usize) -> u64 {
         self.0[cell].now.load(Acquire)
     }
@@ -204,7 +205,7 @@ impl Party {
             request: sent.frame(),
             reply: expected::reply(&sent.frame(), &lease, &answer),
             identity: identity(&lease),
-            question: Memo { hash, giaddr: sent.giaddr.into(), place: Place::Slot },
+            question: Memo { hash, giaddr: sent.giaddr.into(), place: FIRST },
             head: publish::head_of(&body, at, LEASE_TIME, siaddr.into()).expect("a short body"),
             body,
             lease,
@@ -255,7 +256,7 @@ impl Party {
         Self { lease: Lease { horizon, ..self.lease.clone() }, ..self.clone() }
     }
 
-    /// The memory in which this client has its lease, its answer in the slot.
+    /// The memory in which this client has its lease, its answer in the first chunk.
     pub(crate) fn granted(&self) -> Vec<u64> {
         let mut twin = Twin::new();
         twin.grant(&self.lease, &[(&self.sent, &self.answer)]);
@@ -269,12 +270,13 @@ impl Party {
         Memo { place, ..self.question }
     }
 
-    /// Grants the lease in a dead slot, the answer in the slot.
-    pub(crate) fn grant<C: CellsMut>(&self, slot: &Slot<C>) -> Word {
-        self.write_answer(slot.chunk());
-        let memos = [self.memo(Place::Slot)];
+    /// Grants the lease in a dead slot, its answer where the one before had its own.
+    pub(crate) fn grant(&self, shared: &Shared) -> Word {
+        let slot = shared.daemon();
+        self.write_answer(shared.daemon_chunk(FIRST));
+        let memos = [self.memo(FIRST)];
         let Lease { horizon, expiry, .. } = self.lease;
-        publish::grant(slot, slot.word(), &self.identity, horizon, &memos, expiry)
+        publish::grant(&slot, slot.word(), &self.identity, horizon, &memos, expiry)
             .expect("only the daemon is left")
     }
 

@@ -19,10 +19,6 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 pub(crate) struct HeapCells<'a>(pub(crate) &'a [AtomicU64]);
 
 impl Cells for HeapCells<'_> {
-    fn after(self, cells: usize) -> Self {
-        Self(&self.0[cells..])
-    }
-
     fn load(&self, cell: usize) -> u64 {
         self.0[cell].load(SeqCst)
     }
@@ -105,7 +101,7 @@ impl Twin {
         let (mut memos, mut hashes) = (Vec::new(), Vec::new());
         for (sent, answer) in known {
             let hash = self.hash(sent, lease.link);
-            let place = self.write_answer(index, memos.is_empty(), answer);
+            let place = self.write_answer(answer);
             memos.push(Memo { hash: hash.0, giaddr: sent.giaddr.into(), place });
             if sent.ciaddr.is_unspecified() {
                 hashes.push(hash);
@@ -119,22 +115,16 @@ impl Twin {
         word
     }
 
-    fn write_answer(&mut self, slot: u32, first: bool, answer: &Answer) -> Place {
+    fn write_answer(&mut self, answer: &Answer) -> Place {
         let (at, body) = answer.body();
         let head = publish::head_of(&body, at, answer.lease_time, answer.siaddr.into()).unwrap();
         let chunks = publish::chunks_for(body.len()) as u32;
-        if first && chunks == 1 {
-            let cells = self.slot_at(slot).chunk();
-            publish::write_answer(&head, &body, |_| cells);
-            self.check_read_back(&head, &body, |_| cells);
-            return Place::Slot;
-        }
         let from = self.next_chunk;
         self.next_chunk += chunks;
         let chunk = |index: usize| self.chunk_at(from + index as u32);
         publish::write_answer(&head, &body, chunk);
         self.check_read_back(&head, &body, chunk);
-        Place::Chunks(from)
+        Place(from)
     }
 
     fn check_read_back<'a>(&self, head: &AnswerHead, body: &[u8], chunk: impl Fn(usize) -> HeapCells<'a>) {
@@ -154,11 +144,10 @@ impl Twin {
 
     /// A place at the very end of the chunks, where only the first chunk of a longer answer can lie. It is a copy.
     pub(crate) fn last_chunk_for(&self, place: Place) -> Place {
-        let Place::Chunks(from) = place else { panic!("the answer lies in its slot") };
         for cell in 0..CHUNK_CELLS {
-            self.chunk_at(CHUNKS - 1).store(cell, self.chunk_at(from).load(cell));
+            self.chunk_at(CHUNKS - 1).store(cell, self.chunk_at(place.0).load(cell));
         }
-        Place::Chunks(CHUNKS - 1)
+        Place(CHUNKS - 1)
     }
 
     fn slot_at(&self, index: u32) -> Slot<HeapCells<'_>> {

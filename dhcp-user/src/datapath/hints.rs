@@ -1,4 +1,4 @@
-//! The hash maps that lead to slots: hints, and nothing more. What counts is checked in the slot.
+//! The maps that lead to slots: hints, and nothing more. What counts is checked in the slot.
 
 use std::collections::HashMap;
 
@@ -16,14 +16,14 @@ pub trait Hints {
     /// Leads a question without ciaddr to a slot.
     ///
     /// # Errors
-    /// When the map is full.
+    /// When there is no room for it.
     fn lead_question(&mut self, hash: u64, slot: u32) -> Result<()>;
 
     /// Removes what leads requests from an interface that is gone.
     fn drop_interface(&mut self, ifindex: u32);
 
-    /// Removes a question; whether it was there does not matter.
-    fn drop_question(&mut self, hash: u64);
+    /// Removes a question that leads to `slot`; whether it was there does not matter.
+    fn drop_question(&mut self, hash: u64, slot: u32);
 }
 
 /// Hints in ordinary memory, for an instance without a kernel part and for simulation.
@@ -50,7 +50,9 @@ impl Hints for HeapHints {
         self.runs.retain(|key, _| Link::from_cell(key.link).ifindex != ifindex);
     }
 
-    fn drop_question(&mut self, hash: u64) {
-        self.questions.remove(&hash);
+    fn drop_question(&mut self, hash: u64, slot: u32) {
+        if self.questions.get(&hash) == Some(&slot) {
+            self.questions.remove(&hash);
+        }
     }
 }

@@ -8,13 +8,14 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 use aya::programs::{Xdp, XdpMode as Mode};
 use aya::{Ebpf, EbpfLoader, Pod};
-use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, maps, programs};
-use dhcp_ebpf::question::Keys;
+use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, constants, maps, programs};
+use dhcp_ebpf::leads;
+use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::slot::{CHUNK_CELLS, Cells as _, CellsMut as _, SLOT_CELLS};
 
 use super::adoption::{self, Pinned};
 use super::hints::Hints;
-use super::memory::{self, Region};
+use super::memory::{self, Region, SharedCells};
 use super::netlink::{self, Occupant};
 use super::pins::{LinkPin, Pins};
 use super::{occupant, offload};
@@ -78,7 +79,7 @@ pub struct Shared {
     pub answers: Region,
     /// The keys of the question hash.
     pub keys: Box<Keys>,
-    /// The hash maps that lead to slots.
+    /// The maps that lead to slots.
     pub hints: MapHints,
     /// Exchanges already begun.
     pub begun: RingBuf<MapData>,
@@ -117,7 +118,7 @@ impl Attached {
 pub struct Sizes {
     /// Leases.
     pub slots: u32,
-    /// Pieces of answers that don't fit into their slots.
+    /// Pieces of answers.
     pub chunks: u32,
 }
 
@@ -134,12 +135,14 @@ impl Kernel {
         if let Pinned::Outgrown(outgrown) = &pinned {
             outgrown.make_way(&pins)?;
         }
+        let lines = leads::lines_for(slots);
         let mut loader = EbpfLoader::new();
         loader
             .override_global(aya_log::LEVEL, &diagnosis, false)
             .map_max_entries(maps::SLOTS, slots)
             .map_max_entries(maps::CHUNKS, chunks)
-            .map_max_entries(maps::QUESTIONS, slots)
+            .override_global(constants::QUESTION_LINES, &lines, true)
+            .map_max_entries(maps::QUESTIONS, lines)
             .map_max_entries(maps::RUNS, (slots / abi::RUN * 4).max(1024));
         for name in PINNED_MAPS {
             loader.map_pin_path(name, pins.map(name));
@@ -163,7 +166,8 @@ impl Kernel {
             keys,
             hints: MapHints {
                 runs: take(maps::RUNS)?.try_into()?,
-                questions: take(maps::QUESTIONS)?.try_into()?,
+                questions: region(&take(maps::QUESTIONS)?, lines as usize * leads::LINE)?,
+                lines,
             },
             begun: take(maps::BEGUN)?.try_into()?,
             fresh: take(maps::FRESH)?.try_into()?,
@@ -429,10 +433,21 @@ fn attached_mode(ifindex: u32) -> Result<Attached> {
     Ok(netlink::occupant(ifindex)?.context("the program is attached no longer")?.attached)
 }
 
-/// The hash maps that lead to slots, in the kernel.
+/// The maps that lead to slots, in the kernel.
 pub struct MapHints {
     runs: HashMap<MapData, Raw<RunKey>, u32>,
-    questions: HashMap<MapData, u64, u32>,
+    questions: Region,
+    /// How many lines of questions there are.
+    lines: u32,
+}
+
+impl MapHints {
+    /// The two lines that a question may stand in.
+    fn lines(&self, hash: Hash) -> Option<[SharedCells<'_>; 2]> {
+        let [first, second] =
+            leads::lines(hash, self.lines).map(|line| self.questions.cells().element(line, leads::LINE));
+        first.zip(second).map(<[_; 2]>::from)
+    }
 }
 
 impl Hints for MapHints {
@@ -441,7 +456,9 @@ impl Hints for MapHints {
     }
 
     fn lead_question(&mut self, hash: u64, slot: u32) -> Result<()> {
-        Ok(self.questions.insert(hash, slot, 0)?)
+        let hash = Hash(hash);
+        let led = self.lines(hash).is_some_and(|lines| leads::lead(&lines, hash, slot));
+        if led { Ok(()) } else { bail!("both lines that it may stand in are full") }
     }
 
     fn drop_interface(&mut self, ifindex: u32) {
@@ -452,8 +469,10 @@ impl Hints for MapHints {
         }
     }
 
-    fn drop_question(&mut self, hash: u64) {
-        // Not there is as good as removed.
-        let _ = self.questions.remove(&hash);
+    fn drop_question(&mut self, hash: u64, slot: u32) {
+        let hash = Hash(hash);
+        if let Some(lines) = self.lines(hash) {
+            leads::drop(&lines, hash, slot);
+        }
     }
 }

@@ -113,10 +113,6 @@ impl<'a> SharedCells<'a> {
 }
 
 impl Cells for SharedCells<'_> {
-    fn after(self, cells: usize) -> Self {
-        SharedCells(&self.0[cells..])
-    }
-
     fn load(&self, cell: usize) -> u64 {
         self.0[cell].load(Ordering::Acquire)
     }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! kernel.rs    loads, attaches, pins; adopts what is pinned (adoption.rs, pins.rs, netlink.rs, occupant.rs)
-//! table.rs     the slots that the kernel answers from (memory.rs, chunks.rs, notes.rs, hints.rs)
+//! table.rs     the slots that the kernel answers from (memory.rs, answers.rs, chunks.rs, notes.rs, hints.rs)
 //! ring.rs      frames up from the program;  packet_socket.rs  frames in without it
 //! outbox.rs    frames out, by a packet socket
 //! echo_socket.rs  ICMP echo, for probes
@@ -10,6 +10,7 @@
 //! ```
 
 mod adoption;
+pub mod answers;
 pub mod body;
 pub mod chunks;
 pub mod echo_socket;

@@ -70,7 +70,7 @@ impl Notes {
         self.0 & ACCOUNTED == word.0 & ACCOUNTED
     }
 
-    /// How often the kernel changed the word since. Two renewals within one second may count as one.
+    /// How often the kernel changed the word since.
     #[must_use]
     pub fn renewals(self, word: Word) -> u32 {
         let told = Word(self.0 & ACCOUNTED);

@@ -9,11 +9,11 @@ use dhcp_ebpf::abi::{Link, NetAddr, RUN, RunKey};
 use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcp_ebpf::publish;
 use dhcp_ebpf::question::{self, Asker, Keys};
-use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, Identity, MAX_BODY, MEMOS, Memo, Place, SLOT_CELLS, Slot};
+use dhcp_ebpf::slot::{AnswerHead, Identity, MEMOS, Memo, Place, SLOT_CELLS, Slot};
 use thiserror::Error;
 
+use super::answers::Answers;
 use super::body::Body;
-use super::chunks::Chunks;
 use super::hints::Hints;
 use super::memory::{Region, SharedCells};
 use super::notes::Notes;
@@ -22,8 +22,7 @@ use crate::policy::{self, Publication, Words};
 /// Slots of all addresses that may be leased, their answers, and the hints that lead to them.
 pub struct Table {
     slots: Region,
-    answers: Region,
-    chunks: Chunks,
+    answers: Answers,
     keys: Box<Keys>,
     hints: Box<dyn Hints + Send>,
     /// First slot of each run, by the upper 24 bits of its addresses.
@@ -43,7 +42,7 @@ pub struct Extended {
     pub address: Ipv4Addr,
     /// Its word.
     pub word: Word,
-    /// How often since it was told of last. Two renewals within one second may count as one.
+    /// How often since it was told of last.
     pub renewals: u32,
 }
 
@@ -63,41 +62,29 @@ impl Table {
     /// A table over the memory of the maps. Slots that have an address already (of an earlier daemon) keep it.
     #[must_use]
     pub fn new(slots: Region, answers: Region, keys: Box<Keys>, hints: Box<dyn Hints + Send>) -> Self {
-        let mut table = Self {
+        let all = |from: u32| (from..).map_while(|index| slots.cells().element(index, SLOT_CELLS).map(Slot));
+        let addresses = all(0).step_by(RUN as usize).map(|slot| slot.addresses().0);
+        let runs: BTreeMap<u32, u32> = (0..)
+            .step_by(RUN as usize)
+            .zip(addresses)
+            .filter(|(_, address)| !address.is_unspecified())
+            .map(|(first, address)| (u32::from_be(address.0) >> 8, first))
+            .collect();
+        // Of a slot that is dead too: its memos are cleared, and what they point at given back, before it lives again.
+        let answers = Answers::adopt(
+            answers,
+            runs.values().flat_map(|first| all(*first).take(RUN as usize).flat_map(|slot| places(&slot))),
+        );
+        Self {
             slots,
             answers,
-            chunks: Chunks::default(),
             keys,
             hints,
-            runs: BTreeMap::new(),
+            runs,
             led: HashSet::new(),
             revoked: RefCell::default(),
             owed: BTreeMap::new(),
-        };
-        table.adopt();
-        table
-    }
-
-    /// Finds the runs and the chunks in use from what the slots say.
-    fn adopt(&mut self) {
-        let mut used = Vec::new();
-        for first in (0..self.capacity()).step_by(RUN as usize) {
-            let Some(slot) = self.slot_at(first) else { break };
-            let (address, _) = slot.addresses();
-            if address.is_unspecified() {
-                continue;
-            }
-            self.runs.insert(u32::from_be(address.0) >> 8, first);
-            for index in first..first + RUN {
-                let Some(slot) = self.slot_at(index) else { break };
-                if slot.word().alive() {
-                    used.extend(places(&slot).filter_map(|place| self.extent(place)));
-                }
-            }
         }
-        used.sort_unstable();
-        used.dedup();
-        self.chunks = Chunks::with_used(as_u32(self.answers.cells().len() / CHUNK_CELLS), used);
     }
 
     /// How many slots there are.
@@ -250,7 +237,7 @@ impl Table {
         let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
         let mut asked = Vec::new();
         for memo in lease.memos.iter().take(MEMOS) {
-            match self.prepare(lease, memo, &memos) {
+            match self.prepare(lease, memo) {
                 Some(prepared) => {
                     if memo.question.ciaddr.is_unspecified() {
                         asked.push((memos.len(), prepared.hash));
@@ -262,8 +249,10 @@ impl Table {
         }
         let (_, slot) = self.slot(lease.address).ok_or(Overtaken)?;
         let word = slot.word();
-        let granted = publish::grant(&slot, word, identity, lease.horizon, &memos, lease.expiry)
-            .map_err(|_| Overtaken)?;
+        let Ok(granted) = publish::grant(&slot, word, identity, lease.horizon, &memos, lease.expiry) else {
+            memos.iter().for_each(|memo| self.answers.take_back(memo.place));
+            return Err(Overtaken);
+        };
         Notes::of(&slot).accounted(granted).save(&slot);
         published.without_room += usize::from(!self.lead(lease));
         for (memo, hash) in asked {
@@ -286,7 +275,7 @@ impl Table {
         let Some((_, slot)) = self.slot(lease.address) else { return false };
         let known: Vec<Memo> = (0..MEMOS).map(|index| slot.memo(index)).collect();
         let at = match known.iter().position(|known| known.hash == hash) {
-            Some(same) if self.says(lease.address, known[same].place, &body) => return true,
+            Some(same) if self.answers.says(known[same].place, &body) => return true,
             Some(stale) => stale,
             None => {
                 known.iter().position(|known| known.hash == 0).unwrap_or_else(|| Notes::of(&slot).oldest())
@@ -295,13 +284,7 @@ impl Table {
         if known[at].hash != 0 {
             self.forget(lease.address, at);
         }
-        let others: Vec<Memo> = known
-            .iter()
-            .enumerate()
-            .filter(|(i, known)| *i != at && known.hash != 0)
-            .map(|(_, m)| *m)
-            .collect();
-        let Some(prepared) = self.prepare(lease, memo, &others) else { return false };
+        let Some(prepared) = self.prepare(lease, memo) else { return false };
         let Some((_, slot)) = self.slot(lease.address) else { return false };
         slot.set_memo(at, prepared);
         Notes::of(&slot).written(at).save(&slot);
@@ -309,22 +292,10 @@ impl Table {
     }
 
     /// Hashes a question and finds or writes its answer. `None`: no room, or nothing that can be shared.
-    fn prepare(&mut self, lease: &Publication, memo: &policy::Memo, others: &[Memo]) -> Option<Memo> {
+    fn prepare(&mut self, lease: &Publication, memo: &policy::Memo) -> Option<Memo> {
         let hash = self.hash(lease, memo)?;
         let giaddr = memo.question.giaddr.into();
-        let body = &Body::of(&memo.answer)?;
-        let same = others.iter().find(|other| self.says(lease.address, other.place, body));
-        if let Some(same) = same {
-            return Some(Memo { hash, giaddr, place: same.place });
-        }
-        let Body { head, bytes } = body;
-        let count = publish::chunks_for(bytes.len());
-        let place = if count == 1 && others.iter().all(|other| other.place != Place::Slot) {
-            Place::Slot
-        } else {
-            Place::Chunks(self.chunks.take(as_u32(count))?)
-        };
-        publish::write_answer(head, bytes, |index| self.chunk(lease.address, place, index));
+        let place = self.answers.give(&Body::of(&memo.answer)?)?;
         Some(Memo { hash, giaddr, place })
     }
 
@@ -337,32 +308,6 @@ impl Table {
             relay_src: memo.question.relay_src.into(),
         };
         question::hash_parts(&self.keys, &asker, &memo.question.options).map(|hash| hash.0)
-    }
-
-    /// Whether the answer at `place` is this one.
-    fn says(&self, address: Ipv4Addr, place: Place, body: &Body) -> bool {
-        let mut found = [0; MAX_BODY];
-        let head = publish::read_answer(|index| self.chunk(address, place, index), &mut found);
-        head == body.head && found.get(..usize::from(head.len)) == Some(&body.bytes[..])
-    }
-
-    fn chunk(&self, address: Ipv4Addr, place: Place, index: usize) -> SharedCells<'_> {
-        match (place, self.slot(address)) {
-            (Place::Slot, Some((_, slot))) => slot.chunk(),
-            (Place::Slot, None) => unreachable!("an answer lies in a slot that was reserved"),
-            (Place::Chunks(first), _) => self
-                .answers
-                .cells()
-                .element(first + as_u32(index), CHUNK_CELLS)
-                .unwrap_or_else(|| unreachable!("chunk {first}+{index} was handed out by the allocator")),
-        }
-    }
-
-    /// Where the answer at `place` lies in the chunk map, and how much of it there is.
-    fn extent(&self, place: Place) -> Option<(u32, u32)> {
-        let Place::Chunks(first) = place else { return None };
-        let head = dhcp_ebpf::slot::answer_head(self.answers.cells().element(first, CHUNK_CELLS)?);
-        Some((first, as_u32(publish::chunks_for(usize::from(head.len)))))
     }
 
     /// Leads requests with ciaddr from the lease's link to its run. `false`: the map is full.
@@ -396,45 +341,38 @@ impl Table {
         led.inspect_err(|error| tracing::debug!(%error, %address, "no room for a question")).is_ok()
     }
 
-    /// Voids one memo of a live slot and frees its answer, if no other memo gives it.
+    /// Voids one memo of a live slot and gives its answer back.
     fn forget(&mut self, address: Ipv4Addr, memo: usize) {
         let Some((_, slot)) = self.slot(address) else { return };
         let gone = slot.memo(memo);
         self.change(address, |slot| Some(publish::forget(slot, [memo])));
-        let Some((_, slot)) = self.slot(address) else { return };
+        let Some((index, slot)) = self.slot(address) else { return };
         let notes = Notes::of(&slot);
         notes.not_led(memo).save(&slot);
-        let shared = places(&slot).any(|place| place == gone.place);
-        let freed = if shared { None } else { self.extent(gone.place) };
         if notes.is_led(memo) {
-            self.hints.drop_question(gone.hash);
+            self.hints.drop_question(gone.hash, index);
         }
-        if let Some((first, count)) = freed {
-            self.chunks.release(first, count);
+        if gone.hash != 0 {
+            self.answers.take_back(gone.place);
         }
     }
 
     /// Empties a dead slot: its answers are freed, its hints removed.
     fn clear(&mut self, address: Ipv4Addr) {
-        let Some((_, slot)) = self.slot(address) else { return };
+        let Some((own, slot)) = self.slot(address) else { return };
         if slot.word().alive() {
             return;
         }
         let notes = Notes::of(&slot);
         let memos: Vec<Memo> = (0..MEMOS).map(|index| slot.memo(index)).collect();
-        let mut extents: Vec<_> = places(&slot).filter_map(|place| self.extent(place)).collect();
         for index in 0..MEMOS {
             slot.void_memo(index);
         }
         Notes::default().save(&slot);
-        extents.sort_unstable();
-        extents.dedup();
-        for (first, count) in extents {
-            self.chunks.release(first, count);
-        }
-        for (index, memo) in memos.iter().enumerate() {
-            if memo.hash != 0 && notes.is_led(index) {
-                self.hints.drop_question(memo.hash);
+        for (index, memo) in memos.iter().enumerate().filter(|(_, memo)| memo.hash != 0) {
+            self.answers.take_back(memo.place);
+            if notes.is_led(index) {
+                self.hints.drop_question(memo.hash, own);
             }
         }
     }
@@ -458,16 +396,13 @@ impl Table {
     /// Slots and chunks as the packet logic sees them.
     #[cfg(test)]
     pub(super) fn memory(&self) -> (SharedCells<'_>, SharedCells<'_>) {
-        (self.slots.cells(), self.answers.cells())
+        (self.slots.cells(), self.answers.memory())
     }
 
     /// An answer's head and body as it was published; for showing what the kernel would say.
     #[must_use]
-    pub fn answer(&self, address: Ipv4Addr, place: Place) -> (AnswerHead, Vec<u8>) {
-        let mut body = vec![0; MAX_BODY];
-        let head = publish::read_answer(|index| self.chunk(address, place, index), &mut body);
-        body.truncate(usize::from(head.len));
-        (head, body)
+    pub fn answer(&self, place: Place) -> (AnswerHead, Vec<u8>) {
+        self.answers.answer(place).unwrap_or_default()
     }
 }
 

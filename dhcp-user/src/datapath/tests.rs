@@ -45,8 +45,8 @@ impl Hints for SharedHints {
         self.0.lock().unwrap().drop_interface(ifindex);
     }
 
-    fn drop_question(&mut self, hash: u64) {
-        self.0.lock().unwrap().drop_question(hash);
+    fn drop_question(&mut self, hash: u64, slot: u32) {
+        self.0.lock().unwrap().drop_question(hash, slot);
     }
 }
 
@@ -278,7 +278,7 @@ fn a_changed_answer_replaces_the_old_one() {
 }
 
 #[test]
-fn answers_alike_lie_in_one_place() {
+fn answers_alike_of_one_lease_lie_in_one_place() {
     let mut world = World::new();
     let memos = (0..MEMOS).map(|i| memo(ADDRESS, &renewing_options(&format!("{i}")), answer(300))).collect();
     // Three chunks each, and eight in all: five of their own would have no room.
@@ -350,4 +350,30 @@ fn a_table_without_room_says_so() {
     world.table.reserve(Ipv4Addr::new(10, 0, 1, 0)).unwrap();
     let error = world.table.reserve(Ipv4Addr::new(10, 0, 2, 0)).unwrap_err();
     assert!(error.to_string().contains("no room"), "{error}");
+}
+
+#[test]
+fn leases_answered_alike_share_the_answer_and_each_keeps_it_to_its_end() {
+    let mut world = World::new();
+    let options = renewing_options("host");
+    let neighbour = Ipv4Addr::new(10, 0, 0, 11);
+    // Six chunks of the eight there are: the one answer has room, two have not.
+    let said = answer(700);
+    let lease = publication(world.word(), vec![memo(ADDRESS, &options, said.clone())]);
+    assert_eq!(world.table.publish(&lease).unwrap().without_room, 0);
+    let next =
+        Publication { address: neighbour, memos: vec![memo(neighbour, &options, said.clone())], ..lease };
+    assert_eq!(world.table.publish(&next).unwrap().without_room, 0);
+
+    world.table.revoke(ADDRESS, world.word()).unwrap();
+    world.table.tidy();
+    let sent = request(neighbour, &options);
+    let reply = Reply::Ack { yiaddr: neighbour, server: SERVER, answer: said };
+    let asked = Request::read(Bytes::copy_from_slice(&sent), LINK.ifindex, BootSecs::floor(NOW)).unwrap();
+    assert_eq!(world.kernel(&sent).1, frame::write(&asked, &reply, OURS).unwrap().to_vec());
+
+    let other = publication(world.word(), vec![memo(ADDRESS, &options, answer(696))]);
+    assert_eq!(world.table.publish(&other).unwrap().without_room, 1, "the neighbour's answer is in the way");
+    world.table.forget_answers(neighbour);
+    assert_eq!(world.table.publish(&other).unwrap().without_room, 0);
 }

@@ -165,7 +165,7 @@ impl Server {
         let memos = memos
             .into_iter()
             .map(|memo| {
-                let (head, body) = self.table.answer(view.address, memo.place);
+                let (head, body) = self.table.answer(memo.place);
                 Memo {
                     giaddr: memo.giaddr.into(),
                     question: format!("{:016x}", memo.hash),

@@ -103,7 +103,7 @@ fn live(table: &Table, address: Ipv4Addr) -> Option<Adopted> {
         chaddr: identity.chaddr.bytes(),
         server: identity.server.into(),
         horizon: slot.horizon(),
-        lease_time: place.map_or(0, |place| table.answer(address, place).0.lease_time),
+        lease_time: place.map_or(0, |place| table.answer(place).0.lease_time),
     })
 }
 

@@ -297,7 +297,9 @@ fn sizes(config: &Config) -> Sizes {
     Sizes { slots, chunks: slots.saturating_mul(each).max(slots / 4) }
 }
 
-/// How many chunks the answers to one client of `subnet` take that don't fit into its slot, if it wants every option.
+/// How many chunks the answers to one client of `subnet` take that no other is given, if it wants every option.
+///
+/// Most share theirs; but not those who are told their own client identifier, or what their relay said of them.
 fn chunks_each(config: &Config, subnet: &Subnet) -> u32 {
     // A client may be in every class; what is reserved is told to few.
     let pools = subnet.pools.iter().map(|pool| &pool.overrides.options);
@@ -311,12 +313,11 @@ fn chunks_each(config: &Config, subnet: &Subnet) -> u32 {
     let direct = PROTOCOL_OPTIONS + options;
     let chunks =
         |options: usize| u32::try_from(publish::chunks_for(options.next_multiple_of(4))).unwrap_or(u32::MAX);
-    let in_slot = |chunks: u32| if chunks == 1 { 0 } else { chunks };
     if subnet.relays.is_empty() {
-        in_slot(chunks(direct))
+        chunks(direct)
     } else {
         // The kernel then knows two answers, with and without what the relay added.
-        in_slot(chunks(direct)) + chunks(direct + AGENT_INFORMATION)
+        chunks(direct) + chunks(direct + AGENT_INFORMATION)
     }
 }
 
@@ -362,9 +363,9 @@ mod tests {
     }
 
     #[test]
-    fn a_million_leases_take_an_eighth_more_than_their_slots() {
+    fn there_is_an_eighth_more_room_than_a_million_leases_need() {
         let Sizes { slots, chunks } = sizes(&config(r#"options = { routers = ["10.0.0.1"] }"#));
-        assert_eq!((slots, chunks), ((1 << 20) / 8 * 9, (1 << 20) / 32 * 9));
+        assert_eq!((slots, chunks), ((1 << 20) / 8 * 9, slots), "each may have an answer of its own");
     }
 
     #[test]
@@ -387,10 +388,10 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_into_a_slot_has_room_elsewhere() {
+    fn longer_answers_and_those_to_relays_have_room() {
         let long = sizes(&config(&format!(r#"options = {{ domain-name = "{}.example" }}"#, "a".repeat(60))));
         assert_eq!(long.chunks, 2 * long.slots, "an answer that takes two");
         let relayed = sizes(&config(r#"relays = ["192.0.2.1"]"#));
-        assert_eq!(relayed.chunks, relayed.slots, "the same once more, with what the relay added");
+        assert_eq!(relayed.chunks, 2 * relayed.slots, "the same once more, with what the relay added");
     }
 }
