@@ -109,7 +109,7 @@ pub struct Request {
     pub vendor_area: usize,
     /// Whether all the rest is as common requests have it: sname and file zero, nothing but zeros after END.
     pub plain: bool,
-    /// The lease word of the address that a RELEASE is about, as the driver saw it on arrival, if it did.
+    /// The lease word of the address that a RELEASE is about, as it was on arrival, if that is known.
     pub word: Option<Word>,
 }
 

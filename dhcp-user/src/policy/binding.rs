@@ -82,6 +82,15 @@ impl Binding {
         if by_kernel { self.last_heard.max(extended.min(now)) } else { self.last_heard }
     }
 
+    /// Whether the last promise, by its `word`, may have been made after `arrival`.
+    ///
+    /// A promise is rounded up to whole seconds and an arrival down, so only one whose second had begun by then is
+    /// certain to have come before. Who promised can't be told: kernel and daemon may have done so in the same second.
+    #[must_use]
+    pub fn promised_after(&self, word: Word, arrival: BootSecs) -> bool {
+        word.expiry().0.saturating_sub(self.lease_time) > arrival.0
+    }
+
     /// Whether its owner has it for good (BOOTP). The kernel knows nothing of such a lease, and its word stays dead: a
     /// word's expiry can't go back, and the address is to be used again when the operator ends the lease.
     #[must_use]

@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use super::action::{Action, Silence};
 use super::addresses::{Place, State, Stock};
-use super::binding::{Binding, Party};
+use super::binding::Party;
 use super::event::Happened;
 use super::{Policy, Turn};
 use crate::message::Request;
 use crate::store::Change;
-use dhcp_ebpf::lease::{BootSecs, Word};
 
 impl Policy {
     pub(super) fn release(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
@@ -27,10 +26,10 @@ impl Policy {
             return turn.silence(request, Silence::NotOwner);
         };
         let word = turn.words.load(request.ciaddr);
-        // Where the driver saw the word that the client released, and it is still that one, nothing came after.
+        // If the word is still the one that the RELEASE found, nothing was promised since.
         let overtaken = self.binding(place).is_some_and(|binding| {
             binding.is_for_good_since(request.arrival)
-                || request.word != Some(word) && extended_after(binding, word, request.arrival)
+                || request.word != Some(word) && binding.promised_after(word, request.arrival)
         });
         if overtaken || turn.words.revoke(request.ciaddr, word).is_err() {
             return turn.silence(request, Silence::Overtaken);
@@ -58,13 +57,4 @@ impl Policy {
         turn.tell(address, what, self.client(place));
         self.watch_fullness(turn, place);
     }
-}
-
-/// Whether the kernel extended the lease after `arrival`; in doubt, it did.
-///
-/// A promise is rounded up to whole seconds and an arrival down, so only an extension whose second had begun by
-/// then is certain to have come before. What the daemon itself granted it handled in order.
-fn extended_after(binding: &Binding, word: Word, arrival: BootSecs) -> bool {
-    let extended_at = word.expiry().0.saturating_sub(binding.lease_time);
-    word.expiry() > binding.granted_until && extended_at > arrival.0
 }

@@ -33,7 +33,9 @@ impl Server {
                 None
             }
             Ok(request) => {
-                let request = Request { word: arrival.word, ..request };
+                // Where no program runs, nothing is promised between a frame's arrival and now.
+                let unseen = || arrival.why.is_none().then(|| self.table.load(request.ciaddr));
+                let request = Request { word: arrival.word.or_else(unseen), ..request };
                 self.traffic.received(request.kind.name());
                 request.oddities().for_each(|what| self.traffic.odd(what));
                 if let Err(limit) = self.limits.check(&request, at.0) {

@@ -223,7 +223,11 @@ impl Bench {
 
     /// A message alone in its batch.
     pub(crate) fn send(&mut self, draft: &Draft) -> Told {
-        let actions = self.handle(Event::Message(draft.request(self.now)));
+        let request = draft.request(self.now);
+        // As the driver does.
+        let word = (request.kind == Kind::Release).then(|| self.words.load(request.ciaddr));
+        let request = Arc::new(Request { word, ..(*request).clone() });
+        let actions = self.handle(Event::Message(request));
         self.carry_out(actions).pop().unwrap_or(Told::Done)
     }
 
@@ -315,7 +319,7 @@ impl Bench {
         {
             return false;
         }
-        self.words.set(address, word.extended(expiry));
+        self.words.set(address, word.granted(expiry));
         true
     }
 
