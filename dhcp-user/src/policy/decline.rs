@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use dhcp_ebpf::lease::BootSecs;
+
 use super::action::{Action, Silence};
 use super::addresses::{Place, State, Stock};
 use super::event::Happened;
@@ -33,7 +35,7 @@ impl Policy {
         if self.quarantine.declined_by(subnet, request.chaddr) < MAX_DECLINED_BY_DEVICE {
             self.quarantine(turn, place, QuarantineCause::Declined, Some(request.chaddr));
         } else {
-            self.give_up(turn, place);
+            self.give_up(turn, place, request.arrival);
             turn.silence(request, Silence::DeclinedTooOften);
         }
     }
@@ -51,10 +53,20 @@ impl Policy {
     }
 
     /// The device has declined too much to be believed: it loses the address, which stays in use, but for others first.
-    fn give_up(&mut self, turn: &mut Turn<'_>, place: Place) {
+    /// If the kernel may have promised it anew since the device declined at `arrival`, that is kept in mind; but not in
+    /// the second of the grant, or it could drain the pool by declining at once.
+    fn give_up(&mut self, turn: &mut Turn<'_>, place: Place, arrival: BootSecs) {
         let address = self.all.address(place);
-        revoke_anyway(turn.words, address);
+        let last = revoke_anyway(turn.words, address);
         self.offers.remove(place);
+        let leased = self.all.state(place) == State::Leased;
+        if leased
+            && self.binding(place).is_some_and(|binding| {
+                last.expiry() > binding.granted_until && binding.promised_after(last, arrival)
+            })
+        {
+            return self.end_in_grace(turn, place, last.expiry(), None);
+        }
         self.unbind(place);
         self.put_back(place, Stock::Freed);
         turn.out.push(Action::Commit(Change::Delete(address)));

@@ -4,6 +4,7 @@ use dhcp_ebpf::lease::BootSecs;
 
 use super::action::Action;
 use super::addresses::{Place, State, Stock};
+use super::binding::Party;
 use super::event::{Happened, LeaseEvent};
 use super::{DEADLINES_PER_CALL, Policy, Turn};
 use crate::store::Change;
@@ -64,6 +65,25 @@ impl Policy {
             State::Quarantined => self.quarantine.at(place).map(|probation| probation.until),
             State::Free | State::Offered | State::Reserved => None,
         }
+    }
+
+    /// The lease is over, and its word revoked; but nobody else gets the address before what the word `promised` has run
+    /// out, since its client may count on it.
+    pub(super) fn end_in_grace(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        promised: BootSecs,
+        by: Option<Party>,
+    ) {
+        if let Some(binding) = self.binding_mut(place) {
+            binding.end(turn.now, promised);
+            binding.ended_by = by;
+        }
+        self.index.remove_device(&self.all, place);
+        self.all.set(place, State::Grace);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        self.rearm(place);
     }
 
     /// Sees to it that the calendar has an entry no later than the next moment that matters for the address.

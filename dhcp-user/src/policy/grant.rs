@@ -210,15 +210,9 @@ impl Policy {
         match self.all.state(place) {
             State::Leased => {
                 let promised = revoke_anyway(turn.words, address).expiry();
-                if let Some(binding) = self.binding_mut(place) {
-                    binding.end(turn.now, promised);
-                }
                 self.index.remove_owner(&self.all, place);
-                self.index.remove_device(&self.all, place);
-                self.all.set(place, State::Grace);
-                turn.out.push(Action::Commit(Change::Put(self.record(place))));
+                self.end_in_grace(turn, place, promised, None);
                 turn.tell(address, Happened::Moved, self.client(place));
-                self.rearm(place);
             }
             State::Grace => self.index.remove_owner(&self.all, place),
             State::Free | State::Offered | State::Quarantined | State::Reserved => {

@@ -2,13 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use super::action::Action;
 use super::addresses::State;
 use super::binding::Party;
 use super::event::Happened;
 use super::words::revoke_anyway;
 use super::{Policy, Turn};
-use crate::store::Change;
 
 impl Policy {
     /// Ends the lease of `address`, if there is one. Its client may not know: the address is not reused before the
@@ -20,15 +18,8 @@ impl Policy {
             return;
         }
         let promised = revoke_anyway(turn.words, address).expiry();
-        if let Some(binding) = self.binding_mut(place) {
-            binding.end(turn.now, promised);
-            binding.ended_by = Some(Party::Operator);
-        }
-        self.index.remove_device(&self.all, place);
-        self.all.set(place, State::Grace);
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        self.end_in_grace(turn, place, promised, Some(Party::Operator));
         turn.tell(address, Happened::ReleasedByOperator, self.client(place));
-        self.rearm(place);
     }
 
     /// Ends the quarantine of `address`, if it is in one.

@@ -70,6 +70,22 @@ fn a_release_whose_word_is_still_the_one_it_met_was_not_overtaken() {
     assert_eq!(bench.state(address), State::Free);
 }
 
+/// The client comes back at once, and its RELEASE is still waiting: the kernel has promised anew what it gave back.
+#[test]
+fn a_release_overtaken_in_the_second_of_the_lease_is_void() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let release = Draft::release(1, address).request(bench.now);
+    for word in [Some(bench.words.load(address)), None] {
+        assert!(bench.kernel_renews(address));
+        // What the daemon answers in that second, too, does not make it the daemon's promise alone.
+        assert!(matches!(bench.send(&Draft::renew(1, address)), Told::Reply(Reply::Ack { .. })));
+        let actions = bench.handle(Event::Message(Arc::new(Request { word, ..(*release).clone() })));
+        assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::Overtaken)]);
+        assert_eq!(bench.state(address), State::Leased);
+    }
+}
+
 #[test]
 fn a_release_after_the_kernels_renewal_holds() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
@@ -185,6 +201,26 @@ fn one_device_cannot_drain_the_pool_by_declining() {
     }
     let pool = bench.policy.pools().next().expect("a pool");
     assert_eq!((pool.tally.of(State::Quarantined), pool.tally.of(State::Free)), (4, 17));
+}
+
+/// The device asks for its address again at once, and the kernel answers while the DECLINE waits.
+#[test]
+fn what_is_promised_beside_a_decline_not_believed_is_kept_in_mind() {
+    let mut bench = Bench::new(vec![subnet(10, 14)]);
+    for _ in 0..4 {
+        let address = bench.lease(1);
+        assert_eq!(bench.send(&Draft::decline(1, address)), Told::Done);
+    }
+    let address = bench.lease(1);
+    bench.now += 1;
+    let declined = Draft::decline(1, address).request(bench.now);
+    assert!(bench.kernel_renews(address));
+    let actions = bench.handle(Event::Message(declined));
+    assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::DeclinedTooOften)]);
+    assert_eq!(bench.state(address), State::Grace);
+    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
+    bench.pass(LEASE_TIME + GRACE + 2);
+    assert_eq!(bench.lease(2), address);
 }
 
 #[test]
