@@ -98,10 +98,7 @@ impl World {
                 self.put(None, Event::OperatorRelease(address(number)));
                 self.end_what_was_for_good();
             }
-            Step::QuarantineClear(number) => {
-                self.put(None, Event::QuarantineClear(address(number)));
-                self.seen(address(number), false);
-            }
+            Step::QuarantineClear(number) => self.quarantine_clear(address(number)),
             Step::Reload => {
                 self.end_batch();
                 self.events += 1;
@@ -142,6 +139,15 @@ impl World {
         }
     }
 
+    /// The operator says so of an address that nobody uses.
+    fn quarantine_clear(&mut self, address: Ipv4Addr) {
+        let now = self.bench.now;
+        if self.clients.values().all(|belief| belief.holds(now) != Some(address)) {
+            self.put(None, Event::QuarantineClear(address));
+            self.seen(address, false);
+        }
+    }
+
     fn put(&mut self, client: Option<u8>, event: Event) {
         self.events += 1;
         let actions = self.bench.handle(event);
@@ -158,8 +164,8 @@ impl World {
     /// What the client sends, and does by sending it.
     fn said(&mut self, client: u8, say: Say) -> Option<Arc<Request>> {
         let now = self.bench.now;
-        if matches!(say, Say::Bootp) && !self.belief(client).has_for_good() {
-            // It has just been switched on.
+        if matches!(say, Say::Bootp) {
+            // It has just been switched on, and relies on nothing until it hears.
             self.belief(client).forget();
         }
         let belief = *self.belief(client);
@@ -262,11 +268,6 @@ impl World {
             return false;
         };
         let lease_time = memo.answer.lease_time;
-        // A promise made twice in one second is one word: a RELEASE that came in between ends both.
-        let again = self.bench.words.load(address).expiry() >= BootSecs(now + 1 + lease_time);
-        if again && belief.holds(now).is_none() {
-            return false;
-        }
         if !self.bench.kernel_renews_for(address, lease_time) {
             return false;
         }
