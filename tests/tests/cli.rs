@@ -1,6 +1,6 @@
 //! The command line: the shapes of its JSON, its exit statuses, and what an operator's word does.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::process::Output;
 use system_tests::paths::SERVER;
@@ -173,6 +173,34 @@ fn the_program_is_attached_and_detached_without_a_daemon() -> Result<()> {
     let lease = lan.client(1).dora()?;
     lan.client(1).renew(&lease)?;
     ensure!(server.stats()?.kernel_acked("renewing")? == 1, "the daemon did not adopt the program");
+    Ok(())
+}
+
+/// Another program in its place, or larger maps, would be without the daemon that serves.
+#[test]
+fn beside_a_running_daemon_nothing_is_attached() -> Result<()> {
+    let lan = Lan::new("cli", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let lease = lan.client(1).dora()?;
+    let larger = SUBNET.replace("10.0.0.0/24", "10.0.0.0/16").replace("10.0.0.12", "10.0.200.12");
+    for subnet in [SUBNET, &larger] {
+        server.rewrite(&lan, Xdp::Native, subnet)?;
+        let Err(refused) = server.attach() else { bail!("attached beside the daemon") };
+        let refused = format!("{refused:#}");
+        for advice in ["`xdhcpd reload`", "restart", "`pin-dir`"] {
+            ensure!(refused.contains(advice), "nothing of {advice}: {refused}");
+        }
+        let before = server.stats()?.kernel_acked("renewing")?;
+        lan.client(1).renew(&lease)?;
+        ensure!(server.stats()?.kernel_acked("renewing")? == before + 1, "the daemon's maps are out of use");
+    }
+    ensure!(!server.log().contains("taken off"), "{}", server.log());
+    server.stop()?;
+    server.attach()?;
+    server.start_again()?;
+    lan.client(1).renew(&lease)?;
+    let audit = server.json(&["audit"])?;
+    ensure!(audit["consistent"] == true, "{audit}");
     Ok(())
 }
 

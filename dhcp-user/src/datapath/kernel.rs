@@ -1,5 +1,6 @@
 //! The kernel part: loads the program, adopts or makes its maps, attaches it to interfaces.
 
+use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -69,6 +70,8 @@ pub struct Kernel {
     control: Region,
     /// The kernel's number of the program.
     program: u32,
+    /// Keeps others away from the pins.
+    _held: File,
 }
 
 /// What the rest of the daemon takes from the kernel part.
@@ -126,10 +129,11 @@ impl Kernel {
     /// Loads the program over the maps pinned by an earlier daemon, or over new ones with room for `needed`.
     ///
     /// # Errors
-    /// When the kernel refuses the program or a map, or the pin directory can't be used.
+    /// When the kernel refuses the program or a map, or the pin directory can't be used or is another daemon's.
     pub fn open(dir: &Path, needed: Sizes, diagnosis: Diagnosis) -> Result<(Self, Shared)> {
         let pins = Pins::at(dir);
         pins.prepare()?;
+        let held = pins.hold()?;
         let pinned = Pinned::look(&pins, needed)?;
         let Sizes { slots, chunks } = pinned.sizes(needed);
         if let Pinned::Outgrown(outgrown) = &pinned {
@@ -177,7 +181,8 @@ impl Kernel {
         let stations = take(maps::STATIONS)?.try_into()?;
         let addresses = take(maps::ADDRESSES)?.try_into()?;
         let counters = take(maps::COUNTERS)?.try_into()?;
-        let mut kernel = Self { ebpf, pins, interfaces, stations, addresses, counters, control, program };
+        let mut kernel =
+            Self { ebpf, pins, interfaces, stations, addresses, counters, control, program, _held: held };
         if let Pinned::Outgrown(outgrown) = pinned {
             outgrown.fill(&shared.slots, &shared.answers, &mut shared.hints)?;
             kernel.replace_everywhere()?;
@@ -419,7 +424,7 @@ fn drawn(map: &mut Array<MapData, Raw<Keys>>, adopted: bool) -> Result<Box<Keys>
         return Ok(Box::new(map.get(&0, 0).context("reading the question keys")?.0));
     }
     let mut bytes = vec![0; size_of::<Keys>()];
-    std::fs::File::open("/dev/urandom")
+    File::open("/dev/urandom")
         .and_then(|mut random| std::io::Read::read_exact(&mut random, &mut bytes))
         .context("drawing the question keys")?;
     let mut words = bytes.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_ne_bytes));

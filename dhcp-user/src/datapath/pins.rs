@@ -1,14 +1,14 @@
 //! Where program, maps and links are pinned, so that they outlive the daemon.
 
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
@@ -59,6 +59,26 @@ impl Pins {
         create().with_context(|| format!("making the pin directory {}", dir.display()))?;
         fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
             .with_context(|| format!("closing the pin directory {} to others", dir.display()))
+    }
+
+    /// Keeps every other daemon away from what is pinned here, for as long as what is given is kept: the system lifts it
+    /// when the process ends, however it ends.
+    ///
+    /// # Errors
+    /// When another has it.
+    pub fn hold(&self) -> Result<File> {
+        let at = self.0.display();
+        let held = File::open(&self.0).with_context(|| format!("opening the pin directory {at}"))?;
+        match held.try_lock() {
+            Ok(()) => Ok(held),
+            Err(TryLockError::WouldBlock) => bail!(
+                "a running xdhcpd has its maps in {at}, and attaches by itself: a changed configuration it takes by \
+                 `xdhcpd reload`, one that needs larger maps by a restart; another server needs a `pin-dir` of its own"
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("locking the pin directory {at}"))
+            }
+        }
     }
 
     /// The pin of a map.
