@@ -23,6 +23,8 @@ pub enum Xdp {
     Native,
     /// In the stack, before anything else.
     Generic,
+    /// In the driver where it takes the program, else in the stack.
+    Auto,
     /// Not at all: the daemon answers everything.
     Off,
 }
@@ -32,6 +34,7 @@ impl Xdp {
         match self {
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::Auto => "auto",
             Self::Off => "off",
         }
     }

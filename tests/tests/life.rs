@@ -3,9 +3,9 @@
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, UdpSocket};
 use system_tests::client::{Client, Lease, ServerAddress};
-use system_tests::namespace::{End, Namespace};
+use system_tests::namespace::{End, Namespace, spelled};
 use system_tests::packet::{PacketSocket, Sees};
 use system_tests::pass::{self, Pass};
 use system_tests::paths::SERVER;
@@ -127,18 +127,156 @@ fn the_hardware_address_and_the_mtu_change() -> Result<()> {
     Ok(())
 }
 
+/// Longer packets than a driver takes beside a program that looks at frames in one piece.
+const JUMBO: u32 = 9000;
+
+/// A restart with another `xdp` in the configuration is a restart all the same: leases go on.
+#[test]
+fn a_restart_goes_over_to_the_way_of_attaching_that_is_configured() -> Result<()> {
+    let lan = lan()?;
+    let client = lan.client(1);
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let lease = client.dora()?;
+    let attached =
+        || Ok::<_, anyhow::Error>(lan.server.ip(&format!("link show {SERVER_IF}"))?.contains("xdp"));
+    let jumbo = || lan.clients.ip(&format!("link set {CLIENT_IF} mtu {JUMBO}"));
+    ensure!(jumbo().is_err(), "the driver lets frames be longer than a program in it can see");
+    for (xdp, shown) in [(Xdp::Generic, "generic"), (Xdp::Off, "off"), (Xdp::Native, "native")] {
+        server.stop()?;
+        server.rewrite(&lan, xdp, SUBNET)?;
+        server.start_again()?;
+        ensure!(server.interface(SERVER_IF)?["xdp"] == shown, "{xdp:?}: {}", server.interface(SERVER_IF)?);
+        match xdp {
+            Xdp::Off => {
+                ensure!(!attached()?, "renewals go on that the daemon does not hear of");
+                client.renew(&lease)?;
+            }
+            _ => kernel_answers(&server, &client, &lease).with_context(|| format!("{xdp:?}"))?,
+        }
+        if xdp == Xdp::Generic {
+            jumbo().context("the program is in the stack")?;
+            kernel_answers(&server, &client, &lease).context("on a jumbo link")?;
+            lan.clients.ip(&format!("link set {CLIENT_IF} mtu 1500"))?;
+        }
+        is_consistent(&server)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn an_interface_that_is_configured_no_more_is_left_by_a_restart() -> Result<()> {
+    let lan = lan()?;
+    lan.server.ip("link add other0 type veth peer name other1")?;
+    lan.server.ip("address add 10.9.0.1/24 dev other0")?;
+    lan.server.ip("link set other0 up")?;
+    let both = format!("[[interface]]\nname = \"other0\"\nxdp = \"native\"\n{SUBNET}");
+    let mut server = Server::start(&lan, Xdp::Native, &both)?;
+    let lease = lan.client(1).dora()?;
+    let attached =
+        |name: &str| Ok::<_, anyhow::Error>(lan.server.ip(&format!("link show {name}"))?.contains("xdp"));
+    ensure!(attached("other0")?);
+    server.stop()?;
+    server.rewrite(&lan, Xdp::Native, SUBNET)?;
+    server.start_again()?;
+    ensure!(!attached("other0")?, "its requests go nowhere");
+    is_logged(&server, "it is not to have the program any more")?;
+    ensure!(attached(SERVER_IF)?);
+    kernel_answers(&server, &lan.client(1), &lease)
+}
+
+#[test]
+fn on_a_jumbo_link_it_is_attached_in_the_stack() -> Result<()> {
+    let world = World::new("life")?;
+    let (namespace, clients) = (Namespace::new()?, Namespace::new()?);
+    let wire = Wire::jumbo(&namespace, &clients)?;
+    let pins = world.bpf().join("xdhcpd");
+    let home = Home::at(&namespace, world.dir().to_owned(), pins);
+    let mut server = Server::start(home.clone(), Xdp::Auto, SUBNET)?;
+    ensure!(server.interface(SERVER_IF)?["xdp"] == "generic", "{}", server.interface(SERVER_IF)?);
+    is_logged(&server, "no native XDP here, trying generic")?;
+    let lease = wire.client(1).dora()?;
+    kernel_answers(&server, &wire.client(1), &lease)?;
+    a_long_datagram_arrives(&namespace, &clients)?;
+    namespace.ip(&format!("link set {SERVER_IF} mtu 1500"))?;
+    is_logged(&server, "MTU changed")?;
+    kernel_answers(&server, &wire.client(1), &lease)?;
+    is_consistent(&server)?;
+
+    server.stop()?;
+    let Err(refused) = Server::start(home, Xdp::Native, SUBNET) else { bail!("a driver that does all") };
+    let refused = format!("{refused:#}");
+    ensure!(refused.contains("MTU") && refused.contains("xdp = \"generic\""), "{refused}");
+    Ok(())
+}
+
+fn a_long_datagram_arrives(server: &Namespace, clients: &Namespace) -> Result<()> {
+    clients.ip(&format!("address add {OTHER}/24 dev {CLIENT_IF}"))?;
+    let to = server.enter(|| UdpSocket::bind((SERVER, 0)))??;
+    let from = clients.enter(|| UdpSocket::bind((OTHER, 0)))??;
+    to.set_read_timeout(Some(PROMPT))?;
+    from.send_to(&[7; 8000], to.local_addr()?)?;
+    let mut arrived = [0; JUMBO as usize];
+    let len = to.recv(&mut arrived).context("what is not DHCP does not pass")?;
+    ensure!(arrived[..len] == [7; 8000]);
+    Ok(())
+}
+
+/// What is configured may be made of other interfaces: those have a program in the stack.
+#[test]
+fn a_bridge_is_served_like_any_interface() -> Result<()> {
+    let lan = lan()?;
+    for what in [
+        format!("link set {SERVER_IF} down"),
+        format!("address flush dev {SERVER_IF}"),
+        format!("link set {SERVER_IF} name port0"),
+        format!("link add {SERVER_IF} address {} type bridge forward_delay 0", spelled(SERVER_MAC)),
+        format!("link set port0 master {SERVER_IF}"),
+        "link set port0 up".to_owned(),
+        format!("address add {SERVER}/24 dev {SERVER_IF}"),
+        format!("link set {SERVER_IF} up"),
+    ] {
+        lan.server.ip(&what)?;
+    }
+    let server = Server::start(&lan, Xdp::Auto, SUBNET)?;
+    shows(&server, SERVER_IF, "link", &json!("up"))?;
+    ensure!(server.interface(SERVER_IF)?["xdp"] == "generic", "{}", server.interface(SERVER_IF)?);
+    let lease = until("a lease", PROMPT, || Ok(lan.client(1).dora().ok()))?;
+    kernel_answers(&server, &lan.client(1), &lease)?;
+    // Without its only port it has no link, and is served again when the port is back.
+    lan.server.ip("link set port0 nomaster")?;
+    shows(&server, SERVER_IF, "link", &json!("down"))?;
+    lan.server.ip(&format!("link set port0 master {SERVER_IF}"))?;
+    shows(&server, SERVER_IF, "link", &json!("up"))?;
+    until("a renewal to arrive", PROMPT, || Ok(lan.client(1).renew(&lease).is_ok().then_some(())))?;
+    kernel_answers(&server, &lan.client(1), &lease)?;
+    is_consistent(&server)
+}
+
 /// A link whose ends can be made anew.
 struct Wire {
     socket: PacketSocket,
-    _pass: Pass,
+    _pass: Option<Pass>,
 }
 
 impl Wire {
     fn make(server: &Namespace, clients: &Namespace) -> Result<Self> {
+        let wire = Self::join(server, clients)?;
+        Ok(Self { _pass: Some(Pass::attach(clients, CLIENT_IF)?), ..wire })
+    }
+
+    /// For long packets, so that no end's driver takes a program.
+    fn jumbo(server: &Namespace, clients: &Namespace) -> Result<Self> {
+        let wire = Self::join(server, clients)?;
+        server.ip(&format!("link set {SERVER_IF} mtu {JUMBO}"))?;
+        clients.ip(&format!("link set {CLIENT_IF} mtu {JUMBO}"))?;
+        Ok(wire)
+    }
+
+    fn join(server: &Namespace, clients: &Namespace) -> Result<Self> {
         let here = End { name: SERVER_IF, mac: SERVER_MAC, address: Some((SERVER, 24)) };
         server.join(&here, clients, &End { name: CLIENT_IF, mac: CLIENT_MAC, address: None })?;
         let socket = PacketSocket::open(clients, CLIENT_IF, Sees::Arrivals)?;
-        Ok(Self { socket, _pass: Pass::attach(clients, CLIENT_IF)? })
+        Ok(Self { socket, _pass: None })
     }
 
     fn client(&self, n: u8) -> Client<'_> {

@@ -9,8 +9,7 @@ use tracing_subscriber::EnvFilter;
 use super::Exit;
 use super::output::finish;
 use crate::config::{Config, LoadError};
-use crate::datapath::kernel;
-use crate::datapath::{netlink, occupant};
+use crate::datapath::{attachment, netlink, occupant};
 use crate::server::{self, OnExit};
 
 /// What to serve.
@@ -82,7 +81,7 @@ impl Detach {
             Some(file) => load(file).map(|config| config.server.pin_dir),
             None => Ok(self.pin_dir),
         };
-        match dir.and_then(|dir| kernel::detach(&dir, self.interface.as_deref())) {
+        match dir.and_then(|dir| attachment::detach(&dir, self.interface.as_deref())) {
             Ok(gone) if gone.is_empty() => {
                 eprintln!("xdhcpd: nothing is attached by way of this pin directory");
                 for left in left_over(self.interface.as_deref()) {

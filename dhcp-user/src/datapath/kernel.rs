@@ -1,13 +1,11 @@
-//! The kernel part: loads the program, adopts or makes its maps, attaches it to interfaces.
+//! The kernel part: loads the program, adopts or makes its maps, and is told of interfaces.
 
 use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::links::{FdLink, PinnedLink};
-use aya::programs::xdp::XdpLink;
-use aya::programs::{Xdp, XdpMode as Mode};
+use aya::programs::Xdp;
 use aya::{Ebpf, EbpfLoader, Pod};
 use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, constants, maps, programs};
 use dhcp_ebpf::leads;
@@ -17,10 +15,7 @@ use dhcp_ebpf::slot::{CHUNK_CELLS, Cells as _, CellsMut as _, SLOT_CELLS};
 use super::adoption::{self, Pinned};
 use super::hints::Hints;
 use super::memory::{self, Region, SharedCells};
-use super::netlink::{self, Occupant};
-use super::pins::{LinkPin, Pins};
-use super::{occupant, offload};
-use crate::config::XdpMode;
+use super::pins::Pins;
 
 /// The program, built beside this crate and carried inside its binary.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XDHCPD_BPF_OBJECT"));
@@ -61,15 +56,15 @@ unsafe impl Pod for Raw<Keys> {}
 
 /// The kernel part of this instance.
 pub struct Kernel {
-    ebpf: Ebpf,
-    pins: Pins,
+    pub(super) ebpf: Ebpf,
+    pub(super) pins: Pins,
     interfaces: HashMap<MapData, u32, Raw<Mac>>,
     stations: Array<MapData, Raw<Mac>>,
     addresses: HashMap<MapData, Raw<NetAddr>, u32>,
     counters: PerCpuArray<MapData, u64>,
     control: Region,
     /// The kernel's number of the program.
-    program: u32,
+    pub(super) program: u32,
     /// Keeps others away from the pins.
     _held: File,
 }
@@ -90,30 +85,6 @@ pub struct Shared {
     pub fresh: RingBuf<MapData>,
     /// The store that live words were promised by, if the maps were there before.
     pub adopted_from: Option<u128>,
-}
-
-/// How an interface is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attached {
-    /// In the driver.
-    Native,
-    /// In the stack.
-    Generic,
-}
-
-impl Attached {
-    fn of(mode: Mode) -> Self {
-        if matches!(mode, Mode::Driver) { Self::Native } else { Self::Generic }
-    }
-
-    /// The name that `status` uses.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
-    }
 }
 
 /// How much the maps are to hold.
@@ -192,19 +163,6 @@ impl Kernel {
         Ok((kernel, shared))
     }
 
-    /// Puts this program into every attachment of an earlier daemon's.
-    fn replace_everywhere(&mut self) -> Result<()> {
-        for pin in self.pins.links()? {
-            let replaced =
-                PinnedLink::from_pin(&pin.path).map_err(Into::into).and_then(|link| self.replace(link));
-            if let Err(error) = replaced {
-                tracing::warn!(interface = pin.interface, %error, "a pinned attachment can't be taken over");
-                pin.detach()?;
-            }
-        }
-        Ok(())
-    }
-
     /// Says that the maps are made, with the leases that there are: another daemon may take them over as they are.
     pub fn made(&self) {
         adoption::made(&self.control);
@@ -261,12 +219,6 @@ impl Kernel {
         self.pins.link(interface, ifindex).detach()
     }
 
-    /// Whether the program on an interface is the one that this daemon has loaded.
-    #[must_use]
-    pub fn is_ours(&self, occupant: Occupant) -> bool {
-        occupant.program == self.program
-    }
-
     /// Makes these the addresses at which DHCP is for us.
     ///
     /// # Errors
@@ -281,83 +233,6 @@ impl Kernel {
         for address in gone.into_iter().filter(|address| !ours.contains(&(*address).into())) {
             let _ = self.addresses.remove(&Raw(address));
         }
-        Ok(())
-    }
-
-    /// Attaches the program to an interface, or puts it in the place of the one attached by an earlier daemon.
-    ///
-    /// # Errors
-    /// When the interface's driver, or another program there, doesn't let it.
-    pub fn attach(&mut self, interface: &str, ifindex: u32, wanted: XdpMode) -> Result<Attached> {
-        match offload::see_frames_as_they_came(interface) {
-            Ok(true) => tracing::info!(
-                interface,
-                "turned off VLAN tag stripping and LRO: the program must see whole frames"
-            ),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(
-                interface, %error,
-                "VLAN tag stripping or LRO can't be turned off; don't serve tagged subnets on this interface"
-            ),
-        }
-        let pin = self.pins.link(interface, ifindex);
-        for stale in
-            self.pins.links()?.iter().filter(|stale| stale.interface == interface && stale.ifindex != ifindex)
-        {
-            tracing::warn!(interface, "removing an attachment to an interface of this name that is gone");
-            stale.detach()?;
-        }
-        if let Ok(pinned) = PinnedLink::from_pin(&pin.path) {
-            match self.replace(pinned) {
-                Ok(()) => return attached_mode(ifindex),
-                Err(error) => {
-                    tracing::warn!(interface, %error, "a pinned attachment can't be taken over; attaching anew");
-                    pin.detach()?;
-                }
-            }
-        }
-        if let Some(other) = netlink::occupant(ifindex)? {
-            bail!("{}", occupant::described(interface, other));
-        }
-        match wanted {
-            XdpMode::Native => self.attach_anew(&pin, Mode::Driver).map(|()| Attached::Native),
-            XdpMode::Generic => self.attach_anew(&pin, Mode::Skb).map(|()| Attached::Generic),
-            XdpMode::Auto => match self.attach_anew(&pin, Mode::Driver) {
-                Ok(()) => Ok(Attached::Native),
-                Err(error) => {
-                    tracing::info!(
-                        interface,
-                        error = format!("{error:#}"),
-                        "no native XDP here, trying generic"
-                    );
-                    self.attach_anew(&pin, Mode::Skb).map(|()| Attached::Generic)
-                }
-            },
-            XdpMode::Off => bail!("{interface} is configured not to be attached"),
-        }
-    }
-
-    /// Puts this program into a pinned link, atomically: each frame meets the one or the other.
-    fn replace(&mut self, pinned: PinnedLink) -> Result<()> {
-        let link = XdpLink::try_from(FdLink::from(pinned))?;
-        let program = xdp(&mut self.ebpf)?;
-        let id = program.attach_to_link(link)?;
-        // The pin holds the attachment; this descriptor need not.
-        drop(FdLink::try_from(program.take_link(id)?)?);
-        Ok(())
-    }
-
-    fn attach_anew(&mut self, pin: &LinkPin, mode: Mode) -> Result<()> {
-        let LinkPin { interface, ifindex, path } = pin;
-        let program = xdp(&mut self.ebpf)?;
-        let id = program
-            .attach_to_if_index(*ifindex, mode)
-            .with_context(|| format!("attaching to {interface} by {}", Attached::of(mode).name()))?;
-        let link = program.take_link(id)?;
-        let Ok(link) = FdLink::try_from(link) else {
-            bail!("{interface}: this kernel attaches XDP programs only by netlink, which can't be pinned");
-        };
-        link.pin(path).with_context(|| format!("pinning the attachment to {interface}"))?;
         Ok(())
     }
 
@@ -380,27 +255,7 @@ impl Kernel {
     }
 }
 
-/// Removes attachments and maps of the instance whose pins are in `dir`; with `interface`, only its attachment.
-///
-/// Gives the names of the interfaces that were detached.
-///
-/// # Errors
-/// When a pin can't be removed.
-pub fn detach(dir: &Path, interface: Option<&str>) -> Result<Vec<String>> {
-    let pins = Pins::at(dir);
-    let links = pins.links()?;
-    let mut gone = Vec::new();
-    for link in links.iter().filter(|link| interface.is_none_or(|name| link.interface == name)) {
-        link.detach()?;
-        gone.push(link.interface.clone());
-    }
-    if gone.len() == links.len() {
-        pins.remove_all()?;
-    }
-    Ok(gone)
-}
-
-fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
     Ok(ebpf.program_mut(programs::XDHCPD).context("the BPF object has no DHCP program")?.try_into()?)
 }
 
@@ -431,11 +286,6 @@ fn drawn(map: &mut Array<MapData, Raw<Keys>>, adopted: bool) -> Result<Box<Keys>
     let keys = Keys(std::array::from_fn(|_| std::array::from_fn(|_| words.next().unwrap_or_default())));
     map.set(0, Raw(keys), 0).context("writing the question keys")?;
     Ok(Box::new(keys))
-}
-
-/// How the program is attached to an interface now, as the kernel tells it.
-fn attached_mode(ifindex: u32) -> Result<Attached> {
-    Ok(netlink::occupant(ifindex)?.context("the program is attached no longer")?.attached)
 }
 
 /// The maps that lead to slots, in the kernel.

@@ -1,7 +1,8 @@
 //! The daemon's side of the packet path: the kernel part, the memory shared with it, frames in and out.
 //!
 //! ```text
-//! kernel.rs    loads, attaches, pins; adopts what is pinned (adoption.rs, pins.rs, netlink.rs, occupant.rs)
+//! kernel.rs    loads, pins; adopts what is pinned (adoption.rs, pins.rs)
+//! attachment.rs   the program on interfaces (netlink.rs, occupant.rs, offload.rs)
 //! table.rs     the slots that the kernel answers from (memory.rs, answers.rs, chunks.rs, notes.rs, hints.rs)
 //! ring.rs      frames up from the program;  packet_socket.rs  frames in without it
 //! outbox.rs    frames out, by a packet socket
@@ -11,6 +12,7 @@
 
 mod adoption;
 pub mod answers;
+pub mod attachment;
 pub mod body;
 pub mod chunks;
 pub mod echo_socket;

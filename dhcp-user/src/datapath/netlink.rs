@@ -13,7 +13,7 @@ use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp, XdpAttached};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::kernel::Attached;
+use super::attachment::Attached;
 use crate::policy::Interface;
 
 /// An interface as the kernel describes it.

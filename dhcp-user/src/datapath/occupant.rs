@@ -3,7 +3,7 @@
 use aya::programs::{loaded_links, loaded_programs};
 use dhcp_ebpf::abi::programs;
 
-use super::kernel::Attached;
+use super::attachment::Attached;
 use super::netlink::Occupant;
 
 /// Describes the program that occupies `interface`, and what to do about it.

@@ -43,7 +43,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use crate::clock::BootNanos;
 use crate::config::Config;
 use crate::control::{self, Event as Told, Startup, WallClock};
-use crate::datapath::kernel::{self, Kernel};
+use crate::datapath::attachment;
+use crate::datapath::kernel::Kernel;
 use crate::datapath::netlink::Changes;
 use crate::datapath::outbox::Outbox;
 use crate::datapath::packet_socket::Receiver;
@@ -247,7 +248,7 @@ impl Server {
                 tracing::info!(leases, "stopped; the kernel goes on answering renewals up to the horizon");
             }
             OnExit::Detach => {
-                let detached = kernel::detach(&self.config.server.pin_dir, None)?;
+                let detached = attachment::detach(&self.config.server.pin_dir, None)?;
                 tracing::info!(leases, from = ?detached, "stopped and detached; no renewal is answered");
             }
         }

@@ -25,6 +25,7 @@ use super::{EVENTS, Intake, Server};
 use crate::clock::BootNanos;
 use crate::config::{self, Config, Probe, StoreChoice, Subnet, XdpMode};
 use crate::control::{Startup, WallClock};
+use crate::datapath::attachment;
 use crate::datapath::hints::HeapHints;
 use crate::datapath::kernel::{Kernel, Shared, Sizes};
 use crate::datapath::memory::Region;
@@ -124,10 +125,17 @@ impl Server {
     /// Attaches the program to every interface that is there, or listens there without it.
     fn attach(&mut self, facts: &[Interface], found: &[Option<LinkState>]) -> Result<()> {
         self.know(facts);
-        if let Some(kernel) = &self.kernel {
-            kernel.beat(BootNanos::now().0);
-        }
         let config = Arc::clone(&self.config);
+        match &self.kernel {
+            Some(kernel) => {
+                kernel.beat(BootNanos::now().0);
+                kernel.stay_on(&attachable(&config))?;
+            }
+            None => {
+                let names = config.interfaces.iter().map(|interface| interface.name.as_str());
+                attachment::leave(&config.server.pin_dir, &names.collect::<Vec<_>>())?;
+            }
+        }
         for ((configured, facts), state) in config.interfaces.iter().zip(facts).zip(found) {
             match state {
                 Some(state) => self.serve(configured, state)?,
@@ -160,7 +168,7 @@ struct Datapath {
 impl Datapath {
     fn open(config: &Config, diagnosis: bool) -> Result<Self> {
         let needed = sizes(config);
-        let mut datapath = if config.interfaces.iter().any(|interface| interface.xdp != XdpMode::Off) {
+        let mut datapath = if !attachable(config).is_empty() {
             let level = if diagnosis { DIAGNOSIS } else { 0 };
             let (kernel, shared) = Kernel::open(&config.server.pin_dir, needed, level)?;
             let Shared { slots, answers, keys, hints, begun, fresh, adopted_from } = shared;
@@ -185,6 +193,7 @@ pub fn attach_only(config: &Config) -> Result<()> {
     let facts = facts(config, &found);
     let (mut kernel, _) = Kernel::open(&config.server.pin_dir, sizes(config), 0)?;
     kernel.know_addresses(&ours(config, &facts).into_iter().collect::<Vec<_>>())?;
+    kernel.stay_on(&attachable(config))?;
     for (configured, facts) in config.interfaces.iter().zip(&facts).filter(|(_, facts)| is_there(facts)) {
         if configured.xdp == XdpMode::Off {
             tracing::info!(interface = facts.name, "not attached: its `xdp` is off");
@@ -232,6 +241,12 @@ fn found(config: &Config) -> Result<Vec<Option<LinkState>>> {
         }
     }
     Ok(found)
+}
+
+/// The interfaces that are to have the program.
+fn attachable(config: &Config) -> Vec<&str> {
+    let wanted = config.interfaces.iter().filter(|interface| interface.xdp != XdpMode::Off);
+    wanted.map(|interface| interface.name.as_str()).collect()
 }
 
 /// What policy is to know of the configured interfaces, in the order of the configuration.
