@@ -3,6 +3,9 @@
 //! Native XDP runs in the driver, generic XDP in the stack. The program looks at frames in one piece, so a driver takes it only
 //! where frames are no longer than one of its buffers (about 3.5 kB), and then refuses a larger MTU as long as it is there. The
 //! stack makes one piece of any frame.
+//!
+//! A bond that takes a native program puts it into its ports' drivers, where frames come from the port: the program would know
+//! none of them. In the stack they come from the bond.
 
 use std::path::Path;
 
@@ -58,6 +61,7 @@ impl Kernel {
                 "VLAN tag stripping or LRO can't be turned off; don't serve tagged subnets on this interface"
             ),
         }
+        let wanted = if netlink::is_bond(ifindex)? { of_bond(interface, wanted)? } else { wanted };
         let pin = self.pins.link(interface, ifindex);
         for stale in
             self.pins.links()?.iter().filter(|stale| stale.interface == interface && stale.ifindex != ifindex)
@@ -206,7 +210,32 @@ pub fn leave(dir: &Path, interfaces: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// By what way a bond is attached for which `wanted` is configured.
+fn of_bond(interface: &str, wanted: XdpMode) -> Result<XdpMode> {
+    match wanted {
+        XdpMode::Auto => Ok(XdpMode::Generic),
+        XdpMode::Native => bail!(
+            "{interface} is a bond, whose frames a native program meets at its ports only: set `xdp = \"generic\"`, or \
+             have the ports served instead, with `server-id`"
+        ),
+        XdpMode::Generic | XdpMode::Off => Ok(wanted),
+    }
+}
+
 /// How the program is attached to an interface now, as the kernel tells it.
 fn attached_mode(ifindex: u32) -> Result<Attached> {
     Ok(netlink::occupant(ifindex)?.context("the program is attached no longer")?.attached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bond_is_attached_in_the_stack_or_not_at_all() {
+        assert_eq!(of_bond("bond0", XdpMode::Auto).unwrap(), XdpMode::Generic);
+        assert_eq!(of_bond("bond0", XdpMode::Generic).unwrap(), XdpMode::Generic);
+        let refused = of_bond("bond0", XdpMode::Native).unwrap_err().to_string();
+        assert!(refused.contains("bond0") && refused.contains("`xdp = \"generic\"`"), "{refused}");
+    }
 }

@@ -10,7 +10,9 @@ use netlink_packet_core::{
 };
 use netlink_packet_route::RouteNetlinkMessage;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
-use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp, XdpAttached};
+use netlink_packet_route::link::{
+    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, LinkXdp, XdpAttached,
+};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 use super::attachment::Attached;
@@ -67,13 +69,31 @@ pub fn links() -> Result<Vec<LinkState>> {
 /// # Errors
 /// When netlink fails.
 pub fn occupant(ifindex: u32) -> Result<Option<Occupant>> {
+    Ok(link(ifindex)?.as_ref().and_then(occupant_of))
+}
+
+/// Whether an interface is a bond of others.
+///
+/// # Errors
+/// When netlink fails.
+pub fn is_bond(ifindex: u32) -> Result<bool> {
+    Ok(link(ifindex)?.as_ref().is_some_and(is_bond_in))
+}
+
+fn link(ifindex: u32) -> Result<Option<LinkMessage>> {
     let mut wanted = LinkMessage::default();
     wanted.header.index = ifindex;
     let answer = ask(RouteNetlinkMessage::GetLink(wanted), NLM_F_ACK)?;
-    Ok(answer.iter().find_map(|message| match message {
-        RouteNetlinkMessage::NewLink(link) if link.header.index == ifindex => occupant_of(link),
+    Ok(answer.into_iter().find_map(|message| match message {
+        RouteNetlinkMessage::NewLink(link) if link.header.index == ifindex => Some(link),
         _ => None,
     }))
+}
+
+fn is_bond_in(link: &LinkMessage) -> bool {
+    link.attributes.iter().any(|attribute| {
+        matches!(attribute, LinkAttribute::LinkInfo(of) if of.contains(&LinkInfo::Kind(InfoKind::Bond)))
+    })
 }
 
 fn described(link: &LinkMessage) -> Option<LinkState> {
@@ -223,5 +243,23 @@ impl AsFd for Changes {
 impl AsRawFd for Changes {
     fn as_raw_fd(&self) -> RawFd {
         self.0.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bond_is_told_from_other_interfaces() {
+        let of_kind = |kind| {
+            let mut link = LinkMessage::default();
+            link.attributes =
+                vec![LinkAttribute::Mtu(1500), LinkAttribute::LinkInfo(vec![LinkInfo::Kind(kind)])];
+            link
+        };
+        assert!(is_bond_in(&of_kind(InfoKind::Bond)));
+        assert!(!is_bond_in(&of_kind(InfoKind::Bridge)));
+        assert!(!is_bond_in(&LinkMessage::default()));
     }
 }
