@@ -21,15 +21,11 @@ impl Index {
         self.keyed
     }
 
-    pub(super) fn new(keyed: Keyed) -> Self {
-        Self { keyed, owners: HashTable::new(), devices: HashTable::new() }
-    }
-
-    /// Makes room for so many more at once, so that it need not be made again and again.
-    pub(super) fn reserve(&mut self, all: &Addresses, more: usize) {
-        let keyed = self.keyed;
-        self.owners.reserve(more, |place| owner_hash(keyed, all, *place));
-        self.devices.reserve(more, |place| device_hash(keyed, all, *place));
+    /// Room for every address to have an owner: to make it later would hold up whoever asks by a look at each binding.
+    /// Memory is taken as it is used, but for an octet an address.
+    pub(super) fn new(keyed: Keyed, all: &Addresses) -> Self {
+        let count = all.places().count();
+        Self { keyed, owners: HashTable::with_capacity(count), devices: HashTable::with_capacity(count) }
     }
 
     /// The address bound to the client `who` in `subnet`: its own, or the last one it had.

@@ -32,11 +32,6 @@ pub struct Adopted {
 }
 
 impl Policy {
-    /// Makes room for so many records at once.
-    pub fn expect(&mut self, records: usize) {
-        self.index.reserve(&self.all, records);
-    }
-
     /// Takes over `records` of the store and live leases of the kernel's maps. To be called before any event; records
     /// may come in parts, those that expire first coming first, and the leases of the maps after all of them.
     ///
