@@ -16,8 +16,11 @@ use crate::namespace::Namespace;
 const BATCH: u32 = 64;
 /// Frames per system call at full rate: some milliseconds.
 const FULL: u32 = 64 * BATCH;
-/// How often a paced sender sends what is due.
+/// How often a paced sender sends what is due; and of more than [`MANY`] frames a second. Each time costs as much as dozens
+/// of frames.
 const TICK: Duration = Duration::from_micros(250);
+const TICK_OF_MANY: Duration = Duration::from_millis(1);
+const MANY: f64 = 20_000.0;
 /// For how long the kernel may be short of what it needs to send.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -70,15 +73,17 @@ impl Sender<'_> {
     fn paced(&self, rate: f64, stop: &AtomicBool) -> Result<()> {
         // However late this thread was woken, no more at once than the link's ring holds; but not many system calls
         // either: each takes one of 65 thousand numbers for its memory, and gives it back only some time later.
-        let most = u64::from(BATCH).max((rate / 2000.0) as u64);
+        let most = u64::from(BATCH).max((rate / 500.0) as u64);
+        let tick = if rate > MANY { TICK_OF_MANY } else { TICK };
         let began = Instant::now();
         let mut sent = 0_u64;
         while !stop.load(Ordering::Relaxed) {
             let due = (began.elapsed().as_secs_f64() * rate) as u64;
             match due.saturating_sub(sent) {
-                0 => thread::sleep(TICK),
+                0 => {}
                 missing => sent += self.send(missing.min(most) as u32)?,
             }
+            thread::sleep(tick);
         }
         Ok(())
     }
