@@ -41,6 +41,9 @@ pub enum Event {
 }
 
 /// Something to be done. Of a batch, first all commits as one, then the rest in order.
+///
+/// Batches may overlap: more may be decided before what was decided is done, as long as that is done in order. Only what
+/// came of an event of which nothing [waits](Self::waits) may be done before it.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// To be on disk before anything else of this batch is done.
@@ -81,6 +84,20 @@ pub enum Action {
     },
     /// To be logged and told to who listens.
     Event(LeaseEvent),
+}
+
+impl Action {
+    /// Whether something is promised by it, for which what was decided must be on disk.
+    #[must_use]
+    pub const fn promises(&self) -> bool {
+        matches!(self, Self::Publish(_) | Self::Horizon { .. } | Self::Reply { granted: Some(_), .. })
+    }
+
+    /// Whether it must wait for what was decided before.
+    #[must_use]
+    pub const fn waits(&self) -> bool {
+        matches!(self, Self::Commit(_)) || self.promises()
+    }
 }
 
 /// How to find out whether somebody uses an address.

@@ -2,13 +2,13 @@
 
 use std::net::Ipv4Addr;
 
+use anyhow::{Context as _, Result};
 use dhcp_ebpf::abi::Mac;
 use dhcp_ebpf::lease::BootSecs;
 
 use super::Server;
 use crate::control::{Finding, Page};
 use crate::policy::State;
-use crate::store::StoreError;
 
 impl Server {
     /// What differs about up to `most` addresses above `after`; with the first of them, the counts too.
@@ -17,11 +17,7 @@ impl Server {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub(super) fn audit(
-        &mut self,
-        after: Option<Ipv4Addr>,
-        most: usize,
-    ) -> Result<Page<Finding>, StoreError> {
+    pub(super) fn audit(&mut self, after: Option<Ipv4Addr>, most: usize) -> Result<Page<Finding>> {
         let mut addresses = self.table.addresses_after(after);
         let looked_at: Vec<Ipv4Addr> = addresses.by_ref().take(most).collect();
         let next = addresses.next().and(looked_at.last().copied());
@@ -32,7 +28,8 @@ impl Server {
             counts.into_iter().map(|found| Finding { address: found.address, what: found.what }).collect();
         for address in looked_at {
             let found = self.policy.audit_address(&self.table, address);
-            let stored = self.store.record(address)?;
+            let store = self.committing.store().context("no commit comes to its end any more")?;
+            let stored = store.record(address)?;
             let differs = [self.kernel_differs(address), self.policy.audit_record(address, stored.as_ref())];
             let all = found.into_iter().map(|found| found.what);
             let all = all.chain(differs.into_iter().flatten().map(str::to_owned));

@@ -9,10 +9,11 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use super::committing::Committed;
 use super::{Server, service};
 use crate::clock::BootNanos;
 use crate::policy::{Action, Happened, LeaseEvent};
-use crate::store::Change;
+use crate::store::{Change, StoreError};
 
 /// How long until the store is tried again, first and at most. After a failure it reads all it has, so not often.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -41,32 +42,44 @@ impl Owed {
 }
 
 impl Server {
-    /// Has the store take changes, all or none.
+    /// Has the store take changes, all or none. No commit is under way.
     ///
     /// # Errors
     /// When it takes none by now. Nothing that depends on the changes may be done then.
-    pub(super) fn commit(&mut self, changes: &[Change]) -> Result<(), NotCommitted> {
+    pub(super) fn commit(&mut self, changes: Vec<Change>) -> Result<(), NotCommitted> {
         if self.owed.is_some() {
-            return self.commit_owed(changes);
+            return self.commit_owed(&changes);
         }
         if changes.is_empty() {
             return Ok(());
         }
-        match self.store.commit(BootNanos::now().floor(), changes) {
-            Ok(()) => {
-                self.exports.note(changes);
-                Ok(())
-            }
-            Err(error) => {
-                let why = NotCommitted(error.to_string());
-                tracing::error!(%error, "leases can't be committed: until they can, none is granted or extended");
-                let changes = changes.iter().map(|change| (change.address(), change.clone())).collect();
-                let next = Instant::now() + FIRST_WAIT;
-                self.owed = Some(Owed { changes, why: why.clone(), wait: FIRST_WAIT, next });
-                service::tell(self);
-                Err(why)
-            }
-        }
+        let outcome = self.store_takes(&changes)?;
+        self.judge(Committed { changes, outcome })
+    }
+
+    /// Takes note of a commit that has come to its end.
+    ///
+    /// # Errors
+    /// When it failed. Nothing that depends on the changes may be done then.
+    pub(super) fn judge(&mut self, commit: Committed) -> Result<(), NotCommitted> {
+        let Committed { changes, outcome } = commit;
+        let Err(error) = outcome else {
+            self.exports.note(&changes);
+            return Ok(());
+        };
+        let why = NotCommitted(error.to_string());
+        tracing::error!(%error, "leases can't be committed: until they can, none is granted or extended");
+        let changes = changes.into_iter().map(|change| (change.address(), change)).collect();
+        let next = Instant::now() + FIRST_WAIT;
+        self.owed = Some(Owed { changes, why: why.clone(), wait: FIRST_WAIT, next });
+        service::tell(self);
+        Err(why)
+    }
+
+    fn store_takes(&mut self, changes: &[Change]) -> Result<Result<(), StoreError>, NotCommitted> {
+        let store = self.committing.store();
+        let store = store.ok_or_else(|| NotCommitted("the thread that commits has ended".to_owned()))?;
+        Ok(store.commit(BootNanos::now().floor(), changes))
     }
 
     /// The same while some are owed: together with those, when it is time to try.
@@ -77,7 +90,9 @@ impl Server {
             return Err(owed.why.clone());
         }
         let all: Vec<Change> = owed.changes.values().cloned().collect();
-        if let Err(error) = self.store.commit(BootNanos::now().floor(), &all) {
+        let outcome = self.store_takes(&all)?;
+        let Some(owed) = &mut self.owed else { return Ok(()) };
+        if let Err(error) = outcome {
             owed.wait = (owed.wait * 2).min(LONGEST_WAIT);
             owed.next = Instant::now() + owed.wait;
             owed.why = NotCommitted(error.to_string());
@@ -101,15 +116,13 @@ impl Server {
     /// Tries to bring what is owed to the store, if it is time to.
     pub(super) fn settle_debts(&mut self) {
         // If it fails it has been told of, and is tried again.
-        let _ = self.commit(&[]);
+        if self.under_way.is_none() {
+            let _ = self.commit(Vec::new());
+        }
     }
 
     /// Whether what was decided may be done though the store has not taken what was decided with it.
     pub(super) fn needs_no_commit(&mut self, action: &Action) -> bool {
-        let promises = matches!(
-            action,
-            Action::Publish(_) | Action::Horizon { .. } | Action::Reply { granted: Some(_), .. }
-        );
         let tells = matches!(
             action,
             Action::Event(LeaseEvent::Lease { what: Happened::Granted | Happened::Renewed, .. })
@@ -117,6 +130,6 @@ impl Server {
         if matches!(action, Action::Reply { granted: Some(_), .. }) {
             self.traffic.dropped("not-committed");
         }
-        !promises && !tells
+        !action.promises() && !tells
     }
 }

@@ -329,7 +329,7 @@ impl Server {
         }
         stale.iter().for_each(|address| self.table.forget_answers(*address));
         if let Some(kernel) = &self.kernel {
-            kernel.belongs_to(self.store.id().0, start::digest(&self.config, facts));
+            kernel.belongs_to(self.committing.id().0, start::digest(&self.config, facts));
         }
         if !stale.is_empty() {
             tracing::info!(

@@ -3,7 +3,8 @@
 //! ```text
 //! start.rs   store and kernel part opened; restore.rs  policy restored from both; interfaces attached
 //! this file  waits for frames, queries, signals and the beat
-//! turn.rs    one batch: decide ─► commit ─► publish ─► send;  commit.rs  and if the store takes none
+//! turn.rs    one batch: decide ─► commit ─► publish ─► send
+//! committing.rs  the thread that commits meanwhile;  commit.rs  what if the store takes none
 //! reload.rs  a changed configuration;  links.rs  what becomes of interfaces
 //! explain.rs why requests went up
 //! transfer.rs leases to and from another server
@@ -14,6 +15,7 @@
 
 mod audit;
 mod commit;
+mod committing;
 mod explain;
 mod links;
 mod reload;
@@ -52,10 +54,10 @@ use crate::datapath::ring::{self, Arrival};
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::limits::Limits;
-use crate::policy::{Event, Policy};
+use crate::policy::{Action, Event, Policy};
 use crate::probe::{self, Prober};
-use crate::store::Store;
 use commit::Owed;
+use committing::Committing;
 use explain::WentUp;
 use links::Served;
 use traffic::Traffic;
@@ -63,6 +65,8 @@ use transfer::Exports;
 
 /// How many records of a ring are taken into one batch.
 const BATCH: usize = 512;
+/// So many decided actions wait for a commit under way, and a batch more.
+const DECIDED: usize = 16 * BATCH;
 /// How often the beat comes: heartbeat, deadlines, a look at some of the lease words.
 const BEAT: Duration = Duration::from_millis(250);
 /// How many queries of operators may wait.
@@ -79,7 +83,11 @@ pub struct Server {
     config: Arc<Config>,
     policy: Policy,
     table: Table,
-    store: Box<dyn Store>,
+    committing: Committing,
+    /// What waits until the commit under way has come to its end, to be committed and done then.
+    decided: Vec<Action>,
+    /// What is done when the commit under way has come to its end.
+    under_way: Option<Vec<Action>>,
     kernel: Option<Kernel>,
     outbox: Outbox,
     /// `None`: the configuration wants no probes.
@@ -158,12 +166,16 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
             _ = interrupt.recv() => break,
             _ = beat.tick() => { server.beat(); Vec::new() }
             _ = look.tick(), if server.is_probing() => { server.look(); Vec::new() }
-            _ = hangup.recv() => { drop(server.reload()); Vec::new() }
-            Some(found) = looks.recv() => { server.follow(&found); Vec::new() }
-            Some(query) = asked.recv() => { server.answer(query); Vec::new() }
-            arrived = ready(&mut intake.begun) => arrived,
-            arrived = ready(&mut intake.fresh) => arrived,
-            arrived = ready_sockets(&mut intake.sockets) => arrived,
+            _ = hangup.recv() => { server.settle(); drop(server.reload()); Vec::new() }
+            Some(found) = looks.recv() => { server.settle(); server.follow(&found); Vec::new() }
+            Some(query) = asked.recv() => { server.settle(); server.answer(query); Vec::new() }
+            ended = server.committing.ended() => {
+                server.ended(ended.context("the thread that commits has ended: please report the panic above")?);
+                Vec::new()
+            }
+            arrived = ready(&mut intake.begun), if server.may_take() => arrived,
+            arrived = ready(&mut intake.fresh), if server.may_take() => arrived,
+            arrived = ready_sockets(&mut intake.sockets), if server.may_take() => arrived,
         };
         server.take(arrived);
         // While there is always a batch of new exchanges, nothing here waits, and without waiting the runtime does not
@@ -183,11 +195,9 @@ impl Server {
         self.decide(events);
     }
 
-    /// Decides what has happened. Where a commit fails that is told of, and what needs it is not done.
-    fn decide(&mut self, events: Vec<Event>) {
-        if !events.is_empty() {
-            let _ = self.turn(events);
-        }
+    /// Whether there is room for more decisions beside the commit under way. Otherwise what comes in waits in the rings.
+    const fn may_take(&self) -> bool {
+        self.decided.len() < DECIDED
     }
 
     /// What is due without anybody asking.

@@ -85,7 +85,7 @@ impl Server {
         self.went_up = WentUp::default();
         self.look_at = self.slots_per_beat();
         if let Some(kernel) = &self.kernel {
-            kernel.belongs_to(self.store.id().0, start::digest(&self.config, &facts));
+            kernel.belongs_to(self.committing.id().0, start::digest(&self.config, &facts));
         }
         tracing::info!(
             config = %self.file.display(),

@@ -16,6 +16,7 @@ use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
 use tokio::sync::{broadcast, mpsc};
 
+use super::committing::Committing;
 use super::explain::WentUp;
 use super::links::{is_there, vacant};
 use super::restore;
@@ -91,7 +92,9 @@ impl Server {
             file: file.to_owned(),
             policy,
             table,
-            store,
+            committing: Committing::over(store)?,
+            decided: Vec::new(),
+            under_way: None,
             kernel,
             outbox: Outbox::open()?,
             prober: prober(&config, &facts)?,
@@ -113,7 +116,7 @@ impl Server {
         server.restore(records, startup)?;
         server.look_at = server.slots_per_beat();
         if let Some(kernel) = &server.kernel {
-            kernel.belongs_to(server.store.id().0, digest(&server.config, &facts));
+            kernel.belongs_to(server.committing.id().0, digest(&server.config, &facts));
         }
         server.attach(&facts, &found)?;
         let (begun, fresh) = rings.unzip();

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::commit::NotCommitted;
+use super::committing::Committed;
 use super::{Server, reports};
 use crate::clock::BootNanos;
 use crate::datapath::frame;
 use crate::datapath::ring::Arrival;
 use crate::message::Request;
 use crate::policy::{Action, Event, Granted, LeaseEvent, Publication, Reply, Words as _};
+use crate::store::Change;
 
 /// Frames that waited longer than this many nanoseconds are dropped: their senders have repeated them, or given up.
 const STALE: u64 = 4_000_000_000;
@@ -61,7 +63,61 @@ impl Server {
         station && (request.ip_dst.is_broadcast() || self.ours.contains(&request.ip_dst))
     }
 
-    /// Decides events and does what was decided: one commit, then the rest in order.
+    /// Decides events. What needs no disk is done at once, all else in order as commits come to their end. Where a commit
+    /// fails that is told of, and what needs it is not done.
+    pub(super) fn decide(&mut self, events: Vec<Event>) {
+        let (mut at_once, mut actions) = (Vec::new(), Vec::new());
+        for event in events {
+            self.policy.handle(BootNanos::now().floor(), &self.table, event, &mut actions);
+            let waits = actions.iter().any(Action::waits);
+            (if waits { &mut self.decided } else { &mut at_once }).append(&mut actions);
+        }
+        self.carry_out(at_once, &Ok(()));
+        self.commit_next();
+    }
+
+    /// Goes on with what was decided, unless a commit is under way.
+    fn commit_next(&mut self) {
+        self.begin_next();
+        if self.under_way.is_some() || self.decided.is_empty() {
+            return;
+        }
+        // There is nothing to commit, or the store takes none.
+        let (changes, rest) = parted(std::mem::take(&mut self.decided));
+        let committed = self.commit(changes);
+        self.carry_out(rest, &committed);
+    }
+
+    /// Begins to commit what was decided, if there is anything to commit and nothing in the way.
+    fn begin_next(&mut self) {
+        let commits = |action: &Action| matches!(action, Action::Commit(_));
+        if self.under_way.is_some() || self.owed.is_some() || !self.decided.iter().any(commits) {
+            return;
+        }
+        let (changes, rest) = parted(std::mem::take(&mut self.decided));
+        match self.committing.begin(BootNanos::now().floor(), changes) {
+            Ok(()) => self.under_way = Some(rest),
+            Err(changes) => self.decided = changes.into_iter().map(Action::Commit).chain(rest).collect(),
+        }
+    }
+
+    /// Goes on when a commit has come to its end: the disk with the next, and this thread with what that one was for.
+    pub(super) fn ended(&mut self, commit: Committed) {
+        let committed = self.judge(commit);
+        let rest = self.under_way.take().unwrap_or_default();
+        self.begin_next();
+        self.carry_out(rest, &committed);
+        self.commit_next();
+    }
+
+    /// Commits and does all that was decided, before anything else happens.
+    pub(super) fn settle(&mut self) {
+        while let Some(commit) = self.committing.wait() {
+            self.ended(commit);
+        }
+    }
+
+    /// Decides events and does what was decided: one commit, then the rest in order, after all that was decided before.
     ///
     /// # Errors
     /// When the store takes no commits by now. Nothing that depends on the commit was done then.
@@ -78,17 +134,17 @@ impl Server {
     /// # Errors
     /// When the store takes no commits by now. Nothing that depends on the commit was done then.
     pub(super) fn perform(&mut self, actions: Vec<Action>) -> Result<(), NotCommitted> {
-        let mut changes = Vec::new();
-        let mut rest = Vec::with_capacity(actions.len());
-        for action in actions {
-            match action {
-                Action::Commit(change) => changes.push(change),
-                other => rest.push(other),
-            }
-        }
-        let committed = self.commit(&changes);
+        self.settle();
+        let (changes, rest) = parted(actions);
+        let committed = self.commit(changes);
+        self.carry_out(rest, &committed);
+        committed
+    }
+
+    /// Does what was decided beside commits, as far as it may be done.
+    fn carry_out(&mut self, actions: Vec<Action>, committed: &Result<(), NotCommitted>) {
         let mut leaving = Vec::new();
-        for action in rest {
+        for action in actions {
             if committed.is_err() && !self.needs_no_commit(&action) {
                 continue;
             }
@@ -113,7 +169,6 @@ impl Server {
         self.outbox.send(leaving);
         self.count_unsent();
         self.table.tidy();
-        committed
     }
 
     /// Counts what the kernel refused to send since this was done last.
@@ -192,4 +247,17 @@ impl Server {
         // Nobody may be listening.
         let _ = self.events.send(told);
     }
+}
+
+/// What is to be committed, and what is to be done then.
+fn parted(actions: Vec<Action>) -> (Vec<Change>, Vec<Action>) {
+    let mut changes = Vec::new();
+    let mut rest = Vec::with_capacity(actions.len());
+    for action in actions {
+        match action {
+            Action::Commit(change) => changes.push(change),
+            other => rest.push(other),
+        }
+    }
+    (changes, rest)
 }

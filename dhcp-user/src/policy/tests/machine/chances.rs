@@ -50,7 +50,8 @@ impl Chances {
                 let longest = self.one_of(&[3, 20, 700, 3000]);
                 Step::Pass(1 + self.below(longest))
             }
-            60..72 => Step::EndBatch,
+            60..68 => Step::EndBatch,
+            68..72 => Step::EndHalf,
             72..73 => Step::Forget(self.client()),
             73..75 => Step::Move(self.client()),
             75..76 => Step::Squat(self.address(), self.coin()),

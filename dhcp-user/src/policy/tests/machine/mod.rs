@@ -31,6 +31,8 @@ enum Step {
     Pass(u32),
     /// What was decided since the last one is committed and carried out.
     EndBatch,
+    /// Only the first half of it: more was decided while the disk took that.
+    EndHalf,
     /// A client loses its memory: its lease is an orphan.
     Forget(u8),
     /// A client is carried to the other link.

@@ -89,6 +89,7 @@ impl World {
                 self.end_batch();
             }
             Step::EndBatch => self.end_batch(),
+            Step::EndHalf => self.end_half(),
             Step::Forget(client) => self.belief(client).forget(),
             Step::Move(client) => self.belief(client).relayed ^= true,
             Step::Squat(number, true) => drop(self.squatters.insert(address(number))),
@@ -143,22 +144,31 @@ impl World {
     fn quarantine_clear(&mut self, address: Ipv4Addr) {
         let now = self.bench.now;
         if self.clients.values().all(|belief| belief.holds(now) != Some(address)) {
-            self.put(None, Event::QuarantineClear(address));
-            self.seen(address, false);
+            let decided = self.decide(None, Event::QuarantineClear(address));
+            self.carry_on(Decided { seen: Some((address, false)), ..decided });
         }
     }
 
     fn put(&mut self, client: Option<u8>, event: Event) {
-        self.events += 1;
-        let actions = self.bench.handle(event);
-        self.batch.push(Decided { client, actions, seen: None });
+        let decided = self.decide(client, event);
+        self.carry_on(decided);
     }
 
-    /// What the last event has shown of an address.
-    fn seen(&mut self, address: Ipv4Addr, used: bool) {
-        if let Some(last) = self.batch.last_mut() {
-            last.seen = Some((address, used));
+    fn decide(&mut self, client: Option<u8>, event: Event) -> Decided {
+        self.events += 1;
+        Decided { client, actions: self.bench.handle(event), seen: None }
+    }
+
+    /// What need not wait for what was decided before is done at once.
+    fn carry_on(&mut self, mut decided: Decided) {
+        if decided.seen.is_some_and(|(_, used)| !used) {
+            self.note(decided.seen);
         }
+        if !decided.actions.iter().any(Action::waits) {
+            self.act(decided.client, std::mem::take(&mut decided.actions));
+        }
+        // That it is used is known for good with all that was decided before.
+        self.batch.push(decided);
     }
 
     /// What the client sends, and does by sending it.
@@ -213,13 +223,10 @@ impl World {
         let Some((client, request)) = self.waiting[ring].pop_front() else { return false };
         if self.bench.now <= request.arrival.plus(STALE).0 {
             let declined = request.options.requested.filter(|_| request.kind == Kind::Decline);
-            self.put(Some(client), Event::Message(request));
-            let heeded = self.batch.last().is_some_and(|decided| {
-                !decided.actions.iter().any(|action| matches!(action, Action::Silence { .. }))
-            });
-            if let Some(address) = declined.filter(|_| heeded && self.probing) {
-                self.seen(address, true);
-            }
+            let mut decided = self.decide(Some(client), Event::Message(request));
+            let heeded = !decided.actions.iter().any(|action| matches!(action, Action::Silence { .. }));
+            decided.seen = declined.filter(|_| heeded && self.probing).map(|address| (address, true));
+            self.carry_on(decided);
         }
         true
     }
@@ -240,7 +247,7 @@ impl World {
                 false => action::Outcome::Silent,
             };
             let before = self.bench.policy.state(address);
-            self.put(None, Event::Probed { address, outcome });
+            let decided = self.decide(None, Event::Probed { address, outcome });
             let quarantined = self.bench.policy.state(address) == Some(State::Quarantined);
             let used = match (outcome, before) {
                 // Where nobody can be asked, an address that is free by now is offered all the same.
@@ -250,9 +257,7 @@ impl World {
                 (action::Outcome::Answered(Some(_)), _) if quarantined => Some(true),
                 _ => None,
             };
-            if let Some(used) = used {
-                self.seen(address, used);
-            }
+            self.carry_on(Decided { seen: used.map(|used| (address, used)), ..decided });
         }
     }
 
@@ -261,6 +266,11 @@ impl World {
         let now = self.bench.now;
         let belief = *self.belief(client);
         let Some(address) = belief.holds(now).or(belief.last) else { return false };
+        // Who has just asked by BOOTP goes on with that.
+        let mut waiting = self.waiting[1].iter();
+        if waiting.any(|(other, request)| *other == client && request.kind == Kind::Bootp) {
+            return false;
+        }
         let mine = self.bench.published.iter().rev().find(|published| published.address == address);
         let memo = mine.and_then(|mine| mine.memos.first().map(|memo| (mine.chaddr, memo)));
         let Some((_, memo)) = memo.filter(|(chaddr, memo)| clients::is_known_by(client, *chaddr, memo))
@@ -288,23 +298,37 @@ impl World {
 
     fn end_batch(&mut self) {
         let batch = std::mem::take(&mut self.batch);
+        self.carry_out(batch);
+        self.bench.check();
+        // An address that the configuration left out for longer than its quarantine is a new one.
+        let Bench { policy, store, .. } = &self.bench;
+        self.seen_in_use.retain(|address| policy.state(*address).is_some() || store.contains_key(address));
+    }
+
+    fn end_half(&mut self) {
+        let rest = self.batch.split_off(self.batch.len().div_ceil(2));
+        let first = std::mem::replace(&mut self.batch, rest);
+        self.carry_out(first);
+    }
+
+    fn carry_out(&mut self, batch: Vec<Decided>) {
         for decided in &batch {
             self.bench.commit(&decided.actions);
         }
         for Decided { client, actions, seen } in batch {
             self.note(seen);
-            for (to, outcome) in self.bench.act_for(actions) {
-                let Some(client) = to.as_deref().map(sender).or(client) else { continue };
-                if let (Some(request), Some(yiaddr)) = (&to, outcome.offered()) {
-                    assert_eq!(request.relayed(), clients::is_relayed(yiaddr), "{yiaddr} is of another link");
-                }
-                self.told(client, to.map(|request| request.xid), outcome);
-            }
+            self.act(client, actions);
         }
-        self.bench.check();
-        // An address that the configuration left out for longer than its quarantine is a new one.
-        let Bench { policy, store, .. } = &self.bench;
-        self.seen_in_use.retain(|address| policy.state(*address).is_some() || store.contains_key(address));
+    }
+
+    fn act(&mut self, client: Option<u8>, actions: Vec<Action>) {
+        for (to, outcome) in self.bench.act_for(actions) {
+            let Some(client) = to.as_deref().map(sender).or(client) else { continue };
+            if let (Some(request), Some(yiaddr)) = (&to, outcome.offered()) {
+                assert_eq!(request.relayed(), clients::is_relayed(yiaddr), "{yiaddr} is of another link");
+            }
+            self.told(client, to.map(|request| request.xid), outcome);
+        }
     }
 
     fn note(&mut self, seen: Option<(Ipv4Addr, bool)>) {
