@@ -93,10 +93,12 @@ impl Action {
         matches!(self, Self::Publish(_) | Self::Horizon { .. } | Self::Reply { granted: Some(_), .. })
     }
 
-    /// Whether it must wait for what was decided before.
+    /// Whether it must wait for what was decided before. Of replies only an OFFER need not: whoever gets another knows
+    /// that all that came in before has been dealt with.
     #[must_use]
     pub const fn waits(&self) -> bool {
-        matches!(self, Self::Commit(_)) || self.promises()
+        let offers = matches!(self, Self::Reply { reply: Reply::Offer { .. }, .. });
+        matches!(self, Self::Commit(_) | Self::Reply { .. }) && !offers || self.promises()
     }
 }
 
