@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use super::committing::Committed;
 use super::{Server, service};
 use crate::clock::BootNanos;
 use crate::policy::{Action, Happened, LeaseEvent};
@@ -54,15 +53,18 @@ impl Server {
             return Ok(());
         }
         let outcome = self.store_takes(&changes)?;
-        self.judge(Committed { changes, outcome })
+        self.judge(changes, outcome)
     }
 
     /// Takes note of a commit that has come to its end.
     ///
     /// # Errors
     /// When it failed. Nothing that depends on the changes may be done then.
-    pub(super) fn judge(&mut self, commit: Committed) -> Result<(), NotCommitted> {
-        let Committed { changes, outcome } = commit;
+    pub(super) fn judge(
+        &mut self,
+        changes: Vec<Change>,
+        outcome: Result<(), StoreError>,
+    ) -> Result<(), NotCommitted> {
         let Err(error) = outcome else {
             self.exports.note(&changes);
             return Ok(());
@@ -116,7 +118,7 @@ impl Server {
     /// Tries to bring what is owed to the store, if it is time to.
     pub(super) fn settle_debts(&mut self) {
         // If it fails it has been told of, and is tried again.
-        if self.under_way.is_none() {
+        if self.committing.is_idle() {
             let _ = self.commit(Vec::new());
         }
     }

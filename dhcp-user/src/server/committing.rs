@@ -1,7 +1,8 @@
 //! A thread that commits: while the disk takes one batch, the next is decided.
 //!
 //! The store is either here or with the thread, never both, so nothing is locked. One commit is under way at a time; what
-//! is decided meanwhile makes the next, so batches grow with the time that the disk takes.
+//! is decided meanwhile makes the next, so batches grow with the time that the disk takes. What is to be done when a commit
+//! has ended goes with it.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result};
 use dhcp_ebpf::lease::BootSecs;
 use tokio::sync::Notify;
 
+use crate::policy::Action;
 use crate::store::{Change, Store, StoreError, StoreId};
 
 /// The store, and the thread that takes it to commit.
@@ -23,17 +25,20 @@ pub(super) struct Committing {
     notify: Arc<Notify>,
 }
 
-/// What is to be committed, and at which time.
+/// A commit to be made, and at which time.
 struct Work {
     store: Box<dyn Store>,
     now: BootSecs,
     changes: Vec<Change>,
+    then: Vec<Action>,
 }
 
 /// A commit that has come to its end.
 pub(super) struct Committed {
     pub(super) changes: Vec<Change>,
     pub(super) outcome: Result<(), StoreError>,
+    /// What was to be done then, as far as the outcome lets it.
+    pub(super) then: Vec<Action>,
 }
 
 impl Committing {
@@ -66,16 +71,21 @@ impl Committing {
         self.here.as_deref_mut()
     }
 
-    /// Begins to commit `changes`; gives them back when a commit is under way, or the thread is no more.
+    /// Whether no commit is under way.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.here.is_some()
+    }
+
+    /// Begins to commit `changes`; what is to be done `then` comes back with them.
     ///
-    /// # Errors
-    /// The changes, with which nothing was done.
-    pub(super) fn begin(&mut self, now: BootSecs, changes: Vec<Change>) -> Result<(), Vec<Change>> {
-        let Some(store) = self.here.take() else { return Err(changes) };
-        self.work.send(Work { store, now, changes }).map_err(|unsent| {
-            self.here = Some(unsent.0.store);
-            unsent.0.changes
-        })
+    /// # Panics
+    /// When a commit is under way.
+    pub(super) fn begin(&mut self, now: BootSecs, changes: Vec<Change>, then: Vec<Action>) {
+        let Some(store) = self.here.take() else {
+            unreachable!("a commit is begun only when none is under way")
+        };
+        // If the thread is no more, whoever waits for the end of this is told.
+        let _ = self.work.send(Work { store, now, changes, then });
     }
 
     /// Waits until the commit under way has come to its end; for ever when there is none. `None`: the thread is no more.
@@ -91,7 +101,7 @@ impl Committing {
 
     /// The same without letting anything else happen. `None`: there is no commit under way.
     pub(super) fn wait(&mut self) -> Option<Committed> {
-        if self.here.is_some() {
+        if self.is_idle() {
             return None;
         }
         self.done.recv().ok().map(|done| self.back(done))
@@ -114,9 +124,9 @@ impl Drop for Told {
 
 /// Whoever has `done` at the other end learns of the end of this by its being dropped.
 fn commit_all(work: &Receiver<Work>, done: Sender<(Box<dyn Store>, Committed)>, notify: &Notify) {
-    for Work { mut store, now, changes } in work {
+    for Work { mut store, now, changes, then } in work {
         let outcome = store.commit(now, &changes);
-        if done.send((store, Committed { changes, outcome })).is_err() {
+        if done.send((store, Committed { changes, outcome, then })).is_err() {
             return;
         }
         notify.notify_one();
@@ -125,6 +135,8 @@ fn commit_all(work: &Receiver<Work>, done: Sender<(Box<dyn Store>, Committed)>, 
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::store::Record;
 
@@ -140,7 +152,7 @@ mod tests {
             Ok(Vec::new())
         }
 
-        fn record(&mut self, _: std::net::Ipv4Addr) -> Result<Option<Record>, StoreError> {
+        fn record(&mut self, _: Ipv4Addr) -> Result<Option<Record>, StoreError> {
             Ok(None)
         }
 
@@ -148,6 +160,9 @@ mod tests {
             self.0.recv().expect("the test goes on")
         }
     }
+
+    const LATER: Action =
+        Action::Horizon { address: Ipv4Addr::new(192, 0, 2, 1), generation: 3, until: BootSecs(9) };
 
     fn change(last: u8) -> Vec<Change> {
         vec![Change::Delete([192, 0, 2, last].into())]
@@ -158,15 +173,15 @@ mod tests {
         let (open, gate) = channel();
         let mut committing = Committing::over(Box::new(Gate(gate))).expect("a thread");
         assert!(committing.wait().is_none() && committing.store().is_some());
-        assert_eq!(committing.begin(BootSecs(1), change(1)), Ok(()));
-        assert!(committing.store().is_none());
-        assert_eq!(committing.begin(BootSecs(1), change(2)), Err(change(2)), "not two at a time");
+        committing.begin(BootSecs(1), change(1), vec![LATER]);
+        assert!(committing.store().is_none() && !committing.is_idle());
         open.send(Ok(())).expect("the thread waits");
         let ended = committing.ended().await.expect("the thread goes on");
         assert!(ended.changes == change(1) && ended.outcome.is_ok());
-        assert_eq!(committing.begin(BootSecs(2), change(3)), Ok(()));
+        assert!(matches!(ended.then[..], [Action::Horizon { generation: 3, .. }]));
+        committing.begin(BootSecs(2), change(2), Vec::new());
         open.send(Ok(())).expect("the thread waits");
-        assert_eq!(committing.wait().map(|ended| ended.changes), Some(change(3)));
+        assert_eq!(committing.wait().map(|ended| ended.changes), Some(change(2)));
         assert!(committing.store().is_some() && committing.id() == StoreId(7));
     }
 
@@ -174,7 +189,7 @@ mod tests {
     async fn who_waits_for_a_thread_that_is_no_more_is_told() {
         let (open, gate) = channel();
         let mut committing = Committing::over(Box::new(Gate(gate))).expect("a thread");
-        assert_eq!(committing.begin(BootSecs(1), change(1)), Ok(()));
+        committing.begin(BootSecs(1), change(1), Vec::new());
         drop(open);
         assert!(committing.ended().await.is_none());
         assert!(committing.wait().is_none() && committing.store().is_none());

@@ -142,6 +142,7 @@ impl Server {
 
     /// Compares what was found with what is known, and goes along.
     pub(super) fn follow(&mut self, found: &Found) {
+        self.settle();
         let before = self.facts();
         let mut renumbered = Vec::new();
         for (number, configured) in self.config.clone().interfaces.iter().enumerate() {

@@ -86,8 +86,6 @@ pub struct Server {
     committing: Committing,
     /// What waits until the commit under way has come to its end, to be committed and done then.
     decided: Vec<Action>,
-    /// What is done when the commit under way has come to its end.
-    under_way: Option<Vec<Action>>,
     kernel: Option<Kernel>,
     outbox: Outbox,
     /// `None`: the configuration wants no probes.
@@ -166,9 +164,9 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
             _ = interrupt.recv() => break,
             _ = beat.tick() => { server.beat(); Vec::new() }
             _ = look.tick(), if server.is_probing() => { server.look(); Vec::new() }
-            _ = hangup.recv() => { server.settle(); drop(server.reload()); Vec::new() }
-            Some(found) = looks.recv() => { server.settle(); server.follow(&found); Vec::new() }
-            Some(query) = asked.recv() => { server.settle(); server.answer(query); Vec::new() }
+            _ = hangup.recv() => { drop(server.reload()); Vec::new() }
+            Some(found) = looks.recv() => { server.follow(&found); Vec::new() }
+            Some(query) = asked.recv() => { server.answer(query); Vec::new() }
             ended = server.committing.ended() => {
                 server.ended(ended.context("the thread that commits has ended: please report the panic above")?);
                 Vec::new()

@@ -33,6 +33,8 @@ impl Server {
     /// If the new one can't be gone over to, or what that changes about leases is not on disk yet.
     pub(super) fn reload(&mut self) -> Result<Reloaded, No> {
         service::reloading();
+        // What was decided by the former configuration is done by it.
+        self.settle();
         let done = match self.next() {
             Ok(next) => self.go_over(next).map_err(|error| No(format!("reloaded, but {error}"))),
             Err(error) => {

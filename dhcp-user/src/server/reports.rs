@@ -16,8 +16,9 @@ use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, 
 use crate::store::{HwAddr, QuarantineCause};
 
 impl Server {
-    /// Answers an operator's query. What it changes is said to be done when it is on disk.
+    /// Answers an operator's query. What it changes is said to be done when it is on disk, and what it shows is.
     pub(super) fn answer(&mut self, query: Query) {
+        self.settle();
         // Wall time may have been set (by NTP, after a boot with a wrong clock) since moments were last shown.
         self.wall = WallClock::read().map_or(self.wall, |read| self.wall.unless_set(read));
         match query {

@@ -94,7 +94,6 @@ impl Server {
             table,
             committing: Committing::over(store)?,
             decided: Vec::new(),
-            under_way: None,
             kernel,
             outbox: Outbox::open()?,
             prober: prober(&config, &facts)?,

@@ -79,34 +79,31 @@ impl Server {
     /// Goes on with what was decided, unless a commit is under way.
     fn commit_next(&mut self) {
         self.begin_next();
-        if self.under_way.is_some() || self.decided.is_empty() {
+        if !self.committing.is_idle() || self.decided.is_empty() {
             return;
         }
         // There is nothing to commit, or the store takes none.
-        let (changes, rest) = parted(std::mem::take(&mut self.decided));
+        let (changes, then) = parted(std::mem::take(&mut self.decided));
         let committed = self.commit(changes);
-        self.carry_out(rest, &committed);
+        self.carry_out(then, &committed);
     }
 
     /// Begins to commit what was decided, if there is anything to commit and nothing in the way.
     fn begin_next(&mut self) {
         let commits = |action: &Action| matches!(action, Action::Commit(_));
-        if self.under_way.is_some() || self.owed.is_some() || !self.decided.iter().any(commits) {
+        if !self.committing.is_idle() || self.owed.is_some() || !self.decided.iter().any(commits) {
             return;
         }
-        let (changes, rest) = parted(std::mem::take(&mut self.decided));
-        match self.committing.begin(BootNanos::now().floor(), changes) {
-            Ok(()) => self.under_way = Some(rest),
-            Err(changes) => self.decided = changes.into_iter().map(Action::Commit).chain(rest).collect(),
-        }
+        let (changes, then) = parted(std::mem::take(&mut self.decided));
+        self.committing.begin(BootNanos::now().floor(), changes, then);
     }
 
     /// Goes on when a commit has come to its end: the disk with the next, and this thread with what that one was for.
     pub(super) fn ended(&mut self, commit: Committed) {
-        let committed = self.judge(commit);
-        let rest = self.under_way.take().unwrap_or_default();
+        let Committed { changes, outcome, then } = commit;
+        let committed = self.judge(changes, outcome);
         self.begin_next();
-        self.carry_out(rest, &committed);
+        self.carry_out(then, &committed);
         self.commit_next();
     }
 
@@ -135,9 +132,9 @@ impl Server {
     /// When the store takes no commits by now. Nothing that depends on the commit was done then.
     pub(super) fn perform(&mut self, actions: Vec<Action>) -> Result<(), NotCommitted> {
         self.settle();
-        let (changes, rest) = parted(actions);
+        let (changes, then) = parted(actions);
         let committed = self.commit(changes);
-        self.carry_out(rest, &committed);
+        self.carry_out(then, &committed);
         committed
     }
 
