@@ -23,8 +23,8 @@ pub const fn lines_for(questions: u32) -> u32 {
 #[inline(always)]
 pub const fn lines(hash: Hash, count: u32) -> [u32; 2] {
     // Neither begins with the bits that tell the entries of a line apart.
-    let (first, second) = ((hash.0 >> 32) as u32, (hash.0 >> 32) as u32);
-    let second = second.wrapping_mul(0x9e37_79b1).rotate_left(16);
+    let first = (hash.0 >> 32) as u32;
+    let second = first.wrapping_mul(0x9e37_79b1).rotate_left(16);
     [scaled(first, count), scaled(second, count)]
 }
 
