@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use system_tests::load::{Count, Crowd, Held, Lane, Load, Pace, Stream, Target, Way};
 use system_tests::process::output;
 use system_tests::real::{Program, RealClient};
-use system_tests::server::{Launch, Server, Xdp};
+use system_tests::server::{Home, Launch, Server, Xdp};
 use system_tests::topology::{CLIENT_IF, Lan};
 use system_tests::wait::PROMPT;
 use system_tests::wire::Mac;
@@ -51,9 +51,6 @@ lease-time = "60s"
 options = { routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"] }
 "#;
 
-/// A line for each message that comes would be some hundred megabytes.
-const QUIETLY: Launch<'_> = Launch { under: &[], arguments: &[], environment: &[("RUST_LOG", "warn")] };
-
 #[test]
 fn killed_at_any_instant_it_loses_no_lease_and_gives_none_twice() -> Result<()> {
     let cycles: u32 = setting(CYCLES_WANTED)?.unwrap_or(CYCLES);
@@ -68,9 +65,7 @@ fn killed_at_any_instant_it_loses_no_lease_and_gives_none_twice() -> Result<()> 
         way: Way::default(),
     };
     let load = Load::new(&lan, crowd)?;
-    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
-    server.crash()?;
-    server.start_again_with(&QUIETLY)?;
+    let server = Server::start(Home::from(&lan).under_load(), Xdp::Native, SUBNET)?;
     load.dora(0..CLIENTS, 64, PROMPT * 3)?;
 
     let began = Instant::now();
@@ -172,11 +167,11 @@ impl Ordeal<'_> {
                 boots.another()?;
             }
             for time in dead_after {
-                server.launch_again(&QUIETLY)?;
+                server.launch_again(&Launch::default())?;
                 thread::sleep(time);
                 server.crash()?;
             }
-            server.start_again_with(&QUIETLY)
+            server.start_again()
         })?;
         done?;
         self.seen.doomed += u32::try_from(doomed)?;

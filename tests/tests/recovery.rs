@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use system_tests::client::{Client, Lease};
 use system_tests::process::{output, run};
-use system_tests::server::{Launch, Server, Xdp};
+use system_tests::server::{Home, Launch, Server, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::until;
 
@@ -23,15 +23,12 @@ pools = ["10.16.0.0 - 10.31.255.255"]
 lease-time = "1h"
 options = { routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"] }
 "#;
-const QUIETLY: Launch<'_> = Launch { under: &[], arguments: &[], environment: &[("RUST_LOG", "warn")] };
 /// Far more than a start may take on a machine that has nothing else to do; what it does take is printed.
 const PATIENCE: Duration = Duration::from_secs(100);
 
 /// A server that has taken a million leases over, and one more of a client that is there.
 fn with_a_million(lan: &Lan) -> Result<(Server<'_>, Client<'_>, Lease)> {
-    let mut server = Server::start(lan, Xdp::Native, SUBNET)?;
-    server.stop()?;
-    server.start_again_with(&QUIETLY)?;
+    let server = Server::start(Home::from(lan).under_load(), Xdp::Native, SUBNET)?;
     let client = lan.client(1);
     let lease = client.dora()?;
     let mut lines = String::new();
@@ -61,7 +58,7 @@ fn all_there(server: &Server<'_>) -> Result<()> {
 /// Starts the server, and says how long it took to its first answer and until it was done.
 fn start(lan: &Lan, server: &mut Server<'_>, how: &str, number: u16) -> Result<()> {
     let began = Instant::now();
-    server.launch_again(&QUIETLY)?;
+    server.launch_again(&Launch::default())?;
     // Each asks once: one that repeats itself is heard only so often.
     let mut newcomers = number..;
     until("an offer", PATIENCE, || {
@@ -81,7 +78,7 @@ fn start(lan: &Lan, server: &mut Server<'_>, how: &str, number: u16) -> Result<(
 
 /// Who asks a server that starts is told so, and is answered when it serves.
 fn ask_while_it_starts(server: &mut Server<'_>) -> Result<()> {
-    server.launch_again(&QUIETLY)?;
+    server.launch_again(&Launch::default())?;
     let said = until("the control socket to be answered", PATIENCE, || {
         let said = output(server.cli(&["status"])?.arg("--json"))?;
         Ok((said.status.code() != Some(3)).then_some(said))

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 use system_tests::load::{Count, Crowd, Load, Pace, Report, Way};
-use system_tests::server::{Launch, Server, Stats, Xdp};
+use system_tests::server::{Home, Launch, Server, Stats, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
 
@@ -29,8 +29,6 @@ fn with_a_pool_to(last: &str) -> String {
     SUBNET.replace("10.0.255.250", last)
 }
 
-const QUIETLY: Launch<'_> = Launch { under: &[], arguments: &[], environment: &[("RUST_LOG", "info")] };
-
 /// Renewals that left and that nothing came back for, not even late.
 fn lost(report: &Report) -> u64 {
     report.lost_renewals().saturating_sub(report.counts.of(Count::Late))
@@ -46,9 +44,7 @@ fn under_load(name: &str, pace: Pace, work: impl FnOnce(&Lan, &mut Server<'_>) -
         way: Way::default(),
     };
     let load = Load::new(&lan, crowd)?;
-    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
-    server.stop()?;
-    server.start_again_with(&QUIETLY)?;
+    let mut server = Server::start(Home { log: "info", ..Home::from(&lan) }, Xdp::Native, SUBNET)?;
     load.dora(0..CLIENTS, 64, PROMPT * 6)?;
 
     let control = load.renew(CLIENTS, pace, Duration::from_secs(3))?;
@@ -100,7 +96,7 @@ fn a_restart_loses_no_renewal() -> Result<()> {
     under_load("restarts", RATE, |_, server| {
         (0..TIMES).try_for_each(|_| {
             server.stop()?;
-            server.start_again_with(&QUIETLY)
+            server.start_again()
         })
     })
 }
@@ -109,8 +105,8 @@ fn a_restart_loses_no_renewal() -> Result<()> {
 #[test]
 fn another_program_loses_no_renewal() -> Result<()> {
     under_load("new programs", RATE, |_, server| {
-        let other = Launch { arguments: &["--diagnose"], ..QUIETLY };
-        [other, QUIETLY].iter().cycle().take(TIMES).try_for_each(|launch| {
+        let other = Launch { arguments: &["--diagnose"], ..Launch::default() };
+        [other, Launch::default()].iter().cycle().take(TIMES).try_for_each(|launch| {
             server.stop()?;
             server.start_again_with(launch)
         })
@@ -124,7 +120,7 @@ fn larger_maps_lose_no_renewal() -> Result<()> {
         for last in ["10.3.255.250", "10.7.255.250"] {
             server.stop()?;
             server.rewrite(lan, Xdp::Native, &with_a_pool_to(last))?;
-            server.start_again_with(&QUIETLY)?;
+            server.start_again()?;
         }
         ensure!(server.log().contains("making larger ones"), "{}", server.log());
         let asked = server.stats()?.received("request")?;
@@ -143,7 +139,7 @@ fn maps_of_another_version_are_replaced_and_no_renewal_is_lost() -> Result<()> {
         let mut cells = control.read(0)?;
         cells[0] ^= 0xff;
         control.write(0, &cells)?;
-        server.start_again_with(&QUIETLY)?;
+        server.start_again()?;
         until("every client to have asked once", PROMPT * 3, || {
             Ok((server.stats()?.received("request")? >= CLIENTS.into()).then_some(()))
         })

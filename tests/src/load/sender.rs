@@ -71,8 +71,8 @@ impl Sender<'_> {
 
     #[expect(clippy::cast_possible_truncation, reason = "a number of frames")]
     fn paced(&self, rate: f64, stop: &AtomicBool) -> Result<()> {
-        // However late this thread was woken, no more at once than the link's ring holds; but not many system calls
-        // either: each takes one of 65 thousand numbers for its memory, and gives it back only some time later.
+        // However late this thread was woken, no more at once than for two milliseconds; but not many system calls either:
+        // each takes one of 65 thousand numbers for its memory, and gives it back only some time later.
         let most = u64::from(BATCH).max((rate / 500.0) as u64);
         let tick = if rate > MANY { TICK_OF_MANY } else { TICK };
         let began = Instant::now();
