@@ -56,11 +56,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
             Cell::number(report.counts.of(count) as f64, Unit::Count),
         ]
     };
-    section.tables.push(Table {
-        title: "Side by side".to_owned(),
-        columns: ["What", "Rate", "In all"].map(str::to_owned).to_vec(),
-        rows: rows.map(row).into(),
-    });
+    section.tables.push(Table::new("Side by side", &["What", "Rate", "In all"], rows.map(row)));
     section.figure("renewals lost meanwhile", report.lost_share(), Unit::Share);
     let audit = server.json(&["audit"])?;
     ensure!(audit["consistent"] == true, "the audit finds something: {audit}");

@@ -46,11 +46,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         Goal::at_least(60e3, 150e3),
     );
     let columns = ["At a time", "Clients", "Leases", "p50", "p99", "p99.9"];
-    section.tables.push(Table {
-        title: "DISCOVER to ACK".to_owned(),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows,
-    });
+    section.tables.push(Table::new("DISCOVER to ACK", &columns, rows));
     section.plots.push(Plot {
         title: "New leases per second".to_owned(),
         kind: Kind::Lines,

@@ -143,9 +143,5 @@ fn table(all: &[(&str, Histogram)]) -> Table {
         let measured = Cell::number(histogram.count() as f64, Unit::Count);
         [Cell::text(*name)].into_iter().chain(quantiles).chain([measured]).collect()
     });
-    Table {
-        title: "Times".to_owned(),
-        columns: ["What", "p50", "p99", "p99.9", "Measured"].map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-    }
+    Table::new("Times", &["What", "p50", "p99", "p99.9", "Measured"], rows)
 }

@@ -105,9 +105,5 @@ fn table(all: &[Found]) -> Table {
             Cell::number(found.each(), Unit::Bytes),
         ]
     });
-    Table {
-        title: "With every address of the pool leased".to_owned(),
-        columns: ["Leases", "Maps", "Daemon", "Per lease"].map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-    }
+    Table::new("With every address of the pool leased", &["Leases", "Maps", "Daemon", "Per lease"], rows)
 }

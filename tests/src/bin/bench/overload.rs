@@ -181,9 +181,5 @@ fn table(all: &[Found]) -> Table {
     });
     let columns =
         ["Server", "Offered", "DISCOVERs", "Leases", "Of the peak", "Renewals meanwhile", "Renewals lost"];
-    Table {
-        title: "Newcomers and renewals".to_owned(),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-    }
+    Table::new("Newcomers and renewals", &columns, rows)
 }

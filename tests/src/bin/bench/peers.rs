@@ -162,11 +162,7 @@ fn table(all: &[Found]) -> Table {
         ]
     });
     let columns = ["Server", "Leases", "Renewals", "xdhcpd:", "New leases", "xdhcpd:", "DORA p50 there"];
-    Table {
-        title: "Side by side".to_owned(),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-    }
+    Table::new("Side by side", &columns, rows)
 }
 
 fn terms(all: &[Found]) -> Table {
@@ -174,9 +170,5 @@ fn terms(all: &[Found]) -> Table {
         let subject = found.subject;
         vec![Cell::text(subject.name()), Cell::text(subject.settings()), Cell::text(subject.durability())]
     });
-    Table {
-        title: "Settings, and what outlives a power cut".to_owned(),
-        columns: ["Server", "Settings", "On disk"].map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-    }
+    Table::new("Settings, and what outlives a power cut", &["Server", "Settings", "On disk"], rows)
 }

@@ -40,12 +40,11 @@ pub(crate) fn cross_check(section: &mut Section, bench: &Bench) -> Result<()> {
             Cell::number(found.achieved / f64::from(found.offered), Unit::Share),
         ]
     });
-    section.tables.push(Table {
-        title: "Cross-check: new leases by perfdhcp, which is one thread in user space and poses as a relay"
-            .to_owned(),
-        columns: ["Server", "Offered", "Achieved", "Share"].map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-    });
+    section.tables.push(Table::new(
+        "Cross-check: new leases by perfdhcp, which is one thread in user space and poses as a relay",
+        &["Server", "Offered", "Achieved", "Share"],
+        rows,
+    ));
     Ok(())
 }
 

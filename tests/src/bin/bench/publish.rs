@@ -85,11 +85,7 @@ fn goals(report: &Report) -> Table {
         let standing = Cell::text(goal.standing(figure.value).words());
         vec![Cell::text(&figure.what), number(figure.value), number(goal.must), number(goal.aim), standing]
     });
-    Table {
-        title: String::new(),
-        columns: ["What", "Measured", "Must", "Aim", ""].map(str::to_owned).to_vec(),
-        rows: rows.collect(),
-    }
+    Table::new("", &["What", "Measured", "Must", "Aim", ""], rows)
 }
 
 fn write_table(text: &mut String, table: &Table) {

@@ -54,11 +54,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         "reflector's",
         "Unanswered",
     ];
-    section.tables.push(Table {
-        title: "Medians of pairs".to_owned(),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows,
-    });
+    section.tables.push(Table::new("Medians of pairs", &columns, rows));
     Ok(section)
 }
 

@@ -79,6 +79,13 @@ pub(crate) struct Table {
     pub(crate) rows: Vec<Vec<Cell>>,
 }
 
+impl Table {
+    pub(crate) fn new(title: &str, columns: &[&str], rows: impl IntoIterator<Item = Vec<Cell>>) -> Self {
+        let columns = columns.iter().map(|column| (*column).to_owned()).collect();
+        Self { title: title.to_owned(), columns, rows: rows.into_iter().collect() }
+    }
+}
+
 /// A table's cell.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", untagged)]

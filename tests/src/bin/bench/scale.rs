@@ -47,11 +47,7 @@ fn renewals(section: &mut Section, bench: &Bench) -> Result<()> {
         y: Axis::linear("CPU time", Unit::Seconds),
         series: vec![Series::line("xdhcpd", points)],
     });
-    section.tables.push(Table {
-        title: "A renewal".to_owned(),
-        columns: ["Leases", "CPU time"].map(str::to_owned).to_vec(),
-        rows,
-    });
+    section.tables.push(Table::new("A renewal", &["Leases", "CPU time"], rows));
     Ok(())
 }
 
@@ -123,11 +119,7 @@ fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
         y: Axis::linear("CPU time", Unit::Seconds),
         series: [10, 500, 900, 999].map(series).into(),
     });
-    section.tables.push(Table {
-        title: "A new lease".to_owned(),
-        columns: ["Pool", "Full", "Clients at a time", "CPU time"].map(str::to_owned).to_vec(),
-        rows,
-    });
+    section.tables.push(Table::new("A new lease", &["Pool", "Full", "Clients at a time", "CPU time"], rows));
     Ok(())
 }
 

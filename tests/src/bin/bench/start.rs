@@ -48,11 +48,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         "Lost",
         "Lost then, at 100 k/s",
     ];
-    section.tables.push(Table {
-        title: "Until a newcomer has a lease".to_owned(),
-        columns: columns.map(str::to_owned).to_vec(),
-        rows,
-    });
+    section.tables.push(Table::new("Until a newcomer has a lease", &columns, rows));
     Ok(section)
 }
 

@@ -6,8 +6,7 @@ mod kea;
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use system_tests::load::{Count, Lane, Load, WrongReplies};
@@ -183,9 +182,13 @@ impl Place<'_> {
     }
 }
 
+/// When a server that starts is asked again.
+const AGAIN: Duration = Duration::from_millis(100);
+
 fn wait_until_it_answers(subject: Subject, load: &Load<'_>, process: &mut Process) -> Result<()> {
     let last = load.crowd().clients - 1;
     let before = load.counts().of(Count::Bound);
+    let mut asked: Option<Instant> = None;
     until(&format!("{} to answer", subject.name()), PROMPT, || {
         if !process.is_running()? {
             bail!("{} ended at once:\n{}", subject.name(), process.log());
@@ -193,8 +196,10 @@ fn wait_until_it_answers(subject: Subject, load: &Load<'_>, process: &mut Proces
         if load.counts().of(Count::Bound) > before {
             return Ok(Some(()));
         }
-        load.ask(Lane::Discover, last..last + 1)?;
-        thread::sleep(Duration::from_millis(100));
+        if asked.is_none_or(|asked| asked.elapsed() > AGAIN) {
+            load.ask(Lane::Discover, last..last + 1)?;
+            asked = Some(Instant::now());
+        }
         Ok(None)
     })
 }
