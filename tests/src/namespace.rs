@@ -3,7 +3,7 @@
 //! They are entered by `setns` alone: `ip netns exec` would also change the mount namespace, and pins made in
 //! there would be invisible to everybody else.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -24,6 +24,16 @@ const THIS: &str = "/proc/thread-self/ns/net";
 #[derive(Debug)]
 pub struct Namespace {
     fd: OwnedFd,
+    origin: Origin,
+}
+
+/// Whose a namespace is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// Ours, with all that is in it.
+    Made,
+    /// It was there before, and so was what is in it.
+    Found,
 }
 
 impl Namespace {
@@ -38,10 +48,18 @@ impl Namespace {
         })
         .join()
         .map_err(|_| anyhow::anyhow!("the thread that makes namespaces panicked"))??;
-        let namespace = Self { fd };
+        let namespace = Self { fd, origin: Origin::Made };
         namespace.set("net/ipv6/conf/default/disable_ipv6", "1")?;
         namespace.ip("link set lo up")?;
         Ok(namespace)
+    }
+
+    /// The namespace that the calling thread is in, for the machine's own interfaces. What is in it is left alone.
+    ///
+    /// # Errors
+    /// Without `/proc`.
+    pub fn here() -> Result<Self> {
+        Ok(Self { fd: File::open(THIS)?.into(), origin: Origin::Found })
     }
 
     /// Runs `work` with the calling thread inside the namespace.
@@ -140,8 +158,9 @@ impl Namespace {
     /// Kills every program in the namespace, those included that their parents have left behind.
     ///
     /// # Errors
-    /// When one of them does not go.
+    /// When one of them does not go, or the namespace was not made here.
     pub fn evacuate(&self) -> Result<()> {
+        ensure!(self.origin == Origin::Made, "the programs of this namespace are not ours to kill");
         let ours = File::from(self.fd.try_clone()?).metadata()?.ino();
         wait::until("the programs of a namespace to go", wait::PROMPT, || {
             let left = members(ours)?;
@@ -156,6 +175,9 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
+        if self.origin == Origin::Found {
+            return;
+        }
         if let Err(error) = self.evacuate() {
             eprintln!("{error:#}");
         }

@@ -21,12 +21,16 @@ const EVERY_PROTOCOL: u16 = 3;
 const INT_LEN: libc::socklen_t = 4;
 const ADDRESS_LEN: libc::socklen_t = 20;
 const STATISTICS_LEN: libc::socklen_t = 8;
+const MEMBERSHIP_LEN: libc::socklen_t = 16;
+const PROMISCUOUS: u16 = 1;
 const _: () = assert!(
     FAMILY as libc::c_int == libc::AF_PACKET
         && EVERY_PROTOCOL as libc::c_int == libc::ETH_P_ALL
         && INT_LEN as usize == size_of::<libc::c_int>()
         && ADDRESS_LEN as usize == size_of::<libc::sockaddr_ll>()
         && STATISTICS_LEN as usize == size_of::<libc::tpacket_stats>()
+        && MEMBERSHIP_LEN as usize == size_of::<libc::packet_mreq>()
+        && PROMISCUOUS as libc::c_int == libc::PACKET_MR_PROMISC
 );
 
 /// What a packet socket gets to see.
@@ -85,6 +89,31 @@ impl PacketSocket {
         address.sll_ifindex = ifindex.cast_signed();
         // SAFETY: the pointer and the length describe `address`, which outlives the call.
         done(unsafe { libc::bind(self.fd.as_raw_fd(), (&raw const address).cast(), ADDRESS_LEN) })
+    }
+
+    /// For as long as the socket is open, its interface takes frames to any hardware address.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub fn overhear(&self, namespace: &Namespace, interface: &str) -> Result<()> {
+        let ifindex = namespace.enter(|| if_nametoindex(interface))??;
+        let everything = libc::packet_mreq {
+            mr_ifindex: ifindex.cast_signed(),
+            mr_type: PROMISCUOUS,
+            mr_alen: 0,
+            mr_address: [0; 8],
+        };
+        // SAFETY: the pointer and the length describe `everything`, which outlives the call.
+        done(unsafe {
+            libc::setsockopt(
+                self.fd.as_raw_fd(),
+                libc::SOL_PACKET,
+                libc::PACKET_ADD_MEMBERSHIP,
+                (&raw const everything).cast(),
+                MEMBERSHIP_LEN,
+            )
+        })
+        .with_context(|| format!("{interface} does not take frames to other hardware addresses"))
     }
 
     /// Sends one frame as it is.

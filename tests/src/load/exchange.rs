@@ -15,12 +15,14 @@ use super::{LOOK, Load, Report, Target};
 
 /// A client that has waited for so long begins anew.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// When nobody has got a lease for so long, nobody will.
+const STUCK: Duration = Duration::from_secs(15);
 
 impl Load<'_> {
     /// Lets clients get a lease each, `window` at a time, until all have one. What is lost is begun anew.
     ///
     /// # Errors
-    /// When they have not all got one `within` this time, or a reply was wrong.
+    /// When they have not all got one `within` this time, when nobody gets one for a long time, or a reply was wrong.
     pub fn dora(&self, clients: Range<u32>, window: u32, within: Duration) -> Result<Report> {
         self.dora_watched(clients, window, within, |_, _| {})
     }
@@ -42,6 +44,7 @@ impl Load<'_> {
         let began = Instant::now();
         self.inject(window)?;
         let mut looked_after = Instant::now();
+        let mut latest = (0, Instant::now());
         loop {
             let counts = self.counts() - &before.counts;
             let bound = counts.of(Count::Bound);
@@ -50,9 +53,12 @@ impl Load<'_> {
             if bound >= wanted || counts.wrong() > 0 {
                 break;
             }
-            if began.elapsed() > within {
+            if bound > latest.0 {
+                latest = (bound, Instant::now());
+            }
+            if began.elapsed() > within || latest.1.elapsed() > STUCK {
                 self.lane_cell(Lane::Discover, CHAIN).store(0, Ordering::Release);
-                bail!("after {within:?} {bound} of {wanted} clients have a lease: {counts:?}");
+                bail!("after {:.0?} {bound} of {wanted} clients have a lease: {counts:?}", began.elapsed());
             }
             if looked_after.elapsed() > PATIENCE / 4 {
                 self.begin_anew(&clients, window)?;
@@ -97,7 +103,7 @@ impl Load<'_> {
 
     fn inject(&self, frames: u32) -> Result<()> {
         let sender = self.sender(Lane::Discover, Target::Server)?;
-        self.namespace.enter(|| sender.send(frames))?.map(drop)
+        self.end.namespace.enter(|| sender.send(frames))?.map(drop)
     }
 
     /// Lets each of some clients ask once, whoever answers.

@@ -119,6 +119,33 @@ pub enum Target {
     Reflector,
 }
 
+/// The clients' end of a link to a server.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientEnd<'a> {
+    /// Where the interface is.
+    pub namespace: &'a Namespace,
+    /// Its name.
+    pub interface: &'a str,
+    /// The program on it, which the generator's takes the place of.
+    pub pass: &'a Pass,
+    /// Queues of the link each way.
+    pub queues: usize,
+    /// How clients address the server.
+    pub server: ServerAddress,
+}
+
+impl<'a> From<&'a Lan> for ClientEnd<'a> {
+    fn from(lan: &'a Lan) -> Self {
+        Self {
+            namespace: &lan.clients,
+            interface: CLIENT_IF,
+            pass: &lan.pass,
+            queues: lan.queues,
+            server: lan.server_address,
+        }
+    }
+}
+
 /// The link to the reflector.
 #[derive(Debug)]
 struct Reflector {
@@ -129,34 +156,33 @@ struct Reflector {
 /// The generator on the clients' end of a link.
 #[derive(Debug)]
 pub struct Load<'a> {
-    namespace: &'a Namespace,
+    end: ClientEnd<'a>,
     object: Object,
     to_server: u32,
     reflector: Option<Reflector>,
-    _in_use: Vec<Pass>,
+    _in_use: InUse,
     cpus: Vec<usize>,
     crowd: Crowd,
-    server: ServerAddress,
 }
 
 impl<'a> Load<'a> {
-    /// Puts the receiving program on the clients' end of `lan`. What concerns nobody of the crowd still passes.
+    /// Puts the receiving program on the clients' end of a link. What concerns nobody of the crowd still passes.
     ///
     /// # Errors
     /// Without the generator's BPF object, or when the kernel refuses.
-    pub fn new(lan: &'a Lan, crowd: Crowd) -> Result<Self> {
+    pub fn new(end: impl Into<ClientEnd<'a>>, crowd: Crowd) -> Result<Self> {
+        let end = end.into();
         let object = Object::load(crowd.clients, crowd.addresses)?;
-        lan.pass.replace(object.program(programs::RECEIVE)?.fd()?)?;
-        let namespace = &lan.clients;
-        let to_server =
-            namespace.enter(|| if_nametoindex(CLIENT_IF))?.context("no interface for the clients")?;
+        end.pass.replace(object.program(programs::RECEIVE)?.fd()?)?;
+        let to_server = end
+            .namespace
+            .enter(|| if_nametoindex(end.interface))?
+            .with_context(|| format!("no interface {} for the clients", end.interface))?;
         object.pool.write(0, &[as_number(crowd.first_address)]);
-        let server = lan.server_address;
         // One CPU to a queue: then what it sends is received on it, too, and no queue overflows behind its back.
-        let cpus = allowed_cpus()?.into_iter().take(lan.queues).collect();
-        let in_use = keep_in_use(namespace, &object)?;
-        let load =
-            Self { namespace, object, to_server, reflector: None, _in_use: in_use, cpus, crowd, server };
+        let cpus = allowed_cpus()?.into_iter().take(end.queues).collect();
+        let in_use = keep_in_use(&object)?;
+        let load = Self { end, object, to_server, reflector: None, _in_use: in_use, cpus, crowd };
         load.set_lanes()?;
         Ok(load)
     }
@@ -186,7 +212,7 @@ impl<'a> Load<'a> {
     }
 
     fn set_lanes(&self) -> Result<()> {
-        let templates = Templates { server: self.server, way: &self.crowd.way };
+        let templates = Templates { server: self.end.server, way: &self.crowd.way };
         self.set_lane(Lane::Discover, &templates.discover()?);
         self.set_lane(Lane::Select, &templates.select()?);
         self.set_lane(Lane::Renew, &templates.renew(Form::Renewing)?);
@@ -200,7 +226,7 @@ impl<'a> Load<'a> {
     /// # Errors
     /// When the request would be longer than the generator's frames.
     pub fn renew_by(&self, form: Form) -> Result<()> {
-        let templates = Templates { server: self.server, way: &self.crowd.way };
+        let templates = Templates { server: self.end.server, way: &self.crowd.way };
         self.set_lane(Lane::Renew, &templates.renew(form)?);
         Ok(())
     }
@@ -232,20 +258,30 @@ impl<'a> Load<'a> {
     }
 }
 
-/// Attaches the sending programs to interfaces that are never up.
+/// The sending programs on interfaces that are never up, in a namespace of their own.
+#[derive(Debug)]
+struct InUse {
+    _attached: Vec<Pass>,
+    /// Last, because the interfaces live in it.
+    _namespace: Namespace,
+}
+
+/// Attaches the sending programs somewhere.
 ///
 /// The kernel has a list of XDP programs in use, by which calls of them are made direct. A test run of a program that is
 /// not in it adds it and takes it out again, and waits each time until no CPU runs the old list: some ten milliseconds.
-fn keep_in_use(namespace: &Namespace, object: &Object) -> Result<Vec<Pass>> {
+fn keep_in_use(object: &Object) -> Result<InUse> {
+    let namespace = Namespace::new()?;
     let lanes = [Lane::Discover, Lane::Renew, Lane::Release, Lane::Decline];
     for [lane, other] in [[lanes[0], lanes[1]], [lanes[2], lanes[3]]] {
         namespace.ip(&format!("link add {} type veth peer name {}", lane.program(), other.program()))?;
     }
     let attach = |lane: Lane| {
         let program = object.program(lane.program())?;
-        Pass::attach_other(namespace, lane.program(), program.fd()?)
+        Pass::attach_other(&namespace, lane.program(), program.fd()?)
     };
-    lanes.into_iter().map(attach).collect()
+    let attached = lanes.into_iter().map(attach).collect::<Result<_>>()?;
+    Ok(InUse { _attached: attached, _namespace: namespace })
 }
 
 fn allowed_cpus() -> Result<Vec<usize>> {

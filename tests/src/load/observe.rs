@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Counts, Histogram, Load, REFLECTED_IF, Report};
-use crate::topology::CLIENT_IF;
 
 /// All counters at one moment.
 pub(super) struct Moment {
@@ -55,9 +54,9 @@ impl Load<'_> {
     pub(super) fn overrun(&self) -> Result<u64> {
         let mut sum = 0;
         for interface in
-            [Some(CLIENT_IF), self.reflector.is_some().then_some(REFLECTED_IF)].into_iter().flatten()
+            [Some(self.end.interface), self.reflector.is_some().then_some(REFLECTED_IF)].into_iter().flatten()
         {
-            let said = self.namespace.ip(&format!("-json -stats link show dev {interface}"))?;
+            let said = self.end.namespace.ip(&format!("-json -stats link show dev {interface}"))?;
             let said: serde_json::Value =
                 serde_json::from_str(&said).context("`ip -json` prints something else")?;
             let dropped = said[0]["stats64"]["tx"]["dropped"].as_u64();

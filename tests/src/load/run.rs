@@ -180,7 +180,7 @@ impl Load<'_> {
             Target::Reflector => self.reflector.as_ref().context("there is no reflector")?.ifindex,
         };
         Ok(Sender {
-            namespace: self.namespace,
+            namespace: self.end.namespace,
             program: self.object.program(lane.program())?,
             ifindex,
             len: FRAME + self.link_header() - 14,
