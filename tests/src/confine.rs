@@ -60,7 +60,7 @@ fn wait(mut child: Child, signals: &SigSet) -> Result<ExitCode> {
                 .context("cannot end the program inside")?;
         } else if let Some(status) = child.try_wait()? {
             if interrupted {
-                println!("\nInterrupted; nothing is left behind.");
+                println!("\nInterrupted; nothing is left behind on this machine.");
             }
             return Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }

@@ -11,6 +11,7 @@ pub mod kea;
 pub mod load;
 pub mod mangle;
 pub mod namespace;
+pub mod nic;
 pub mod packet;
 pub mod pass;
 pub mod paths;

@@ -6,8 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
 use serde_json::Value;
-use system_tests::process::output;
+use system_tests::namespace::{End, Namespace};
+use system_tests::pass::Pass;
+use system_tests::process::{Process, output};
+use system_tests::server::{Home, Server, Xdp};
+use system_tests::topology::{CLIENT_MAC, SERVER_IF, SERVER_MAC};
+use system_tests::wait::{PROMPT, until};
 use system_tests::world::World;
 
 /// Runs it, with its results in `dir`.
@@ -64,4 +70,174 @@ fn where_nothing_can_be_measured_it_says_so_at_once() -> Result<()> {
     ensure!(said.contains("nothing can be measured here") && said.contains("/nowhere"), "{said}");
     ensure!(!world.dir().join("report.json").exists(), "there is nothing to report");
     Ok(())
+}
+
+/// The interface that is measured over.
+const NIC: &str = "nic0";
+
+/// Two machines and a cable between them, as far as the benchmark can tell.
+struct Cable {
+    here: Namespace,
+    there: Namespace,
+    world: World,
+}
+
+impl Cable {
+    fn new(name: &str) -> Result<Self> {
+        let world = World::new(name)?;
+        let (here, there) = (Namespace::new()?, Namespace::new()?);
+        let near = End { name: NIC, mac: CLIENT_MAC, address: None };
+        let far = End { name: SERVER_IF, mac: SERVER_MAC, address: Some(([10, 0, 0, 1].into(), 8)) };
+        let queues = std::thread::available_parallelism()?.get();
+        here.join_by(queues, &near, &there, &far)?;
+        Ok(Self { here, there, world })
+    }
+
+    /// A server that has addresses for this many clients.
+    fn serve(&self, clients: u32, keys: &str) -> Result<Server<'_>> {
+        let home = Home::at(&self.there, self.world.dir().join("server"), self.world.bpf().join("xdhcpd"));
+        let last = std::net::Ipv4Addr::from_bits(0x0a00_0100 + clients - 1);
+        let subnet = format!(
+            "[[subnet]]\nprefix = \"10.0.0.0/8\"\npools = [\"10.0.1.0 - {last}\"]\nlease-time = \"1h\"\n{keys}\n"
+        );
+        Server::start(home.under_load(), Xdp::Native, &subnet)
+    }
+
+    fn bench(&self, words: &[&str]) -> Command {
+        self.bench_over(NIC, words)
+    }
+
+    fn bench_over(&self, interface: &str, words: &[&str]) -> Command {
+        let mut command = self.here.command(env!("CARGO_BIN_EXE_bench"));
+        command.args(["--quick", "--iface", interface, "--results"]).arg(self.world.dir()).args(words);
+        command
+    }
+
+    /// What it finds.
+    fn report(&self, words: &[&str]) -> Result<Value> {
+        let done = output(&mut self.bench(words))?;
+        println!("{}", String::from_utf8_lossy(&done.stdout));
+        ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        Ok(serde_json::from_str(&fs::read_to_string(self.world.dir().join("report.json"))?)?)
+    }
+
+    /// What it says before it ends by an error.
+    fn complaint(&self, interface: &str, words: &[&str]) -> Result<String> {
+        let done = output(&mut self.bench_over(interface, words))?;
+        ensure!(!done.status.success(), "that is no success");
+        Ok(String::from_utf8_lossy(&done.stderr).into_owned())
+    }
+
+    fn nic(&self) -> Result<Value> {
+        let said: Value =
+            serde_json::from_str(&self.here.ip(&format!("-json -details link show dev {NIC}"))?)?;
+        Ok(said[0].clone())
+    }
+
+    /// The NIC is as it was.
+    fn check_nic_left_alone(&self) -> Result<()> {
+        until("the NIC to be as it was", PROMPT, || {
+            let nic = self.nic()?;
+            Ok((nic.get("xdp").is_none() && nic["promiscuity"] == 0).then_some(()))
+        })
+    }
+}
+
+fn section<'a>(report: &'a Value, name: &str) -> Result<&'a Value> {
+    let mut sections = report["sections"].as_array().into_iter().flatten();
+    sections.find(|section| section["name"] == name).with_context(|| format!("no {name} in {report}"))
+}
+
+/// The figure whose name begins so.
+fn figure(section: &Value, what: &str) -> Result<f64> {
+    let mut figures = section["figures"].as_array().into_iter().flatten();
+    let found = figures.find(|figure| figure["what"].as_str().is_some_and(|name| name.starts_with(what)));
+    found.and_then(|figure| figure["value"].as_f64()).with_context(|| format!("no {what} in {section}"))
+}
+
+#[test]
+fn renewals_of_a_server_behind_a_nic_are_measured_and_it_gets_its_leases_back() -> Result<()> {
+    let cable = Cable::new("bench-iface")?;
+    let server = cable.serve(20_000, "")?;
+    let report = cable.report(&["--clients", "20000", "renew", "start"])?;
+
+    let renew = section(&report, "renew")?;
+    ensure!(figure(renew, "renewals answered at full rate")? > 1_000.0, "{renew}");
+    ensure!(figure(renew, "renewals answered, at most 1 % not")? > 1_000.0, "{renew}");
+    let left_out = &section(&report, "start")?["remarks"][0];
+    ensure!(left_out.as_str().is_some_and(|why| why.starts_with("left out")), "{left_out}");
+    ensure!(report["conditions"]["link"].as_str().is_some_and(|link| link.starts_with(NIC)), "{report}");
+
+    ensure!(server.pool_count("leased")? == 0, "{}", server.json(&["pools"])?);
+    ensure!(server.stats()?.all_kernel_acked()? > 1_000, "{}", server.stats()?.0);
+    cable.check_nic_left_alone()
+}
+
+#[test]
+fn new_leases_of_a_server_behind_a_nic_are_measured() -> Result<()> {
+    let cable = Cable::new("bench-iface-dora")?;
+    let _server = cable.serve(400_000, "")?;
+    let report = cable.report(&["--clients", "400000", "dora", "overload", "latency"])?;
+
+    ensure!(figure(section(&report, "dora")?, "new leases/s, closed or open loop")? > 10.0, "{report}");
+    ensure!(figure(section(&report, "overload")?, "goodput at 10 times")? > 0.0, "{report}");
+    ensure!(figure(section(&report, "latency")?, "renewal p99")? > 0.0, "{report}");
+    ensure!(figure(section(&report, "latency")?, "DISCOVER to ACK p50")? > 0.0, "{report}");
+    cable.check_nic_left_alone()
+}
+
+#[test]
+fn clients_of_a_nic_ask_through_a_relay_and_in_a_vlan_in_a_vlan() -> Result<()> {
+    let cable = Cable::new("bench-iface-ways")?;
+    let server = cable.serve(2_000, "vlan = [200, 100]\nserver-id = \"10.0.0.1\"")?;
+    cable.report(&["--clients", "2000", "--qinq", "--relay", "renew"])?;
+    ensure!(server.stats()?.kernel_acked("rebinding")? > 1_000, "{}", server.stats()?.0);
+    Ok(())
+}
+
+#[test]
+fn a_nic_that_cannot_be_measured_over_is_refused_with_the_reason() -> Result<()> {
+    let cable = Cable::new("bench-iface-refused")?;
+    let said = cable.complaint("nowhere", &["renew"])?;
+    ensure!(said.contains("there is no interface nowhere here"), "{said}");
+    let said = cable.complaint("lo", &["renew"])?;
+    ensure!(said.contains("the driver of lo does not take an XDP program"), "{said}");
+    let said = cable.complaint(NIC, &["renew"])?;
+    ensure!(said.contains("no DHCP server answers a DISCOVER"), "{said}");
+    let occupied = Pass::attach(&cable.here, NIC)?;
+    let said = cable.complaint(NIC, &["renew"])?;
+    ensure!(said.contains("has an XDP program already"), "{said}");
+    drop(occupied);
+    cable.here.ip(&format!("link set {NIC} down"))?;
+    let said = cable.complaint(NIC, &["renew"])?;
+    ensure!(said.contains("is down or has no carrier"), "{said}");
+    cable.check_nic_left_alone()
+}
+
+#[test]
+fn a_server_with_too_few_addresses_is_told_from_one_that_is_slow() -> Result<()> {
+    let cable = Cable::new("bench-iface-few")?;
+    let server = cable.serve(200, "")?;
+    let said = cable.complaint(NIC, &["renew"])?;
+    ensure!(said.contains("not all get a lease") && said.contains("--clients"), "{said}");
+    ensure!(server.pool_count("leased")? == 0, "{}", server.json(&["pools"])?);
+    Ok(())
+}
+
+#[test]
+fn interrupted_it_leaves_the_nic_as_it_was() -> Result<()> {
+    let cable = Cable::new("bench-iface-interrupted")?;
+    let _server = cable.serve(20_000, "")?;
+    let mut bench = Process::start(
+        "bench",
+        cable.bench(&["--clients", "20000", "renew"]),
+        &cable.world.dir().join("log"),
+    )?;
+    until("renewals to be measured", PROMPT, || Ok(bench.log().contains("run 1 of").then_some(())))?;
+    let nic = cable.nic()?;
+    ensure!(nic.get("xdp").is_some() && nic["promiscuity"] != 0, "{nic}");
+    bench.signal(Signal::SIGINT)?;
+    let status = bench.wait(PROMPT)?;
+    ensure!(!status.success() && bench.log().contains("Interrupted"), "{status}: {}", bench.log());
+    cable.check_nic_left_alone()
 }

@@ -8,6 +8,12 @@ use serde::{Deserialize, Serialize};
 use system_tests::process::run;
 use system_tests::server::cli;
 
+use crate::elsewhere::Elsewhere;
+
+/// The link that is made when no other is named.
+pub(crate) const VETH: &str =
+    "veth pair, native XDP, one queue per CPU, clients and servers on the same CPUs";
+
 /// The machine, and what ran on it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -27,7 +33,7 @@ pub(crate) struct Conditions {
 }
 
 impl Conditions {
-    pub(crate) fn now() -> Result<Self> {
+    pub(crate) fn now(elsewhere: Option<&Elsewhere>) -> Result<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
         let own = words.iter().skip_while(|word| *word == system_tests::confine::INSIDE);
         Ok(Self {
@@ -38,9 +44,9 @@ impl Conditions {
             memory: field("/proc/meminfo", "MemTotal")?,
             // What a builder has appended names no version.
             kernel: read("/proc/sys/kernel/osrelease")?.split('-').take(1).collect(),
-            disk: disk(),
-            link: "veth pair, native XDP, one queue per CPU, clients and servers on the same CPUs".to_owned(),
-            versions: versions(),
+            disk: elsewhere.map_or_else(disk, |_| "the server's is not known here".to_owned()),
+            link: elsewhere.map_or_else(|| VETH.to_owned(), Elsewhere::link),
+            versions: elsewhere.map_or_else(versions, |_| vec!["the server's is not known here".to_owned()]),
             load_before: read("/proc/loadavg")?.split(' ').take(3).collect::<Vec<_>>().join(" "),
         })
     }

@@ -4,27 +4,32 @@ use anyhow::Result;
 use system_tests::load::Count;
 
 use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
+use crate::subject::Subject;
+use crate::unable::if_able;
 use crate::unit::Unit;
 use crate::{Bench, site, step};
 
 const METHOD: &str = "Clients without a lease get one each: DISCOVER, OFFER, REQUEST, ACK. The clients' side is a program in \
     the kernel that turns each OFFER into its REQUEST and, once a client has its lease, lets the next begin, so that as many \
-    are under way at any time as the row says. Every ACK leaves after the lease is on disk (fdatasync).";
+    are under way at any time as the row says.";
+/// What is known of a server that was started here.
+const DURABLE: &str = " Every ACK leaves after the lease is on disk (fdatasync).";
 
 /// How many clients are under way at a time.
 const WINDOWS: [u32; 6] = [1, 8, 64, 256, 1024, 4096];
 
-pub(crate) fn measure(bench: &Bench) -> Result<Section> {
-    let scale = bench.scale;
-    let mut section = Section::new("dora", "New leases", METHOD);
+pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
+    let (scale, subject) = (bench.scale, bench.subject());
+    let durable = if subject == Subject::Xdhcpd { DURABLE } else { "" };
+    let mut section = Section::new("dora", "New leases", format!("{METHOD}{durable}"));
     let (mut rows, mut best) = (Vec::new(), 0.0_f64);
-    let mut series = Series::line("xdhcpd", Vec::new());
+    let mut series = Series::line(subject.name(), Vec::new());
     for window in WINDOWS {
-        let clients = scale.of(20_000, 200_000).min(window * scale.of(400, 2_000));
+        let clients = bench.newcomers(scale.of(20_000, 200_000).min(window * scale.of(400, 2_000)));
         step(&format!("dora: {clients} clients, {window} at a time"));
-        let lan = site::lan("bench-dora")?;
-        let load = site::load(&lan, site::crowd(clients, clients))?;
-        let _server = site::serve(&lan, clients)?;
+        let site = bench.site("bench-dora")?;
+        let load = site.load(site::crowd(clients, clients))?;
+        let _running = site.start(subject, &load, clients)?;
         let report = load.dora(0..clients, window, site::PATIENCE)?;
         let rate = report.rate(Count::Bound);
         best = best.max(rate);
@@ -39,12 +44,16 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
             quantile(0.999),
         ]);
     }
-    section.goal(
-        "new leases/s, every ACK after its fsync",
-        best,
-        Unit::PerSecond,
-        Goal::at_least(60e3, 150e3),
-    );
+    if subject == Subject::Xdhcpd {
+        let goal = Goal::at_least(60e3, 150e3);
+        section.goal("new leases/s, every ACK after its fsync", best, Unit::PerSecond, goal);
+    } else {
+        section.figure("new leases/s, closed loop", best, Unit::PerSecond);
+        let either = bench.new_leases(subject);
+        if let Some(either) = if_able(&mut section, either)? {
+            section.figure("new leases/s, closed or open loop", best.max(either.rate), Unit::PerSecond);
+        }
+    }
     let columns = ["At a time", "Clients", "Leases", "p50", "p99", "p99.9"];
     section.tables.push(Table::new("DISCOVER to ACK", &columns, rows));
     section.plots.push(Plot {

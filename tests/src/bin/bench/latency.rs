@@ -8,6 +8,7 @@ use system_tests::load::{Histogram, Load, Pace, Stream};
 
 use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
 use crate::subject::{Subject, forgiving};
+use crate::unable::if_able;
 use crate::unit::Unit;
 use crate::{Bench, site, step};
 
@@ -15,9 +16,19 @@ const METHOD: &str = "Times are taken by the clients' programs in the kernel: wh
     received. Renewals are sent one at a time, the next once the last is through, in turn with the reflector; what a server \
     adds is the difference. New leases (DISCOVER to ACK, the commit to disk included) come at a third of the peak.";
 
+const METHOD_ELSEWHERE: &str = "Times are taken by the clients' programs in the kernel: when a request is written, and when its \
+    answer is received, both ways over the wire and what the NICs wait before they interrupt included. Renewals are sent \
+    at a rate that is little for the server; new leases (DISCOVER to ACK) come at a third of its peak.";
+
+/// Renewals a second of a server elsewhere, at most: beyond, some would wait for others to be sent.
+const FEW: f64 = 5_000.0;
+
 const QUANTILES: [f64; 3] = [0.5, 0.99, 0.999];
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
+    if bench.elsewhere.is_some() {
+        return elsewhere(bench);
+    }
     let mut section = Section::new("latency", "How long it takes", METHOD);
     let (renewals, reflected) = renewals(bench)?;
     let exchanges = exchanges(bench)?;
@@ -59,6 +70,23 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
     Ok(section)
 }
 
+/// A server elsewhere, with nothing beside it.
+fn elsewhere(bench: &mut Bench) -> Result<Section> {
+    let mut section = Section::new("latency", "How long it takes", METHOD_ELSEWHERE);
+    let mut all = Vec::new();
+    let renewals = peer(Subject::Elsewhere, bench);
+    all.extend(if_able(&mut section, renewals)?.flatten().map(|histogram| ("renewal", histogram)));
+    let exchanges = exchanges(bench);
+    all.extend(if_able(&mut section, exchanges)?.map(|histogram| ("DISCOVER to ACK", histogram)));
+    for (name, histogram) in &all {
+        section.figure(format!("{name} p50"), site::seconds(histogram.quantile(0.5)), Unit::Seconds);
+        section.figure(format!("{name} p99"), site::seconds(histogram.quantile(0.99)), Unit::Seconds);
+    }
+    section.plots.push(plot(&all));
+    section.tables.push(table(&all));
+    Ok(section)
+}
+
 /// Renewals and reflected ones, in turn.
 fn renewals(bench: &Bench) -> Result<(Histogram, Histogram)> {
     let leases = 10_000;
@@ -80,12 +108,12 @@ fn renewals(bench: &Bench) -> Result<(Histogram, Histogram)> {
 /// New leases at a third of the peak.
 #[expect(clippy::cast_possible_truncation, reason = "bounded by what a run can lease")]
 fn exchanges(bench: &mut Bench) -> Result<Histogram> {
-    let rate = bench.new_leases(Subject::Xdhcpd)?.rate / 3.0;
-    let time = bench.scale.of(Duration::from_secs(2), Duration::from_secs(5));
+    let rate = bench.new_leases(bench.subject())?.rate / 3.0;
+    let time = bench.time_for(1.2 * rate, bench.scale.of(Duration::from_secs(2), Duration::from_secs(5)))?;
     let clients = (rate * time.as_secs_f64() * 1.2) as u32 + 100;
-    let lan = site::lan("bench-exchanges")?;
-    let load = site::load(&lan, site::crowd(clients, clients))?;
-    let _server = site::serve(&lan, clients)?;
+    let site = bench.site("bench-exchanges")?;
+    let load = site.load(site::crowd(clients, clients))?;
+    let _running = site.start(bench.subject(), &load, clients)?;
     step("latency: new leases at a third of the peak");
     newcomers(&load, clients, rate, time)
 }
@@ -95,18 +123,22 @@ fn newcomers(load: &Load<'_>, clients: u32, rate: f64, time: Duration) -> Result
     Ok(load.run(&[stream], || thread::sleep(time))?.0.exchange)
 }
 
-/// Renewals of another server, at a rate that is little for it.
+/// Renewals of a server other than ours, at a rate that is little for it.
 fn peer(subject: Subject, bench: &Bench) -> Result<Option<Histogram>> {
-    let leases = subject.leases(1_000);
-    let lan = site::lan("bench-latency")?;
-    let load = site::load(&lan, site::crowd(leases + 1, 2 * leases))?;
-    let mut running = subject.start(&lan, &load, 2 * leases)?;
+    let leases = bench.newcomers(subject.leases(1_000));
+    let site = bench.site("bench-latency")?;
+    let load = site.load(site::crowd(leases + 1, 2 * leases))?;
+    let mut running = site.start(subject, &load, 2 * leases)?;
     site::lease_all(&load, leases)?;
-    site::introduce(&lan, &load, leases)?;
+    site.introduce(&load, leases)?;
     step(&format!("latency: {}", subject.name()));
     let time = bench.scale.of(Duration::from_secs(1), Duration::from_secs(5));
-    let report =
-        load.renew(leases, Pace::Rate(if subject == Subject::Dnsmasq { 50.0 } else { 500.0 }), time)?;
+    let rate = match subject {
+        Subject::Dnsmasq => 50.0,
+        Subject::Elsewhere => FEW.min(f64::from(leases)),
+        _ => 500.0,
+    };
+    let report = load.renew(leases, Pace::Rate(rate), time)?;
     running.check()?;
     Ok((report.renewal.count() > 0).then_some(report.renewal))
 }

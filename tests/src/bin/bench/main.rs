@@ -6,6 +6,7 @@ mod capacity;
 mod churn;
 mod conditions;
 mod dora;
+mod elsewhere;
 mod latency;
 mod memory;
 mod overload;
@@ -33,17 +34,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use system_tests::confine;
 
 use asking::Asking;
 use capacity::Best;
 use conditions::Conditions;
+use elsewhere::Elsewhere;
 use pcap::Streams;
 use progress::step;
 use report::{Report, Section};
+use site::Site;
 use subject::Subject;
 use unable::Unable;
 
@@ -57,6 +61,14 @@ struct Args {
     /// Fewer leases, fewer repetitions: five minutes in all
     #[arg(long)]
     quick: bool,
+    /// Measure the DHCP server at the other end of this NIC's cable instead of one started here (tests/NIC.md): renew,
+    /// dora, overload and latency
+    #[arg(long, value_name = "IF")]
+    iface: Option<String>,
+    /// With --iface: for how many clients that server has addresses [default: 1000000]; for `pcap`: how many there are
+    /// [default: 100000]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(2..=16_000_000))]
+    clients: Option<u32>,
     #[command(flatten)]
     asking: Asking,
     #[command(flatten)]
@@ -107,6 +119,9 @@ impl Part {
         Self::Peers,
     ];
 
+    /// Those that see nothing of a server but its answers.
+    const ELSEWHERE: [Self; 4] = [Self::Renew, Self::Dora, Self::Overload, Self::Latency];
+
     /// As the command line has it.
     fn name(self) -> String {
         self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
@@ -114,6 +129,12 @@ impl Part {
 
     /// What was found, if that is what the part is for.
     fn measure(self, bench: &mut Bench, args: &Args) -> Result<Option<Section>> {
+        if bench.elsewhere.is_some() && !Self::ELSEWHERE.contains(&self) {
+            bail!(Unable(
+                "it starts servers or looks into them, and with --iface the server is another machine's"
+                    .into()
+            ));
+        }
         Ok(Some(match self {
             Self::Renew => renew::measure(bench)?,
             Self::Dora => dora::measure(bench)?,
@@ -125,7 +146,7 @@ impl Part {
             Self::Churn => churn::measure(bench)?,
             Self::Peers => peers::measure(bench)?,
             Self::Pcap => {
-                pcap::write(&args.streams, args.asking, &args.results)?;
+                pcap::write(&args.streams, args.clients.unwrap_or(100_000), args.asking, &args.results)?;
                 return Ok(None);
             }
             Self::Publish => {
@@ -140,6 +161,8 @@ impl Part {
 struct Bench {
     scale: Scale,
     asking: Asking,
+    /// The server at the other end of a NIC's cable, if that is what is measured.
+    elsewhere: Option<Elsewhere>,
     /// What was found already, for parts that measure in relation to it.
     new_leases: BTreeMap<Subject, Rc<Best>>,
 }
@@ -150,9 +173,57 @@ impl Bench {
         if let Some(best) = self.new_leases.get(&subject) {
             return Ok(Rc::clone(best));
         }
-        let best = Rc::new(capacity::new_leases(subject, self.scale)?);
+        let best = Rc::new(capacity::new_leases(subject, self)?);
         self.new_leases.insert(subject, Rc::clone(&best));
         Ok(best)
+    }
+
+    /// Where a part is measured, by this name.
+    fn site(&self, name: &str) -> Result<Site<'_>> {
+        match &self.elsewhere {
+            Some(elsewhere) => Ok(Site::Elsewhere(elsewhere)),
+            None => Ok(Site::Made(Box::new(site::lan(name)?))),
+        }
+    }
+
+    /// The server that all is about.
+    fn subject(&self) -> Subject {
+        if self.elsewhere.is_some() { Subject::Elsewhere } else { Subject::Xdhcpd }
+    }
+
+    /// Those that are measured beside it.
+    fn peers(&self) -> &'static [Subject] {
+        if self.elsewhere.is_some() { &[] } else { &Subject::PEERS }
+    }
+
+    /// So many clients, or as many as a server elsewhere has addresses for.
+    fn at_most(&self, wanted: u32) -> u32 {
+        self.elsewhere.as_ref().map_or(wanted, |elsewhere| wanted.min(elsewhere.clients()))
+    }
+
+    /// So many clients that each get a lease, or as many as a server elsewhere has addresses for and serves in a few
+    /// seconds.
+    fn newcomers(&self, wanted: u32) -> u32 {
+        self.elsewhere.as_ref().map_or(wanted, |elsewhere| wanted.min(elsewhere.a_few(self.scale)))
+    }
+
+    /// So much time, or as much as a server elsewhere has addresses for when so many clients come per second.
+    ///
+    /// # Errors
+    /// [`Unable`] when nothing can be measured in what is left.
+    fn time_for(&self, clients_per_second: f64, wanted: Duration) -> Result<Duration> {
+        let Some(elsewhere) = &self.elsewhere else { return Ok(wanted) };
+        let least = wanted / 5;
+        // Some clients beside them may have leases already.
+        let most = Duration::from_secs_f64(0.9 * f64::from(elsewhere.clients()) / clients_per_second);
+        ensure!(
+            most >= least,
+            Unable(format!(
+                "this takes {:.0} clients: give --clients, if the server has so many addresses",
+                clients_per_second * least.as_secs_f64() / 0.9
+            ))
+        );
+        Ok(wanted.min(most))
     }
 }
 
@@ -192,19 +263,30 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<()> {
     let scale = if args.quick { Scale::Quick } else { Scale::Full };
     let parts = if args.parts.is_empty() { &Part::MEASURED[..] } else { &args.parts };
-    let mut bench = Bench { scale, asking: args.asking, new_leases: BTreeMap::new() };
-    let mut report = Report { conditions: Conditions::now()?, sections: Vec::new() };
-    if parts.iter().any(|part| *part != Part::Publish) {
-        site::try_out()?;
-    }
+    let elsewhere = match &args.iface {
+        Some(interface) if parts.iter().any(|part| Part::MEASURED.contains(part)) => {
+            Some(Elsewhere::open(interface, args.clients.unwrap_or(1_000_000), args.asking)?)
+        }
+        _ if parts.iter().any(|part| *part != Part::Publish) => {
+            site::try_out()?;
+            None
+        }
+        _ => None,
+    };
+    let conditions = Conditions::now(elsewhere.as_ref())?;
+    let mut bench = Bench { scale, asking: args.asking, elsewhere, new_leases: BTreeMap::new() };
+    let mut report = Report { conditions, sections: Vec::new() };
     for part in parts {
-        let section = match part.measure(&mut bench, args) {
+        let mut section = match part.measure(&mut bench, args) {
             Ok(Some(section)) => section,
             Ok(None) => continue,
             Err(error) if !Part::MEASURED.contains(part) => return Err(error),
             // One part that failed is no reason to be silent about the others.
             Err(error) => without_findings(*part, &error),
         };
+        if let Some(elsewhere) = &bench.elsewhere {
+            section.remarks.extend(elsewhere.aftermath());
+        }
         progress::clear();
         terminal::print(&section);
         report.sections.push(section);

@@ -17,9 +17,6 @@ use crate::{site, step};
 /// What `pcap` writes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Streams {
-    /// `pcap`: how many clients
-    #[arg(long, default_value_t = 100_000, value_name = "NUMBER")]
-    clients: u32,
     /// `pcap`: hardware address of the server's NIC
     #[arg(long, value_parser = mac, default_value = "02:53:00:00:00:01", value_name = "MAC")]
     server_mac: Mac,
@@ -37,9 +34,8 @@ fn mac(text: &str) -> Result<Mac, String> {
 ///
 /// # Errors
 /// When clients get no leases, or a file can't be written.
-pub(crate) fn write(streams: &Streams, asking: Asking, dir: &Path) -> Result<()> {
+pub(crate) fn write(streams: &Streams, clients: u32, asking: Asking, dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let clients = streams.clients;
     let lan = site::lan("bench-pcap")?;
     let load = site::load(&lan, Crowd { way: asking.way(), ..site::crowd(2 * clients, 2 * clients) })?;
     let server = site::serve_as(&lan, 2 * clients, asking.subnet())?;

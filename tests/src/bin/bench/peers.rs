@@ -61,7 +61,7 @@ fn one(subject: Subject, bench: &mut Bench) -> Result<(Found, f64)> {
     } else {
         site::introduce(&lan, &load, leases)?;
         step(&format!("{}: the highest rate of renewals", subject.name()));
-        (capacity::renewals(&load, &mut running, leases, bench.scale)?, f64::NAN)
+        (capacity::renewals(&load, &mut running, leases, bench.scale, 100.0)?, f64::NAN)
     };
     drop(running);
     let new_leases = bench.new_leases(subject)?;

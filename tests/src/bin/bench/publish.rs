@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::conditions::Conditions;
+use crate::conditions::{Conditions, VETH};
 use crate::report::{Cell, Report, Section, Table};
 use crate::{page, svg};
 
@@ -27,6 +27,10 @@ pub(crate) fn publish(results: &Path) -> Result<()> {
     let report = read(&results.join("report.json"))?;
     let failed: Vec<&str> = report.failures().map(|(section, _)| section.name.as_str()).collect();
     ensure!(failed.is_empty(), "that run failed ({}): there is nothing to publish", failed.join(", "));
+    ensure!(
+        report.conditions.link == VETH,
+        "that run measured another machine: its report is for whoever has such"
+    );
     let figures = Path::new(ROOT).join(FIGURES);
     fs::create_dir_all(&figures).with_context(|| format!("cannot make {}", figures.display()))?;
     let peers = report.sections.iter().find(|section| section.name == "peers");

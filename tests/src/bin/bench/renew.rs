@@ -1,5 +1,7 @@
 //! Renewals at full rate, in turn with a reflector of the same frames.
 
+mod elsewhere;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -21,6 +23,9 @@ const METHOD: &str = "Clients with a lease extend it as fast as the clients' sid
     (bpf_stats) in one more run; its own two looks at the clock are in both of these numbers.";
 
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
+    if let Some(server) = &bench.elsewhere {
+        return elsewhere::measure(bench, server.clients());
+    }
     let scale = bench.scale;
     let asking = bench.asking.words();
     let mut section = Section::new("renew", "Renewals at full rate", format!("{METHOD} Here: {asking}."));
@@ -110,7 +115,7 @@ struct Pair {
 }
 
 fn at(leases: u32, bench: &Bench) -> Result<Found> {
-    let Bench { scale, asking, .. } = *bench;
+    let Bench { scale, asking, .. } = bench;
     let lan = site::lan("bench-renew")?;
     let load = site::load(&lan, Crowd { way: asking.way(), ..site::crowd(leases, leases) })?;
     let _server = site::serve_as(&lan, leases, asking.subnet())?;

@@ -10,7 +10,9 @@ use system_tests::process::run;
 use system_tests::server::{Home, Server, Xdp};
 use system_tests::topology::{Lan, SERVER_IF};
 
+use crate::elsewhere::{Clients, Elsewhere};
 use crate::step;
+use crate::subject::{Running, Subject};
 use crate::unable::Unable;
 
 /// The server's address in a net with room for millions.
@@ -23,11 +25,48 @@ pub(crate) const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 0);
 /// How long anything may take that is only done to measure something else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
 /// Clients under way at a time, where that is not what is measured: so few that no server loses any.
-const WINDOW: u32 = 32;
+pub(crate) const WINDOW: u32 = 32;
 /// The same for ours, with many.
 const WIDE_WINDOW: u32 = 512;
 /// How many are many.
 const MANY: u32 = 20_000;
+
+/// A place where a server is measured.
+pub(crate) enum Site<'a> {
+    /// A link that was made for it.
+    Made(Box<Lan>),
+    /// A NIC, and a server that runs already.
+    Elsewhere(&'a Elsewhere),
+}
+
+impl Site<'_> {
+    /// The generator. On a link that was made, a reflector is beside the server.
+    ///
+    /// # Errors
+    /// [`Unable`] where there is not room for so many clients.
+    pub(crate) fn load(&self, crowd: Crowd) -> Result<Clients<'_>> {
+        match self {
+            Self::Made(lan) => Ok(load(lan, crowd)?.into()),
+            Self::Elsewhere(elsewhere) => elsewhere.load(crowd.clients),
+        }
+    }
+
+    /// The server, with a pool of so many addresses where it is not there yet.
+    pub(crate) fn start(&self, subject: Subject, load: &Load<'_>, addresses: u32) -> Result<Running<'_>> {
+        match self {
+            Self::Made(lan) => subject.start(lan, load, addresses),
+            Self::Elsewhere(_) => Ok(Running::Elsewhere),
+        }
+    }
+
+    /// Has the server know the clients' hardware addresses without asking for them, where that can be had.
+    pub(crate) fn introduce(&self, load: &Load<'_>, leases: u32) -> Result<()> {
+        match self {
+            Self::Made(lan) => introduce(lan, load, leases),
+            Self::Elsewhere(_) => Ok(()),
+        }
+    }
+}
 
 /// A link for so many CPUs as there are.
 pub(crate) fn lan(name: &str) -> Result<Lan> {
@@ -119,6 +158,26 @@ fn enough_memory(leases: u32, kilobytes: u64) -> Result<()> {
             "{leases} leases take {} MB of memory, {} MB are free",
             wanted / 1000,
             kilobytes / 1000
+        ))
+    );
+    Ok(())
+}
+
+/// Memory for clients of a server elsewhere: two words for each, one for each address it may give, and some to spare.
+///
+/// # Errors
+/// [`Unable`]
+pub(crate) fn enough_memory_for_clients(crowd: &Crowd) -> Result<()> {
+    let octets = 16 * u64::from(crowd.clients) + 8 * u64::from(crowd.addresses);
+    let (wanted, free) = (octets / 1000 + 10_000, available_memory()?);
+    ensure!(
+        free > wanted,
+        Unable(format!(
+            "{} clients, and the server's net of {} addresses, take {} MB of memory, {} MB are free",
+            crowd.clients,
+            crowd.addresses,
+            wanted / 1000,
+            free / 1000
         ))
     );
     Ok(())

@@ -27,12 +27,19 @@ pub(crate) enum Subject {
     Kea,
     Isc,
     Dnsmasq,
+    /// Whatever serves at the other end of a NIC's cable.
+    Elsewhere,
 }
 
 /// A server that runs. It ends with the value.
 pub(crate) enum Running<'a> {
     Xdhcpd(Server<'a>),
-    Other { process: Process, _pass: Pass },
+    Other {
+        process: Process,
+        _pass: Pass,
+    },
+    /// Somebody else has started it, and nothing is seen of it but its answers.
+    Elsewhere,
 }
 
 impl Subject {
@@ -45,6 +52,7 @@ impl Subject {
             Self::Kea => "Kea",
             Self::Isc => "ISC dhcpd",
             Self::Dnsmasq => "dnsmasq",
+            Self::Elsewhere => "the server",
         }
     }
 
@@ -62,6 +70,7 @@ impl Subject {
                 "fsync before every ACK of a new lease; renewals in the first quarter of the lease unwritten"
             }
             Self::Dnsmasq => "rewrites its whole lease file for every ACK",
+            Self::Elsewhere => "not known here",
         }
     }
 
@@ -75,13 +84,14 @@ impl Subject {
             }
             Self::Isc => "ping-check off, delayed-ack 28 within 2 ms, lease cache 25 %, no log",
             Self::Dnsmasq => "no ping, no DNS, quiet",
+            Self::Elsewhere => "not known here",
         }
     }
 
     /// So many leases, or as many as it can be measured with: beyond, it takes minutes to get there.
     pub(crate) fn leases(self, wanted: u32) -> u32 {
         match self {
-            Self::Xdhcpd => wanted,
+            Self::Xdhcpd | Self::Elsewhere => wanted,
             Self::Kea | Self::Isc => wanted.min(10_000),
             // It rewrites its file for each.
             Self::Dnsmasq => wanted.min(10_000).div_ceil(10),
@@ -90,7 +100,7 @@ impl Subject {
 
     const fn installed(self) -> &'static str {
         match self {
-            Self::Xdhcpd => "",
+            Self::Xdhcpd | Self::Elsewhere => "",
             Self::Kea => "/usr/sbin/kea-dhcp4",
             Self::Isc => "/usr/sbin/dhcpd",
             Self::Dnsmasq => "/usr/sbin/dnsmasq",
@@ -119,7 +129,7 @@ impl Subject {
             Self::Kea => kea::start(&place)?,
             Self::Isc => isc::start(&place)?,
             Self::Dnsmasq => dnsmasq::start(&place)?,
-            Self::Xdhcpd => bail!("started already"),
+            Self::Xdhcpd | Self::Elsewhere => bail!("started already"),
         };
         wait_until_it_answers(self, load, &mut process)?;
         process.hush();
@@ -133,7 +143,7 @@ pub(crate) fn forgiving<T>(subject: Subject, section: &mut Section, found: Resul
     match found {
         Ok(found) => Ok(Some(found)),
         Err(error) if error.is::<WrongReplies>() => Err(error),
-        Err(error) if subject == Subject::Xdhcpd && !error.is::<Unable>() => Err(error),
+        Err(error) if !Subject::PEERS.contains(&subject) && !error.is::<Unable>() => Err(error),
         Err(error) => {
             section.remark(format!("{} left out: {error:#}", subject.name()));
             Ok(None)
@@ -147,6 +157,7 @@ impl Running<'_> {
         let (running, log) = match self {
             Self::Xdhcpd(server) => (server.is_running()?, server.log()),
             Self::Other { process, .. } => (process.is_running()?, process.log()),
+            Self::Elsewhere => return Ok(()),
         };
         if running { Ok(()) } else { bail!("the server ended under load:\n{log}") }
     }

@@ -1,0 +1,163 @@
+//! A server that somebody else has started, behind a NIC of this machine: `--iface`.
+
+use std::cell::Cell;
+use std::ops::Deref;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use system_tests::load::{Count, Lane, Load, Pace, Stream, Target, Way};
+use system_tests::nic::Nic;
+use system_tests::wait::until;
+
+use crate::asking::Asking;
+use crate::unable::Unable;
+use crate::{Scale, site, step};
+
+/// Clients that find out whether the server gets along with the generator.
+const FIRST_COMERS: u32 = 1_000;
+/// How long they may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The NIC, and what is known of the server.
+pub(crate) struct Elsewhere {
+    nic: Nic,
+    way: Way,
+    /// How many clients it has addresses for.
+    clients: u32,
+    /// New leases per second that it certainly keeps up with.
+    rate: f64,
+    given_back: Cell<usize>,
+}
+
+/// The generator on a link. What its clients hold of a server elsewhere they give back in the end.
+pub(crate) struct Clients<'a> {
+    load: Load<'a>,
+    of: Option<&'a Elsewhere>,
+}
+
+impl Elsewhere {
+    /// Takes a NIC, and lets some clients get a lease of the server behind it.
+    ///
+    /// # Errors
+    /// When that can't be done: a sentence says why.
+    pub(crate) fn open(interface: &str, clients: u32, asking: Asking) -> Result<Self> {
+        step(&format!("looking for a server on {interface}"));
+        let way = asking.way();
+        let nic = Nic::open(interface, &way.tags)?;
+        nic.concerns.iter().for_each(|concern| eprintln!("warning: {concern}"));
+        let mut elsewhere = Self { nic, way, clients, rate: 1_000.0, given_back: Cell::new(0) };
+        elsewhere.rate = elsewhere.first_comers()?;
+        elsewhere.given_back.take();
+        Ok(elsewhere)
+    }
+
+    fn first_comers(&self) -> Result<f64> {
+        let clients = self.clients.min(FIRST_COMERS);
+        let load = self.load(clients)?;
+        let report = load.dora(0..clients, site::WINDOW, PATIENCE).with_context(|| {
+            if load.counts().of(Count::Bound) > 0 {
+                return "not all get a lease: has the server addresses for so many (--clients)?";
+            }
+            "the server has offered an address, but clients that ask from the kernel get none: the driver may not send what \
+             a program does (ndo_xdp_xmit), or hide VLAN tags from it (`ethtool -K … rxvlan off`)"
+        });
+        let link = self.nic.in_words();
+        Ok(report.context(link)?.rate(Count::Bound))
+    }
+
+    /// So many clients.
+    ///
+    /// # Errors
+    /// [`Unable`] when the server has not the addresses, or this machine not the memory.
+    pub(crate) fn load(&self, clients: u32) -> Result<Clients<'_>> {
+        ensure!(
+            clients <= self.clients,
+            Unable(format!(
+                "this takes {clients} clients: give --clients {clients}, if the server has so many addresses"
+            ))
+        );
+        let crowd = self.nic.crowd(clients, self.way.clone());
+        site::enough_memory_for_clients(&crowd)?;
+        Ok(Clients { load: Load::new(&self.nic, crowd)?, of: Some(self) })
+    }
+
+    /// How many clients it has addresses for.
+    pub(crate) fn clients(&self) -> u32 {
+        self.clients
+    }
+
+    /// As many clients as it surely serves within a few seconds, and one to spare.
+    #[expect(clippy::cast_possible_truncation, reason = "bounded")]
+    pub(crate) fn a_few(&self, scale: Scale) -> u32 {
+        (self.rate * scale.of(1.0, 5.0)).clamp(100.0, 1e6).min(f64::from(self.clients - 1)) as u32
+    }
+
+    /// The link, for the report.
+    pub(crate) fn link(&self) -> String {
+        [&[self.nic.in_words()], self.nic.concerns.as_slice()].concat().join(". ")
+    }
+
+    /// What has become of the leases since this was asked last, if there were any.
+    pub(crate) fn aftermath(&self) -> Option<String> {
+        let count = self.given_back.take();
+        (count > 0).then(|| {
+            format!(
+                "{count} leases were given back in the end. A RELEASE is not acknowledged, and a client may have missed \
+                 its ACK: what the server still holds of these clients runs out."
+            )
+        })
+    }
+
+    /// Lets clients release what they hold, with no more messages a second than there were when the server gave leases.
+    fn give_back(&self, load: &Load<'_>) -> Result<()> {
+        let (mut held, mut end) = (0, 0);
+        for lease in load.held() {
+            (held, end) = (held + 1, lease.client + 1);
+        }
+        if held == 0 {
+            return Ok(());
+        }
+        step(&format!("{held} leases are given back"));
+        // A lease took two messages of a client, and going takes one.
+        let rate = 2.0 * self.rate;
+        let stream = Stream {
+            lane: Lane::Release,
+            target: Target::Server,
+            clients: 0..end,
+            pace: Pace::Rate(rate),
+            again_after: None,
+            timed: false,
+        };
+        let time = Duration::from_secs_f64(2.0 * f64::from(end) / rate + 10.0);
+        let released = || load.counts().of(Count::Releases);
+        let wanted = released() + u64::try_from(held)?;
+        let (_, gone) = load.run(&[stream], || {
+            until("leases to be given back", time, || Ok((released() >= wanted).then_some(())))
+        })?;
+        self.given_back.set(self.given_back.get() + held);
+        gone
+    }
+}
+
+impl<'a> From<Load<'a>> for Clients<'a> {
+    /// Clients of a server that ends with them.
+    fn from(load: Load<'a>) -> Self {
+        Self { load, of: None }
+    }
+}
+
+impl<'a> Deref for Clients<'a> {
+    type Target = Load<'a>;
+
+    fn deref(&self) -> &Load<'a> {
+        &self.load
+    }
+}
+
+impl Drop for Clients<'_> {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.of.map(|elsewhere| elsewhere.give_back(&self.load)) {
+            eprintln!("leases are left on the server: {error:#}");
+        }
+    }
+}
