@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 /// Raised with every change to a layout, a name or a meaning in this file, `slot`, `question` or `verdict`.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Names of the maps; pins carry the same names.
 pub mod maps {
@@ -220,8 +220,6 @@ impl Control {
     pub const STORE: usize = 1;
     /// Boot time in nanoseconds at which the daemon was last seen alive.
     pub const HEARTBEAT: usize = 3;
-    /// A digest of what answers depend on: where it differs, what is published must not be trusted.
-    pub const DIGEST: usize = 4;
     /// How many cells there are.
     pub const CELLS: usize = 8;
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cell  0      the lease word                                                ┐
-//!       1      horizon (boot seconds, low half)                              │
+//!       1      horizon (boot seconds) │ basis of the answers, the daemon's   │
 //!       2      address │ server address                                      │
 //!       3      link                                                          │ line 0
 //!       4      chaddr                                                        │
@@ -30,6 +30,7 @@
 //! | kernel | word | by compare-and-swap from the word it judged, as the last step before the ACK, to one of no earlier expiry that counts a change more |
 //! | daemon | word | by compare-and-swap from the word it judged |
 //! | daemon | horizon, forward | any time, after the commit that it stands for |
+//! | daemon | basis | while all memos are void, or the word is dead |
 //! | daemon | horizon, identity, memos, answers | while the word is dead |
 //! | daemon | an answer no memo points at; then the memo | any time: the memo's hash is written last |
 //! | daemon | a memo | once its hash is zero *and* the word has been changed since |
@@ -71,6 +72,7 @@ pub const MAX_BODY: usize = 8 * (MAX_CHUNKS * CHUNK_CELLS - ANSWER_HEAD);
 
 const WORD: usize = 0;
 const HORIZON: usize = 1;
+const BASIS_SHIFT: u32 = 32;
 const ADDRESSES: usize = 2;
 const LINK: usize = 3;
 const CHADDR: usize = 4;
@@ -205,6 +207,11 @@ impl<C: Cells> Slot<C> {
         BootSecs(self.0.load(HORIZON) as u32)
     }
 
+    /// What the answers rest on that the memos give, as the daemon puts it. The kernel doesn't ask.
+    pub fn basis(&self) -> u32 {
+        (self.0.load(HORIZON) >> BASIS_SHIFT) as u32
+    }
+
     /// Where the client is.
     #[inline(always)]
     pub fn link_cell(&self) -> u64 {
@@ -267,7 +274,12 @@ impl<C: CellsMut> Slot<C> {
 
     /// Moves the horizon. Forward at any time, after its commit; anywhere while the word is dead.
     pub fn set_horizon(&self, horizon: BootSecs) {
-        self.0.store(HORIZON, u64::from(horizon.0));
+        self.0.store(HORIZON, u64::from(horizon.0) | u64::from(self.basis()) << BASIS_SHIFT);
+    }
+
+    /// Writes what answers rest on. Only while all memos are void, or the word is dead.
+    pub fn set_basis(&self, basis: u32) {
+        self.0.store(HORIZON, u64::from(self.horizon().0) | u64::from(basis) << BASIS_SHIFT);
     }
 
     /// Writes the identity. Only while the word is dead.
@@ -309,6 +321,7 @@ mod tests {
     fn the_layout_is_the_one_the_version_stands_for() {
         assert_eq!((SLOT_SIZE, CHUNK_SIZE, MAX_BODY), (128, 128, 752));
         assert_eq!((WORD, HORIZON, ADDRESSES, LINK, CHADDR, NOTES, FIRST_MEMO), (0, 1, 2, 3, 4, 5, 6));
+        assert_eq!(BASIS_SHIFT, 32);
     }
 
     #[test]

@@ -115,6 +115,64 @@ fn ended_properly_it_leaves_renewals_to_the_kernel() -> Result<()> {
     nothing_lost(&server, &lan, &[(client, lease)], 2)
 }
 
+/// A subnet on the link and one behind a relay, each with its router.
+fn near_and_far(near: &str, far: &str) -> String {
+    format!(
+        r#"
+[[subnet]]
+prefix = "10.0.0.0/24"
+pools = ["10.0.0.10 - 10.0.0.250"]
+lease-time = "10m"
+options = {{ routers = ["{near}"] }}
+
+[[subnet]]
+prefix = "10.9.0.0/24"
+pools = ["10.9.0.10 - 10.9.0.250"]
+lease-time = "10m"
+options = {{ routers = ["{far}"] }}
+"#
+    )
+}
+
+/// How many renewals the kernel has answered, and how many REQUESTs this daemon has heard.
+fn renewals(server: &Server) -> Result<(u64, u64)> {
+    let stats = server.stats()?;
+    Ok((stats.kernel_acked("renewing")?, stats.received("request")?))
+}
+
+/// What changed about answers meanwhile concerns the leases that are answered otherwise now, and no others.
+#[test]
+fn started_with_other_options_it_has_the_kernel_forget_what_they_change_and_nothing_else() -> Result<()> {
+    let lan = Lan::new("restart", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, &near_and_far("10.0.0.1", "10.9.0.1"))?;
+    let (near, far) = (lan.client(1), lan.relayed_client(2));
+    let (near_lease, far_lease) = (near.dora()?, far.dora()?);
+    server.stop()?;
+    let one_more = "[[subnet]]\nprefix = \"10.8.0.0/24\"\npools = [\"10.8.0.10 - 10.8.0.20\"]\n";
+    let subnets = near_and_far("10.0.0.254", "10.9.0.1");
+    server.rewrite(&lan, Xdp::Native, &format!("{one_more}{subnets}"))?;
+    server.start_again()?;
+
+    let (kernels, _) = renewals(&server)?;
+    ensure!(far.renew(&far_lease)?.option(3) == Some(&[10, 9, 0, 1][..]));
+    ensure!(renewals(&server)? == (kernels + 1, 0), "it is told the same as before, and went up");
+    let changed = Some(&[10, 0, 0, 254][..]);
+    ensure!(near.renew(&near_lease)?.option(3) == changed, "it is told what it was told before");
+    ensure!(renewals(&server)? == (kernels + 1, 1), "the kernel can't have known");
+    ensure!(near.renew(&near_lease)?.option(3) == changed);
+    ensure!(renewals(&server)? == (kernels + 2, 1), "the kernel has been told, and it went up once more");
+
+    // Nothing has changed since.
+    server.stop()?;
+    server.start_again()?;
+    let (kernels, _) = renewals(&server)?;
+    ensure!(near.renew(&near_lease)?.option(3) == changed);
+    far.renew(&far_lease)?;
+    ensure!(renewals(&server)? == (kernels + 2, 0));
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
 #[test]
 fn renewals_while_it_is_gone_end_at_the_horizon_and_nothing_is_lost() -> Result<()> {
     outage(|server| server.crash(), |server| server.start_again())

@@ -26,7 +26,7 @@ pub struct Class {
 }
 
 /// What a class asks of its clients. Each list that isn't empty must have an element that fits; one is not empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Match {
     /// Option 60.
     pub vendor_class: Vec<Pattern>,
@@ -45,7 +45,7 @@ pub struct Match {
 }
 
 /// What a value must be, or begin with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
     /// These octets and no others.
     Exactly(Vec<u8>),

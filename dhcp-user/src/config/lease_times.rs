@@ -13,7 +13,7 @@ const DEPENDENT: [&str; 5] =
     ["renew-time", "rebind-time", "min-lease-time", "max-lease-time", "lease-time-when-full"];
 
 /// The times of leases, in seconds: `renew` < `rebind` < `lease`, and `min` <= `lease` <= `max`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LeaseTimes {
     /// The lease time given when the client asks for none.
     pub lease: u32,

@@ -12,7 +12,7 @@ use super::section::Section;
 use super::value::Value;
 
 /// What a pool, a class or a reservation sets, in the place of what is more general.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Overrides {
     /// Its options.
     pub options: OptionSet,
@@ -23,7 +23,7 @@ pub struct Overrides {
 }
 
 /// The header fields for a client that boots from the network; what isn't set is left to what is more general.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Boot {
     /// `siaddr`: the next server.
     pub next_server: Option<Ipv4Addr>,

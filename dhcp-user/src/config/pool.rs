@@ -22,7 +22,7 @@ pub struct DynamicPool {
 }
 
 /// Which clients a pool is for. A reservation holds whatever the pool around it says.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Admission {
     /// Clients in any of these classes; if it is empty, all.
     pub allow: ClassSet,

@@ -8,7 +8,7 @@ use super::section::Section;
 use super::value::{self, Value};
 
 /// An address that belongs to one client, inside a pool or outside.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reservation {
     /// The client it is for.
     pub key: ReservationKey,

@@ -1,6 +1,7 @@
 //! A `[[subnet]]`: addresses, and on what terms they are leased.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::Ipv4Addr;
 
 use super::class::ClassNames;
@@ -82,13 +83,28 @@ pub(super) struct Others {
 }
 
 impl Subnet {
-    /// All of it that its answers depend on: where two subnets agree in this, a client is told the same. Pools on the
-    /// subnet's own terms, for everybody, are left out.
-    #[must_use]
-    pub fn of_answers(&self) -> Self {
-        let mut rest = self.clone();
-        rest.pools.retain(|pool| !pool.admits.is_open() || !pool.overrides.is_empty());
-        rest
+    /// What every client of it is told, as far as nothing more particular overrides that.
+    ///
+    /// Not in it: who is served and from where, who may have which address, and for how long what is not leased is kept.
+    pub fn told(&self) -> impl Hash + '_ {
+        let Self {
+            prefix,
+            vlan: _,
+            shared_network: _,
+            pools: _,
+            times,
+            grace: _,
+            authoritative: _,
+            bootp: _,
+            relays: _,
+            server_id: _,
+            max_leases_per_device: _,
+            max_leases_per_ras_device: _,
+            options,
+            boot,
+            reservations: _,
+        } = self;
+        (prefix, times, options, boot)
     }
 
     /// Reads a subnet whose answers carry `server_options` where it sets none of its own. `others` were read before.

@@ -357,7 +357,7 @@ impl Event {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Reloaded {
-    /// How many live leases have new answers: the next renewal of each is answered by the daemon.
+    /// How many live leases may have new answers: the next renewal of each is answered by the daemon.
     pub rewritten: u64,
     /// How many leases were revoked because their subnet, pool or reservation is gone.
     pub revoked: u64,

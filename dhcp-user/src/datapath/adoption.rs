@@ -207,6 +207,7 @@ mod tests {
         let slot = slot(&outgrown.slots);
         publish::grant(&slot, Word::default(), &identity, BootSecs(900), &[memo], BootSecs(500)).unwrap();
         Notes::of(&slot).led(0).accounted(slot.word()).save(&slot);
+        slot.set_basis(7);
         outgrown.chunks.cells().store(CHUNK_CELLS, 42);
         outgrown
     }
@@ -230,6 +231,7 @@ mod tests {
         assert_eq!(slot(&slots).word(), slot(&outgrown.slots).word());
         assert_eq!(slot(&slots).memo(0), slot(&outgrown.slots).memo(0));
         assert_eq!(slot(&slots).notes(), slot(&outgrown.slots).notes());
+        assert_eq!((slot(&slots).basis(), slot(&slots).horizon()), (7, BootSecs(900)));
         assert_eq!(chunks.cells().load(CHUNK_CELLS), 42);
         assert_eq!(hints.questions.get(&HASH), Some(&10));
         let key = RunKey::new(LINK, std::net::Ipv4Addr::new(10, 0, 0, 99).into());

@@ -168,21 +168,13 @@ impl Kernel {
         adoption::made(&self.control);
     }
 
-    /// What the answers in the maps depend on, as the daemon that wrote them put it.
-    #[must_use]
-    pub fn digest(&self) -> u64 {
-        self.control.cells().load(Control::DIGEST)
-    }
-
-    /// Writes into the maps whose promises they hold from now on, and what their answers depend on. All that the store
-    /// knows is in them by now.
-    pub fn belongs_to(&self, store: u128, digest: u64) {
+    /// Writes into the maps whose promises they hold from now on. All that the store knows is in them by now.
+    pub fn belongs_to(&self, store: u128) {
         let cells = self.control.cells();
         #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
         let halves = [store as u64, (store >> 64) as u64];
         cells.store(Control::STORE, halves[0]);
         cells.store(Control::STORE + 1, halves[1]);
-        cells.store(Control::DIGEST, digest);
         self.made();
     }
 

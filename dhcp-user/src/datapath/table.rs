@@ -17,7 +17,7 @@ use super::body::Body;
 use super::hints::Hints;
 use super::memory::{Region, SharedCells};
 use super::notes::Notes;
-use crate::policy::{self, Publication, Words};
+use crate::policy::{self, Basis, Publication, Words};
 
 /// Slots of all addresses that may be leased, their answers, and the hints that lead to them.
 pub struct Table {
@@ -162,6 +162,7 @@ impl Table {
             slot.set_horizon(slot.horizon().max(lease.horizon));
             self.change(lease.address, |slot| publish::extend(slot, lease.generation, lease.expiry).ok())
                 .ok_or(Overtaken)?;
+            self.rest_on(lease.address, lease.basis);
             return Ok(self.remember(lease));
         }
         if word.alive() {
@@ -221,6 +222,24 @@ impl Table {
         as_u32(self.runs.len()) * RUN
     }
 
+    /// Live leases, each with its client's link and what its answers rest on.
+    pub fn live(&self) -> impl Iterator<Item = (Ipv4Addr, Link, Basis)> + '_ {
+        let slots = self.addresses().filter_map(|address| Some((address, self.slot(address)?.1)));
+        let live = slots.filter(|(_, slot)| slot.word().alive());
+        live.map(|(address, slot)| (address, Link::from_cell(slot.link_cell()), Basis(slot.basis())))
+    }
+
+    /// Has what the kernel says for this lease rest on `basis`: what it would say on another is void.
+    pub fn rest_on(&mut self, address: Ipv4Addr, basis: Basis) {
+        if self.slot(address).is_none_or(|(_, slot)| slot.basis() == basis.0) {
+            return;
+        }
+        self.forget_answers(address);
+        if let Some((_, slot)) = self.slot(address) {
+            slot.set_basis(basis.0);
+        }
+    }
+
     /// Voids everything that the kernel would say for this lease: it asks again. The lease goes on.
     pub fn forget_answers(&mut self, address: Ipv4Addr) {
         for memo in 0..MEMOS {
@@ -248,6 +267,7 @@ impl Table {
             }
         }
         let (_, slot) = self.slot(lease.address).ok_or(Overtaken)?;
+        slot.set_basis(lease.basis.0);
         let word = slot.word();
         let Ok(granted) = publish::grant(&slot, word, identity, lease.horizon, &memos, lease.expiry) else {
             memos.iter().for_each(|memo| self.answers.take_back(memo.place));

@@ -18,7 +18,7 @@ use super::hints::{HeapHints, Hints};
 use super::memory::{Region, SharedCells};
 use super::table::{Overtaken, Table};
 use crate::message::Request;
-use crate::policy::{Answer, Memo, Publication, Question, Reply, Words as _};
+use crate::policy::{Answer, Basis, Memo, Publication, Question, Reply, Words as _};
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 10);
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -198,6 +198,7 @@ fn publication(word: Word, memos: Vec<Memo>) -> Publication {
         generation: word.generation(),
         expiry: granted,
         horizon: granted.plus(LEASE_TIME),
+        basis: Basis(1),
         memos,
     }
 }
@@ -328,6 +329,29 @@ fn forgotten_answers_are_asked_for_anew_and_the_lease_goes_on() {
     assert_eq!(world.kernel(&request(ADDRESS, &options)).0, Verdict::Up(Why::UnknownQuestion));
     assert!(world.word().alive());
     assert_eq!(world.word().expiry(), before.expiry());
+}
+
+#[test]
+fn what_rests_on_another_basis_is_void_with_the_first_answer_that_does_not() {
+    let mut world = World::new();
+    let [before, after] = ["before", "after"].map(renewing_options);
+    let lease = publication(world.word(), vec![memo(ADDRESS, &before, answer(64))]);
+    world.table.publish(&lease).unwrap();
+    world.table.rest_on(ADDRESS, lease.basis);
+    assert_eq!(world.table.live().collect::<Vec<_>>(), [(ADDRESS, LINK, lease.basis)]);
+    assert_eq!(world.kernel(&request(ADDRESS, &before)).0, Verdict::Reply(Renewal::Renewing));
+
+    let memos = vec![memo(ADDRESS, &after, answer(64))];
+    world.table.publish(&Publication { basis: Basis(2), memos, ..lease.clone() }).unwrap();
+    assert_eq!(world.kernel(&request(ADDRESS, &before)).0, Verdict::Up(Why::UnknownQuestion));
+    assert_eq!(world.kernel(&request(ADDRESS, &after)).0, Verdict::Reply(Renewal::Renewing));
+
+    world.table.rest_on(ADDRESS, Basis(3));
+    assert_eq!(world.kernel(&request(ADDRESS, &after)).0, Verdict::Up(Why::UnknownQuestion));
+    let (_, slot) = world.table.slot(ADDRESS).unwrap();
+    assert_eq!((Basis(slot.basis()), slot.horizon()), (Basis(3), lease.horizon));
+    world.table.move_horizon(ADDRESS, lease.generation, lease.horizon.plus(5));
+    assert_eq!(world.table.live().collect::<Vec<_>>(), [(ADDRESS, LINK, Basis(3))]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::answer::Answer;
+use super::basis::Basis;
 use super::event::LeaseEvent;
 use crate::message::Request;
 use crate::store::{Change, HwAddr};
@@ -134,7 +135,7 @@ pub struct Granted {
 /// A lease, for its slot.
 ///
 /// If the word is alive, the slot belongs to the same client already: the promise is moved ahead and the memos
-/// are added. If it is dead, the slot is written anew.
+/// are added, in the place of all that rest on another basis. If it is dead, the slot is written anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Publication {
     /// The lease's address.
@@ -151,6 +152,8 @@ pub struct Publication {
     pub expiry: BootSecs,
     /// How far the kernel may promise: what is committed with this.
     pub horizon: BootSecs,
+    /// What the answers of `memos` rest on.
+    pub basis: Basis,
     /// The questions known or expected, with their answers.
     pub memos: Vec<Memo>,
 }

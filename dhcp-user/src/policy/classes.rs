@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::Policy;
 use super::addresses::Place;
+use super::basis::digest;
 use crate::config::{Class, ClassSet, Match, Pattern};
 use crate::message::options::code;
 use crate::message::{AgentInformation, Request};
@@ -19,13 +20,21 @@ pub(super) struct Classes {
     all: Vec<Class>,
     /// Whether any of them asks what the relay says.
     by_relay: bool,
+    /// Stands for who is in which class and what that means.
+    digest: u64,
 }
 
 impl Classes {
     pub(super) fn new(classes: &[Class]) -> Self {
         let asks =
             |class: &Class| !class.matches.circuit_id.is_empty() || !class.matches.remote_id.is_empty();
-        Self { all: classes.to_vec(), by_relay: classes.iter().any(asks) }
+        let meant: Vec<_> = classes.iter().map(|class| (&class.matches, &class.overrides)).collect();
+        Self { all: classes.to_vec(), by_relay: classes.iter().any(asks), digest: digest(&meant) }
+    }
+
+    /// A number that stands for them.
+    pub(super) fn digest(&self) -> u64 {
+        self.digest
     }
 
     /// The classes of the client that sent `request`. `said` stands in for what no relay says of it.

@@ -64,6 +64,7 @@ impl Policy {
             generation,
             expiry,
             horizon,
+            basis: self.basis_at(place, request.link),
             memos,
         });
         turn.out.extend(publication.map(Action::Publish));

@@ -12,40 +12,25 @@ use super::words::Words;
 /// An interface has another index from now on: the former, and the new one.
 pub type Renumbered = (u32, u32);
 
-/// Leases that the kernel has to be told of otherwise.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Relinked {
-    /// Their link has another index: they are to be published anew ([`Policy::publication`]).
-    pub moved: Vec<Ipv4Addr>,
-    /// Their clients would now be told another server address, or get no answer at all: what was published of them is
-    /// to be forgotten.
-    pub stale: Vec<Ipv4Addr>,
-}
-
 impl Policy {
     /// Goes on with `interfaces`. What is reached on an interface that was `renumbered` is reached on its new index,
-    /// one renumbering after the other.
-    pub fn relink(&mut self, interfaces: Vec<Interface>, renumbered: &[Renumbered]) -> Relinked {
+    /// one renumbering after the other. Gives the leases whose link has another index: they are to be published anew
+    /// ([`Policy::publication`]).
+    pub fn relink(&mut self, interfaces: Vec<Interface>, renumbered: &[Renumbered]) -> Vec<Ipv4Addr> {
         let now =
             |index: u32| renumbered.iter().fold(index, |at, (from, to)| if at == *from { *to } else { at });
         self.subnets.relink(interfaces);
         self.probes.relink(now);
-        let mut relinked = Relinked::default();
+        let mut moved = Vec::new();
         for place in self.all.places() {
             let Some(binding) = self.all.entry_mut(place).binding.as_deref_mut() else { continue };
             let before = binding.link.ifindex;
             binding.link.ifindex = now(before);
-            let (link, server) = (binding.link, binding.server);
-            if self.all.state(place) != State::Leased {
-                continue;
-            }
-            if link.ifindex != before {
-                relinked.moved.push(self.all.address(place));
-            } else if self.subnets.server(self.all.subnet(place), link) != Some(server) {
-                relinked.stale.push(self.all.address(place));
+            if binding.link.ifindex != before && self.all.state(place) == State::Leased {
+                moved.push(self.all.address(place));
             }
         }
-        relinked
+        moved
     }
 
     /// What the kernel is to know of the lease of `address`, without any answer: its next renewal is the daemon's.
@@ -64,6 +49,7 @@ impl Policy {
             // The kernel may have promised more by itself.
             expiry: binding.expiry.max(word.expiry()),
             horizon: binding.committed_until,
+            basis: self.basis_at(place, binding.link),
             memos: Vec::new(),
         })
     }

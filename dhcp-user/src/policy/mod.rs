@@ -10,6 +10,7 @@
 //!                                          │             │            ▲
 //!                                          └─ addresses.rs, index.rs  └── predict.rs (what will be asked next)
 //! classes.rs, reservations.rs: who a client is to the configuration       terms.rs: what it is given
+//! basis.rs: what answers rest on, and when they have to be given anew
 //! probes ◄─► probe.rs      (what may be offered, which lease is an orphan, whose quarantine is over)
 //! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs   reload.rs   import.rs   links.rs
 //! ```
@@ -18,6 +19,7 @@ mod action;
 mod addresses;
 mod answer;
 mod audit;
+mod basis;
 mod binding;
 mod bootp;
 mod classes;
@@ -66,11 +68,12 @@ pub use action::{
 pub use addresses::{State, Tally};
 pub use answer::Answer;
 pub use audit::Finding;
+pub use basis::Basis;
 pub use binding::{AnsweredBy, Binding};
 pub use event::{Client, Happened, LeaseEvent};
 pub use identity::Identity;
 pub use import::ImportError;
-pub use links::{Relinked, Renumbered};
+pub use links::Renumbered;
 pub use probe::PATIENCE;
 pub use reload::Reloaded;
 pub use restore::Adopted;

@@ -50,7 +50,7 @@ impl Policy {
 
     /// The answer that the owner of `address` would get to `question` now; none if the kernel is to know none.
     ///
-    /// For rewriting what was published, after a reload.
+    /// What was published on the present [basis](Policy::basis) is this.
     #[must_use]
     pub fn memo(&self, address: Ipv4Addr, question: &Question) -> Option<Memo> {
         let place = self.all.find(address)?;

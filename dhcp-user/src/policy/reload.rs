@@ -20,7 +20,7 @@ use crate::store::{Change, Standing};
 /// What a reload did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// Leases that go on. What was published of them is to be rewritten ([`Policy::memo`]).
+    /// Leases that go on. What was published of them is to be forgotten where it has another basis ([`Policy::basis`]).
     pub kept: u64,
     /// Leases whose address is not theirs any more.
     pub withdrawn: u64,

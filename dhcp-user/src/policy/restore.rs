@@ -118,6 +118,7 @@ impl Policy {
             generation: word.generation(),
             expiry: owner.expiry,
             horizon: owner.committed_until,
+            basis: self.basis_at(place, owner.link),
             memos: Vec::new(),
         });
         self.rebind(turn, place, owner, State::Leased);

@@ -1,12 +1,14 @@
 //! Which subnets a request is served from, and by which address of ours.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use dhcp_ebpf::abi::Link;
 
 use super::addresses::Place;
+use super::basis::digest;
 use super::reservations::Reservations;
 use crate::config::{Reservation, Subnet, Vlan};
 use crate::message::Request;
@@ -44,6 +46,17 @@ struct Served {
     reservations: Reservations,
     /// The subnet, and those that are on its link beside it.
     segment: Segment,
+    /// A number that stands for what its clients are told, and the ways to it.
+    digest: u64,
+}
+
+/// From where a subnet is reached, its links left out.
+#[derive(Clone, Debug, Default, Hash)]
+struct Ways {
+    /// By a giaddr, or what a request selects (RFC 3527, RFC 3011), from one of these addresses to the other.
+    from: Vec<(Ipv4Addr, Ipv4Addr)>,
+    /// By a relay that some subnet lists; `false` where it is not served, or not as its address alone would have it.
+    relays: BTreeMap<Ipv4Addr, bool>,
 }
 
 /// All subnets, and the interfaces that lead to them.
@@ -69,6 +82,7 @@ impl Subnets {
             config: config.clone(),
             reservations: Reservations::new(&config.reservations),
             segment: Segment::default(),
+            digest: 0,
         });
         let (by_relay, by_link) = (HashMap::new(), Vec::new());
         let mut this =
@@ -86,6 +100,32 @@ impl Subnets {
         self.served.iter_mut().zip(segments).for_each(|(served, segment)| served.segment = segment);
         let relays = self.served.iter().flat_map(|served| &served.config.relays);
         self.by_relay = relays.map(|relay| (*relay, self.with_shared(self.behind(*relay)))).collect();
+        let ways = self.ways();
+        for (served, ways) in self.served.iter_mut().zip(ways) {
+            served.digest = digest(&(served.config.told(), ways));
+        }
+    }
+
+    /// The ways to each subnet.
+    fn ways(&self) -> Vec<Ways> {
+        let mut ways = vec![Ways::default(); self.served.len()];
+        for (first, last, by) in &self.by_address {
+            self.segment(*by).iter().for_each(|id| ways[id.at()].from.push((*first, *last)));
+        }
+        for (relay, listed) in &self.by_relay {
+            let own = self.containing(*relay).map(|by| self.segment(by)).unwrap_or_default();
+            for id in own.iter().chain(listed.iter()) {
+                ways[id.at()].relays.insert(*relay, listed.contains(id) && !self.is_ours(*relay));
+            }
+        }
+        ways
+    }
+
+    /// All that the answers to clients of `id` on `link` rest on, beside their classes, pools and reservations.
+    pub(super) fn basis(&self, id: SubnetId, link: Link) -> impl Hash + '_ {
+        let interface = self.interface(link.ifindex).map(|interface| (interface.ifindex, &interface.name));
+        let is_there = self.on_link(link).is_some_and(|segment| segment.contains(&id));
+        (self.served[id.at()].digest, interface, is_there, self.server(id, link))
     }
 
     /// Notes where the reservations of all subnets are.
@@ -121,8 +161,7 @@ impl Subnets {
             let own = || self.containing(request.giaddr).map(|id| self.segment(id));
             self.by_relay.get(&request.giaddr).cloned().or_else(own)
         } else {
-            let found = self.by_link.binary_search_by_key(&request.link, |(link, _)| *link);
-            found.ok().map(|at| Segment::clone(&self.by_link[at].1))
+            self.on_link(request.link).cloned()
         };
         let Some(segment) = segment else { return Segment::default() };
         // RFC 3527 §3: the link selection sub-option goes before giaddr and before the subnet selection option. Either
@@ -132,6 +171,12 @@ impl Subnets {
             Some(address) => self.containing(address).map(|id| self.segment(id)).unwrap_or_default(),
             None => segment,
         }
+    }
+
+    /// The subnets of a direct client on `link`.
+    fn on_link(&self, link: Link) -> Option<&Segment> {
+        let found = self.by_link.binary_search_by_key(&link, |(link, _)| *link);
+        found.ok().map(|at| &self.by_link[at].1)
     }
 
     /// The links that the interfaces have by the tags of the subnets.

@@ -20,7 +20,7 @@ use crate::datapath::netlink::{self, Changes, LinkState, Occupant};
 use crate::datapath::occupant;
 use crate::datapath::packet_socket::{Receiver, Wanted};
 use crate::datapath::watch::watched;
-use crate::policy::{Interface, Relinked, Renumbered};
+use crate::policy::{Interface, Renumbered};
 
 /// Changes come in bursts: the outcome is looked at when one is over.
 const SETTLED: Duration = Duration::from_millis(50);
@@ -315,9 +315,8 @@ impl Server {
     /// Names, indices or addresses have changed: policy, probes and kernel go along, and what clients would be told
     /// otherwise now is answered anew.
     fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) {
-        let Relinked { moved, stale } = self.policy.relink(facts.to_vec(), renumbered);
-        for address in &moved {
-            if let Some(lease) = self.policy.publication(&self.table, *address) {
+        for address in self.policy.relink(facts.to_vec(), renumbered) {
+            if let Some(lease) = self.policy.publication(&self.table, address) {
                 // Revoked meanwhile it can't be: this is the only thread that does.
                 let _ = self.table.publish(&lease);
             }
@@ -328,16 +327,7 @@ impl Server {
         if let Some(prober) = &mut self.prober {
             prober.follow(facts.iter().filter(|facts| is_there(facts)));
         }
-        stale.iter().for_each(|address| self.table.forget_answers(*address));
-        if let Some(kernel) = &self.kernel {
-            kernel.belongs_to(self.committing.id().0, start::digest(&self.config, facts));
-        }
-        if !stale.is_empty() {
-            tracing::info!(
-                leases = stale.len(),
-                "leases are answered anew, by other addresses of this server"
-            );
-        }
+        self.forget_stale();
     }
 
     /// Has the kernel part know the interfaces that are there, and our addresses.

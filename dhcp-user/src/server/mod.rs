@@ -5,7 +5,7 @@
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
 //! committing.rs  the thread that commits meanwhile;  commit.rs  what if the store takes none
-//! reload.rs  a changed configuration;  links.rs  what becomes of interfaces
+//! reload.rs  a changed configuration;  links.rs  what becomes of interfaces;  stale.rs  what the kernel is to forget
 //! explain.rs why requests went up
 //! transfer.rs leases to and from another server
 //! audit.rs   whether policy, store and kernel agree
@@ -22,6 +22,7 @@ mod reload;
 mod reports;
 mod restore;
 mod service;
+mod stale;
 mod start;
 mod traffic;
 mod transfer;

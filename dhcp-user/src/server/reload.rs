@@ -1,10 +1,9 @@
 //! Reload: the configuration file read again, and applied to the running server.
 //!
 //! All that may fail is done before anything is changed. Then, in this order: leases whose address is gone are revoked
-//! and that is committed; the kernel forgets the answers that have changed (the next renewal of each lease is answered,
-//! and shared with the kernel, anew); last, the maps are marked as agreeing with the new configuration.
+//! and that is committed; the kernel forgets the answers that may have changed (the next renewal of each lease is
+//! answered, and shared with the kernel, anew).
 
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -14,9 +13,9 @@ use super::commit::NotCommitted;
 use super::explain::WentUp;
 use super::{Server, service, start};
 use crate::clock::BootNanos;
-use crate::config::{self, Config, Subnet};
+use crate::config::{self, Config};
 use crate::control::{No, Reloaded};
-use crate::policy::{Interface, Words as _};
+use crate::policy::Interface;
 use crate::probe::Prober;
 
 /// A configuration that can be gone over to.
@@ -76,41 +75,21 @@ impl Server {
         self.prober = prober;
         self.limits = start::limits(&config, &facts);
         self.ours = start::ours(&config, &facts);
-        let same_elsewhere = self.config.classes == config.classes;
-        let unchanged = if same_elsewhere { unchanged(&self.config, &config) } else { BTreeMap::new() };
         self.know(&facts);
         self.config = Arc::new(config);
         let committed = self.perform(actions);
 
-        let rewritten = self.forget_answers_except(&unchanged);
+        let rewritten = self.forget_stale();
         // What was known before says nothing about what is asked from now on.
         self.went_up = WentUp::default();
         self.look_at = self.slots_per_beat();
-        if let Some(kernel) = &self.kernel {
-            kernel.belongs_to(self.committing.id().0, start::digest(&self.config, &facts));
-        }
         tracing::info!(
             config = %self.file.display(),
             leases_kept = done.kept,
             leases_revoked = done.withdrawn,
-            leases_answered_anew = rewritten,
             "configuration reloaded"
         );
         committed.map(|()| Reloaded { rewritten, revoked: done.withdrawn })
-    }
-
-    /// Has the kernel forget what it would say, except for leases of `unchanged` subnets. Gives how many leases it
-    /// forgot answers of.
-    fn forget_answers_except(&mut self, unchanged: &BTreeMap<Ipv4Addr, Ipv4Addr>) -> u64 {
-        let is_stale = |address: &Ipv4Addr| {
-            let before = unchanged.range(..=*address).next_back();
-            self.table.load(*address).alive() && before.is_none_or(|(_, last)| last < address)
-        };
-        let stale: Vec<Ipv4Addr> = self.table.addresses().filter(is_stale).collect();
-        for address in &stale {
-            self.table.forget_answers(*address);
-        }
-        stale.len() as u64
     }
 }
 
@@ -127,13 +106,4 @@ fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("pin-dir", a.pin_dir != b.pin_dir),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
-}
-
-/// First and last address of each subnet whose answers are the same in both configurations.
-fn unchanged(old: &Config, new: &Config) -> BTreeMap<Ipv4Addr, Ipv4Addr> {
-    let known: BTreeMap<Ipv4Addr, Subnet> =
-        old.subnets.iter().map(|subnet| (subnet.prefix.network, subnet.of_answers())).collect();
-    let same =
-        new.subnets.iter().filter(|subnet| known.get(&subnet.prefix.network) == Some(&subnet.of_answers()));
-    same.map(|subnet| (subnet.prefix.network, subnet.prefix.last())).collect()
 }

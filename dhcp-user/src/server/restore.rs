@@ -70,9 +70,8 @@ impl Server {
 
 /// Goes through the leases that the maps hold alive.
 ///
-/// Those of another store are revoked, and their promises kept: they are added to `records`. Where answers may have
-/// changed (`stale`) the kernel forgets them, and the next renewal of each is answered by the daemon.
-pub(super) fn survey(table: &mut Table, records: &mut Vec<Record>, foreign: bool, stale: bool) {
+/// Those of another store are revoked, and their promises kept: they are added to `records`.
+pub(super) fn survey(table: &mut Table, records: &mut Vec<Record>, foreign: bool) {
     let leases: Vec<Ipv4Addr> = table.addresses().filter(|address| table.load(*address).alive()).collect();
     if foreign {
         let leased = |record: &Record| (record.standing == Standing::Leased).then_some(record.address);
@@ -83,10 +82,7 @@ pub(super) fn survey(table: &mut Table, records: &mut Vec<Record>, foreign: bool
             "the pinned maps belong to another store: its leases were revoked, their promises are kept"
         );
     } else if !leases.is_empty() {
-        if stale {
-            leases.iter().for_each(|address| table.forget_answers(*address));
-        }
-        tracing::info!(leases = leases.len(), answers_kept = !stale, "adopted the leases of the pinned maps");
+        tracing::info!(leases = leases.len(), "adopted the leases of the pinned maps");
     }
     table.tidy();
 }

@@ -1,7 +1,6 @@
 //! Start: the store opened, the maps adopted or made, policy restored from both, interfaces attached.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::Ipv4Addr;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -78,8 +77,7 @@ impl Server {
         let records = records.unwrap_or_else(|panic| resume_unwind(panic));
         let mut records = records.context("loading the leases")?;
         let foreign = adopted_from.is_some_and(|adopted| adopted != id.0);
-        let stale = kernel.as_ref().is_some_and(|kernel| kernel.digest() != digest(&config, &facts));
-        restore::survey(&mut table, &mut records, foreign, stale);
+        restore::survey(&mut table, &mut records, foreign);
         let seed = std::hash::RandomState::new();
         let seed = std::hash::BuildHasher::hash_one(&seed, id);
         let mut policy = Policy::new(&config, facts.clone(), seed);
@@ -113,9 +111,10 @@ impl Server {
             config,
         };
         server.restore(records, startup)?;
+        server.forget_stale();
         server.look_at = server.slots_per_beat();
         if let Some(kernel) = &server.kernel {
-            kernel.belongs_to(server.committing.id().0, digest(&server.config, &facts));
+            kernel.belongs_to(server.committing.id().0);
         }
         server.attach(&facts, &found)?;
         let (begun, fresh) = rings.unzip();
@@ -356,20 +355,6 @@ pub(super) fn ours(config: &Config, facts: &[Interface]) -> HashSet<Ipv4Addr> {
     own.chain(named).chain(broadcast).collect()
 }
 
-/// What answers depend on beside the request, as a number: other answers, another number.
-pub(super) fn digest(config: &Config, facts: &[Interface]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    env!("CARGO_PKG_VERSION").hash(&mut hasher);
-    format!("{:?}", config.classes).hash(&mut hasher);
-    for subnet in &config.subnets {
-        format!("{:?}", subnet.of_answers()).hash(&mut hasher);
-    }
-    for interface in facts {
-        (&interface.name, interface.ifindex, interface.mac, &interface.addresses).hash(&mut hasher);
-    }
-    hasher.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -383,25 +368,6 @@ mod tests {
     fn there_is_an_eighth_more_room_than_a_million_leases_need() {
         let Sizes { slots, chunks } = sizes(&config(r#"options = { routers = ["10.0.0.1"] }"#));
         assert_eq!((slots, chunks), ((1 << 20) / 8 * 9, slots), "each may have an answer of its own");
-    }
-
-    #[test]
-    fn answers_are_the_same_in_a_larger_pool_and_others_on_other_terms() {
-        let of = |subnet: &str| digest(&config(subnet), &[]);
-        let pools = |pools: &str| {
-            let head = "[[interface]]\nname = \"eth0\"\n[[subnet]]\nprefix = \"10.0.0.0/8\"\npools = ";
-            digest(&Config::parse(&format!("{head}{pools}"), "test").expect("a good configuration"), &[])
-        };
-        let one = pools(r#"["10.1.0.0 - 10.1.255.255"]"#);
-        assert_eq!(pools(r#"["10.1.0.0 - 10.9.255.255", "10.11.0.1 - 10.11.0.9"]"#), one);
-        assert_ne!(
-            pools(r#"["10.1.0.0 - 10.1.0.9", { range = "10.1.0.10 - 10.1.255.255", lease-time = "9m" }]"#),
-            one
-        );
-        assert_ne!(
-            of(r#"options = { routers = ["10.0.0.1"] }"#),
-            of(r#"options = { routers = ["10.0.0.2"] }"#)
-        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use registry::{Kind, REGISTRY};
 /// Options by code, each value in wire form without code and length.
 ///
 /// A value may be longer than 255 octets: it is split (RFC 3396) when an answer is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct OptionSet(pub BTreeMap<u8, Vec<u8>>);
 
 impl OptionSet {

@@ -1,9 +1,13 @@
 //! Interfaces come, go and change; leases go along.
 
+use dhcp_ebpf::abi::Link;
+
 use super::wire::{Draft, IFINDEX, SERVER};
 use super::*;
 
 const VACANT: u32 = u32::MAX;
+const NONE: [Ipv4Addr; 0] = [];
+const LINK: Link = Link { ifindex: IFINDEX, outer: 0, inner: 0 };
 
 fn on(ifindex: u32, addresses: &[Ipv4Addr]) -> Vec<Interface> {
     vec![Interface { ifindex, addresses: addresses.to_vec(), ..interfaces().remove(0) }]
@@ -14,7 +18,7 @@ fn a_lease_goes_along_when_its_interface_comes_back_as_another() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
     let gone = bench.policy.relink(on(VACANT, &[]), &[(IFINDEX, VACANT)]);
-    assert_eq!(gone, Relinked { moved: vec![address], stale: vec![] });
+    assert_eq!(gone, [address]);
     assert_eq!(bench.policy.kept(address).expect("kept").interface, "eth0");
     assert_eq!(bench.policy.relink(on(77, &[SERVER]), &[(VACANT, 77)]), gone);
     let published = bench.policy.publication(&bench.words, address).expect("a lease");
@@ -29,7 +33,7 @@ fn an_interface_may_be_gone_and_back_before_anybody_looks() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
     let both = [(IFINDEX, VACANT), (VACANT, 77)];
-    assert_eq!(bench.policy.relink(on(77, &[SERVER]), &both).moved, [address]);
+    assert_eq!(bench.policy.relink(on(77, &[SERVER]), &both), [address]);
     assert_eq!(bench.policy.lease(address).expect("a lease").link.ifindex, 77);
 }
 
@@ -37,21 +41,21 @@ fn an_interface_may_be_gone_and_back_before_anybody_looks() {
 fn what_is_told_of_another_server_address_is_to_be_forgotten() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
-    assert_eq!(bench.policy.relink(on(IFINDEX, &[host(7), host(8)]), &[]).stale, [address]);
+    let told = bench.published[0].basis;
+    assert_eq!(bench.policy.relink(on(IFINDEX, &[host(7), host(8)]), &[]), NONE);
+    assert_ne!(bench.policy.basis(address, LINK), Some(told));
     let renewed = bench.send(&Draft::rebind(1, address));
     assert_eq!((renewed.acked(), renewed.option(54)), (Some(address), Some(host(7).octets().to_vec())));
-    assert_eq!(
-        bench.policy.relink(on(IFINDEX, &[host(7)]), &[]),
-        Relinked::default(),
-        "it has been told by now"
-    );
+    bench.policy.relink(on(IFINDEX, &[host(7)]), &[]);
+    assert_eq!(bench.policy.basis(address, LINK), Some(bench.published[1].basis), "it has been told by now");
 }
 
 #[test]
 fn an_address_more_changes_nothing_for_clients() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
-    bench.lease(1);
-    assert_eq!(bench.policy.relink(on(IFINDEX, &[SERVER, host(9)]), &[]), Relinked::default());
+    let address = bench.lease(1);
+    assert_eq!(bench.policy.relink(on(IFINDEX, &[SERVER, host(9)]), &[]), NONE);
+    assert_eq!(bench.policy.basis(address, LINK), Some(bench.published[0].basis));
 }
 
 #[test]

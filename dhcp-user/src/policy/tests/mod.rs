@@ -2,6 +2,7 @@
 
 mod allocation;
 mod answers;
+mod basis;
 mod bootp;
 mod classes;
 mod conformance;

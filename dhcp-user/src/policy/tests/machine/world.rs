@@ -121,11 +121,19 @@ impl World {
         }
     }
 
-    /// What the kernel knows is answered anew, as far as it is still answered.
+    /// What the kernel knows is answered anew, as far as it is still answered. On the same basis it is answered alike.
     fn rewrite_memos(&mut self) {
-        let policy = &self.bench.policy;
-        for Publication { address, memos, .. } in &mut self.bench.published {
-            *memos = memos.iter().filter_map(|memo| policy.memo(*address, &memo.question)).collect();
+        let Bench { policy, words, published, .. } = &mut self.bench;
+        let mut known = BTreeSet::new();
+        // What was published last is what the kernel knows.
+        for Publication { address, link, basis, memos, .. } in published.iter_mut().rev() {
+            let anew: Vec<_> =
+                memos.iter().filter_map(|memo| policy.memo(*address, &memo.question)).collect();
+            let present = policy.basis(*address, *link).unwrap_or_default();
+            if known.insert(*address) && words.load(*address).alive() && present == *basis {
+                assert_eq!(*memos, anew, "{address} rests on what it rested on");
+            }
+            (*basis, *memos) = (present, anew);
         }
     }
 
