@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::client::{Client, ServerAddress};
-use crate::load::{ClientEnd, Crowd, Way};
+use crate::load::{ClientEnd, Crowd, Drops, Way};
 use crate::namespace::{Namespace, spelled};
 use crate::packet::{PacketSocket, Sees};
 use crate::pass::Pass;
@@ -66,6 +66,7 @@ impl<'a> From<&'a Nic> for ClientEnd<'a> {
             pass: &nic.pass,
             queues: nic.queues,
             server: nic.server,
+            drops: Drops::Traced,
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum Count {
     Foreign,
     /// Replies that were checked to their last octet: UDP checksum and all options.
     Inspected,
+    /// Frames that never left, as far as that is traced.
+    Unsent,
     /// Wrong: the IP header's checksum.
     WrongHeader,
     /// Wrong: lengths that do not agree.
@@ -59,7 +61,7 @@ pub const CELLS: usize = 32;
 
 impl Count {
     /// All of them, in the order of their cells.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Discovers,
         Self::Requests,
         Self::Renewals,
@@ -75,6 +77,7 @@ impl Count {
         Self::Repeated,
         Self::Foreign,
         Self::Inspected,
+        Self::Unsent,
         Self::WrongHeader,
         Self::WrongLength,
         Self::WrongChecksum,

@@ -17,6 +17,8 @@ pub mod maps {
     pub const OWNERS: &str = "OWNERS";
     /// Cell 0: the first address of [`OWNERS`], as a number.
     pub const POOL: &str = "POOL";
+    /// Cell 0: the index of the interface whose drops are counted where they are traced.
+    pub const TRACED: &str = "TRACED";
     /// One element per lane: what is sent on it ([`lane`](crate::lane)).
     pub const LANES: &str = "LANES";
     /// One element per CPU and lane: whose turn it is.
@@ -33,4 +35,8 @@ pub mod programs {
     pub const RECEIVE: &str = "receive";
     /// For the server's end, in place of a server: sends every frame back as it is.
     pub const REFLECT: &str = "reflect";
+    /// For the tracepoint `xdp:xdp_devmap_xmit`: counts what the driver did not take.
+    pub const XMIT: &str = "xmit";
+    /// For the tracepoint `xdp:xdp_redirect_err`: counts what did not even come to the driver.
+    pub const REDIRECT_ERR: &str = "redirect_err";
 }

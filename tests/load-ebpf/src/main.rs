@@ -1,4 +1,4 @@
-//! The programs: one per lane that sends, one that receives and judges, one that reflects.
+//! The programs: one per lane that sends, one that receives and judges, one that reflects, two that trace what is dropped.
 #![no_std]
 #![no_main]
 #![feature(core_intrinsics, asm_experimental_arch)]
@@ -10,12 +10,13 @@ mod memory;
 mod packet;
 mod receive;
 mod send;
+mod trace;
 mod verify;
 mod write;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::macros::{tracepoint, xdp};
+use aya_ebpf::programs::{TracePointContext, XdpContext};
 use load_ebpf::lane::Lane;
 use packet::Packet;
 
@@ -53,6 +54,18 @@ pub fn receive(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn reflect(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_TX
+}
+
+/// What an interface's driver did not take of a bulk.
+#[tracepoint]
+pub fn xmit(ctx: TracePointContext) -> u32 {
+    trace::xmit(&ctx)
+}
+
+/// A frame that did not come to an interface's driver.
+#[tracepoint]
+pub fn redirect_err(ctx: TracePointContext) -> u32 {
+    trace::redirect_err(&ctx)
 }
 
 #[panic_handler]

@@ -19,6 +19,8 @@ static OWNERS: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 static POOL: Array<u64> = Array::with_max_entries(1, MMAPABLE);
 #[map]
+static TRACED: Array<u64> = Array::with_max_entries(1, MMAPABLE);
+#[map]
 static LANES: Array<[u64; lane::CELLS]> = Array::with_max_entries(LANE_COUNT as u32, MMAPABLE);
 #[map]
 static TURNS: Array<[u64; lane::TURN_CELLS]> = Array::with_max_entries(1, MMAPABLE);
@@ -138,12 +140,24 @@ fn owner(address: u32) -> Option<Cells> {
     OWNERS.get_ptr_mut(u32::from_be(address).wrapping_sub(first)).map(Cells)
 }
 
+/// Whether the drops of an interface are counted.
+#[inline(always)]
+pub fn is_traced(ifindex: u32) -> bool {
+    TRACED.get_ptr_mut(0).is_some_and(|cell| Cells(cell).get(0) == u64::from(ifindex))
+}
+
 /// Counts something.
 #[inline(always)]
 pub fn count(what: Count) {
+    count_all(what, 1);
+}
+
+/// Counts something that has happened so often.
+#[inline(always)]
+pub fn count_all(what: Count, times: u64) {
     if let Some(cells) = COUNTS.get_ptr_mut(cpu()) {
         let cells = Cells(cells.cast());
-        cells.set(what as usize, cells.get(what as usize) + 1);
+        cells.set(what as usize, cells.get(what as usize) + times);
     }
 }
 

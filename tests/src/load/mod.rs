@@ -132,6 +132,17 @@ pub struct ClientEnd<'a> {
     pub queues: usize,
     /// How clients address the server.
     pub server: ServerAddress,
+    /// Who counts what does not leave.
+    pub drops: Drops,
+}
+
+/// Who counts requests that the interface does not send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drops {
+    /// The interface itself, as veth does: that costs nothing.
+    Told,
+    /// The kernel is watched: drivers of NICs do not agree on what they tell.
+    Traced,
 }
 
 impl<'a> From<&'a Lan> for ClientEnd<'a> {
@@ -142,6 +153,7 @@ impl<'a> From<&'a Lan> for ClientEnd<'a> {
             pass: &lan.pass,
             queues: lan.queues,
             server: lan.server_address,
+            drops: Drops::Told,
         }
     }
 }
@@ -172,12 +184,15 @@ impl<'a> Load<'a> {
     /// Without the generator's BPF object, or when the kernel refuses.
     pub fn new(end: impl Into<ClientEnd<'a>>, crowd: Crowd) -> Result<Self> {
         let end = end.into();
-        let object = Object::load(crowd.clients, crowd.addresses)?;
+        let mut object = Object::load(crowd.clients, crowd.addresses)?;
         end.pass.replace(object.program(programs::RECEIVE)?.fd()?)?;
         let to_server = end
             .namespace
             .enter(|| if_nametoindex(end.interface))?
             .with_context(|| format!("no interface {} for the clients", end.interface))?;
+        if end.drops == Drops::Traced {
+            object.trace_drops(to_server)?;
+        }
         object.pool.write(0, &[as_number(crowd.first_address)]);
         // One CPU to a queue: then what it sends is received on it, too, and no queue overflows behind its back.
         let cpus = allowed_cpus()?.into_iter().take(end.queues).collect();

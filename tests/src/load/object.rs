@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use aya::maps::Map;
-use aya::programs::Xdp;
+use aya::programs::{TracePoint, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use load_ebpf::lane::{LANES, Lane, TURN_CELLS};
 use load_ebpf::latency::{BUCKETS, KINDS};
@@ -17,6 +17,7 @@ pub(crate) struct Object {
     ebpf: Ebpf,
     pub(crate) clients: Shared,
     pub(crate) pool: Shared,
+    traced: Shared,
     pub(crate) lanes: Shared,
     pub(crate) turns: Shared,
     pub(crate) counts: Shared,
@@ -48,16 +49,39 @@ impl Object {
         }
         load_program(&mut ebpf, programs::RECEIVE)?;
         load_program(&mut ebpf, programs::REFLECT)?;
+        for name in [programs::XMIT, programs::REDIRECT_ERR] {
+            tracing(&mut ebpf, name)?
+                .load()
+                .with_context(|| format!("the kernel refuses the program {name}"))?;
+        }
         let mut memory = |name: &str, elements: u32, cells: usize| {
             mapped(&mut ebpf, name, elements as usize * cells).with_context(|| format!("map {name}"))
         };
         let clients = memory(maps::CLIENTS, clients, 2)?;
         let pool = memory(maps::POOL, 1, 1)?;
+        let traced = memory(maps::TRACED, 1, 1)?;
         let turns = memory(maps::TURNS, cpus * lanes, TURN_CELLS)?;
         let lanes = memory(maps::LANES, lanes, lane::CELLS)?;
         let counts = memory(maps::COUNTS, cpus, counts::CELLS)?;
         let latencies = memory(maps::LATENCIES, cpus * rows, 1)?;
-        Ok(Self { ebpf, clients, pool, lanes, turns, counts, latencies })
+        Ok(Self { ebpf, clients, pool, traced, lanes, turns, counts, latencies })
+    }
+
+    /// From now on counts what an interface does not send. One of the same index in another network namespace, which a
+    /// tracepoint can't tell from it, had better not drop anything meanwhile.
+    ///
+    /// # Errors
+    /// Without tracefs.
+    pub(crate) fn trace_drops(&mut self, ifindex: u32) -> Result<()> {
+        self.traced.write(0, &[ifindex.into()]);
+        for (name, event) in
+            [(programs::XMIT, "xdp_devmap_xmit"), (programs::REDIRECT_ERR, "xdp_redirect_err")]
+        {
+            tracing(&mut self.ebpf, name)?.attach("xdp", event).with_context(|| {
+                format!("cannot trace {event} (`mount -t tracefs tracefs /sys/kernel/tracing`, if it is not there)")
+            })?;
+        }
+        Ok(())
     }
 
     /// A program of the object.
@@ -89,6 +113,11 @@ fn mapped(ebpf: &mut Ebpf, name: &str, cells: usize) -> Result<Shared> {
 fn load_program(ebpf: &mut Ebpf, name: &str) -> Result<()> {
     let program = ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
     <&mut Xdp>::try_from(program)?.load().with_context(|| format!("the kernel refuses the program {name}"))
+}
+
+fn tracing<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut TracePoint> {
+    let program = ebpf.program_mut(name).with_context(|| format!("the object has no program {name}"))?;
+    Ok(program.try_into()?)
 }
 
 /// Where `cargo xtask build` puts the object: `bpf/load.o` in the target directory that this program was built into.

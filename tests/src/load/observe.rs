@@ -6,7 +6,7 @@ use load_ebpf::latency::{BUCKETS, KINDS, Kind};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{Counts, Histogram, Load, REFLECTED_IF, Report};
+use super::{Count, Counts, Drops, Histogram, Load, REFLECTED_IF, Report};
 
 /// All counters at one moment.
 pub(super) struct Moment {
@@ -50,8 +50,11 @@ impl Load<'_> {
         })
     }
 
-    /// Frames that found the link's ring full, as the interface counts them.
+    /// Frames that found the link's ring full.
     pub(super) fn overrun(&self) -> Result<u64> {
+        if self.end.drops == Drops::Traced {
+            return Ok(self.counts().of(Count::Unsent));
+        }
         let mut sum = 0;
         for interface in
             [Some(self.end.interface), self.reflector.is_some().then_some(REFLECTED_IF)].into_iter().flatten()

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use super::sender::Sender;
 use super::template::bits;
-use super::{Counts, LOOK, Load, Pace, Report, Stream, Target};
+use super::{Count, Counts, LOOK, Load, Pace, Report, Stream, Target};
 
 /// Without any answer for so long, no more is expected.
 const QUIET: Duration = Duration::from_millis(300);
@@ -194,7 +194,9 @@ impl Load<'_> {
         loop {
             let now = self.counts();
             let run = now.clone() - before;
-            if run.answered() + run.stray() >= run.sent() || quiet_since.elapsed() > QUIET {
+            if run.answered() + run.stray() + run.of(Count::Unsent) >= run.sent()
+                || quiet_since.elapsed() > QUIET
+            {
                 return;
             }
             if now != seen {

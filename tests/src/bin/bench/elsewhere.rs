@@ -1,13 +1,14 @@
 //! A server that somebody else has started, behind a NIC of this machine: `--iface`.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::ops::Deref;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use system_tests::load::{Count, Lane, Load, Pace, Stream, Target, Way};
+use system_tests::load::{Count, Lane, Load, Way};
 use system_tests::nic::Nic;
-use system_tests::wait::until;
 
 use crate::asking::Asking;
 use crate::unable::Unable;
@@ -15,7 +16,11 @@ use crate::{Scale, site, step};
 
 /// Clients that find out whether the server gets along with the generator.
 const FIRST_COMERS: u32 = 1_000;
-/// How long they may take.
+/// RELEASEs a second that any server keeps up with.
+const FEW: f64 = 1_000.0;
+/// Clients that release at once.
+const AT_ONCE: u32 = 256;
+/// How long first comers may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The NIC, and what is known of the server.
@@ -26,7 +31,9 @@ pub(crate) struct Elsewhere {
     clients: u32,
     /// New leases per second that it certainly keeps up with.
     rate: f64,
-    given_back: Cell<usize>,
+    /// And RELEASEs.
+    releases: Cell<f64>,
+    given_back: Cell<u32>,
 }
 
 /// The generator on a link. What its clients hold of a server elsewhere they give back in the end.
@@ -45,8 +52,11 @@ impl Elsewhere {
         let way = asking.way();
         let nic = Nic::open(interface, &way.tags)?;
         nic.concerns.iter().for_each(|concern| eprintln!("warning: {concern}"));
-        let mut elsewhere = Self { nic, way, clients, rate: 1_000.0, given_back: Cell::new(0) };
+        let mut elsewhere =
+            Self { nic, way, clients, rate: 0.0, releases: Cell::new(FEW), given_back: Cell::new(0) };
         elsewhere.rate = elsewhere.first_comers()?;
+        // A lease takes two messages of a client, and going takes one.
+        elsewhere.keeps_up_with(2.0 * elsewhere.rate);
         elsewhere.given_back.take();
         Ok(elsewhere)
     }
@@ -55,11 +65,15 @@ impl Elsewhere {
         let clients = self.clients.min(FIRST_COMERS);
         let load = self.load(clients)?;
         let report = load.dora(0..clients, site::WINDOW, PATIENCE).with_context(|| {
-            if load.counts().of(Count::Bound) > 0 {
-                return "not all get a lease: has the server addresses for so many (--clients)?";
+            let counts = load.counts();
+            if counts.of(Count::Bound) > 0 {
+                "not all get a lease: has the server addresses for so many (--clients)?"
+            } else if counts.of(Count::Unsent) > 0 {
+                "the driver does not send what a program does (ndo_xdp_xmit; over veth, the other end needs an XDP program)"
+            } else {
+                "the server has offered an address, but clients that ask from the kernel get none: does the NIC hide VLAN \
+                 tags from a program (`ethtool -K … rxvlan off`)?"
             }
-            "the server has offered an address, but clients that ask from the kernel get none: the driver may not send what \
-             a program does (ndo_xdp_xmit), or hide VLAN tags from it (`ethtool -K … rxvlan off`)"
         });
         let link = self.nic.in_words();
         Ok(report.context(link)?.rate(Count::Bound))
@@ -89,7 +103,7 @@ impl Elsewhere {
     /// As many clients as it surely serves within a few seconds, and one to spare.
     #[expect(clippy::cast_possible_truncation, reason = "bounded")]
     pub(crate) fn a_few(&self, scale: Scale) -> u32 {
-        (self.rate * scale.of(1.0, 5.0)).clamp(100.0, 1e6).min(f64::from(self.clients - 1)) as u32
+        (self.rate * scale.of(0.5, 5.0)).clamp(100.0, 1e6).min(f64::from(self.clients - 1)) as u32
     }
 
     /// The link, for the report.
@@ -108,34 +122,33 @@ impl Elsewhere {
         })
     }
 
-    /// Lets clients release what they hold, with no more messages a second than there were when the server gave leases.
+    /// It has leased so many addresses a second: so many RELEASEs will not be too many, either.
+    pub(crate) fn keeps_up_with(&self, rate: f64) {
+        self.releases.set(self.releases.get().max(rate));
+    }
+
+    /// Lets clients release what they hold, no faster than the server can hear it.
     fn give_back(&self, load: &Load<'_>) -> Result<()> {
-        let (mut held, mut end) = (0, 0);
+        let mut groups: BTreeMap<u32, u32> = BTreeMap::new();
         for lease in load.held() {
-            (held, end) = (held + 1, lease.client + 1);
+            *groups.entry(lease.client / AT_ONCE).or_default() += 1;
         }
+        let held: u32 = groups.values().sum();
         if held == 0 {
             return Ok(());
         }
         step(&format!("{held} leases are given back"));
-        // A lease took two messages of a client, and going takes one.
-        let rate = 2.0 * self.rate;
-        let stream = Stream {
-            lane: Lane::Release,
-            target: Target::Server,
-            clients: 0..end,
-            pace: Pace::Rate(rate),
-            again_after: None,
-            timed: false,
-        };
-        let time = Duration::from_secs_f64(2.0 * f64::from(end) / rate + 10.0);
-        let released = || load.counts().of(Count::Releases);
-        let wanted = released() + u64::try_from(held)?;
-        let (_, gone) = load.run(&[stream], || {
-            until("leases to be given back", time, || Ok((released() >= wanted).then_some(())))
-        })?;
+        let began = Instant::now();
+        let mut released = 0.0;
+        for (group, held) in groups {
+            let clients = group * AT_ONCE..((group + 1) * AT_ONCE).min(load.crowd().clients);
+            load.ask(Lane::Release, clients)?;
+            released += f64::from(held);
+            let due = Duration::from_secs_f64(released / self.releases.get());
+            thread::sleep(due.saturating_sub(began.elapsed()));
+        }
         self.given_back.set(self.given_back.get() + held);
-        gone
+        Ok(())
     }
 }
 

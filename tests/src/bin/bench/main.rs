@@ -174,6 +174,9 @@ impl Bench {
             return Ok(Rc::clone(best));
         }
         let best = Rc::new(capacity::new_leases(subject, self)?);
+        if let (Subject::Elsewhere, Some(elsewhere)) = (subject, &self.elsewhere) {
+            elsewhere.keeps_up_with(best.rate);
+        }
         self.new_leases.insert(subject, Rc::clone(&best));
         Ok(best)
     }

@@ -14,7 +14,7 @@ use crate::{Bench, site, step};
 
 const METHOD: &str = "Clients with a lease extend it as fast as this machine can send, in an order that is none for the \
     server: what is said of that is the median of several runs. If more than one in a hundred stay unanswered, then at one \
-    rate after the other, to find the highest of which no more do. What the interface dropped of it is not \
+    rate after the other, to find the highest of which no more do. What this machine did not get onto the wire is not \
     counted as unanswered.";
 
 /// What was found with one number of leases.
