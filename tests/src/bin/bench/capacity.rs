@@ -91,7 +91,9 @@ fn closed_loop(subject: Subject, window: u32, bench: &Bench) -> Result<Best> {
         }
     })?;
     running.check()?;
-    Ok(Best { rate: reached.context("nobody got a lease")?, report })
+    let rate = reached.context("nobody got a lease")?;
+    bench.has_leased(rate);
+    Ok(Best { rate, report })
 }
 
 /// What comes of newcomers who come as fast as others were served, and faster.

@@ -16,10 +16,10 @@ use crate::{Scale, site, step};
 
 /// Clients that find out whether the server gets along with the generator.
 const FIRST_COMERS: u32 = 1_000;
-/// RELEASEs a second that any server keeps up with.
-const FEW: f64 = 1_000.0;
+/// New leases a second that any server keeps up with.
+const FEW: f64 = 200.0;
 /// Clients that release at once.
-const AT_ONCE: u32 = 256;
+const AT_ONCE: u32 = 32;
 /// How long first comers may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -29,10 +29,8 @@ pub(crate) struct Elsewhere {
     way: Way,
     /// How many clients it has addresses for.
     clients: u32,
-    /// New leases per second that it certainly keeps up with.
-    rate: f64,
-    /// And RELEASEs.
-    releases: Cell<f64>,
+    /// New leases per second that it keeps up with, as far as was seen.
+    leases: Cell<f64>,
     given_back: Cell<u32>,
 }
 
@@ -52,16 +50,13 @@ impl Elsewhere {
         let way = asking.way();
         let nic = Nic::open(interface, &way.tags)?;
         nic.concerns.iter().for_each(|concern| eprintln!("warning: {concern}"));
-        let mut elsewhere =
-            Self { nic, way, clients, rate: 0.0, releases: Cell::new(FEW), given_back: Cell::new(0) };
-        elsewhere.rate = elsewhere.first_comers()?;
-        // A lease takes two messages of a client, and going takes one.
-        elsewhere.keeps_up_with(2.0 * elsewhere.rate);
+        let elsewhere = Self { nic, way, clients, leases: Cell::new(FEW), given_back: Cell::new(0) };
+        elsewhere.first_comers()?;
         elsewhere.given_back.take();
         Ok(elsewhere)
     }
 
-    fn first_comers(&self) -> Result<f64> {
+    fn first_comers(&self) -> Result<()> {
         let clients = self.clients.min(FIRST_COMERS);
         let load = self.load(clients)?;
         let report = load.dora(0..clients, site::WINDOW, PATIENCE).with_context(|| {
@@ -75,8 +70,8 @@ impl Elsewhere {
                  tags from a program (`ethtool -K … rxvlan off`)?"
             }
         });
-        let link = self.nic.in_words();
-        Ok(report.context(link)?.rate(Count::Bound))
+        self.has_leased(report.with_context(|| self.nic.in_words())?.rate(Count::Bound));
+        Ok(())
     }
 
     /// So many clients.
@@ -103,7 +98,7 @@ impl Elsewhere {
     /// As many clients as it surely serves within a few seconds, and one to spare.
     #[expect(clippy::cast_possible_truncation, reason = "bounded")]
     pub(crate) fn a_few(&self, scale: Scale) -> u32 {
-        (self.rate * scale.of(0.5, 5.0)).clamp(100.0, 1e6).min(f64::from(self.clients - 1)) as u32
+        (self.leases.get() * scale.of(0.5, 5.0)).clamp(1_000.0, 1e6).min(f64::from(self.clients - 1)) as u32
     }
 
     /// The link, for the report.
@@ -122,12 +117,12 @@ impl Elsewhere {
         })
     }
 
-    /// It has leased so many addresses a second: so many RELEASEs will not be too many, either.
-    pub(crate) fn keeps_up_with(&self, rate: f64) {
-        self.releases.set(self.releases.get().max(rate));
+    /// It has leased so many addresses a second.
+    pub(crate) fn has_leased(&self, rate: f64) {
+        self.leases.set(self.leases.get().max(rate));
     }
 
-    /// Lets clients release what they hold, no faster than the server can hear it.
+    /// Lets clients release what they hold, half as fast as the server leases: none of these messages is repeated.
     fn give_back(&self, load: &Load<'_>) -> Result<()> {
         let mut groups: BTreeMap<u32, u32> = BTreeMap::new();
         for lease in load.held() {
@@ -144,7 +139,7 @@ impl Elsewhere {
             let clients = group * AT_ONCE..((group + 1) * AT_ONCE).min(load.crowd().clients);
             load.ask(Lane::Release, clients)?;
             released += f64::from(held);
-            let due = Duration::from_secs_f64(released / self.releases.get());
+            let due = Duration::from_secs_f64(2.0 * released / self.leases.get());
             thread::sleep(due.saturating_sub(began.elapsed()));
         }
         self.given_back.set(self.given_back.get() + held);

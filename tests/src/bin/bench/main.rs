@@ -174,9 +174,6 @@ impl Bench {
             return Ok(Rc::clone(best));
         }
         let best = Rc::new(capacity::new_leases(subject, self)?);
-        if let (Subject::Elsewhere, Some(elsewhere)) = (subject, &self.elsewhere) {
-            elsewhere.keeps_up_with(best.rate);
-        }
         self.new_leases.insert(subject, Rc::clone(&best));
         Ok(best)
     }
@@ -197,6 +194,13 @@ impl Bench {
     /// Those that are measured beside it.
     fn peers(&self) -> &'static [Subject] {
         if self.elsewhere.is_some() { &[] } else { &Subject::PEERS }
+    }
+
+    /// Remembers how fast the server has leased addresses, if it is to have them back.
+    fn has_leased(&self, rate: f64) {
+        if let Some(elsewhere) = &self.elsewhere {
+            elsewhere.has_leased(rate);
+        }
     }
 
     /// So many clients, or as many as a server elsewhere has addresses for.
