@@ -32,6 +32,51 @@ pub mod maps {
     pub const BEGUN: &str = "BEGUN";
     /// Ring of everything else.
     pub const FRESH: &str = "FRESH";
+    /// Array, mmapable, not pinned: the frames of a call, as [`live`](super::live) has them.
+    pub const OUTGOING: &str = "OUTGOING";
+    /// Array of one, mmapable, not pinned: the cells of a [`Call`](super::live::Call).
+    pub const CALL: &str = "CALL";
+}
+
+/// How the daemon has the kernel send frames: it writes them into a map and runs the DHCP program that often, each time on a
+/// blank frame that carries [`MARK`](live::MARK) octets of metadata, as no driver's does. These maps live as long as the
+/// daemon; what is laid out here is no part of [`VERSION`].
+pub mod live {
+    /// Octets of metadata on a blank frame.
+    pub const MARK: usize = 28;
+    /// Frames of a call.
+    pub const FRAMES: u32 = 512;
+    /// Octets of the longest frame.
+    pub const LONGEST: usize = 8 * (CELLS - FRAME);
+    /// Cell of a frame: how many octets it has.
+    pub const LEN: usize = 0;
+    /// Cell of a frame: its last eight octets.
+    pub const LAST: usize = 1;
+    /// The first of the cells that a frame's octets fill, from its beginning.
+    pub const FRAME: usize = 2;
+    /// Cells of a frame.
+    pub const CELLS: usize = 192;
+
+    /// Cells that tell of a call, each a `u64`.
+    pub struct Call;
+
+    impl Call {
+        /// How many frames there are to send; zero when none is to be sent, and a mark means nothing.
+        pub const COUNT: usize = 0;
+        /// The number of the frame that is next.
+        pub const NEXT: usize = 1;
+        /// The thread that calls, as the kernel knows it.
+        pub const THREAD: usize = 2;
+        /// How many notes there are, or would be if there were room.
+        pub const NOTES: usize = 3;
+        /// The first note: how many of the frames that follow those of the note before the driver has taken, in the lower
+        /// half, and how many after them it has not.
+        pub const FIRST_NOTE: usize = 8;
+        /// How many notes there is room for. Drivers get up to 16 frames at a time.
+        pub const MOST_NOTES: usize = 64;
+        /// How many cells there are.
+        pub const CELLS: usize = Self::FIRST_NOTE + Self::MOST_NOTES;
+    }
 }
 
 /// Constants of the program that the loader sets.
@@ -40,10 +85,15 @@ pub mod constants {
     pub const QUESTION_LINES: &str = "QUESTION_LINES";
 }
 
-/// The program that answers, and the one that passes everything (for the far end of a veth pair).
+/// The program that answers, the one that watches what drivers take, and the one that passes everything (for the far end of a
+/// veth pair).
 pub mod programs {
     /// The DHCP program.
     pub const XDHCPD: &str = "xdhcpd";
+    /// Notes how many of the frames that the daemon has sent drivers have taken: a raw tracepoint program.
+    pub const TAKEN: &str = "taken";
+    /// Where it runs; besides, the thread that calls runs it on a context of zeros, by which it makes itself known.
+    pub const TAKEN_AT: &str = "xdp_devmap_xmit";
     /// Passes every frame.
     pub const PASS: &str = "pass";
 }

@@ -9,20 +9,24 @@
 mod kernel;
 
 use aya_ebpf::bindings::xdp_action;
-use aya_ebpf::macros::xdp;
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::macros::{raw_tracepoint, xdp};
+use aya_ebpf::programs::{RawTracePointContext, XdpContext};
 use aya_log_ebpf::debug;
 use dhcp_ebpf::frame::forget;
 use dhcp_ebpf::renewal;
 use dhcp_ebpf::verdict::Verdict;
+use kernel::live;
 use kernel::maps::{self, KernelMaps};
 use kernel::packet::Packet;
 use kernel::ring;
 
-/// Answers renewals, sends other DHCP up, leaves the rest alone.
+/// Answers renewals, sends other DHCP up, leaves the rest alone; and sends what the daemon has for it to send.
 #[xdp]
 pub fn xdhcpd(ctx: XdpContext) -> u32 {
     let mut packet = Packet::new(&ctx);
+    if live::is_blank(&packet) {
+        return live::send(&mut packet);
+    }
     let now = maps::boot_time();
     let ifindex = ctx.ingress_ifindex() as u32;
     match renewal::handle(&mut packet, &KernelMaps, ifindex, now) {
@@ -40,6 +44,13 @@ pub fn xdhcpd(ctx: XdpContext) -> u32 {
             }
         }
     }
+}
+
+/// Notes what drivers take of the frames that the daemon sends.
+#[raw_tracepoint(tracepoint = "xdp_devmap_xmit")]
+pub fn taken(ctx: RawTracePointContext) -> u32 {
+    let _ = live::note(&ctx);
+    0
 }
 
 /// Passes every frame: native XDP_TX over veth arrives only if the far end has a program too.

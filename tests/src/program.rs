@@ -1,6 +1,6 @@
 //! The XDP program on an interface, as the kernel describes it.
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use aya::programs::{ProgramInfo, loaded_programs};
 use aya::sys::{Stats, enable_stats};
 use serde_json::Value;
@@ -17,13 +17,27 @@ pub fn attached(namespace: &Namespace, interface: &str) -> Result<ProgramInfo> {
     let said: Value = serde_json::from_str(&namespace.ip(&format!("-json link show dev {interface}"))?)?;
     let id = said[0]["xdp"]["prog"]["id"].as_u64();
     let id = id.with_context(|| format!("no program on {interface}: {said}"))?;
+    let program = loaded(|program| u64::from(program.id()) == id)?;
+    program.with_context(|| format!("program {id} is on {interface}, but not loaded"))
+}
+
+/// What the kernel knows of a program of this name, whoever has loaded it.
+///
+/// # Errors
+/// When there is no such program, or the kernel tells nothing of it.
+pub fn named(name: &str) -> Result<ProgramInfo> {
+    loaded(|program| program.name_as_str() == Some(name))?
+        .with_context(|| format!("no program {name} is loaded"))
+}
+
+fn loaded(wanted: impl Fn(&ProgramInfo) -> bool) -> Result<Option<ProgramInfo>> {
     for program in loaded_programs() {
         let program = program.context("cannot list the programs that are loaded")?;
-        if u64::from(program.id()) == id {
-            return Ok(program);
+        if wanted(&program) {
+            return Ok(Some(program));
         }
     }
-    bail!("program {id} is on {interface}, but not loaded")
+    Ok(None)
 }
 
 /// As long as this is kept, the kernel counts how often programs run and for how long: which costs each run two looks at

@@ -4,7 +4,7 @@ use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
-use dhcp_ebpf::abi::{self, Control, Mac, NetAddr, RunKey};
+use dhcp_ebpf::abi::{self, Control, Mac, NetAddr, RunKey, live};
 use dhcp_ebpf::leads;
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::renewal::Maps;
@@ -40,6 +40,10 @@ static CLOCK: PerCpuArray<Clock> = PerCpuArray::with_max_entries(1, 0);
 pub static BEGUN: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
 #[map]
 pub static FRESH: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+#[map]
+static OUTGOING: Array<[u64; live::CELLS]> = Array::with_max_entries(live::FRAMES, MMAPABLE);
+#[map]
+static CALL: Array<[u64; live::Call::CELLS]> = Array::with_max_entries(1, MMAPABLE);
 
 /// Entries of `QUESTIONS`, set by the loader.
 #[unsafe(no_mangle)]
@@ -168,6 +172,35 @@ impl Maps for KernelMaps {
     fn heartbeat(&self) -> u64 {
         CONTROL.get_ptr_mut(0).map_or(0, |cells| MapCells(cells.cast()).load(Control::HEARTBEAT))
     }
+}
+
+/// The cells of a call, which the program writes while the daemon waits for its end.
+#[derive(Clone, Copy)]
+pub struct CallCells(MapCells);
+
+impl CallCells {
+    #[inline(always)]
+    pub fn load(self, cell: usize) -> u64 {
+        self.0.load(cell)
+    }
+
+    #[inline(always)]
+    pub fn store(self, cell: usize, value: u64) {
+        // SAFETY: as for a load. One CPU at a time runs a call, and the daemon reads when it is over.
+        unsafe { self.0.0.wrapping_add(cell).write_volatile(value) }
+    }
+}
+
+/// The call that is running, if one is.
+#[inline(always)]
+pub fn call() -> Option<CallCells> {
+    CALL.get_ptr_mut(0).map(|cells| CallCells(MapCells(cells.cast())))
+}
+
+/// A frame of the call.
+#[inline(always)]
+pub fn outgoing(number: u32) -> Option<MapCells> {
+    OUTGOING.get_ptr_mut(number).map(|cells| MapCells(cells.cast()))
 }
 
 /// Counts an outcome by its number.

@@ -2,7 +2,7 @@
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::bindings::xdp_md;
-use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_tail};
+use aya_ebpf::helpers::{bpf_xdp_adjust_head, bpf_xdp_adjust_meta, bpf_xdp_adjust_tail};
 use aya_ebpf::programs::XdpContext;
 use dhcp_ebpf::frame::{Frame, Window, opaque};
 
@@ -31,6 +31,20 @@ impl Packet {
     fn end(&self) -> usize {
         // SAFETY: as above.
         unsafe { (*self.ctx).data_end as usize }
+    }
+
+    /// Octets of metadata before the frame. A driver that has no room for any gives a number that is none.
+    #[inline(always)]
+    pub fn metadata(&self) -> usize {
+        // SAFETY: as above.
+        self.start().wrapping_sub(unsafe { (*self.ctx).data_meta } as usize)
+    }
+
+    /// Takes `by` octets of metadata, which must be all, off the frame. `false`: they are still there.
+    #[inline(always)]
+    pub fn drop_metadata(&mut self, by: usize) -> bool {
+        // SAFETY: as for `adjust_tail`.
+        unsafe { bpf_xdp_adjust_meta(self.ctx, by as i32) == 0 }
     }
 
     #[inline(always)]

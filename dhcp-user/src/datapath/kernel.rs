@@ -14,6 +14,7 @@ use dhcp_ebpf::slot::{CHUNK_CELLS, Cells as _, CellsMut as _, SLOT_CELLS};
 
 use super::adoption::{self, Pinned};
 use super::hints::Hints;
+use super::live_frames::LiveFrames;
 use super::memory::{self, Region, SharedCells};
 use super::pins::Pins;
 
@@ -83,6 +84,8 @@ pub struct Shared {
     pub begun: RingBuf<MapData>,
     /// Everything else that goes up.
     pub fresh: RingBuf<MapData>,
+    /// What sends many frames at once; none where the kernel doesn't let it.
+    pub live: Option<LiveFrames>,
     /// The store that live words were promised by, if the maps were there before.
     pub adopted_from: Option<u128>,
 }
@@ -128,6 +131,13 @@ impl Kernel {
         let program = xdp(&mut ebpf)?;
         program.load().context("the kernel refused the XDP program")?;
         let program = program.info().context("asking for the number of the XDP program")?.id();
+        let live = LiveFrames::over(&mut ebpf);
+        if let Err(error) = &live {
+            tracing::info!(
+                error = format!("{error:#}"),
+                "many replies at once will leave by a packet socket, like few"
+            );
+        }
         let mut take =
             |name: &str| ebpf.take_map(name).with_context(|| format!("the BPF object has no map {name}"));
 
@@ -146,6 +156,7 @@ impl Kernel {
             },
             begun: take(maps::BEGUN)?.try_into()?,
             fresh: take(maps::FRESH)?.try_into()?,
+            live: live.ok(),
             adopted_from,
         };
         let interfaces = take(maps::INTERFACES)?.try_into()?;
@@ -251,7 +262,7 @@ pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
     Ok(ebpf.program_mut(programs::XDHCPD).context("the BPF object has no DHCP program")?.try_into()?)
 }
 
-fn region(map: &Map, cells: usize) -> Result<Region> {
+pub(super) fn region(map: &Map, cells: usize) -> Result<Region> {
     let (Map::Array(data) | Map::HashMap(data)) = map else {
         bail!("the BPF object has a map of the wrong type")
     };

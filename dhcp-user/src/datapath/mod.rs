@@ -5,7 +5,7 @@
 //! attachment.rs   the program on interfaces (netlink.rs, occupant.rs, offload.rs)
 //! table.rs     the slots that the kernel answers from (memory.rs, answers.rs, chunks.rs, notes.rs, hints.rs)
 //! ring.rs      frames up from the program;  packet_socket.rs  frames in without it
-//! outbox.rs    frames out, by a packet socket
+//! outbox.rs    frames out (departure.rs: by a packet socket, or by live_frames.rs from the kernel)
 //! echo_socket.rs  ICMP echo, for probes
 //! frame.rs     replies as frames (body.rs: answers as bytes)
 //! ```
@@ -15,10 +15,12 @@ pub mod answers;
 pub mod attachment;
 pub mod body;
 pub mod chunks;
+pub mod departure;
 pub mod echo_socket;
 pub mod frame;
 pub mod hints;
 pub mod kernel;
+pub mod live_frames;
 pub mod memory;
 pub mod netlink;
 pub mod notes;

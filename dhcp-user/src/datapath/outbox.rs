@@ -1,16 +1,18 @@
 //! Replies on their way out: a few leave at once, many by a thread of their own.
 //!
 //! A frame sent over a packet socket takes the kernel as long as it took the daemon to decide it, so under load the one
-//! is done on another processor than the other. With nothing waiting, going there would only cost time.
+//! is done on another processor than the other. With nothing waiting, going there would only cost time. The thread has a
+//! shorter way for many.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
 
+use super::departure::{BySocket, Departure, Live, Outgoing};
 use super::packet_socket::Sender;
 
 /// So many frames at once are not worth waking the thread for.
@@ -18,15 +20,11 @@ const FEW: usize = 8;
 /// How many batches may wait. Then whoever decides waits, too: what comes in meanwhile waits in the rings.
 const BATCHES: usize = 8;
 
-/// A batch of frames, each with the index of the interface it leaves by.
-type Batch = Vec<(u32, Bytes)>;
-
-/// How frames leave; gives how many were refused.
-type Leave = dyn Fn(&[(u32, Bytes)]) -> usize + Send + Sync;
+type Batch = Vec<Outgoing>;
 
 /// Sends frames in the order they are handed over.
 pub struct Outbox {
-    leave: Arc<Leave>,
+    socket: Arc<BySocket>,
     waiting: Arc<AtomicUsize>,
     refused: Arc<AtomicU64>,
     /// `None` only while it is dropped.
@@ -35,24 +33,24 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Opens the socket and starts the thread.
+    /// Opens the socket and starts the thread, which sends many frames from the kernel where it can.
     ///
     /// # Errors
     /// When the process may not open packet sockets (`CAP_NET_RAW`), or start a thread.
-    pub fn open() -> Result<Self> {
+    pub fn open(live: Option<Box<dyn Live + Send>>) -> Result<Self> {
         let sender = Sender::open()?;
-        Self::over(Arc::new(move |frames: &[(u32, Bytes)]| sender.send(frames)))
+        Self::over(Arc::new(move |frames: &[Outgoing]| sender.send(frames)), Departure::new(live))
     }
 
-    fn over(leave: Arc<Leave>) -> Result<Self> {
+    fn over(socket: Arc<BySocket>, mut departure: Departure) -> Result<Self> {
         let (waiting, refused) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
         let (batches, handed_over) = sync_channel(BATCHES);
-        let work = (Arc::clone(&leave), Arc::clone(&waiting), Arc::clone(&refused));
+        let work = (Arc::clone(&socket), Arc::clone(&waiting), Arc::clone(&refused));
         let thread = thread::Builder::new()
             .name("send".into())
-            .spawn(move || send_all(&handed_over, &*work.0, &work.1, &work.2))
+            .spawn(move || send_all(&handed_over, &mut departure, &*work.0, &work.1, &work.2))
             .context("starting the thread that sends")?;
-        Ok(Self { leave, waiting, refused, batches: Some(batches), thread: Some(thread) })
+        Ok(Self { socket, waiting, refused, batches: Some(batches), thread: Some(thread) })
     }
 
     /// Sends frames, now or soon.
@@ -62,13 +60,13 @@ impl Outbox {
         }
         // Only this thread adds, so none can come between.
         if frames.len() <= FEW && self.waiting.load(Ordering::Acquire) == 0 {
-            return self.count((self.leave)(&frames));
+            return self.count((self.socket)(&frames));
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let Some(batches) = &self.batches else { return };
         if let Err(unsent) = batches.send(frames) {
             // The thread has panicked: send here from now on.
-            self.count((self.leave)(&unsent.0));
+            self.count((self.socket)(&unsent.0));
             self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -95,9 +93,15 @@ impl Drop for Outbox {
     }
 }
 
-fn send_all(batches: &Receiver<Batch>, leave: &Leave, waiting: &AtomicUsize, refused: &AtomicU64) {
+fn send_all(
+    batches: &Receiver<Batch>,
+    departure: &mut Departure,
+    socket: &BySocket,
+    waiting: &AtomicUsize,
+    refused: &AtomicU64,
+) {
     for batch in batches {
-        refused.fetch_add(leave(&batch) as u64, Ordering::Relaxed);
+        refused.fetch_add(departure.send(batch, socket, Instant::now()) as u64, Ordering::Relaxed);
         waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -105,6 +109,8 @@ fn send_all(batches: &Receiver<Batch>, leave: &Leave, waiting: &AtomicUsize, ref
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+
+    use bytes::Bytes;
 
     use super::*;
 
@@ -118,12 +124,12 @@ mod tests {
         let left = Arc::new(Mutex::new(Vec::new()));
         let leave = {
             let left = Arc::clone(&left);
-            move |batch: &[(u32, Bytes)]| {
+            move |batch: &[Outgoing]| {
                 left.lock().expect("nobody panics").extend(batch.iter().map(|(number, _)| *number));
                 0
             }
         };
-        let outbox = Outbox::over(Arc::new(leave)).expect("a thread");
+        let outbox = Outbox::over(Arc::new(leave), Departure::new(None)).expect("a thread");
         let mut sent = 0;
         for size in [1, 300, 2, 9, 8, 0, 1, 500, 1].into_iter().cycle().take(200) {
             outbox.send(frames(sent..sent + size));
@@ -135,7 +141,8 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_counted_once_wherever_it_was_sent() {
-        let outbox = Outbox::over(Arc::new(|batch: &[(u32, Bytes)]| batch.len())).expect("a thread");
+        let outbox =
+            Outbox::over(Arc::new(|batch: &[Outgoing]| batch.len()), Departure::new(None)).expect("a thread");
         outbox.send(frames(0..3));
         outbox.send(frames(0..100));
         let mut refused = 0;

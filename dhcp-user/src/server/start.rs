@@ -28,6 +28,7 @@ use crate::control::{Startup, WallClock};
 use crate::datapath::attachment;
 use crate::datapath::hints::HeapHints;
 use crate::datapath::kernel::{Kernel, Shared, Sizes};
+use crate::datapath::live_frames::LiveFrames;
 use crate::datapath::memory::Region;
 use crate::datapath::netlink::{self, LinkState};
 use crate::datapath::outbox::Outbox;
@@ -73,7 +74,7 @@ impl Server {
             let records = scope.spawn(|| store.load());
             (Datapath::open(&config, diagnosis), records.join())
         });
-        let Datapath { kernel, mut table, rings, adopted_from } = datapath?;
+        let Datapath { kernel, mut table, rings, live, adopted_from } = datapath?;
         let records = records.unwrap_or_else(|panic| resume_unwind(panic));
         let mut records = records.context("loading the leases")?;
         let foreign = adopted_from.is_some_and(|adopted| adopted != id.0);
@@ -93,7 +94,7 @@ impl Server {
             committing: Committing::over(store)?,
             decided: Vec::new(),
             kernel,
-            outbox: Outbox::open()?,
+            outbox: Outbox::open(live.map(|live| Box::new(live) as _))?,
             prober: prober(&config, &facts)?,
             limits: limits(&config, &facts),
             interfaces: HashMap::new(),
@@ -162,6 +163,7 @@ struct Datapath {
     kernel: Option<Kernel>,
     table: Table,
     rings: Option<(RingBuf<MapData>, RingBuf<MapData>)>,
+    live: Option<LiveFrames>,
     /// The store that the maps' words were promised by.
     adopted_from: Option<u128>,
 }
@@ -172,11 +174,11 @@ impl Datapath {
         let mut datapath = if !attachable(config).is_empty() {
             let level = if diagnosis { DIAGNOSIS } else { 0 };
             let (kernel, shared) = Kernel::open(&config.server.pin_dir, needed, level)?;
-            let Shared { slots, answers, keys, hints, begun, fresh, adopted_from } = shared;
+            let Shared { slots, answers, keys, hints, begun, fresh, live, adopted_from } = shared;
             let table = Table::new(slots, answers, keys, Box::new(hints));
-            Self { kernel: Some(kernel), table, rings: Some((begun, fresh)), adopted_from }
+            Self { kernel: Some(kernel), table, rings: Some((begun, fresh)), live, adopted_from }
         } else {
-            Self { kernel: None, table: heap_table(needed), rings: None, adopted_from: None }
+            Self { kernel: None, table: heap_table(needed), rings: None, live: None, adopted_from: None }
         };
         for address in leasable(config) {
             datapath.table.reserve(address)?;
