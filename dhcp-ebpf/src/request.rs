@@ -157,6 +157,15 @@ impl Request {
     }
 }
 
+/// Whether the first option says DISCOVER, as it does with most clients. Only REQUESTs are shared with the kernel, so none
+/// of its questions begins so.
+#[inline(always)]
+pub fn begins_as_discover<F: Frame>(frame: &mut F, request: &Request) -> bool {
+    frame
+        .window::<4>(request.options_at)
+        .is_some_and(|first| first.raw32::<0>() & option::TYPE_MASK == option::DISCOVER_RAW)
+}
+
 /// How many options the shallow walk looks at. Clients put the message type first, or nearly.
 const SHALLOW: usize = 16;
 

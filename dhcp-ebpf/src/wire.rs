@@ -124,6 +124,10 @@ pub mod option {
     pub const PAD: u8 = 0;
     /// DHCP message type (RFC 2132 §9.6).
     pub const MESSAGE_TYPE: u8 = 53;
+    /// The message type DISCOVER as an option, raw; [`TYPE_MASK`] leaves out the octet behind it.
+    pub const DISCOVER_RAW: u32 = u32::from_ne_bytes([MESSAGE_TYPE, 1, 1, 0]);
+    /// Takes what follows out of the raw octets of a message type.
+    pub const TYPE_MASK: u32 = u32::from_ne_bytes([255, 255, 255, 0]);
     /// End of options (RFC 2132 §3.2).
     pub const END: u8 = 255;
 }
