@@ -54,7 +54,7 @@ pub const FILL: usize = 47;
 pub const FIRST: usize = 48;
 /// Cell: how many clients it is about.
 pub const SPAN: usize = 49;
-/// Cell: the least number of bits that can count them.
+/// Cell: the least number of bits that can count them, which shuffles them; or [`IN_ORDER`].
 pub const BITS: usize = 50;
 /// Cell: whether the sending of one client is timed.
 pub const TIMED: usize = 51;
@@ -66,6 +66,9 @@ pub const RETRY: usize = 53;
 pub const POSITION: usize = 56;
 /// Cells of a lane.
 pub const CELLS: usize = 64;
+
+/// [`BITS`]: they take their turns in the order of their numbers.
+pub const IN_ORDER: u32 = 0;
 
 /// [`FILL`]: the Ethernet source is the client's.
 pub const ETHERNET_SOURCE: u64 = 1;

@@ -7,7 +7,9 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use load_ebpf::client::{State, Word, shuffled};
 use load_ebpf::counts::Count;
-use load_ebpf::lane::{BITS, FIRST, Lane, POSITION, RETRY, SPAN, TIMED, TURN_END, TURN_FIRST, TURN_NEXT};
+use load_ebpf::lane::{
+    BITS, FIRST, IN_ORDER, Lane, POSITION, RETRY, SPAN, TIMED, TURN_END, TURN_FIRST, TURN_NEXT,
+};
 
 /// How many clients are looked at to find one that may begin.
 const TRIES: u32 = 24;
@@ -21,9 +23,10 @@ pub fn discover(packet: Packet) -> u32 {
 #[inline(always)]
 fn begin(packet: Packet) -> Option<u32> {
     let lane = memory::lane(Lane::Discover)?;
-    let (number, client, word) = next_idle(lane)?;
+    let now = now();
+    let (number, client, word) = next_idle(lane, now)?;
     let turn = word.turn().wrapping_add(1);
-    client.begin(now());
+    client.begin(now);
     if !client.step(word, Word::new(0, turn, State::Selecting)) {
         return None;
     }
@@ -31,10 +34,12 @@ fn begin(packet: Packet) -> Option<u32> {
 }
 
 #[inline(always)]
-fn next_idle(lane: Cells) -> Option<(u32, Client, Word)> {
+fn next_idle(lane: Cells, now: u64) -> Option<(u32, Client, Word)> {
     let (first, span, bits) = (lane.get(FIRST) as u32, lane.get(SPAN), lane.get(BITS) as u32 & 31);
     let retry = lane.get(RETRY);
-    let now = now();
+    if span == 0 {
+        return None;
+    }
     let mut tries = 0;
     while tries < TRIES {
         tries += 1;
@@ -42,11 +47,11 @@ fn next_idle(lane: Cells) -> Option<(u32, Client, Word)> {
         if !lane.swap(POSITION, position, position + 1) {
             continue;
         }
-        let offset = shuffled(position as u32, bits);
-        if u64::from(offset) >= span {
+        let offset = if bits == IN_ORDER { position % span } else { shuffled(position as u32, bits).into() };
+        if offset >= span {
             continue;
         }
-        let number = first + offset;
+        let number = first + offset as u32;
         let client = memory::client(number)?;
         let word = client.word();
         let tired = retry != 0 && !word.has_lease() && now.wrapping_sub(client.since()) > retry;

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::run::Then;
+use super::run::{Then, parts};
 use super::{LOOK, Load, Report, Target};
 
 /// A client that has waited for so long begins anew.
@@ -111,15 +111,14 @@ impl Load<'_> {
     /// # Errors
     /// When the kernel refuses.
     pub fn ask(&self, lane: Lane, clients: Range<u32>) -> Result<()> {
-        self.direct(lane, &clients, Some(Duration::ZERO))?;
+        self.direct(lane, &clients, Some(Duration::ZERO), &self.cpus)?;
         let all = clients.end - clients.start;
         if lane == Lane::Discover {
-            // They are shared by all CPUs; in shuffled order, not every position is somebody's.
+            // They are shared by all CPUs.
             return self.inject(all);
         }
         thread::scope(|scope| {
-            let threads: Vec<_> = self
-                .parts(&clients)
+            let threads: Vec<_> = parts(&clients, &self.cpus)
                 .map(|(cpu, part)| {
                     let sender = self.sender(lane, Target::Server)?;
                     Ok(scope.spawn(move || sender.send_each(cpu, part.end - part.start)))

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use load_ebpf::lane::{
-    BITS, CHAIN, FIRST, FRAME, LANES, Lane, POSITION, RETRY, SPAN, TIMED, TURN_CELLS, TURN_END, TURN_FIRST,
-    TURN_NEXT,
+    BITS, CHAIN, FIRST, FRAME, IN_ORDER, LANES, Lane, POSITION, RETRY, SPAN, TIMED, TURN_CELLS, TURN_END,
+    TURN_FIRST, TURN_NEXT,
 };
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +16,8 @@ use super::{Count, Counts, LOOK, Load, Pace, Report, Stream, Target};
 
 /// Without any answer for so long, no more is expected.
 const QUIET: Duration = Duration::from_millis(300);
+/// So many requests a second one CPU sends beside what else it does for them; more are shared among several.
+const OF_ONE_CPU: f64 = 1.5e6;
 
 /// Ends the sending when dropped, so that it ends if what was done meanwhile panics.
 struct End<'a>(&'a AtomicBool);
@@ -76,7 +78,7 @@ impl Load<'_> {
     /// When the kernel refuses, or a reply was wrong.
     pub fn run<T>(&self, streams: &[Stream], work: impl FnOnce() -> T) -> Result<(Report, T)> {
         for stream in streams {
-            self.direct(stream.lane, &stream.clients, stream.again_after)?;
+            self.direct(stream.lane, &stream.clients, stream.again_after, self.cpus_for(stream.pace))?;
             self.lane_cell(stream.lane, TIMED).store(stream.timed.into(), Ordering::Release);
         }
         let senders: Vec<(Sender<'_>, Pace)> = streams
@@ -115,31 +117,46 @@ impl Load<'_> {
         lane: Lane,
         clients: &Range<u32>,
         again_after: Option<Duration>,
+        cpus: &[usize],
     ) -> Result<()> {
         match lane {
             Lane::Discover => self.share(clients, Then::Rest(again_after)),
             Lane::Select => bail!("what answers an OFFER is sent when there is one"),
-            _ => self.divide(lane, clients),
+            _ => self.divide(lane, clients, cpus),
         }
     }
 
-    /// Each CPU with its part of the pace.
-    fn shares(&self, pace: Pace) -> Vec<(usize, Pace)> {
-        let part = match pace {
-            Pace::Full | Pace::Single => pace,
-            Pace::Rate(rate) => Pace::Rate(rate / self.cpus.len() as f64),
+    /// The CPUs that send at this pace: no more than it takes, so that a server on the same machine has others to itself, as it
+    /// has where frames come from a NIC with few queues.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some CPUs")]
+    fn cpus_for(&self, pace: Pace) -> &[usize] {
+        let all = self.cpus.len();
+        let few = match pace {
+            Pace::Full | Pace::Single => all,
+            Pace::Rate(rate) => ((rate / OF_ONE_CPU).ceil() as usize).clamp(1, all),
         };
-        self.cpus.iter().map(|cpu| (*cpu, part)).collect()
+        &self.cpus[all - few..]
     }
 
-    /// All CPUs take from the same clients, in shuffled order.
+    /// Each CPU that sends with its part of the pace.
+    fn shares(&self, pace: Pace) -> Vec<(usize, Pace)> {
+        let cpus = self.cpus_for(pace);
+        let part = match pace {
+            Pace::Full | Pace::Single => pace,
+            Pace::Rate(rate) => Pace::Rate(rate / cpus.len() as f64),
+        };
+        cpus.iter().map(|cpu| (*cpu, part)).collect()
+    }
+
+    /// All CPUs take from the same clients: in shuffled order those who get a lease one after the other, so that neighbours
+    /// in number have none at neighbouring addresses; else in the order of their numbers, which costs least.
     pub(super) fn share(&self, clients: &Range<u32>, then: Then) -> Result<()> {
         ensure!(clients.end <= self.crowd.clients, "{clients:?} of {} clients", self.crowd.clients);
         let span = clients.end - clients.start;
         let settings = [
             (FIRST, clients.start.into()),
             (SPAN, span.into()),
-            (BITS, bits(span)?),
+            (BITS, if then == Then::NextBegins { bits(span)? } else { IN_ORDER.into() }),
             (CHAIN, (then == Then::NextBegins).into()),
             (RETRY, then.retry()),
             (POSITION, 0),
@@ -150,28 +167,16 @@ impl Load<'_> {
         Ok(())
     }
 
-    /// Each CPU has clients of its own.
-    fn divide(&self, lane: Lane, clients: &Range<u32>) -> Result<()> {
+    /// Each of some CPUs has clients of its own.
+    fn divide(&self, lane: Lane, clients: &Range<u32>, cpus: &[usize]) -> Result<()> {
         ensure!(clients.end <= self.crowd.clients, "{clients:?} of {} clients", self.crowd.clients);
-        for (cpu, part) in self.parts(clients) {
+        for (cpu, part) in parts(clients, cpus) {
             let mut cells = [0; TURN_CELLS];
             (cells[TURN_FIRST], cells[TURN_END]) = (part.start.into(), part.end.into());
             cells[TURN_NEXT] = cells[TURN_FIRST];
             self.object.turns.write((cpu * LANES + lane as usize) * TURN_CELLS, &cells);
         }
         Ok(())
-    }
-
-    /// Each CPU with its part of some clients.
-    pub(super) fn parts(&self, clients: &Range<u32>) -> impl Iterator<Item = (usize, Range<u32>)> {
-        let (mut first, mut left) = (clients.start, clients.end - clients.start);
-        let mut cpus = (1_u32..).zip(self.cpus.iter().rev()).collect::<Vec<_>>();
-        std::iter::from_fn(move || {
-            let (among, cpu) = cpus.pop()?;
-            let part = first..first + left / among;
-            (first, left) = (part.end, left - left / among);
-            Some((*cpu, part))
-        })
     }
 
     pub(super) fn sender(&self, lane: Lane, target: Target) -> Result<Sender<'_>> {
@@ -205,4 +210,14 @@ impl Load<'_> {
             thread::sleep(LOOK);
         }
     }
+}
+
+/// Each CPU with its part of some clients.
+pub(super) fn parts(clients: &Range<u32>, cpus: &[usize]) -> impl Iterator<Item = (usize, Range<u32>)> {
+    let (mut first, mut left) = (clients.start, clients.end - clients.start);
+    (1_u32..).zip(cpus).collect::<Vec<_>>().into_iter().rev().map(move |(among, cpu)| {
+        let part = first..first + left / among;
+        (first, left) = (part.end, left - left / among);
+        (*cpu, part)
+    })
 }
