@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::checksum::Sum;
 
 use super::malformed::Malformed;
 
@@ -47,7 +48,7 @@ impl Datagram {
         if u16::from_be_bytes([header[6], header[7]]) & MORE_FRAGMENTS_OR_OFFSET != 0 {
             return Err(Malformed::Fragment);
         }
-        if folded(sum(&header)) != 0xffff {
+        if add(Sum::default(), &header).folded() != 0xffff {
             return Err(Malformed::IpChecksum);
         }
         let total = usize::from(u16::from_be_bytes([header[2], header[3]]));
@@ -94,28 +95,26 @@ fn check_udp(udp: &[u8], ip: &[u8; IP_HEADER]) -> Result<(), Malformed> {
     if usize::from(length) != udp.len() {
         return Err(Malformed::UdpLength);
     }
-    let checksum = u16::from_be_bytes([header[6], header[7]]);
-    let pseudo = sum(&ip[12..20]) + u32::from(PROTOCOL_UDP) + u32::from(length);
+    let checksum = u16::from_ne_bytes([header[6], header[7]]);
+    let pseudo =
+        add(Sum::default(), &ip[12..20]).raw16(u16::from(PROTOCOL_UDP).to_be()).raw16(length.to_be());
     // A frame from a socket on this very machine may leave the datagram's own part of the sum to a card it never
     // passes; what is there then is the pseudo-header's.
-    let partial = checksum == folded(pseudo);
-    if checksum == 0 || partial || folded(pseudo + sum(udp)) == 0xffff {
+    let partial = checksum == pseudo.folded();
+    if checksum == 0 || partial || add(pseudo, udp).folded() == 0xffff {
         Ok(())
     } else {
         Err(Malformed::UdpChecksum)
     }
 }
 
-/// The ones' complement sum of `bytes` as 16-bit words (RFC 1071), not yet folded. Exact for up to 128 KiB.
-fn sum(bytes: &[u8]) -> u32 {
-    bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low))).sum()
-}
-
-fn folded(mut sum: u32) -> u16 {
-    while sum > 0xffff {
-        sum = (sum & 0xffff) + (sum >> 16);
-    }
-    u16::try_from(sum).unwrap_or(u16::MAX)
+/// Adds `bytes` from an even offset; of an odd number the last counts as followed by zero (RFC 1071).
+fn add(sum: Sum, bytes: &[u8]) -> Sum {
+    bytes.chunks(8).fold(sum, |sum, chunk| {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        sum.raw64(u64::from_ne_bytes(word))
+    })
 }
 
 /// The `N` octets at `at`.
