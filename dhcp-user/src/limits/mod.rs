@@ -8,9 +8,10 @@ mod bucket;
 mod tests;
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher as _, Hash, RandomState};
+use std::hash::Hash;
 use std::num::NonZeroU32;
 
+use ahash::RandomState;
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::frame::HostFrame;
 use dhcp_ebpf::request;

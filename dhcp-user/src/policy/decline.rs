@@ -45,10 +45,8 @@ impl Policy {
         self.settle(turn, place);
         let who = Identity::of(request);
         let leased = self.all.state(place) == State::Leased && self.owns(place, request);
-        let offered = self
-            .offers
-            .at(place)
-            .is_some_and(|offer| offer.client == who.into() && offer.chaddr == request.chaddr);
+        let offered =
+            self.offers.at(place).is_some_and(|offer| offer.client == who && offer.chaddr == request.chaddr);
         leased || offered
     }
 

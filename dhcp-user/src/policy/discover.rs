@@ -111,7 +111,7 @@ impl Policy {
     pub(super) fn available(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
         self.settle(turn, place);
         if let Some(offer) = self.offers.at(place)
-            && offer.client != Identity::of(request).into()
+            && offer.client != Identity::of(request)
         {
             return false;
         }

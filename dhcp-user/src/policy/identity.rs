@@ -1,6 +1,8 @@
 //! Who a client is (RFC 2131 §4.2): by its client identifier, else by its hardware address.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::Hash;
+
+use ahash::RandomState;
 
 use crate::message::Request;
 use crate::store::HwAddr;
@@ -38,19 +40,17 @@ impl<'a> Identity<'a> {
 }
 
 /// A keyed hash: nobody who does not know the key can choose identities that collide.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Keyed(u64, u64);
+#[derive(Clone, Debug)]
+pub(super) struct Keyed(RandomState);
 
 impl Keyed {
     pub(super) fn new(seed: u64) -> Self {
-        // Two different words of key from one seed (the constant is the golden ratio's).
-        Self(seed, seed.rotate_left(32) ^ 0x9e37_79b9_7f4a_7c15)
+        // Different words of key from one seed (the constant is the golden ratio's).
+        let word = |by: u32| seed.rotate_left(by) ^ 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(by.into());
+        Self(RandomState::with_seeds(word(0), word(16), word(32), word(48)))
     }
 
-    pub(super) fn hash(self, value: &impl Hash) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        (self.0, self.1).hash(&mut hasher);
-        value.hash(&mut hasher);
-        hasher.finish()
+    pub(super) fn hash(&self, value: &impl Hash) -> u64 {
+        self.0.hash_one(value)
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Index {
 
 impl Index {
     pub(super) fn key(&self) -> Keyed {
-        self.keyed
+        self.keyed.clone()
     }
 
     /// Room for every address to have an owner: to make it later would hold up whoever asks by a look at each binding.
@@ -51,14 +51,14 @@ impl Index {
     }
 
     pub(super) fn add_owner(&mut self, all: &Addresses, place: Place) {
-        let keyed = self.keyed;
+        let keyed = &self.keyed;
         self.owners
             .insert_unique(owner_hash(keyed, all, place), place, |place| owner_hash(keyed, all, *place));
     }
 
     /// To be called while the binding is still there.
     pub(super) fn remove_owner(&mut self, all: &Addresses, place: Place) {
-        remove(&mut self.owners, owner_hash(self.keyed, all, place), place);
+        remove(&mut self.owners, owner_hash(&self.keyed, all, place), place);
     }
 
     /// Clients without a hardware address have no device in common.
@@ -66,22 +66,22 @@ impl Index {
         if all.entry(place).binding.as_ref().is_none_or(|binding| binding.chaddr().octets().is_empty()) {
             return;
         }
-        let keyed = self.keyed;
+        let keyed = &self.keyed;
         self.devices
             .insert_unique(device_hash(keyed, all, place), place, |place| device_hash(keyed, all, *place));
     }
 
     /// To be called while the binding is still there.
     pub(super) fn remove_device(&mut self, all: &Addresses, place: Place) {
-        remove(&mut self.devices, device_hash(self.keyed, all, place), place);
+        remove(&mut self.devices, device_hash(&self.keyed, all, place), place);
     }
 }
 
-fn owner_hash(keyed: Keyed, all: &Addresses, place: Place) -> u64 {
+fn owner_hash(keyed: &Keyed, all: &Addresses, place: Place) -> u64 {
     hash_of(all, place, |subnet, binding| keyed.hash(&(subnet, binding.identity())))
 }
 
-fn device_hash(keyed: Keyed, all: &Addresses, place: Place) -> u64 {
+fn device_hash(keyed: &Keyed, all: &Addresses, place: Place) -> u64 {
     hash_of(all, place, |subnet, binding| keyed.hash(&(subnet, binding.chaddr())))
 }
 

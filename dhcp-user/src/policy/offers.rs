@@ -1,8 +1,8 @@
 //! Offers outstanding: at most one per client and subnet, and at most one per address.
 
-use std::collections::HashMap;
-
+use ahash::RandomState;
 use dhcp_ebpf::lease::BootSecs;
+use hashbrown::{Equivalent, HashMap};
 
 use super::addresses::Place;
 use super::identity::Identity;
@@ -36,12 +36,37 @@ impl From<Identity<'_>> for Offered {
     }
 }
 
+impl Offered {
+    fn identity(&self) -> Identity<'_> {
+        match self {
+            Self::ClientId(id) => Identity::ClientId(id),
+            Self::Hardware(chaddr) => Identity::Hardware(*chaddr),
+        }
+    }
+}
+
+impl PartialEq<Identity<'_>> for Offered {
+    fn eq(&self, who: &Identity<'_>) -> bool {
+        self.identity() == *who
+    }
+}
+
+/// A client in a subnet, as it is looked for: it hashes as the owned key does.
+#[derive(Hash)]
+struct Sought<'a>(SubnetId, Identity<'a>);
+
+impl Equivalent<(SubnetId, Offered)> for Sought<'_> {
+    fn equivalent(&self, (subnet, client): &(SubnetId, Offered)) -> bool {
+        self.0 == *subnet && *client == self.1
+    }
+}
+
 /// All offers.
 #[derive(Debug, Default)]
 pub(super) struct Offers {
-    by_place: HashMap<Place, Offer>,
-    by_client: HashMap<(SubnetId, Offered), Place>,
-    by_device: HashMap<(SubnetId, HwAddr), u32>,
+    by_place: HashMap<Place, Offer, RandomState>,
+    by_client: HashMap<(SubnetId, Offered), Place, RandomState>,
+    by_device: HashMap<(SubnetId, HwAddr), u32, RandomState>,
 }
 
 impl Offers {
@@ -51,7 +76,7 @@ impl Offers {
 
     /// The offer that the client `who` has in `subnet`.
     pub(super) fn of(&self, subnet: SubnetId, who: Identity<'_>) -> Option<&Offer> {
-        self.by_client.get(&(subnet, who.into())).and_then(|place| self.by_place.get(place))
+        self.by_client.get(&Sought(subnet, who)).and_then(|place| self.by_place.get(place))
     }
 
     /// How many offers the device has in `subnet`.
@@ -68,7 +93,7 @@ impl Offers {
 
     pub(super) fn remove(&mut self, place: Place) -> Option<Offer> {
         let offer = self.by_place.remove(&place)?;
-        self.by_client.remove(&(offer.subnet, offer.client.clone()));
+        self.by_client.remove(&Sought(offer.subnet, offer.client.identity()));
         let device = (offer.subnet, offer.chaddr);
         if let Some(count) = self.by_device.get_mut(&device) {
             *count -= 1;
@@ -77,5 +102,32 @@ impl Offers {
             }
         }
         Some(offer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::addresses::Addresses;
+
+    #[test]
+    fn an_offer_is_found_by_whom_it_was_made_to() {
+        let chaddr = HwAddr::ethernet([2, 0, 0, 0, 0, 1]);
+        let (subnet, address) = (SubnetId(3), [192, 0, 2, 7].into());
+        let place = Addresses::new(&[], &[(subnet, address)]).find(address).expect("it is reserved");
+        for who in [Identity::ClientId(b"\x01abc"), Identity::Hardware(chaddr)] {
+            let mut offers = Offers::default();
+            offers.add(Offer {
+                place,
+                subnet,
+                client: who.into(),
+                chaddr,
+                until: BootSecs(9),
+                lease_time: 60,
+            });
+            assert_eq!(offers.of(subnet, who).map(|offer| offer.place), Some(place));
+            assert!(offers.of(SubnetId(4), who).is_none());
+            assert!(offers.remove(place).is_some() && offers.of(subnet, who).is_none());
+        }
     }
 }

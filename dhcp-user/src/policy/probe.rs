@@ -3,10 +3,11 @@
 //! Candidates are probed ahead of demand, so that a DISCOVER finds one ready; where it doesn't, its client waits for
 //! its own candidate and holds up nobody else. An address whose last owner asks for it again needs no probe.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use ahash::HashMap;
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
@@ -197,7 +198,7 @@ impl Policy {
         segment.iter().any(|id| {
             let place = self.probes.waiting.get(&(*id, who.clone())).copied();
             let running = place.and_then(|place| self.probes.running.get_mut(&place));
-            let own = |waiter: &Arc<Request>| Offered::from(Identity::of(waiter)) == who;
+            let own = |waiter: &Arc<Request>| who == Identity::of(waiter);
             match running {
                 Some(Running { waiter: Some(waiter), .. }) if own(waiter) => {
                     *waiter = Arc::clone(request);

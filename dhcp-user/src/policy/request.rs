@@ -137,7 +137,7 @@ impl Policy {
             return None;
         }
         let offered_to_another =
-            self.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request).into());
+            self.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request));
         if offered_to_another || self.promised_to_another(turn, place, request) {
             return None;
         }

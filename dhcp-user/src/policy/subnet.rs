@@ -1,10 +1,11 @@
 //! Which subnets a request is served from, and by which address of ours.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use ahash::HashMap;
 use dhcp_ebpf::abi::Link;
 
 use super::addresses::Place;
@@ -84,7 +85,7 @@ impl Subnets {
             segment: Segment::default(),
             digest: 0,
         });
-        let (by_relay, by_link) = (HashMap::new(), Vec::new());
+        let (by_relay, by_link) = (HashMap::default(), Vec::new());
         let mut this =
             Self { served: served.collect(), by_address, by_relay, by_link, interfaces: Vec::new() };
         this.relink(interfaces);

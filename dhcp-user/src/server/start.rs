@@ -97,7 +97,7 @@ impl Server {
             outbox: Outbox::open(live.map(|live| Box::new(live) as _))?,
             prober: prober(&config, &facts)?,
             limits: limits(&config, &facts),
-            interfaces: HashMap::new(),
+            interfaces: HashMap::default(),
             arrivals,
             ours,
             traffic: Traffic::new(),
