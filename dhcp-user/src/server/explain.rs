@@ -1,12 +1,12 @@
 //! Why requests went up instead of being answered in the kernel: the last one of each client, and what was known then.
 
-use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use ahash::HashMap;
 use bytes::Bytes;
-use dhcp_ebpf::lease::Word;
+use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcp_ebpf::slot::MEMOS;
 use dhcp_ebpf::verdict::Why;
 
@@ -18,6 +18,9 @@ use crate::policy::{Publication, Question, Words as _};
 
 /// How many clients are remembered at least; at most twice as many are.
 const CLIENTS: usize = 4096;
+/// Of so many requests in a second something is remembered. When more come nobody can ask of each of them, and to keep them
+/// all would make room for them at the cost of all else.
+const IN_A_SECOND: usize = CLIENTS;
 
 /// What is remembered of requests that went up, and of what the kernel was told.
 #[derive(Debug, Default)]
@@ -25,6 +28,7 @@ pub(super) struct WentUp {
     last: Recent<[u8; 6], Last>,
     /// The questions that were last shared with the kernel, the latest first, by the address they are about.
     known: Recent<Ipv4Addr, Arc<[Question]>>,
+    lately: Lately,
 }
 
 /// The last request of a client that went up.
@@ -42,6 +46,11 @@ impl WentUp {
     /// A request went up; `why` is the program's reason, none where no program is attached.
     pub(super) fn note(&mut self, request: &Arc<Request>, why: Option<Why>, table: &Table) {
         let Some(mac) = request.mac().filter(|_| request.kind == Kind::Request) else { return };
+        self.lately.count(request.arrival);
+        if self.lately.too_many() {
+            // Nothing is better than what is not the last any more.
+            return self.last.forget(&mac);
+        }
         let known = self.known.get(&about(request)).cloned();
         let word = table.load(about(request));
         self.last.insert(mac, Last { request: Arc::clone(request), why, known, word });
@@ -56,6 +65,9 @@ impl WentUp {
         }
         if lease.memos.is_empty() {
             return;
+        }
+        if self.lately.too_many() {
+            return self.known.forget(&lease.address);
         }
         let mut known: Vec<Question> = lease.memos.into_iter().map(|memo| memo.question).collect();
         let earlier = self.known.get(&lease.address).into_iter().flat_map(|earlier| earlier.iter());
@@ -83,7 +95,9 @@ impl Server {
                 Subject::Address(address) => address.to_string(),
                 Subject::HwAddress(mac) => crate::control::colon_hex(&mac),
             };
-            No(format!("no request of {client} has gone up lately"))
+            No(format!(
+                "no request of {client} has gone up lately, or so many of others that it isn't remembered"
+            ))
         };
         let address = named.or_else(|| last.map(|last| about(&last.request))).ok_or_else(nothing)?;
         if self.kernel_answered_since(address, last) {
@@ -183,6 +197,24 @@ fn differences(request: &Request, known: &Question) -> Vec<String> {
     found
 }
 
+/// How many requests came in the present second.
+#[derive(Debug, Default)]
+struct Lately {
+    second: BootSecs,
+    came: usize,
+}
+
+impl Lately {
+    fn count(&mut self, second: BootSecs) {
+        let before = if self.second == second { self.came } else { 0 };
+        *self = Self { second, came: before + 1 };
+    }
+
+    fn too_many(&self) -> bool {
+        self.came > IN_A_SECOND
+    }
+}
+
 /// The entries that were inserted last: at least [`CLIENTS`] of them, and at most twice as many.
 #[derive(Debug)]
 struct Recent<K, V> {
@@ -192,7 +224,7 @@ struct Recent<K, V> {
 
 impl<K, V> Default for Recent<K, V> {
     fn default() -> Self {
-        Self { young: HashMap::new(), old: HashMap::new() }
+        Self { young: HashMap::default(), old: HashMap::default() }
     }
 }
 
@@ -202,6 +234,11 @@ impl<K: Eq + Hash, V> Recent<K, V> {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, value);
+    }
+
+    fn forget(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
     }
 
     fn get_mut(&mut self, key: &K) -> Option<&mut V> {
@@ -229,5 +266,19 @@ mod tests {
         assert_eq!(recent.get(&0), Some(&(3 * CLIENTS - 1)));
         assert_eq!(recent.get(&(3 * CLIENTS - 1)), Some(&(3 * CLIENTS - 1)));
         assert_eq!(recent.get(&1), None);
+        recent.forget(&0);
+        assert_eq!(recent.get(&0), None);
+    }
+
+    #[test]
+    fn of_so_many_in_a_second_and_no_more_something_is_remembered() {
+        let mut lately = Lately::default();
+        for second in [BootSecs(7), BootSecs(8)] {
+            let remembered = (0..2 * IN_A_SECOND).filter(|_| {
+                lately.count(second);
+                !lately.too_many()
+            });
+            assert_eq!(remembered.count(), IN_A_SECOND);
+        }
     }
 }
