@@ -1,5 +1,6 @@
 //! How much a server can do at most: renewals with hardly any loss, and new leases.
 
+use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
@@ -83,17 +84,22 @@ fn closed_loop(subject: Subject, window: u32, bench: &Bench) -> Result<Best> {
     let site = bench.site("bench-capacity")?;
     let load = site.load(site::crowd(clients + 1, 2 * clients))?;
     let mut running = site.start(subject, &load, 2 * clients)?;
-    let most = u64::from(clients) * 9 / 10;
+    let found = in_turn(&load, 0..clients, window)?;
+    running.check()?;
+    bench.has_leased(found.rate);
+    Ok(found)
+}
+
+/// New leases for some clients, so many at a time, until most have one.
+pub(crate) fn in_turn(load: &Load<'_>, clients: Range<u32>, window: u32) -> Result<Best> {
+    let most = u64::from(clients.end - clients.start) * 9 / 10;
     let mut reached = None;
-    let report = load.dora_watched(0..clients, window, Duration::from_secs(120), |elapsed, bound| {
+    let report = load.dora_watched(clients, window, Duration::from_secs(120), |elapsed, bound| {
         if bound >= most {
             reached.get_or_insert(bound as f64 / elapsed.as_secs_f64());
         }
     })?;
-    running.check()?;
-    let rate = reached.context("nobody got a lease")?;
-    bench.has_leased(rate);
-    Ok(Best { rate, report })
+    Ok(Best { rate: reached.context("nobody got a lease")?, report })
 }
 
 /// What comes of newcomers who come as fast as others were served, and faster.
