@@ -75,12 +75,10 @@ fn answer<F: Frame, M: Maps>(
         giaddr: request.giaddr,
         relay_src: if direct { NetAddr::UNSPECIFIED } else { request.ip_src },
     };
-    if request::begins_as_discover(frame, &request) {
-        // Nobody was ever answered by this: not looking spares a flood's victim two reads of memory that nobody else needs.
-        return Err(Why::Discover);
-    }
     let keys = maps.keys().ok_or(Why::NoSlot)?;
     let of_address = match request.ciaddr.is_unspecified() {
+        // Nobody was ever answered by this: not looking spares a flood's victim two reads of memory that nobody else needs.
+        true if request::begins_as_discover(frame, &request) => return Err(Why::Discover),
         true => None,
         false => Some(slot_of(maps, located, request.ciaddr).ok_or(Why::NoSlot)?),
     };
