@@ -53,7 +53,7 @@ impl PartialEq<Identity<'_>> for Offered {
 
 /// A client in a subnet, as it is looked for: it hashes as the owned key does.
 #[derive(Hash)]
-struct Sought<'a>(SubnetId, Identity<'a>);
+pub(super) struct Sought<'a>(pub(super) SubnetId, pub(super) Identity<'a>);
 
 impl Equivalent<(SubnetId, Offered)> for Sought<'_> {
     fn equivalent(&self, (subnet, client): &(SubnetId, Offered)) -> bool {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use ahash::HashMap;
+use ahash::{HashMap, RandomState};
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
@@ -16,7 +16,7 @@ use super::addresses::{Place, State, Stock};
 use super::binding::{Binding, Party};
 use super::event::Happened;
 use super::identity::Identity;
-use super::offers::Offered;
+use super::offers::{Offered, Sought};
 use super::subnet::SubnetId;
 use super::{Policy, Turn};
 use crate::config::ClassSet;
@@ -45,7 +45,7 @@ pub(super) struct Probes {
     carried_out: bool,
     running: HashMap<Place, Running>,
     /// Which probe a client waits for.
-    waiting: HashMap<(SubnetId, Offered), Place>,
+    waiting: hashbrown::HashMap<(SubnetId, Offered), Place, RandomState>,
     /// When the addresses that are in stock were found unused.
     clean: HashMap<Place, BootSecs>,
     /// Until when an address is left alone whose last owner gave it back, and still answers for it.
@@ -194,9 +194,9 @@ impl Policy {
 
     /// Whether the client waits for a probe already; its repeated request takes the place of the earlier one.
     fn waits(&mut self, request: &Arc<Request>, segment: &[SubnetId]) -> bool {
-        let who: Offered = Identity::of(request).into();
+        let who = Identity::of(request);
         segment.iter().any(|id| {
-            let place = self.probes.waiting.get(&(*id, who.clone())).copied();
+            let place = self.probes.waiting.get(&Sought(*id, who)).copied();
             let running = place.and_then(|place| self.probes.running.get_mut(&place));
             let own = |waiter: &Arc<Request>| who == Identity::of(waiter);
             match running {
@@ -451,8 +451,7 @@ impl Policy {
     }
 
     fn no_longer_waits(&mut self, place: Place, request: &Request) {
-        let key = (self.all.subnet(place), Identity::of(request).into());
-        self.probes.waiting.remove(&key);
+        self.probes.waiting.remove(&Sought(self.all.subnet(place), Identity::of(request)));
     }
 
     /// Clients whose waiting is over ask anew.
