@@ -115,8 +115,7 @@ impl Server {
         })
     }
 
-    /// Whether the kernel renewed the lease of `address` after `last` went up, in a later second: within one, its
-    /// renewals leave no trace in the word.
+    /// Whether the kernel renewed the lease of `address` after `last` went up: each renewal of its own changes the word.
     fn kernel_answered_since(&self, address: Ipv4Addr, last: Option<&Last>) -> bool {
         let word = self.table.load(address);
         let told = || self.policy.lease(address).map(|view| self.lease(&view).last_answered_by);

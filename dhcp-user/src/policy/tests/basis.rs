@@ -156,7 +156,7 @@ fn whoever_may_be_in_a_class_is_concerned_by_it() {
 #[test]
 fn the_interface_and_our_address_on_it_are_the_concern_of_who_is_reached_there() {
     assert_eq!(concerned(|made| made.interfaces[0].name = "eth9".to_owned()), ALL);
-    assert_eq!(concerned(|made| made.interfaces[0].ifindex += 1), ALL, "its index is NOBODY's, or another's");
+    assert_eq!(concerned(|made| made.interfaces[0].ifindex += 1), ALL, "its index is nobody's, or another's");
     assert_eq!(concerned(|made| made.interfaces[0].addresses = vec![host(7)]), ALL);
     let other = Interface { name: "eth7".to_owned(), ifindex: 77, mac: [7; 6], addresses: vec![host(200)] };
     assert_eq!(concerned(|made| made.interfaces.push(other)), NOBODY);
@@ -173,7 +173,7 @@ fn the_ways_to_a_subnet_are_its_own_leases_concern() {
     assert_eq!(concerned(|made| made.subnets[0].vlan.outer = 5), of_link);
     assert_eq!(concerned(|made| made.subnets[1].relays.clear()), [BEHIND]);
     let name = |made: &mut Made, at: usize| made.subnets[at].shared_network = Some("floor".to_owned());
-    assert_eq!(concerned(|made| name(made, 0)), NOBODY, "it shares it with NOBODY");
+    assert_eq!(concerned(|made| name(made, 0)), NOBODY, "it shares it with nobody");
     let mut shared = Made::new();
     (0..2).for_each(|at| name(&mut shared, at));
     assert_eq!(concerned_among(shared.clone(), |made| made.subnets[1].shared_network = None), ALL);
