@@ -1,10 +1,12 @@
 //! Kea's load generator, `perfdhcp`, on the clients' side. It poses as a relay: giaddr is its own address on the link.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail, ensure};
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
-use crate::process::Process;
+use crate::process::{Process, run};
 use crate::topology::{CLIENT_IF, Lan};
+use crate::wait::PROMPT;
 
 /// Its address.
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -20,7 +22,12 @@ pub struct Load {
     pub clients: u32,
     /// Seconds it goes on; one more is for the last answers.
     pub seconds: u32,
+    /// After so long an answer counts as lost.
+    pub patience: Duration,
 }
+
+/// Its exit status when an exchange was lost.
+const LOST: i32 = 3;
 
 /// Starts it on a link whose prefix has `len` bits. It ends by itself, by an error if an exchange was lost.
 ///
@@ -30,7 +37,8 @@ pub fn start(lan: &Lan, len: u8, load: Load) -> Result<Process> {
     lan.clients.ip(&format!("address add {ADDRESS}/{len} dev {CLIENT_IF}"))?;
     let mut command = lan.clients.command("perfdhcp");
     command.args(["-4", "-W", "1000000", "-l", &ADDRESS.to_string()]);
-    let Load { exchanges, renewals, clients, seconds } = load;
+    let Load { exchanges, renewals, clients, seconds, patience } = load;
+    command.arg("-d").arg(patience.as_secs_f64().to_string());
     let options = [("-r", exchanges), ("-f", renewals), ("-R", clients), ("-p", seconds)];
     // It takes no zeros: what is not to be done is not said.
     for (option, number) in options.into_iter().filter(|(_, number)| *number > 0) {
@@ -38,6 +46,42 @@ pub fn start(lan: &Lan, len: u8, load: Load) -> Result<Process> {
     }
     command.arg(lan.server_address.ip.to_string());
     Process::start("perfdhcp", command, &lan.world.dir().join("perfdhcp.log"))
+}
+
+/// Waits for its end and gives its report.
+///
+/// Some fifty frames sent from the kernel, each with a page of memory, fill its socket: what comes after a pause of the
+/// disk is too much for it. Whatever else was lost is an error.
+///
+/// # Errors
+/// When it does not end soon, fails, or lost what its socket had room for.
+pub fn finish(lan: &Lan, perfdhcp: &mut Process) -> Result<String> {
+    let status = perfdhcp.wait(PROMPT)?;
+    let report = perfdhcp.log();
+    let lost = match status.code() {
+        Some(0) => 0,
+        Some(LOST) => report
+            .lines()
+            .filter_map(|line| line.strip_prefix("drops: "))
+            .map(str::parse::<u64>)
+            .sum::<Result<_, _>>()?,
+        _ => bail!("perfdhcp: {status}"),
+    };
+    let overflowed = overflowed(lan)?;
+    ensure!(
+        lost <= overflowed,
+        "{lost} answers were lost, and only {overflowed} by perfdhcp's socket:\n{report}"
+    );
+    Ok(report)
+}
+
+/// How many datagrams found a full socket on the clients' side.
+fn overflowed(lan: &Lan) -> Result<u64> {
+    let said = run(lan.clients.command("cat").arg("/proc/net/snmp"))?;
+    let mut udp = said.lines().filter_map(|line| line.strip_prefix("Udp: ")).map(str::split_whitespace);
+    let (Some(names), Some(numbers)) = (udp.next(), udp.next()) else { bail!("no UDP in {said}") };
+    let found = names.zip(numbers).find(|(name, _)| *name == "RcvbufErrors");
+    found.and_then(|(_, number)| number.parse().ok()).with_context(|| format!("no RcvbufErrors in {said}"))
 }
 
 /// A number from the part of its report that is about one kind of exchange.

@@ -4,6 +4,7 @@ use anyhow::{Result, ensure};
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
+use system_tests::answer::Answer;
 use system_tests::packet::{PacketSocket, Sees};
 use system_tests::paths::SERVER;
 use system_tests::perfdhcp::{self, Load, reported};
@@ -31,38 +32,49 @@ fn exchanges_and_renewals_without_loss() -> Result<()> {
     let lan = Lan::new("perfdhcp", SERVER, 20)?;
     let server = Server::start(&lan, Xdp::Native, SUBNET)?;
     let wire = PacketSocket::open(&lan.clients, CLIENT_IF, Sees::Everything)?;
-    let load = Load { exchanges: 100, renewals: 50, clients: 100, seconds: 10 };
+    let load = Load { exchanges: 100, renewals: 50, clients: 100, seconds: 10, patience: PROMPT };
     let mut perfdhcp = perfdhcp::start(&lan, 20, load)?;
-    let mut leases = HashSet::new();
+    let mut renewals = Renewals::default();
     while perfdhcp.is_running()? {
         while let Some(frame) = wire.receive(Instant::now() + POLL)? {
-            leases.extend(renewed(&frame)?);
+            renewals.note(&frame)?;
         }
     }
-    let status = perfdhcp.wait(PROMPT)?;
-    ensure!(status.success(), "perfdhcp: {status} (3 means lost exchanges)");
-
-    let report = perfdhcp.log();
+    let report = perfdhcp::finish(&lan, &mut perfdhcp)?;
     let sent = reported(&report, "REQUEST-ACK (renewal)", "sent packets")?;
-    let received = reported(&report, "REQUEST-ACK (renewal)", "received packets")?;
     let exchanges = reported(&report, "REQUEST-ACK", "received packets")?;
     let stats = server.stats()?;
     let kernel = stats.all_kernel_acked()?;
     let new = stats.count(&["kernel", "punted", "unknown-question"])?;
+    let firsts = renewals.firsts;
     println!(
-        "{exchanges} exchanges; {sent} renewals of {} leases: {kernel} answered in the kernel, {new} new to it",
-        leases.len()
+        "{exchanges} exchanges; {sent} renewals: {kernel} in the kernel, {new} of {firsts} first ones above it"
     );
     ensure!(sent > 100 && exchanges > 300, "perfdhcp hardly did anything");
-    ensure!(sent == received, "{} renewals were lost", sent - received);
     ensure!(kernel + new == sent, "renewals went up that were not new: {}", stats.0["kernel"]);
-    ensure!(new <= leases.len() as u64, "{new} questions are new of {} leases", leases.len());
+    ensure!(new <= firsts, "{new} questions are new, and {firsts} were sent before the lease's first answer");
     ensure!(stats.sum(&["kernel", "dropped"])? == 0, "{}", stats.0["kernel"]);
     Ok(())
 }
 
-/// The address that a frame asks to go on with, if it does.
-fn renewed(frame: &[u8]) -> Result<Option<Ipv4Addr>> {
-    let request = read_request(frame)?.map(|(_, message)| message.ciaddr);
-    Ok(request.filter(|ciaddr| !ciaddr.is_unspecified()))
+/// What was seen of the leases that were renewed.
+#[derive(Default)]
+struct Renewals {
+    answered: HashSet<Ipv4Addr>,
+    /// How many were sent when no renewal of the lease had been answered yet: more than one of each, where the disk is slow.
+    firsts: u64,
+}
+
+impl Renewals {
+    fn note(&mut self, frame: &[u8]) -> Result<()> {
+        if let Some((_, request)) = read_request(frame)? {
+            let first = !request.ciaddr.is_unspecified() && !self.answered.contains(&request.ciaddr);
+            self.firsts += u64::from(first);
+        } else if let Some(answer) = Answer::decode(frame)?
+            && !answer.message.ciaddr.is_unspecified()
+        {
+            self.answered.insert(answer.message.ciaddr);
+        }
+        Ok(())
+    }
 }

@@ -11,6 +11,9 @@ use crate::subject::{Subject, forgiving};
 use crate::unit::Unit;
 use crate::{Bench, site, step};
 
+/// Later answers count as lost, as they do by default.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// A server and what perfdhcp made of it.
 struct Found {
     subject: Subject,
@@ -55,7 +58,7 @@ fn one(subject: Subject, offered: u32, bench: &Bench) -> Result<Found> {
     let lan = site::lan("bench-perfdhcp")?;
     let load = site::load(&lan, site::crowd(1, clients))?;
     let _running = subject.start(&lan, &load, clients)?;
-    let asked = Load { exchanges: offered, renewals: 0, clients, seconds };
+    let asked = Load { exchanges: offered, renewals: 0, clients, seconds, patience: PATIENCE };
     let mut perfdhcp = perfdhcp::start(&lan, site::PREFIX, asked)?;
     perfdhcp.hush();
     // Its exit status says whether anything was lost; so do its numbers.
