@@ -5,6 +5,7 @@ mod build;
 mod conformance;
 mod demo;
 mod derive;
+mod failures;
 mod machine;
 mod packages;
 mod process;

@@ -14,6 +14,7 @@ use clap::ValueEnum;
 
 use crate::{
     build::{self, Profile},
+    failures::Failures,
     process,
     setup::{self, Purpose},
     tally::Tally,
@@ -51,38 +52,46 @@ enum Part {
     Sim,
 }
 
-/// Runs the tests; the last line it prints is the sum. Fails when a test failed or none ran.
+/// Runs the tests; the last lines it prints say what failed, and the sum. Fails when a test failed or none ran.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let toolchain = setup::prepare(Purpose::Test)?;
     let daemon = build::everything(&toolchain, Profile::Release)?;
     let wanted = |part| args.part.is_none_or(|chosen| chosen == part);
     let filter = args.filter.as_deref();
     let named = filter.as_slice();
-    let mut tally = Tally::default();
+    let mut seen = Seen::default();
     if wanted(Part::Unit) {
         let mut cargo = build::cargo();
         cargo.args(["test", "--no-fail-fast", "--workspace", "--exclude", "system-tests"]);
-        run(cargo, &[&["--skip", MILLIONS], named].concat(), &mut tally)?;
-        run(optimised(&["--test", "cost"]), named, &mut tally)?;
+        run(cargo, &[&["--skip", MILLIONS], named].concat(), &mut seen)?;
+        run(optimised(&["--test", "cost"]), named, &mut seen)?;
         if filter.is_none_or(|filter| filter.contains(MILLIONS)) {
             // One at a time: what one takes in memory is measured.
             let to_tests = [filter.unwrap_or(MILLIONS), "--test-threads=1"];
-            run(optimised(&["--lib"]), &to_tests, &mut tally)?;
+            run(optimised(&["--lib"]), &to_tests, &mut seen)?;
         }
     }
     let (simulations, others): (Vec<_>, Vec<_>) =
         system_tests()?.into_iter().partition(|name| name.starts_with("sim"));
     if wanted(Part::Sim) && !simulations.is_empty() {
-        run(system_test_command(&simulations), named, &mut tally)?;
+        run(system_test_command(&simulations), named, &mut seen)?;
     }
     if wanted(Part::Net) {
         build::load_generator(&toolchain)?;
         let mut cargo = system_test_command(&others);
         cargo.arg("--lib").arg("--config").arg(root_runner(&daemon, args.long)?);
-        run(cargo, named, &mut tally)?;
+        run(cargo, named, &mut seen)?;
     }
-    println!("{tally}");
-    Ok(if tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    print!("{}", seen.failures);
+    println!("{}", seen.tally);
+    Ok(if seen.tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What test runners have printed so far.
+#[derive(Default)]
+struct Seen {
+    tally: Tally,
+    failures: Failures,
 }
 
 /// What the names of tests that need optimised code to end in time have in common.
@@ -140,26 +149,27 @@ fn root_runner(daemon: &Path, long: bool) -> Result<OsString> {
     Ok(format!("target.'cfg(all())'.runner = [{}]", words.join(", ")).into())
 }
 
-/// Runs one `cargo test`, shows what it prints and counts its results.
+/// Runs one `cargo test`, shows what it prints and notes its results.
 ///
 /// `to_tests` is told to the test binaries: which tests.
-fn run(mut cargo: Command, to_tests: &[&str], tally: &mut Tally) -> Result<()> {
+fn run(mut cargo: Command, to_tests: &[&str], seen: &mut Seen) -> Result<()> {
     cargo.arg("--").args(to_tests);
     let mut child = cargo.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().context("can't start cargo")?;
     let mut stdout = BufReader::new(child.stdout.take().context("cargo has no output")?);
-    let failed_before = tally.failed;
+    let failed_before = seen.tally.failed;
     let mut line = Vec::new();
     while stdout.read_until(b'\n', &mut line).context("can't read cargo's output")? > 0 {
         let text = String::from_utf8_lossy(&line);
         print!("{text}");
-        tally.count(&text);
+        seen.tally.count(&text);
+        seen.failures.read(&text);
         line.clear();
     }
     let status = child.wait().context("can't wait for cargo")?;
-    if !status.success() && tally.failed == failed_before {
+    if !status.success() && seen.tally.failed == failed_before {
         // It did not compile, or a test took its whole run with it: that is no result, and no success either.
         println!("a test run ended without a result ({status}): counted as failed");
-        tally.failed += 1;
+        seen.tally.failed += 1;
     }
     Ok(())
 }
