@@ -26,6 +26,9 @@ pub trait Disk: Send {
     /// As the system says; no part of it is left then.
     fn create(&mut self, sequence: u32, size: u32) -> io::Result<()>;
 
+    /// A segment of the usual size is likely to be made soon: what takes time about it may be done meanwhile.
+    fn prepare(&mut self) {}
+
     /// Makes the segment `from` the segment `to`; what is in it stays.
     ///
     /// # Errors

@@ -6,9 +6,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use dhcp_ebpf::lease::BootSecs;
-use nix::errno::Errno;
-use nix::fcntl::posix_fallocate;
 
+use super::blank::{self, Next};
 use super::clock::BootId;
 use super::disk::Disk;
 use super::log::Log;
@@ -45,6 +44,7 @@ pub struct Directory {
     path: PathBuf,
     /// The directory itself, whose changes must be made durable too.
     directory: File,
+    next: Next,
     /// Keeps the lock; the system lifts it when the process ends, however it ends.
     _lock: File,
     /// The segments that were used last, open: the one appended to, and the one that entries are taken along from.
@@ -77,7 +77,8 @@ impl Directory {
         lock.set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(|error| StoreError::from_io(path, "locking it", error))?;
-        Ok(Self { path: path.to_owned(), directory, _lock: lock, open: Vec::new() })
+        let next = Next::beginning(path).map_err(opening)?;
+        Ok(Self { path: path.to_owned(), directory, next, _lock: lock, open: Vec::new() })
     }
 
     fn segment(&self, sequence: u32) -> PathBuf {
@@ -125,13 +126,14 @@ impl Disk for Directory {
 
     fn create(&mut self, sequence: u32, size: u32) -> io::Result<()> {
         let path = self.segment(sequence);
-        let file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(&path)?;
-        if let Err(error) = allocate(&file, size).and_then(|()| file.sync_all()) {
-            // What is left over would be found and removed by the next replay.
-            let _ = fs::remove_file(&path);
-            return Err(error);
+        if size != SEGMENT_SIZE || !self.next.put(&path)? {
+            blank::make(&path, size)?;
         }
         self.directory.sync_all()
+    }
+
+    fn prepare(&mut self) {
+        self.next.prepare(SEGMENT_SIZE);
     }
 
     fn rename(&mut self, from: u32, to: u32) -> io::Result<()> {
@@ -170,16 +172,6 @@ fn make_private(path: &Path) -> io::Result<()> {
         fs::set_permissions(path, Permissions::from_mode(0o700))?;
     }
     Ok(())
-}
-
-/// Allocates a file's space, so that a full disk is met here and not in the middle of a commit.
-fn allocate(file: &File, size: u32) -> io::Result<()> {
-    match posix_fallocate(file, 0, size.into()) {
-        Ok(()) => Ok(()),
-        // Some file systems have no way to; a commit then meets the full disk itself.
-        Err(Errno::EOPNOTSUPP | Errno::EINVAL) => file.set_len(size.into()),
-        Err(errno) => Err(errno.into()),
-    }
 }
 
 fn random_id() -> io::Result<StoreId> {

@@ -179,12 +179,20 @@ impl State {
         // The changes come last, so that they win over what was taken along.
         self.frame.join(&self.changes);
 
-        let room = self.segments.back().map_or(0, |last| last.size - last.end);
-        if self.frame.len() > room as usize {
+        if self.frame.len() > self.room() as usize {
             self.roll(disk)?;
         }
         self.write(disk, oldest)?;
-        self.free_before(disk, oldest)
+        self.free_before(disk, oldest)?;
+        if self.spare.is_none() && self.room() < disk.segment_size() / 2 {
+            disk.prepare();
+        }
+        Ok(())
+    }
+
+    /// How much there is room for in the newest segment.
+    fn room(&self) -> u32 {
+        self.segments.back().map_or(0, |last| last.size - last.end)
     }
 
     /// Whether the log is larger than what is current in it justifies.

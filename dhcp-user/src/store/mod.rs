@@ -7,6 +7,7 @@
 //! There is one implementation, [`Log`], on two disks: [`Embedded`] in a directory, and [`Memory`] on a simulated
 //! disk that loses power, fills up and fails on demand.
 
+mod blank;
 mod clock;
 mod disk;
 mod embedded;

@@ -57,6 +57,29 @@ fn a_file_system_without_room_for_a_directory_says_so() {
 }
 
 #[test]
+fn the_next_segment_is_made_while_commits_go_on() {
+    let state = tempfile::tempdir().unwrap();
+    let mut store = open(&state).unwrap();
+    let next = state.path().join("store/next");
+    let mut records = 0;
+    let mut commit_until = |reached: &dyn Fn() -> bool| {
+        while !reached() {
+            assert!(records < 200_000, "it doesn't come to that");
+            store.commit(BootSecs(100), &puts(records..records + 500)).unwrap();
+            records += 500;
+        }
+    };
+    commit_until(&|| next.exists());
+    let so_far = segments(&state).len();
+    commit_until(&|| segments(&state).len() > so_far);
+    let expected: Vec<_> = (0..records).map(leased).collect();
+    assert!(store.load().unwrap() == expected);
+    drop(store);
+    assert!(open(&state).unwrap().load().unwrap() == expected);
+    assert!(!next.exists(), "it is left over");
+}
+
+#[test]
 fn a_missing_segment_is_missed() {
     let state = tempfile::tempdir().unwrap();
     let mut store = open(&state).unwrap();
