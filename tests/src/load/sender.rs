@@ -17,10 +17,10 @@ const BATCH: u32 = 64;
 /// Frames per system call at full rate: some milliseconds.
 const FULL: u32 = 64 * BATCH;
 /// How often a paced sender sends what is due; and of more than [`MANY`] frames a second. Each time costs as much as dozens
-/// of frames.
+/// of frames; but what is sent at once is also answered one after the other.
 const TICK: Duration = Duration::from_micros(250);
 const TICK_OF_MANY: Duration = Duration::from_millis(1);
-const MANY: f64 = 20_000.0;
+const MANY: f64 = 60_000.0;
 /// For how long the kernel may be short of what it needs to send.
 const PATIENCE: Duration = Duration::from_secs(10);
 
