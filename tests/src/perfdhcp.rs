@@ -50,8 +50,8 @@ pub fn start(lan: &Lan, len: u8, load: Load) -> Result<Process> {
 
 /// Waits for its end and gives its report.
 ///
-/// Some fifty frames sent from the kernel, each with a page of memory, fill its socket: what comes after a pause of the
-/// disk is too much for it. Whatever else was lost is an error.
+/// Some fifty frames fill its socket, since each takes a page of memory behind a program on a veth: what comes after a pause of
+/// the disk is too much for it. Whatever else was lost is an error.
 ///
 /// # Errors
 /// When it does not end soon, fails, or lost what its socket had room for.
@@ -76,7 +76,10 @@ pub fn finish(lan: &Lan, perfdhcp: &mut Process) -> Result<String> {
 }
 
 /// How many datagrams found a full socket on the clients' side.
-fn overflowed(lan: &Lan) -> Result<u64> {
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn overflowed(lan: &Lan) -> Result<u64> {
     let said = run(lan.clients.command("cat").arg("/proc/net/snmp"))?;
     let mut udp = said.lines().filter_map(|line| line.strip_prefix("Udp: ")).map(str::split_whitespace);
     let (Some(names), Some(numbers)) = (udp.next(), udp.next()) else { bail!("no UDP in {said}") };

@@ -9,8 +9,9 @@
 //! The system call doesn't say which frames the driver took. A program at the tracepoint behind the driver's function does,
 //! in the order that they were sent, each time for frames of this thread alone. Without that program nothing is sent this way.
 //!
-//! Each frame has a page of memory to itself. Over a veth it is the receiver's memory then: some fifty frames fill a
-//! socket of default size (212,992 octets) until it is read. A network card sends them, and the pages come back.
+//! Each frame has a page of memory to itself. A network card sends it, and the page comes back. Over a veth it is the
+//! receiver's memory then, as that of all frames is that went through a program at the far end: some fifty fill a socket of
+//! default size (212,992 octets) until it is read.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};

@@ -19,6 +19,8 @@ struct Found {
     subject: Subject,
     offered: u32,
     achieved: f64,
+    /// Answers that came and found perfdhcp's socket full.
+    overflowed: u64,
 }
 
 /// Adds exchanges per second by perfdhcp, at rates that are little and much for Kea.
@@ -41,11 +43,12 @@ pub(crate) fn cross_check(section: &mut Section, bench: &Bench) -> Result<()> {
             Cell::number(found.offered.into(), Unit::PerSecond),
             Cell::number(found.achieved, Unit::PerSecond),
             Cell::number(found.achieved / f64::from(found.offered), Unit::Share),
+            Cell::number(found.overflowed as f64, Unit::Count),
         ]
     });
     section.tables.push(Table::new(
         "Cross-check: new leases by perfdhcp, which is one thread in user space and poses as a relay",
-        &["Server", "Offered", "Achieved", "Share"],
+        &["Server", "Offered", "Achieved", "Share", "Lost by its socket"],
         rows,
     ));
     Ok(())
@@ -65,5 +68,6 @@ fn one(subject: Subject, offered: u32, bench: &Bench) -> Result<Found> {
     perfdhcp.wait(Duration::from_secs(u64::from(seconds) + 30))?;
     // The rate that it reports counts the time that it waits for last answers, too.
     let acks = reported(&perfdhcp.log(), "REQUEST-ACK", "received packets")?;
-    Ok(Found { subject, offered, achieved: acks as f64 / f64::from(seconds) })
+    let achieved = acks as f64 / f64::from(seconds);
+    Ok(Found { subject, offered, achieved, overflowed: perfdhcp::overflowed(&lan)? })
 }
