@@ -58,15 +58,9 @@ pub fn start(lan: &Lan, len: u8, load: Load) -> Result<Process> {
 pub fn finish(lan: &Lan, perfdhcp: &mut Process) -> Result<String> {
     let status = perfdhcp.wait(PROMPT)?;
     let report = perfdhcp.log();
-    let lost = match status.code() {
-        Some(0) => 0,
-        Some(LOST) => report
-            .lines()
-            .filter_map(|line| line.strip_prefix("drops: "))
-            .map(str::parse::<u64>)
-            .sum::<Result<_, _>>()?,
-        _ => bail!("perfdhcp: {status}"),
-    };
+    let drops = report.lines().filter_map(|line| line.strip_prefix("drops: "));
+    let lost: u64 = drops.map(str::parse::<u64>).sum::<Result<_, _>>()?;
+    ensure!(status.code() == Some(if lost > 0 { LOST } else { 0 }), "perfdhcp: {status}, {lost} lost");
     let overflowed = overflowed(lan)?;
     ensure!(
         lost <= overflowed,

@@ -69,7 +69,8 @@ fn nothing_is_found_on_a_busy_server_and_nobody_waits_for_that() -> Result<()> {
         rounds += 1;
     }
     perfdhcp::finish(&lan, &mut perfdhcp)?;
-    ensure!(server.stats()?.all_kernel_acked()? > 100, "the kernel had little to do");
+    let kernel = server.stats()?.all_kernel_acked()?;
+    ensure!(kernel >= rounds.into(), "the kernel answered {kernel} times, and {rounds} clients renewed");
     consistent(&server)
 }
 

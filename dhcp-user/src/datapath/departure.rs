@@ -9,7 +9,7 @@ use bytes::Bytes;
 /// A frame, with the index of the interface it leaves by.
 pub type Outgoing = (u32, Bytes);
 
-/// Fewer frames than this leave by a packet socket, which has no cost of its own for each call.
+/// Fewer frames than this leave by a packet socket: a call from the kernel costs as much as several frames.
 const MANY: usize = 8;
 /// For how long an interface is taken to be served from the kernel before it is looked at again.
 const SETTLED: Duration = Duration::from_secs(1);

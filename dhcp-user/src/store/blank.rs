@@ -79,7 +79,7 @@ pub(super) fn make(path: &Path, size: u32) -> io::Result<()> {
     let file = OpenOptions::new().create_new(true).read(true).write(true).mode(0o600).open(path)?;
     let made = allocate(&file, size).and_then(|()| write_zeros(&file, size)).and_then(|()| file.sync_all());
     if made.is_err() {
-        // What is left over would be found and removed by the next replay.
+        // What is left over would be found and removed at the next start.
         let _ = fs::remove_file(path);
     }
     made
