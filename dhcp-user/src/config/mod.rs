@@ -35,7 +35,7 @@ pub use overrides::{Boot, Overrides};
 pub use pool::{Admission, DynamicPool};
 pub use prefix::{Pool, Prefix};
 pub use reservation::{Reservation, ReservationKey};
-pub use server::{Probe, Server, StoreChoice};
+pub use server::{KeepAwake, Probe, Server, StoreChoice};
 pub use subnet::{Bootp, Subnet, Vlan};
 
 use class::ClassNames;

@@ -33,6 +33,8 @@ pub struct Server {
     pub pin_dir: PathBuf,
     /// How many lease times ahead of the last ACK the store commits; at least 1 + T1 / lease time of each subnet.
     pub horizon: f64,
+    /// When the CPUs are kept from sleeping.
+    pub keep_cpus_awake: KeepAwake,
     /// Relays that may ask about leases (RFC 4388): the addresses they name as giaddr, and send from.
     pub leasequery_from: Vec<Ipv4Addr>,
     /// How many such questions a second each of them may ask.
@@ -48,6 +50,17 @@ pub enum Probe {
     Auto,
     /// Never.
     Off,
+}
+
+/// When the CPUs are kept from sleeping, for shorter waits at the cost of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepAwake {
+    /// Never.
+    Never,
+    /// While thousands of messages a second come to the daemon.
+    UnderLoad,
+    /// For as long as the daemon runs.
+    Always,
 }
 
 /// Where leases are committed.
@@ -71,6 +84,7 @@ impl Default for Server {
             store: StoreChoice::Embedded,
             pin_dir: PathBuf::from("/sys/fs/bpf/xdhcpd"),
             horizon: 2.0,
+            keep_cpus_awake: KeepAwake::UnderLoad,
             leasequery_from: Vec::new(),
             leasequery_rate_limit: LEASEQUERY_RATE,
             options: OptionSet::default(),
@@ -91,6 +105,7 @@ impl Server {
         let store = section.or("store", default.store, store_choice);
         let pin_dir = section.or("pin-dir", default.pin_dir, absolute_path);
         let horizon = section.or("horizon", default.horizon, |v| v.number(1.0..=10.0));
+        let keep_cpus_awake = section.or("keep-cpus-awake", default.keep_cpus_awake, keep_awake);
         let leasequery_from = section.or("leasequery-from", default.leasequery_from, relays);
         let leasequery_rate_limit =
             section.or("leasequery-rate-limit", default.leasequery_rate_limit, Value::rate);
@@ -106,6 +121,7 @@ impl Server {
             store: store?,
             pin_dir: pin_dir?,
             horizon: horizon?,
+            keep_cpus_awake: keep_cpus_awake?,
             leasequery_from: leasequery_from?,
             leasequery_rate_limit: leasequery_rate_limit?,
             options: options?,
@@ -139,6 +155,14 @@ fn listen_address(value: Value<'_>) -> Option<SocketAddr> {
         Ok(_) => value.refuse("port 0 would be a different port at every start: write the port"),
         Err(_) => value.refuse(format!("\"{text}\" is not {form}")),
     }
+}
+
+fn keep_awake(value: Value<'_>) -> Option<KeepAwake> {
+    value.one_of([
+        ("never", KeepAwake::Never),
+        ("under-load", KeepAwake::UnderLoad),
+        ("always", KeepAwake::Always),
+    ])
 }
 
 fn store_choice(value: Value<'_>) -> Option<StoreChoice> {

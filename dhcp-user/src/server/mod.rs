@@ -9,11 +9,13 @@
 //! explain.rs why requests went up
 //! transfer.rs leases to and from another server
 //! audit.rs   whether policy, store and kernel agree
+//! awake.rs   whether CPUs may sleep
 //! service.rs what the service manager is told
 //! reports.rs what the command line asks for;  traffic.rs  what is counted
 //! ```
 
 mod audit;
+mod awake;
 mod commit;
 mod committing;
 mod explain;
@@ -58,6 +60,7 @@ use crate::datapath::watch::watched;
 use crate::limits::Limits;
 use crate::policy::{Action, Event, Policy};
 use crate::probe::{self, Prober};
+use awake::Awake;
 use commit::Owed;
 use committing::Committing;
 use explain::WentUp;
@@ -102,6 +105,7 @@ pub struct Server {
     limits: Limits,
     went_up: WentUp,
     exports: Exports,
+    awake: Awake,
     /// What the store has not taken, while it takes nothing.
     owed: Option<Owed>,
     events: broadcast::Sender<Told>,
@@ -191,6 +195,7 @@ pub use transfer::export_stopped;
 impl Server {
     /// Decides a batch of frames.
     fn take(&mut self, arrived: Vec<Arrival>) {
+        self.awake.came(arrived.len());
         let events = arrived.into_iter().filter_map(|arrival| self.admit(arrival)).collect();
         self.decide(events);
     }
@@ -207,6 +212,7 @@ impl Server {
             kernel.beat(BootNanos::now().0);
         }
         service::notify(&[NotifyState::Watchdog]);
+        self.awake.beat(self.config.server.keep_cpus_awake);
         self.settle_debts();
         let extended = self.table.extended(self.look_from, self.look_at);
         self.look_from += self.look_at;

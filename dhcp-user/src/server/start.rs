@@ -15,6 +15,7 @@ use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
 use tokio::sync::{broadcast, mpsc};
 
+use super::awake::Awake;
 use super::committing::Committing;
 use super::explain::WentUp;
 use super::links::{is_there, vacant};
@@ -103,6 +104,7 @@ impl Server {
             traffic: Traffic::new(),
             went_up: WentUp::default(),
             exports: Exports::default(),
+            awake: Awake::new(),
             owed: None,
             events,
             wall: WallClock::read().context("reading the clocks")?,

@@ -56,6 +56,15 @@ fn who_may_ask_about_leases_is_listed() {
 }
 
 #[test]
+fn cpus_are_kept_awake_when_the_operator_says() {
+    let when = |text: &str| Config::parse(text, "f").unwrap().server.keep_cpus_awake;
+    let with = |key: &str| DOCUMENTED.replacen("[server]", &format!("[server]\n{key}"), 1);
+    assert_eq!(when(DOCUMENTED), KeepAwake::UnderLoad);
+    assert_eq!(when(&with("keep-cpus-awake = 'under-load'")), KeepAwake::UnderLoad);
+    assert_eq!(when(&with("keep-cpus-awake = 'never'")), KeepAwake::Never);
+}
+
+#[test]
 fn limits_are_messages_a_second() {
     let limited = DOCUMENTED.replacen("[server]", "[server]\nleasequery-rate-limit = 7", 1).replacen(
         "[[interface]]",
@@ -118,6 +127,7 @@ fn every_key_is_read() {
         store = { etcd = ["http://10.0.0.1:2379", "https://etcd.example.org:2379"] }
         pin-dir = "/p"
         horizon = 3
+        keep-cpus-awake = "always"
         options = { domain-name-servers = "9.9.9.9", time-offset = -3600 }
 
         [[interface]]
@@ -174,6 +184,7 @@ fn every_key_is_read() {
     assert_eq!(config.server.metrics_listen, None);
     assert_eq!((config.server.offer_hold, config.server.quarantine), (65, 86_400));
     assert_eq!(config.server.probe, Probe::Off);
+    assert_eq!(config.server.keep_cpus_awake, KeepAwake::Always);
     let endpoints = ["http://10.0.0.1:2379", "https://etcd.example.org:2379"].map(str::to_owned);
     assert_eq!(config.server.store, StoreChoice::Etcd(endpoints.into()));
     assert_eq!(config.server.pin_dir, PathBuf::from("/p"));

@@ -148,6 +148,7 @@ fn servers() {
     server("quarantine = '11years'", &[(2, "too long: at most")]);
     server("quarantine = '-1s'", &[(2, "not a duration")]);
     server("probe = true", &[(2, "expected one of \"auto\", \"off\" as a string, found a boolean")]);
+    server("keep-cpus-awake = true", &[(2, "expected one of \"never\", \"under-load\", \"always\"")]);
     server("store = 'sqlite'", &[(2, "\"sqlite\" is not a store: write \"embedded\" or { etcd")]);
     server("store = { etcd = [] }", &[(2, "at least one endpoint")]);
     server(

@@ -15,7 +15,7 @@ use crate::{Bench, Scale, perfdhcp, site, step};
 const METHOD: &str = "The same clients, frames and checks for each server, one after the other in this run. Renewals: the \
     highest rate of which at most one in a hundred stays unanswered, found by halving; for xdhcpd and the reflector, full \
     rate. New leases: the best of closed loops with several numbers of clients at a time, and of open loops at and above \
-    that rate, each begun with an empty server. Leases are for an hour. What each of them promises of a lease after a power cut stands in the table: it is not the same.";
+    that rate, each begun with an empty server. The CPUs are kept from sleeping for all servers, as xdhcpd has it under load. Leases are for an hour. What each of them promises of a lease after a power cut stands in the table: it is not the same.";
 
 /// What was found about one server.
 struct Found {

@@ -4,6 +4,8 @@ mod dnsmasq;
 mod isc;
 mod kea;
 
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -37,6 +39,7 @@ pub(crate) enum Running<'a> {
     Other {
         process: Process,
         _pass: Pass,
+        _awake: Option<File>,
     },
     /// Somebody else has started it, and nothing is seen of it but its answers.
     Elsewhere,
@@ -133,8 +136,16 @@ impl Subject {
         };
         wait_until_it_answers(self, load, &mut process)?;
         process.hush();
-        Ok(Running::Other { process, _pass: pass })
+        Ok(Running::Other { process, _pass: pass, _awake: awake() })
     }
+}
+
+/// Keeps the CPUs from sleeping while the file is open, as xdhcpd has it under load: no other server does that by itself,
+/// but its operator may. `None`: this kernel takes no such request, from xdhcpd neither.
+fn awake() -> Option<File> {
+    let mut file = OpenOptions::new().write(true).open("/dev/cpu_dma_latency").ok()?;
+    file.write_all(&0_i32.to_ne_bytes()).ok()?;
+    Some(file)
 }
 
 /// What was found, or a remark on why it could not be: others may fail without taking the report with them. A wrong reply of
