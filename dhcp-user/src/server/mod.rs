@@ -70,6 +70,8 @@ use transfer::Exports;
 
 /// How many records of a ring are taken into one batch.
 const BATCH: usize = 512;
+/// So many messages at hand are decided before what they need is committed, some 300 µs' work: two commits take as long.
+const TOGETHER: usize = 64;
 /// So many decided actions wait for a commit under way, and a batch more.
 const DECIDED: usize = 16 * BATCH;
 /// How often the beat comes: heartbeat, deadlines, a look at some of the lease words.
@@ -181,7 +183,18 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
             arrived = ready(&mut intake.fresh), if server.may_take() => arrived,
             arrived = ready_sockets(&mut intake.sockets), if server.may_take() => arrived,
         };
+        let mut came = arrived.len();
         server.take(arrived);
+        // Whoever comes right behind has his lease by the same commit, instead of waiting for that one and then for another.
+        while (1..TOGETHER).contains(&came) && server.committing.is_idle() {
+            let more = intake.at_hand();
+            if more.is_empty() {
+                break;
+            }
+            came += more.len();
+            server.take(more);
+        }
+        server.commit_next();
         // While there is always a batch of new exchanges, nothing here waits, and without waiting the runtime does not
         // look whether the beat is due, or an exchange that was begun has gone on.
         tokio::task::yield_now().await;
@@ -191,6 +204,18 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
 
 pub use start::attach_only;
 pub use transfer::export_stopped;
+
+impl Intake {
+    /// Takes what lies in the rings.
+    fn at_hand(&mut self) -> Vec<Arrival> {
+        let mut arrived = Vec::new();
+        for ring in [&mut self.begun, &mut self.fresh].into_iter().flatten() {
+            // A ring that is found empty here is found so once more before it is waited for.
+            take_batch(ring.get_mut(), &mut arrived);
+        }
+        arrived
+    }
+}
 
 impl Server {
     /// Decides a batch of frames.
@@ -292,16 +317,29 @@ async fn ready(ring: &mut Option<AsyncFd<RingBuf<MapData>>>) -> Vec<Arrival> {
     let Some(ring) = ring else { return std::future::pending().await };
     let Ok(mut guard) = ring.readable_mut().await else { return std::future::pending().await };
     let mut arrived = Vec::new();
-    while arrived.len() < BATCH {
-        match ring::next(guard.get_inner_mut()) {
-            Some(record) => arrived.extend(record),
-            None => {
-                guard.clear_ready();
-                break;
-            }
-        }
+    if take_batch(guard.get_inner_mut(), &mut arrived) == Left::Nothing {
+        guard.clear_ready();
     }
     arrived
+}
+
+/// What a ring holds when some of it was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// There may be more.
+    Some,
+}
+
+/// Takes records out of a ring until a batch is full.
+fn take_batch(ring: &mut RingBuf<MapData>, arrived: &mut Vec<Arrival>) -> Left {
+    while arrived.len() < BATCH {
+        match ring::next(ring) {
+            Some(record) => arrived.extend(record),
+            None => return Left::Nothing,
+        }
+    }
+    Left::Some
 }
 
 /// Takes what came in by packet sockets. Never returns when there are none.

@@ -63,8 +63,8 @@ impl Server {
         station && (request.ip_dst.is_broadcast() || self.ours.contains(&request.ip_dst))
     }
 
-    /// Decides events. What needs no disk is done at once, all else in order as commits come to their end. Where a commit
-    /// fails that is told of, and what needs it is not done.
+    /// Decides events. What needs no disk is done at once, all else in order as commits come to their end, from the next
+    /// [`commit_next`](Self::commit_next) on. Where a commit fails that is told of, and what needs it is not done.
     pub(super) fn decide(&mut self, events: Vec<Event>) {
         let (mut at_once, mut actions) = (Vec::new(), Vec::new());
         for event in events {
@@ -73,11 +73,10 @@ impl Server {
             (if waits { &mut self.decided } else { &mut at_once }).append(&mut actions);
         }
         self.carry_out(at_once, &Ok(()));
-        self.commit_next();
     }
 
     /// Goes on with what was decided, unless a commit is under way.
-    fn commit_next(&mut self) {
+    pub(super) fn commit_next(&mut self) {
         self.begin_next();
         if !self.committing.is_idle() || self.decided.is_empty() {
             return;
@@ -109,6 +108,7 @@ impl Server {
 
     /// Commits and does all that was decided, before anything else happens.
     pub(super) fn settle(&mut self) {
+        self.commit_next();
         while let Some(commit) = self.committing.wait() {
             self.ended(commit);
         }
