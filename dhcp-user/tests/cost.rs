@@ -184,7 +184,7 @@ fn an_offer_costs_no_more_than_it_did() {
     if counted().is_some() {
         return serve(Until::Offer);
     }
-    assert_cost("an_offer_costs_no_more_than_it_did", 14_000);
+    assert_cost("an_offer_costs_no_more_than_it_did", 12_500);
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn an_exchange_costs_no_more_than_it_did() {
     if counted().is_some() {
         return serve(Until::Ack);
     }
-    assert_cost("an_exchange_costs_no_more_than_it_did", 39_000);
+    assert_cost("an_exchange_costs_no_more_than_it_did", 34_500);
 }
 
 #[test]
@@ -200,5 +200,5 @@ fn an_exchange_and_a_renewal_by_the_daemon_cost_no_more_than_they_did() {
     if counted().is_some() {
         return serve(Until::Renewal);
     }
-    assert_cost("an_exchange_and_a_renewal_by_the_daemon_cost_no_more_than_they_did", 60_000);
+    assert_cost("an_exchange_and_a_renewal_by_the_daemon_cost_no_more_than_they_did", 54_000);
 }

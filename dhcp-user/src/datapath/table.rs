@@ -1,9 +1,10 @@
 //! The lease table: the slots that the kernel answers from, as the daemon writes them.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
+use ahash::HashSet;
 use anyhow::{Context as _, Result, bail};
 use dhcp_ebpf::abi::{Link, NetAddr, RUN, RunKey};
 use dhcp_ebpf::lease::{BootSecs, Word};
@@ -81,7 +82,7 @@ impl Table {
             keys,
             hints,
             runs,
-            led: HashSet::new(),
+            led: HashSet::default(),
             revoked: RefCell::default(),
             owed: BTreeMap::new(),
         }
@@ -255,9 +256,11 @@ impl Table {
         let mut published = Published::default();
         let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
         let mut asked = Vec::new();
+        let mut last = None;
         for memo in lease.memos.iter().take(MEMOS) {
-            match self.prepare(lease, memo) {
+            match self.prepare(lease, memo, last) {
                 Some(prepared) => {
+                    last = Some((&memo.answer, prepared.place));
                     if memo.question.ciaddr.is_unspecified() {
                         asked.push((memos.len(), prepared.hash));
                     }
@@ -304,18 +307,27 @@ impl Table {
         if known[at].hash != 0 {
             self.forget(lease.address, at);
         }
-        let Some(prepared) = self.prepare(lease, memo) else { return false };
+        let Some(prepared) = self.prepare(lease, memo, None) else { return false };
         let Some((_, slot)) = self.slot(lease.address) else { return false };
         slot.set_memo(at, prepared);
         Notes::of(&slot).written(at).save(&slot);
         !memo.question.ciaddr.is_unspecified() || self.lead_question(lease.address, at, prepared.hash)
     }
 
-    /// Hashes a question and finds or writes its answer. `None`: no room, or nothing that can be shared.
-    fn prepare(&mut self, lease: &Publication, memo: &policy::Memo) -> Option<Memo> {
+    /// Hashes a question and finds or writes its answer, which may be the one that was given `last`. `None`: no room, or
+    /// nothing that can be shared.
+    fn prepare(
+        &mut self,
+        lease: &Publication,
+        memo: &policy::Memo,
+        last: Option<(&policy::Answer, Place)>,
+    ) -> Option<Memo> {
         let hash = self.hash(lease, memo)?;
         let giaddr = memo.question.giaddr.into();
-        let place = self.answers.give(&Body::of(&memo.answer)?)?;
+        let place = match last {
+            Some((answer, place)) if *answer == memo.answer => self.answers.give_again(place),
+            _ => self.answers.give(&Body::of(&memo.answer)?)?,
+        };
         Some(Memo { hash, giaddr, place })
     }
 

@@ -139,9 +139,7 @@ impl Request {
         };
         let area = rest.slice(..extent);
         let options = Options::read(&area, &payload.slice(FILE), &payload.slice(SNAME))?;
-        let plain = [&payload[SNAME], &payload[FILE], &rest[extent..]]
-            .into_iter()
-            .all(|field| field.iter().all(|octet| *octet == 0));
+        let plain = [&payload[SNAME], &payload[FILE], &rest[extent..]].into_iter().all(is_zero);
         let request = Self {
             link,
             arrival,
@@ -306,7 +304,12 @@ fn kind(options: &Options) -> Result<Kind, Malformed> {
 
 /// Whether this is a whole vendor area with nothing in it.
 fn is_blank(area: &[u8]) -> bool {
-    area.len() >= VENDOR_AREA && area.iter().all(|octet| *octet == 0)
+    area.first() == Some(&0) && area.len() >= VENDOR_AREA && is_zero(area)
+}
+
+/// Whether a field is all zeros. All of it is looked at, which is faster than to stop at the first octet that isn't.
+fn is_zero(field: &[u8]) -> bool {
+    field.iter().fold(0, |all, octet| all | octet) == 0
 }
 
 /// Whether a host can have this address, or it is not set.

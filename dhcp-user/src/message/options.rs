@@ -1,6 +1,7 @@
 //! The options of a request: walked strictly, joined (RFC 3396), and those that policy needs given a type.
 
 use std::net::Ipv4Addr;
+use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 use dhcproto::v4::OptionCode;
@@ -74,7 +75,7 @@ impl Options {
     pub(super) fn read(area: &Bytes, file: &Bytes, sname: &Bytes) -> Result<Self, Malformed> {
         let mut list = Vec::with_capacity(12);
         if !area.is_empty() {
-            walk(area, &mut list)?;
+            collect(area, &mut list)?;
         }
         let overload = find(&list, code::OVERLOAD).map(one_octet).transpose()?;
         // RFC 3396 §5 joins in this order: options, file, sname.
@@ -87,7 +88,7 @@ impl Options {
         };
         let own = list.len();
         for field in [in_file.then_some(file), in_sname.then_some(sname)].into_iter().flatten() {
-            walk(field, &mut list)?;
+            collect(field, &mut list)?;
         }
         if list[own..].iter().any(|(code, _)| *code == code::OVERLOAD) {
             return Err(Malformed::Overload);
@@ -133,11 +134,11 @@ impl Options {
     }
 }
 
-/// One field of options: how many octets it takes, END included.
+/// One field of options, each by its code and where its value is: how many octets it takes, END included.
 ///
 /// # Errors
 /// [`Malformed::OptionTruncated`] if an option runs past the field, [`Malformed::NoEnd`] if the field has no END.
-fn walk(field: &Bytes, into: &mut Vec<(u8, Bytes)>) -> Result<usize, Malformed> {
+fn walk(field: &[u8], mut found: impl FnMut(u8, Range<usize>)) -> Result<usize, Malformed> {
     let mut at = 0;
     loop {
         match *field.get(at).ok_or(Malformed::NoEnd)? {
@@ -150,10 +151,18 @@ fn walk(field: &Bytes, into: &mut Vec<(u8, Bytes)>) -> Result<usize, Malformed> 
                     return Err(Malformed::OptionTruncated);
                 }
                 at = value.end;
-                into.push((code, field.slice(value)));
+                found(code, value);
             }
         }
     }
+}
+
+/// The options of one field, code and value, as they come.
+///
+/// # Errors
+/// As [`walk`]; what comes before a defect is there.
+fn collect(field: &Bytes, into: &mut Vec<(u8, Bytes)>) -> Result<(), Malformed> {
+    walk(field, |code, value| into.push((code, field.slice(value)))).map(drop)
 }
 
 /// Each option of an area that was read before, code and value, as they come.
@@ -161,13 +170,13 @@ fn walk(field: &Bytes, into: &mut Vec<(u8, Bytes)>) -> Result<usize, Malformed> 
 pub fn list(area: &Bytes) -> Vec<(u8, Bytes)> {
     let mut list = Vec::new();
     // What comes before a defect is what there is; an area that was read has none.
-    let _ = walk(area, &mut list);
+    let _ = collect(area, &mut list);
     list
 }
 
 /// How many octets of an option area count: through END.
-pub(super) fn extent(area: &Bytes) -> Result<usize, Malformed> {
-    walk(area, &mut Vec::new())
+pub(super) fn extent(area: &[u8]) -> Result<usize, Malformed> {
+    walk(area, |_, _| {})
 }
 
 /// An option area (through END) without the options of these codes, all else as it was.
@@ -192,6 +201,10 @@ pub fn without(area: &[u8], codes: &[u8]) -> Vec<u8> {
 
 /// Options of the same code joined into one (RFC 3396 §7), at the place of the first.
 fn joined(list: Vec<(u8, Bytes)>) -> Vec<(u8, Bytes)> {
+    let mut seen = [false; 256];
+    if !list.iter().any(|(code, _)| std::mem::replace(&mut seen[usize::from(*code)], true)) {
+        return list;
+    }
     let mut out: Vec<(u8, Bytes)> = Vec::with_capacity(list.len());
     for (code, value) in list {
         match out.iter_mut().find(|(there, _)| *there == code) {

@@ -1,5 +1,6 @@
 //! What a request is answered with: a pure function of the request, the subnet and the terms, not of any clock.
 
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
 use super::encode::{self, Composed, Room, Value};
@@ -55,8 +56,10 @@ impl Answer {
 ///
 /// OFFER and ACK differ in nothing but the message type (RFC 2131 §4.3.1).
 pub(super) fn answer(kind: Type, terms: &Terms<'_>, request: &Request) -> Option<Answer> {
-    let mut options = Composed { head: head(kind, terms), ..Composed::default() };
-    for code in wanted(terms, request) {
+    let wanted = wanted(terms, request);
+    let rest = Vec::with_capacity(wanted.len());
+    let mut options = Composed { head: head(kind, terms), rest, ..Composed::default() };
+    for code in wanted.iter().copied() {
         if let Some(value) = value(code, terms).filter(|_| !has(&options, code)) {
             options.rest.push((code, value));
         }
@@ -86,7 +89,7 @@ pub(super) fn answer(kind: Type, terms: &Terms<'_>, request: &Request) -> Option
 pub(super) fn bootp(terms: &Terms<'_>, request: &Request) -> Option<Answer> {
     let head = vec![(code::SUBNET_MASK, subnet_mask(terms))];
     let mut options = Composed { head, ..Composed::default() };
-    for code in wanted(terms, request) {
+    for code in wanted(terms, request).iter().copied() {
         if let Some(value) = value(code, terms).filter(|_| !has(&options, code)) {
             options.rest.push((code, value));
         }
@@ -162,9 +165,9 @@ pub(super) fn share(lease_time: u32, part: u32, whole: u32) -> u32 {
 }
 
 /// The codes to be sent beyond the head: those asked for, in the client's order (RFC 2132 §9.8); else all there are.
-pub(super) fn wanted(terms: &Terms<'_>, request: &Request) -> Vec<u8> {
+pub(super) fn wanted<'a>(terms: &Terms<'_>, request: &'a Request) -> Cow<'a, [u8]> {
     match &request.options.parameters {
-        Some(list) => list.to_vec(),
+        Some(list) => Cow::Borrowed(list),
         // Option 108 is for who asks for it alone (RFC 8925 §3.3).
         None => std::iter::once(code::HOST_NAME)
             .chain(terms.given.configured_codes().filter(|code| *code != code::IPV6_ONLY_PREFERRED))

@@ -218,8 +218,10 @@ fn head(kind: Type, server: Ipv4Addr) -> Vec<(u8, Value<'static>)> {
 fn parameters(terms: &Terms<'_>, request: &Request) -> Vec<u8> {
     let configured = answer::wanted(terms, request);
     match request.options.parameters {
-        Some(_) => configured,
-        None => OF_THE_LEASE.into_iter().chain([code::SUBNET_MASK]).chain(configured).collect(),
+        Some(_) => configured.into_owned(),
+        None => {
+            OF_THE_LEASE.into_iter().chain([code::SUBNET_MASK]).chain(configured.iter().copied()).collect()
+        }
     }
 }
 
