@@ -328,7 +328,7 @@ async fn ready(ring: &mut Option<AsyncFd<RingBuf<MapData>>>) -> Vec<Arrival> {
 enum Left {
     Nothing,
     /// There may be more.
-    Some,
+    More,
 }
 
 /// Takes records out of a ring until a batch is full.
@@ -339,7 +339,7 @@ fn take_batch(ring: &mut RingBuf<MapData>, arrived: &mut Vec<Arrival>) -> Left {
             None => return Left::Nothing,
         }
     }
-    Left::Some
+    Left::More
 }
 
 /// Takes what came in by packet sockets. Never returns when there are none.
