@@ -102,8 +102,10 @@ impl Tally {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) binding: Option<Box<Binding>>,
-    /// The earliest deadline that is in the calendar for it; zero for none.
-    pub(super) armed: BootSecs,
+    /// The earliest moment that the calendar has for it; zero for none.
+    armed: BootSecs,
+    /// The latest, if that is another; zero if not.
+    later: BootSecs,
     run: u32,
     previous: Place,
     next: Place,
@@ -119,6 +121,33 @@ impl Entry {
 
     pub(super) fn reserved(&self) -> bool {
         self.reserved
+    }
+
+    /// The moment it is looked at next.
+    pub(super) fn armed(&self) -> Option<BootSecs> {
+        Some(self.armed).filter(|at| *at != BootSecs(0))
+    }
+
+    /// Has it looked at no later than `due`; true if the calendar is to have that moment too. Of several that it has,
+    /// one in the middle is forgotten: the last would be set again and again, and lie there for as long as a lease.
+    pub(super) fn arm(&mut self, due: BootSecs) -> bool {
+        let earlier = self.armed().is_none_or(|armed| due < armed);
+        if earlier {
+            if self.later == BootSecs(0) {
+                self.later = self.armed;
+            }
+            self.armed = due;
+        }
+        earlier
+    }
+
+    /// The moment `at` is past, or nothing waits for it any more; false if it was not the next, which is all the same.
+    pub(super) fn disarm(&mut self, at: BootSecs) -> bool {
+        let next = self.armed() == Some(at);
+        if next {
+            self.armed = std::mem::take(&mut self.later);
+        }
+        next
     }
 }
 
@@ -222,6 +251,7 @@ impl Addresses {
             self.entries.push(Entry {
                 binding: None,
                 armed: BootSecs(0),
+                later: BootSecs(0),
                 run: number,
                 previous: Place::NONE,
                 next: Place::NONE,

@@ -97,6 +97,10 @@ impl Policy {
                 state == State::Free && !self.probes.agree(place, self.all.entry(place).stock()),
                 "free, but probed otherwise than its place among the free says",
             ),
+            (
+                self.due(place).is_some_and(|due| self.all.entry(place).armed().is_none_or(|at| at > due)),
+                "nothing looks at it when its moment comes",
+            ),
             (state == State::Offered && self.offers.at(place).is_none(), "offered, but to nobody"),
             (
                 (state == State::Quarantined) != self.quarantine.at(place).is_some(),

@@ -25,8 +25,7 @@ impl Policy {
     /// Deals with the earliest deadline; false if none has come.
     pub(super) fn meet_deadline(&mut self, turn: &mut Turn<'_>) -> bool {
         let Some((at, place)) = self.deadlines.take_due(turn.now) else { return false };
-        if self.all.entry(place).armed == at {
-            self.all.entry_mut(place).armed = BootSecs(0);
+        if self.all.entry_mut(place).disarm(at) {
             self.settle(turn, place);
             self.rearm(place);
         }
@@ -88,17 +87,30 @@ impl Policy {
 
     /// Sees to it that the calendar has an entry no later than the next moment that matters for the address.
     pub(super) fn rearm(&mut self, place: Place) {
+        if let Some(due) = self.due(place)
+            && self.all.entry_mut(place).arm(due)
+        {
+            self.deadlines.add(due, place);
+        }
+    }
+
+    /// The next moment that matters for the address.
+    pub(super) fn due(&self, place: Place) -> Option<BootSecs> {
         let lapse = self.offers.at(place).map(|offer| offer.until);
         let probed = self.probes.until(place);
         // While a probe decides on the end of a quarantine, its own end is what to wait for.
         let ends =
             self.ends(place).filter(|_| probed.is_none() || self.all.state(place) != State::Quarantined);
         let lingers = self.probes.lingers_until(place);
-        let Some(due) = ends.into_iter().chain(lapse).chain(probed).chain(lingers).min() else { return };
-        let entry = self.all.entry_mut(place);
-        if entry.armed == BootSecs(0) || due < entry.armed {
-            entry.armed = due;
-            self.deadlines.add(due, place);
+        ends.into_iter().chain(lapse).chain(probed).chain(lingers).min()
+    }
+
+    /// The offer of the address was taken: its lapse is not waited for. The address is to be armed anew.
+    pub(super) fn take_offer(&mut self, place: Place) {
+        let lapse = self.offers.at(place).map(|offer| offer.until);
+        self.lose_offer(place);
+        if let Some(lapse) = lapse {
+            self.all.entry_mut(place).disarm(lapse);
         }
     }
 

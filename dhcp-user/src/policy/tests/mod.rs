@@ -4,6 +4,7 @@ mod allocation;
 mod answers;
 mod basis;
 mod bootp;
+mod calendar;
 mod classes;
 mod conformance;
 mod horizon;
