@@ -1,12 +1,13 @@
 //! What a renewal costs as leases grow in number, and a new lease as its pool grows and fills.
 
-use std::fs;
 use std::ops::Range;
 use std::time::Duration;
+use std::{fmt, fs};
 
 use anyhow::{Context, Result};
 use system_tests::load::{Lane, Load, Pace};
 use system_tests::server::Server;
+use system_tests::topology::Lan;
 
 use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
 use crate::statistics::spread;
@@ -17,12 +18,15 @@ use crate::{Bench, site, step};
 const METHOD: &str = "Renewals: CPU time each at full rate, less what the reflector takes for the same frame, with leases at \
     random; it grows with the memory that is touched. New leases: a pool of the size is leased up to the share, then \
     clients come and go, so that the share stays; what is given is the daemon's CPU time for one exchange of the four \
-    messages, its release not counted.";
+    messages, its release not counted. The fullest large pool and the emptiest small one are compared once more, \
+    served beside each other and asked turn about: the median of the turns.";
 
 /// How many clients come and go at a time, at most.
 const ROUND: u32 = 1_000;
 /// Clients under way at a time.
 const WINDOW: u32 = 64;
+/// How often clients come and go where two pools are compared.
+const TURNS: u32 = 60;
 
 pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let mut section = Section::new("scale", "As it grows", METHOD);
@@ -86,6 +90,12 @@ impl Pool {
     }
 }
 
+impl fmt::Display for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a pool of {} kept {} % full", self.size, f64::from(self.filled) / 10.0)
+    }
+}
+
 fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
     let sizes: &[u32] = bench.scale.of(&[1_000, 100_000], &[1_000, 10_000, 100_000, 1_000_000]);
     let (mut rows, mut all) = (Vec::new(), Vec::new());
@@ -103,10 +113,12 @@ fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
             ]);
         }
     }
-    let at = |size, filled| all.iter().find(|one| (one.0, one.1) == (size, filled)).map(|one| one.2);
-    if let (Some(large), Some(small)) = (at(1_000_000, 999), at(1_000, 10)) {
+    let (large, small) = (Pool { size: 1_000_000, filled: 999 }, Pool { size: 1_000, filled: 10 });
+    if sizes.contains(&large.size)
+        && let Some(times) = if_able(section, against(&large, &small))?
+    {
         let what = "DORA cost, pool 1 M at 99.9 % full against 1 k at 1 %";
-        section.goal(what, large / small, Unit::Times, Goal::at_most(1.3, 1.1));
+        section.goal(what, times, Unit::Times, Goal::at_most(1.3, 1.1));
     }
     let series = |filled: u32| {
         let points = all.iter().filter(|one| one.1 == filled).map(|one| (one.0.into(), one.2)).collect();
@@ -125,30 +137,61 @@ fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
 
 /// The daemon's CPU seconds for one exchange.
 fn exchange(pool: &Pool, bench: &Bench) -> Result<f64> {
-    let (settled, round) = (pool.settled(), pool.round());
-    let lan = site::lan("bench-pool")?;
     let wanted: u32 = bench.scale.of(2_000, 20_000);
     // A pool with room for one at a time takes so many turns that the last is as good as the first.
-    let turns = wanted.div_ceil(round).min(bench.scale.of(50, 400));
-    let load = site::load(&lan, site::crowd(settled + turns * round, pool.size))?;
-    let server = site::serve(&lan, pool.size)?;
-    site::lease_all(&load, settled)?;
-    let (mut spent, mut leased) = (0.0, 0_u32);
-    step(&format!("scale: a pool of {} kept {} % full", pool.size, f64::from(pool.filled) / 10.0));
-    for turn in 0..turns {
-        // Others each time: no client may say much in a row.
-        let first = settled + turn * round;
-        let newcomers = first..first + round;
-        let before = cpu(&server)?;
-        load.dora(newcomers.clone(), WINDOW.min(round), site::PATIENCE)?;
-        // The first turn is warming up.
-        if turn > 0 {
-            spent += cpu(&server)? - before;
-            leased += round;
-        }
-        leave(&load, &server, newcomers, settled)?;
+    let turns = wanted.div_ceil(pool.round()).min(bench.scale.of(50, 400));
+    let lan = site::lan("bench-pool")?;
+    let mut kept = Kept::new(&lan, pool, turns)?;
+    step(&format!("scale: {pool}"));
+    // The first turn is warming up.
+    kept.turn()?;
+    let costs: Vec<f64> = (1..turns).map(|_| kept.turn()).collect::<Result<_>>()?;
+    Ok(costs.iter().sum::<f64>() / f64::from(turns - 1))
+}
+
+/// What an exchange costs in a pool, as a multiple of what it costs in another that is served beside it: the median of
+/// many turns, each of the one and then of the other.
+fn against(pool: &Pool, other: &Pool) -> Result<f64> {
+    let (lan, other_lan) = (site::lan("bench-pool")?, site::lan("bench-beside")?);
+    let mut kept = Kept::new(&lan, pool, TURNS)?;
+    let mut beside = Kept::new(&other_lan, other, TURNS)?;
+    step(&format!("scale: {pool}, against {other}"));
+    let ratio = |_| Ok(kept.turn()? / beside.turn()?);
+    let ratios: Vec<f64> = (0..TURNS).map(ratio).collect::<Result<_>>()?;
+    // The first turn is warming up.
+    Ok(spread(&ratios[1..]).context("nothing was measured")?.median)
+}
+
+/// A pool that is kept as full as it is, while clients come and go.
+struct Kept<'a> {
+    server: Server<'a>,
+    load: Load<'a>,
+    settled: u32,
+    round: u32,
+    turn: u32,
+}
+
+impl<'a> Kept<'a> {
+    fn new(lan: &'a Lan, pool: &Pool, turns: u32) -> Result<Self> {
+        let (settled, round) = (pool.settled(), pool.round());
+        let load = site::load(lan, site::crowd(settled + turns * round, pool.size))?;
+        let server = site::serve(lan, pool.size)?;
+        site::lease_all(&load, settled)?;
+        Ok(Self { server, load, settled, round, turn: 0 })
     }
-    Ok(spent / f64::from(leased))
+
+    /// Lets clients come and go. The daemon's CPU seconds for each to come.
+    fn turn(&mut self) -> Result<f64> {
+        // Others each time: no client may say much in a row.
+        let first = self.settled + self.turn * self.round;
+        let newcomers = first..first + self.round;
+        self.turn += 1;
+        let before = cpu(&self.server)?;
+        self.load.dora(newcomers.clone(), WINDOW.min(self.round), site::PATIENCE)?;
+        let spent = cpu(&self.server)? - before;
+        leave(&self.load, &self.server, newcomers, self.settled)?;
+        Ok(spent / f64::from(self.round))
+    }
 }
 
 /// Lets those that come and go go, and waits until the server knows.
