@@ -58,6 +58,30 @@ fn on_every_path_in_generic_mode() -> Result<()> {
     all_paths(Xdp::Generic)
 }
 
+/// What a CPU remembers of one lease's net lies where it remembers that of the other's.
+#[test]
+fn and_beside_a_lease_4096_nets_away() -> Result<()> {
+    let lan = Lan::new("renew", [10, 0, 0, 1].into(), 8)?;
+    let subnet = r#"
+[[subnet]]
+prefix = "10.0.0.0/8"
+pools = ["10.0.0.10 - 10.0.0.10", "10.16.0.10 - 10.16.0.10"]
+"#;
+    let server = Server::start(&lan, Xdp::Native, subnet)?;
+    let leased = [1, 2].map(|client| {
+        let client = lan.client(client);
+        client.dora().map(|lease| (client, lease))
+    });
+    let leased = leased.into_iter().collect::<Result<Vec<_>>>()?;
+    ensure!(leased[0].1.address != leased[1].1.address, "one address for both");
+    for _ in 0..3 {
+        for (client, lease) in &leased {
+            answered_by_kernel(&server, client, Renewal::Renewing, lease)?;
+        }
+    }
+    Ok(())
+}
+
 /// The list of leases tells who answered last. Renewals that fall into one second count as one extension.
 #[test]
 fn and_the_lease_shows_it() -> Result<()> {

@@ -21,6 +21,8 @@ static CHUNKS: Array<[u64; CHUNK_CELLS]> = Array::with_max_entries(256, MMAPABLE
 #[map]
 static RUNS: HashMap<RunKey, u32> = HashMap::with_max_entries(64, 0);
 #[map]
+static NEAR: PerCpuArray<Near> = PerCpuArray::with_max_entries(NEARBY, 0);
+#[map]
 static QUESTIONS: Array<[u64; leads::LINE]> = Array::with_max_entries(64, MMAPABLE);
 #[map]
 static KEYS: Array<Keys> = Array::with_max_entries(1, 0);
@@ -48,6 +50,19 @@ static CALL: Array<[u64; live::Call::CELLS]> = Array::with_max_entries(1, MMAPAB
 /// Entries of `QUESTIONS`, set by the loader.
 #[unsafe(no_mangle)]
 static QUESTION_LINES: u32 = 64;
+
+/// Runs that a CPU remembers: those of a million addresses that follow each other.
+const NEARBY: u32 = 4096;
+
+/// Where `RUNS` led last for a net, on one CPU: two lines of memory less than looking there. A run stays where it is.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Near {
+    /// No link is all zero.
+    link: u64,
+    net: u32,
+    first: u32,
+}
 
 /// The clock as it was read last on a CPU.
 #[repr(C)]
@@ -145,8 +160,17 @@ impl Maps for KernelMaps {
 
     #[inline(always)]
     fn run(&self, key: RunKey) -> Option<u32> {
+        let near = NEAR.get_ptr_mut(key.net % NEARBY)?;
+        // SAFETY: the element is this CPU's alone and the program is not interrupted by itself.
+        let Near { link, net, first } = unsafe { *near };
+        if (link, net) == (key.link, key.net) {
+            return Some(first);
+        }
         // SAFETY: read at once; the slot says whose it is, whatever this says.
-        unsafe { RUNS.get(key) }.copied()
+        let first = *unsafe { RUNS.get(key) }?;
+        // SAFETY: as above.
+        unsafe { *near = Near { link: key.link, net: key.net, first } };
+        Some(first)
     }
 
     #[inline(always)]
