@@ -54,7 +54,8 @@ static QUESTION_LINES: u32 = 64;
 /// Runs that a CPU remembers: those of a million addresses that follow each other.
 const NEARBY: u32 = 4096;
 
-/// Where `RUNS` led last for a net, on one CPU: two lines of memory less than looking there. A run stays where it is.
+/// Where `RUNS` led last for a net, on one CPU: two lines of memory less than looking there. A net's run stays where it
+/// is for as long as there are the maps; whether it is led to yet does not matter, since the slot says whose it is.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Near {
@@ -168,7 +169,7 @@ impl Maps for KernelMaps {
         }
         // SAFETY: read at once; the slot says whose it is, whatever this says.
         let first = *unsafe { RUNS.get(key) }?;
-        // SAFETY: as above.
+        // SAFETY: as for reading it.
         unsafe { *near = Near { link: key.link, net: key.net, first } };
         Some(first)
     }

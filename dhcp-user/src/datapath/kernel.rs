@@ -21,7 +21,7 @@ use super::pins::Pins;
 /// The program, built beside this crate and carried inside its binary.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XDHCPD_BPF_OBJECT"));
 
-/// Maps that are pinned. Logs and constants belong to one load of the program.
+/// Maps that are pinned. Logs, constants, and what a CPU remembers belong to one load of the program.
 pub const PINNED_MAPS: [&str; 12] = [
     maps::SLOTS,
     maps::CHUNKS,

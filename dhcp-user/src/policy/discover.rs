@@ -182,10 +182,12 @@ impl Policy {
     }
 
     /// Forgets the offer at `place`; an address that was kept for nothing else is free again.
-    pub(super) fn lose_offer(&mut self, place: Place) {
-        if self.offers.remove(place).is_some() && self.all.state(place) == State::Offered {
+    pub(super) fn lose_offer(&mut self, place: Place) -> Option<Offer> {
+        let offer = self.offers.remove(place)?;
+        if self.all.state(place) == State::Offered {
             self.all.set(place, State::Free);
         }
+        Some(offer)
     }
 
     /// Those subnets of `segment` of which the client's device may hold one more lease.

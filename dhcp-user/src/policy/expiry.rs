@@ -107,10 +107,8 @@ impl Policy {
 
     /// The offer of the address was taken: its lapse is not waited for. The address is to be armed anew.
     pub(super) fn take_offer(&mut self, place: Place) {
-        let lapse = self.offers.at(place).map(|offer| offer.until);
-        self.lose_offer(place);
-        if let Some(lapse) = lapse {
-            self.all.entry_mut(place).disarm(lapse);
+        if let Some(offer) = self.lose_offer(place) {
+            self.all.entry_mut(place).disarm(offer.until);
         }
     }
 

@@ -161,24 +161,23 @@ impl Policy {
         self.claim(place);
         self.probes.unclean(place);
         let same = self.recognises(place, request);
-        let former = self.unbind(place);
-        let known = former.as_deref().filter(|_| same);
-        let (expiry, floor) = match known {
+        let former = self.unbind(place).filter(|_| same);
+        let (expiry, floor) = match &former {
             // A promise of this very batch may not be in the word yet.
             Some(old) if extends => (expiry.max(old.expiry), old.committed_until),
             _ => (expiry, expiry),
         };
-        let kernel_renewals = known.map_or(0, |old| old.kernel_renewals);
-        let (agent_info, client_id) = known.map_or((None, None), |old| (old.agent_info(), old.client_id()));
+        let kernel_renewals = former.as_ref().map_or(0, |old| old.kernel_renewals);
+        let (agent_info, client_id) =
+            former.as_ref().map_or((None, None), |old| (old.agent_info(), old.client_id()));
         // A direct renewal says nothing of the relay, and some clients omit their identifier: what was said when the
         // lease began still holds.
         let client_id = request.options.client_id.as_deref().or(client_id);
         let agent_info = request.agent_info().map(AsRef::as_ref).or(agent_info);
         let host_name = request.host_name();
         self.all.set(place, State::Leased);
-        let particulars = Particulars::new(request.chaddr, client_id, agent_info, host_name);
-        let binding = Binding {
-            particulars,
+        self.all.entry_mut(place).binding = Some(Box::new(Binding {
+            particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
             adopted: false,
             ended_by: None,
             answered_by: AnsweredBy::Daemon,
@@ -191,16 +190,7 @@ impl Policy {
             committed_until: ahead.max(floor).max(expiry),
             last_heard: turn.now,
             kernel_renewals,
-        };
-        // Into the memory of the former one, which is at hand: other memory is not.
-        let kept = match former {
-            Some(mut room) => {
-                *room = binding;
-                room
-            }
-            None => Box::new(binding),
-        };
-        self.all.entry_mut(place).binding = Some(kept);
+        }));
         self.index.add_owner(&self.all, place);
         self.index.add_device(&self.all, place);
     }

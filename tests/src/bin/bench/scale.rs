@@ -92,8 +92,13 @@ impl Pool {
 
 impl fmt::Display for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a pool of {} kept {} % full", self.size, f64::from(self.filled) / 10.0)
+        write!(f, "a pool of {} kept {} full", self.size, percent(self.filled))
     }
+}
+
+/// A share in thousandths, as it is read.
+fn percent(filled: u32) -> String {
+    format!("{} %", f64::from(filled) / 10.0)
 }
 
 fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
@@ -107,7 +112,7 @@ fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
             all.push((size, filled, cost));
             rows.push(vec![
                 Cell::number(size.into(), Unit::Count),
-                Cell::text(format!("{} %", f64::from(filled) / 10.0)),
+                Cell::text(percent(filled)),
                 Cell::number(pool.round().min(WINDOW).into(), Unit::Count),
                 Cell::number(cost, Unit::Seconds),
             ]);
@@ -122,7 +127,7 @@ fn new_leases(section: &mut Section, bench: &Bench) -> Result<()> {
     }
     let series = |filled: u32| {
         let points = all.iter().filter(|one| one.1 == filled).map(|one| (one.0.into(), one.2)).collect();
-        Series::line(format!("{} % full", f64::from(filled) / 10.0), points)
+        Series::line(format!("{} full", percent(filled)), points)
     };
     section.plots.push(Plot {
         title: "The daemon's CPU time for a new lease".to_owned(),
