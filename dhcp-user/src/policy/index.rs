@@ -2,13 +2,14 @@
 
 use hashbrown::HashTable;
 
-use super::addresses::{Addresses, Place};
+use super::addresses::{Addresses, Place, State};
 use super::binding::Binding;
 use super::identity::{Identity, Keyed};
 use super::subnet::SubnetId;
 use crate::store::HwAddr;
 
-/// Bindings by subnet and identity (at most one each), and leases by subnet and hardware address.
+/// Bindings by subnet and identity (at most one each), and by subnet and hardware address the leases of clients that are
+/// known by something else.
 #[derive(Debug)]
 pub(super) struct Index {
     keyed: Keyed,
@@ -40,12 +41,20 @@ impl Index {
 
     /// The addresses leased to the device `chaddr` in `subnet`, lowest first.
     pub(super) fn leased_to_device(&self, all: &Addresses, subnet: SubnetId, chaddr: HwAddr) -> Vec<Place> {
+        if chaddr.octets().is_empty() {
+            return Vec::new();
+        }
         let same = |place: &&Place| {
             all.subnet(**place) == subnet
                 && all.entry(**place).binding.as_ref().is_some_and(|binding| binding.chaddr() == chaddr)
         };
-        let mut found: Vec<Place> =
-            self.devices.iter_hash(self.keyed.hash(&(subnet, chaddr))).filter(same).copied().collect();
+        let known_by_it = self.owned(all, subnet, Identity::Hardware(chaddr));
+        let others = self.devices.iter_hash(self.keyed.hash(&(subnet, chaddr))).filter(same).copied();
+        let mut found: Vec<Place> = known_by_it
+            .filter(|place| all.state(*place) == State::Leased)
+            .into_iter()
+            .chain(others)
+            .collect();
         found.sort_unstable();
         found
     }
@@ -61,9 +70,9 @@ impl Index {
         remove(&mut self.owners, owner_hash(&self.keyed, all, place), place);
     }
 
-    /// Clients without a hardware address have no device in common.
+    /// The address is leased. Clients without a hardware address have no device in common.
     pub(super) fn add_device(&mut self, all: &Addresses, place: Place) {
-        if all.entry(place).binding.as_ref().is_none_or(|binding| binding.chaddr().octets().is_empty()) {
+        if !has_device_beside(all, place) {
             return;
         }
         let keyed = &self.keyed;
@@ -73,8 +82,16 @@ impl Index {
 
     /// To be called while the binding is still there.
     pub(super) fn remove_device(&mut self, all: &Addresses, place: Place) {
-        remove(&mut self.devices, device_hash(&self.keyed, all, place), place);
+        if has_device_beside(all, place) {
+            remove(&mut self.devices, device_hash(&self.keyed, all, place), place);
+        }
     }
+}
+
+/// Whether the owner is known by something else than its device.
+fn has_device_beside(all: &Addresses, place: Place) -> bool {
+    let binding = all.entry(place).binding.as_ref();
+    binding.is_some_and(|binding| binding.client_id().is_some() && !binding.chaddr().octets().is_empty())
 }
 
 fn owner_hash(keyed: &Keyed, all: &Addresses, place: Place) -> u64 {
