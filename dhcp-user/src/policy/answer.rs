@@ -212,7 +212,10 @@ pub(super) fn field<const N: usize>(text: Option<&[u8]>, options: &[u8]) -> Opti
         Some(text) => text.get(..N - 1).unwrap_or(text),
         None => options,
     };
+    if content.is_empty() {
+        return None;
+    }
     let mut field = Box::new([0; N]);
     field.iter_mut().zip(content).for_each(|(to, from)| *to = *from);
-    (!content.is_empty()).then_some(field)
+    Some(field)
 }
