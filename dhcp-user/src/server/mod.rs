@@ -23,6 +23,7 @@ mod links;
 mod reload;
 mod reports;
 mod restore;
+mod room;
 mod service;
 mod stale;
 mod start;

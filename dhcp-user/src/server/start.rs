@@ -19,10 +19,10 @@ use super::awake::Awake;
 use super::committing::Committing;
 use super::explain::WentUp;
 use super::links::{is_there, vacant};
-use super::restore;
 use super::traffic::Traffic;
 use super::transfer::Exports;
 use super::{EVENTS, Intake, Server};
+use super::{restore, room};
 use crate::clock::BootNanos;
 use crate::config::{self, Config, Probe, StoreChoice, Subnet, XdpMode};
 use crate::control::{Startup, WallClock};
@@ -113,9 +113,11 @@ impl Server {
             look_at: 0,
             config,
         };
+        let known = records.len();
         server.restore(records, startup)?;
         server.forget_stale();
         server.look_at = server.slots_per_beat();
+        room::make((server.table.in_use() as usize).saturating_sub(known));
         if let Some(kernel) = &server.kernel {
             kernel.belongs_to(server.committing.id().0);
         }
