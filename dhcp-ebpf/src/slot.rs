@@ -11,7 +11,7 @@
 //!  2048..2055  memos 1 to 4                                                    line 1
 //! ```
 //!
-//! A run of slots is one element of its map: the first lines of all, then their second lines. Most leases never need
+//! A run of slots is one element of its map: the first lines of all, then their second lines. Most renewals don't need
 //! theirs, and first lines that lay apart would fill half of a cache and twice the pages.
 //!
 //! An answer lies in chunks of its own map, and leases that are answered alike share it:
@@ -56,8 +56,6 @@
 use crate::abi::{Link, Mac, NetAddr, RUN};
 use crate::lease::{BootSecs, Word};
 
-/// Bytes of a slot.
-pub const SLOT_SIZE: usize = 8 * SLOT_CELLS;
 /// Cells of a slot.
 pub const SLOT_CELLS: usize = 2 * LINE_CELLS;
 /// Cells of a slot's first line, and of its second.
@@ -345,7 +343,7 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_one_the_version_stands_for() {
-        assert_eq!((SLOT_SIZE, CHUNK_SIZE, MAX_BODY), (128, 128, 752));
+        assert_eq!((8 * SLOT_CELLS, CHUNK_SIZE, MAX_BODY), (128, 128, 752));
         assert_eq!((WORD, HORIZON, ADDRESSES, LINK, CHADDR, NOTES, FIRST_MEMO), (0, 1, 2, 3, 4, 5, 6));
         assert_eq!(BASIS_SHIFT, 32);
         assert_eq!([0, 1, 4].map(memo_cell), [6, 2048, 2054]);

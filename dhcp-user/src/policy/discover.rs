@@ -181,7 +181,7 @@ impl Policy {
         self.watch_fullness(turn, place);
     }
 
-    /// Forgets the offer at `place`; an address that was kept for nothing else is free again.
+    /// Forgets the offer at `place`, and gives it back; an address that was kept for nothing else is free again.
     pub(super) fn lose_offer(&mut self, place: Place) -> Option<Offer> {
         let offer = self.offers.remove(place)?;
         if self.all.state(place) == State::Offered {

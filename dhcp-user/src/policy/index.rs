@@ -70,7 +70,8 @@ impl Index {
         remove(&mut self.owners, owner_hash(&self.keyed, all, place), place);
     }
 
-    /// The address is leased. Clients without a hardware address have no device in common.
+    /// The address is leased. Clients without a hardware address have no device in common, and those without an identifier
+    /// are found as owners.
     pub(super) fn add_device(&mut self, all: &Addresses, place: Place) {
         if !has_device_beside(all, place) {
             return;
@@ -88,7 +89,7 @@ impl Index {
     }
 }
 
-/// Whether the owner is known by something else than its device.
+/// Whether the owner has a device and is known by something else.
 fn has_device_beside(all: &Addresses, place: Place) -> bool {
     let binding = all.entry(place).binding.as_ref();
     binding.is_some_and(|binding| binding.client_id().is_some() && !binding.chaddr().octets().is_empty())

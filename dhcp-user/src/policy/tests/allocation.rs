@@ -187,6 +187,19 @@ fn offers_count_for_the_cap() {
     assert_eq!(offers.count(), 4);
 }
 
+/// A client without an identifier is its device; what it had is not what the device has.
+#[test]
+fn a_lease_without_an_identifier_counts_for_the_cap_until_it_ends() {
+    let mut bench = Bench::new(vec![Subnet { max_leases_per_device: 1, ..subnet(10, 50) }]);
+    let address = bench.lease(1);
+    let another = Draft::discover(1).id(b"\0another");
+    assert_eq!(bench.send(&another), Told::Silence(Silence::DeviceCap));
+    bench.send(&Draft::release(1, address));
+    let offered = bench.send(&another).offered().expect("an offer");
+    bench.send(&Draft::select(1, SERVER, offered).id(b"\0another"));
+    assert_eq!(bench.send(&Draft::discover(1).id(b"\0a third")), Told::Silence(Silence::DeviceCap));
+}
+
 #[test]
 fn a_remote_access_server_has_a_cap_of_its_own() {
     let mut bench = Bench::new(vec![Subnet { max_leases_per_ras_device: 10, ..subnet(10, 50) }]);
