@@ -195,6 +195,7 @@ fn streams() -> [Stream; 3] {
         lane,
         target: Target::Server,
         clients: 0..CLIENTS,
+        turn: 0,
         pace: Pace::Rate(rate),
         again_after: Some(Duration::from_millis(200)),
         timed: true,

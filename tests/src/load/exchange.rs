@@ -39,7 +39,7 @@ impl Load<'_> {
         mut watch: impl FnMut(Duration, u64),
     ) -> Result<Report> {
         let wanted = u64::from(clients.end - clients.start);
-        self.share(&clients, Then::NextBegins)?;
+        self.share(&clients, clients.start, Then::NextBegins)?;
         let before = self.moment()?;
         let began = Instant::now();
         self.inject(window)?;
@@ -111,7 +111,7 @@ impl Load<'_> {
     /// # Errors
     /// When the kernel refuses.
     pub fn ask(&self, lane: Lane, clients: Range<u32>) -> Result<()> {
-        self.direct(lane, &clients, Some(Duration::ZERO), &self.cpus)?;
+        self.direct(lane, &clients, clients.start, Some(Duration::ZERO), &self.cpus)?;
         let all = clients.end - clients.start;
         if lane == Lane::Discover {
             // They are shared by all CPUs.

@@ -81,6 +81,8 @@ pub struct Stream {
     pub clients: Range<u32>,
     /// How fast.
     pub pace: Pace,
+    /// Whose turn it is first, of clients that look for a lease.
+    pub turn: u32,
     /// After how long clients that look for a lease in vain begin anew, if they do.
     pub again_after: Option<Duration>,
     /// Whether answers are timed, which costs the clients' side some 30 ns a request.
@@ -97,6 +99,7 @@ impl Stream {
             target: Target::Server,
             clients: 0..clients,
             pace,
+            turn: 0,
             again_after: None,
             timed,
         }
@@ -105,8 +108,15 @@ impl Stream {
     /// Clients that look for a lease, and begin anew after two seconds in vain.
     #[must_use]
     pub fn newcomers(clients: Range<u32>, pace: Pace) -> Self {
-        let again_after = Some(Duration::from_secs(2));
-        Self { lane: Lane::Discover, target: Target::Server, clients, pace, again_after, timed: true }
+        Self {
+            lane: Lane::Discover,
+            target: Target::Server,
+            turn: clients.start,
+            clients,
+            pace,
+            again_after: Some(Duration::from_secs(2)),
+            timed: true,
+        }
     }
 }
 

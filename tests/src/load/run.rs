@@ -78,7 +78,13 @@ impl Load<'_> {
     /// When the kernel refuses, or a reply was wrong.
     pub fn run<T>(&self, streams: &[Stream], work: impl FnOnce() -> T) -> Result<(Report, T)> {
         for stream in streams {
-            self.direct(stream.lane, &stream.clients, stream.again_after, self.cpus_for(stream.pace))?;
+            self.direct(
+                stream.lane,
+                &stream.clients,
+                stream.turn,
+                stream.again_after,
+                self.cpus_for(stream.pace),
+            )?;
             self.lane_cell(stream.lane, TIMED).store(stream.timed.into(), Ordering::Release);
         }
         let senders: Vec<(Sender<'_>, Pace)> = streams
@@ -116,11 +122,12 @@ impl Load<'_> {
         &self,
         lane: Lane,
         clients: &Range<u32>,
+        turn: u32,
         again_after: Option<Duration>,
         cpus: &[usize],
     ) -> Result<()> {
         match lane {
-            Lane::Discover => self.share(clients, Then::Rest(again_after)),
+            Lane::Discover => self.share(clients, turn, Then::Rest(again_after)),
             Lane::Select => bail!("what answers an OFFER is sent when there is one"),
             _ => self.divide(lane, clients, cpus),
         }
@@ -150,8 +157,9 @@ impl Load<'_> {
 
     /// All CPUs take from the same clients: in shuffled order those who get a lease one after the other, so that neighbours
     /// in number have none at neighbouring addresses; else in the order of their numbers, which costs least.
-    pub(super) fn share(&self, clients: &Range<u32>, then: Then) -> Result<()> {
+    pub(super) fn share(&self, clients: &Range<u32>, turn: u32, then: Then) -> Result<()> {
         ensure!(clients.end <= self.crowd.clients, "{clients:?} of {} clients", self.crowd.clients);
+        ensure!(clients.contains(&turn), "{turn} is none of {clients:?}");
         let span = clients.end - clients.start;
         let settings = [
             (FIRST, clients.start.into()),
@@ -159,12 +167,20 @@ impl Load<'_> {
             (BITS, if then == Then::NextBegins { bits(span)? } else { IN_ORDER.into() }),
             (CHAIN, (then == Then::NextBegins).into()),
             (RETRY, then.retry()),
-            (POSITION, 0),
+            (POSITION, (turn - clients.start).into()),
         ];
         for (cell, value) in settings {
             self.lane_cell(Lane::Discover, cell).store(value, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Whose turn it is next of clients that look for a lease.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "the number of a client")]
+    pub fn turn(&self) -> u32 {
+        let cell = |cell| self.lane_cell(Lane::Discover, cell).load(Ordering::Acquire);
+        (cell(FIRST) + cell(POSITION) % cell(SPAN).max(1)) as u32
     }
 
     /// Each of some CPUs has clients of its own.

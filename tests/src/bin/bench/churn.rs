@@ -1,5 +1,6 @@
 //! Everything at once: leases taken, renewed, released and declined, and the books right in the end.
 
+use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
@@ -27,9 +28,10 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
     let server = site::serve(&lan, 2 * clients)?;
     site::lease_all(&load, clients)?;
     step("churn");
-    let of = |lane, clients, rate| Stream {
+    let of = |lane, clients: Range<u32>, rate| Stream {
         lane,
         target: Target::Server,
+        turn: clients.start,
         clients,
         pace: Pace::Rate(rate),
         again_after: None,

@@ -3,26 +3,26 @@
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use system_tests::load::{Count, Load, Pace, Report, Stream};
 
 use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
-use crate::statistics::spread;
 use crate::subject::{Subject, forgiving};
 use crate::unable::if_able;
 use crate::unit::Unit;
 use crate::{Bench, capacity, site, step};
 
-const METHOD: &str = "Each server's own peak is found first, in a closed loop over the very pool that is used then. Newcomers \
-    look for a lease at 1, 2, 5 and 10 times that rate, in an open loop: they come whether or not others were served, and \
-    ask again after two seconds. Goodput is what was leased per second, as a share of the most that was leased, at the \
-    peak or in any of these runs. Meanwhile clients that have a lease renew it, at a rate that is little for the server \
-    alone. What one CPU can send comes by one. Medians of three.";
+const METHOD: &str = "A round begins with the server's own peak, in a closed loop. Right after it newcomers look for a lease at 1, 2, \
+    5 and 10 times that rate, in an open loop: they come whether or not others were served, and ask again after two \
+    seconds. Goodput is what was leased per second, as a share of the most that was leased in that round, at the peak or in \
+    any of its runs. Meanwhile clients that have a lease renew it, at a rate that is little for the server alone. What \
+    one CPU can send comes by one. All rounds are over the same pool, which gets fuller; medians of three.";
 /// What is to be said of others beside ours.
 const PEERS: &str = " ISC dhcpd is slower the larger its pool, dnsmasq the more leases it has: with addresses for so many newcomers \
     they do less than elsewhere in this report.";
 
 const FACTORS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
+const LAST: usize = FACTORS.len() - 1;
 /// How often each is measured; the median counts.
 const ROUNDS: u32 = 3;
 /// Newcomers come in so many shares of what the server does at its best in the time of a run: one is leased in each of 15, ten
@@ -32,10 +32,15 @@ const SHARES: u32 = 32;
 /// A server under too much load.
 struct Found {
     subject: Subject,
+    rounds: Vec<Round>,
+}
+
+/// A server at its peak, and right after that beyond it.
+struct Round {
     /// Its peak in a closed loop, which is what offered load is counted in.
-    before: f64,
-    /// Times the peak that was offered, and what came of it.
-    runs: [(f64, Report); FACTORS.len()],
+    peak: f64,
+    /// What came of each of [`FACTORS`].
+    runs: [Report; FACTORS.len()],
 }
 
 pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
@@ -51,10 +56,9 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
             }
         }
     }
-    let first = all.iter().find(|found| found.subject == bench.subject());
-    if let Some((found, (_, report))) = first.and_then(|found| Some((found, found.runs.last()?))) {
+    if let Some(found) = all.iter().find(|found| found.subject == bench.subject()) {
         let (what, goodput) =
-            ("goodput at 10 times its own peak offered, of the peak", found.goodput(report));
+            ("goodput at 10 times its own peak offered, of the peak", found.middle(LAST).goodput(LAST));
         if found.subject == Subject::Xdhcpd {
             section.goal(what, goodput, Unit::Share, Goal::at_least(0.90, 0.98));
         } else {
@@ -69,14 +73,27 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
 }
 
 impl Found {
-    /// The most that it leased in a second, before or in one of these runs.
-    fn peak(&self) -> f64 {
-        self.runs.iter().map(|(_, report)| report.rate(Count::Bound)).fold(self.before, f64::max)
+    /// The round in which the run with one of [`FACTORS`] had neither the best goodput nor the worst.
+    fn middle(&self, run: usize) -> &Round {
+        let mut rounds: Vec<&Round> = self.rounds.iter().collect();
+        rounds.sort_by(|one, other| one.goodput(run).total_cmp(&other.goodput(run)));
+        rounds[rounds.len() / 2]
     }
 
-    /// What it leased, as a share of that.
-    fn goodput(&self, report: &Report) -> f64 {
-        report.rate(Count::Bound) / self.peak()
+    /// Times the peak that was offered, and the middle round of that.
+    fn runs(&self) -> impl Iterator<Item = (f64, &Report, f64)> {
+        FACTORS.iter().enumerate().map(|(run, factor)| {
+            let round = self.middle(run);
+            (*factor, &round.runs[run], round.goodput(run))
+        })
+    }
+}
+
+impl Round {
+    /// What was leased in a run, as a share of the most that was leased in a second, before or in one of the runs.
+    fn goodput(&self, run: usize) -> f64 {
+        let rate = |report: &Report| report.rate(Count::Bound);
+        rate(&self.runs[run]) / self.runs.iter().map(rate).fold(self.peak, f64::max)
     }
 }
 
@@ -98,37 +115,30 @@ fn one(subject: Subject, bench: &mut Bench) -> Result<Found> {
         Subject::Dnsmasq => (40.0, 64),
         Subject::Elsewhere => (little(best), 1024),
     };
-    let mut first = settled;
-    let mut peaks = Vec::new();
-    for round in 1..=ROUNDS {
-        step(&format!("overload: the peak of {}, round {round}", subject.name()));
-        let next = first + newcomers / SHARES;
-        peaks.push(capacity::in_turn(&load, first..next, window)?.rate);
+    // Those of the closed loops first; then those who come in all other runs, one after the other.
+    let share = newcomers / SHARES;
+    let crowd = settled + ROUNDS * share..clients;
+    let mut turn = crowd.start;
+    let mut rounds = Vec::new();
+    for number in 0..ROUNDS {
+        let said = |what: &str| step(&format!("overload: {} {what}, round {}", subject.name(), number + 1));
+        said("at its peak");
+        let first = settled + number * share;
+        let peak = capacity::in_turn(&load, first..first + share, window)?.rate;
         running.check()?;
-        first = next;
-    }
-    let peak = spread(&peaks).context("no peak was measured")?.median;
-    let mut runs = FACTORS.map(|factor| (factor, Vec::new()));
-    for round in 1..=ROUNDS {
-        for (factor, reports) in &mut runs {
-            step(&format!("overload: {} at {factor} times its peak, round {round}", subject.name()));
-            let streams = [
-                Stream::newcomers(first..clients, Pace::Rate(peak * *factor)),
-                Stream::renewals(settled, Pace::Rate(renewing)),
-            ];
+        let mut run = |factor: f64| {
+            said(&format!("at {factor} times its peak"));
+            let newcomers = Stream { turn, ..Stream::newcomers(crowd.clone(), Pace::Rate(peak * factor)) };
+            let streams = [newcomers, Stream::renewals(settled, Pace::Rate(renewing))];
             let (report, ()) = load.run(&streams, || thread::sleep(time))?;
             running.check()?;
-            reports.push(report);
-        }
+            turn = load.turn();
+            anyhow::Ok(report)
+        };
+        let [one, two, five, ten] = FACTORS;
+        rounds.push(Round { peak, runs: [run(one)?, run(two)?, run(five)?, run(ten)?] });
     }
-    let runs = runs.map(|(factor, reports)| (factor, middle(reports)));
-    Ok(Found { subject, before: peak, runs })
-}
-
-/// The run of [`ROUNDS`] that leased neither most nor least.
-fn middle(mut reports: Vec<Report>) -> Report {
-    reports.sort_by(|one, other| one.rate(Count::Bound).total_cmp(&other.rate(Count::Bound)));
-    reports.swap_remove(reports.len() / 2)
+    Ok(Found { subject, rounds })
 }
 
 /// So many that nobody is missing in all the runs, as far as the server can have so many addresses. The best that
@@ -196,7 +206,7 @@ fn still_fine(load: &Load<'_>, settled: u32) -> Result<()> {
 
 fn plot(all: &[Found]) -> Plot {
     let series = all.iter().map(|found| {
-        let points = found.runs.iter().map(|(factor, report)| (*factor, found.goodput(report)));
+        let points = found.runs().map(|(factor, _, goodput)| (factor, goodput));
         Series::line(found.subject.name(), points.collect())
     });
     Plot {
@@ -210,14 +220,14 @@ fn plot(all: &[Found]) -> Plot {
 
 fn table(all: &[Found]) -> Table {
     let rows = all.iter().flat_map(|found| {
-        found.runs.iter().map(|(factor, report)| {
+        found.runs().map(|(factor, report, goodput)| {
             let rate = |count| Cell::number(report.rate(count), Unit::PerSecond);
             vec![
                 Cell::text(found.subject.name()),
-                Cell::number(*factor, Unit::Times),
+                Cell::number(factor, Unit::Times),
                 rate(Count::Discovers),
                 rate(Count::Bound),
-                Cell::number(found.goodput(report), Unit::Share),
+                Cell::number(goodput, Unit::Share),
                 rate(Count::Renewals),
                 Cell::number(report.lost_share(), Unit::Share),
             ]
