@@ -31,6 +31,8 @@ pub trait Maps {
     fn chunk(&self, index: u32) -> Option<Self::Cells>;
     /// The boot time in nanoseconds at which the daemon was last seen alive.
     fn heartbeat(&self) -> u64;
+    /// Whether what begins something new is not to be tried to send up: its ring was found full just now.
+    fn sheds(&self) -> bool;
 }
 
 /// Decides what becomes of a frame that arrived at `now` (boot time in nanoseconds), and writes the answer over it
@@ -78,7 +80,7 @@ fn answer<F: Frame, M: Maps>(
     let keys = maps.keys().ok_or(Why::NoSlot)?;
     let of_address = match request.ciaddr.is_unspecified() {
         // Nobody was ever answered by this: not looking spares a flood's victim two reads of memory that nobody else needs.
-        true if request::begins_as_discover(frame, &request) => return Err(Why::Discover),
+        true if request::begins_as_discover(frame, &request) => return discover(maps, located),
         true => None,
         false => Some(slot_of(maps, located, request.ciaddr).ok_or(Why::NoSlot)?),
     };
@@ -119,6 +121,22 @@ fn answer<F: Frame, M: Maps>(
     let envelope = Envelope::address(Kind::Ack, &asked, ours, server, yiaddr);
     let written = write(frame, maps, located.l3, &envelope, &head, place, first);
     Ok(promised(frame, &slot, judged, promise, written.map(|()| len), request.state(located.ip_dst)))
+}
+
+/// A DISCOVER goes up, unless it would find its ring full. Nine of ten end here when ten times as many come as can be
+/// served, and what each costs is taken from those who are.
+#[inline(always)]
+fn discover<M: Maps>(maps: &M, located: &Located) -> Result<Verdict, Why> {
+    if maps.sheds() && is_for_us(maps, located) {
+        return Ok(Verdict::Drop(Dropped::FreshFull));
+    }
+    Err(Why::Discover)
+}
+
+/// Whether the frame was sent to an address that we answer at.
+#[inline(always)]
+fn is_for_us<M: Maps>(maps: &M, located: &Located) -> bool {
+    located.ip_dst.is_broadcast() || maps.is_ours(located.ip_dst)
 }
 
 /// The slot of the lease of `ciaddr` on the frame's link, if any lease near it was ever shared.
@@ -213,7 +231,7 @@ pub struct Triaged {
 #[inline(always)]
 pub fn triage<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: u64) -> Result<Triaged, Passed> {
     let located = request::locate(frame, ifindex)?;
-    if !located.ip_dst.is_broadcast() && !maps.is_ours(located.ip_dst) {
+    if !is_for_us(maps, &located) {
         return Err(Passed::NotForUs);
     }
     if now.saturating_sub(maps.heartbeat()) > HEARTBEAT_PATIENCE {

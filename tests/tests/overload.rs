@@ -8,7 +8,9 @@ use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const NEWCOMERS: u32 = 1 << 20;
+const NEWCOMERS: u32 = (1 << 20) - LATECOMERS;
+/// Who comes when the flood is over.
+const LATECOMERS: u32 = 100;
 
 const SUBNET: &str = r#"
 [[subnet]]
@@ -21,9 +23,9 @@ lease-time = "1h"
 fn a_flood_of_newcomers_keeps_no_exchange_from_its_end() -> Result<()> {
     let lan = Lan::new("overload", SERVER, 8)?;
     let crowd = Crowd {
-        clients: NEWCOMERS,
+        clients: NEWCOMERS + LATECOMERS,
         first_address: Ipv4Addr::new(10, 16, 0, 0),
-        addresses: NEWCOMERS,
+        addresses: NEWCOMERS + LATECOMERS,
         way: Way::default(),
     };
     let load = Load::new(&lan, crowd)?;
@@ -44,5 +46,10 @@ fn a_flood_of_newcomers_keeps_no_exchange_from_its_end() -> Result<()> {
     ensure!(stats.count(&["kernel", "passed-why", "daemon-away"])? == 0, "{:?} {}", report.counts, stats.0);
     let (offers, bound) = (report.counts.of(Count::Offers), report.counts.of(Count::Bound));
     ensure!(bound * 10 >= offers * 9, "of {offers} offers only {bound} became leases: {}", stats.0);
+
+    let refused = |server: &Server| server.stats()?.count(&["kernel", "dropped", "fresh-full"]);
+    let before = refused(&server)?;
+    load.dora(NEWCOMERS..NEWCOMERS + LATECOMERS, 10, PROMPT)?;
+    ensure!(refused(&server)? == before, "nobody is refused for long");
     Ok(())
 }

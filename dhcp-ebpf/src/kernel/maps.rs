@@ -72,6 +72,8 @@ struct Clock {
     /// The kernel's tick then.
     tick: u64,
     boot_time: u64,
+    /// The tick in which the ring of new exchanges was last found full.
+    full: u64,
 }
 
 /// Cells of map memory.
@@ -126,9 +128,20 @@ pub fn boot_time() -> u64 {
     // SAFETY: the element is this CPU's alone and the program is not interrupted by itself.
     unsafe {
         if (*clock).tick != tick {
-            *clock = Clock { tick, boot_time: read() };
+            (*clock).tick = tick;
+            (*clock).boot_time = read();
         }
         (*clock).boot_time
+    }
+}
+
+/// The ring of new exchanges is full. In a tick, a few milliseconds, the daemon takes a small part of what it holds: so
+/// whatever comes until the next one need not try.
+#[inline(always)]
+pub fn found_full() {
+    if let Some(clock) = CLOCK.get_ptr_mut(0) {
+        // SAFETY: as for reading the clock.
+        unsafe { (*clock).full = (*clock).tick };
     }
 }
 
@@ -197,6 +210,12 @@ impl Maps for KernelMaps {
     #[inline(always)]
     fn heartbeat(&self) -> u64 {
         CONTROL.get_ptr_mut(0).map_or(0, |cells| MapCells(cells.cast()).load(Control::HEARTBEAT))
+    }
+
+    #[inline(always)]
+    fn sheds(&self) -> bool {
+        // SAFETY: as for reading the clock, which is done before anything else.
+        CLOCK.get_ptr_mut(0).is_some_and(|clock| unsafe { (*clock).full == (*clock).tick })
     }
 }
 

@@ -43,6 +43,9 @@ pub fn send(packet: &mut Packet, why: usize, ifindex: u32, now: u64) -> u32 {
     } else {
         Err(Dropped::TooLong)
     };
+    if sent == Err(Dropped::FreshFull) {
+        maps::found_full();
+    }
     maps::count(match sent {
         Ok(()) => Verdict::up_counter(why),
         Err(dropped) => Verdict::Drop(dropped).counter(),

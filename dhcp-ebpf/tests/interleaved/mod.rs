@@ -184,6 +184,10 @@ impl<'a, const ACQUIRES: bool> Maps for View<'a, ACQUIRES> {
     fn heartbeat(&self) -> u64 {
         NOW
     }
+
+    fn sheds(&self) -> bool {
+        false
+    }
 }
 
 /// A client with its question and the answer that is published for it, all made before loom's memory comes in.

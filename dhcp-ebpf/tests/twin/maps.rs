@@ -69,6 +69,7 @@ pub(crate) struct Twin {
     pub(crate) interfaces: HashMap<u32, Mac>,
     pub(crate) addresses: HashSet<NetAddr>,
     pub(crate) heartbeat: u64,
+    pub(crate) sheds: bool,
 }
 
 /// The run that every lease of the tests lies in.
@@ -87,6 +88,7 @@ impl Twin {
             interfaces: HashMap::from([(IFINDEX, Mac::from(OURS))]),
             addresses: HashSet::from([NetAddr::from(SERVER)]),
             heartbeat: NOW - SECOND,
+            sheds: false,
         }
     }
 
@@ -254,5 +256,9 @@ impl<'a> Maps for &'a Twin {
 
     fn heartbeat(&self) -> u64 {
         self.heartbeat
+    }
+
+    fn sheds(&self) -> bool {
+        self.sheds
     }
 }

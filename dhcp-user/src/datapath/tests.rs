@@ -125,6 +125,10 @@ impl<'a> Maps for &'a World {
     fn heartbeat(&self) -> u64 {
         NOW
     }
+
+    fn sheds(&self) -> bool {
+        false
+    }
 }
 
 /// The options of a renewal that says `text` as its host name.

@@ -16,8 +16,10 @@ use super::{Count, Counts, LOOK, Load, Pace, Report, Stream, Target};
 
 /// Without any answer for so long, no more is expected.
 const QUIET: Duration = Duration::from_millis(300);
-/// So many requests a second one CPU sends beside what else it does for them; more are shared among several.
+/// So many requests a second one CPU sends beside what else it does for them; more are shared among several. What is
+/// answered costs it more than what is not.
 const OF_ONE_CPU: f64 = 1.5e6;
+const NEWCOMERS_OF_ONE_CPU: f64 = 2.2e6;
 
 /// Ends the sending when dropped, so that it ends if what was done meanwhile panics.
 struct End<'a>(&'a AtomicBool);
@@ -83,13 +85,15 @@ impl Load<'_> {
                 &stream.clients,
                 stream.turn,
                 stream.again_after,
-                self.cpus_for(stream.pace),
+                self.cpus_for(stream.lane, stream.pace),
             )?;
             self.lane_cell(stream.lane, TIMED).store(stream.timed.into(), Ordering::Release);
         }
-        let senders: Vec<(Sender<'_>, Pace)> = streams
+        let senders: Vec<(Sender<'_>, _)> = streams
             .iter()
-            .map(|stream| Ok((self.sender(stream.lane, stream.target)?, stream.pace)))
+            .map(|stream| {
+                Ok((self.sender(stream.lane, stream.target)?, self.shares(stream.lane, stream.pace)))
+            })
             .collect::<Result<_>>()?;
         let stop = AtomicBool::new(false);
         let before = self.moment()?;
@@ -97,8 +101,8 @@ impl Load<'_> {
         let (elapsed, busy, in_time, work) = thread::scope(|scope| -> Result<_> {
             let end = End(&stop);
             let mut threads = Vec::new();
-            for (sender, pace) in senders {
-                for (cpu, pace) in self.shares(pace) {
+            for (sender, shares) in senders {
+                for (cpu, pace) in shares {
                     let stop = &stop;
                     threads.push(scope.spawn(move || sender.run(cpu, pace, stop)));
                 }
@@ -136,18 +140,19 @@ impl Load<'_> {
     /// The CPUs that send at this pace: no more than it takes, so that a server on the same machine has others to itself, as it
     /// has where frames come from a NIC with few queues.
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "some CPUs")]
-    fn cpus_for(&self, pace: Pace) -> &[usize] {
+    fn cpus_for(&self, lane: Lane, pace: Pace) -> &[usize] {
         let all = self.cpus.len();
+        let of_one = if lane == Lane::Discover { NEWCOMERS_OF_ONE_CPU } else { OF_ONE_CPU };
         let few = match pace {
             Pace::Full | Pace::Single => all,
-            Pace::Rate(rate) => ((rate / OF_ONE_CPU).ceil() as usize).clamp(1, all),
+            Pace::Rate(rate) => ((rate / of_one).ceil() as usize).clamp(1, all),
         };
         &self.cpus[all - few..]
     }
 
     /// Each CPU that sends with its part of the pace.
-    fn shares(&self, pace: Pace) -> Vec<(usize, Pace)> {
-        let cpus = self.cpus_for(pace);
+    fn shares(&self, lane: Lane, pace: Pace) -> Vec<(usize, Pace)> {
+        let cpus = self.cpus_for(lane, pace);
         let part = match pace {
             Pace::Full | Pace::Single => pace,
             Pace::Rate(rate) => Pace::Rate(rate / cpus.len() as f64),
