@@ -20,7 +20,7 @@ const FULL: u32 = 64 * BATCH;
 /// of frames; but what is sent at once is also answered one after the other.
 const TICK: Duration = Duration::from_micros(250);
 const TICK_OF_MANY: Duration = Duration::from_millis(1);
-const MANY: f64 = 60_000.0;
+const MANY: f64 = 100_000.0;
 /// For how long the kernel may be short of what it needs to send.
 const PATIENCE: Duration = Duration::from_secs(10);
 
