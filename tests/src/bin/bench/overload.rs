@@ -99,7 +99,7 @@ impl Round {
 
 fn one(subject: Subject, bench: &mut Bench) -> Result<Found> {
     let best = bench.new_leases(subject)?.rate;
-    let time = bench.scale.of(Duration::from_millis(500), Duration::from_secs(2));
+    let time = bench.scale.of(Duration::from_secs(1), Duration::from_secs(2));
     let time = bench.time_for(1.1 * best * f64::from(SHARES), time)?;
     let settled = bench.newcomers(subject.leases(1_000));
     let newcomers = newcomers(best, time, subject);
