@@ -81,7 +81,7 @@ impl Policy {
         let leased = state == State::Leased;
         let binding = self.binding(place);
         let owned = |binding: &Binding| {
-            self.index.owned(&self.all, self.all.subnet(place), binding.identity()).is_some()
+            self.index.owned(&self.all, self.all.subnet(place), binding.identity()) == Some(place)
         };
         let beyond = |binding: &Binding| word.alive() && word.expiry() > binding.committed_until;
         let checks = [
@@ -92,7 +92,7 @@ impl Policy {
                 "leased for good, and its word is alive",
             ),
             (leased && binding.is_some_and(beyond), "promised beyond what is committed"),
-            (leased && !binding.is_some_and(owned), "leased, but not found by its owner"),
+            (leased && !binding.is_some_and(owned), "leased, but its owner is found elsewhere, or nowhere"),
             (
                 state == State::Free && !self.probes.agree(place, self.all.entry(place).stock()),
                 "free, but probed otherwise than its place among the free says",

@@ -117,7 +117,8 @@ impl Policy {
     /// The client moves to `place` from what it had before, in the subnet and on the link.
     fn leave_others(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) {
         let subnet = self.all.subnet(place);
-        let who = Identity::of(request);
+        let kept = self.kept_identifier(place, request).map(Box::<[u8]>::from);
+        let who = Identity::new(kept.as_deref().or(request.options.client_id.as_deref()), request.chaddr);
         if let Some(former) = self.index.owned(&self.all, subnet, who).filter(|former| *former != place) {
             self.vacate(turn, former);
         }
@@ -128,6 +129,12 @@ impl Policy {
                 self.vacate(turn, former);
             }
         }
+    }
+
+    /// The identifier by which a client that omits it is known at `place`: it is bound by it there.
+    fn kept_identifier(&self, place: Place, request: &Request) -> Option<&[u8]> {
+        let omitted = request.options.client_id.is_none() && self.recognises(place, request);
+        self.binding(place).filter(|_| omitted)?.client_id()
     }
 
     /// Ends what the kernel may still promise of the address, so that its slot can be written anew.

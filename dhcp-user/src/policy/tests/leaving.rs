@@ -310,3 +310,20 @@ fn the_operator_ends_a_quarantine() {
     assert_eq!(bench.store[&address].standing, Standing::Free);
     assert_eq!(bench.lease(2), address);
 }
+
+/// RFC 2131 §4.2: who has an identifier is one client, whichever card it speaks by, and so has one lease of a subnet.
+#[test]
+fn a_client_that_moved_and_asks_for_what_it_had_without_its_identifier_has_one_lease() {
+    let pool = subnet(10, 20);
+    let mut bench = Bench::new(vec![Subnet { reservations: vec![reserved(2, host(5))], ..pool }]);
+    let own = |draft: Draft| draft.id(b"\0me");
+    let first = bench.send(&own(Draft::discover(1))).offered().expect("an offer");
+    assert_eq!(bench.send(&own(Draft::select(1, SERVER, first))).acked(), Some(first));
+    assert_eq!(bench.send(&own(Draft::discover(2))).offered(), Some(host(5)));
+    assert_eq!(bench.send(&own(Draft::select(2, SERVER, host(5)))).acked(), Some(host(5)));
+    assert_eq!(bench.state(first), State::Grace, "it may be used for as long as was promised");
+
+    assert_eq!(bench.send(&Draft::reboot(1, first)).acked(), Some(first));
+    assert_eq!(bench.state(host(5)), State::Grace);
+    assert_eq!(bench.happened(host(5)), [Happened::Granted, Happened::Moved]);
+}
