@@ -3,11 +3,11 @@
 use core::net::Ipv4Addr;
 
 /// Raised with every change to a layout, a name or a meaning in this file, `slot`, `question` or `verdict`.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// Names of the maps; pins carry the same names.
 pub mod maps {
-    /// Array, mmapable: runs of slots, [`RUN_CELLS`](crate::slot::RUN_CELLS) cells each.
+    /// Array, mmapable: the slots of all leases, [`SLOT_SIZE`](crate::slot::SLOT_SIZE) bytes each.
     pub const SLOTS: &str = "SLOTS";
     /// Array, mmapable: chunks of answers. Leases that are answered alike share theirs.
     pub const CHUNKS: &str = "CHUNKS";

@@ -8,11 +8,11 @@
 //!       4      chaddr                                                        │
 //!       5      notes of the daemon's; the kernel doesn't read them           │
 //!       6,7    memo 0: question hash; giaddr │ where its answer lies         ┘
-//!  2048..2055  memos 1 to 4                                                    line 1
+//!       8..15  memos 1 to 4                                                    line 1
 //! ```
 //!
-//! A run of slots is one element of its map: the first lines of all, then their second lines. Most renewals don't need
-//! theirs, and first lines that lay apart would fill half of a cache and twice the pages.
+//! A renewal of a lease touches the first of its slot's two lines, most often that alone. The lines beside it are second
+//! lines, so that a processor that fetches a line's neighbour ahead takes no other lease's from another processor.
 //!
 //! An answer lies in chunks of its own map, and leases that are answered alike share it:
 //!
@@ -53,19 +53,11 @@
 //! stores release; the kernel's other loads may come in any order. On x86-64 all but the swaps are plain moves.
 //! Elsewhere the kernel acquires by a fetching atomic, for want of anything weaker before Linux 6.15.
 
-use crate::abi::{Link, Mac, NetAddr, RUN};
+use crate::abi::{Link, Mac, NetAddr};
 use crate::lease::{BootSecs, Word};
 
 /// Cells of a slot.
-pub const SLOT_CELLS: usize = 2 * LINE_CELLS;
-/// Cells of a slot's first line, and of its second.
-pub const LINE_CELLS: usize = 8;
-/// Cells of a run.
-pub const RUN_CELLS: usize = RUN as usize * SLOT_CELLS;
-/// From a slot's first cell to that of its second line.
-pub const SECOND_LINE: usize = RUN as usize * LINE_CELLS;
-/// Cells that a slot reaches over, from its first to its last. Most are other slots'.
-pub const REACH: usize = SECOND_LINE + LINE_CELLS;
+pub const SLOT_CELLS: usize = 16;
 /// Bytes of a chunk: a piece of an answer.
 pub const CHUNK_SIZE: usize = 8 * CHUNK_CELLS;
 /// Cells of a chunk.
@@ -89,21 +81,6 @@ const NOTES: usize = 5;
 const FIRST_MEMO: usize = 6;
 
 const _: () = assert!(NOTES < FIRST_MEMO && FIRST_MEMO + 2 * MEMOS == SLOT_CELLS);
-
-/// The first cell of slot `index` among those of all runs.
-#[must_use]
-pub const fn begins(index: u32) -> usize {
-    (index / RUN) as usize * RUN_CELLS + (index % RUN) as usize * LINE_CELLS
-}
-
-/// The first of the two cells of memo `index`.
-#[inline(always)]
-const fn memo_cell(index: usize) -> usize {
-    match FIRST_MEMO + 2 * index {
-        first if first < LINE_CELLS => first,
-        second => second - LINE_CELLS + SECOND_LINE,
-    }
-}
 
 /// Shared memory in 64-bit cells.
 pub trait Cells: Copy {
@@ -266,14 +243,14 @@ impl<C: Cells> Slot<C> {
     /// The hash of memo `index`; the rest of the memo and its answer, read afterwards, are no older.
     #[inline(always)]
     pub fn memo_hash(&self, index: usize) -> u64 {
-        self.0.load_acquire(memo_cell(index))
+        self.0.load_acquire(FIRST_MEMO + 2 * index)
     }
 
     /// The rest of memo `index`: giaddr and the place of its answer.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "unpacks the halves")]
     pub fn memo_rest(&self, index: usize) -> (NetAddr, Place) {
-        let cell = self.0.load(memo_cell(index) + 1);
+        let cell = self.0.load(FIRST_MEMO + 2 * index + 1);
         (NetAddr(cell as u32), Place((cell >> 32) as u32))
     }
 
@@ -320,14 +297,14 @@ impl<C: CellsMut> Slot<C> {
 
     /// Marks memo `index` void. Its memory may be rewritten once the word has been changed after this.
     pub fn void_memo(&self, index: usize) {
-        self.0.store(memo_cell(index), 0);
+        self.0.store(FIRST_MEMO + 2 * index, 0);
     }
 
     /// Writes a memo over one that is void. Its answer must be written already.
     pub fn set_memo(&self, index: usize, memo: Memo) {
         let rest = u64::from(memo.giaddr.0) | u64::from(memo.place.0) << 32;
-        self.0.store(memo_cell(index) + 1, rest);
-        self.0.store(memo_cell(index), memo.hash);
+        self.0.store(FIRST_MEMO + 2 * index + 1, rest);
+        self.0.store(FIRST_MEMO + 2 * index, memo.hash);
     }
 }
 
@@ -346,18 +323,6 @@ mod tests {
         assert_eq!((8 * SLOT_CELLS, CHUNK_SIZE, MAX_BODY), (128, 128, 752));
         assert_eq!((WORD, HORIZON, ADDRESSES, LINK, CHADDR, NOTES, FIRST_MEMO), (0, 1, 2, 3, 4, 5, 6));
         assert_eq!(BASIS_SHIFT, 32);
-        assert_eq!([0, 1, 4].map(memo_cell), [6, 2048, 2054]);
-        assert_eq!([0, 1, 255, 256].map(begins), [0, 8, 2040, 4096]);
-    }
-
-    #[test]
-    fn no_cell_is_two_slots_and_none_is_left_over() {
-        let mut slots_of = [0; 2 * RUN_CELLS];
-        for begins in (0..2 * RUN).map(begins) {
-            let memos = (0..MEMOS).flat_map(|index| [memo_cell(index), memo_cell(index) + 1]);
-            (0..FIRST_MEMO).chain(memos).for_each(|cell| slots_of[begins + cell] += 1);
-        }
-        assert_eq!(slots_of, [1; 2 * RUN_CELLS]);
     }
 
     #[test]

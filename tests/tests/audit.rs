@@ -6,7 +6,6 @@ use std::net::Ipv4Addr;
 use system_tests::client::{Client, Lease};
 use system_tests::paths::SERVER;
 use system_tests::perfdhcp::{self, Load};
-use system_tests::pinned::PinnedArray;
 use system_tests::process::output;
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
@@ -132,22 +131,24 @@ fn what_somebody_changed_in_the_kernels_maps_is_named_while_the_server_goes_on()
     let clients = [1, 2, 3].map(|n| lan.client(n));
     let leases = [clients[0].dora()?, clients[1].dora()?, clients[2].dora()?];
     consistent(&server)?;
+    // The slots of a pool within one /24 are numbered by the last octet.
+    let slots = server.map("SLOTS");
+    let slot = |address: Ipv4Addr| u32::from(address.octets()[3]);
     let free = Ipv4Addr::new(10, 0, 0, 17);
-    let slots = Slots(server.map("SLOTS"));
-    let (dead, live) = (slots.read(free)?, slots.read(leases[0].address)?);
+    let (dead, live) = (slots.read(slot(free))?, slots.read(slot(leases[0].address))?);
 
-    slots.write(free, &live)?;
+    slots.write(slot(free), &live)?;
     let said = found(&server, free)?;
     ensure!(said.iter().any(|what| what == "its word is alive, but it is not leased"), "{said:?}");
-    slots.write(free, &dead)?;
+    slots.write(slot(free), &dead)?;
     consistent(&server)?;
 
-    slots.write(leases[1].address, &dead)?;
+    slots.write(slot(leases[1].address), &dead)?;
     let said = found(&server, leases[1].address)?;
     ensure!(said.iter().any(|what| what == "leased, but its word is dead"), "{said:?}");
     ensure!(found(&server, leases[0].address)?.is_empty(), "what is right is named too");
 
-    slots.write(leases[2].address, &live)?;
+    slots.write(slot(leases[2].address), &live)?;
     let said = found(&server, leases[2].address)?;
     ensure!(said.iter().any(|what| what == "the kernel has another address in its slot"), "{said:?}");
     ensure!(!found(&server, leases[1].address)?.is_empty(), "the first difference is no longer named");
@@ -156,35 +157,4 @@ fn what_somebody_changed_in_the_kernels_maps_is_named_while_the_server_goes_on()
     clients[0].renew(&leases[0])?;
     ensure!(clients[1].exchange(&clients[1].renewing(&leases[1]))?.kind == Kind::Ack);
     lan.client(4).dora().map(drop)
-}
-
-/// The slots of one /24, which are one element of the map: the first lines of all, in the order of their last octets, then
-/// their second lines.
-struct Slots(PinnedArray);
-
-/// Octets of a line.
-const LINE: usize = 64;
-/// From one line of a slot to the other.
-const SECOND: usize = 256 * LINE;
-
-impl Slots {
-    fn read(&self, address: Ipv4Addr) -> Result<Vec<u8>> {
-        let all = self.0.read(0)?;
-        ensure!(all.len() == 2 * SECOND, "an element has {} octets", all.len());
-        Ok(lines(address).into_iter().flat_map(|at| all[at..at + LINE].to_vec()).collect())
-    }
-
-    /// Nothing else is written meanwhile: no lease is anything but held.
-    fn write(&self, address: Ipv4Addr, slot: &[u8]) -> Result<()> {
-        let mut all = self.0.read(0)?;
-        for (at, line) in lines(address).into_iter().zip(slot.chunks(LINE)) {
-            all[at..at + LINE].copy_from_slice(line);
-        }
-        self.0.write(0, &all)
-    }
-}
-
-fn lines(address: Ipv4Addr) -> [usize; 2] {
-    let first = LINE * usize::from(address.octets()[3]);
-    [first, SECOND + first]
 }

@@ -4,18 +4,18 @@ use aya_ebpf::helpers::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, PerCpuArray, RingBuf};
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
-use dhcp_ebpf::abi::{self, Control, Mac, NetAddr, RUN, RunKey, live};
+use dhcp_ebpf::abi::{self, Control, Mac, NetAddr, RunKey, live};
 use dhcp_ebpf::leads;
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::renewal::Maps;
-use dhcp_ebpf::slot::{self, CHUNK_CELLS, Cells, RUN_CELLS, Slot};
+use dhcp_ebpf::slot::{CHUNK_CELLS, Cells, SLOT_CELLS, Slot};
 use dhcp_ebpf::verdict::Verdict;
 
 const MMAPABLE: u32 = aya_ebpf::bindings::BPF_F_MMAPABLE;
 
 // Sizes are those of a small site; the loader sets those that the configuration needs.
 #[map]
-static SLOTS: Array<[u64; RUN_CELLS]> = Array::with_max_entries(1, MMAPABLE);
+static SLOTS: Array<[u64; SLOT_CELLS]> = Array::with_max_entries(256, MMAPABLE);
 #[map]
 static CHUNKS: Array<[u64; CHUNK_CELLS]> = Array::with_max_entries(256, MMAPABLE);
 #[map]
@@ -198,8 +198,7 @@ impl Maps for KernelMaps {
 
     #[inline(always)]
     fn slot(&self, index: u32) -> Option<Slot<MapCells>> {
-        let run = SLOTS.get_ptr_mut(index / RUN)?;
-        Some(Slot(MapCells(run.cast::<u64>().wrapping_add(slot::begins(index % RUN)))))
+        SLOTS.get_ptr_mut(index).map(|cells| Slot(MapCells(cells.cast())))
     }
 
     #[inline(always)]

@@ -11,10 +11,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcp_ebpf::publish;
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::renewal::{self, Maps};
-use dhcp_ebpf::slot::{
-    AnswerHead, CHUNK_CELLS, Cells, CellsMut, Identity, LINE_CELLS, Memo, Place, SECOND_LINE, SLOT_CELLS,
-    Slot,
-};
+use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, Cells, CellsMut, Identity, Memo, Place, SLOT_CELLS, Slot};
 use dhcp_ebpf::verdict::{Verdict, Why};
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU64};
@@ -30,7 +27,7 @@ pub(crate) const FIRST: Place = Place(0);
 /// Where there is room for another.
 pub(crate) const SECOND: Place = Place(1);
 
-/// The memory that kernel and daemon share: a slot and the chunks.
+/// The memory that kernel and daemon share.
 pub(crate) struct Shared(Vec<Cell>);
 
 /// A cell, and what the daemon wrote into it last.
@@ -96,14 +93,6 @@ pub(crate) fn journey(maps: &impl Maps, request: &[u8]) -> Arrived {
     (verdict, frame.bytes().to_vec())
 }
 
-/// A cell of a chunk or of a slot, whose second line follows its first at once here.
-fn at(cells: &[Cell], cell: usize) -> &Cell {
-    match cell.checked_sub(SECOND_LINE) {
-        Some(of_second) => &cells[LINE_CELLS + of_second],
-        None => &cells[cell],
-    }
-}
-
 /// The kernel's view, `ACQUIRES` or not. Its loads come in any order, but for those that the protocol says acquire:
 /// the weakest that any machine does, x86-64 included.
 #[derive(Clone, Copy)]
@@ -111,15 +100,15 @@ pub(crate) struct Kernel<'a, const ACQUIRES: bool = true>(&'a [Cell]);
 
 impl<const ACQUIRES: bool> Cells for Kernel<'_, ACQUIRES> {
     fn load(&self, cell: usize) -> u64 {
-        at(self.0, cell).now.load(Relaxed)
+        self.0[cell].now.load(Relaxed)
     }
 
     fn load_acquire(&self, cell: usize) -> u64 {
-        at(self.0, cell).now.load(if ACQUIRES { Acquire } else { Relaxed })
+        self.0[cell].now.load(if ACQUIRES { Acquire } else { Relaxed })
     }
 
     fn swap(&self, cell: usize, from: u64, to: u64) -> Result<(), u64> {
-        at(self.0, cell).now.compare_exchange(from, to, AcqRel, Acquire).map(|_| ())
+        self.0[cell].now.compare_exchange(from, to, AcqRel, Acquire).map(|_| ())
     }
 }
 
@@ -129,11 +118,11 @@ pub(crate) struct Daemon<'a>(&'a [Cell]);
 
 impl Cells for Daemon<'_> {
     fn load(&self, cell: usize) -> u64 {
-        at(self.0, cell).now.load(Acquire)
+        self.0[cell].now.load(Acquire)
     }
 
     fn swap(&self, cell: usize, from: u64, to: u64) -> Result<(), u64> {
-        at(self.0, cell).now.compare_exchange(from, to, SeqCst, SeqCst).map(|_| ())
+        self.0[cell].now.compare_exchange(from, to, SeqCst, SeqCst).map(|_| ())
     }
 }
 
@@ -141,8 +130,8 @@ impl CellsMut for Daemon<'_> {
     /// Writes what is new. To write what is there already (by the only writer) would let nobody read anything else,
     /// only order those who read it more: leaving it out keeps every behaviour, and spares most of the interleavings.
     fn store(&self, cell: usize, value: u64) {
-        if at(self.0, cell).written.swap(value, std::sync::atomic::Ordering::SeqCst) != value {
-            at(self.0, cell).now.store(value, Release);
+        if self.0[cell].written.swap(value, std::sync::atomic::Ordering::SeqCst) != value {
+            self.0[cell].now.store(value, Release);
         }
     }
 }
@@ -276,9 +265,8 @@ impl Party {
         let mut twin = Twin::new();
         twin.grant(&self.lease, &[(&self.sent, &self.answer)]);
         let HeapCells(slot) = twin.lease_slot().0;
-        let lines = [0, SECOND_LINE].into_iter().flat_map(|line| &slot[line..][..LINE_CELLS]);
         let chunks = (0..CHUNKS).flat_map(|index| twin.chunk_at(index).0);
-        lines.chain(chunks).map(|cell| cell.load(std::sync::atomic::Ordering::SeqCst)).collect()
+        slot.iter().chain(chunks).map(|cell| cell.load(std::sync::atomic::Ordering::SeqCst)).collect()
     }
 
     /// The memo that leads from the question to an answer.

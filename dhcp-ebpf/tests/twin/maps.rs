@@ -8,9 +8,7 @@ use dhcp_ebpf::lease::Word;
 use dhcp_ebpf::publish;
 use dhcp_ebpf::question::{self, Asker, Hash, Keys};
 use dhcp_ebpf::renewal::{self, Maps};
-use dhcp_ebpf::slot::{
-    self, AnswerHead, CHUNK_CELLS, Cells, CellsMut, Identity, Memo, Place, SLOT_CELLS, Slot,
-};
+use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, Cells, CellsMut, Identity, Memo, Place, SLOT_CELLS, Slot};
 use dhcp_ebpf::verdict::Verdict;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -155,7 +153,8 @@ impl Twin {
     }
 
     fn slot_at(&self, index: u32) -> Slot<HeapCells<'_>> {
-        Slot(HeapCells(&self.slots[slot::begins(index)..][..slot::REACH]))
+        let from = index as usize * SLOT_CELLS;
+        Slot(HeapCells(&self.slots[from..from + SLOT_CELLS]))
     }
 
     pub(crate) fn chunk_at(&self, index: u32) -> HeapCells<'_> {

@@ -63,12 +63,12 @@ impl Pinned {
             pins.remove_maps()?;
             return Ok(Self::Nothing);
         }
-        let Some((runs, chunks)) = sized(pins, maps::SLOTS).zip(sized(pins, maps::CHUNKS)) else {
+        let Some((slots, chunks)) = sized(pins, maps::SLOTS).zip(sized(pins, maps::CHUNKS)) else {
             tracing::warn!("some of the pinned maps are gone; making new ones");
             pins.remove_maps()?;
             return Ok(Self::Nothing);
         };
-        let there = Sizes { slots: runs.1 * RUN, chunks: chunks.1 };
+        let there = Sizes { slots: slots.1, chunks: chunks.1 };
         if there.slots >= needed.slots && there.chunks >= needed.chunks {
             return Ok(Self::Fit(there));
         }
@@ -78,7 +78,7 @@ impl Pinned {
             "the pinned maps are too small for this configuration; making larger ones"
         );
         Ok(Self::Outgrown(Outgrown {
-            slots: Region::mapped(runs.0.fd(), there.slots as usize * SLOT_CELLS)?,
+            slots: Region::mapped(slots.0.fd(), there.slots as usize * SLOT_CELLS)?,
             chunks: Region::mapped(chunks.0.fd(), there.chunks as usize * CHUNK_CELLS)?,
             control,
             sizes: Sizes { slots: there.slots.max(needed.slots), chunks: there.chunks.max(needed.chunks) },
@@ -157,7 +157,7 @@ fn copy(from: SharedCells<'_>, to: SharedCells<'_>) {
 
 fn each(slots: &Region) -> impl Iterator<Item = Slot<SharedCells<'_>>> {
     let cells = slots.cells();
-    (0..).map_while(move |index| cells.slot(index))
+    (0..).map_while(move |index| cells.element(index, SLOT_CELLS)).map(Slot)
 }
 
 /// Leads requests to every live slot.
@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn slot(slots: &Region) -> Slot<SharedCells<'_>> {
-        slots.cells().slot(10).unwrap()
+        Slot(slots.cells().element(10, SLOT_CELLS).unwrap())
     }
 
     fn larger(outgrown: &Outgrown) -> (Region, Region, HeapHints) {

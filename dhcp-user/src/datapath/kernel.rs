@@ -117,7 +117,7 @@ impl Kernel {
         let mut loader = EbpfLoader::new();
         loader
             .override_global(aya_log::LEVEL, &diagnosis, false)
-            .map_max_entries(maps::SLOTS, slots / abi::RUN)
+            .map_max_entries(maps::SLOTS, slots)
             .map_max_entries(maps::CHUNKS, chunks)
             .override_global(constants::QUESTION_LINES, &lines, true)
             .map_max_entries(maps::QUESTIONS, lines)

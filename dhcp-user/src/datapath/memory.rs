@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result};
-use dhcp_ebpf::slot::{self, Cells, CellsMut, Slot};
+use dhcp_ebpf::slot::{Cells, CellsMut};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// `MEMBARRIER_CMD_GLOBAL` of linux/membarrier.h.
@@ -97,13 +97,6 @@ impl<'a> SharedCells<'a> {
     pub fn element(self, index: u32, count: usize) -> Option<Self> {
         let from = index as usize * count;
         self.0.get(from..from + count).map(SharedCells)
-    }
-
-    /// Slot `index`, when these are the cells of runs.
-    #[must_use]
-    pub fn slot(self, index: u32) -> Option<Slot<Self>> {
-        let from = slot::begins(index);
-        self.0.get(from..from + slot::REACH).map(|cells| Slot(SharedCells(cells)))
     }
 
     /// How many cells there are.
