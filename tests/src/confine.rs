@@ -22,6 +22,9 @@ pub const INSIDE: &str = "inside";
 /// What interrupts the program.
 const INTERRUPTIONS: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
+/// Where tracepoints are looked up.
+const TRACEFS: &str = "/sys/kernel/tracing";
+
 const NONE: Option<&str> = None;
 
 /// Runs this program inside, with [`INSIDE`] and these arguments, and cleans up after it.
@@ -78,5 +81,10 @@ pub fn settle_in() -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
         .context("cannot keep mounts private")?;
-    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), NONE).context("cannot mount /proc")
+    mount(Some("proc"), "/proc", Some("proc"), MsFlags::empty(), NONE).context("cannot mount /proc")?;
+    if !Path::new(TRACEFS).join("events").exists() {
+        // Where the kernel has none, whoever needs it says so.
+        let _ = mount(Some("tracefs"), TRACEFS, Some("tracefs"), MsFlags::empty(), NONE);
+    }
+    Ok(())
 }
