@@ -16,15 +16,15 @@ const METHOD: &str = "A round begins with the server's own peak, in a closed loo
     5 and 10 times that rate, in an open loop: they come whether or not others were served, and ask again after two \
     seconds. Goodput is what was leased per second, as a share of the most that was leased, at the peak or in any of the \
     runs. Meanwhile clients that have a lease renew it, at a rate that is little for the server alone. What one CPU can \
-    send comes by one. All rounds are over the same pool, which gets fuller; medians of five, of other servers three.";
+    send comes by one. All rounds are over the same pool, which gets fuller; medians of five. Other servers have three \
+    rounds, in a quick run one.";
 /// What is to be said of others beside ours.
 const PEERS: &str = " ISC dhcpd is slower the larger its pool, dnsmasq the more leases it has: with addresses for so many newcomers \
     they do less than elsewhere in this report.";
 
 const FACTORS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
-/// How often each is measured, and other servers; the median counts.
+/// How often each is measured; the median counts.
 const ROUNDS: u32 = 5;
-const ROUNDS_OF_OTHERS: u32 = 3;
 /// Newcomers come in so many shares of what the server does at its best in the time of a run. Each closed loop takes one. In
 /// what is left eighteen in a round look for a lease, of whom four get one; whose turn it is again has waited long enough.
 const SHARES: u32 = 64;
@@ -118,7 +118,7 @@ fn one(subject: Subject, bench: &mut Bench) -> Result<Found> {
     };
     // Those of the closed loops first; then those who come in all other runs, one after the other.
     let share = newcomers / SHARES;
-    let rounds = if subject == bench.subject() { ROUNDS } else { ROUNDS_OF_OTHERS };
+    let rounds = if subject == bench.subject() { ROUNDS } else { bench.scale.of(1, 3) };
     let crowd = settled + rounds * share..clients;
     let mut turn = crowd.start;
     let mut found = Vec::new();
