@@ -7,7 +7,7 @@ pub const VERSION: u32 = 6;
 
 /// Names of the maps; pins carry the same names.
 pub mod maps {
-    /// Array, mmapable: the slots of all leases, [`SLOT_SIZE`](crate::slot::SLOT_SIZE) bytes each.
+    /// Array, mmapable: the slots of all leases, [`SLOT_CELLS`](crate::slot::SLOT_CELLS) cells each.
     pub const SLOTS: &str = "SLOTS";
     /// Array, mmapable: chunks of answers. Leases that are answered alike share theirs.
     pub const CHUNKS: &str = "CHUNKS";

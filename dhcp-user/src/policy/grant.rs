@@ -118,7 +118,7 @@ impl Policy {
     fn leave_others(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) {
         let subnet = self.all.subnet(place);
         let kept = self.kept_identifier(place, request).map(Box::<[u8]>::from);
-        let who = Identity::new(kept.as_deref().or(request.options.client_id.as_deref()), request.chaddr);
+        let who = Identity::new(request.options.client_id.as_deref().or(kept.as_deref()), request.chaddr);
         if let Some(former) = self.index.owned(&self.all, subnet, who).filter(|former| *former != place) {
             self.vacate(turn, former);
         }
