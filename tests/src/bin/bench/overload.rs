@@ -16,18 +16,15 @@ const METHOD: &str = "A round begins with the server's own peak, in a closed loo
     5 and 10 times that rate, in an open loop: they come whether or not others were served, and ask again after two \
     seconds. Goodput is what was leased per second, as a share of the most that was leased, at the peak or in any of the \
     runs. Meanwhile clients that have a lease renew it, at a rate that is little for the server alone. What one CPU can \
-    send comes by one. All rounds are over the same pool, which gets fuller; medians of five. Other servers have three \
-    rounds, in a quick run one.";
+    send comes by one. All rounds are over the same pool, which gets fuller. Ours are five, of which medians count; those of \
+    any other server three, in a quick run one.";
 /// What is to be said of others beside ours.
 const PEERS: &str = " ISC dhcpd is slower the larger its pool, dnsmasq the more leases it has: with addresses for so many newcomers \
     they do less than elsewhere in this report.";
 
 const FACTORS: [f64; 4] = [1.0, 2.0, 5.0, 10.0];
-/// How often each is measured; the median counts.
+/// How often ours is measured; the median counts.
 const ROUNDS: u32 = 5;
-/// Newcomers come in so many shares of what the server does at its best in the time of a run. Each closed loop takes one. In
-/// what is left eighteen in a round look for a lease, of whom four get one; whose turn it is again has waited long enough.
-const SHARES: u32 = 64;
 
 /// A server under too much load.
 struct Found {
@@ -100,10 +97,12 @@ impl Found {
 
 fn one(subject: Subject, bench: &mut Bench) -> Result<Found> {
     let best = bench.new_leases(subject)?.rate;
+    let rounds = if subject == Subject::Xdhcpd { ROUNDS } else { bench.scale.of(1, 3) };
+    let shares = shares(rounds);
     let time = bench.scale.of(Duration::from_millis(500), Duration::from_secs(1));
-    let time = bench.time_for(1.1 * best * f64::from(SHARES), time)?;
+    let time = bench.time_for(1.1 * best * f64::from(shares), time)?;
     let settled = bench.newcomers(subject.leases(1_000));
-    let newcomers = newcomers(best, time, subject);
+    let newcomers = newcomers(best * f64::from(shares), time, subject);
     let clients = settled + newcomers;
     let site = bench.site("bench-overload")?;
     let load = site.load(site::crowd(clients + 1, clients + 1))?;
@@ -117,8 +116,7 @@ fn one(subject: Subject, bench: &mut Bench) -> Result<Found> {
         Subject::Elsewhere => (little(best), 1024),
     };
     // Those of the closed loops first; then those who come in all other runs, one after the other.
-    let share = newcomers / SHARES;
-    let rounds = if subject == bench.subject() { ROUNDS } else { bench.scale.of(1, 3) };
+    let share = newcomers / shares;
     let crowd = settled + rounds * share..clients;
     let mut turn = crowd.start;
     let mut found = Vec::new();
@@ -143,11 +141,18 @@ fn one(subject: Subject, bench: &mut Bench) -> Result<Found> {
     Ok(Found { subject, rounds: found })
 }
 
+/// Newcomers come in so many shares of what the server does at its best in the time of a run. Five get a lease in a round, one
+/// of them in the closed loop, and ten more must be there to look for one at once in the last; whose turn it is again has waited
+/// long enough.
+const fn shares(rounds: u32) -> u32 {
+    10 * rounds + 14
+}
+
 /// So many that nobody is missing in all the runs, as far as the server can have so many addresses. The best that
 /// the server did elsewhere is about what it will do here.
 #[expect(clippy::cast_possible_truncation, reason = "bounded")]
-fn newcomers(best: f64, time: Duration, subject: Subject) -> u32 {
-    let wanted = best * time.as_secs_f64() * f64::from(SHARES);
+fn newcomers(per_second: f64, time: Duration, subject: Subject) -> u32 {
+    let wanted = per_second * time.as_secs_f64();
     let most = if subject == Subject::Isc { 60_000.0 } else { 8e6 };
     wanted.clamp(1_000.0, most) as u32
 }
