@@ -157,7 +157,7 @@ fn copy(from: SharedCells<'_>, to: SharedCells<'_>) {
 
 fn each(slots: &Region) -> impl Iterator<Item = Slot<SharedCells<'_>>> {
     let cells = slots.cells();
-    (0..).map_while(move |index| cells.element(index, SLOT_CELLS)).map(Slot)
+    (0..).map_while(move |index| cells.slot(index))
 }
 
 /// Leads requests to every live slot.
@@ -213,7 +213,7 @@ mod tests {
     }
 
     fn slot(slots: &Region) -> Slot<SharedCells<'_>> {
-        Slot(slots.cells().element(10, SLOT_CELLS).unwrap())
+        slots.cells().slot(10).unwrap()
     }
 
     fn larger(outgrown: &Outgrown) -> (Region, Region, HeapHints) {

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context as _, Result};
-use dhcp_ebpf::slot::{Cells, CellsMut};
+use dhcp_ebpf::slot::{Cells, CellsMut, SLOT_CELLS, Slot};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
 /// `MEMBARRIER_CMD_GLOBAL` of linux/membarrier.h.
@@ -97,6 +97,12 @@ impl<'a> SharedCells<'a> {
     pub fn element(self, index: u32, count: usize) -> Option<Self> {
         let from = index as usize * count;
         self.0.get(from..from + count).map(SharedCells)
+    }
+
+    /// Slot `index`, when these are the cells of slots.
+    #[must_use]
+    pub fn slot(self, index: u32) -> Option<Slot<Self>> {
+        self.element(index, SLOT_CELLS).map(Slot)
     }
 
     /// How many cells there are.

@@ -63,7 +63,7 @@ impl Table {
     /// A table over the memory of the maps. Slots that have an address already (of an earlier daemon) keep it.
     #[must_use]
     pub fn new(slots: Region, answers: Region, keys: Box<Keys>, hints: Box<dyn Hints + Send>) -> Self {
-        let all = |from: u32| (from..).map_while(|index| slots.cells().element(index, SLOT_CELLS).map(Slot));
+        let all = |from: u32| (from..).map_while(|index| slots.cells().slot(index));
         let addresses = all(0).step_by(RUN as usize).map(|slot| slot.addresses().0);
         let runs: BTreeMap<u32, u32> = (0..)
             .step_by(RUN as usize)
@@ -127,7 +127,7 @@ impl Table {
     }
 
     fn slot_at(&self, index: u32) -> Option<Slot<SharedCells<'_>>> {
-        self.slots.cells().element(index, SLOT_CELLS).map(Slot)
+        self.slots.cells().slot(index)
     }
 
     /// Every address with a slot, in order of addresses.

@@ -115,7 +115,7 @@ impl<'a> Maps for &'a World {
     }
 
     fn slot(&self, index: u32) -> Option<Slot<SharedCells<'a>>> {
-        self.table.memory().0.element(index, SLOT_CELLS).map(Slot)
+        self.table.memory().0.slot(index)
     }
 
     fn chunk(&self, index: u32) -> Option<SharedCells<'a>> {
