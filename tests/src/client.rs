@@ -15,7 +15,7 @@ const EVERYBODY: Ipv4Addr = Ipv4Addr::BROADCAST;
 const NOBODY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 
 /// What the scripted client asks for: mask, router, name servers, domain, T1 and T2.
-const WANTED: [u8; 6] = [1, 3, 6, 15, 58, 59];
+pub const WANTED: [u8; 6] = [1, 3, 6, 15, 58, 59];
 
 /// Ids differ even between clients that share a wire, so that no answer is taken for another's.
 static NEXT_XID: AtomicU32 = AtomicU32::new(0x5eed_0001);

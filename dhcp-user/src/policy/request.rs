@@ -18,11 +18,20 @@ impl Policy {
     pub(super) fn request(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         match request.options.server {
             Some(server) if !self.is_us(request, server) => self.other_server(turn, request),
-            Some(_) if request.ciaddr.is_unspecified() => self.selecting(turn, request),
+            Some(_) if !self.is_of_own_lease(turn, request) => self.selecting(turn, request),
             None if request.ciaddr.is_unspecified() => self.init_reboot(turn, request),
             _ if !request.unicast() => self.rebinding(turn, request),
             _ => self.renewing(turn, request),
         }
+    }
+
+    /// Whether `ciaddr` is the address that the client has of us, and it asks for no other.
+    ///
+    /// Option 54 makes a REQUEST one of SELECTING (RFC 2131 §4.3.2), and `ciaddr` is to be zero there. But small stacks
+    /// leave option 54 in for ever, and others fill in `ciaddr` too early: what the client has already tells which it is.
+    fn is_of_own_lease(&mut self, turn: &mut Turn<'_>, request: &Request) -> bool {
+        let asks_for_it = request.options.requested.is_none_or(|requested| requested == request.ciaddr);
+        !request.ciaddr.is_unspecified() && asks_for_it && self.bound(turn, request).is_some()
     }
 
     /// The client has taken another server's offer: ours is free at once.
@@ -37,11 +46,17 @@ impl Policy {
         turn.silence(request, Silence::OtherServer);
     }
 
-    /// Option 54 names us, option 50 the address we offered.
+    /// Option 54 names us, option 50 the address we offered; some clients put it into `ciaddr`, or into both.
     fn selecting(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        let Some(address) = request.options.requested else {
+        let filled = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
+        let Some(address) = request.options.requested.or(filled) else {
             return turn.silence(request, Silence::NoAddress);
         };
+        // The ACK goes to `ciaddr` (RFC 2131 §4.1).
+        let own = [Ipv4Addr::UNSPECIFIED, request.ciaddr].contains(&request.ip_src);
+        if filled.is_some() && !request.relayed() && !own {
+            return turn.silence(request, Silence::SourceMismatch);
+        }
         let segment = self.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
         let place = self.all.find(address).filter(|place| segment.contains(&self.all.subnet(*place)));

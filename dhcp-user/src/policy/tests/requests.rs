@@ -34,6 +34,51 @@ fn selecting_without_a_remembered_offer_is_granted_while_the_address_is_free() {
     assert_eq!(bench.send(&Draft::select(1, SERVER, offered)).acked(), Some(offered));
 }
 
+/// RFC 2131 §4.3.2, table 4: option 54 is there in SELECTING alone. `ciaddr` is to be zero then; some fill it in.
+#[test]
+fn a_selecting_client_may_fill_in_ciaddr() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    for (mac, unicast, both) in [(1, false, true), (2, false, false), (3, true, true), (4, true, false)] {
+        let address = bench.send(&Draft::discover(mac)).offered().expect("an offer");
+        let select = Draft { ciaddr: address, ..Draft::new(3, mac).address(54, SERVER) };
+        let select = if both { select.address(50, address) } else { select };
+        let select = if unicast { select.unicast(address) } else { select };
+        assert_eq!(bench.send(&select).acked(), Some(address), "{select:?}");
+        assert_eq!(bench.send(&select).acked(), Some(address), "repeated: {select:?}");
+        assert_eq!(bench.happened(address)[0], Happened::Granted);
+    }
+    let offered = bench.send(&Draft::discover(9)).offered().expect("an offer");
+    let taken = Draft { ciaddr: host(10), ..Draft::new(3, 9).address(54, SERVER) };
+    assert!(bench.send(&taken).is_nak(), "another's");
+    let elsewhere = Draft { ciaddr: offered, ..Draft::new(3, 9).address(54, host(2)) };
+    assert_eq!(bench.send(&elsewhere), Told::Silence(Silence::OtherServer));
+    let forged = Draft { ip_src: host(99), ..Draft::new(3, 9).address(54, SERVER) };
+    let forged = Draft { ciaddr: host(15), ..forged };
+    assert_eq!(bench.send(&forged), Told::Silence(Silence::SourceMismatch));
+}
+
+/// RFC 2131 §4.3.2: a RENEWING client names no server. Small stacks go on naming the one they have chosen.
+#[test]
+fn a_client_that_goes_on_naming_us_renews_its_lease() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    for draft in [Draft::renew(1, address), Draft::rebind(1, address)] {
+        for draft in [draft.clone().address(54, SERVER), draft.address(50, address).address(54, SERVER)] {
+            let before = bench.words.load(address).expiry();
+            bench.now += 100;
+            assert_eq!(bench.send(&draft).acked(), Some(address), "{draft:?}");
+            assert_eq!(bench.words.load(address).expiry(), before.plus(100));
+            assert_eq!(bench.words.load(address).generation(), 0, "the same lease goes on");
+        }
+    }
+    let forged = Draft { ip_src: host(99), ..Draft::renew(1, address) }.address(54, SERVER);
+    assert_eq!(bench.send(&forged), Told::Silence(Silence::SourceMismatch));
+    // One that has `address`, and takes the offer of another.
+    let other = Draft::new(3, 1).address(54, SERVER).address(50, host(15));
+    let other = Draft { ciaddr: address, ..other };
+    assert_eq!(bench.send(&other).acked(), Some(host(15)));
+}
+
 /// RFC 2131 §4.1: a client that hears nothing repeats itself; it is told the same.
 #[test]
 fn a_retransmitted_request_is_answered_identically() {
