@@ -58,7 +58,8 @@ fn a_client_that_fills_in_ciaddr_while_it_selects_gets_its_lease() -> Result<()>
         let renewing = with_options(client.renewing(&lease), &[(53, &[3]), (54, &server_id), (55, &WANTED)]);
         client.extend(&renewing, &lease)?;
         client.extend(&renewing.again(), &lease)?;
-        let rebinding = with_options(client.rebinding(&lease), &[(53, &[3]), (54, &server_id), (55, &WANTED)]);
+        let rebinding =
+            with_options(client.rebinding(&lease), &[(53, &[3]), (54, &server_id), (55, &WANTED)]);
         client.extend(&rebinding, &lease)?;
     }
     let stranger = lan.client(3);
@@ -66,5 +67,39 @@ fn a_client_that_fills_in_ciaddr_while_it_selects_gets_its_lease() -> Result<()>
     taken.message.ciaddr = [10, 0, 0, 50].into();
     let answer = stranger.exchange(&taken)?;
     ensure!(answer.kind == Kind::Nak, "{:?} for another's address", answer.kind);
+    Ok(())
+}
+
+/// RFC 2131 §4.1 wants an END. What the daemon answers without one, the kernel does not learn.
+#[test]
+fn options_without_an_end_are_served_and_counted() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let unended = |mut request: Request, zeros: usize| {
+        request.message.options.pop();
+        request.message.options.resize(request.message.options.len() + zeros, 0);
+        request
+    };
+    let offer = client.exchange(&unended(client.discovering(), 0))?;
+    let lease = granted(&client.exchange(&unended(client.selecting(&offer)?, 9))?)?;
+    for _ in 0..3 {
+        client.extend(&unended(client.renewing(&lease), 0), &lease)?;
+        client.extend(&unended(client.rebinding(&lease), 30), &lease)?;
+        client.extend(&unended(client.rebooting(lease.address), 0), &lease)?;
+    }
+    let stats = server.stats()?;
+    ensure!(
+        stats.count(&["daemon", "odd", "no-end"])? == 11 && stats.all_kernel_acked()? == 0,
+        "{}",
+        stats.0
+    );
+    // What has an END is answered in the kernel as ever, and overloaded fields may be empty.
+    client.renew(&lease)?;
+    client.renew(&lease)?;
+    ensure!(server.stats()?.all_kernel_acked()? >= 1);
+    let empty = with_options(client.renewing(&lease), &[(53, &[3]), (52, &[3]), (55, &WANTED)]);
+    client.extend(&empty, &lease)?;
+    ensure!(server.json(&["audit"])?["consistent"] == true);
     Ok(())
 }

@@ -56,9 +56,6 @@ pub enum Malformed {
     /// An option runs past the end of its field.
     #[error("an option that runs past the end of its field")]
     OptionTruncated,
-    /// A field of options without END (RFC 2131 §4.1).
-    #[error("options without END")]
-    NoEnd,
     /// Option 52 with a value that has no meaning, or inside an overloaded field.
     #[error("an impossible option overload")]
     Overload,
@@ -104,7 +101,6 @@ impl Malformed {
             Self::RelayAddress => "relay-address",
             Self::ClientAddress => "client-address",
             Self::OptionTruncated => "option-truncated",
-            Self::NoEnd => "no-end",
             Self::Overload => "overload",
             Self::OptionLength(_) => "option-length",
             Self::MessageType => "message-type",

@@ -99,7 +99,7 @@ pub struct Request {
     pub chaddr: HwAddr,
     /// The message type.
     pub kind: Kind,
-    /// The option area as it came, through END.
+    /// The option area as it came, through END, or through its last option if it has none.
     pub area: Bytes,
     /// The options in it, and in sname and file if these were overloaded.
     pub options: Options,
@@ -253,6 +253,7 @@ impl Request {
             (fqdn.is_some_and(|fqdn| !names::is_fqdn(fqdn)), "unusable-fqdn"),
             (self.options.small_max_size, "small-maximum-size"),
             (stranger, "sent-for-another"),
+            (!self.options.ended, "no-end"),
         ]
         .into_iter()
         .filter_map(|(odd, name)| odd.then_some(name))

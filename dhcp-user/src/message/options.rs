@@ -68,15 +68,17 @@ pub struct Options {
     pub subnet: Option<Ipv4Addr>,
     /// Whether options were found in sname or file (option 52).
     pub overloaded: bool,
+    /// Whether each field of options has an END of its own (RFC 2131 §4.1). Some stacks send none, and where the last
+    /// option ends is then where the field does, or where nothing but zeros follows.
+    pub ended: bool,
 }
 
 impl Options {
     /// Reads the option area of a message, and `file` and `sname` where option 52 says so (RFC 2131 §4.1).
     pub(super) fn read(area: &Bytes, file: &Bytes, sname: &Bytes) -> Result<Self, Malformed> {
         let mut list = Vec::with_capacity(12);
-        if !area.is_empty() {
-            collect(area, &mut list)?;
-        }
+        // A message may have nothing to say (RFC 951 §3).
+        let mut ended = area.is_empty() || collect(area, &mut list)?;
         let overload = find(&list, code::OVERLOAD).map(one_octet).transpose()?;
         // RFC 3396 §5 joins in this order: options, file, sname.
         let (in_file, in_sname) = match overload {
@@ -88,15 +90,16 @@ impl Options {
         };
         let own = list.len();
         for field in [in_file.then_some(file), in_sname.then_some(sname)].into_iter().flatten() {
-            collect(field, &mut list)?;
+            ended &= collect(field, &mut list)?;
         }
         if list[own..].iter().any(|(code, _)| *code == code::OVERLOAD) {
             return Err(Malformed::Overload);
         }
-        Self::typed(joined(list), overload.is_some())
+        let overloaded = overload.is_some();
+        Ok(Self { overloaded, ended, ..Self::typed(joined(list))? })
     }
 
-    fn typed(list: Vec<(u8, Bytes)>, overloaded: bool) -> Result<Self, Malformed> {
+    fn typed(list: Vec<(u8, Bytes)>) -> Result<Self, Malformed> {
         let client_id = find(&list, code::CLIENT_IDENTIFIER).cloned();
         if client_id.as_ref().is_some_and(|id| !(2..=255).contains(&id.len())) {
             return Err(Malformed::ClientIdentifier);
@@ -117,7 +120,8 @@ impl Options {
             client_id,
             agent: find(&list, code::AGENT_INFORMATION).cloned().map(AgentInformation::read).transpose()?,
             subnet: address(&list, code::SUBNET_SELECTION)?,
-            overloaded,
+            overloaded: false,
+            ended: true,
             list,
         })
     }
@@ -134,16 +138,25 @@ impl Options {
     }
 }
 
-/// One field of options, each by its code and where its value is: how many octets it takes, END included.
+/// How far the options of a field go.
+struct Extent {
+    /// Through END; without one, through the last option.
+    octets: usize,
+    /// Whether there is an END.
+    ended: bool,
+}
+
+/// One field of options, each by its code and where its value is. A field without END is whole if its last option is,
+/// and nothing but padding follows.
 ///
 /// # Errors
-/// [`Malformed::OptionTruncated`] if an option runs past the field, [`Malformed::NoEnd`] if the field has no END.
-fn walk(field: &[u8], mut found: impl FnMut(u8, Range<usize>)) -> Result<usize, Malformed> {
-    let mut at = 0;
-    loop {
-        match *field.get(at).ok_or(Malformed::NoEnd)? {
+/// [`Malformed::OptionTruncated`] if an option runs past the field.
+fn walk(field: &[u8], mut found: impl FnMut(u8, Range<usize>)) -> Result<Extent, Malformed> {
+    let (mut at, mut octets) = (0, 0);
+    while let Some(code) = field.get(at) {
+        match *code {
             code::PAD => at += 1,
-            code::END => return Ok(at + 1),
+            code::END => return Ok(Extent { octets: at + 1, ended: true }),
             code => {
                 let length = usize::from(*field.get(at + 1).ok_or(Malformed::OptionTruncated)?);
                 let value = at + 2..at + 2 + length;
@@ -151,18 +164,20 @@ fn walk(field: &[u8], mut found: impl FnMut(u8, Range<usize>)) -> Result<usize, 
                     return Err(Malformed::OptionTruncated);
                 }
                 at = value.end;
+                octets = at;
                 found(code, value);
             }
         }
     }
+    Ok(Extent { octets, ended: false })
 }
 
-/// The options of one field, code and value, as they come.
+/// The options of one field, code and value, as they come; whether it has an END.
 ///
 /// # Errors
 /// As [`walk`]; what comes before a defect is there.
-fn collect(field: &Bytes, into: &mut Vec<(u8, Bytes)>) -> Result<(), Malformed> {
-    walk(field, |code, value| into.push((code, field.slice(value)))).map(drop)
+fn collect(field: &Bytes, into: &mut Vec<(u8, Bytes)>) -> Result<bool, Malformed> {
+    walk(field, |code, value| into.push((code, field.slice(value)))).map(|extent| extent.ended)
 }
 
 /// Each option of an area that was read before, code and value, as they come.
@@ -174,9 +189,9 @@ pub fn list(area: &Bytes) -> Vec<(u8, Bytes)> {
     list
 }
 
-/// How many octets of an option area count: through END.
+/// How many octets of an option area count: through END, or through the last option if there is none.
 pub(super) fn extent(area: &[u8]) -> Result<usize, Malformed> {
-    walk(area, |_, _| {})
+    walk(area, |_, _| {}).map(|extent| extent.octets)
 }
 
 /// An option area (through END) without the options of these codes, all else as it was.

@@ -95,8 +95,11 @@ fn a_frame_cut_at_any_octet_is_no_request() {
 fn a_message_cut_at_any_octet_is_no_request_before_its_end() {
     let draft = Draft::renew(1, ADDRESS).id(b"\x00me");
     let end = 240 + draft.area().len();
+    // Between two options nothing tells that there were more.
+    let whole = [240, 243, end - 1];
     for length in 0..end {
-        assert!(defect(around(&draft.bootp()[..length])).is_some(), "{length}");
+        let defect = defect(around(&draft.bootp()[..length]));
+        assert_eq!(defect.is_none(), whole.contains(&length), "{length}: {defect:?}");
     }
     assert!(read(around(&draft.bootp()[..end])).is_ok(), "BOOTP's 300 octets are not asked for");
 }
@@ -158,10 +161,7 @@ fn each_defect_has_its_name() {
         (Malformed::ClientAddress, bootp(12, &[255; 4])),
         (Malformed::OptionTruncated, with_area(&[53, 1, 1, 12, 9, b'x', 255])),
         (Malformed::OptionTruncated, with_area(&[53, 1, 1, 12])),
-        (Malformed::NoEnd, with_area(&[53, 1, 1])),
-        (Malformed::NoEnd, with_area(&[])),
-        (Malformed::NoEnd, with_area(&[0; 59])),
-        (Malformed::NoEnd, with_area(&[12, 1, b'x'])),
+        (Malformed::OptionTruncated, with_area(&[53, 1, 1, 0, 0, 12])),
         (Malformed::MessageType, with_area(&[53, 1, 1, 53, 1, 3, 255])),
         (Malformed::MessageType, with_area(&[53, 0, 255])),
         (Malformed::MessageType, with_area(&[53, 1, 0, 255])),
@@ -283,6 +283,37 @@ fn what_is_odd_but_harmless_has_a_name_too() {
     assert_eq!(from_elsewhere(&plain), ["sent-for-another"]);
     assert_eq!(from_elsewhere(&plain.via(SERVER)), [""; 0], "as a relay does");
     assert_eq!(from_elsewhere(&Draft::renew(1, ADDRESS)), [""; 0], "as a router does");
+}
+
+/// RFC 2131 §4.1 wants an END in each field. Where the options end all the same, they are whole.
+#[test]
+fn options_without_an_end_are_whole_where_the_last_one_is() {
+    for area in [&[53, 1, 1][..], &[53, 1, 1, 0, 0, 0], &[0, 53, 1, 1, 12, 2, b'm', 0]] {
+        let request = read(with_area(area)).expect("whole");
+        assert_eq!(request.kind, Kind::Discover);
+        assert_eq!(request.area, area.strip_suffix(&[0, 0, 0]).unwrap_or(area), "through the last option");
+        assert_eq!((request.options.ended, request.plain), (false, true));
+        assert_eq!(request.oddities().collect::<Vec<_>>(), ["no-end"]);
+    }
+    assert_eq!(read(with_area(&[])).expect("nothing to say").kind, Kind::Bootp);
+    assert!(read(with_area(&[53, 1, 1, 255])).expect("whole").options.ended);
+}
+
+/// RFC 2132 §9.3: option 52 says that there are options in `file` or `sname`. Some say so and put none there.
+#[test]
+fn an_empty_overloaded_field_holds_no_options() {
+    for fields in [1, 2, 3] {
+        let draft = Draft::discover(1).option(52, &[fields]).option(12, b"me");
+        let request = read(draft.frame()).expect("whole");
+        assert_eq!((request.kind, request.host_name()), (Kind::Discover, Some("me")));
+        assert!(request.options.overloaded && !request.options.ended);
+    }
+    let mut bootp = Draft::discover(1).option(52, &[3]).bootp();
+    bootp[108..112].copy_from_slice(&[12, 2, b'm', b'e']);
+    assert_eq!(read(around(&bootp)).expect("whole").host_name(), Some("me"), "no END in `file`");
+    bootp[44] = 12;
+    bootp[45..108].fill(0xff);
+    assert_eq!(defect(around(&bootp)), Some(Malformed::OptionTruncated));
 }
 
 /// RFC 951 §3: a client of before the cookie, and one that has nothing to say after it.

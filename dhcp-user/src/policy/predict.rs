@@ -97,6 +97,8 @@ fn publishable(request: &Request) -> bool {
     let options = &request.options;
     request.mac().is_some()
         && !options.overloaded
+        // What the kernel hashes ends with END.
+        && options.ended
         && options.get(code::AUTHENTICATION).is_none()
         && options.agent.as_ref().is_none_or(|agent| !agent.source_port)
         && request.area.len() <= LONGEST_AREA
