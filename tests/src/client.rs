@@ -2,23 +2,22 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use std::net::Ipv4Addr;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Instant;
 
 use crate::answer::Answer;
 use crate::echo;
 use crate::packet::PacketSocket;
+use crate::request::next_xid;
 use crate::wait::PROMPT;
 use crate::wire::{BROADCAST, CLIENT_PORT, Envelope, Kind, Mac, Message, SERVER_PORT, Tag, options};
+
+pub use crate::request::Request;
 
 const EVERYBODY: Ipv4Addr = Ipv4Addr::BROADCAST;
 const NOBODY: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
 
 /// What the scripted client asks for: mask, router, name servers, domain, T1 and T2.
 pub const WANTED: [u8; 6] = [1, 3, 6, 15, 58, 59];
-
-/// Ids differ even between clients that share a wire, so that no answer is taken for another's.
-static NEXT_XID: AtomicU32 = AtomicU32::new(0x5eed_0001);
 
 /// How a client's messages come to the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,33 +101,6 @@ pub struct Lease {
     pub server: Ipv4Addr,
     /// Lease time in seconds.
     pub seconds: u32,
-}
-
-/// A message and the envelope it is sent in; a test may change either before it goes out.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// Addresses and tags.
-    pub envelope: Envelope,
-    /// The message.
-    pub message: Message,
-}
-
-impl Request {
-    /// The frame as it is sent.
-    ///
-    /// # Errors
-    /// When the message is too long for one packet.
-    pub fn frame(&self) -> Result<Vec<u8>> {
-        self.envelope.frame(&self.message.encode())
-    }
-
-    /// The same request with another transaction id, as a client that asks again would send it.
-    #[must_use]
-    pub fn again(&self) -> Self {
-        let mut request = self.clone();
-        request.message.xid = NEXT_XID.fetch_add(1, Ordering::Relaxed);
-        request
-    }
 }
 
 impl<'a> Client<'a> {
@@ -333,7 +305,7 @@ impl<'a> Client<'a> {
             all.push((61, id));
         }
         all.extend_from_slice(list);
-        Message::from_client(self.mac, NEXT_XID.fetch_add(1, Ordering::Relaxed), options(&all))
+        Message::from_client(self.mac, next_xid(), options(&all))
     }
 
     fn envelope(&self, eth_src: Mac, eth_dst: Mac, ip_src: Ipv4Addr, ip_dst: Ipv4Addr) -> Envelope {
@@ -365,7 +337,7 @@ impl<'a> Client<'a> {
         for frame in frames {
             self.socket.send(frame)?;
         }
-        let [.., a, b] = NEXT_XID.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+        let [.., a, b] = next_xid().to_be_bytes();
         let last = Self { mac: [0x02, 0xee, 0, 0, a, b], ..self.clone() }.informing(address);
         self.send(&last)?;
         let deadline = Instant::now() + PROMPT;

@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use std::net::Ipv4Addr;
 
 use crate::answer::Answer;
-use crate::client::Request;
+use crate::request::Request;
 use crate::wire::{BROADCAST, BROADCAST_FLAG, CLIENT_PORT, Kind, Mac, Message, SERVER_PORT};
 
 /// Compares the echoed fields and options, and the addressing with that of RFC 2131 §4.1.

@@ -20,6 +20,7 @@ pub mod pinned;
 pub mod process;
 pub mod program;
 pub mod real;
+pub mod request;
 pub mod segment;
 pub mod server;
 pub mod topology;

@@ -6,13 +6,12 @@ use std::net::Ipv4Addr;
 
 use crate::client::{Client, Via};
 use crate::topology::Lan;
-use crate::wire::{Mac, Tag};
+use crate::wire::Tag;
+
+pub use crate::topology::AGENT_MAC;
 
 /// The server's own address on the untagged link.
 pub const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-
-/// The router or relay, on the server's link.
-pub const AGENT_MAC: Mac = [0x02, 0x4a, 0, 0, 0, 1];
 
 /// What the relay says of a client's port: circuit and remote id (RFC 3046).
 pub const AGENT_INFO: &[u8] = b"\x01\x06port-7\x02\x08building";

@@ -15,12 +15,13 @@ use crate::client::{Client, ServerAddress, Via};
 use crate::namespace::{End, Namespace};
 use crate::packet::{PacketSocket, Sees};
 use crate::pass::Pass;
-use crate::paths::AGENT_MAC;
 use crate::wire::Mac;
 use crate::world::World;
 
 /// The server's interface.
 pub const SERVER_IF: &str = "srv0";
+/// The router or relay, on the server's link.
+pub const AGENT_MAC: Mac = [0x02, 0x4a, 0, 0, 0, 1];
 /// The clients' interface.
 pub const CLIENT_IF: &str = "cli0";
 /// The server's hardware address.

@@ -13,6 +13,7 @@ mod serve;
 mod setup;
 mod tally;
 mod test;
+mod tidy;
 mod toolchain;
 mod workspace;
 
@@ -44,6 +45,8 @@ enum Task {
     Detach(serve::Args),
     /// Write tests/CONFORMANCE.md: which test shows which requirement of which RFC
     Conformance,
+    /// Check what no compiler does: circles between files, what heads files, links and keys in the documentation
+    Tidy,
     /// Run the tests, all or a part; the last line is the sum
     Test(test::Args),
     /// Measure under load, beside a reflector and beside other servers; `bench --help` has the parts
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
         Task::Attach(args) => serve::attach(&args),
         Task::Detach(args) => serve::detach(&args),
         Task::Conformance => conformance::main(),
+        Task::Tidy => tidy::main(),
         Task::Test(args) => test::main(&args),
         Task::Bench(args) => bench::main(&args),
     };
