@@ -4,6 +4,7 @@
 //! options are read here by plain arithmetic of its own, so that a mistake shared by kernel and daemon still shows.
 
 pub mod answer;
+pub mod arp;
 pub mod client;
 pub mod confine;
 pub mod echo;

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, scope};
 use std::time::{Duration, Instant};
+use system_tests::arp::Question;
 use system_tests::client::{Client, append_option};
 use system_tests::namespace::spelled;
 use system_tests::packet::{PacketSocket, Sees};
@@ -169,8 +170,9 @@ impl<'scope> Host<'scope> {
                 let Some(frame) = socket.receive(Instant::now() + Duration::from_millis(50))? else {
                     continue;
                 };
-                if let Some(reply) = arp_reply(&frame, tags, address) {
-                    socket.send(&reply)?;
+                let question = Question::read(&frame, tags).filter(|question| question.address == address);
+                if let Some(question) = question {
+                    socket.send(&question.answer(CLIENT_MAC, tags))?;
                 }
             }
             Ok(())
@@ -183,20 +185,6 @@ impl Drop for Host<'_> {
     fn drop(&mut self) {
         self.told_to_end.store(true, Ordering::Relaxed);
     }
-}
-
-/// The reply to an ARP request for `address`, if `frame` is one.
-fn arp_reply(frame: &[u8], tags: &[u8], address: Ipv4Addr) -> Option<Vec<u8>> {
-    let arp = frame.get(12..)?.strip_prefix(tags)?.strip_prefix(b"\x08\x06\0\x01\x08\0\x06\x04\0\x01")?;
-    let asked = arp.get(16..20)? == address.octets();
-    asked.then(|| {
-        let mut reply = [&arp[..6], &CLIENT_MAC, tags, b"\x08\x06\0\x01\x08\0\x06\x04\0\x02"].concat();
-        reply.extend_from_slice(&CLIENT_MAC);
-        reply.extend_from_slice(&address.octets());
-        reply.extend_from_slice(&arp[..10]);
-        reply.resize(64, 0);
-        reply
-    })
 }
 
 fn an_address_in_use_on_a_vlan_is_not_offered_there(vlan: &str, tags: Vec<Tag>, octets: &[u8]) -> Result<()> {

@@ -3,13 +3,15 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
 use dhcp_ebpf::checksum::Sum;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, recv, sendto, socket,
 };
+
+use super::lost;
 
 const ECHO_REPLY: u8 = 0;
 const ECHO: u8 = 8;
@@ -32,6 +34,7 @@ impl EchoSocket {
         let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
         let fd = socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Icmp)
             .context("opening a raw ICMP socket (CAP_NET_RAW is needed)")?;
+        lost::make_room(fd.as_fd());
         Ok(Self { fd, token: RandomState::new().hash_one(0).to_ne_bytes() })
     }
 
@@ -43,6 +46,14 @@ impl EchoSocket {
         let to = SockaddrIn::from(std::net::SocketAddrV4::new(address, 0));
         sendto(self.fd.as_raw_fd(), &request(self.token), &to, MsgFlags::empty())?;
         Ok(())
+    }
+
+    /// How many datagrams found no room in the socket since it was opened, wrapping around.
+    ///
+    /// # Errors
+    /// When the kernel doesn't tell.
+    pub fn lost(&self) -> io::Result<u32> {
+        lost::count(self.fd.as_fd())
     }
 
     /// The next address that answered; `None` when there is none by now.

@@ -6,7 +6,7 @@
 //! table.rs     the slots that the kernel answers from (memory.rs, answers.rs, chunks.rs, notes.rs, hints.rs)
 //! ring.rs      frames up from the program;  packet_socket.rs  frames in without it
 //! outbox.rs    frames out (departure.rs: by a packet socket, or by live_frames.rs from the kernel)
-//! echo_socket.rs  ICMP echo, for probes
+//! echo_socket.rs  ICMP echo, for probes;  lost.rs  what their sockets had no room for
 //! frame.rs     replies as frames (body.rs: answers as bytes)
 //! ```
 
@@ -21,6 +21,7 @@ pub mod frame;
 pub mod hints;
 pub mod kernel;
 pub mod live_frames;
+mod lost;
 pub mod memory;
 pub mod netlink;
 pub mod notes;

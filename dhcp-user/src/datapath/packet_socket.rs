@@ -8,6 +8,8 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd as _, OwnedFd};
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 
+use super::lost;
+
 /// How many frames leave by one system call.
 const BATCH: usize = 64;
 
@@ -30,6 +32,26 @@ impl Sender {
     /// Sends frames, each on the interface with that index. Gives how many the kernel refused.
     pub fn send(&self, frames: &[(u32, Bytes)]) -> usize {
         frames.chunks(BATCH).map(|batch| self.send_batch(batch)).sum()
+    }
+
+    /// Sends one frame on the interface with that index.
+    ///
+    /// # Errors
+    /// When the kernel refuses it, for instance because a queue is full or the interface is gone.
+    pub fn send_one(&self, ifindex: u32, frame: &Bytes) -> io::Result<()> {
+        let address = link_address(ifindex);
+        // SAFETY: frame and address outlive the call, each with its true length.
+        let sent = unsafe {
+            libc::sendto(
+                self.0.as_raw_fd(),
+                frame.as_ptr().cast(),
+                frame.len(),
+                0,
+                (&raw const address).cast(),
+                size_of::<libc::sockaddr_ll>() as u32,
+            )
+        };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     fn send_batch(&self, frames: &[(u32, Bytes)]) -> usize {
@@ -115,6 +137,9 @@ impl Receiver {
         set_option(&socket, libc::SOL_PACKET, libc::PACKET_IGNORE_OUTGOING, &1i32)
             .context("leaving out what is sent")?;
         set_option(&socket, libc::SOL_PACKET, libc::PACKET_AUXDATA, &1i32).context("asking for VLAN tags")?;
+        if wanted == Wanted::Arp {
+            lost::make_room(socket.as_fd());
+        }
         let mut address = link_address(ifindex);
         address.sll_protocol = ETH_P_ALL.to_be();
         // SAFETY: the address is a sockaddr_ll and its length is given.
@@ -126,6 +151,14 @@ impl Receiver {
                 .with_context(|| format!("listening on interface {ifindex}"));
         }
         Ok(Self { socket, ifindex })
+    }
+
+    /// How many frames found no room in the socket since it was opened, wrapping around.
+    ///
+    /// # Errors
+    /// When the kernel doesn't tell.
+    pub fn lost(&self) -> io::Result<u32> {
+        lost::count(self.as_fd())
     }
 
     /// The next frame; `None` when there is none by now.

@@ -120,6 +120,8 @@ pub enum Outcome {
     /// Somebody uses the address: this station, where it is known.
     Answered(Option<[u8; 6]>),
     /// Nobody could be asked: the link is down, or there is no route.
+    Unreachable,
+    /// Nobody was heard, but answers may have been lost, however often they were asked for.
     Unknown,
 }
 
@@ -289,6 +291,8 @@ pub enum Silence {
     Exhausted,
     /// All free addresses are being probed.
     Probing,
+    /// Answers to the probe for this client may have been lost: it is to ask again.
+    ProbeUnknown,
     /// The device holds as many leases as it may.
     DeviceCap,
     /// RELEASE or DECLINE from somebody who isn't the owner.
@@ -325,6 +329,7 @@ impl Silence {
             Self::NoPool => "no-pool",
             Self::Exhausted => "exhausted",
             Self::Probing => "probing",
+            Self::ProbeUnknown => "probe-unknown",
             Self::DeviceCap => "device-cap",
             Self::NotOwner => "not-owner",
             Self::DeclinedTooOften => "declined-too-often",

@@ -11,7 +11,7 @@ use ahash::{HashMap, RandomState};
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
-use super::action::{Action, Outcome, Via};
+use super::action::{Action, Outcome, Silence, Via};
 use super::addresses::{Place, State, Stock};
 use super::binding::{Binding, Party};
 use super::event::Happened;
@@ -358,13 +358,19 @@ impl Policy {
             }
             return;
         };
-        self.stop_waiting(place, running.waiter);
+        if outcome == Outcome::Unknown {
+            self.learnt_nothing(turn, place, running.waiter);
+        } else {
+            self.stop_waiting(place, running.waiter);
+        }
         match (running.purpose, state, outcome) {
             // Where nobody can be asked, clients are served all the same.
-            (Purpose::Candidate(_), State::Free, Outcome::Silent | Outcome::Unknown) => {
+            (Purpose::Candidate(_), State::Free, Outcome::Silent | Outcome::Unreachable) => {
                 self.probes.clean.insert(place, turn.now);
                 self.all.restock(place, Stock::Probed);
             }
+            // Neither clean nor in use: another time.
+            (Purpose::Candidate(stock), State::Free, Outcome::Unknown) => self.all.restock(place, stock),
             // A lease that was to be reclaimed may have been given back meanwhile.
             (Purpose::Candidate(_) | Purpose::Reclaim { .. }, State::Free, Outcome::Answered(by)) => {
                 self.seen_in_use(turn, place, by);
@@ -374,13 +380,13 @@ impl Policy {
                 self.quarantine.remove(self.all.subnet(place), place);
                 self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
             }
-            (Purpose::Parole, State::Quarantined, Outcome::Unknown) => {
+            (Purpose::Parole, State::Quarantined, Outcome::Unreachable | Outcome::Unknown) => {
                 self.quarantine.postpone(place, turn.after(PATIENCE));
             }
             (Purpose::Reclaim { judged }, State::Leased, Outcome::Silent) => {
                 self.end_orphan(turn, place, judged);
             }
-            (Purpose::Reclaim { .. }, State::Leased, Outcome::Answered(_) | Outcome::Unknown) => {
+            (Purpose::Reclaim { .. }, State::Leased, Outcome::Answered(_) | Outcome::Unreachable) => {
                 self.probes.alive.insert(place, turn.now);
             }
             _ => {}
@@ -447,6 +453,14 @@ impl Policy {
         if let Some(request) = waiter {
             self.no_longer_waits(place, &request);
             self.probes.again.push_back(request);
+        }
+    }
+
+    /// Answers may have been lost: the client isn't served by that, and asks again in a while (RFC 2131 §4.1).
+    fn learnt_nothing(&mut self, turn: &mut Turn<'_>, place: Place, waiter: Option<Arc<Request>>) {
+        if let Some(request) = waiter {
+            self.no_longer_waits(place, &request);
+            turn.silence(&request, Silence::ProbeUnknown);
         }
     }
 

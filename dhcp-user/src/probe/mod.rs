@@ -3,8 +3,10 @@
 //! Nothing here waits: while probes are under way the server looks in every [`LOOK`], and takes what they have come to.
 
 mod arp;
+mod question;
 
 use std::collections::HashMap;
+use std::io;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -13,15 +15,11 @@ use anyhow::Result;
 use crate::datapath::echo_socket::EchoSocket;
 use crate::datapath::packet_socket::{Receiver, Sender, Wanted};
 use crate::policy::{Interface, Outcome, Via};
+use question::{Asked, Question};
 
 /// How often to look in while probes are under way.
 pub const LOOK: Duration = Duration::from_millis(20);
 
-/// How often an address is asked for.
-const ATTEMPTS: u8 = 2;
-/// How long each attempt waits for an answer. RFC 5227 has hosts wait for seconds in all; a client that waits for its
-/// OFFER repeats its DISCOVER after four (RFC 2131 §4.1).
-const WAIT: Duration = Duration::from_millis(250);
 /// How many frames are heard in one look: a flood of them must not hold up the server.
 const HEARD: usize = 4096;
 
@@ -34,6 +32,7 @@ pub struct Prober {
     sender: Sender,
     ears: HashMap<u32, Ear>,
     echo: EchoSocket,
+    echoes: Heard,
     running: HashMap<Ipv4Addr, Running>,
     /// How many probes were begun.
     begun: u64,
@@ -44,15 +43,23 @@ pub struct Prober {
 struct Ear {
     socket: Receiver,
     interface: Interface,
+    heard: Heard,
+}
+
+/// What of that which came to a socket was not heard.
+#[derive(Debug, Default)]
+struct Heard {
+    /// The kernel's count of what found no room.
+    without_room: u32,
+    /// So often something was lost, or may have been.
+    gaps: u64,
 }
 
 #[derive(Debug)]
 struct Running {
     number: u64,
     via: Via,
-    attempts: u8,
-    /// Whether anything was sent at all.
-    asked: bool,
+    question: Question,
     due: Instant,
 }
 
@@ -64,12 +71,14 @@ impl Prober {
     pub fn open<'a>(interfaces: impl IntoIterator<Item = &'a Interface>) -> Result<Self> {
         let ear = |interface: &Interface| {
             let socket = Receiver::open(interface.ifindex, Wanted::Arp)?;
-            Ok((interface.ifindex, Ear { socket, interface: interface.clone() }))
+            let heard = Heard::default();
+            Ok((interface.ifindex, Ear { socket, interface: interface.clone(), heard }))
         };
         Ok(Self {
             sender: Sender::open()?,
             ears: interfaces.into_iter().map(ear).collect::<Result<_>>()?,
             echo: EchoSocket::open()?,
+            echoes: Heard::default(),
             running: HashMap::new(),
             begun: 0,
         })
@@ -80,12 +89,13 @@ impl Prober {
         let mut former = std::mem::take(&mut self.ears);
         for interface in interfaces {
             let socket = match former.remove(&interface.ifindex) {
-                Some(ear) => Ok(ear.socket),
-                None => Receiver::open(interface.ifindex, Wanted::Arp),
+                Some(ear) => Ok((ear.socket, ear.heard)),
+                None => Receiver::open(interface.ifindex, Wanted::Arp).map(|new| (new, Heard::default())),
             };
             match socket {
-                Ok(socket) => {
-                    self.ears.insert(interface.ifindex, Ear { socket, interface: interface.clone() });
+                Ok((socket, heard)) => {
+                    let ear = Ear { socket, interface: interface.clone(), heard };
+                    self.ears.insert(interface.ifindex, ear);
                 }
                 Err(error) => {
                     tracing::debug!(
@@ -106,7 +116,7 @@ impl Prober {
 
     /// Begins to probe an address; an earlier probe of it is forgotten.
     pub fn begin(&mut self, address: Ipv4Addr, via: Via) {
-        let running = Running { number: self.begun, via, attempts: 0, asked: false, due: Instant::now() };
+        let running = Running { number: self.begun, via, question: Question::default(), due: Instant::now() };
         self.running.insert(address, running);
         self.begun += 1;
     }
@@ -116,22 +126,21 @@ impl Prober {
     pub fn look(&mut self, now: Instant) -> Vec<Found> {
         // What was heard counts before the time that has run out: this may come late.
         let mut found = self.hear();
-        let Self { sender, ears, echo, running, .. } = self;
+        let Self { sender, ears, echo, echoes, running, .. } = self;
         let mut ended = Vec::new();
         running.retain(|address, probe| {
             if probe.due > now {
                 return true;
             }
-            let outcome = match own(ears, *address) {
-                Some(station) => Outcome::Answered(Some(station)),
-                None if probe.attempts < ATTEMPTS => {
-                    probe.attempts += 1;
-                    probe.asked |= ask(sender, ears, echo, *address, probe.via);
-                    probe.due = now + WAIT;
-                    return true;
-                }
-                None if probe.asked => Outcome::Silent,
-                None => Outcome::Unknown,
+            let outcome = own(ears, *address).map(|station| Outcome::Answered(Some(station)));
+            let gaps = match probe.via {
+                Via::Arp(link) => ears.get(&link.ifindex).map_or(0, |ear| ear.heard.gaps),
+                Via::Icmp => echoes.gaps,
+            };
+            let Some(outcome) = outcome.or_else(|| probe.question.unanswered(gaps)) else {
+                probe.question.asked(ask(sender, ears, echo, *address, probe.via), gaps);
+                probe.due = now + question::WAIT;
+                return true;
             };
             ended.push((probe.number, (*address, outcome)));
             false
@@ -144,40 +153,60 @@ impl Prober {
     /// Probes that were answered. What was said before the question doesn't count.
     fn hear(&mut self) -> Vec<Found> {
         let mut found = Vec::new();
-        for ear in self.ears.values() {
-            for _ in 0..HEARD {
-                let frame = match ear.socket.receive() {
-                    Ok(Some(frame)) => frame,
-                    Ok(None) => break,
-                    Err(error) => {
-                        tracing::debug!(%error, interface = ear.interface.name, "answers to ARP can't be heard");
-                        break;
-                    }
-                };
-                let Some(seen) = arp::read(frame.ifindex, &frame.frame) else { continue };
-                let ours = self.ears.values().any(|ear| ear.interface.mac == seen.station);
+        let ours: Vec<[u8; 6]> = self.ears.values().map(|ear| ear.interface.mac).collect();
+        for ear in self.ears.values_mut() {
+            let heard = (0..HEARD).try_for_each(|_| {
+                let Some(frame) = ear.socket.receive()? else { return Err(End::Nothing) };
+                let Some(seen) = arp::read(frame.ifindex, &frame.frame) else { return Ok(()) };
                 let probe = self.running.get(&seen.address);
-                if !ours && probe.is_some_and(|probe| probe.asked && probe.via == Via::Arp(seen.link)) {
+                let answers = |probe: &Running| probe.question.is_asked() && probe.via == Via::Arp(seen.link);
+                if !ours.contains(&seen.station) && probe.is_some_and(answers) {
                     self.running.remove(&seen.address);
                     found.push((seen.address, Outcome::Answered(Some(seen.station))));
                 }
-            }
+                Ok(())
+            });
+            ear.heard.note(heard, ear.socket.lost(), &ear.interface.name);
         }
-        for _ in 0..HEARD {
-            let address = match self.echo.answered() {
-                Ok(Some(address)) => address,
-                Ok(None) => break,
-                Err(error) => {
-                    tracing::debug!(%error, "answers to ICMP echo can't be heard");
-                    break;
-                }
-            };
-            if self.running.get(&address).is_some_and(|probe| probe.asked && probe.via == Via::Icmp) {
+        let heard = (0..HEARD).try_for_each(|_| {
+            let Some(address) = self.echo.answered()? else { return Err(End::Nothing) };
+            let answers = |probe: &Running| probe.question.is_asked() && probe.via == Via::Icmp;
+            if self.running.get(&address).is_some_and(answers) {
                 self.running.remove(&address);
                 found.push((address, Outcome::Answered(None)));
             }
-        }
+            Ok(())
+        });
+        self.echoes.note(heard, self.echo.lost(), "ICMP echo");
         found
+    }
+}
+
+/// Why no more is heard by now.
+enum End {
+    /// There was nothing more.
+    Nothing,
+    Failed(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Heard {
+    /// `heard` is how listening ended: all right if there may be more.
+    fn note(&mut self, heard: Result<(), End>, without_room: io::Result<u32>, what: &str) {
+        if let Err(End::Failed(error)) = &heard {
+            tracing::debug!(%error, what, "answers to probes can't be heard");
+        }
+        let all = matches!(heard, Err(End::Nothing));
+        let without_room = without_room.unwrap_or_else(|_| self.without_room.wrapping_add(1));
+        if !all || without_room != self.without_room {
+            self.without_room = without_room;
+            self.gaps += 1;
+        }
     }
 }
 
@@ -187,19 +216,17 @@ fn own(ears: &HashMap<u32, Ear>, address: Ipv4Addr) -> Option<[u8; 6]> {
     interfaces.find(|interface| interface.addresses.contains(&address)).map(|interface| interface.mac)
 }
 
-/// Asks once. `false`: the question could not be sent.
-fn ask(sender: &Sender, ears: &HashMap<u32, Ear>, echo: &EchoSocket, address: Ipv4Addr, via: Via) -> bool {
-    match via {
-        Via::Arp(link) => ears.get(&link.ifindex).is_some_and(|ear| {
-            let frame = arp::probe(link, ear.interface.mac, address);
-            sender.send(&[(link.ifindex, frame)]) == 0
-        }),
-        Via::Icmp => match echo.ask(address) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::debug!(%address, %error, "a probe could not be sent");
-                false
-            }
+/// Asks once.
+fn ask(sender: &Sender, ears: &HashMap<u32, Ear>, echo: &EchoSocket, address: Ipv4Addr, via: Via) -> Asked {
+    let sent = match via {
+        Via::Arp(link) => match ears.get(&link.ifindex) {
+            Some(ear) => sender.send_one(link.ifindex, &arp::probe(link, ear.interface.mac, address)),
+            None => return Asked::Unreachable,
         },
+        Via::Icmp => echo.ask(address),
+    };
+    if let Err(error) = &sent {
+        tracing::debug!(%address, %error, "a probe could not be sent");
     }
+    Asked::from(sent)
 }

@@ -302,7 +302,7 @@ fn where_nobody_can_be_asked_clients_are_served_and_nothing_is_concluded() {
     let unknown = |bench: &mut Bench| {
         let mut told = Vec::new();
         for (address, _) in std::mem::take(&mut bench.probes) {
-            let actions = bench.handle(Event::Probed { address, outcome: action::Outcome::Unknown });
+            let actions = bench.handle(Event::Probed { address, outcome: action::Outcome::Unreachable });
             told.extend(bench.carry_out(actions));
         }
         told
@@ -411,4 +411,32 @@ fn an_expired_address_that_answers_is_quarantined_whoever_answers() {
     bench.send(&Draft::discover(2));
     answered_by(&mut bench, 7);
     assert_eq!(bench.state(host(10)), State::Quarantined, "another than who gave it back");
+}
+
+/// What was lost is no silence: neither is the address offered, nor is it out of use.
+#[test]
+fn answers_that_may_have_been_lost_make_no_address_clean_and_none_used() {
+    let mut bench = bench(vec![subnet(10, 10)]);
+    let lost = |bench: &mut Bench| {
+        let (address, _) = bench.probes.pop().expect("a probe");
+        let actions = bench.handle(Event::Probed { address, outcome: action::Outcome::Unknown });
+        bench.carry_out(actions)
+    };
+    for _ in 0..3 {
+        assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
+        assert_eq!(lost(&mut bench), [Told::Silence(Silence::ProbeUnknown)]);
+        assert_eq!(bench.state(host(10)), State::Free);
+    }
+    bench.send(&Draft::discover(1));
+    assert_eq!(offered(&bench.probe(&[])), [host(10)], "when one is heard through, it is offered");
+}
+
+#[test]
+fn no_lease_is_an_orphan_by_a_probe_whose_answers_may_have_been_lost() {
+    let (mut capped, [first, second]) = at_cap();
+    capped.send(&Draft::discover(1).id(&[0, 3]));
+    let address = capped.probes.pop().expect("a probe").0;
+    let actions = capped.handle(Event::Probed { address, outcome: action::Outcome::Unknown });
+    assert_eq!(capped.carry_out(actions), [Told::Silence(Silence::ProbeUnknown)]);
+    assert_eq!([capped.state(first), capped.state(second)], [State::Leased; 2]);
 }

@@ -246,9 +246,10 @@ impl World {
             let used = squatted || self.clients.values().any(|belief| belief.holds(now) == Some(address));
             let last_owner = self.bench.policy.lease(address);
             let last_owner = last_owner.and_then(|lease| lease.chaddr.octets().try_into().ok());
-            // Now and then nobody can be asked.
-            let deaf = now.is_multiple_of(7);
+            // Now and then nobody can be asked, or nobody is heard.
+            let (unreachable, deaf) = (now.is_multiple_of(7), now.is_multiple_of(5));
             let outcome = match used {
+                _ if unreachable => action::Outcome::Unreachable,
                 _ if deaf => action::Outcome::Unknown,
                 // A squatter may be the client that gave the address back and did not leave.
                 true => action::Outcome::Answered(last_owner.filter(|_| squatted && now.is_multiple_of(2))),
@@ -259,7 +260,9 @@ impl World {
             let quarantined = self.bench.policy.state(address) == Some(State::Quarantined);
             let used = match (outcome, before) {
                 // Where nobody can be asked, an address that is free by now is offered all the same.
-                (action::Outcome::Silent, _) | (action::Outcome::Unknown, Some(State::Free)) => Some(false),
+                (action::Outcome::Silent, _) | (action::Outcome::Unreachable, Some(State::Free)) => {
+                    Some(false)
+                }
                 (action::Outcome::Answered(None), Some(State::Free | State::Quarantined)) => Some(true),
                 // One that is left alone is nobody's but its last owner's for a while.
                 (action::Outcome::Answered(Some(_)), _) if quarantined => Some(true),
