@@ -17,6 +17,7 @@ const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_OBJ_PIN: libc::c_long = 6;
 const BPF_LINK_CREATE: libc::c_long = 28;
 const BPF_LINK_UPDATE: libc::c_long = 29;
+const BPF_LINK_DETACH: libc::c_long = 34;
 const BPF_PROG_TYPE_XDP: u32 = 6;
 const BPF_XDP: u32 = 37;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
@@ -63,6 +64,17 @@ impl Pass {
     }
 }
 
+impl Pass {
+    /// Takes the program off: from then on the far end is one that runs none.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn detach(&self) -> Result<()> {
+        let detach = LinkDetach { link_fd: self.link.as_raw_fd().cast_unsigned() };
+        call(BPF_LINK_DETACH, &detach).context("cannot take an XDP program off").map(drop)
+    }
+}
+
 /// Pins the program at `path`, for `ip link set … xdpdrv pinned`: what is attached so stays when its process is gone.
 ///
 /// # Errors
@@ -104,6 +116,11 @@ struct LinkCreate {
 struct LinkUpdate {
     link_fd: u32,
     new_prog_fd: u32,
+}
+
+#[repr(C)]
+struct LinkDetach {
+    link_fd: u32,
 }
 
 fn load() -> io::Result<OwnedFd> {

@@ -91,7 +91,8 @@ fn json_has_the_shapes_that_other_tools_rely_on() -> Result<()> {
     let status = server.json(&["status"])?;
     ensure!(
         status["interfaces"]
-            == serde_json::json!([{"name": SERVER_IF, "xdp": "native", "link": "up", "addresses": [SERVER]}])
+            == serde_json::json!([{"name": SERVER_IF, "xdp": "native", "xdp-configured": "native", "driver": "veth",
+                "link": "up", "addresses": [SERVER]}])
             && status["leases"] == 1,
         "{status}"
     );

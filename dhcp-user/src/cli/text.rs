@@ -78,9 +78,18 @@ fn status(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
             LinkStatus::Down => "down",
             LinkStatus::Missing => "missing",
         };
+        let asked = interface.xdp_configured;
+        let driver = interface.driver.map_or_else(String::new, |driver| format!(", driver {driver}"));
         let addresses: Vec<String> = interface.addresses.iter().map(ToString::to_string).collect();
         let addresses = addresses.join(", ");
-        table.row([&"interface", &format_args!("{}: {link}, {xdp}  {addresses}", interface.name)]);
+        let name = interface.name;
+        table.row([
+            &"interface",
+            &format_args!("{name}: {link}{driver}, {xdp}, asked for: {asked}  {addresses}"),
+        ]);
+        if let Some(why) = interface.xdp_why {
+            table.row([&"", &format_args!("XDP so because: {why}")]);
+        }
         if let Some(obstacle) = interface.obstacle {
             table.row([&"", &obstacle]);
         }

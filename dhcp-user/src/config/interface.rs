@@ -24,7 +24,7 @@ pub struct Interface {
 /// How the XDP program is attached to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum XdpMode {
-    /// In the driver where it can, else in the stack.
+    /// In the driver where that is known to send what the program answers, else in the stack.
     Auto,
     /// In the driver, or not at all.
     Native,
@@ -34,16 +34,24 @@ pub enum XdpMode {
     Off,
 }
 
+impl XdpMode {
+    /// The name in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Native => "native",
+            Self::Generic => "generic",
+            Self::Off => "off",
+        }
+    }
+}
+
 impl Interface {
     pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
         let name = section.required("name", "\"eth0\"", interface_name);
         let xdp = section.or("xdp", XdpMode::Auto, |v| {
-            v.one_of([
-                ("auto", XdpMode::Auto),
-                ("native", XdpMode::Native),
-                ("generic", XdpMode::Generic),
-                ("off", XdpMode::Off),
-            ])
+            v.one_of([XdpMode::Auto, XdpMode::Native, XdpMode::Generic, XdpMode::Off].map(|m| (m.name(), m)))
         });
         let rate_limit = section.optional("rate-limit", Value::rate);
         let circuit_rate_limit = section.optional("circuit-rate-limit", Value::rate);

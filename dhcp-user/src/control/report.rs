@@ -28,7 +28,7 @@ pub struct Status {
     pub store: Word,
     /// How many addresses are leased, as far as it knows by now.
     pub leases: u64,
-    /// What keeps the daemon from granting leases.
+    /// What keeps the daemon from granting leases, or its clients from getting answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
@@ -51,6 +51,15 @@ pub struct InterfaceStatus {
     pub name: String,
     /// How the XDP program is attached to it.
     pub xdp: Xdp,
+    /// How it is to be attached: `xdp` in the configuration.
+    #[serde(default)]
+    pub xdp_configured: Word,
+    /// Why it is attached so, where that was to be chosen or is not what is configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub xdp_why: Option<String>,
+    /// The name of its driver.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// Whether it is there, and frames pass.
     pub link: LinkStatus,
     /// Its IPv4 addresses.

@@ -215,12 +215,15 @@ fn shapes_are_as_documented() {
                 link: LinkStatus::Up,
                 addresses: vec![a],
                 obstacle: None,
+                xdp_configured: "auto".into(),
+                xdp_why: None,
+                driver: Some("e".into()),
             }],
             store: "embedded".into(),
             leases: 3,
             trouble: None,
         }),
-        json!({"version": "1", "stage": "serving", "uptime-seconds": 2, "interfaces": [{"name": "eth0", "xdp": "native", "link": "up", "addresses": ["192.0.2.10"]}], "store": "embedded", "leases": 3}),
+        json!({"version": "1", "stage": "serving", "uptime-seconds": 2, "interfaces": [{"name": "eth0", "xdp": "native", "xdp-configured": "auto", "driver": "e", "link": "up", "addresses": ["192.0.2.10"]}], "store": "embedded", "leases": 3}),
     );
 }
 

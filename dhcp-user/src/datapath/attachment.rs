@@ -17,7 +17,7 @@ use aya::programs::xdp::XdpLink;
 use super::kernel::{Kernel, xdp};
 use super::netlink::{self, Occupant};
 use super::pins::{LinkPin, Pins};
-use super::{occupant, offload};
+use super::{occupant, offload, transmission};
 use crate::config::XdpMode;
 
 /// How an interface is attached.
@@ -44,25 +44,41 @@ impl Attached {
     }
 }
 
+/// What came of attaching.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// How the interface is attached; `None`: not at all, since the program would not see frames as they came.
+    pub attached: Option<Attached>,
+    /// Why so, where it is not what was asked for or where there was a choice.
+    pub why: Option<String>,
+}
+
+/// By what way an interface is to be attached, and why where that was to be chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Way {
+    mode: XdpMode,
+    why: Option<String>,
+}
+
 impl Kernel {
     /// Attaches the program to an interface, or puts it in the place of the one attached by an earlier daemon.
     ///
     /// # Errors
     /// When the interface's driver, or another program there, doesn't let it.
-    pub fn attach(&mut self, interface: &str, ifindex: u32, wanted: XdpMode) -> Result<Attached> {
-        match offload::see_frames_as_they_came(interface) {
-            Ok(true) => tracing::info!(
-                interface,
-                "turned off VLAN tag stripping and LRO: the program must see whole frames"
-            ),
-            Ok(false) => {}
-            Err(error) => tracing::warn!(
-                interface, %error,
-                "VLAN tag stripping or LRO can't be turned off; don't serve tagged subnets on this interface"
-            ),
-        }
-        let wanted = if netlink::is_bond(ifindex)? { of_bond(interface, wanted)? } else { wanted };
+    pub fn attach(&mut self, interface: &str, ifindex: u32, wanted: XdpMode) -> Result<Attachment> {
         let pin = self.pins.link(interface, ifindex);
+        if let Some(offload) = whole_frames(interface) {
+            pin.detach()?;
+            let why = format!(
+                "the driver takes VLAN tags off ({offload}) and can't be told not to, so that nobody can tell in the driver \
+                 which link a frame is from: the daemon answers alone"
+            );
+            tracing::warn!(interface, why, "not attached");
+            return Ok(Attachment { attached: None, why: Some(why) });
+        }
+        let bond = netlink::is_bond(ifindex)?;
+        let Way { mode: wanted, mut why } =
+            way(interface, wanted, bond, transmission::driver(interface).ok())?;
         for stale in
             self.pins.links()?.iter().filter(|stale| stale.interface == interface && stale.ifindex != ifindex)
         {
@@ -71,7 +87,13 @@ impl Kernel {
         }
         if let Ok(pinned) = PinnedLink::from_pin(&pin.path) {
             match self.take_over(pinned, ifindex, wanted) {
-                Ok(Some(attached)) => return Ok(attached),
+                Ok(Some(attached)) => {
+                    let chosen = if why.is_none() { Attached::Native } else { Attached::Generic };
+                    if wanted == XdpMode::Auto && attached != chosen {
+                        why = Some("it was found attached so".to_owned());
+                    }
+                    return Ok(Attachment { attached: Some(attached), why });
+                }
                 Ok(None) => tracing::info!(interface, "`xdp` is another now: attaching anew"),
                 Err(error) => tracing::warn!(
                     interface,
@@ -84,25 +106,28 @@ impl Kernel {
         if let Some(other) = netlink::occupant(ifindex)? {
             bail!("{}", occupant::described(interface, other));
         }
-        match wanted {
+        let attached = match wanted {
             XdpMode::Native => self.attach_anew(&pin, Mode::Driver).map(|()| Attached::Native).context(
                 "no native XDP here: the driver doesn't support it, or not with this MTU or these queues; \
                      `xdp = \"generic\"` attaches to every interface",
-            ),
-            XdpMode::Generic => self.attach_anew(&pin, Mode::Skb).map(|()| Attached::Generic),
-            XdpMode::Auto => match self.attach_anew(&pin, Mode::Driver) {
-                Ok(()) => Ok(Attached::Native),
+            )?,
+            XdpMode::Auto if why.is_none() => match self.attach_anew(&pin, Mode::Driver) {
+                Ok(()) => Attached::Native,
                 Err(error) => {
-                    tracing::info!(
-                        interface,
-                        error = format!("{error:#}"),
-                        "no native XDP here, trying generic"
-                    );
-                    self.attach_anew(&pin, Mode::Skb).map(|()| Attached::Generic)
+                    let error = format!("{error:#}");
+                    tracing::info!(interface, error, "no native XDP here, trying generic");
+                    why = Some(format!("the driver doesn't take the program: {error}"));
+                    self.attach_anew(&pin, Mode::Skb)?;
+                    Attached::Generic
                 }
             },
+            XdpMode::Auto | XdpMode::Generic => {
+                self.attach_anew(&pin, Mode::Skb)?;
+                Attached::Generic
+            }
             XdpMode::Off => bail!("{interface} is configured not to be attached"),
-        }
+        };
+        Ok(Attachment { attached: Some(attached), why })
     }
 
     /// Goes on with a pinned link; none if it is attached in another way than `wanted`.
@@ -210,15 +235,48 @@ pub fn leave(dir: &Path, interfaces: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// By what way a bond is attached for which `wanted` is configured.
-fn of_bond(interface: &str, wanted: XdpMode) -> Result<XdpMode> {
+/// Has the program see frames as they came; the offload that takes tags off all the same, if there is one.
+fn whole_frames(interface: &str) -> Option<String> {
+    let offloads = match offload::see_frames_as_they_came(interface) {
+        Ok(offloads) => offloads,
+        Err(error) => {
+            tracing::warn!(interface, %error, "the driver's offloads can't be looked at");
+            return None;
+        }
+    };
+    if !offloads.turned_off.is_empty() {
+        tracing::info!(interface, offloads = ?offloads.turned_off, "turned off: the program must see frames as they came");
+    }
+    if !offloads.stayed.is_empty() {
+        tracing::warn!(interface, offloads = ?offloads.stayed, "can't be turned off");
+    }
+    offloads.hides_tags().map(str::to_owned)
+}
+
+/// By what way an interface is attached for which `wanted` is configured.
+///
+/// `auto` with a reason is the stack, unless an attachment is found. Without one it is the driver where that takes it.
+fn way(interface: &str, wanted: XdpMode, bond: bool, driver: Option<String>) -> Result<Way> {
     match wanted {
-        XdpMode::Auto => Ok(XdpMode::Generic),
-        XdpMode::Native => bail!(
+        XdpMode::Auto if bond => {
+            let why = Some("a native program would meet a bond's frames at its ports only".to_owned());
+            Ok(Way { mode: XdpMode::Generic, why })
+        }
+        XdpMode::Native if bond => bail!(
             "{interface} is a bond, whose frames a native program meets at its ports only: set `xdp = \"generic\"`, or \
              have the ports served instead, with `server-id`"
         ),
-        XdpMode::Generic | XdpMode::Off => Ok(wanted),
+        XdpMode::Auto => Ok(Way {
+            mode: XdpMode::Auto,
+            why: match driver {
+                Some(driver) if transmission::is_known(&driver) => None,
+                Some(driver) => {
+                    Some(format!("driver {driver} is not known to send what a native program answers"))
+                }
+                None => Some("its driver is not known".to_owned()),
+            },
+        }),
+        XdpMode::Native | XdpMode::Generic | XdpMode::Off => Ok(Way { mode: wanted, why: None }),
     }
 }
 
@@ -233,9 +291,19 @@ mod tests {
 
     #[test]
     fn a_bond_is_attached_in_the_stack_or_not_at_all() {
-        assert_eq!(of_bond("bond0", XdpMode::Auto).unwrap(), XdpMode::Generic);
-        assert_eq!(of_bond("bond0", XdpMode::Generic).unwrap(), XdpMode::Generic);
-        let refused = of_bond("bond0", XdpMode::Native).unwrap_err().to_string();
+        let of_bond = |wanted| way("bond0", wanted, true, Some("bonding".to_owned()));
+        assert_eq!(of_bond(XdpMode::Auto).unwrap().mode, XdpMode::Generic);
+        assert_eq!(of_bond(XdpMode::Generic).unwrap().mode, XdpMode::Generic);
+        let refused = of_bond(XdpMode::Native).unwrap_err().to_string();
         assert!(refused.contains("bond0") && refused.contains("`xdp = \"generic\"`"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_asked_for_is_done_and_a_choice_goes_by_what_is_known_of_the_driver() {
+        let of = |wanted, driver: &str| way("eth0", wanted, false, Some(driver.to_owned())).unwrap();
+        assert_eq!(of(XdpMode::Auto, "ixgbe"), Way { mode: XdpMode::Auto, why: None });
+        assert!(of(XdpMode::Auto, "veth").why.is_some_and(|why| why.contains("veth")));
+        assert_eq!(of(XdpMode::Native, "veth"), Way { mode: XdpMode::Native, why: None });
+        assert!(way("eth0", XdpMode::Auto, false, None).unwrap().why.is_some());
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! kernel.rs    loads, pins; adopts what is pinned (adoption.rs, pins.rs)
-//! attachment.rs   the program on interfaces (netlink.rs, occupant.rs, offload.rs)
+//! attachment.rs   the program on interfaces (netlink.rs, occupant.rs; ethtool.rs: offload.rs, transmission.rs)
 //! table.rs     the slots that the kernel answers from (memory.rs, answers.rs, chunks.rs, notes.rs, hints.rs)
 //! ring.rs      frames up from the program;  packet_socket.rs  frames in without it
 //! outbox.rs    frames out (departure.rs: by a packet socket, or by live_frames.rs from the kernel)
@@ -17,6 +17,7 @@ pub mod body;
 pub mod chunks;
 pub mod departure;
 pub mod echo_socket;
+pub mod ethtool;
 pub mod frame;
 pub mod hints;
 pub mod kernel;
@@ -34,4 +35,5 @@ pub mod ring;
 pub mod table;
 #[cfg(test)]
 mod tests;
+pub mod transmission;
 pub mod watch;

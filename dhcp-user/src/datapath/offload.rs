@@ -1,61 +1,85 @@
 //! Receive offloads that an XDP program can't live with, turned off.
 
 use std::io;
-use std::mem::zeroed;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
-/// `ETHTOOL_GFLAGS` and `ETHTOOL_SFLAGS` of linux/ethtool.h.
-const GET_FLAGS: u32 = 0x25;
-const SET_FLAGS: u32 = 0x26;
-/// The driver takes VLAN tags off before the program sees the frame: every frame would look untagged.
-const RX_VLAN: u32 = 1 << 8;
-/// The driver merges frames.
-const LRO: u32 = 1 << 15;
+use super::ethtool::{Device, Feature};
 
-#[repr(C)]
-struct Value {
-    command: u32,
-    data: u32,
+/// The driver takes VLAN tags off before the program sees the frame: it would look untagged, or as if it had the inner tag only.
+const TAKE_TAGS: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];
+/// The driver or the card merges frames.
+const MERGE: [&str; 2] = ["rx-lro", "rx-gro-hw"];
+
+/// What there is to know of an interface's offloads once they are off, as far as they can be.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offloads {
+    /// Those that were turned off.
+    pub turned_off: Vec<String>,
+    /// Those that stayed on.
+    pub stayed: Vec<String>,
 }
 
-/// Turns off VLAN tag stripping and large receive offload of an interface. Gives whether anything was changed.
+impl Offloads {
+    /// The offload that may have taken a tag from a frame, so that nobody can tell from the frame which link it is from.
+    #[must_use]
+    pub fn hides_tags(&self) -> Option<&str> {
+        self.stayed.iter().map(String::as_str).find(|name| TAKE_TAGS.contains(name))
+    }
+}
+
+/// Turns off, as far as the driver lets it, what keeps a program from seeing frames as they came.
 ///
 /// # Errors
-/// When the driver doesn't let it.
-pub fn see_frames_as_they_came(interface: &str) -> io::Result<bool> {
-    // SAFETY: no memory is passed; the descriptor is new and belongs to nobody else.
-    let socket = unsafe {
-        let fd = libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0);
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        OwnedFd::from_raw_fd(fd)
-    };
-    let flags = match ethtool(&socket, interface, GET_FLAGS, 0) {
-        // A driver without such offloads has nothing to turn off.
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(false),
-        flags => flags?,
-    };
-    if flags & (RX_VLAN | LRO) == 0 {
-        return Ok(false);
+/// When the features can't be asked for.
+pub fn see_frames_as_they_came(interface: &str) -> io::Result<Offloads> {
+    let device = Device::named(interface)?;
+    let before = device.features()?;
+    let in_the_way = in_the_way(&before);
+    if in_the_way.is_empty() {
+        return Ok(Offloads::default());
     }
-    ethtool(&socket, interface, SET_FLAGS, flags & !(RX_VLAN | LRO))?;
-    Ok(true)
+    // Each on its own: a driver that refuses one does the others. What came of it is seen below.
+    for feature in &in_the_way {
+        if let Err(error) = device.turn_off(&[feature]) {
+            tracing::debug!(interface, feature = feature.name, %error, "an offload can't be turned off");
+        }
+    }
+    Ok(outcome(&in_the_way, &device.features()?))
 }
 
-fn ethtool(socket: &OwnedFd, interface: &str, command: u32, data: u32) -> io::Result<u32> {
-    let mut value = Value { command, data };
-    // SAFETY: all zero is a valid ifreq.
-    let mut request: libc::ifreq = unsafe { zeroed() };
-    let name = interface.as_bytes();
-    if name.len() >= request.ifr_name.len() {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+fn in_the_way(features: &[Feature]) -> Vec<&Feature> {
+    let unwanted = |name: &str| TAKE_TAGS.contains(&name) || MERGE.contains(&name);
+    features.iter().filter(|feature| feature.is_on && unwanted(&feature.name)).collect()
+}
+
+fn outcome(before: &[&Feature], after: &[Feature]) -> Offloads {
+    let stayed: Vec<String> = in_the_way(after).iter().map(|feature| feature.name.clone()).collect();
+    let names = before.iter().map(|feature| feature.name.clone());
+    Offloads { turned_off: names.filter(|name| !stayed.contains(name)).collect(), stayed }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn features(on: &[&str]) -> Vec<Feature> {
+        let names = ["rx-checksum", "rx-vlan-hw-parse", "rx-vlan-stag-hw-parse", "rx-lro", "rx-gro-hw"];
+        names.iter().map(|name| Feature::at(name, on.contains(name))).collect()
     }
-    for (to, from) in request.ifr_name.iter_mut().zip(name) {
-        *to = from.cast_signed();
+
+    #[test]
+    fn what_takes_tags_and_what_merges_frames_is_in_the_way_and_nothing_else() {
+        let all = features(&["rx-checksum", "rx-vlan-stag-hw-parse", "rx-gro-hw"]);
+        let names: Vec<&str> = in_the_way(&all).iter().map(|feature| feature.name.as_str()).collect();
+        assert_eq!(names, ["rx-vlan-stag-hw-parse", "rx-gro-hw"]);
     }
-    request.ifr_ifru.ifru_data = (&raw mut value).cast();
-    // SAFETY: the request names the interface and points at the value; both outlive the call.
-    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
-    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(value.data) }
+
+    #[test]
+    fn a_tag_that_may_have_been_taken_is_told_from_frames_that_may_have_been_merged() {
+        let before = features(&["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse", "rx-lro"]);
+        let merges = outcome(&in_the_way(&before), &features(&["rx-lro"]));
+        assert_eq!(merges.turned_off, ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"]);
+        assert_eq!((merges.stayed.as_slice(), merges.hides_tags()), (&["rx-lro".to_owned()][..], None));
+        let takes = outcome(&in_the_way(&before), &features(&["rx-vlan-stag-hw-parse"]));
+        assert_eq!(takes.hides_tags(), Some("rx-vlan-stag-hw-parse"));
+    }
 }

@@ -4,17 +4,19 @@
 //! outcome is compared with what is known, so nothing depends on whether each change was told, or in which order.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use super::transmission::{self, Transmission};
 use super::{Server, listen, service, start};
 use crate::config::{self, XdpMode};
 use crate::control::{LinkStatus, Xdp};
-use crate::datapath::attachment::Attached;
+use crate::datapath;
+use crate::datapath::attachment::{Attached, Attachment};
 use crate::datapath::kernel::Kernel;
 use crate::datapath::netlink::{self, Changes, LinkState, Occupant};
 use crate::datapath::occupant;
@@ -34,6 +36,12 @@ const VACANT: u32 = u32::MAX / 2 + 1;
 pub(super) struct Served {
     pub(super) facts: Interface,
     pub(super) xdp: Xdp,
+    /// Why it is attached so, where that was not simply asked for.
+    pub(super) why: Option<String>,
+    /// The name of its driver, if that is known.
+    pub(super) driver: Option<String>,
+    /// What has become of answers that the driver was given.
+    pub(super) transmission: Transmission,
     pub(super) link: LinkStatus,
     mtu: u32,
     controller: Option<u32>,
@@ -56,6 +64,8 @@ impl Drop for Listener {
 /// All interfaces at one moment.
 pub(super) struct Found {
     links: Vec<LinkState>,
+    /// What drivers have counted of what programs on them sent, by interface.
+    pub(super) counts: transmission::Counted,
     /// Indices of those that have just been moved into another network namespace.
     moved: Vec<u32>,
 }
@@ -70,23 +80,44 @@ pub(super) fn is_there(facts: &Interface) -> bool {
     facts.ifindex < VACANT
 }
 
-/// Looks at all interfaces whenever something has changed, as long as somebody wants to know.
+/// Looks at all interfaces whenever something has changed, as long as somebody wants to know; and between whiles at what
+/// drivers count of the program's answers.
 pub(super) async fn watch(changes: Changes, found: mpsc::Sender<Found>) {
     let Ok(changes) = watched(changes) else { return };
+    let mut counts = transmission::Counted::default();
     loop {
         let moved = changes.get_ref().take();
-        match spawn_blocking(netlink::links).await {
-            Ok(Ok(links)) => {
-                if found.send(Found { links, moved }).await.is_err() {
-                    return;
-                }
+        let links = match spawn_blocking(netlink::links).await {
+            Ok(Ok(links)) => links,
+            Ok(Err(error)) => {
+                tracing::warn!(error = format!("{error:#}"), "interfaces can't be looked at");
+                Vec::new()
             }
-            Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "interfaces can't be looked at"),
             Err(_) => return,
+        };
+        let native = transmission::native(&links);
+        if !links.is_empty() {
+            let Ok(counted) = transmission::counted(native.clone()).await else { return };
+            counts = counted;
+            if found.send(Found { links, counts: counts.clone(), moved }).await.is_err() {
+                return;
+            }
         }
-        if let Ok(Ok(mut guard)) = timeout(NOW_AND_THEN, changes.readable()).await {
-            sleep(SETTLED).await;
-            guard.clear_ready();
+        let looked = Instant::now();
+        while looked.elapsed() < NOW_AND_THEN {
+            match timeout(transmission::LOOK, changes.readable()).await {
+                Ok(Ok(mut guard)) => {
+                    sleep(SETTLED).await;
+                    guard.clear_ready();
+                    break;
+                }
+                Ok(Err(_)) => return,
+                Err(_) => match transmission::counted(native.clone()).await {
+                    Ok(counted) if counted == counts => {}
+                    Ok(_) => break,
+                    Err(_) => return,
+                },
+            }
         }
     }
 }
@@ -97,19 +128,30 @@ impl Server {
     /// # Errors
     /// When the driver, another program or a missing right doesn't let it.
     pub(super) fn serve(&mut self, configured: &config::Interface, state: &LinkState) -> Result<()> {
-        let xdp = match attach(self.kernel.as_mut(), configured, state)? {
-            Some(attached) => attached.into(),
-            None => Xdp::Off,
-        };
-        self.welcome(state, xdp)
+        let attachment = attach(self.kernel.as_mut(), configured, state)?;
+        self.welcome(state, attachment)
     }
 
-    fn welcome(&mut self, state: &LinkState, xdp: Xdp) -> Result<()> {
+    fn welcome(&mut self, state: &LinkState, attachment: Attachment) -> Result<()> {
         let LinkState { facts, mtu, controller, .. } = state.clone();
+        let Attachment { attached, why } = attachment;
+        let xdp = attached.map_or(Xdp::Off, Xdp::from);
         let listener = if xdp == Xdp::Off { Some(self.listen_on(facts.ifindex)?) } else { None };
         let link = status(state);
-        tracing::info!(interface = facts.name, ?xdp, ?link, addresses = ?facts.addresses, "interface served");
-        let served = Served { facts, xdp, link, mtu, controller, listener, refused: None };
+        let driver = datapath::transmission::driver(&facts.name).ok();
+        tracing::info!(
+            interface = facts.name,
+            driver,
+            ?xdp,
+            why,
+            ?link,
+            addresses = ?facts.addresses,
+            "interface served"
+        );
+        let transmission = Transmission::from_now_on(&facts.name);
+        let refused = (attached.is_none() && why.is_some()).then_some(state.xdp);
+        let served =
+            Served { facts, xdp, why, driver, transmission, link, mtu, controller, listener, refused };
         self.interfaces.insert(served.facts.ifindex, served);
         Ok(())
     }
@@ -124,6 +166,9 @@ impl Server {
         let missing = Served {
             facts,
             xdp: Xdp::Off,
+            why: None,
+            driver: None,
+            transmission: Transmission::default(),
             link: LinkStatus::Missing,
             mtu: 0,
             controller: None,
@@ -159,6 +204,7 @@ impl Server {
                 self.gain(number, configured, state, &mut renumbered);
             }
         }
+        self.judge_transmission(&found.counts);
         let facts = self.facts();
         if facts != before {
             self.go_on_with(&facts, &renumbered);
@@ -206,9 +252,7 @@ impl Server {
         let served = self.serve(configured, state).or_else(|error| {
             let interface = &configured.name;
             tracing::warn!(interface, error = format!("{error:#}"), "not attached; the daemon answers alone");
-            self.welcome(state, Xdp::Off)?;
-            self.note_refusal(state);
-            Ok::<_, anyhow::Error>(())
+            self.welcome(state, Attachment { attached: None, why: Some(format!("{error:#}")) })
         });
         match served {
             Ok(()) => {
@@ -219,12 +263,6 @@ impl Server {
             Err(error) => {
                 tracing::warn!(interface = configured.name, error = format!("{error:#}"), "can't be served");
             }
-        }
-    }
-
-    fn note_refusal(&mut self, state: &LinkState) {
-        if let Some(served) = self.interfaces.get_mut(&state.facts.ifindex) {
-            served.refused = Some(state.xdp);
         }
     }
 
@@ -289,26 +327,26 @@ impl Server {
             tracing::warn!(interface, "the XDP program was taken off; attaching it again");
         }
         let attached = attach(Some(kernel), configured, state);
-        let listener = match &attached {
-            Ok(Some(_)) => None,
-            Ok(None) | Err(_) => self.listen_on(state.facts.ifindex).ok(),
-        };
-        let Some(served) = self.interfaces.get_mut(&state.facts.ifindex) else { return };
-        match attached {
-            Ok(Some(attached)) => {
-                tracing::info!(interface, xdp = attached.name(), "attached");
-                (served.xdp, served.refused) = (attached.into(), None);
-            }
-            Ok(None) => {}
-            Err(error) => {
-                tracing::warn!(
-                    interface,
-                    error = format!("{error:#}"),
-                    "not attached; the daemon answers alone"
-                );
-                (served.xdp, served.refused) = (Xdp::Off, Some(state.xdp));
-            }
+        let attachment = attached.unwrap_or_else(|error| {
+            let why = format!("{error:#}");
+            tracing::warn!(interface, error = why, "not attached; the daemon answers alone");
+            Attachment { attached: None, why: Some(why) }
+        });
+        self.go_over_to(state.facts.ifindex, attachment, state.xdp);
+    }
+
+    /// An interface is attached in another way from now on, or no more for what is `there`.
+    pub(super) fn go_over_to(&mut self, ifindex: u32, attachment: Attachment, there: Option<Occupant>) {
+        let Attachment { attached, why } = attachment;
+        let listener = if attached.is_none() { self.listen_on(ifindex).ok() } else { None };
+        let Some(served) = self.interfaces.get_mut(&ifindex) else { return };
+        if let Some(attached) = attached {
+            tracing::info!(interface = served.facts.name, xdp = attached.name(), why, "attached");
         }
+        served.xdp = attached.map_or(Xdp::Off, Xdp::from);
+        served.refused = attached.is_none().then_some(there);
+        served.why = why;
+        served.transmission = Transmission::from_now_on(&served.facts.name);
         served.listener = listener;
     }
 
@@ -352,21 +390,23 @@ impl Server {
                 (there.attached.into(), None)
             }
             Ok(Some(other)) => (Xdp::Off, Some(occupant::described(&facts.name, other))),
-            Ok(None) => (Xdp::Off, None),
+            Ok(None) => (Xdp::Off, served.why.clone().filter(|_| served.refused.is_some())),
             Err(error) => (served.xdp, Some(format!("{error:#}"))),
         }
     }
 }
 
-/// Attaches the program to an interface; none if it is not to be.
+/// Attaches the program to an interface, if it is to be.
 fn attach(
     kernel: Option<&mut Kernel>,
     configured: &config::Interface,
     state: &LinkState,
-) -> Result<Option<Attached>> {
-    let Some(kernel) = kernel.filter(|_| configured.xdp != XdpMode::Off) else { return Ok(None) };
+) -> Result<Attachment> {
+    let Some(kernel) = kernel.filter(|_| configured.xdp != XdpMode::Off) else {
+        return Ok(Attachment { attached: None, why: None });
+    };
     kernel.know_interface(state.facts.ifindex, state.facts.mac)?;
-    kernel.attach(&state.facts.name, state.facts.ifindex, configured.xdp).map(Some)
+    kernel.attach(&state.facts.name, state.facts.ifindex, configured.xdp)
 }
 
 fn status(state: &LinkState) -> LinkStatus {

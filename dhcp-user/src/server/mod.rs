@@ -5,7 +5,8 @@
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
 //! committing.rs  the thread that commits meanwhile;  commit.rs  what if the store takes none
-//! reload.rs  a changed configuration;  links.rs  what becomes of interfaces;  stale.rs  what the kernel is to forget
+//! reload.rs  a changed configuration;  stale.rs  what the kernel is to forget
+//! links.rs   what becomes of interfaces;  transmission.rs  whether answers leave
 //! explain.rs why requests went up
 //! transfer.rs leases to and from another server
 //! audit.rs   whether policy, store and kernel agree
@@ -29,6 +30,7 @@ mod stale;
 mod start;
 mod traffic;
 mod transfer;
+mod transmission;
 mod turn;
 
 use std::collections::HashSet;

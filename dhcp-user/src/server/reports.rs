@@ -73,9 +73,14 @@ impl Server {
             .values()
             .map(|served| {
                 let (xdp, obstacle) = self.attachment(served);
+                let configured =
+                    self.config.interfaces.iter().find(|configured| configured.name == served.facts.name);
                 InterfaceStatus {
                     name: served.facts.name.clone(),
                     xdp,
+                    xdp_configured: configured.map_or("off", |configured| configured.xdp.name()).into(),
+                    xdp_why: served.why.clone().filter(|_| obstacle.is_none()),
+                    driver: served.driver.clone(),
                     link: served.link,
                     addresses: served.facts.addresses.clone(),
                     obstacle,
@@ -89,9 +94,16 @@ impl Server {
             uptime_seconds: BootNanos::now().0.saturating_sub(self.started.0) / 1_000_000_000,
             interfaces,
             store: "embedded".into(),
-            trouble: self.owed.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why())),
+            trouble: self.trouble(),
             leases: self.policy.leased() as u64,
         }
+    }
+
+    /// What the operator has to see to; none when all is well.
+    fn trouble(&self) -> Option<String> {
+        let store = self.owed.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why()));
+        let all: Vec<String> = [store, self.loses_answers()].into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     fn stats(&self) -> Result<Stats> {

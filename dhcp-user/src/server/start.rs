@@ -26,7 +26,7 @@ use super::{restore, room};
 use crate::clock::BootNanos;
 use crate::config::{self, Config, Probe, StoreChoice, Subnet, XdpMode};
 use crate::control::{Startup, WallClock};
-use crate::datapath::attachment;
+use crate::datapath::attachment::{self, Attachment};
 use crate::datapath::hints::HeapHints;
 use crate::datapath::kernel::{Kernel, Shared, Sizes};
 use crate::datapath::live_frames::LiveFrames;
@@ -207,8 +207,10 @@ pub fn attach_only(config: &Config) -> Result<()> {
             continue;
         }
         kernel.know_interface(facts.ifindex, facts.mac)?;
-        let attached = kernel.attach(&facts.name, facts.ifindex, configured.xdp)?;
-        tracing::info!(interface = facts.name, xdp = attached.name(), "attached");
+        let Attachment { attached, why } = kernel.attach(&facts.name, facts.ifindex, configured.xdp)?;
+        if let Some(attached) = attached {
+            tracing::info!(interface = facts.name, xdp = attached.name(), why, "attached");
+        }
     }
     kernel.made();
     Ok(())
