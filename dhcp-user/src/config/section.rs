@@ -15,6 +15,26 @@ pub(super) struct Section<'t> {
     known: Vec<&'static str>,
 }
 
+impl<'t> Value<'t> {
+    /// The tables of an array of tables, `[[name]]`, each read; nothing if any was refused (all are looked at).
+    pub(super) fn each_section<T>(
+        self,
+        name: &str,
+        mut read: impl FnMut(Section<'t>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        if self.is_table() {
+            return self.refuse(format!("there may be several of these: write [[{name}]] with two brackets"));
+        }
+        self.each("tables", |value| read(value.section(&format!("[[{name}]]"))?))
+    }
+
+    /// A table; `name` is how messages call it.
+    pub(super) fn section(self, name: &str) -> Option<Section<'t>> {
+        let table = self.table(name)?;
+        Some(Section::new(table, self.span(), name.to_owned(), self.errors()))
+    }
+}
+
 impl<'t> Section<'t> {
     pub(super) fn new(table: &'t DeTable<'t>, span: Span, name: String, errors: &'t Errors<'t>) -> Self {
         Self { table, span, name, errors, known: Vec::new() }

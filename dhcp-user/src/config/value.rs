@@ -7,11 +7,10 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use toml::Spanned;
-use toml::de::DeValue;
+use toml::de::{DeTable, DeValue};
 
 use super::errors::{Errors, Span};
 use super::prefix::{Pool, Prefix, is_unicast};
-use super::section::Section;
 
 /// Ten years, so that no horizon lies beyond the clock that promises are made in.
 const LONGEST: u32 = 10 * 365 * 24 * 60 * 60;
@@ -114,24 +113,17 @@ impl<'t> Value<'t> {
         read.into_iter().collect()
     }
 
-    /// The tables of an array of tables, `[[name]]`, each read; nothing if any was refused (all are looked at).
-    pub(super) fn each_section<T>(
-        self,
-        name: &str,
-        mut read: impl FnMut(Section<'t>) -> Option<T>,
-    ) -> Option<Vec<T>> {
-        if self.is_table() {
-            return self.refuse(format!("there may be several of these: write [[{name}]] with two brackets"));
-        }
-        self.each("tables", |value| read(value.section(&format!("[[{name}]]"))?))
-    }
-
-    /// A table; `name` is how messages call it.
-    pub(super) fn section(self, name: &str) -> Option<Section<'t>> {
+    /// The entries of a table; `name` is how messages call it.
+    pub(super) fn table(self, name: &str) -> Option<&'t DeTable<'t>> {
         match self.node.get_ref().as_table() {
-            Some(table) => Some(Section::new(table, self.span(), name.to_owned(), self.errors)),
+            Some(table) => Some(table),
             None => self.expected(format_args!("a table for {name}")),
         }
+    }
+
+    /// Where errors of this text go.
+    pub(super) fn errors(self) -> &'t Errors<'t> {
+        self.errors
     }
 
     pub(super) fn one_of<T: Copy, const N: usize>(self, choices: [(&str, T); N]) -> Option<T> {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use dhcp_ebpf::lease::BootSecs;
 
 use super::binding::Binding;
-use super::subnet::SubnetId;
+use super::subnet_id::SubnetId;
 use crate::config::{Admission, ClassSet, DynamicPool, Pool};
 
 /// An address that policy answers for, by its number.

@@ -50,6 +50,7 @@ mod reservations;
 mod restore;
 mod stranded;
 mod subnet;
+mod subnet_id;
 mod terms;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -77,7 +78,8 @@ pub use links::Renumbered;
 pub use probe::PATIENCE;
 pub use reload::Reloaded;
 pub use restore::Adopted;
-pub use subnet::{Interface, SubnetId};
+pub use subnet::Interface;
+pub use subnet_id::SubnetId;
 pub use views::{DeviceView, LeaseView, PoolView, QuarantineView};
 pub use words::{Words, revoke_anyway};
 

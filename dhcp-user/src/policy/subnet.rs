@@ -11,21 +11,12 @@ use dhcp_ebpf::abi::Link;
 use super::addresses::Place;
 use super::basis::digest;
 use super::reservations::Reservations;
+pub use super::subnet_id::SubnetId;
 use crate::config::{Reservation, Subnet, Vlan};
 use crate::message::Request;
 
 /// Subnets that are on one link, those to be preferred first (RFC 2131 §4.3.1). To be had without an allocation.
 pub(super) type Segment = Arc<[SubnetId]>;
-
-/// A subnet of the configuration, by its number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SubnetId(pub u32);
-
-impl SubnetId {
-    pub(super) fn at(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// What policy must know of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
