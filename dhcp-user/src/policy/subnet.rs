@@ -11,7 +11,7 @@ use dhcp_ebpf::abi::Link;
 use super::addresses::Place;
 use super::basis::digest;
 use super::reservations::Reservations;
-pub use super::subnet_id::SubnetId;
+pub(super) use super::subnet_id::SubnetId;
 use crate::config::{Reservation, Subnet, Vlan};
 use crate::message::Request;
 
