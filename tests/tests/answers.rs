@@ -1,10 +1,12 @@
 //! Requests as real devices send them, which the RFCs have otherwise, get the answer that serves the device.
 
 use anyhow::{Result, ensure};
+use system_tests::answer::Answer;
 use system_tests::client::{Client, Request, WANTED, granted};
 use system_tests::paths::SERVER;
 use system_tests::server::{Server, Xdp};
-use system_tests::topology::Lan;
+use system_tests::topology::{Lan, SERVER_IF};
+use system_tests::wait::{PROMPT, until};
 use system_tests::wire::{Kind, options};
 
 const SUBNET: &str = r#"
@@ -101,5 +103,48 @@ fn options_without_an_end_are_served_and_counted() -> Result<()> {
     let empty = with_options(client.renewing(&lease), &[(53, &[3]), (52, &[3]), (55, &WANTED)]);
     client.extend(&empty, &lease)?;
     ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+/// RFC 2132 §9.8: what fits comes, in the order asked for; RFC 2132 §3.3: the mask before the routers.
+#[test]
+fn a_reply_that_is_too_long_is_shortened() -> Result<()> {
+    let lan = lan()?;
+    let mut wordy = SUBNET.replace(" }\n", "");
+    for code in 224..234 {
+        wordy += &format!(", code-{code} = \"hex:{}\"", format!("{code:02x}").repeat(80));
+    }
+    let server = Server::start(&lan, Xdp::Native, &(wordy + " }\n"))?;
+    let wanted: Vec<u8> = (224..234).rev().chain([15, 6, 3, 1]).collect();
+    let list: &[(u8, &[u8])] = &[(55, &wanted), (57, &[5, 120])];
+    let told = |answer: &Answer| answer.options.iter().map(|(code, _)| *code).collect::<Vec<_>>();
+    let client = lan.client(1);
+    let discovering =
+        |client: &Client| with_options(client.discovering(), &[&[(53, &[1][..])], list].concat());
+    let offer = client.exchange(&discovering(&client))?;
+    ensure!(
+        told(&offer) == [53, 54, 51, 58, 59, 233, 232, 231, 230, 229, 228, 227, 226, 15, 6, 1, 3],
+        "{:?}",
+        told(&offer)
+    );
+    let (address, id) = (offer.message.yiaddr.octets(), offer.address_option(54)?.octets());
+    let selecting: &[(u8, &[u8])] = &[(53, &[3]), (50, &address), (54, &id)];
+    let ack = client.exchange(&with_options(client.selecting(&offer)?, &[selecting, list].concat()))?;
+    ensure!(ack.kind == Kind::Ack && told(&ack) == told(&offer));
+    ensure!(server.stats()?.count(&["daemon", "odd", "options-without-room"])? == 2);
+
+    // What the link does not take is not tried; the kernel's answer is the daemon's.
+    let client = lan.client(2);
+    let lease = client.dora()?;
+    let ordered = with_options(client.renewing(&lease), &[(53, &[3]), (55, &[15, 6, 1, 3])]);
+    for _ in 0..2 {
+        ensure!(told(&client.extend(&ordered.again(), &lease)?) == [53, 54, 51, 58, 59, 15, 6, 1, 3]);
+    }
+    ensure!(server.stats()?.all_kernel_acked()? == 1);
+    lan.server.ip(&format!("link set {SERVER_IF} mtu 576"))?;
+    until("the MTU to be noticed", PROMPT, || Ok(server.log().contains("MTU changed").then_some(())))?;
+    let newcomer = lan.client(3);
+    let short = newcomer.exchange(&discovering(&newcomer))?;
+    ensure!(short.frame.len() <= 14 + 576 && told(&short)[..9] == [53, 54, 51, 58, 59, 233, 232, 231, 15]);
     Ok(())
 }

@@ -25,8 +25,6 @@ pub struct LinkState {
     pub facts: Interface,
     /// Whether frames pass: it is up, and has a carrier.
     pub is_up: bool,
-    /// The longest packet it takes, in octets.
-    pub mtu: u32,
     /// The index of the bridge, bond or other interface that it is a port of.
     pub controller: Option<u32>,
     /// The XDP program on it.
@@ -109,9 +107,8 @@ fn described(link: &LinkMessage) -> Option<LinkState> {
     }
     let passing = LinkFlags::Up | LinkFlags::LowerUp;
     Some(LinkState {
-        facts: Interface { name: name?, ifindex: link.header.index, mac: mac?, addresses: Vec::new() },
+        facts: Interface { name: name?, ifindex: link.header.index, mac: mac?, mtu, addresses: Vec::new() },
         is_up: link.header.flags.contains(passing),
-        mtu,
         controller,
         xdp: occupant_of(link),
     })

@@ -14,6 +14,7 @@ pub mod code {
     #![allow(missing_docs, reason = "each is named as in the IANA registry")]
     pub const PAD: u8 = 0;
     pub const SUBNET_MASK: u8 = 1;
+    pub const ROUTERS: u8 = 3;
     pub const HOST_NAME: u8 = 12;
     pub const REQUESTED_ADDRESS: u8 = 50;
     pub const LEASE_TIME: u8 = 51;

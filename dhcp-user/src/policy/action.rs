@@ -241,6 +241,21 @@ pub enum Reply {
     },
 }
 
+impl Reply {
+    /// What it says beside the addresses in its header.
+    #[must_use]
+    pub const fn answer(&self) -> &Answer {
+        match self {
+            Self::Offer { answer, .. }
+            | Self::Ack { answer, .. }
+            | Self::InformAck { answer, .. }
+            | Self::Bootp { answer, .. }
+            | Self::Nak { answer, .. }
+            | Self::Lease { answer, .. } => answer,
+        }
+    }
+}
+
 /// What the answer to a LEASEQUERY says, by its message type (RFC 4388 §6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseStatus {

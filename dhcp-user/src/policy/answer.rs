@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use super::encode::{self, Composed, Room, Value};
+use dhcp_ebpf::slot::MAX_BODY;
+
+use super::encode::{self, Composed, Field, Room, Value};
 use super::terms::Terms;
 use crate::message::Request;
 use crate::message::options::code;
@@ -12,8 +14,8 @@ use crate::message::options::code;
 const BEFORE_OPTIONS: usize = 20 + 8 + 236 + 4;
 /// Octets of options, END included, that every BOOTP client takes: the vendor area without the cookie (RFC 951 §3).
 const BOOTP_AREA: usize = 60;
-/// No answer is longer than what an Ethernet frame carries, whatever the client could take.
-const LONGEST_DATAGRAM: u16 = 1500;
+/// No answer is longer than this, whatever the client could take: it is what a frame of ours carries.
+pub(super) const LONGEST_DATAGRAM: usize = BEFORE_OPTIONS + MAX_BODY;
 
 /// The message types that a server sends (option 53).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,23 +58,21 @@ impl Answer {
 ///
 /// OFFER and ACK differ in nothing but the message type (RFC 2131 §4.3.1).
 pub(super) fn answer(kind: Type, terms: &Terms<'_>, request: &Request) -> Option<Answer> {
-    let wanted = wanted(terms, request);
-    let rest = Vec::with_capacity(wanted.len());
-    let mut options = Composed { head: head(kind, terms), rest, ..Composed::default() };
-    for code in wanted.iter().copied() {
-        if let Some(value) = value(code, terms).filter(|_| !has(&options, code)) {
-            options.rest.push((code, value));
-        }
+    let (head, times) = head(kind, terms);
+    let mut options = Composed { head, rest: times, ..Composed::default() };
+    parameters(terms, request, &mut options);
+    if boots_from_the_network(request) {
+        // RFC 4578 §2.3.
+        options.rest.extend(
+            request.options.get(code::CLIENT_MACHINE).map(|id| (code::CLIENT_MACHINE, Value::Text(id))),
+        );
     }
     // RFC 3011 §2 and RFC 6842 §3.
     options.echoes = echoes(&[code::SUBNET_SELECTION, code::CLIENT_IDENTIFIER], request);
-    if boots_from_the_network(request) {
-        // RFC 4578 §2.3.
-        options.echoes.extend(echoes(&[code::CLIENT_MACHINE], request));
-    }
     options.agent_information = agent_information(request);
     let (file, sname) = (terms.given.boot_file(), terms.given.server_name());
-    let room = Room { area: area(request), file: file.is_none(), sname: sname.is_none() };
+    let free = |text: Option<&str>| if text.is_none() { Field::Options } else { Field::Text };
+    let room = Room { area: area(request, terms.longest), file: free(file), sname: free(sname) };
     let written = encode::write(&options, room)?;
     Some(Answer {
         lease_time: terms.lease_time.unwrap_or(0),
@@ -87,30 +87,32 @@ pub(super) fn answer(kind: Type, terms: &Terms<'_>, request: &Request) -> Option
 /// The BOOTREPLY to `request` on these terms: no option of DHCP's own, and no more octets than its vendor area has
 /// (RFC 1534 §2). The mask comes before the routers (RFC 1497, subnet mask field).
 pub(super) fn bootp(terms: &Terms<'_>, request: &Request) -> Option<Answer> {
-    let head = vec![(code::SUBNET_MASK, subnet_mask(terms))];
-    let mut options = Composed { head, ..Composed::default() };
-    for code in wanted(terms, request).iter().copied() {
-        if let Some(value) = value(code, terms).filter(|_| !has(&options, code)) {
-            options.rest.push((code, value));
-        }
-    }
+    let mut options = Composed::default();
+    parameters(terms, request, &mut options);
     options.agent_information = agent_information(request);
-    let area = request.vendor_area.clamp(BOOTP_AREA, usize::from(LONGEST_DATAGRAM) - BEFORE_OPTIONS);
-    let written = encode::write(&options, Room { area, file: false, sname: false })?;
+    let area = request.vendor_area.max(BOOTP_AREA).min(terms.longest.saturating_sub(BEFORE_OPTIONS));
+    let (file, sname) = (terms.given.boot_file(), terms.given.server_name());
+    let told = |text: Option<&str>| if text.is_none() { Field::Nothing } else { Field::Text };
+    let written = encode::write(&options, Room { area, file: told(file), sname: told(sname) })?;
     Some(Answer {
         lease_time: 0,
         // RFC 951 §3: where the boot file is, which is here unless somebody says otherwise.
         siaddr: terms.given.next_server().unwrap_or(terms.server),
-        sname: field(terms.given.server_name().map(str::as_bytes), &[]),
-        file: field(terms.given.boot_file().map(str::as_bytes), &[]),
+        sname: field(sname.map(str::as_bytes), &[]),
+        file: field(file.map(str::as_bytes), &[]),
         complete: written.left_out.is_empty(),
         options: written.area,
     })
 }
 
 /// A NAK with a message for the log of who looks into it (RFC 2131 table 3: 53, 54, 56, client identifier and relay
-/// information, nothing else).
-pub(super) fn nak(server: Ipv4Addr, message: &'static str, request: &Request) -> Option<Answer> {
+/// information, nothing else). The link takes datagrams of up to `longest` octets.
+pub(super) fn nak(
+    server: Ipv4Addr,
+    message: &'static str,
+    request: &Request,
+    longest: usize,
+) -> Option<Answer> {
     let options = Composed {
         head: vec![
             (code::MESSAGE_TYPE, Value::Octet([Type::Nak as u8])),
@@ -120,7 +122,8 @@ pub(super) fn nak(server: Ipv4Addr, message: &'static str, request: &Request) ->
         echoes: echoes(&[code::CLIENT_IDENTIFIER], request),
         agent_information: agent_information(request),
     };
-    let written = encode::write(&options, Room { area: area(request), file: false, sname: false })?;
+    let room = Room { area: area(request, longest), file: Field::Nothing, sname: Field::Nothing };
+    let written = encode::write(&options, room)?;
     Some(Answer {
         lease_time: 0,
         siaddr: Ipv4Addr::UNSPECIFIED,
@@ -131,25 +134,50 @@ pub(super) fn nak(server: Ipv4Addr, message: &'static str, request: &Request) ->
     })
 }
 
-/// Octets of options that the client takes (option 57), END included.
-pub(super) fn area(request: &Request) -> usize {
-    usize::from(request.options.max_size.min(LONGEST_DATAGRAM)) - BEFORE_OPTIONS
+/// Octets of options, END included, that the client takes (option 57) by datagrams of up to `longest` octets.
+pub(super) fn area(request: &Request, longest: usize) -> usize {
+    usize::from(request.options.max_size).min(longest).saturating_sub(BEFORE_OPTIONS)
 }
 
-/// What every answer begins with, asked for or not.
-fn head<'a>(kind: Type, terms: &Terms<'a>) -> Vec<(u8, Value<'a>)> {
-    let mut head = Vec::with_capacity(6);
-    head.push((code::MESSAGE_TYPE, Value::Octet([kind as u8])));
-    let mut put = |code: u8, value: [u8; 4]| head.push((code, Value::Word(value)));
-    put(code::SERVER_IDENTIFIER, terms.server.octets());
-    if let Some(lease_time) = terms.lease_time {
-        let times = terms.given.times();
-        put(code::LEASE_TIME, lease_time.to_be_bytes());
-        put(code::RENEWAL_TIME, share(lease_time, times.renew, times.lease).to_be_bytes());
-        put(code::REBINDING_TIME, share(lease_time, times.rebind, times.lease).to_be_bytes());
+/// Options in the order they go out.
+type Listed<'a> = Vec<(u8, Value<'a>)>;
+
+/// What every answer begins with, asked for or not; and the times that follow it if there is room.
+fn head<'a>(kind: Type, terms: &Terms<'a>) -> (Listed<'a>, Listed<'a>) {
+    let mut head = vec![
+        (code::MESSAGE_TYPE, Value::Octet([kind as u8])),
+        (code::SERVER_IDENTIFIER, Value::Word(terms.server.octets())),
+    ];
+    let Some(lease_time) = terms.lease_time else { return (head, Vec::new()) };
+    head.push((code::LEASE_TIME, Value::Word(lease_time.to_be_bytes())));
+    let times = terms.given.times();
+    let part = |part: u32| Value::Word(share(lease_time, part, times.lease).to_be_bytes());
+    (head, vec![(code::RENEWAL_TIME, part(times.renew)), (code::REBINDING_TIME, part(times.rebind))])
+}
+
+/// What is configured for the client, in the order it asks for it (RFC 2132 §9.8). The mask comes asked for or not, and
+/// before the routers (RFC 2132 §3.3).
+fn parameters<'a>(terms: &Terms<'a>, request: &Request, options: &mut Composed<'a>) {
+    let mask = (code::SUBNET_MASK, subnet_mask(terms));
+    let wanted = wanted(terms, request);
+    if !wanted.contains(&code::SUBNET_MASK) {
+        options.rest.push(mask);
     }
-    head.push((code::SUBNET_MASK, subnet_mask(terms)));
-    head
+    for code in wanted.iter().copied() {
+        if has(options, code) {
+            continue;
+        }
+        match value(code, terms) {
+            _ if code == code::SUBNET_MASK => options.rest.push(mask),
+            Some(routers) if code == code::ROUTERS => {
+                if !has(options, code::SUBNET_MASK) {
+                    options.rest.push(mask);
+                }
+                options.rest.push((code, routers));
+            }
+            value => options.rest.extend(value.map(|value| (code, value))),
+        }
+    }
 }
 
 /// The operator's, else that of the prefix.

@@ -1,10 +1,17 @@
 //! Options written into the space that the client has for them (RFC 2131 §4.1, RFC 2132 §9.3, RFC 3396).
 
+use dhcp_ebpf::slot::MAX_BODY;
+
 use crate::message::options::code;
 
 /// What an option area in `file` and `sname` can hold.
 pub(super) const FILE: usize = 128;
 pub(super) const SNAME: usize = 64;
+/// What is written before the options if `sname` or `file` is: both, and the cookie.
+const FIELDS: usize = SNAME + FILE + 4;
+/// What has room before all else, in this order: without it a client is not on the network.
+const FIRST: [u8; 5] =
+    [code::SUBNET_MASK, code::ROUTERS, code::RENEWAL_TIME, code::REBINDING_TIME, code::CLIENT_MACHINE];
 /// What most answers take.
 const USUAL: usize = 128;
 /// What option 52 takes.
@@ -45,15 +52,35 @@ pub(super) struct Composed<'a> {
     pub(super) agent_information: Option<&'a [u8]>,
 }
 
-/// Where the answer's own text leaves room for options.
+/// What `file` or `sname` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Field {
+    /// The answer's own text.
+    Text,
+    /// Options, if there is need.
+    Options,
+    /// Nothing.
+    Nothing,
+}
+
+/// Where there is room for options.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
-    /// Octets of the option area, after the cookie, END included.
+    /// Octets of options after the cookie, END included, that client and link take.
     pub(super) area: usize,
-    /// Whether `file` is free for options.
-    pub(super) file: bool,
-    /// Whether `sname` is free for options.
-    pub(super) sname: bool,
+    pub(super) file: Field,
+    pub(super) sname: Field,
+}
+
+impl Room {
+    /// Octets of the option area: a frame of ours has no more than this after the fixed fields.
+    fn area(self, fields: bool) -> usize {
+        self.area.min(if fields { MAX_BODY - FIELDS } else { MAX_BODY })
+    }
+
+    fn has_text(self) -> bool {
+        [self.file, self.sname].contains(&Field::Text)
+    }
 }
 
 /// Written options.
@@ -69,12 +96,21 @@ pub(super) struct Written {
     pub(super) left_out: Vec<u8>,
 }
 
-/// Writes `options`, overloading `file` and `sname` only if the area is too small; `None` if even that isn't enough for
-/// what there is no answer without.
+/// Where an option goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Area,
+    File,
+    Sname,
+    Nowhere,
+}
+
+/// Writes `options`, overloading `file` and `sname` only if the area is too small, and leaving out what finds no room
+/// then; `None` if there is none even for what there is no answer without.
 pub(super) fn write(options: &Composed<'_>, room: Room) -> Option<Written> {
     let mut out = Written { area: Vec::with_capacity(USUAL), ..Written::default() };
     let needed = total(&options.head) + total(&options.echoes) + 1;
-    let free = room.area.checked_sub(needed)?;
+    let free = room.area(room.has_text()).checked_sub(needed)?;
     let agent = options.agent_information.filter(|value| length(value) + OVERLOAD_LENGTH <= free);
     if agent.is_none() && options.agent_information.is_some() {
         out.left_out.push(code::AGENT_INFORMATION);
@@ -84,7 +120,7 @@ pub(super) fn write(options: &Composed<'_>, room: Room) -> Option<Written> {
     if total(&options.rest) <= free {
         options.rest.iter().for_each(|(code, value)| put(&mut out.area, *code, value.as_ref()));
     } else {
-        overload(&options.rest, room, free, &mut out);
+        shorten(&options.rest, room, free, &mut out);
     }
     options.echoes.iter().for_each(|(code, value)| put(&mut out.area, *code, value));
     agent.into_iter().for_each(|value| put(&mut out.area, code::AGENT_INFORMATION, value));
@@ -92,20 +128,14 @@ pub(super) fn write(options: &Composed<'_>, room: Room) -> Option<Written> {
     Some(out)
 }
 
-/// Writes what there is room for: `free` octets of the area, then the fields.
-fn overload(options: &[(u8, Value<'_>)], room: Room, free: usize, out: &mut Written) {
-    let area = out.area.len() + free.saturating_sub(OVERLOAD_LENGTH);
-    for (code, value) in options {
-        let value = value.as_ref();
-        let needed = length(value);
-        if out.area.len() + needed <= area {
-            put(&mut out.area, *code, value);
-        } else if room.file && out.file.len() + needed < FILE {
-            put(&mut out.file, *code, value);
-        } else if room.sname && out.sname.len() + needed < SNAME {
-            put(&mut out.sname, *code, value);
-        } else {
-            out.left_out.push(*code);
+/// Writes what there is room for: `free` octets of the area, then the fields. What finds room keeps its order.
+fn shorten(options: &[(u8, Value<'_>)], room: Room, free: usize, out: &mut Written) {
+    for ((code, value), place) in options.iter().zip(places(options, room, free)) {
+        match place {
+            Place::Area => put(&mut out.area, *code, value.as_ref()),
+            Place::File => put(&mut out.file, *code, value.as_ref()),
+            Place::Sname => put(&mut out.sname, *code, value.as_ref()),
+            Place::Nowhere => out.left_out.push(*code),
         }
     }
     let used = u8::from(!out.file.is_empty()) | u8::from(!out.sname.is_empty()) << 1;
@@ -117,6 +147,28 @@ fn overload(options: &[(u8, Value<'_>)], room: Room, free: usize, out: &mut Writ
     if used != 0 {
         put(&mut out.area, code::OVERLOAD, &[used]);
     }
+}
+
+/// Where each of the options goes: those in [`FIRST`] choose first, the others in their order.
+fn places(options: &[(u8, Value<'_>)], room: Room, free: usize) -> Vec<Place> {
+    let field = |of: Field, octets: usize| if of == Field::Options { octets - 1 } else { 0 };
+    let (file, sname) = (field(room.file, FILE), field(room.sname, SNAME));
+    // Fields that are written take from what a frame carries.
+    let cost = OVERLOAD_LENGTH + room.area(room.has_text()) - room.area(true);
+    let overloads = cost < file + sname && cost <= free;
+    let (area, file, sname) = if overloads { (free - cost, file, sname) } else { (free, 0, 0) };
+    let mut left = [(Place::Area, area), (Place::File, file), (Place::Sname, sname)];
+
+    let mut places = vec![Place::Nowhere; options.len()];
+    let mut by_rank: Vec<_> = options.iter().zip(&mut places).collect();
+    by_rank.sort_by_key(|((code, _), _)| FIRST.iter().position(|first| first == code).unwrap_or(FIRST.len()));
+    for ((_, value), place) in by_rank {
+        let needed = length(value.as_ref());
+        if let Some((there, left)) = left.iter_mut().find(|(_, left)| needed <= *left) {
+            (*place, *left) = (*there, *left - needed);
+        }
+    }
+    places
 }
 
 fn total<T: AsRef<[u8]>>(options: &[(u8, T)]) -> usize {

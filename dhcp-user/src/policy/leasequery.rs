@@ -7,7 +7,7 @@ use super::action::{Action, LeaseStatus, Reply, Silence};
 use super::addresses::{Place, State};
 use super::answer::{self, Answer, Type};
 use super::binding::{Binding, FOR_GOOD};
-use super::encode::{self, Composed, Room, Value};
+use super::encode::{self, Composed, Field, Room, Value};
 use super::terms::Terms;
 use super::{Policy, Turn};
 use crate::message::Request;
@@ -133,7 +133,7 @@ impl Policy {
         // An earlier owner's promise may lie behind this one's, but nobody was told of more than a lease time.
         let remaining = expiry.0.saturating_sub(turn.now.0).min(lease_time);
         let elapsed = lease_time - remaining;
-        let times = self.terms_of_lease(place, binding.server, lease_time).given.times();
+        let times = self.terms_of_lease(place, binding, binding.server).given.times();
         let until = |part| answer::share(lease_time, part, times.lease).checked_sub(elapsed);
         Some(Standing {
             remaining,
@@ -156,7 +156,7 @@ impl Policy {
         let (Some(owner), Some(lease)) = (self.binding(place), self.standing(turn, place)) else {
             return Err(Silence::Unanswerable);
         };
-        let terms = self.terms_of_lease(place, server, owner.lease_time);
+        let terms = self.terms_of_lease(place, owner, server);
         let mut options = Composed { head: head(Type::LeaseActive, server), ..Composed::default() };
         let others: Vec<u8> =
             all.iter().take(MOST_ASSOCIATED).flat_map(|place| self.all.address(*place).octets()).collect();
@@ -175,12 +175,13 @@ impl Policy {
         if wanted.contains(&code::AGENT_INFORMATION) {
             options.agent_information = owner.agent_info();
         }
+        let longest = self.subnets.longest_datagram(request.link);
         Ok(Reply::Lease {
             status: LeaseStatus::Active,
             ciaddr: self.all.address(place),
             chaddr: owner.chaddr(),
             server,
-            answer: written(&options, request)?,
+            answer: written(&options, request, longest)?,
         })
     }
 
@@ -202,7 +203,7 @@ impl Policy {
             echoes: answer::echoes(&[code::CLIENT_IDENTIFIER], request),
             ..Composed::default()
         };
-        let answer = written(&options, request)?;
+        let answer = written(&options, request, self.subnets.longest_datagram(request.link))?;
         Ok(Reply::Lease { status, ciaddr: request.ciaddr, chaddr: request.chaddr, server, answer })
     }
 }
@@ -239,8 +240,9 @@ fn tell<'a>(code: u8, lease: &Standing, owner: &'a Binding, terms: &Terms<'a>) -
     }
 }
 
-fn written(options: &Composed<'_>, request: &Request) -> Result<Answer, Silence> {
-    let room = Room { area: answer::area(request), file: true, sname: true };
+fn written(options: &Composed<'_>, request: &Request, longest: usize) -> Result<Answer, Silence> {
+    let area = answer::area(request, longest);
+    let room = Room { area, file: Field::Options, sname: Field::Options };
     let written = encode::write(options, room).ok_or(Silence::Unanswerable)?;
     Ok(Answer {
         lease_time: 0,

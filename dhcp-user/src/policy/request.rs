@@ -240,7 +240,8 @@ impl Policy {
         let Some(server) = self.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoSubnet);
         };
-        let Some(answer) = answer::nak(posed(request).unwrap_or(server), message, request) else {
+        let longest = self.subnets.longest_datagram(request.link);
+        let Some(answer) = answer::nak(posed(request).unwrap_or(server), message, request, longest) else {
             return turn.silence(request, Silence::Unanswerable);
         };
         let reply = Reply::Nak { server, answer };

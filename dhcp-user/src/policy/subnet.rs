@@ -9,6 +9,7 @@ use ahash::HashMap;
 use dhcp_ebpf::abi::Link;
 
 use super::addresses::Place;
+use super::answer::LONGEST_DATAGRAM;
 use super::basis::digest;
 use super::reservations::Reservations;
 pub(super) use super::subnet_id::SubnetId;
@@ -27,6 +28,8 @@ pub struct Interface {
     pub ifindex: u32,
     /// Its hardware address.
     pub mac: [u8; 6],
+    /// The longest IP datagram that it takes; 0 while it isn't there.
+    pub mtu: u32,
     /// Its addresses, the first one first.
     pub addresses: Vec<Ipv4Addr>,
 }
@@ -117,7 +120,7 @@ impl Subnets {
     pub(super) fn basis(&self, id: SubnetId, link: Link) -> impl Hash + '_ {
         let interface = self.interface(link.ifindex).map(|interface| (interface.ifindex, &interface.name));
         let is_there = self.on_link(link).is_some_and(|segment| segment.contains(&id));
-        (self.served[id.at()].digest, interface, is_there, self.server(id, link))
+        (self.served[id.at()].digest, interface, is_there, self.server(id, link), self.longest_datagram(link))
     }
 
     /// Notes where the reservations of all subnets are.
@@ -218,6 +221,12 @@ impl Subnets {
         let mut seen = BTreeSet::new();
         segment.retain(|id| seen.insert(*id));
         segment.into()
+    }
+
+    /// The longest datagram by which a client on `link` may be answered.
+    pub(super) fn longest_datagram(&self, link: Link) -> usize {
+        let mtu = self.interface(link.ifindex).map(|interface| interface.mtu).filter(|mtu| *mtu != 0);
+        mtu.and_then(|mtu| usize::try_from(mtu).ok()).unwrap_or(LONGEST_DATAGRAM).min(LONGEST_DATAGRAM)
     }
 
     pub(super) fn interface(&self, ifindex: u32) -> Option<&Interface> {

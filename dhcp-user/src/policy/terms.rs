@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::Policy;
 use super::addresses::{Place, State};
+use super::binding::Binding;
 use super::classes::Classes;
 use super::subnet::SubnetId;
 use crate::config::{ClassSet, DynamicPool, LeaseTimes, Overrides, Reservation, Subnet};
@@ -18,6 +19,8 @@ pub(super) struct Terms<'a> {
     pub(super) server: Ipv4Addr,
     /// In seconds; `None` for INFORM.
     pub(super) lease_time: Option<u32>,
+    /// Octets of the longest datagram that the link takes.
+    pub(super) longest: usize,
 }
 
 /// What the configuration gives a client: a function of its request and its address, not of any clock.
@@ -99,7 +102,9 @@ impl Policy {
         said: Option<&AgentInformation>,
     ) -> Terms<'a> {
         let given = self.given(self.all.subnet(place), Some(place), self.classes.of(request, said));
-        Terms { given, server: posed(request).unwrap_or(server), lease_time: Some(lease_time) }
+        let (server, longest) =
+            (posed(request).unwrap_or(server), self.subnets.longest_datagram(request.link));
+        Terms { given, server, lease_time: Some(lease_time), longest }
     }
 
     /// What a client in `subnet` is told without a lease, at `place` if its address is one of ours.
@@ -111,13 +116,16 @@ impl Policy {
         request: &Request,
     ) -> Terms<'a> {
         let given = self.given(subnet, place, self.classes.of(request, None));
-        Terms { given, server: posed(request).unwrap_or(server), lease_time: None }
+        let (server, longest) =
+            (posed(request).unwrap_or(server), self.subnets.longest_datagram(request.link));
+        Terms { given, server, lease_time: None, longest }
     }
 
     /// What the owner of the lease of `place` is told whatever it says: as far as is known without it.
-    pub(super) fn terms_of_lease(&self, place: Place, server: Ipv4Addr, lease_time: u32) -> Terms<'_> {
+    pub(super) fn terms_of_lease(&self, place: Place, owner: &Binding, server: Ipv4Addr) -> Terms<'_> {
         let given = self.given(self.all.subnet(place), Some(place), ClassSet::default());
-        Terms { given, server, lease_time: Some(lease_time) }
+        let longest = self.subnets.longest_datagram(owner.link);
+        Terms { given, server, lease_time: Some(owner.lease_time), longest }
     }
 
     fn given(&self, subnet: SubnetId, place: Option<Place>, member_of: ClassSet) -> Given<'_> {

@@ -43,7 +43,6 @@ pub(super) struct Served {
     /// What has become of answers that the driver was given.
     pub(super) transmission: Transmission,
     pub(super) link: LinkStatus,
-    mtu: u32,
     controller: Option<u32>,
     /// Who listens where no program is attached.
     listener: Option<Listener>,
@@ -133,7 +132,7 @@ impl Server {
     }
 
     fn welcome(&mut self, state: &LinkState, attachment: Attachment) -> Result<()> {
-        let LinkState { facts, mtu, controller, .. } = state.clone();
+        let LinkState { facts, controller, .. } = state.clone();
         let Attachment { attached, why } = attachment;
         let xdp = attached.map_or(Xdp::Off, Xdp::from);
         let listener = if xdp == Xdp::Off { Some(self.listen_on(facts.ifindex)?) } else { None };
@@ -150,8 +149,7 @@ impl Server {
         );
         let transmission = Transmission::from_now_on(&facts.name);
         let refused = (attached.is_none() && why.is_some()).then_some(state.xdp);
-        let served =
-            Served { facts, xdp, why, driver, transmission, link, mtu, controller, listener, refused };
+        let served = Served { facts, xdp, why, driver, transmission, link, controller, listener, refused };
         self.interfaces.insert(served.facts.ifindex, served);
         Ok(())
     }
@@ -170,7 +168,6 @@ impl Server {
             driver: None,
             transmission: Transmission::default(),
             link: LinkStatus::Missing,
-            mtu: 0,
             controller: None,
             listener: None,
             refused: None,
@@ -289,9 +286,8 @@ impl Server {
                 "addresses changed"
             );
         }
-        if served.mtu != state.mtu {
-            tracing::info!(interface, before = served.mtu, now = state.mtu, "MTU changed");
-            served.mtu = state.mtu;
+        if served.facts.mtu != state.facts.mtu {
+            tracing::info!(interface, before = served.facts.mtu, now = state.facts.mtu, "MTU changed");
         }
         if served.controller != state.controller {
             served.controller = state.controller;

@@ -267,6 +267,7 @@ fn facts(config: &Config, found: &[Option<LinkState>]) -> Vec<Interface> {
             name: configured.name.clone(),
             ifindex: vacant(number),
             mac: [0; 6],
+            mtu: 0,
             addresses: Vec::new(),
         },
     })

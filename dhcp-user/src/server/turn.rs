@@ -213,6 +213,9 @@ impl Server {
         {
             self.traffic.odd("relay-information-without-room");
         }
+        if !reply.answer().complete {
+            self.traffic.odd("options-without-room");
+        }
         self.traffic.sent(match reply {
             Reply::Offer { .. } => "offer",
             Reply::Ack { .. } | Reply::InformAck { .. } => "ack",

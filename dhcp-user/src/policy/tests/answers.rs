@@ -23,7 +23,13 @@ fn an_offer_says_what_the_ack_will() {
 fn parameters_come_in_the_order_they_were_asked_for() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let offer = bench.send(&Draft::discover(1).option(55, &[15, 3, 77, 3, 6, 1]).id(b"\x00me"));
-    assert_eq!(offer.codes(), [53, 54, 51, 58, 59, 1, 15, 3, 6, 61]);
+    assert_eq!(offer.codes(), [53, 54, 51, 58, 59, 15, 1, 3, 6, 61], "the mask just before the routers");
+    let ordered = bench.send(&Draft::discover(1).option(55, &[15, 6, 1, 3]));
+    assert_eq!(ordered.codes()[5..], [15, 6, 1, 3]);
+    let last = bench.send(&Draft::discover(1).option(55, &[6, 15, 1]));
+    assert_eq!(last.codes()[5..], [6, 15, 1], "no routers that it must precede");
+    let unasked = bench.send(&Draft::discover(1).option(55, &[15, 3]));
+    assert_eq!(unasked.codes()[5..], [1, 15, 3]);
     let all = bench.send(&Draft::discover(2));
     assert_eq!(all.codes(), [53, 54, 51, 58, 59, 1, 3, 6, 15], "who asks for nothing gets all");
 }
@@ -134,6 +140,74 @@ fn what_does_not_fit_the_area_goes_into_file_and_sname() {
         bench.send(&Draft::discover(1).option(55, &[43, 125, 224]).option(57, &1500u16.to_be_bytes()));
     assert_eq!(large.option(52), None);
     assert_eq!(large.codes(), [53, 54, 51, 58, 59, 1, 43, 125, 224]);
+}
+
+/// A subnet whose options 224 to 233 have 80 octets each.
+fn wordy() -> Subnet {
+    let mut wordy = subnet(10, 20);
+    wordy.options.0.extend((224..234).map(|code| (code, vec![code; 80])));
+    wordy
+}
+
+/// What asks for them last to first, and for mask, routers and a name server after them.
+fn greedy(max_size: u16) -> Draft {
+    let list: Vec<u8> = (224..234).rev().chain([6, 3]).collect();
+    Draft::discover(1).option(55, &list).option(57, &max_size.to_be_bytes()).id(b"\x00me")
+}
+
+/// RFC 2132 §9.8 and §9.10: as much as there is room for, by what the client and the link take and a frame carries.
+#[test]
+fn an_answer_too_long_is_shortened_in_the_order_asked_for() {
+    for (max_size, mtu, most, kept, in_file) in [
+        // 53, 54, 51, 58, 59, 1, 3, 61, 52 and END take 52 octets of the area, each of the others 82.
+        (576, 1500, 308, &[233, 232, 231, 6][..], &[230][..]),
+        (576, 576, 308, &[233, 232, 231, 6], &[230]),
+        (1400, 600, 332, &[233, 232, 231, 6], &[230]),
+        // No more than a frame of ours carries, and then the fields gain nothing.
+        (1400, 1500, 752, &[233, 232, 231, 230, 229, 228, 227, 226, 6], &[]),
+        (65535, 1500, 752, &[233, 232, 231, 230, 229, 228, 227, 226, 6], &[]),
+    ] {
+        let mut bench = Bench::new(vec![wordy()]);
+        bench.interfaces[0].mtu = mtu;
+        bench.policy = Policy::new(&bench.config, bench.interfaces.clone(), 7);
+        let draft = greedy(max_size);
+        let offer = bench.send(&draft);
+        let (answer, codes) = (offer.answer(), offer.codes());
+        let told: Vec<u8> = codes.iter().copied().filter(|code| *code == 6 || *code >= 224).collect();
+        assert_eq!((&codes[..3], told.as_slice()), (&[53, 54, 51][..], kept), "{max_size} {mtu}");
+        assert_eq!(codes.last(), Some(&61), "what must come back");
+        assert!([58, 59, 1, 3].iter().all(|code| codes.contains(code)), "{codes:?}");
+        let file =
+            answer.file.as_ref().map(|file| &file[..=file.iter().rposition(|o| *o == 255).unwrap_or(0)]);
+        assert_eq!(
+            file.map(options).unwrap_or_default().iter().map(|(code, _)| *code).collect::<Vec<_>>(),
+            in_file
+        );
+        assert!(!answer.complete && answer.options.len() <= most, "{}", answer.options.len());
+        let Told::Reply(reply) = &offer else { panic!("no reply") };
+        assert!(crate::datapath::frame::write(&draft.request(1), reply, [2; 6]).is_some());
+    }
+}
+
+/// What a client must have comes first, even where the operator's texts and the client's own fill the rest.
+#[test]
+fn there_is_an_answer_however_little_room_there_is() {
+    let mut boots = wordy();
+    boots.boot.file = Some("f".repeat(127));
+    boots.boot.server_name = Some("s".repeat(63));
+    boots.options.0.insert(3, [192, 0, 2, 1].repeat(30));
+    let mut bench = Bench::new(vec![boots]);
+    let draft = greedy(576).address(118, host(0)).option(60, b"PXEClient").option(97, &[0; 17]);
+    let draft =
+        Draft { options: draft.options.into_iter().filter(|(code, _)| *code != 61).collect(), ..draft };
+    for draft in [draft.clone().id(&[7; 255]), draft.id(&[7; 200])] {
+        let offer = bench.send(&draft);
+        assert!(offer.offered().is_some());
+        assert!(offer.codes().ends_with(&[118, 61]) && offer.answer().options.len() <= 308);
+        assert!(offer.codes().contains(&1), "the mask");
+        let Told::Reply(reply) = &offer else { panic!("no reply") };
+        assert!(crate::datapath::frame::write(&draft.request(1), reply, [2; 6]).is_some());
+    }
 }
 
 /// RFC 3396 §4, MUST (split): an option of more than 255 octets is split.

@@ -158,7 +158,13 @@ fn the_interface_and_our_address_on_it_are_the_concern_of_who_is_reached_there()
     assert_eq!(concerned(|made| made.interfaces[0].name = "eth9".to_owned()), ALL);
     assert_eq!(concerned(|made| made.interfaces[0].ifindex += 1), ALL, "its index is nobody's, or another's");
     assert_eq!(concerned(|made| made.interfaces[0].addresses = vec![host(7)]), ALL);
-    let other = Interface { name: "eth7".to_owned(), ifindex: 77, mac: [7; 6], addresses: vec![host(200)] };
+    let other = Interface {
+        name: "eth7".to_owned(),
+        ifindex: 77,
+        mac: [7; 6],
+        mtu: 1500,
+        addresses: vec![host(200)],
+    };
     assert_eq!(concerned(|made| made.interfaces.push(other)), NOBODY);
     let policy = Made::new().policy();
     let tagged = Link { outer: 5, ..UNTAGGED };

@@ -164,7 +164,7 @@ fn a_client_that_went_over_to_another_server_is_left_alone() {
 fn relay_information_that_does_not_fit_is_left_out() {
     let mut bench = Bench::new(vec![relayed_subnet()]);
     let long = [&[2, 240], [7; 240].as_slice()].concat();
-    let draft = Draft::discover(1).id(&[9; 40]).via(RELAY);
+    let draft = Draft::discover(1).id(&[9; 60]).via(RELAY);
     let with = bench.send(&draft.clone().option(82, &long[..]));
     assert_eq!((with.offered().is_some(), with.option(82)), (true, None));
     assert!(!with.answer().complete);

@@ -404,6 +404,7 @@ fn interfaces() -> Vec<Interface> {
         name: "eth0".to_owned(),
         ifindex: IFINDEX,
         mac: [2, 0, 0, 0, 0, 0xfe],
+        mtu: 1500,
         addresses: vec![SERVER],
     }]
 }
