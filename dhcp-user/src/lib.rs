@@ -6,6 +6,7 @@ pub mod config;
 pub mod control;
 pub mod datapath;
 pub mod limits;
+pub mod logging;
 pub mod message;
 pub mod policy;
 pub mod probe;

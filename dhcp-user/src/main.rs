@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use dhcp_user::cli::{Cli, Verb};
+use dhcp_user::cli::{self, Cli, Verb};
 use mimalloc::MiMalloc;
 
 /// Messages come and go by the million, in pieces of a few hundred octets: the C library's takes a quarter of the time.
@@ -11,7 +11,11 @@ use mimalloc::MiMalloc;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    match Cli::parse().verb {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(usage) => return cli::explain(&usage).into(),
+    };
+    match cli.verb {
         Verb::Run(run) => run.run().into(),
         Verb::Attach(attach) => attach.run().into(),
         Verb::Detach(detach) => detach.run().into(),

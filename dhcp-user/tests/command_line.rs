@@ -69,7 +69,7 @@ mod tests {
                 }
             };
             drop(asked);
-            serving.await.unwrap();
+            serving.await.unwrap().unwrap();
             result.unwrap()
         })
     }

@@ -1,12 +1,9 @@
 //! A store that takes no commits: nothing is promised until it does, what needs no disk goes on, nothing is lost.
 
 use anyhow::{Context, Result, ensure};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use std::fmt::Write as _;
-use std::fs;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use system_tests::full_disk::FullDisk;
 use system_tests::paths::SERVER;
 use system_tests::process::output;
 use system_tests::server::{Server, Xdp};
@@ -21,37 +18,6 @@ pools = ["10.0.0.10 - 10.0.250.250"]
 lease-time = "10m"
 options = { routers = ["10.0.0.1"] }
 "#;
-
-/// The state directory's own small file system, full of something else but for the store.
-struct FullDisk {
-    at: PathBuf,
-}
-
-impl FullDisk {
-    fn mount(at: &Path) -> Result<Self> {
-        fs::create_dir_all(at)?;
-        mount(Some("tmpfs"), at, Some("tmpfs"), MsFlags::empty(), Some("size=16m"))?;
-        Ok(Self { at: at.to_owned() })
-    }
-
-    /// Leaves no room for more than there is.
-    fn fill(&self) -> Result<()> {
-        let mut filler = fs::File::create(self.at.join("filler"))?;
-        let octets = [0x55; 4096];
-        while filler.write_all(&octets).is_ok() {}
-        Ok(())
-    }
-
-    fn make_room(&self) -> Result<()> {
-        Ok(fs::remove_file(self.at.join("filler"))?)
-    }
-}
-
-impl Drop for FullDisk {
-    fn drop(&mut self) {
-        let _ = umount2(&self.at, MntFlags::MNT_DETACH);
-    }
-}
 
 /// Leases of another server, more than the first segment of a store has room for.
 fn many_leases() -> String {
@@ -72,7 +38,7 @@ fn many_leases() -> String {
 #[test]
 fn while_nothing_can_be_committed_nothing_is_promised_and_nothing_is_lost() -> Result<()> {
     let lan = Lan::new("disk-full", SERVER, 16)?;
-    let disk = FullDisk::mount(&lan.world.dir().join("state"))?;
+    let disk = FullDisk::mount(&lan.world.dir().join("state"), "16m")?;
     let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
     let client = lan.client(1);
     let lease = client.dora()?;
@@ -125,7 +91,7 @@ fn while_nothing_can_be_committed_nothing_is_promised_and_nothing_is_lost() -> R
 #[test]
 fn killed_while_nothing_can_be_committed_it_remembers_what_it_promised() -> Result<()> {
     let lan = Lan::new("disk-full", SERVER, 16)?;
-    let disk = FullDisk::mount(&lan.world.dir().join("state"))?;
+    let disk = FullDisk::mount(&lan.world.dir().join("state"), "16m")?;
     let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
     let leases = (0..20).map(|n| lan.client(n).dora()).collect::<Result<Vec<_>>>()?;
     disk.fill()?;

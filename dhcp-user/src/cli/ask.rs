@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::Exit;
-use super::output::{Output, finish};
+use super::output::{Output, complain, finish};
 use crate::config::DEFAULT_CONTROL_SOCKET;
 use crate::control::{self, Audit, ClientError, Outcome, Request, Subject};
 
@@ -170,9 +170,4 @@ fn subject(text: &str) -> Result<Subject, String> {
         .collect();
     let mac = octets.and_then(|octets| octets.try_into().ok()).map(Subject::HwAddress);
     mac.ok_or_else(|| "write an IPv4 address, or a hardware address such as 02:00:00:00:00:01".to_owned())
-}
-
-fn complain(exit: Exit, what: impl std::fmt::Display) -> Exit {
-    eprintln!("xdhcpd: {what}");
-    exit
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Exit;
-use super::output::finish;
+use super::output::{complain, finish, remark};
 use crate::config::{Config, ConfigError, LoadError};
 
 /// The file to check, and how to say what is found.
@@ -45,8 +45,7 @@ impl CheckConfig {
             Ok(config) => Ok(config),
             Err(LoadError::Invalid(errors)) => Err(errors),
             Err(error @ LoadError::Read { .. }) => {
-                eprintln!("xdhcpd: {error}");
-                return Exit::No;
+                return complain(Exit::No, error);
             }
         };
         let exit = if checked.is_ok() { Exit::Done } else { Exit::No };
@@ -57,7 +56,10 @@ impl CheckConfig {
     fn print_text(&self, checked: &Result<Config, Vec<ConfigError>>) -> io::Result<()> {
         match checked {
             Ok(config) => writeln!(io::stdout(), "{}: good: {}", self.file.display(), summary(config)),
-            Err(errors) => errors.iter().try_for_each(|error| writeln!(io::stderr(), "{error}")),
+            Err(errors) => {
+                errors.iter().for_each(remark);
+                Ok(())
+            }
         }
     }
 }

@@ -64,3 +64,13 @@ impl From<Exit> for ExitCode {
         Self::from(exit as u8)
     }
 }
+
+/// What clap has to say instead of running a command: help that was asked for, or what is wrong with the words.
+#[must_use]
+pub fn explain(usage: &clap::Error) -> Exit {
+    match usage.print() {
+        Ok(()) if !usage.use_stderr() => Exit::Done,
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe && !usage.use_stderr() => Exit::Done,
+        _ => Exit::Usage,
+    }
+}

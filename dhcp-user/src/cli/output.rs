@@ -1,5 +1,6 @@
 //! Answers on standard output: as JSON as they come, or as a table when all is there.
 
+use std::fmt::Display;
 use std::io::{self, BufWriter, Stdout, Write};
 
 use serde_json::value::RawValue;
@@ -80,9 +81,17 @@ pub(super) fn finish(exit: Exit, printed: io::Result<()>) -> Exit {
     match printed {
         Ok(()) => exit,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit,
-        Err(error) => {
-            eprintln!("xdhcpd: can't write the answer: {error}");
-            Exit::Usage
-        }
+        Err(error) => complain(Exit::Usage, format_args!("can't write the answer: {error}")),
     }
+}
+
+/// The end of a command that has a reason to give. If nobody can read it the exit status says it all the same.
+pub(super) fn complain(exit: Exit, why: impl Display) -> Exit {
+    remark(format_args!("xdhcpd: {why}"));
+    exit
+}
+
+/// Says something beside the answer, to whoever can read it.
+pub(super) fn remark(what: impl Display) {
+    let _ = writeln!(io::stderr(), "{what}");
 }

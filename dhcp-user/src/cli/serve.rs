@@ -4,12 +4,12 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
-use tracing_subscriber::EnvFilter;
 
 use super::Exit;
-use super::output::finish;
+use super::output::{complain, finish};
 use crate::config::{Config, LoadError};
 use crate::datapath::{attachment, netlink, occupant};
+use crate::logging::Log;
 use crate::server::{self, OnExit};
 
 /// What to serve.
@@ -53,13 +53,14 @@ impl Run {
     #[must_use]
     pub fn run(self) -> Exit {
         // The program speaks under the name of its crate.
-        start_log(if self.diagnose { "info,dhcp_ebpf=debug" } else { "info" });
-        told(load(&self.config).and_then(|config| {
+        logging(if self.diagnose { "info,dhcp_ebpf=debug" } else { "info" }, |_| {
+            let config = load(&self.config)?;
             // One thread: decisions are one after the other anyway, and the kernel's work needs the other core.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let on_exit = if self.detach_on_exit { OnExit::Detach } else { OnExit::Stay };
-            runtime.block_on(server::run(config, &self.config, self.diagnose, on_exit))
-        }))
+            runtime.block_on(server::run(config, &self.config, self.diagnose, on_exit))?;
+            Ok(Exit::Done)
+        })
     }
 }
 
@@ -67,8 +68,10 @@ impl Attach {
     /// Attaches and leaves.
     #[must_use]
     pub fn run(self) -> Exit {
-        start_log("info");
-        told(load(&self.config).and_then(|config| server::attach_only(&config)))
+        logging("info", |_| {
+            server::attach_only(&load(&self.config)?)?;
+            Ok(Exit::Done)
+        })
     }
 }
 
@@ -76,25 +79,22 @@ impl Detach {
     /// Detaches and says from where.
     #[must_use]
     pub fn run(self) -> Exit {
-        start_log("warn");
-        let dir = match &self.config {
-            Some(file) => load(file).map(|config| config.server.pin_dir),
-            None => Ok(self.pin_dir),
-        };
-        match dir.and_then(|dir| attachment::detach(&dir, self.interface.as_deref())) {
-            Ok(gone) if gone.is_empty() => {
-                eprintln!("xdhcpd: nothing is attached by way of this pin directory");
-                for left in left_over(self.interface.as_deref()) {
-                    eprintln!("xdhcpd: {left}");
-                }
-                Exit::No
+        logging("warn", |log| {
+            let dir = match &self.config {
+                Some(file) => load(file)?.server.pin_dir,
+                None => self.pin_dir,
+            };
+            let gone = attachment::detach(&dir, self.interface.as_deref())?;
+            if gone.is_empty() {
+                log.say("xdhcpd: nothing is attached by way of this pin directory");
+                left_over(self.interface.as_deref())
+                    .iter()
+                    .for_each(|left| log.say(format_args!("xdhcpd: {left}")));
+                return Ok(Exit::No);
             }
-            Ok(gone) => finish(
-                Exit::Done,
-                gone.iter().try_for_each(|name| writeln!(io::stdout(), "{name}: detached")),
-            ),
-            Err(error) => told(Err(error)),
-        }
+            let printed = gone.iter().try_for_each(|name| writeln!(io::stdout(), "{name}: detached"));
+            Ok(finish(Exit::Done, printed))
+        })
     }
 }
 
@@ -119,18 +119,14 @@ pub(super) fn load(file: &std::path::Path) -> Result<Config> {
         .with_context(|| format!("{} can't be served", file.display()))
 }
 
-fn told(outcome: Result<()>) -> Exit {
-    match outcome {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            eprintln!("xdhcpd: {error:#}");
-            Exit::No
-        }
-    }
-}
-
-/// Logs to standard error; `RUST_LOG` overrides the level.
-fn start_log(level: &str) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+/// Does something that is logged, and says why if it fails.
+fn logging(level: &str, work: impl FnOnce(&Log) -> Result<Exit>) -> Exit {
+    let log = match Log::start(level) {
+        Ok(log) => log,
+        Err(error) => return complain(Exit::Usage, format_args!("{error:#}")),
+    };
+    work(&log).unwrap_or_else(|error| {
+        log.say(format_args!("xdhcpd: {error:#}"));
+        Exit::No
+    })
 }

@@ -113,6 +113,13 @@ fn stats(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     counters(table, "daemon", "sent", &daemon.sent);
     counters(table, "daemon", "dropped", &daemon.dropped);
     counters(table, "daemon", "odd", &daemon.odd);
+    let unheard = [
+        ("log-lines-dropped", daemon.log_lines_dropped),
+        ("notifications-dropped", daemon.notifications_dropped),
+    ];
+    for (what, count) in unheard.into_iter().filter(|(_, count)| *count > 0) {
+        table.row([&"daemon", &what, &"", &count]);
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Exit;
-use super::output::finish;
+use super::output::{complain, finish, remark};
 use super::serve::load;
 use crate::config::DEFAULT_CONTROL_SOCKET;
 use crate::control::{self, ClientError, Outcome, Portable, Request};
@@ -131,7 +131,7 @@ impl Import {
         }
         for Refused { line, address, why } in refused {
             let address = address.map(|address| format!("{address}: ")).unwrap_or_default();
-            eprintln!("{}:{line}: {address}{why}", self.file.display());
+            remark(format_args!("{}:{line}: {address}{why}", self.file.display()));
         }
         writeln!(to, "{imported} imported, {} refused", refused.len())
     }
@@ -159,11 +159,6 @@ fn sorted_out(text: &str) -> (Vec<Lease<'_>>, Vec<Refused>) {
     }
     leases.retain(|lease| last.get(&lease.address) == Some(&lease.line));
     (leases, refused)
-}
-
-fn complain(exit: Exit, what: impl std::fmt::Display) -> Exit {
-    eprintln!("xdhcpd: {what}");
-    exit
 }
 
 #[cfg(test)]

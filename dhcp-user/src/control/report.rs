@@ -133,6 +133,12 @@ pub struct TrafficStats {
     /// Served in spite of something wrong with them, by what that is.
     #[serde(default)]
     pub odd: BTreeMap<Word, u64>,
+    /// Lines of the log that were left out, because nobody took them.
+    #[serde(default)]
+    pub log_lines_dropped: u64,
+    /// What the service manager was not told, because it did not listen.
+    #[serde(default)]
+    pub notifications_dropped: u64,
 }
 
 /// How many addresses of a pool are in which state; the states add up to the size.

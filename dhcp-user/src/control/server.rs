@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::unix::net::UnixListener as StdListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
@@ -40,25 +41,39 @@ const PAGE: usize = 256;
 /// # Errors
 /// When the place is taken or can't be had, or there can be no thread.
 pub fn open(path: &Path, queries: mpsc::Sender<Query>, startup: Arc<Startup>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let listener = {
-        let _inside = runtime.enter();
-        bind(path)?
+    let listener = bind(path)?;
+    let (begun, has_begun) = std::sync::mpsc::sync_channel(1);
+    // The runtime belongs to its thread: whoever calls may be inside another one, where none can be dropped.
+    let serving = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let _ = begun.send(Ok(()));
+            if let Err(error) = runtime.block_on(serve(listener, queries, startup)) {
+                tracing::error!("the control socket is not served: {error}");
+            }
+        }
+        Err(error) => drop(begun.send(Err(error))),
     };
-    let serving = move || runtime.block_on(serve(listener, queries, startup));
     thread::Builder::new().name("control".to_owned()).spawn(serving)?;
-    Ok(())
+    Ok(has_begun.recv()??)
 }
 
 /// Serves clients until nobody takes queries any more; `startup` says what there is to say before anybody does.
 ///
 /// Each client is served in a task of its own; the decision loop sees queries only.
-pub async fn serve(listener: UnixListener, queries: mpsc::Sender<Query>, startup: Arc<Startup>) {
+///
+/// # Errors
+/// When the listener can't be waited for.
+pub async fn serve(
+    listener: StdListener,
+    queries: mpsc::Sender<Query>,
+    startup: Arc<Startup>,
+) -> io::Result<()> {
+    let listener = UnixListener::from_std(listener)?;
     let places = Arc::new(Semaphore::new(MOST_CLIENTS));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = queries.closed() => return,
+            () = queries.closed() => return Ok(()),
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,

@@ -4,14 +4,13 @@ use std::fs::{DirBuilder, Permissions, set_permissions};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener as StdListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use nix::sys::socket::{
     AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind as bind_socket, listen, socket,
 };
 use nix::sys::stat::{Mode, fchmod};
-use tokio::net::UnixListener;
 
 /// Owner and group may connect.
 const MODE: u32 = 0o660;
@@ -39,7 +38,7 @@ pub enum BindError {
 
 /// Makes the control socket at `path`, in place of one that a daemon left behind; its directory too, if need be.
 ///
-/// Must be called inside a tokio runtime.
+/// Accepting there never waits.
 ///
 /// # Errors
 /// If the place is taken or can't be had.
@@ -72,5 +71,5 @@ fn bind_free(path: &Path) -> io::Result<UnixListener> {
     bind_socket(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     set_permissions(path, Permissions::from_mode(MODE))?;
     listen(&socket, Backlog::new(64)?)?;
-    UnixListener::from_std(StdListener::from(socket))
+    Ok(UnixListener::from(socket))
 }

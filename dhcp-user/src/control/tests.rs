@@ -68,7 +68,7 @@ fn with_daemon_at<T: Send + 'static>(
             }
         };
         drop(asked);
-        serving.await.unwrap();
+        serving.await.unwrap().unwrap();
         result.unwrap()
     })
 }

@@ -11,7 +11,7 @@
 //! transfer.rs leases to and from another server
 //! audit.rs   whether policy, store and kernel agree
 //! awake.rs   whether CPUs may sleep
-//! service.rs what the service manager is told
+//! service.rs what the service manager is told;  notifications.rs  the thread that tells it
 //! reports.rs what the command line asks for;  traffic.rs  what is counted
 //! ```
 
@@ -21,6 +21,7 @@ mod commit;
 mod committing;
 mod explain;
 mod links;
+mod notifications;
 mod reload;
 mod reports;
 mod restore;
@@ -43,7 +44,6 @@ use ahash::HashMap;
 use anyhow::{Context as _, Result};
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
-use sd_notify::NotifyState;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{broadcast, mpsc};
@@ -202,7 +202,9 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
         // look whether the beat is due, or an exchange that was begun has gone on.
         tokio::task::yield_now().await;
     }
-    server.finish(on_exit)
+    let finished = server.finish(on_exit);
+    service::farewell();
+    finished
 }
 
 pub use start::attach_only;
@@ -239,7 +241,7 @@ impl Server {
         if let Some(kernel) = &self.kernel {
             kernel.beat(BootNanos::now().0);
         }
-        service::notify(&[NotifyState::Watchdog]);
+        service::alive();
         self.awake.beat(self.config.server.keep_cpus_awake);
         self.settle_debts();
         let extended = self.table.extended(self.look_from, self.look_at);

@@ -1,46 +1,89 @@
 //! What the service manager is told (`sd_notify`(3)): ready, alive, reloading, stopping, and a line for its status.
 
+use std::sync::OnceLock;
+use std::time::Duration;
+
 use sd_notify::NotifyState;
 
 use super::Server;
+use super::notifications::Notifications;
 use crate::control::LinkStatus;
 
-/// Tells of one state, or several at once. Without a service manager it is nothing.
-pub(super) fn notify(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "the service manager can't be told");
-    }
+/// How long the manager may take to hear the last.
+const LAST_WORD: Duration = Duration::from_millis(500);
+
+/// A process has one service manager, or none.
+static MANAGER: OnceLock<Option<Notifications>> = OnceLock::new();
+
+fn manager() -> Option<&'static Notifications> {
+    let begin = || {
+        std::env::var_os("NOTIFY_SOCKET")?;
+        let begun =
+            Notifications::before(|lines| sd_notify::notify(&[NotifyState::Custom(lines.trim_end())]));
+        begun
+            .inspect_err(|error| tracing::error!(%error, "the service manager can't be told of anything"))
+            .ok()
+    };
+    MANAGER.get_or_init(begin).as_ref()
+}
+
+/// How many notifications the manager did not take.
+pub(super) fn notifications_dropped() -> u64 {
+    manager().map_or(0, Notifications::dropped)
 }
 
 /// The daemon has begun to start.
 pub(super) fn starting() {
-    notify(&[NotifyState::Status("starting: reading leases")]);
+    if let Some(manager) = manager() {
+        manager.status("starting: reading leases");
+    }
 }
 
 /// The daemon serves.
 pub(super) fn ready(server: &Server) {
-    notify(&[NotifyState::Ready, NotifyState::Status(&status(server))]);
+    if let Some(manager) = manager() {
+        manager.step(&[NotifyState::Ready, NotifyState::Status(&status(server))]);
+    }
+}
+
+/// The deciding thread, which calls this, is alive.
+pub(super) fn alive() {
+    if let Some(manager) = manager() {
+        manager.alive();
+    }
 }
 
 /// How the daemon does, in a line.
 pub(super) fn tell(server: &Server) {
-    notify(&[NotifyState::Status(&status(server))]);
+    if let Some(manager) = manager() {
+        manager.status(&status(server));
+    }
 }
 
 /// The configuration is read again, until [`ready`] is told.
 pub(super) fn reloading() {
+    let Some(manager) = manager() else { return };
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => notify(&[NotifyState::Reloading, now, NotifyState::Status("reloading")]),
+        Ok(now) => manager.step(&[NotifyState::Reloading, now, NotifyState::Status("reloading")]),
         Err(error) => tracing::debug!(%error, "the service manager is not told of a reload"),
     }
 }
 
 /// The daemon is about to end.
 pub(super) fn stopping() {
-    notify(&[
-        NotifyState::Stopping,
-        NotifyState::Status("stopping: committing what the kernel has promised"),
-    ]);
+    if let Some(manager) = manager() {
+        manager.step(&[
+            NotifyState::Stopping,
+            NotifyState::Status("stopping: committing what the kernel has promised"),
+        ]);
+    }
+}
+
+/// Nothing more is told; what was has a moment to be heard.
+pub(super) fn farewell() {
+    if let Some(manager) = manager() {
+        manager.flush(LAST_WORD);
+    }
 }
 
 fn status(server: &Server) -> String {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use dhcp_ebpf::verdict::{Dropped, Passed, Renewal, Verdict, Why};
 
+use super::service;
 use crate::control::{KernelStats, TrafficStats};
+use crate::logging;
 
 /// The kinds of messages that are received; each has a counter from the start.
 const RECEIVED: [&str; 7] = ["discover", "request", "decline", "release", "inform", "leasequery", "bootp"];
@@ -56,6 +58,8 @@ impl Traffic {
             sent: words(&self.sent),
             dropped: words(&self.dropped),
             odd: words(&self.odd),
+            log_lines_dropped: logging::lines_dropped(),
+            notifications_dropped: service::notifications_dropped(),
         }
     }
 }

@@ -1,0 +1,102 @@
+//! The log: lines on standard error that hold up nobody, end nobody, and are counted where they can't be written.
+//!
+//! Whoever has something to say puts a line into a bounded queue, and goes on. A thread of its own writes, and is the
+//! only one that ever waits for a pipe that nobody reads, or fails for a disk that is full. `docs/log.md` says what an
+//! operator sees of it.
+
+mod queue;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::env::VarError;
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, IsTerminal as _};
+use std::os::fd::AsFd as _;
+use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use tracing_subscriber::EnvFilter;
+
+use queue::{Line, Queue};
+
+/// What is asked for in place of the default level.
+const VARIABLE: &str = "RUST_LOG";
+/// How long the last lines may take to be written when the process ends.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
+/// There is one standard error, so there is one log.
+static QUEUE: OnceLock<Queue> = OnceLock::new();
+
+/// The log of a process that serves, for as long as it is held: then the last lines have a second to be written.
+#[derive(Debug)]
+pub struct Log(&'static Queue);
+
+impl Log {
+    /// Starts to log at `level`, or as `RUST_LOG` says, panics included.
+    ///
+    /// # Errors
+    /// When `RUST_LOG` can't be understood, there can be no thread, or the process has a log already.
+    pub fn start(level: &str) -> Result<Self> {
+        let filter = filter(level)?;
+        let to =
+            File::from(io::stderr().as_fd().try_clone_to_owned().context("standard error can't be used")?);
+        let queue = Queue::before(to).context("the thread that writes the log can't be started")?;
+        QUEUE.set(queue).map_err(|_| anyhow!("there is a log already"))?;
+        let queue = QUEUE.get().context("there is no log")?;
+        // What the subscriber itself has to say it would print past the queue, and fail if it can't.
+        let log = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(move || Line(queue))
+            .with_target(false);
+        let log = log.log_internal_errors(false).with_ansi(io::stderr().is_terminal());
+        log.try_init().map_err(|error| anyhow!("the log can't be set up: {error}"))?;
+        std::panic::set_hook(Box::new(move |panic| tell(queue, panic)));
+        Ok(Self(queue))
+    }
+
+    /// Says something as it is, without time or level.
+    pub fn say(&self, what: impl Display) {
+        self.0.put(&format!("{what}\n"));
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush(LAST_LINES);
+    }
+}
+
+/// How many lines could not be written, so far.
+#[must_use]
+pub fn lines_dropped() -> u64 {
+    QUEUE.get().map_or(0, Queue::dropped)
+}
+
+fn filter(level: &str) -> Result<EnvFilter> {
+    match std::env::var(VARIABLE) {
+        Ok(wanted) if !wanted.is_empty() => EnvFilter::builder().parse(&wanted).with_context(|| {
+            format!(
+                "{VARIABLE} is \"{wanted}\": write a level (error, warn, info, debug, trace), or unset it"
+            )
+        }),
+        Ok(_) | Err(VarError::NotPresent) => Ok(EnvFilter::new(level)),
+        Err(error @ VarError::NotUnicode(_)) => Err(error).context(VARIABLE),
+    }
+}
+
+/// Puts a panic into the log, and gives it a moment: the process may be about to end.
+fn tell(queue: &Queue, panic: &PanicHookInfo<'_>) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("without a name");
+    let backtrace = Backtrace::capture();
+    let backtrace = match backtrace.status() {
+        BacktraceStatus::Captured => format!("\n{backtrace}"),
+        _ => String::new(),
+    };
+    queue.put(&format!("{} ERROR thread {name}: {panic}{backtrace}\n", jiff::Timestamp::now()));
+    if name != queue::THREAD {
+        queue.flush(LAST_LINES);
+    }
+}
