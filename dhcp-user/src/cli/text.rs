@@ -181,6 +181,9 @@ fn lease_detail(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     table.row([&"committed-until", &lease.committed_until]);
     table.row([&"last-answered-by", &answered_by(lease.last_answered_by)]);
     table.row([&"kernel-renewals", &lease.kernel_renewals]);
+    if lease.not_committed {
+        table.row([&"not-committed", &"decided, and not on disk yet"]);
+    }
     for memo in memos {
         let through =
             if memo.giaddr.is_unspecified() { String::new() } else { format!(" through {}", memo.giaddr) };

@@ -200,6 +200,9 @@ pub struct Lease {
     pub last_answered_by: AnsweredBy,
     /// How many renewals the kernel has answered.
     pub kernel_renewals: u64,
+    /// Whether what is said here is decided, and not known to be on disk: nothing more is promised before it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub not_committed: bool,
 }
 
 /// Who answers a client.

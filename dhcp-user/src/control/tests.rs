@@ -109,6 +109,7 @@ fn lease(address: Ipv4Addr) -> Lease {
         committed_until: "2026-01-01T02:00:00Z".parse().unwrap(),
         last_answered_by: AnsweredBy::Kernel,
         kernel_renewals: 7,
+        not_committed: false,
     }
 }
 

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use super::committing::Committed;
+use super::decided::{Decided, parted};
 use super::{Server, service};
 use crate::clock::BootNanos;
 use crate::policy::{Action, Happened, LeaseEvent};
@@ -17,11 +19,20 @@ use crate::store::{Change, StoreError};
 /// How long until the store is tried again, first and at most. After a failure it reads all it has, so not often.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(16);
+/// A commit that takes so long is told of.
+const LATE: Duration = Duration::from_secs(1);
 
 /// What was decided is not on disk, and why: it is brought there as soon as the store takes commits again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not on disk yet, and no promise is made until it is: {0}")]
 pub(super) struct NotCommitted(String);
+
+impl NotCommitted {
+    /// The disk has not answered for so long.
+    pub(super) fn late(since: Duration) -> Self {
+        Self(format!("the disk has not answered for {} s; it is done as soon as it does", since.as_secs()))
+    }
+}
 
 /// What the store has not taken.
 #[derive(Debug)]
@@ -38,88 +49,148 @@ impl Owed {
     pub(super) fn why(&self) -> &str {
         &self.why.0
     }
+
+    /// What is owed.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.changes.values()
+    }
+
+    fn add(&mut self, changes: impl IntoIterator<Item = Change>) {
+        self.changes.extend(changes.into_iter().map(|change| (change.address(), change)));
+    }
 }
 
 impl Server {
-    /// Has the store take changes, all or none. No commit is under way.
+    /// Begins to commit what was decided, unless a commit is under way; what needs no commit is done. While some is owed,
+    /// that is tried together with what was decided since when it is time to, and until then nothing is promised.
+    pub(super) fn commit_next(&mut self) {
+        if !self.committing.is_idle() {
+            return;
+        }
+        let due = self.owed.as_ref().is_none_or(|owed| Instant::now() >= owed.next);
+        if self.decided.is_empty() && (self.owed.is_none() || !due) {
+            return;
+        }
+        let (mut changes, then) = parted(std::mem::take(&mut self.decided));
+        if let Some(owed) = &mut self.owed {
+            owed.add(std::mem::take(&mut changes));
+            if !due {
+                let why = owed.why.clone();
+                return self.carry_out(then, &Err(why));
+            }
+            changes = owed.changes.values().cloned().collect();
+        } else if changes.is_empty() {
+            return self.carry_out(then, &Ok(()));
+        }
+        self.committing.begin(BootNanos::now().floor(), changes, then);
+    }
+
+    /// Goes on when a commit has come to its end: the disk with the next, and this thread with what that one was for.
+    pub(super) fn committed(&mut self, commit: Committed) {
+        let Committed { changes, outcome, then, took } = commit;
+        if took >= LATE {
+            tracing::warn!(
+                seconds = took.as_secs(),
+                changes = changes.len(),
+                "a commit took long: look into the disk"
+            );
+        }
+        let committed = self.judge(&changes, outcome);
+        if committed.is_ok() {
+            // With what this one is for, the thread that decides is busy for a while; the disk need not wait for that.
+            self.begin_next();
+        }
+        self.carry_out(then, &committed);
+        self.commit_next();
+    }
+
+    /// Begins to commit what was decided, if there is anything to commit and nothing in the way.
+    fn begin_next(&mut self) {
+        if self.decided.iter().any(|decided| decided.change().is_some()) {
+            let (changes, then) = parted(std::mem::take(&mut self.decided));
+            self.committing.begin(BootNanos::now().floor(), changes, then);
+        }
+    }
+
+    /// Commits and does all that was decided, and lets nothing else happen before. For a start and an end only: whoever
+    /// decides waits for no disk.
     ///
     /// # Errors
-    /// When it takes none by now. Nothing that depends on the changes may be done then.
-    pub(super) fn commit(&mut self, changes: Vec<Change>) -> Result<(), NotCommitted> {
-        if self.owed.is_some() {
-            return self.commit_owed(&changes);
+    /// When the store takes no commits by now. Nothing that depends on them was done then.
+    pub(super) fn settle(&mut self) -> Result<(), NotCommitted> {
+        if let Some(owed) = &mut self.owed {
+            owed.next = Instant::now();
         }
-        if changes.is_empty() {
-            return Ok(());
+        self.commit_next();
+        while let Some(ended) = self.committing.wait() {
+            self.ended(ended);
         }
-        let outcome = self.store_takes(&changes)?;
-        self.judge(changes, outcome)
+        if !self.committing.is_idle() {
+            return Err(NotCommitted("the thread that commits has ended".to_owned()));
+        }
+        self.owed.as_ref().map_or(Ok(()), |owed| Err(owed.why.clone()))
     }
 
     /// Takes note of a commit that has come to its end.
     ///
     /// # Errors
     /// When it failed. Nothing that depends on the changes may be done then.
-    pub(super) fn judge(
-        &mut self,
-        changes: Vec<Change>,
-        outcome: Result<(), StoreError>,
-    ) -> Result<(), NotCommitted> {
+    fn judge(&mut self, changes: &[Change], outcome: Result<(), StoreError>) -> Result<(), NotCommitted> {
+        let owed = self.owed.take();
         let Err(error) = outcome else {
-            self.exports.note(&changes);
+            self.exports.note(changes);
+            if owed.is_some() {
+                self.publish_owed(changes);
+                tracing::info!(changes = changes.len(), "leases are committed again, and what was owed is");
+                service::tell(self);
+            }
             return Ok(());
         };
         let why = NotCommitted(error.to_string());
-        tracing::error!(%error, "leases can't be committed: until they can, none is granted or extended");
-        let changes = changes.into_iter().map(|change| (change.address(), change)).collect();
-        let next = Instant::now() + FIRST_WAIT;
-        self.owed = Some(Owed { changes, why: why.clone(), wait: FIRST_WAIT, next });
-        service::tell(self);
+        let wait = match &owed {
+            Some(owed) => {
+                tracing::warn!(%error, changes = changes.len(), "leases still can't be committed");
+                (owed.wait * 2).min(LONGEST_WAIT)
+            }
+            None => {
+                tracing::error!(%error, "leases can't be committed: until they can, none is granted or extended");
+                FIRST_WAIT
+            }
+        };
+        let is_new = owed.is_none();
+        let mut owed = Owed { changes: BTreeMap::new(), why: why.clone(), wait, next: Instant::now() + wait };
+        owed.add(changes.iter().cloned());
+        self.owed = Some(owed);
+        if is_new {
+            service::tell(self);
+        }
         Err(why)
     }
 
-    fn store_takes(&mut self, changes: &[Change]) -> Result<Result<(), StoreError>, NotCommitted> {
-        let store = self.committing.store();
-        let store = store.ok_or_else(|| NotCommitted("the thread that commits has ended".to_owned()))?;
-        Ok(store.commit(BootNanos::now().floor(), changes))
+    /// The kernel was told of none of what was owed: it is, after all that was decided since.
+    fn publish_owed(&mut self, changes: &[Change]) {
+        let Self { policy, table, decided, .. } = self;
+        let published = changes.iter().filter_map(|change| policy.publication(table, change.address()));
+        decided.extend(published.map(|lease| Decided::Action(Action::Publish(lease))));
     }
 
-    /// The same while some are owed: together with those, when it is time to try.
-    fn commit_owed(&mut self, changes: &[Change]) -> Result<(), NotCommitted> {
-        let Some(owed) = &mut self.owed else { return Ok(()) };
-        owed.changes.extend(changes.iter().map(|change| (change.address(), change.clone())));
-        if Instant::now() < owed.next {
-            return Err(owed.why.clone());
-        }
-        let all: Vec<Change> = owed.changes.values().cloned().collect();
-        let outcome = self.store_takes(&all)?;
-        let Some(owed) = &mut self.owed else { return Ok(()) };
-        if let Err(error) = outcome {
-            owed.wait = (owed.wait * 2).min(LONGEST_WAIT);
-            owed.next = Instant::now() + owed.wait;
-            owed.why = NotCommitted(error.to_string());
-            tracing::warn!(%error, changes = all.len(), "leases still can't be committed");
-            return Err(owed.why.clone());
-        }
-        self.owed = None;
-        self.exports.note(&all);
-        // The kernel was told of none of it.
-        for change in &all {
-            if let Some(lease) = self.policy.publication(&self.table, change.address()) {
-                // Revoked meanwhile it can't be: this is the only thread that does.
-                let _ = self.table.publish(&lease);
-            }
-        }
-        tracing::info!(changes = all.len(), "leases are committed again, and what was owed is");
-        service::tell(self);
-        Ok(())
+    /// What keeps leases from being granted, in words for the operator.
+    pub(super) fn disk_trouble(&self) -> Option<String> {
+        let late = self.committing.since().filter(|since| *since >= LATE).map(|since| {
+            format!(
+                "the disk has not answered a commit for {} s: no lease is granted or extended until it does",
+                since.as_secs()
+            )
+        });
+        late.or_else(|| self.owed.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why())))
     }
 
-    /// Tries to bring what is owed to the store, if it is time to.
-    pub(super) fn settle_debts(&mut self) {
-        // If it fails it has been told of, and is tried again.
-        if self.committing.is_idle() {
-            let _ = self.commit(Vec::new());
+    /// Tells the service manager when the disk begins to be late, and when it is no more.
+    pub(super) fn watch_disk(&mut self) {
+        let is_late = self.committing.since().is_some_and(|since| since >= LATE);
+        if is_late != self.disk_is_late {
+            self.disk_is_late = is_late;
+            service::tell(self);
         }
     }
 

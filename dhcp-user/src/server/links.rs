@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 
+use super::decided::Decided;
 use super::transmission::{self, Transmission};
 use super::{Server, listen, service, start};
 use crate::config::{self, XdpMode};
@@ -22,7 +23,7 @@ use crate::datapath::netlink::{self, Changes, LinkState, Occupant};
 use crate::datapath::occupant;
 use crate::datapath::packet_socket::{Receiver, Wanted};
 use crate::datapath::watch::watched;
-use crate::policy::{Interface, Renumbered};
+use crate::policy::{Action, Interface, Renumbered};
 
 /// Changes come in bursts: the outcome is looked at when one is over.
 const SETTLED: Duration = Duration::from_millis(50);
@@ -184,7 +185,6 @@ impl Server {
 
     /// Compares what was found with what is known, and goes along.
     pub(super) fn follow(&mut self, found: &Found) {
-        self.settle();
         let before = self.facts();
         let mut renumbered = Vec::new();
         for (number, configured) in self.config.clone().interfaces.iter().enumerate() {
@@ -349,12 +349,12 @@ impl Server {
     /// Names, indices or addresses have changed: policy, probes and kernel go along, and what clients would be told
     /// otherwise now is answered anew.
     fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) {
-        for address in self.policy.relink(facts.to_vec(), renumbered) {
-            if let Some(lease) = self.policy.publication(&self.table, address) {
-                // Revoked meanwhile it can't be: this is the only thread that does.
-                let _ = self.table.publish(&lease);
-            }
-        }
+        self.mark_former();
+        let moved = self.policy.relink(facts.to_vec(), renumbered);
+        let Self { policy, table, decided, .. } = self;
+        let published = moved.into_iter().filter_map(|address| policy.publication(table, address));
+        // Some of them may not be on disk yet.
+        decided.extend(published.map(|lease| Decided::Action(Action::Publish(lease))));
         self.ours = start::ours(&self.config, facts);
         self.know(facts);
         self.limits = start::limits(&self.config, facts);

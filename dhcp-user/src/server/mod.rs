@@ -4,7 +4,7 @@
 //! start.rs   store and kernel part opened; restore.rs  policy restored from both; interfaces attached
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
-//! committing.rs  the thread that commits meanwhile;  commit.rs  what if the store takes none
+//! decided.rs what waits for the disk;  committing.rs  the thread that has the store;  commit.rs  what if it takes none
 //! reload.rs  a changed configuration;  stale.rs  what the kernel is to forget
 //! links.rs   what becomes of interfaces;  transmission.rs  whether answers leave
 //! explain.rs why requests went up
@@ -19,6 +19,7 @@ mod audit;
 mod awake;
 mod commit;
 mod committing;
+mod decided;
 mod explain;
 mod links;
 mod notifications;
@@ -61,11 +62,13 @@ use crate::datapath::ring::{self, Arrival};
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::limits::Limits;
-use crate::policy::{Action, Event, Policy};
+use crate::policy::{Event, Policy};
 use crate::probe::{self, Prober};
+use audit::Audits;
 use awake::Awake;
 use commit::Owed;
 use committing::Committing;
+use decided::{Decided, Orders};
 use explain::WentUp;
 use links::Served;
 use traffic::Traffic;
@@ -95,7 +98,12 @@ pub struct Server {
     table: Table,
     committing: Committing,
     /// What waits until the commit under way has come to its end, to be committed and done then.
-    decided: Vec<Action>,
+    decided: Vec<Decided>,
+    orders: Orders,
+    audits: Audits,
+    /// How many [`Decided::Former`] wait.
+    former: usize,
+    disk_is_late: bool,
     kernel: Option<Kernel>,
     outbox: Outbox,
     /// `None`: the configuration wants no probes.
@@ -175,7 +183,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
             _ = interrupt.recv() => break,
             _ = beat.tick() => { server.beat(); Vec::new() }
             _ = look.tick(), if server.is_probing() => { server.look(); Vec::new() }
-            _ = hangup.recv() => { drop(server.reload()); Vec::new() }
+            _ = hangup.recv() => { server.reload(None); Vec::new() }
             Some(found) = looks.recv() => { server.follow(&found); Vec::new() }
             Some(query) = asked.recv() => { server.answer(query); Vec::new() }
             ended = server.committing.ended() => {
@@ -243,7 +251,9 @@ impl Server {
         }
         service::alive();
         self.awake.beat(self.config.server.keep_cpus_awake);
-        self.settle_debts();
+        self.orders.give_up();
+        self.audits.give_up();
+        self.watch_disk();
         let extended = self.table.extended(self.look_from, self.look_at);
         self.look_from += self.look_at;
         if self.look_from >= self.table.in_use() {
@@ -285,7 +295,8 @@ impl Server {
                 renewals: lease.renewals,
             })
             .collect();
-        let committed = self.turn(events);
+        self.decide(events);
+        let committed = self.settle();
         let _ = std::fs::remove_file(&self.config.server.control_socket);
         let leases = self.policy.leased();
         match on_exit {

@@ -1,20 +1,19 @@
 //! Reload: the configuration file read again, and applied to the running server.
 //!
-//! All that may fail is done before anything is changed. Then, in this order: leases whose address is gone are revoked
-//! and that is committed; the kernel forgets the answers that may have changed (the next renewal of each lease is
-//! answered, and shared with the kernel, anew).
+//! All that may fail is done before anything is changed. Then, in this order: leases whose address is gone are revoked, which
+//! is committed in its turn; the kernel forgets the answers that may have changed (the next renewal of each lease is
+//! answered, and shared with the kernel, anew). Who asked for it has the answer when all of it is on disk.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use super::commit::NotCommitted;
 use super::explain::WentUp;
 use super::{Server, service, start};
 use crate::clock::BootNanos;
 use crate::config::{self, Config};
-use crate::control::{No, Reloaded};
+use crate::control::{Reloaded, Reply};
 use crate::policy::Interface;
 use crate::probe::Prober;
 
@@ -26,24 +25,28 @@ struct Next {
 }
 
 impl Server {
-    /// Reads the configuration again and goes on with it; `No` if it can't be, and nothing is changed then.
-    ///
-    /// # Errors
-    /// If the new one can't be gone over to, or what that changes about leases is not on disk yet.
-    pub(super) fn reload(&mut self) -> Result<Reloaded, No> {
+    /// Reads the configuration again and goes on with it; if it can't be, nothing is changed and `reply` is no.
+    pub(super) fn reload(&mut self, reply: Option<Reply<Reloaded>>) {
         service::reloading();
-        // What was decided by the former configuration is done by it.
-        self.settle();
-        let done = match self.next() {
-            Ok(next) => self.go_over(next).map_err(|error| No(format!("reloaded, but {error}"))),
+        match self.next() {
+            Ok(next) => {
+                let done = self.go_over(next);
+                self.when_on_disk(move |committed| {
+                    if let Some(reply) = reply {
+                        reply
+                            .done(committed.map(|()| done).map_err(|error| format!("reloaded, but {error}")));
+                    }
+                });
+            }
             Err(error) => {
                 let why = format!("{error:#}");
                 tracing::warn!(why, "not reloaded: the former configuration stays in force");
-                Err(No(why))
+                if let Some(reply) = reply {
+                    reply.no(why);
+                }
             }
-        };
+        }
         service::ready(self);
-        done
     }
 
     /// Reads the configuration and gets all that it needs.
@@ -66,9 +69,10 @@ impl Server {
         Ok(Next { config, facts, prober })
     }
 
-    fn go_over(&mut self, next: Next) -> Result<Reloaded, NotCommitted> {
+    fn go_over(&mut self, next: Next) -> Reloaded {
         let Next { config, facts, prober } = next;
         let now = BootNanos::now().floor();
+        self.mark_former();
         let mut actions = Vec::new();
         let done = self.policy.reconfigure(now, &self.table, &config, facts.clone(), &mut actions);
         self.policy.carry_out_probes();
@@ -77,8 +81,7 @@ impl Server {
         self.ours = start::ours(&config, &facts);
         self.know(&facts);
         self.config = Arc::new(config);
-        let committed = self.perform(actions);
-
+        self.queue(actions);
         let rewritten = self.forget_stale();
         // What was known before says nothing about what is asked from now on.
         self.went_up = WentUp::default();
@@ -89,7 +92,7 @@ impl Server {
             leases_revoked = done.withdrawn,
             "configuration reloaded"
         );
-        committed.map(|()| Reloaded { rewritten, revoked: done.withdrawn })
+        Reloaded { rewritten, revoked: done.withdrawn }
     }
 }
 

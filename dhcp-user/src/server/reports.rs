@@ -1,5 +1,6 @@
 //! What operators ask for, answered from policy, table and counters.
 
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
@@ -13,12 +14,12 @@ use crate::control::{
     Query, Stage, Stats, Status, WallClock, colon_hex,
 };
 use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, State, Words as _};
-use crate::store::{HwAddr, QuarantineCause};
+use crate::store::{Change, HwAddr, QuarantineCause};
 
 impl Server {
-    /// Answers an operator's query. What it changes is said to be done when it is on disk, and what it shows is.
+    /// Answers an operator's query. What it changes is said to be done when it is on disk. What it shows is what was decided,
+    /// on disk or not.
     pub(super) fn answer(&mut self, query: Query) {
-        self.settle();
         // Wall time may have been set (by NTP, after a boot with a wrong clock) since moments were last shown.
         self.wall = WallClock::read().map_or(self.wall, |read| self.wall.unless_set(read));
         match query {
@@ -35,20 +36,17 @@ impl Server {
             },
             Query::LeaseRelease(address, reply) => {
                 if self.policy.state(address) == Some(State::Leased) {
-                    reply.done(self.turn(vec![Event::OperatorRelease(address)]));
+                    self.order(Event::OperatorRelease(address), |committed| reply.done(committed));
                 } else {
                     reply.no(format!("{address} is not leased"));
                 }
             }
-            Query::Audit { after, most, reply } => match self.audit(after, most) {
-                Ok(page) => reply.give(page),
-                Err(error) => reply.no(format!("the store can't be read: {error}")),
-            },
+            Query::Audit { after, most, reply } => self.audit(after, most, reply),
             Query::Orphans { after, most, reply } => reply.give(self.orphans(after, most)),
             Query::Quarantine(reply) => reply.give(self.quarantine()),
             Query::QuarantineClear(address, reply) => {
                 if self.policy.state(address) == Some(State::Quarantined) {
-                    reply.done(self.turn(vec![Event::QuarantineClear(address)]));
+                    self.order(Event::QuarantineClear(address), |committed| reply.done(committed));
                 } else {
                     reply.no(format!("{address} is not in quarantine"));
                 }
@@ -59,11 +57,8 @@ impl Server {
                 Err(No(why)) => reply.no(why),
             },
             Query::Export { export, most, reply } => reply.give(self.export(&export, most)),
-            Query::Import(leases, reply) => reply.done(self.import(&leases)),
-            Query::Reload(reply) => match self.reload() {
-                Ok(done) => reply.give(done),
-                Err(No(why)) => reply.no(why),
-            },
+            Query::Import(leases, reply) => self.import(&leases, reply),
+            Query::Reload(reply) => self.reload(Some(reply)),
         }
     }
 
@@ -101,8 +96,7 @@ impl Server {
 
     /// What the operator has to see to; none when all is well.
     fn trouble(&self) -> Option<String> {
-        let store = self.owed.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why()));
-        let all: Vec<String> = [store, self.loses_answers()].into_iter().flatten().collect();
+        let all: Vec<String> = [self.disk_trouble(), self.loses_answers()].into_iter().flatten().collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
@@ -130,10 +124,11 @@ impl Server {
 
     fn leases(&self, after: Option<Ipv4Addr>, most: usize) -> Page<Lease> {
         let (page, next) = self.policy.leases_after(after, most);
+        let undurable: HashSet<Ipv4Addr> = self.undurable().map(Change::address).collect();
         let items = page
             .iter()
             .filter(|lease| matches!(lease.state, State::Leased | State::Grace))
-            .map(|lease| self.lease(lease))
+            .map(|view| Lease { not_committed: undurable.contains(&view.address), ..self.lease(view) })
             .collect();
         Page { items, next }
     }
@@ -165,6 +160,7 @@ impl Server {
                 control::AnsweredBy::Daemon
             },
             kernel_renewals: view.kernel_renewals + u64::from(unreported),
+            not_committed: false,
         }
     }
 
@@ -187,7 +183,8 @@ impl Server {
                 }
             })
             .collect();
-        LeaseDetail { lease: self.lease(view), memos }
+        let not_committed = self.undurable().any(|change| change.address() == view.address);
+        LeaseDetail { lease: Lease { not_committed, ..self.lease(view) }, memos }
     }
 
     fn orphans(&self, after: Option<Ipv4Addr>, most: usize) -> Page<Orphan> {

@@ -36,7 +36,8 @@ impl Server {
     fn restore_part(&mut self, records: Vec<Record>, adopted: &[Adopted]) -> Result<()> {
         let mut actions = Vec::new();
         self.policy.restore(BootNanos::now().floor(), &self.table, records, adopted, &mut actions);
-        Ok(self.perform(actions)?)
+        self.queue(actions);
+        Ok(self.settle()?)
     }
 
     /// Leases that the maps have alive and the store doesn't know, and addresses of such that are in no pool and no

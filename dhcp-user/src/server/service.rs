@@ -95,8 +95,8 @@ fn status(server: &Server) -> String {
     }
     served.sort_unstable();
     missing.sort_unstable();
-    let mut line = match &server.owed {
-        Some(owed) => format!("NO LEASE CAN BE GRANTED: {}", owed.why()),
+    let mut line = match server.disk_trouble() {
+        Some(trouble) => format!("NO LEASE CAN BE GRANTED: {trouble}"),
         None => format!("serving {}", served.join(", ")),
     };
     if !missing.is_empty() {

@@ -6,7 +6,8 @@ impl Server {
     /// Has the kernel forget the answers that rest on another [`Basis`](crate::policy::Basis) than the present one: the
     /// next renewal of each such lease is answered by the daemon. Gives how many leases that are.
     ///
-    /// What was decided before is done by now: nothing is published on the former basis any more.
+    /// What was decided before and is not done yet is looked at when it is published: see
+    /// [`mark_former`](Self::mark_former).
     pub(super) fn forget_stale(&mut self) -> u64 {
         let Self { policy, table, .. } = self;
         let present = table.live().filter_map(|(address, link, basis)| {

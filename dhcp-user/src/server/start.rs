@@ -15,8 +15,10 @@ use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
 use tokio::sync::{broadcast, mpsc};
 
+use super::audit::Audits;
 use super::awake::Awake;
 use super::committing::Committing;
+use super::decided::Orders;
 use super::explain::WentUp;
 use super::links::{is_there, vacant};
 use super::traffic::Traffic;
@@ -94,6 +96,10 @@ impl Server {
             table,
             committing: Committing::over(store)?,
             decided: Vec::new(),
+            orders: Orders::default(),
+            audits: Audits::default(),
+            former: 0,
+            disk_is_late: false,
             kernel,
             outbox: Outbox::open(live.map(|live| Box::new(live) as _))?,
             prober: prober(&config, &facts)?,

@@ -5,11 +5,10 @@ use std::sync::{Arc, Weak};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::commit::NotCommitted;
 use super::{Server, start};
 use crate::clock::BootNanos;
 use crate::config::{Config, StoreChoice};
-use crate::control::{Export, Imported, Portable, RefusedLease, WallClock};
+use crate::control::{Export, Imported, Portable, RefusedLease, Reply, WallClock};
 use crate::policy::Words as _;
 use crate::store::{Change, Record, Standing};
 
@@ -56,11 +55,9 @@ impl Server {
         Portable::of(&Record { expiry, ..record.clone() }, BootNanos::now().floor(), self.wall)
     }
 
-    /// Honours leases of another server from now on, as far as nothing of ours is in the way; all in one commit.
-    ///
-    /// # Errors
-    /// When the store takes no commits by now.
-    pub(super) fn import(&mut self, leases: &[Portable]) -> Result<Imported, NotCommitted> {
+    /// Honours leases of another server from now on, as far as nothing of ours is in the way; all in one commit. That is
+    /// answered when it is on disk.
+    pub(super) fn import(&mut self, leases: &[Portable], reply: Reply<Imported>) {
         let now = BootNanos::now().floor();
         let mut actions = Vec::new();
         let mut refused = Vec::new();
@@ -73,10 +70,14 @@ impl Server {
                 refused.push(RefusedLease { number, why });
             }
         }
-        self.perform(actions)?;
+        self.queue(actions);
         let imported = (leases.len() - refused.len()) as u64;
-        tracing::info!(imported, refused = refused.len(), "leases of another server imported");
-        Ok(Imported { imported, refused })
+        self.when_on_disk(move |committed| {
+            if committed.is_ok() {
+                tracing::info!(imported, refused = refused.len(), "leases of another server imported");
+            }
+            reply.done(committed.map(|()| Imported { imported, refused }));
+        });
     }
 }
 

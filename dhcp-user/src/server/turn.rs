@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::commit::NotCommitted;
-use super::committing::Committed;
+use super::committing::Ended;
+use super::decided::Decided;
 use super::{Server, reports};
 use crate::clock::BootNanos;
 use crate::datapath::frame;
 use crate::datapath::ring::Arrival;
 use crate::message::Request;
 use crate::policy::{Action, Event, Granted, LeaseEvent, Publication, Reply, Words as _};
-use crate::store::Change;
 
 /// Frames that waited longer than this many nanoseconds are dropped: their senders have repeated them, or given up.
 const STALE: u64 = 4_000_000_000;
@@ -70,97 +70,29 @@ impl Server {
         for event in events {
             self.policy.handle(BootNanos::now().floor(), &self.table, event, &mut actions);
             let waits = actions.iter().any(Action::waits);
-            (if waits { &mut self.decided } else { &mut at_once }).append(&mut actions);
+            let decided = actions.drain(..).map(Decided::Action);
+            (if waits { &mut self.decided } else { &mut at_once }).extend(decided);
         }
         self.carry_out(at_once, &Ok(()));
     }
 
-    /// Goes on with what was decided, unless a commit is under way.
-    pub(super) fn commit_next(&mut self) {
-        self.begin_next();
-        if !self.committing.is_idle() || self.decided.is_empty() {
-            return;
+    /// Goes on when the thread that has the store has done something.
+    pub(super) fn ended(&mut self, ended: Ended) {
+        match ended {
+            Ended::Commit(commit) => self.committed(commit),
+            Ended::Read(read) => self.audited(read),
         }
-        // There is nothing to commit, or the store takes none.
-        let (changes, then) = parted(std::mem::take(&mut self.decided));
-        let committed = self.commit(changes);
-        self.carry_out(then, &committed);
-    }
-
-    /// Begins to commit what was decided, if there is anything to commit and nothing in the way.
-    fn begin_next(&mut self) {
-        let commits = |action: &Action| matches!(action, Action::Commit(_));
-        if !self.committing.is_idle() || self.owed.is_some() || !self.decided.iter().any(commits) {
-            return;
-        }
-        let (changes, then) = parted(std::mem::take(&mut self.decided));
-        self.committing.begin(BootNanos::now().floor(), changes, then);
-    }
-
-    /// Goes on when a commit has come to its end: the disk with the next, and this thread with what that one was for.
-    pub(super) fn ended(&mut self, commit: Committed) {
-        let Committed { changes, outcome, then } = commit;
-        let committed = self.judge(changes, outcome);
-        self.begin_next();
-        self.carry_out(then, &committed);
-        self.commit_next();
-    }
-
-    /// Commits and does all that was decided, before anything else happens.
-    pub(super) fn settle(&mut self) {
-        self.commit_next();
-        while let Some(commit) = self.committing.wait() {
-            self.ended(commit);
-        }
-    }
-
-    /// Decides events and does what was decided: one commit, then the rest in order, after all that was decided before.
-    ///
-    /// # Errors
-    /// When the store takes no commits by now. Nothing that depends on the commit was done then.
-    pub(super) fn turn(&mut self, events: Vec<Event>) -> Result<(), NotCommitted> {
-        let mut actions = Vec::new();
-        for event in events {
-            self.policy.handle(BootNanos::now().floor(), &self.table, event, &mut actions);
-        }
-        self.perform(actions)
-    }
-
-    /// Does what was decided.
-    ///
-    /// # Errors
-    /// When the store takes no commits by now. Nothing that depends on the commit was done then.
-    pub(super) fn perform(&mut self, actions: Vec<Action>) -> Result<(), NotCommitted> {
-        self.settle();
-        let (changes, then) = parted(actions);
-        let committed = self.commit(changes);
-        self.carry_out(then, &committed);
-        committed
     }
 
     /// Does what was decided beside commits, as far as it may be done.
-    fn carry_out(&mut self, actions: Vec<Action>, committed: &Result<(), NotCommitted>) {
+    pub(super) fn carry_out(&mut self, decided: Vec<Decided>, committed: &Result<(), NotCommitted>) {
         let mut leaving = Vec::new();
-        for action in actions {
-            if committed.is_err() && !self.needs_no_commit(&action) {
-                continue;
-            }
-            match action {
-                Action::Commit(_) => {}
-                Action::Publish(lease) => self.publish(lease),
-                Action::Horizon { address, generation, until } => {
-                    self.table.move_horizon(address, generation, until);
-                }
-                Action::Reply { request, reply, granted } => {
-                    leaving.extend(self.leave(&request, &reply, granted));
-                }
-                Action::Silence { why, .. } => self.traffic.dropped(why.name()),
-                Action::Probe { address, via } => {
-                    if let Some(prober) = &mut self.prober {
-                        prober.begin(address, via);
-                    }
-                }
-                Action::Event(event) => self.tell(&event),
+        for one in decided {
+            match one {
+                Decided::Order(number) => self.orders.ended(number, committed),
+                Decided::Former => self.former = self.former.saturating_sub(1),
+                Decided::Action(action) if committed.is_err() && !self.needs_no_commit(&action) => {}
+                Decided::Action(action) => self.act(action, &mut leaving),
             }
         }
         self.outbox.send(leaving);
@@ -168,12 +100,39 @@ impl Server {
         self.table.tidy();
     }
 
+    fn act(&mut self, action: Action, leaving: &mut Vec<(u32, Bytes)>) {
+        match action {
+            Action::Commit(_) => {}
+            Action::Publish(lease) => self.publish(lease),
+            Action::Horizon { address, generation, until } => {
+                self.table.move_horizon(address, generation, until);
+            }
+            Action::Reply { request, reply, granted } => {
+                leaving.extend(self.leave(&request, &reply, granted));
+            }
+            Action::Silence { why, .. } => self.traffic.dropped(why.name()),
+            Action::Probe { address, via } => {
+                if let Some(prober) = &mut self.prober {
+                    prober.begin(address, via);
+                }
+            }
+            Action::Event(event) => self.tell(&event),
+        }
+    }
+
     /// Counts what the kernel refused to send since this was done last.
     pub(super) fn count_unsent(&mut self) {
         (0..self.outbox.refused()).for_each(|_| self.traffic.dropped("not-sent"));
     }
 
-    fn publish(&mut self, lease: Publication) {
+    fn publish(&mut self, mut lease: Publication) {
+        if self.former > 0
+            && let Some(present) = self.policy.basis(lease.address, lease.link)
+            && present != lease.basis
+        {
+            // It was decided before a change of what answers rest on: the lease holds, the answers don't.
+            (lease.basis, lease.memos) = (present, Vec::new());
+        }
         match self.table.publish(&lease) {
             Ok(published) if published.without_room > 0 => {
                 tracing::debug!(address = %lease.address, questions = published.without_room, "no room in the maps");
@@ -247,17 +206,4 @@ impl Server {
         // Nobody may be listening.
         let _ = self.events.send(told);
     }
-}
-
-/// What is to be committed, and what is to be done then.
-fn parted(actions: Vec<Action>) -> (Vec<Change>, Vec<Action>) {
-    let mut changes = Vec::new();
-    let mut rest = Vec::with_capacity(actions.len());
-    for action in actions {
-        match action {
-            Action::Commit(change) => changes.push(change),
-            other => rest.push(other),
-        }
-    }
-    (changes, rest)
 }
