@@ -288,8 +288,14 @@ pub enum Silence {
     RelayIsUs,
     /// Option 82 from a client that no relay vouches for.
     DirectAgentInformation,
-    /// The source of a unicast message is not its `ciaddr`.
+    /// The source of a message is not its `ciaddr`, where it has to be, or is an address of ours.
     SourceMismatch,
+    /// Unicast from elsewhere, where nobody can begin anything without a relay.
+    NotOnLink,
+    /// By a relay whose address, or source, is one that we lease to clients.
+    RelaySource,
+    /// RELEASE or DECLINE that came another way than the lease was got.
+    ForeignOrigin,
     /// It is for another server.
     OtherServer,
     /// We know nothing of the client, and another server may (RFC 2131 §4.3.2).
@@ -336,6 +342,9 @@ impl Silence {
             Self::RelayIsUs => "relay-is-us",
             Self::DirectAgentInformation => "direct-agent-information",
             Self::SourceMismatch => "source-mismatch",
+            Self::NotOnLink => "not-on-link",
+            Self::RelaySource => "relay-source",
+            Self::ForeignOrigin => "foreign-origin",
             Self::OtherServer => "other-server",
             Self::UnknownClient => "unknown-client",
             Self::NotAuthoritative => "not-authoritative",

@@ -2,10 +2,12 @@
 
 use std::net::Ipv4Addr;
 
+use bytes::Bytes;
 use dhcp_ebpf::abi::{CLOCK_LAG, Link};
 use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::identity::Identity;
+use crate::message::AgentInformation;
 use crate::store::HwAddr;
 
 /// The lease time of a lease that never ends (RFC 2131 §3.3). No configuration can give it to a DHCP client.
@@ -135,6 +137,11 @@ impl Binding {
     #[must_use]
     pub fn agent_info(&self) -> Option<&[u8]> {
         Some(self.particulars.part(2)).filter(|info| !info.is_empty())
+    }
+
+    /// The same, read.
+    pub(super) fn agent(&self) -> Option<AgentInformation> {
+        AgentInformation::read(Bytes::copy_from_slice(self.agent_info()?)).ok()
     }
 
     /// Its host name.

@@ -79,10 +79,6 @@ impl Policy {
     /// The client has an address and wants to know what to boot (RFC 951 §3: `yiaddr` is for who does not know its
     /// own). Nothing is noted.
     fn tell_parameters(&self, turn: &mut Turn<'_>, request: &Arc<Request>, served: &Segment) {
-        // As with an INFORM, the answer may be longer than the question.
-        if !request.relayed() && request.ip_src != request.ciaddr {
-            return turn.silence(request, Silence::SourceMismatch);
-        }
         let own = self.subnets.containing(request.ciaddr).filter(|subnet| served.contains(subnet));
         let reply = own.and_then(|subnet| {
             let server = self.subnets.server(subnet, request.link)?;

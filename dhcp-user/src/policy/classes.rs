@@ -5,8 +5,6 @@
 //! else has its slot written anew ([`Policy::extends`]). So every question has one answer for as long as it is known
 //! to the kernel.
 
-use bytes::Bytes;
-
 use super::Policy;
 use super::addresses::Place;
 use super::basis::digest;
@@ -59,8 +57,7 @@ impl Policy {
         if !self.classes.by_relay || request.options.agent.is_some() || !self.recognises(place, request) {
             return None;
         }
-        let info = self.binding(place)?.agent_info()?;
-        AgentInformation::read(Bytes::copy_from_slice(info)).ok()
+        self.binding(place)?.agent()
     }
 
     /// Whether `request` comes with other information of its relay than the lease of `place` has, and that matters.

@@ -8,6 +8,7 @@ use super::action::{Action, Silence};
 use super::addresses::{Place, State, Stock};
 use super::event::Happened;
 use super::identity::Identity;
+use super::origin::Whence;
 use super::words::revoke_anyway;
 use super::{Policy, Turn};
 use crate::message::Request;
@@ -27,6 +28,10 @@ impl Policy {
         };
         let owned = self.all.find(address).filter(|place| self.has_or_is_offered(turn, *place, request));
         let Some(place) = owned else { return turn.silence(request, Silence::NotOwner) };
+        let offered = self.offers.at(place).is_some_and(|offer| offer.whence == Whence::of(request));
+        if !offered && !self.came_as_leased(place, request) {
+            return turn.silence(request, Silence::ForeignOrigin);
+        }
         if self.binding(place).is_some_and(|binding| binding.is_for_good_since(request.arrival)) {
             return turn.silence(request, Silence::Overtaken);
         }

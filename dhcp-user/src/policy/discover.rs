@@ -8,6 +8,7 @@ use super::answer::{self, Type};
 use super::event::LeaseEvent;
 use super::identity::Identity;
 use super::offers::Offer;
+use super::origin::Whence;
 use super::probe::Drawn;
 use super::reservations::is_for;
 use super::subnet::{Segment, SubnetId};
@@ -176,7 +177,8 @@ impl Policy {
         }
         let until = turn.after(self.settings.offer_hold);
         let client = who.into();
-        self.offers.add(Offer { place, subnet, client, chaddr: request.chaddr, until, lease_time });
+        let whence = Whence::of(request);
+        self.offers.add(Offer { place, subnet, client, chaddr: request.chaddr, whence, until, lease_time });
         self.rearm(place);
         self.watch_fullness(turn, place);
     }

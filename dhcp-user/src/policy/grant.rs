@@ -11,6 +11,7 @@ use super::answer::{self, Type};
 use super::binding::{AnsweredBy, Binding, FOR_GOOD, Particulars};
 use super::event::{Client, Happened};
 use super::identity::Identity;
+use super::origin::Way;
 use super::words::revoke_anyway;
 use super::{Policy, Turn};
 use crate::message::{AgentInformation, Kind, Request};
@@ -168,6 +169,7 @@ impl Policy {
         self.claim(place);
         self.probes.unclean(place);
         let same = self.recognises(place, request);
+        let station = self.station_for(place, request, same);
         let former = self.unbind(place).filter(|_| same);
         let (expiry, floor) = match &former {
             // A promise of this very batch may not be in the word yet.
@@ -182,6 +184,11 @@ impl Policy {
         let client_id = request.options.client_id.as_deref().or(client_id);
         let agent_info = request.agent_info().map(AsRef::as_ref).or(agent_info);
         let host_name = request.host_name();
+        // Who renews past its relay is still behind it.
+        let giaddr = match &former {
+            Some(old) if self.way(request) == Way::Router => old.giaddr,
+            _ => request.giaddr,
+        };
         self.all.set(place, State::Leased);
         self.all.entry_mut(place).binding = Some(Box::new(Binding {
             particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
@@ -189,7 +196,7 @@ impl Policy {
             ended_by: None,
             answered_by: AnsweredBy::Daemon,
             link: request.link,
-            giaddr: request.giaddr,
+            giaddr,
             server,
             lease_time,
             expiry,
@@ -198,6 +205,7 @@ impl Policy {
             last_heard: turn.now,
             kernel_renewals,
         }));
+        self.stations.set(place, station);
         self.index.add_owner(&self.all, place);
         self.index.add_device(&self.all, place);
     }
@@ -208,6 +216,7 @@ impl Policy {
             self.index.remove_owner(&self.all, place);
             self.index.remove_device(&self.all, place);
         }
+        self.stations.set(place, None);
         self.all.entry_mut(place).binding.take()
     }
 

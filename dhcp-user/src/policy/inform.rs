@@ -13,10 +13,6 @@ impl Policy {
         if request.ciaddr.is_unspecified() {
             return turn.silence(request, Silence::NoAddress);
         }
-        // Whoever answers an INFORM sends more than it got, to an address that the sender chose.
-        if !request.relayed() && request.ip_src != request.ciaddr {
-            return turn.silence(request, Silence::SourceMismatch);
-        }
         let segment = self.segment(request);
         let own = self.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet));
         let Some(subnet) = own else { return turn.silence(request, Silence::NoSubnet) };

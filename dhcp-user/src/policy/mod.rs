@@ -4,7 +4,7 @@
 //! done at once, before the call returns, since whoever revokes must know of every promise the kernel has made.
 //!
 //! ```text
-//! message ─► subnet.rs (where from) ─► discover.rs │ request.rs │ decline.rs │ release.rs │ inform.rs │ leasequery.rs │ bootp.rs
+//! message ─► origin.rs (where from) ─► subnet.rs ─► discover.rs │ request.rs │ decline.rs │ release.rs │ inform.rs │ leasequery.rs │ bootp.rs
 //!                                          │             │
 //!                                     offers.rs      grant.rs ─► answer.rs ─► encode.rs
 //!                                          │             │            ▲
@@ -39,6 +39,7 @@ mod leasequery;
 mod links;
 mod offers;
 mod operator;
+mod origin;
 mod predict;
 mod probe;
 mod quarantine;
@@ -95,7 +96,8 @@ use offers::Offers;
 use probe::Probes;
 use quarantine::Quarantine;
 use stranded::Stranded;
-use subnet::{Segment, Subnets};
+use origin::Stations;
+use subnet::Subnets;
 
 /// How many deadlines are dealt with in one call, so that no message waits behind a million leases that end at once.
 const DEADLINES_PER_CALL: usize = 256;
@@ -111,6 +113,7 @@ pub struct Policy {
     all: Addresses,
     index: Index,
     offers: Offers,
+    stations: Stations,
     quarantine: Quarantine,
     probes: Probes,
     deadlines: Deadlines,
@@ -192,6 +195,7 @@ impl Policy {
             index: Index::new(keyed, &all),
             all,
             offers: Offers::default(),
+            stations: Stations::default(),
             quarantine: Quarantine::default(),
             probes: Probes::default(),
             deadlines: Deadlines::default(),
@@ -235,29 +239,6 @@ impl Policy {
             Kind::Bootp => self.bootp(turn, request),
             Kind::LeaseQuery => self.lease_query(turn, request),
         }
-    }
-
-    /// What holds for every message.
-    fn admit(&self, request: &Request) -> Result<(), Silence> {
-        if request.relayed() && self.subnets.is_ours(request.giaddr) {
-            return Err(Silence::RelayIsUs);
-        }
-        if !request.relayed() && request.options.agent.is_some() {
-            return Err(Silence::DirectAgentInformation);
-        }
-        Ok(())
-    }
-
-    /// The subnets that the client may have an address of; for one that was reached through a router, those on the link
-    /// of the address it has (RFC 2131 §4.3.2: `ciaddr` of a unicast message is to be trusted).
-    fn segment(&self, request: &Request) -> Segment {
-        if !request.relayed() && request.unicast() {
-            let own = self.subnets.containing(request.ciaddr).filter(|_| !request.ciaddr.is_unspecified());
-            if let Some(subnet) = own {
-                return self.subnets.segment(subnet);
-            }
-        }
-        self.subnets.of(request)
     }
 
     /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).

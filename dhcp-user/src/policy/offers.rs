@@ -6,6 +6,7 @@ use hashbrown::{Equivalent, HashMap};
 
 use super::addresses::Place;
 use super::identity::Identity;
+use super::origin::Whence;
 use super::subnet::SubnetId;
 use crate::store::HwAddr;
 
@@ -16,6 +17,8 @@ pub(super) struct Offer {
     pub(super) subnet: SubnetId,
     pub(super) client: Offered,
     pub(super) chaddr: HwAddr,
+    /// Where it was asked for.
+    pub(super) whence: Whence,
     pub(super) until: BootSecs,
     pub(super) lease_time: u32,
 }
@@ -109,6 +112,7 @@ impl Offers {
 mod tests {
     use super::*;
     use crate::policy::addresses::Addresses;
+    use dhcp_ebpf::abi::Link;
 
     #[test]
     fn an_offer_is_found_by_whom_it_was_made_to() {
@@ -122,6 +126,7 @@ mod tests {
                 subnet,
                 client: who.into(),
                 chaddr,
+                whence: Whence::Station(Link::default(), [2, 0, 0, 0, 0, 1]),
                 until: BootSecs(9),
                 lease_time: 60,
             });

@@ -19,12 +19,12 @@ impl Policy {
         if request.ciaddr.is_unspecified() {
             return turn.silence(request, Silence::NoAddress);
         }
-        if !request.relayed() && request.ip_src != request.ciaddr {
-            return turn.silence(request, Silence::SourceMismatch);
-        }
         let Some(place) = self.leased_to_sender(turn, request) else {
             return turn.silence(request, Silence::NotOwner);
         };
+        if !self.came_as_leased(place, request) {
+            return turn.silence(request, Silence::ForeignOrigin);
+        }
         let word = turn.words.load(request.ciaddr);
         // If the word is still the one that the RELEASE found, nothing was promised since.
         let overtaken = self.binding(place).is_some_and(|binding| {

@@ -31,6 +31,7 @@ struct Known {
     address: Ipv4Addr,
     state: State,
     binding: Option<Box<Binding>>,
+    station: Option<[u8; 6]>,
     probation: Option<Probation>,
     recurrences: u32,
 }
@@ -78,12 +79,14 @@ impl Policy {
             state: self.all.state(place),
             probation: self.quarantine.at(place).cloned(),
             recurrences: self.quarantine.recurrences(place),
+            station: self.stations.at(place),
             binding: self.all.entry_mut(place).binding.take(),
         }
     }
 
     fn take_over(&mut self, turn: &mut Turn<'_>, place: Place, known: Known, done: &mut Reloaded) {
         self.quarantine.set_recurrences(place, known.recurrences);
+        let owned = known.binding.is_some();
         match (known.state, known.binding) {
             (State::Quarantined, _) => {
                 if let Some(probation) = known.probation {
@@ -108,6 +111,9 @@ impl Policy {
                 self.put_back(place, super::addresses::Stock::Freed);
             }
             (_, None) => {}
+        }
+        if owned && self.binding(place).is_some() {
+            self.stations.set(place, known.station);
         }
         self.rearm(place);
     }

@@ -8,6 +8,7 @@ use super::addresses::{Place, State};
 use super::answer;
 use super::binding::{Binding, Party};
 use super::identity::Identity;
+use super::origin::{Way, Whence};
 use super::reservations::is_for;
 use super::subnet::SubnetId;
 use super::terms::posed;
@@ -17,6 +18,11 @@ use crate::message::Request;
 impl Policy {
     pub(super) fn request(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         match request.options.server {
+            // From there a client can go on with a lease, and begin none.
+            None if self.way(request) == Way::Router => self.renewing(turn, request),
+            Some(server) if self.is_us(request, server) && self.way(request) == Way::Router => {
+                self.renewing(turn, request);
+            }
             Some(server) if !self.is_us(request, server) => self.other_server(turn, request),
             Some(_) if !self.is_of_own_lease(turn, request) => self.selecting(turn, request),
             None if request.ciaddr.is_unspecified() => self.init_reboot(turn, request),
@@ -38,7 +44,8 @@ impl Policy {
     fn other_server(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let who = Identity::of(request);
         for subnet in self.segment(request).iter() {
-            if let Some(place) = self.offers.of(*subnet, who).map(|offer| offer.place) {
+            let own = self.offers.of(*subnet, who).filter(|offer| offer.whence == Whence::of(request));
+            if let Some(place) = own.map(|offer| offer.place) {
                 self.lose_offer(place);
                 self.watch_fullness(turn, place);
             }
@@ -107,9 +114,6 @@ impl Policy {
 
     /// Unicast to us: the client had its lease from us.
     fn renewing(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        if !request.relayed() && request.ip_src != request.ciaddr {
-            return turn.silence(request, Silence::SourceMismatch);
-        }
         if let Some(place) = self.bound(turn, request) {
             return self.prolong(turn, request, place);
         }

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 
-use bytes::Bytes;
 use hashbrown::HashTable;
 
 use super::addresses::Place;
@@ -87,8 +86,7 @@ pub(super) fn is_for_owner(reservation: &Reservation, owner: &Binding) -> bool {
         ReservationKey::ClientId(id) => owner.client_id() == Some(id),
         ReservationKey::HwAddress(mac) => owner.chaddr() == HwAddr::ethernet(*mac),
         ReservationKey::Circuit { .. } => {
-            let agent = owner.agent_info().map(Bytes::copy_from_slice).map(AgentInformation::read);
-            let agent = agent.and_then(Result::ok);
+            let agent = owner.agent();
             circuits(agent.as_ref()).any(|key| key == Key::from(&reservation.key))
         }
     }

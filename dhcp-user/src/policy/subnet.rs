@@ -169,7 +169,7 @@ impl Subnets {
     }
 
     /// The subnets of a direct client on `link`.
-    fn on_link(&self, link: Link) -> Option<&Segment> {
+    pub(super) fn on_link(&self, link: Link) -> Option<&Segment> {
         let found = self.by_link.binary_search_by_key(&link, |(link, _)| *link);
         found.ok().map(|at| &self.by_link[at].1)
     }
@@ -202,6 +202,16 @@ impl Subnets {
     fn behind(&self, giaddr: Ipv4Addr) -> Vec<SubnetId> {
         let lists = |id: &SubnetId| self.get(*id).relays.contains(&giaddr);
         self.containing(giaddr).into_iter().chain(self.ids().filter(lists)).collect()
+    }
+
+    /// Whether some subnet lists this relay.
+    pub(super) fn lists(&self, relay: Ipv4Addr) -> bool {
+        self.by_relay.contains_key(&relay)
+    }
+
+    /// Whether this relay is listed for `subnet` or for one beside it.
+    pub(super) fn list_together(&self, subnet: SubnetId, relay: Ipv4Addr) -> bool {
+        self.by_relay.get(&relay).is_some_and(|segment| segment.contains(&subnet))
     }
 
     /// The subnet, and those beside it: on a link of ours, or of its shared network.

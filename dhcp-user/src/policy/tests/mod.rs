@@ -14,6 +14,7 @@ mod leasequery;
 mod leaving;
 mod links;
 mod machine;
+mod origins;
 mod predictions;
 mod probing;
 mod reloads;

@@ -16,6 +16,8 @@ const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 0xfe];
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
     pub(crate) mac: [u8; 6],
+    /// The station that sends it, if it isn't `mac`.
+    pub(crate) station: Option<[u8; 6]>,
     pub(crate) tags: Vec<u16>,
     pub(crate) eth_dst: [u8; 6],
     pub(crate) ip_src: Ipv4Addr,
@@ -31,6 +33,7 @@ impl Draft {
     pub(crate) fn new(kind: u8, mac: u8) -> Self {
         Self {
             mac: [2, 0, 0, 0, 1, mac],
+            station: None,
             tags: Vec::new(),
             eth_dst: [0xff; 6],
             ip_src: Ipv4Addr::UNSPECIFIED,
@@ -89,6 +92,11 @@ impl Draft {
         Self { giaddr: relay, ip_src: relay, ip_dst: SERVER, eth_dst: SERVER_MAC, ..self }
     }
 
+    /// Sent by another station than chaddr says.
+    pub(crate) fn by(self, station: u8) -> Self {
+        Self { station: Some([2, 0, 0, 0, 1, station]), ..self }
+    }
+
     pub(crate) fn tagged(self, tags: &[u16]) -> Self {
         Self { tags: tags.to_vec(), ..self }
     }
@@ -133,7 +141,7 @@ impl Draft {
 
     pub(crate) fn frame(&self) -> Vec<u8> {
         let mut out = self.eth_dst.to_vec();
-        out.extend(self.mac);
+        out.extend(self.station.unwrap_or(self.mac));
         for tag in &self.tags {
             out.extend([0x81, 0x00]);
             out.extend(tag.to_be_bytes());

@@ -1,0 +1,265 @@
+//! Where a message came from: checked here, once, for every message type.
+//!
+//! Known are the link of the frame and the station that sent it, the source of the datagram, and giaddr with what the
+//! relay says. Broadcasts, and datagrams from 0.0.0.0, are forwarded by no router (RFC 1812 §5.3.5.1, §5.3.7): who sends
+//! them is on the link. Whoever unicasts from an address is taken to be where that address is, and can do no more from
+//! there than go on with a lease or end it: it can't begin one.
+//!
+//! ```text
+//! giaddr set        by a relay:      giaddr is listed or in a subnet, and neither it nor the source is of a pool
+//! broadcast, or
+//! from 0.0.0.0      on the link:     all is possible
+//! unicast from an address of the link, by the station that chaddr names
+//!                   on the link:     ciaddr, where it is set, is the source
+//! any other unicast through routers: ciaddr is the source; RENEWING, RELEASE, INFORM and no other message
+//! ```
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use ahash::RandomState;
+use dhcp_ebpf::abi::Link;
+
+use super::Policy;
+use super::action::Silence;
+use super::addresses::{Place, State};
+use super::basis::digest;
+use super::binding::Binding;
+use super::identity::Identity;
+use super::offers::Offer;
+use super::subnet::Segment;
+use crate::message::{Kind, Request};
+
+/// How a message came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Over the link that the client is on.
+    Link,
+    /// Through routers, or so that it can't be told from that.
+    Router,
+    /// By a relay agent.
+    Relay,
+}
+
+/// The place that a client speaks from, as far as it can be told: nobody else's place, whatever name is claimed there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Whence {
+    /// A station on a link.
+    Station(Link, [u8; 6]),
+    /// A relay, and the circuit that it names (a number that stands for it).
+    Circuit(Ipv4Addr, u64),
+}
+
+impl Whence {
+    /// Where `request` was sent.
+    pub(super) fn of(request: &Request) -> Self {
+        if request.relayed() {
+            Self::Circuit(request.giaddr, circuit_of(request))
+        } else {
+            Self::Station(request.link, request.eth_src)
+        }
+    }
+}
+
+/// The stations that got leases in another station's name, or in the name of none: a bridge that stands for its hosts, or
+/// somebody who poses as another.
+#[derive(Debug, Default)]
+pub(super) struct Stations(HashMap<Place, [u8; 6], RandomState>);
+
+impl Stations {
+    /// The station that got the lease of `place`, if it isn't the one that its chaddr names.
+    pub(super) fn at(&self, place: Place) -> Option<[u8; 6]> {
+        self.0.get(&place).copied()
+    }
+
+    pub(super) fn set(&mut self, place: Place, station: Option<[u8; 6]>) {
+        match station {
+            Some(station) => self.0.insert(place, station),
+            None => self.0.remove(&place),
+        };
+    }
+}
+
+impl Policy {
+    /// Whether a message may have come from where it says it came from, and may be sent from there.
+    ///
+    /// # Errors
+    /// Why it gets no answer.
+    pub(super) fn admit(&self, request: &Request) -> Result<(), Silence> {
+        match self.way(request) {
+            Way::Relay if self.subnets.is_ours(request.giaddr) => return Err(Silence::RelayIsUs),
+            // Who may ask about leases is listed by itself, and need serve no subnet (RFC 4388 §7).
+            Way::Relay if request.kind == Kind::LeaseQuery => return Ok(()),
+            Way::Relay if !self.may_relay(request.ip_src) || !self.may_relay(request.giaddr) => {
+                return Err(Silence::RelaySource);
+            }
+            Way::Relay => {}
+            Way::Link | Way::Router if request.kind == Kind::LeaseQuery => return Ok(()),
+            Way::Link | Way::Router => check_source(request, self.subnets.is_ours(request.ip_src))?,
+        }
+        if !request.relayed() && request.options.agent.is_some() {
+            return Err(Silence::DirectAgentInformation);
+        }
+        if self.way(request) == Way::Router && !goes_on(request) {
+            return Err(Silence::NotOnLink);
+        }
+        if self.segment(request).is_empty() { Err(Silence::NoSubnet) } else { Ok(()) }
+    }
+
+    /// How a message came here.
+    pub(super) fn way(&self, request: &Request) -> Way {
+        if request.relayed() {
+            return Way::Relay;
+        }
+        // A broadcast of a subnet may have been forwarded (RFC 2644), one to all hosts never is.
+        if request.ip_dst.is_broadcast() || request.ip_src.is_unspecified() {
+            return Way::Link;
+        }
+        // The source of a datagram that a router brought can be an address of this link, too, unless somebody on its way
+        // looked at that; but the router's own hardware address stands in its frame.
+        let is_own = request.mac().is_none_or(|mac| mac == request.eth_src);
+        let of_link = |here: &Segment| {
+            self.subnets.containing(request.ip_src).is_some_and(|subnet| here.contains(&subnet))
+        };
+        if is_own && self.subnets.on_link(request.link).is_some_and(of_link) { Way::Link } else { Way::Router }
+    }
+
+    /// The subnets that the client may have an address of; for one that goes on with an address, those on the link of
+    /// that (RFC 2131 §4.3.2: `ciaddr` of a unicast message is to be trusted).
+    pub(super) fn segment(&self, request: &Request) -> Segment {
+        if !request.relayed() && request.unicast() && goes_on(request) {
+            let own = self.subnets.containing(request.ciaddr).filter(|_| !request.ciaddr.is_unspecified());
+            if let Some(subnet) = own {
+                return self.subnets.segment(subnet);
+            }
+        }
+        self.subnets.of(request)
+    }
+
+    /// Whether a relay may have this address. One of a pool is a client's, which can take an address and claim to be a
+    /// relay; but it can't send from any other where its access network looks at sources (RFC 2827).
+    fn may_relay(&self, address: Ipv4Addr) -> bool {
+        let pooled = self.all.find(address).is_some_and(|place| {
+            self.all.pool(place).is_some() && !self.all.entry(place).reserved()
+        });
+        !address.is_unspecified()
+            && !address.is_broadcast()
+            && !self.subnets.is_ours(address)
+            && (!pooled || self.subnets.lists(address))
+    }
+
+    /// Whether who sent `request`, to end the lease of `place`, is where its owner is: on the same link and, by relay,
+    /// behind the same one or another that is listed for the same subnets, and on the same circuit if both are told.
+    pub(super) fn came_as_leased(&self, place: Place, request: &Request) -> bool {
+        let Some(owner) = self.binding(place) else { return false };
+        // An imported lease has no link yet.
+        if owner.link.ifindex != 0 && owner.link != request.link {
+            return false;
+        }
+        let subnet = self.all.subnet(place);
+        let behind = !owner.giaddr.is_unspecified();
+        match self.way(request) {
+            Way::Relay => {
+                let same_relay = owner.giaddr == request.giaddr
+                    || (behind || owner.adopted) && self.subnets.list_together(subnet, request.giaddr);
+                same_relay && circuits_agree(owner, request)
+            }
+            // A client that is not on our link unicasts through its router; nothing but the source tells who it is.
+            Way::Router => {
+                let routed = !self.subnets.get(subnet).prefix.contains(owner.server);
+                request.ip_src == request.ciaddr && (routed || self.stations.at(place) == Some(request.eth_src))
+            }
+            Way::Link if request.unicast() && request.ip_src == request.ciaddr && behind => true,
+            Way::Link => (!behind || owner.adopted) && self.is_station_of(place, request),
+        }
+    }
+
+    /// Whether a message goes on with an exchange that has begun where it comes from: it is about an offer or a lease of
+    /// its client, or about the offer of ours that its client leaves for another server's.
+    #[must_use]
+    pub fn has_begun(&self, request: &Request) -> bool {
+        if !matches!(request.kind, Kind::Request | Kind::Decline | Kind::Release) {
+            return false;
+        }
+        let who = Identity::of(request);
+        let whence = Whence::of(request);
+        let leaves = request.options.server.is_some_and(|server| !self.is_us(request, server));
+        let address = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
+        let place = address.or(request.options.requested).and_then(|address| self.all.find(address));
+        let fits = |offer: &Offer| offer.whence == whence && (leaves || Some(offer.place) == place);
+        let offered = self.segment(request).iter().any(|id| self.offers.of(*id, who).is_some_and(fits));
+        let leased = |place: Place| {
+            self.all.state(place) == State::Leased
+                && self.recognises(place, request)
+                && self.came_as_leased(place, request)
+        };
+        offered || place.is_some_and(leased)
+    }
+
+    /// Whether the station that sent `request` is the one that got the lease of `place`.
+    fn is_station_of(&self, place: Place, request: &Request) -> bool {
+        match (self.stations.at(place), request.mac()) {
+            (Some(station), _) => request.eth_src == station,
+            (None, Some(mac)) => request.eth_src == mac,
+            // What was known before a restart is not known any more.
+            (None, None) => true,
+        }
+    }
+
+    /// Where the owner of the lease of `place` got it.
+    #[cfg(test)]
+    pub(super) fn whence(&self, place: Place) -> Option<Whence> {
+        let owner = self.binding(place)?;
+        if !owner.giaddr.is_unspecified() {
+            let agent = owner.agent();
+            let circuit = agent.as_ref().and_then(|agent| agent.circuit_id.as_deref());
+            return Some(Whence::Circuit(owner.giaddr, digest(&circuit)));
+        }
+        let own = || owner.chaddr().octets().try_into().unwrap_or_default();
+        Some(Whence::Station(owner.link, self.stations.at(place).unwrap_or_else(own)))
+    }
+
+    /// The station to be noted with a lease of `place` that `request` gets: none if it is the one that chaddr names. That
+    /// one may take over what another got in its name, and no other.
+    pub(super) fn station_for(&self, place: Place, request: &Request, same_client: bool) -> Option<[u8; 6]> {
+        let own = request.mac().is_some_and(|mac| mac == request.eth_src);
+        match self.way(request) {
+            Way::Relay => None,
+            Way::Link if own => None,
+            _ if same_client => self.stations.at(place),
+            Way::Router => None,
+            Way::Link => Some(request.eth_src),
+        }
+    }
+}
+
+/// What holds of the source of whatever comes without a relay.
+fn check_source(request: &Request, is_ours: bool) -> Result<(), Silence> {
+    let differs = request.unicast() && !request.ciaddr.is_unspecified() && request.ip_src != request.ciaddr;
+    // Whoever answers these sends more than it got, or ends what somebody has, by an address that the sender chose.
+    let by_address = matches!(request.kind, Kind::Release | Kind::Inform) || request.kind == Kind::Bootp;
+    let chosen = by_address && !request.ciaddr.is_unspecified() && request.ip_src != request.ciaddr;
+    if is_ours || differs || chosen { Err(Silence::SourceMismatch) } else { Ok(()) }
+}
+
+/// Whether the message goes on with an address that its client has, by the kind of it.
+fn goes_on(request: &Request) -> bool {
+    match request.kind {
+        Kind::Request | Kind::Release | Kind::Inform | Kind::Bootp => !request.ciaddr.is_unspecified(),
+        Kind::Discover | Kind::Decline => false,
+        Kind::LeaseQuery => true,
+    }
+}
+
+fn circuit_of(request: &Request) -> u64 {
+    let agent = request.options.agent.as_ref();
+    digest(&agent.and_then(|agent| agent.circuit_id.as_deref()))
+}
+
+/// Whether the relay says the same of the circuit now, as far as it says something.
+fn circuits_agree(owner: &Binding, request: &Request) -> bool {
+    let before = owner.agent();
+    let before = before.as_ref().and_then(|agent| agent.circuit_id.as_ref());
+    let now = request.options.agent.as_ref().and_then(|agent| agent.circuit_id.as_ref());
+    before.zip(now).is_none_or(|(before, now)| before == now)
+}

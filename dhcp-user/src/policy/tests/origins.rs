@@ -1,0 +1,173 @@
+//! Where messages come from: what may be begun and ended from where.
+
+use super::wire::{Draft, SERVER};
+use super::*;
+
+/// A station that is nobody's chaddr: a router, or somebody who poses as others.
+const OTHER: u8 = 99;
+const OTHER_RELAY: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 2);
+const LISTED: Ipv4Addr = Ipv4Addr::new(172, 16, 0, 1);
+const UNKNOWN_RELAY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+
+fn behind(last: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 9, 0, last)
+}
+
+fn bench() -> Bench {
+    Bench::new(vec![subnet(10, 20), Subnet { relays: vec![LISTED], ..relayed_subnet() }])
+}
+
+/// A lease got through `relay`.
+fn relayed_lease(bench: &mut Bench, mac: u8, relay: Ipv4Addr) -> Ipv4Addr {
+    let address = bench.send(&Draft::discover(mac).via(relay)).offered().expect("an offer");
+    let told = bench.send(&Draft::select(mac, SERVER, address).via(relay));
+    assert_eq!(told.acked(), Some(address));
+    address
+}
+
+fn refused(bench: &mut Bench, draft: &Draft, why: Silence) {
+    assert_eq!(bench.send(draft), Told::Silence(why), "{draft:?}");
+}
+
+#[test]
+fn nobody_ends_a_lease_from_elsewhere() {
+    let mut bench = bench();
+    let address = bench.lease(1);
+    for relay in [UNKNOWN_RELAY, RELAY, LISTED, host(7)] {
+        let why = if relay == UNKNOWN_RELAY { Silence::NoSubnet } else { Silence::ForeignOrigin };
+        refused(&mut bench, &Draft::release(1, address).via(relay), why);
+        refused(&mut bench, &Draft::decline(1, address).via(relay), why);
+    }
+    refused(&mut bench, &Draft::release(1, address).by(OTHER), Silence::ForeignOrigin);
+    refused(&mut bench, &Draft::decline(1, address).by(OTHER), Silence::ForeignOrigin);
+    assert_eq!(bench.state(address), State::Leased);
+    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
+    assert_eq!(bench.state(address), State::Free);
+}
+
+/// A client behind a relay unicasts its RELEASE past it, and broadcasts its DECLINE, which the relay brings.
+#[test]
+fn a_relayed_lease_is_ended_from_behind_its_relay() {
+    let mut bench = bench();
+    for (got, by, ends) in [
+        (RELAY, RELAY, true),
+        (RELAY, LISTED, true),
+        (LISTED, RELAY, false),
+        (RELAY, OTHER_RELAY, false),
+    ] {
+        let address = relayed_lease(&mut bench, 1, got);
+        let told = bench.send(&Draft::decline(1, address).via(by));
+        let expected = if ends { Told::Done } else { Told::Silence(Silence::ForeignOrigin) };
+        assert_eq!(told, expected, "got through {got}, declined through {by}");
+    }
+    let address = relayed_lease(&mut bench, 2, RELAY);
+    refused(&mut bench, &Draft::decline(2, address), Silence::ForeignOrigin);
+    refused(&mut bench, &Draft { ip_src: host(7), ..Draft::release(2, address) }, Silence::SourceMismatch);
+    assert_eq!(bench.send(&Draft::renew(2, address).by(OTHER)).acked(), Some(address), "past its relay");
+    refused(&mut bench, &Draft::decline(2, address), Silence::ForeignOrigin);
+    assert_eq!(bench.send(&Draft::release(2, address).by(OTHER)), Told::Done);
+}
+
+#[test]
+fn what_a_relay_says_of_the_circuit_must_not_differ() {
+    let mut bench = bench();
+    let on = |draft: Draft, port: u8| draft.via(RELAY).option(82, &[1, 1, port]);
+    let address = bench.send(&on(Draft::discover(1), 1)).offered().expect("an offer");
+    refused(&mut bench, &on(Draft::decline(1, address), 2), Silence::ForeignOrigin);
+    assert_eq!(bench.send(&on(Draft::select(1, SERVER, address), 1)).acked(), Some(address));
+    refused(&mut bench, &on(Draft::decline(1, address), 2), Silence::ForeignOrigin);
+    assert_eq!(bench.send(&on(Draft::decline(1, address), 1)), Told::Done);
+}
+
+#[test]
+fn an_offer_is_given_up_only_from_where_it_was_asked_for() {
+    let mut bench = bench();
+    let address = bench.send(&Draft::discover(1)).offered().expect("an offer");
+    refused(&mut bench, &Draft::decline(1, address).by(OTHER), Silence::ForeignOrigin);
+    let elsewhere = Draft::select(1, host(2), host(7));
+    refused(&mut bench, &elsewhere.clone().by(OTHER), Silence::OtherServer);
+    assert_eq!(bench.state(address), State::Offered);
+    refused(&mut bench, &elsewhere, Silence::OtherServer);
+    assert_eq!(bench.state(address), State::Free);
+}
+
+/// A bridge that puts its own hardware address into frames stands for its hosts.
+#[test]
+fn a_lease_is_ended_by_the_station_that_got_it() {
+    let mut bench = bench();
+    let address = bench.send(&Draft::discover(1).by(OTHER)).offered().expect("an offer");
+    assert_eq!(bench.send(&Draft::select(1, SERVER, address).by(OTHER)).acked(), Some(address));
+    refused(&mut bench, &Draft::release(1, address).by(98), Silence::ForeignOrigin);
+    assert_eq!(bench.send(&Draft::release(1, address).by(OTHER)), Told::Done);
+    let address = bench.send(&Draft::discover(1).by(OTHER)).offered().expect("an offer");
+    assert_eq!(bench.send(&Draft::select(1, SERVER, address).by(OTHER)).acked(), Some(address));
+    assert_eq!(bench.send(&Draft::rebind(1, address)).acked(), Some(address), "the device itself takes over");
+    refused(&mut bench, &Draft::decline(1, address).by(OTHER), Silence::ForeignOrigin);
+    assert_eq!(bench.send(&Draft::rebind(1, address).by(OTHER)).acked(), Some(address));
+    refused(&mut bench, &Draft::decline(1, address).by(OTHER), Silence::ForeignOrigin);
+    let subnets = bench.config.subnets.clone();
+    bench.reload(subnets);
+    assert_eq!(bench.send(&Draft::decline(1, address)), Told::Done);
+}
+
+/// RFC 2131 §4.3.2, RFC 1812 §5.3.7: what a router forwards has an address, and goes on with a lease of it or with none.
+#[test]
+fn nothing_is_begun_by_routed_unicast() {
+    let mut bench = bench();
+    let far = behind(50);
+    let routed = |draft: Draft, source: Ipv4Addr| {
+        let ciaddr = draft.ciaddr;
+        Draft { ciaddr, ..draft.unicast(source) }.by(OTHER)
+    };
+    for source in [far, host(50), Ipv4Addr::new(203, 0, 113, 9)] {
+        for draft in [
+            Draft::discover(1),
+            Draft::select(1, SERVER, host(12)),
+            Draft::reboot(1, host(12)),
+            Draft::decline(1, host(12)),
+        ] {
+            refused(&mut bench, &routed(draft, source), Silence::NotOnLink);
+        }
+    }
+    let posing = Draft::discover(1).unicast(far).by(OTHER);
+    refused(&mut bench, &posing, Silence::NotOnLink);
+    // With its address in it a REQUEST that names us may be a small client's renewal; it begins no lease.
+    let renewing = Draft::renew(1, behind(12)).address(54, SERVER).address(50, behind(12)).by(OTHER);
+    assert!(bench.send(&renewing).is_nak());
+    assert_eq!(bench.state(behind(12)), State::Free);
+}
+
+/// RFC 2131 §4.4.4: a client that knows its server may unicast to it.
+#[test]
+fn a_client_on_the_link_may_unicast() {
+    let mut bench = bench();
+    let to_us = |draft: Draft| Draft { ip_dst: SERVER, eth_dst: [2, 0, 0, 0, 0, 0xfe], ..draft };
+    let address = bench.send(&to_us(Draft::discover(1))).offered().expect("an offer");
+    assert_eq!(bench.send(&to_us(Draft::select(1, SERVER, address))).acked(), Some(address));
+    let from = |draft: Draft| Draft { ip_src: address, ..to_us(draft) };
+    assert_eq!(bench.send(&from(Draft::discover(1))).offered(), Some(address));
+    assert_eq!(bench.send(&from(Draft::reboot(1, address))).acked(), Some(address));
+}
+
+#[test]
+fn a_client_is_no_relay() {
+    let mut bench = bench();
+    let leased = bench.lease(1);
+    for (giaddr, source) in [(RELAY, leased), (leased, leased), (leased, RELAY), (RELAY, host(15))] {
+        let draft = Draft { ip_src: source, ..Draft::discover(2).via(giaddr) };
+        refused(&mut bench, &draft, Silence::RelaySource);
+    }
+    for source in [Ipv4Addr::UNSPECIFIED, SERVER] {
+        let draft = Draft { ip_src: source, ..Draft::discover(2).via(RELAY) };
+        refused(&mut bench, &draft, Silence::RelaySource);
+    }
+    // A relay may send from another address of its own than giaddr.
+    let draft = Draft { ip_src: Ipv4Addr::new(203, 0, 113, 9), ..Draft::discover(2).via(RELAY) };
+    assert!(bench.send(&draft).offered().is_some());
+}
+
+#[test]
+fn who_has_our_address_is_not_heard() {
+    let mut bench = bench();
+    refused(&mut bench, &Draft { ip_src: SERVER, ..Draft::discover(1) }, Silence::SourceMismatch);
+}

@@ -1,0 +1,138 @@
+//! Where messages come from: a lease is got and ended only from where its client is.
+
+use anyhow::{Context, Result, ensure};
+use std::net::Ipv4Addr;
+use system_tests::client::{Client, Lease, Request, Via};
+use system_tests::paths::{AGENT_MAC, SERVER};
+use system_tests::server::{Server, Xdp};
+use system_tests::topology::Lan;
+use system_tests::wire::Mac;
+
+const WITNESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
+const RELAY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
+const NOBODYS_RELAY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 77);
+const ROUTER: Mac = [2, 0, 0, 0, 0xee, 1];
+
+const SUBNETS: &str = r#"
+[[subnet]]
+prefix = "10.0.0.0/24"
+pools = ["10.0.0.10 - 10.0.0.20"]
+
+[[subnet]]
+prefix = "10.9.0.0/24"
+pools = ["10.9.0.10 - 10.9.0.20"]
+relays = ["198.51.100.1"]
+"#;
+
+fn lan() -> Result<Lan> {
+    Lan::new("origin", SERVER, 24)
+}
+
+fn through<'a>(address: Ipv4Addr, client: &Client<'a>) -> Client<'a> {
+    Client { via: Via::Relay { mac: AGENT_MAC, address, agent_info: None }, ..client.clone() }
+}
+
+/// Nobody answers, and it is counted by this name.
+fn refused(server: &Server, client: &Client, request: &Request, why: &str) -> Result<()> {
+    let dropped = || Ok::<u64, anyhow::Error>(server.stats()?.count(&["daemon", "dropped", why]).unwrap_or(0));
+    let before = dropped()?;
+    client.expect_silence(request, WITNESS)?;
+    ensure!(dropped()? == before + 1, "not counted as {why}: {}", server.stats()?.0["daemon"]);
+    Ok(())
+}
+
+/// The request as the relay at `address` would bring it.
+fn relayed(address: Ipv4Addr, mut request: Request) -> Request {
+    request.message.giaddr = address;
+    request.message.hops = 1;
+    request.envelope.eth_src = AGENT_MAC;
+    (request.envelope.ip_src, request.envelope.ip_dst) = (address, SERVER);
+    request
+}
+
+fn by(station: Mac, mut request: Request) -> Request {
+    request.envelope.eth_src = station;
+    request
+}
+
+/// RELEASE and DECLINE through any giaddr, listed or not, and DECLINE without one.
+#[test]
+fn nobody_ends_a_lease_from_another_place() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNETS)?;
+    let client = lan.client(1);
+    let witness = lan.client(9);
+    let direct = client.dora()?;
+    let behind = through(RELAY, &lan.client(2));
+    let lease = behind.dora()?;
+    let to_us = |mut request: Request| {
+        request.envelope.eth_dst = client.server.mac;
+        request
+    };
+    let from_elsewhere = |whose: &Client, lease: &Lease| {
+        [relayed(NOBODYS_RELAY, whose.releasing(lease)), to_us(relayed(NOBODYS_RELAY, whose.declining(lease)))]
+    };
+    for request in from_elsewhere(&client, &direct).into_iter().chain(from_elsewhere(&behind, &lease)) {
+        refused(&server, &witness, &request, "no-subnet")?;
+    }
+    let posing = [
+        ("RELEASE by a relay", relayed(RELAY, client.releasing(&direct))),
+        ("DECLINE by a relay", to_us(relayed(RELAY, client.declining(&direct)))),
+        ("RELEASE by another station", by(ROUTER, client.releasing(&direct))),
+        ("DECLINE by another station", by(ROUTER, client.declining(&direct))),
+        ("DECLINE of a relayed lease without its relay", lan.client(2).declining(&lease)),
+    ];
+    for (what, request) in posing {
+        refused(&server, &witness, &request, "foreign-origin").with_context(|| what.to_owned())?;
+    }
+    client.renew(&direct)?;
+    behind.renew(&lease)?;
+    ensure!(server.stats()?.kernel_acked("renewing")? == 2, "something has taken a lease from the kernel");
+    for (client, lease) in [(&client, &direct), (&behind, &lease)] {
+        witness.expect_silence(&client.releasing(lease), WITNESS)?;
+        ensure!(server.lease(lease.address)?.is_none(), "its own RELEASE did nothing");
+    }
+    let lease = behind.dora()?;
+    witness.expect_silence(&behind.declining(&lease), WITNESS)?;
+    ensure!(server.json(&["quarantine"])?.as_array().is_some_and(|all| all.len() == 1));
+    Ok(())
+}
+
+/// DISCOVER and REQUEST by routed unicast, without a relay that says where the client is.
+#[test]
+fn no_lease_is_got_by_unicast_from_elsewhere() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNETS)?;
+    let client = lan.client(1);
+    let offer = client.discover()?;
+    let routed = |mut request: Request, source: Ipv4Addr| {
+        request.envelope.eth_src = ROUTER;
+        request.envelope.eth_dst = client.server.mac;
+        (request.envelope.ip_src, request.envelope.ip_dst) = (source, SERVER);
+        request
+    };
+    for source in [Ipv4Addr::new(203, 0, 113, 9), Ipv4Addr::new(10, 9, 0, 15), Ipv4Addr::new(10, 0, 0, 15)] {
+        for n in [1, 2] {
+            let discover = routed(lan.client(n).discovering(), source);
+            refused(&server, &client, &discover, "not-on-link")?;
+            let select = routed(lan.client(n).selecting(&offer)?, source);
+            refused(&server, &client, &select, "not-on-link")?;
+        }
+    }
+    client.select(&offer)?;
+    Ok(())
+}
+
+/// Who leased an address of us is a client, and no relay.
+#[test]
+fn a_client_that_poses_as_a_relay_is_refused() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNETS)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    let mut posing = through(RELAY, &lan.client(2)).discovering();
+    posing.envelope.ip_src = lease.address;
+    refused(&server, &client, &posing, "relay-source")?;
+    let posing = through(lease.address, &lan.client(2)).discovering();
+    refused(&server, &client, &posing, "relay-source")
+}
