@@ -14,10 +14,16 @@ pub(super) struct Allowance {
 }
 
 impl Allowance {
-    /// `rate` a second, and in a row what a second brings, but never less than `least`.
+    /// `rate` a second, and `burst` in a row.
     #[must_use]
-    pub(super) fn per_second(rate: NonZeroU32, least: u32) -> Self {
-        Self { burst: rate.get().max(least), rate }
+    pub(super) fn new(rate: NonZeroU32, burst: u32) -> Self {
+        Self { burst, rate }
+    }
+
+    /// `rate` a second, and in a row what a second brings.
+    #[must_use]
+    pub(super) fn per_second(rate: NonZeroU32) -> Self {
+        Self::new(rate, rate.get())
     }
 
     /// Nanoseconds in which one more may pass.
@@ -77,8 +83,8 @@ impl Buckets {
 mod tests {
     use super::*;
 
-    fn of(rate: u32, least: u32) -> Allowance {
-        Allowance::per_second(NonZeroU32::new(rate).unwrap(), least)
+    fn of(rate: u32, burst: u32) -> Allowance {
+        Allowance::new(NonZeroU32::new(rate).unwrap(), burst)
     }
 
     /// How many of `tries` at one moment pass.
@@ -95,7 +101,8 @@ mod tests {
         assert_eq!(passing(&mut buckets, 1, of(5, 20), now + SECOND / 5, 100), 1);
         assert_eq!(passing(&mut buckets, 1, of(5, 20), now + 2 * SECOND, 100), 9);
         assert_eq!(passing(&mut buckets, 1, of(5, 20), now + 1000 * SECOND, 100), 20, "no more than full");
-        assert_eq!(passing(&mut buckets, 2, of(50, 20), now, 100), 50, "another owner, another bucket");
+        let rate = Allowance::per_second(NonZeroU32::new(5).unwrap());
+        assert_eq!(passing(&mut buckets, 2, rate, now, 100), 5, "another owner, another bucket");
     }
 
     /// Who keeps trying is not let through less for it.

@@ -1,9 +1,15 @@
 //! How many messages are looked at: of a client, of a link, of a relay's port, of a relay that asks about leases.
 //!
-//! Pure: time is passed in, and memory is bounded whatever comes. Exchanges that have begun are limited for each client
-//! alone, so that work that was begun is finished.
+//! Pure: time is passed in, and memory is bounded whatever comes. A client is who it says it is together with where that
+//! was said, so nobody is refused for what another says in its name elsewhere. An exchange that has begun is never
+//! refused, so that work that was begun is finished.
+//!
+//! Somebody on the client's own link can pose as it in everything, the Ethernet source included. Its DISCOVERs and the
+//! client's then share a bucket; but a client that gets no answer repeats its DISCOVER with the same xid (RFC 2131
+//! §4.1), and what is repeated is let through.
 
 mod bucket;
+mod repeats;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +18,7 @@ use std::hash::Hash;
 use std::num::NonZeroU32;
 
 use ahash::RandomState;
+use bytes::Bytes;
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::frame::HostFrame;
 use dhcp_ebpf::request;
@@ -19,16 +26,17 @@ use dhcp_ebpf::verdict::Ring;
 
 use crate::message::{Kind, Request};
 use bucket::{Allowance, Buckets};
+use repeats::Repeats;
 
 /// What a client may send in a row, and a second on end.
 const CLIENT_BURST: u32 = 20;
 const CLIENT_RATE: NonZeroU32 = NonZeroU32::new(5).expect("five");
-/// Nothing is limited to less than this in a row: some clients that start at once are no flood.
-const LEAST_BURST: u32 = 20;
 /// How many buckets there are for clients, for ports, and for links and relays; each takes 16 octets.
 const CLIENTS: usize = 1 << 16;
 const CIRCUITS: usize = 1 << 14;
 const FEW: usize = 1 << 10;
+/// How many DISCOVERs that were refused are remembered: what is refused in some seconds. Each takes 16 octets.
+const REFUSED: usize = 1 << 14;
 
 /// Which limit a message is beyond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,6 +82,7 @@ pub struct Limits {
     circuits: Buckets,
     links: Buckets,
     requesters: Buckets,
+    refused: Repeats,
     hasher: RandomState,
 }
 
@@ -88,6 +97,7 @@ impl Limits {
             circuits: Buckets::new(CIRCUITS),
             links: Buckets::new(FEW),
             requesters: Buckets::new(FEW),
+            refused: Repeats::new(REFUSED),
             hasher: RandomState::new(),
         }
     }
@@ -100,41 +110,75 @@ impl Limits {
     pub fn check_frame(&mut self, frame: &[u8], ifindex: u32, now: u64) -> Result<(), Limit> {
         let Some(rate) = self.rates.get(&ifindex).and_then(|rates| rates.link) else { return Ok(()) };
         let Some(link) = begins_on(frame, ifindex) else { return Ok(()) };
-        let allowance = Allowance::per_second(rate, LEAST_BURST);
-        let owner = self.hash(&link);
-        if self.links.take(owner, allowance, now) { Ok(()) } else { Err(Limit::Link) }
+        self.take_of_link(link, rate, now)
     }
 
-    /// Whether a request that was read is to be decided, at `now` in nanoseconds.
+    /// Whether a request that was read is to be decided, at `now` in nanoseconds. `begun` says whether it goes on with an
+    /// exchange that began: it fits an offer or a lease of its client, and came the same way.
     ///
     /// # Errors
     /// The limit it is beyond.
-    pub fn check(&mut self, request: &Request, now: u64) -> Result<(), Limit> {
+    pub fn check(&mut self, request: &Request, now: u64, begun: impl Fn() -> bool) -> Result<(), Limit> {
         if request.kind == Kind::LeaseQuery {
             return self.check_requester(request, now);
         }
-        let client = Allowance::per_second(CLIENT_RATE, CLIENT_BURST);
-        // Copies of one machine may share an identifier, and a RAS has many clients on one card.
-        let owner = self.hash(&(request.link, request.chaddr, &request.options.client_id));
-        if !self.clients.take(owner, client, now) {
+        if !self.is_in_turn(request, now) && !begun() {
             return Err(Limit::Client);
         }
-        if is_new(request.kind) { self.check_circuit(request, now) } else { Ok(()) }
+        let rates = self.rates.get(&request.link.ifindex).copied().unwrap_or_default();
+        if rates == Rates::default() {
+            return Ok(());
+        }
+        // A REQUEST that fits nothing begins something, whatever it is called.
+        let claims = !is_new(request.kind);
+        if claims && begun() {
+            return Ok(());
+        }
+        if let (true, Some(rate)) = (claims, rates.link) {
+            self.take_of_link(request.link, rate, now)?;
+        }
+        self.check_circuit(request, rates, now)
+    }
+
+    /// Whether it is the client's turn to be heard.
+    fn is_in_turn(&mut self, request: &Request, now: u64) -> bool {
+        let allowance = Allowance::new(CLIENT_RATE, CLIENT_BURST);
+        let owner = self.client(request);
+        let repeated = |this: &mut Self| {
+            let message = this.hash(&(owner, request.xid));
+            request.kind == Kind::Discover && this.refused.is_due(message, now)
+        };
+        self.clients.take(owner, allowance, now) || repeated(self)
+    }
+
+    /// The client as a number: who it says it is, and where that is said. One station may be a bridge with many behind it,
+    /// copies of one machine may share an identifier, and a RAS has many clients on one card.
+    fn client(&self, request: &Request) -> u64 {
+        let who = (request.chaddr, &request.options.client_id);
+        if request.relayed() {
+            self.hash(&(who, request.link, request.giaddr, circuit(request)))
+        } else {
+            self.hash(&(who, request.link, request.eth_src))
+        }
+    }
+
+    fn take_of_link(&mut self, link: Link, rate: NonZeroU32, now: u64) -> Result<(), Limit> {
+        let owner = self.hash(&link);
+        let passes = self.links.take(owner, Allowance::per_second(rate), now);
+        if passes { Ok(()) } else { Err(Limit::Link) }
     }
 
     fn check_requester(&mut self, request: &Request, now: u64) -> Result<(), Limit> {
-        let allowance = Allowance::per_second(self.leasequery, LEAST_BURST);
         let owner = self.hash(&(request.giaddr, request.ip_src));
-        if self.requesters.take(owner, allowance, now) { Ok(()) } else { Err(Limit::Leasequery) }
+        let passes = self.requesters.take(owner, Allowance::per_second(self.leasequery), now);
+        if passes { Ok(()) } else { Err(Limit::Leasequery) }
     }
 
-    fn check_circuit(&mut self, request: &Request, now: u64) -> Result<(), Limit> {
-        let rate = self.rates.get(&request.link.ifindex).and_then(|rates| rates.circuit);
-        let circuit = request.options.agent.as_ref().and_then(|agent| agent.circuit_id.as_ref());
-        let (Some(rate), Some(circuit)) = (rate, circuit) else { return Ok(()) };
+    fn check_circuit(&mut self, request: &Request, rates: Rates, now: u64) -> Result<(), Limit> {
+        let (Some(rate), Some(circuit)) = (rates.circuit, circuit(request)) else { return Ok(()) };
         let owner = self.hash(&(request.link, request.giaddr, circuit));
-        let allowance = Allowance::per_second(rate, LEAST_BURST);
-        if self.circuits.take(owner, allowance, now) { Ok(()) } else { Err(Limit::Circuit) }
+        let passes = self.circuits.take(owner, Allowance::per_second(rate), now);
+        if passes { Ok(()) } else { Err(Limit::Circuit) }
     }
 
     fn hash(&self, owner: &impl Hash) -> u64 {
@@ -151,6 +195,12 @@ fn begins_on(frame: &[u8], ifindex: u32) -> Option<Link> {
     (ring == Ring::Fresh).then_some(located.link)
 }
 
+/// The circuit that the relay names.
+fn circuit(request: &Request) -> Option<&Bytes> {
+    request.options.agent.as_ref()?.circuit_id.as_ref()
+}
+
+/// Whether a message begins something by its type alone.
 fn is_new(kind: Kind) -> bool {
     match kind {
         Kind::Discover | Kind::Inform | Kind::Bootp | Kind::LeaseQuery => true,

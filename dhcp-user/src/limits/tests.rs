@@ -16,13 +16,23 @@ fn limits(link: u32, circuit: u32) -> Limits {
     Limits::new(HashMap::from([(IFINDEX, rates)]), NonZeroU32::new(100).unwrap())
 }
 
-/// How often each of `outcomes` came when these frames came at one moment.
+/// How many of these frames, which came at one moment, passed, and what the others were beyond. None goes on with anything.
 fn sent(limits: &mut Limits, drafts: impl IntoIterator<Item = Draft>, now: u64) -> (usize, Vec<Limit>) {
+    sent_of(limits, drafts, now, false)
+}
+
+/// The same of frames that go on with what has begun, or don't.
+fn sent_of(
+    limits: &mut Limits,
+    drafts: impl IntoIterator<Item = Draft>,
+    now: u64,
+    begun: bool,
+) -> (usize, Vec<Limit>) {
     let mut passed = 0;
     let mut refused = Vec::new();
     for draft in drafts {
         let read = limits.check_frame(&draft.frame(), IFINDEX, now);
-        match read.and_then(|()| limits.check(&draft.request(1), now)) {
+        match read.and_then(|()| limits.check(&draft.request(1), now, || begun)) {
             Ok(()) => passed += 1,
             Err(limit) => refused.push(limit),
         }
@@ -41,10 +51,55 @@ fn a_client_is_heard_twenty_times_in_a_row_and_five_times_a_second() {
     for draft in [Draft::discover(1), Draft::renew(2, SERVER), Draft::release(3, SERVER)] {
         let (passed, refused) = sent(&mut limits, vec![draft.clone(); 100], NOW);
         assert_eq!((passed, refused), (20, vec![Limit::Client; 80]), "{draft:?}");
-        assert_eq!(sent(&mut limits, vec![draft; 100], NOW + SECOND).0, 5);
+        let others = vec![Draft { xid: 0xfeed, ..draft }; 100];
+        assert_eq!(sent(&mut limits, others, NOW + SECOND).0, 5);
     }
     assert_eq!(sent(&mut limits, vec![Draft::discover(4)], NOW).0, 1, "and others are not concerned");
     assert_eq!(sent(&mut limits, vec![Draft::discover(1).tagged(&[5])], NOW).0, 1, "nor on another link");
+}
+
+/// Whoever speaks in a client's name from elsewhere uses up its own share.
+#[test]
+fn who_poses_as_a_client_elsewhere_takes_nothing_from_it() {
+    let mut limits = limits(0, 0);
+    let of = |draft: Draft| Draft { xid: 77, ..draft.id(b"\0me") };
+    let circuit = |port: u8| of(Draft::discover(1)).via(RELAY).option(82, &[1, 1, port]);
+    let elsewhere = Draft { giaddr: SERVER, ..circuit(1) };
+    let places = [of(Draft::discover(1)).by(9), of(Draft::discover(1)), circuit(1), circuit(2), elsewhere];
+    for draft in places {
+        assert_eq!(sent(&mut limits, vec![draft.clone(); 100], NOW).0, 20, "{draft:?}");
+    }
+}
+
+/// Nor does who poses as it in everything: what a client has begun is finished, and a DISCOVER that is repeated with its
+/// xid is heard.
+#[test]
+fn who_poses_as_a_client_on_its_own_link_does_not_lock_it_out() {
+    let mut limits = limits(0, 0);
+    let posing = |n: u64| Draft { xid: 0x0bad_0000 + u32::try_from(n).unwrap(), ..Draft::discover(1) };
+    let step = SECOND / 1000;
+    let mut answered = 0;
+    for n in 0..60_000 {
+        let now = NOW + n * step;
+        sent(&mut limits, [posing(n)], now);
+        // Four tries, with a second, two and four between them, of an exchange every fifteen seconds.
+        if [500, 1500, 3500, 7500].contains(&(n % 15_000)) {
+            let xid = 1 + u32::try_from(n / 15_000).unwrap();
+            answered += sent(&mut limits, [Draft { xid, ..Draft::discover(1) }], now).0;
+        }
+        if n % 15_000 == 8_000 {
+            assert_eq!(sent_of(&mut limits, [Draft::select(1, SERVER, SERVER)], now, true).0, 1);
+        }
+    }
+    assert!(answered >= 3 * 4, "{answered}");
+}
+
+/// What a limit allows in a row is a second's worth.
+#[test]
+fn a_small_limit_is_not_made_larger() {
+    let from = |mac| Draft::discover(mac).via(RELAY).option(82, &[1, 1, 7]);
+    assert_eq!(sent(&mut limits(0, 5), crowd(20, from), NOW), (5, vec![Limit::Circuit; 15]));
+    assert_eq!(sent(&mut limits(5, 0), crowd(20, from), NOW), (5, vec![Limit::Link; 15]));
 }
 
 /// A RAS takes addresses for several clients at once, each of which is one.
@@ -70,7 +125,8 @@ fn a_link_is_limited_in_what_is_new_and_in_nothing_else() {
         Draft::release(3, SERVER),
         Draft::decline(4, SERVER),
     ];
-    assert_eq!(sent(&mut limits, begun, NOW).0, 4, "what was begun is finished");
+    assert_eq!(sent(&mut limits, begun.clone(), NOW), (0, vec![Limit::Link; 4]), "they fit nothing");
+    assert_eq!(sent_of(&mut limits, begun, NOW, true).0, 4, "what was begun is finished");
     assert_eq!(
         sent(&mut limits, crowd(10, |mac| Draft::discover(mac).tagged(&[5])), NOW).0,
         10,
@@ -90,7 +146,8 @@ fn a_port_of_a_relay_is_limited_by_itself() {
     assert_eq!(sent(&mut limits, crowd(10, elsewhere), NOW).0, 10, "another relay");
     assert_eq!(sent(&mut limits, crowd(10, Draft::discover), NOW).0, 10, "no relay");
     let begun = Draft::select(150, SERVER, SERVER).via(RELAY).option(82, &[1, 2, 0, 1]);
-    assert_eq!(sent(&mut limits, [begun], NOW).0, 1, "what was begun is finished");
+    assert_eq!(sent(&mut limits, [begun.clone()], NOW), (0, vec![Limit::Circuit]), "it fits nothing");
+    assert_eq!(sent_of(&mut limits, [begun], NOW, true).0, 1, "what was begun is finished");
 }
 
 /// RFC 4388 §7: who asks without end is answered within limits, and asks no worse for what its clients do.

@@ -40,7 +40,8 @@ impl Server {
                 let request = Request { word: arrival.word.or_else(unseen), ..request };
                 self.traffic.received(request.kind.name());
                 request.oddities().for_each(|what| self.traffic.odd(what));
-                if let Err(limit) = self.limits.check(&request, at.0) {
+                let begun = || self.policy.has_begun(&request);
+                if let Err(limit) = self.limits.check(&request, at.0, begun) {
                     self.traffic.dropped(limit.name());
                     return None;
                 }
