@@ -149,7 +149,9 @@ fn goes_on_while(posing: &dyn Fn(&Client) -> Request, server: &Server, lan: &Lan
         victim.renew(&lease)?;
         victim.rebind(&lease)?;
         victim.release(&lease)?;
-        until("the RELEASE to be heard", PROMPT, || Ok(server.lease(lease.address)?.is_none().then_some(())))?;
+        until("the RELEASE to be heard", PROMPT, || {
+            Ok(server.lease(lease.address)?.is_none().then_some(()))
+        })?;
     }
     ensure!(dropped(&server.stats()?, "rate-limited-client") > 0, "nothing was refused");
     Ok(())
@@ -172,5 +174,5 @@ fn who_poses_as_a_client_does_not_lock_it_out() -> Result<()> {
 fn who_poses_as_a_client_in_everything_does_not_lock_it_out() -> Result<()> {
     let lan = lan()?;
     let server = Server::start(&lan, Xdp::Native, &limited(""))?;
-    goes_on_while(&Client::discovering, &server, &lan)
+    goes_on_while(&|victim| victim.discovering(), &server, &lan)
 }

@@ -34,7 +34,8 @@ fn through<'a>(address: Ipv4Addr, client: &Client<'a>) -> Client<'a> {
 
 /// Nobody answers, and it is counted by this name.
 fn refused(server: &Server, client: &Client, request: &Request, why: &str) -> Result<()> {
-    let dropped = || Ok::<u64, anyhow::Error>(server.stats()?.count(&["daemon", "dropped", why]).unwrap_or(0));
+    let dropped =
+        || Ok::<u64, anyhow::Error>(server.stats()?.count(&["daemon", "dropped", why]).unwrap_or(0));
     let before = dropped()?;
     client.expect_silence(request, WITNESS)?;
     ensure!(dropped()? == before + 1, "not counted as {why}: {}", server.stats()?.0["daemon"]);
@@ -70,7 +71,10 @@ fn nobody_ends_a_lease_from_another_place() -> Result<()> {
         request
     };
     let from_elsewhere = |whose: &Client, lease: &Lease| {
-        [relayed(NOBODYS_RELAY, whose.releasing(lease)), to_us(relayed(NOBODYS_RELAY, whose.declining(lease)))]
+        [
+            relayed(NOBODYS_RELAY, whose.releasing(lease)),
+            to_us(relayed(NOBODYS_RELAY, whose.declining(lease))),
+        ]
     };
     for request in from_elsewhere(&client, &direct).into_iter().chain(from_elsewhere(&behind, &lease)) {
         refused(&server, &witness, &request, "no-subnet")?;

@@ -93,10 +93,10 @@ use deadlines::Deadlines;
 use identity::Keyed;
 use index::Index;
 use offers::Offers;
+use origin::Stations;
 use probe::Probes;
 use quarantine::Quarantine;
 use stranded::Stranded;
-use origin::Stations;
 use subnet::Subnets;
 
 /// How many deadlines are dealt with in one call, so that no message waits behind a million leases that end at once.

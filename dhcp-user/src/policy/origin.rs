@@ -86,24 +86,28 @@ impl Policy {
     /// # Errors
     /// Why it gets no answer.
     pub(super) fn admit(&self, request: &Request) -> Result<(), Silence> {
-        match self.way(request) {
-            Way::Relay if self.subnets.is_ours(request.giaddr) => return Err(Silence::RelayIsUs),
+        let way = self.way(request);
+        if way == Way::Relay && self.subnets.is_ours(request.giaddr) {
+            return Err(Silence::RelayIsUs);
+        }
+        if request.kind == Kind::LeaseQuery {
             // Who may ask about leases is listed by itself, and need serve no subnet (RFC 4388 §7).
-            Way::Relay if request.kind == Kind::LeaseQuery => return Ok(()),
+            return Ok(());
+        }
+        if self.segment(request).is_empty() {
+            return Err(Silence::NoSubnet);
+        }
+        match way {
             Way::Relay if !self.may_relay(request.ip_src) || !self.may_relay(request.giaddr) => {
-                return Err(Silence::RelaySource);
+                Err(Silence::RelaySource)
             }
-            Way::Relay => {}
-            Way::Link | Way::Router if request.kind == Kind::LeaseQuery => return Ok(()),
-            Way::Link | Way::Router => check_source(request, self.subnets.is_ours(request.ip_src))?,
+            Way::Relay => Ok(()),
+            Way::Link | Way::Router if request.options.agent.is_some() => {
+                Err(Silence::DirectAgentInformation)
+            }
+            Way::Router if !goes_on(request) => Err(Silence::NotOnLink),
+            Way::Link | Way::Router => check_source(request, self.subnets.is_ours(request.ip_src)),
         }
-        if !request.relayed() && request.options.agent.is_some() {
-            return Err(Silence::DirectAgentInformation);
-        }
-        if self.way(request) == Way::Router && !goes_on(request) {
-            return Err(Silence::NotOnLink);
-        }
-        if self.segment(request).is_empty() { Err(Silence::NoSubnet) } else { Ok(()) }
     }
 
     /// How a message came here.
@@ -121,7 +125,11 @@ impl Policy {
         let of_link = |here: &Segment| {
             self.subnets.containing(request.ip_src).is_some_and(|subnet| here.contains(&subnet))
         };
-        if is_own && self.subnets.on_link(request.link).is_some_and(of_link) { Way::Link } else { Way::Router }
+        if is_own && self.subnets.on_link(request.link).is_some_and(of_link) {
+            Way::Link
+        } else {
+            Way::Router
+        }
     }
 
     /// The subnets that the client may have an address of; for one that goes on with an address, those on the link of
@@ -139,9 +147,10 @@ impl Policy {
     /// Whether a relay may have this address. One of a pool is a client's, which can take an address and claim to be a
     /// relay; but it can't send from any other where its access network looks at sources (RFC 2827).
     fn may_relay(&self, address: Ipv4Addr) -> bool {
-        let pooled = self.all.find(address).is_some_and(|place| {
-            self.all.pool(place).is_some() && !self.all.entry(place).reserved()
-        });
+        let pooled = self
+            .all
+            .find(address)
+            .is_some_and(|place| self.all.pool(place).is_some() && !self.all.entry(place).reserved());
         !address.is_unspecified()
             && !address.is_broadcast()
             && !self.subnets.is_ours(address)
@@ -167,7 +176,8 @@ impl Policy {
             // A client that is not on our link unicasts through its router; nothing but the source tells who it is.
             Way::Router => {
                 let routed = !self.subnets.get(subnet).prefix.contains(owner.server);
-                request.ip_src == request.ciaddr && (routed || self.stations.at(place) == Some(request.eth_src))
+                request.ip_src == request.ciaddr
+                    && (routed || self.stations.at(place) == Some(request.eth_src))
             }
             Way::Link if request.unicast() && request.ip_src == request.ciaddr && behind => true,
             Way::Link => (!behind || owner.adopted) && self.is_station_of(place, request),

@@ -49,12 +49,9 @@ fn nobody_ends_a_lease_from_elsewhere() {
 #[test]
 fn a_relayed_lease_is_ended_from_behind_its_relay() {
     let mut bench = bench();
-    for (got, by, ends) in [
-        (RELAY, RELAY, true),
-        (RELAY, LISTED, true),
-        (LISTED, RELAY, false),
-        (RELAY, OTHER_RELAY, false),
-    ] {
+    for (got, by, ends) in
+        [(RELAY, RELAY, true), (RELAY, LISTED, true), (LISTED, RELAY, false), (RELAY, OTHER_RELAY, false)]
+    {
         let address = relayed_lease(&mut bench, 1, got);
         let told = bench.send(&Draft::decline(1, address).via(by));
         let expected = if ends { Told::Done } else { Told::Silence(Silence::ForeignOrigin) };
