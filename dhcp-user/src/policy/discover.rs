@@ -208,18 +208,33 @@ impl Policy {
         if request.chaddr.octets().is_empty() {
             return false;
         }
-        let leased = self.index.leased_to_device(&self.all, subnet, request.chaddr);
-        if place.is_some_and(|place| leased.contains(&place)) {
+        let leased = self.leased_from_here(subnet, request);
+        if place.is_some_and(|place| leased.contains(&place) || self.is_leased_to_device(place, request)) {
             return false;
         }
         let own_lease =
             !leased.is_empty() && self.owned_in(subnet, request).is_some_and(|own| leased.contains(&own));
         let own_offer = self.offers.of(subnet, Identity::of(request));
-        let own_offer = own_offer.is_some_and(|offer| offer.chaddr == request.chaddr);
-        let offered = self.offers.of_device(subnet, request.chaddr).saturating_sub(u32::from(own_offer));
+        let own_offer = own_offer
+            .is_some_and(|offer| offer.chaddr == request.chaddr && offer.whence == Whence::of(request));
+        let offered = self.offers.of_device(subnet, request.chaddr, Whence::of(request));
+        let offered = offered.saturating_sub(u32::from(own_offer));
         let leased = u32::try_from(leased.len()).unwrap_or(u32::MAX).saturating_sub(u32::from(own_lease));
         let held = leased.saturating_add(offered);
         held >= self.cap(subnet, request)
+    }
+
+    /// The leases that the client's device has in `subnet`, and got where it asks from now: what another has got in its name
+    /// elsewhere doesn't count against it.
+    pub(super) fn leased_from_here(&self, subnet: SubnetId, request: &Request) -> Vec<Place> {
+        let mut leased = self.index.leased_to_device(&self.all, subnet, request.chaddr);
+        leased.retain(|place| self.whence(*place) == Some(Whence::of(request)));
+        leased
+    }
+
+    fn is_leased_to_device(&self, place: Place, request: &Request) -> bool {
+        self.all.state(place) == State::Leased
+            && self.binding(place).is_some_and(|owner| owner.chaddr() == request.chaddr)
     }
 
     /// How many leases the client's device may hold in `subnet`.

@@ -262,7 +262,8 @@ impl Policy {
             }
             let subnet = self.all.subnet(place);
             let leased = self.index.leased_to_device(&self.all, subnet, binding.chaddr());
-            leased.iter().all(|other| *other == place)
+            // What another has got in its name elsewhere is none of its leases.
+            leased.iter().all(|other| *other == place || self.whence(*other) != self.whence(place))
         };
         one_is_silent && binding.chaddr() == request.chaddr && alone()
     }

@@ -69,7 +69,7 @@ impl Equivalent<(SubnetId, Offered)> for Sought<'_> {
 pub(super) struct Offers {
     by_place: HashMap<Place, Offer, RandomState>,
     by_client: HashMap<(SubnetId, Offered), Place, RandomState>,
-    by_device: HashMap<(SubnetId, HwAddr), u32, RandomState>,
+    by_device: HashMap<(SubnetId, HwAddr, Whence), u32, RandomState>,
 }
 
 impl Offers {
@@ -82,22 +82,22 @@ impl Offers {
         self.by_client.get(&Sought(subnet, who)).and_then(|place| self.by_place.get(place))
     }
 
-    /// How many offers the device has in `subnet`.
-    pub(super) fn of_device(&self, subnet: SubnetId, chaddr: HwAddr) -> u32 {
-        self.by_device.get(&(subnet, chaddr)).copied().unwrap_or(0)
+    /// How many offers of `subnet` were made to the device there.
+    pub(super) fn of_device(&self, subnet: SubnetId, chaddr: HwAddr, whence: Whence) -> u32 {
+        self.by_device.get(&(subnet, chaddr, whence)).copied().unwrap_or(0)
     }
 
     /// Notes an offer. The address and the client must have none.
     pub(super) fn add(&mut self, offer: Offer) {
         self.by_client.insert((offer.subnet, offer.client.clone()), offer.place);
-        *self.by_device.entry((offer.subnet, offer.chaddr)).or_insert(0) += 1;
+        *self.by_device.entry((offer.subnet, offer.chaddr, offer.whence)).or_insert(0) += 1;
         self.by_place.insert(offer.place, offer);
     }
 
     pub(super) fn remove(&mut self, place: Place) -> Option<Offer> {
         let offer = self.by_place.remove(&place)?;
         self.by_client.remove(&Sought(offer.subnet, offer.client.identity()));
-        let device = (offer.subnet, offer.chaddr);
+        let device = (offer.subnet, offer.chaddr, offer.whence);
         if let Some(count) = self.by_device.get_mut(&device) {
             *count -= 1;
             if *count == 0 {

@@ -217,7 +217,6 @@ impl Policy {
     }
 
     /// Where the owner of the lease of `place` got it.
-    #[cfg(test)]
     pub(super) fn whence(&self, place: Place) -> Option<Whence> {
         let owner = self.binding(place)?;
         if !owner.giaddr.is_unspecified() {

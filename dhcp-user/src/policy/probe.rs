@@ -490,7 +490,7 @@ impl Policy {
             return Drawn::Exhausted;
         }
         self.probes.alive.retain(|_, since| turn.now < since.plus(ALIVE_FOR));
-        let mut leased = self.index.leased_to_device(&self.all, subnet, request.chaddr);
+        let mut leased = self.leased_from_here(subnet, request);
         // What was given for good is kept by those that are silent, too.
         leased.retain(|place| self.binding(*place).is_some_and(|owner| !owner.is_for_good()));
         let running = leased.iter().find(|place| self.probes.running.contains_key(*place)).copied();

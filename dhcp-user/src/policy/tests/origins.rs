@@ -107,6 +107,27 @@ fn a_lease_is_ended_by_the_station_that_got_it() {
     assert_eq!(bench.send(&Draft::decline(1, address)), Told::Done);
 }
 
+/// Four leases, or four offers, in a device's name, by somebody on another port of the switch.
+#[test]
+fn what_another_got_in_a_devices_name_does_not_count_against_it() {
+    let mut bench = bench();
+    let id = |draft: Draft, n: u8| draft.id(&[0, n]);
+    for n in 1..=8 {
+        let told = bench.send(&id(Draft::discover(1), n).by(OTHER));
+        assert_eq!(told.offered().is_some(), n <= 4, "{n}");
+        if let Some(address) = told.offered().filter(|_| n <= 2) {
+            let told = bench.send(&id(Draft::select(1, SERVER, address), n).by(OTHER));
+            assert_eq!(told.acked(), Some(address));
+        }
+    }
+    let own = bench.lease(1);
+    // What omits its identifier is known by its hardware address still.
+    let named = bench.send(&id(Draft::discover(1), 77)).offered().expect("an offer");
+    assert_eq!(bench.send(&id(Draft::select(1, SERVER, named), 77)).acked(), Some(named));
+    assert_eq!(bench.send(&Draft::release(1, own)), Told::Done);
+    assert_eq!(bench.send(&Draft::renew(1, named)).acked(), Some(named));
+}
+
 /// RFC 2131 §4.3.2, RFC 1812 §5.3.7: what a router forwards has an address, and goes on with a lease of it or with none.
 #[test]
 fn nothing_is_begun_by_routed_unicast() {
