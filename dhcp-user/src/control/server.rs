@@ -14,7 +14,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, UCred};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc};
-use tokio::time::{interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
 use super::portable::Portable;
 use super::query::{Export, No, Page, Query, Reply};
@@ -35,6 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// How many leases are asked of the decision loop, or brought to it, at a time.
 const PAGE: usize = 256;
+/// How many addresses are audited at a time, those included that nobody has: a millisecond's work or two.
+const AUDITED: usize = 2048;
 
 /// Makes the control socket at `path` and serves it in a thread of its own, until nobody takes queries any more.
 ///
@@ -107,13 +109,15 @@ struct Client {
     peer: io::Result<UCred>,
     from: BufReader<OwnedReadHalf>,
     to: OwnedWriteHalf,
+    /// When the client was last sent anything.
+    told: Instant,
 }
 
 impl Client {
     fn new(stream: UnixStream) -> Self {
         let peer = stream.peer_cred();
         let (from, to) = stream.into_split();
-        Self { peer, from: BufReader::new(from), to }
+        Self { peer, from: BufReader::new(from), to, told: Instant::now() }
     }
 
     async fn serve(mut self, queries: &mpsc::Sender<Query>, startup: &Startup) -> io::Result<()> {
@@ -261,7 +265,7 @@ impl Client {
         let mut findings = Vec::new();
         let mut after = None;
         loop {
-            match self.ask(queries, |reply| Query::Audit { after, most: PAGE, reply }).await? {
+            match self.ask(queries, |reply| Query::Audit { after, most: AUDITED, reply }).await? {
                 Ok(page) => {
                     findings.extend(page.items);
                     after = page.next;
@@ -355,10 +359,13 @@ impl Client {
         let gone = || Err(Outcome::Refused("this daemon doesn't answer that, or is ending".to_owned()));
         let mut sending = std::pin::pin!(queries.send(query(reply)));
         let mut sent = false;
-        let mut signs = interval(SIGN_OF_LIFE);
-        signs.tick().await;
+        // The last pages may have been empty.
+        let mut signs = interval_at(self.told + SIGN_OF_LIFE, SIGN_OF_LIFE);
+        signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
+                _ = signs.tick() => self.send(b"\n").await?,
                 put = &mut sending, if !sent => match put {
                     Ok(()) => sent = true,
                     Err(_) => return Ok(gone()),
@@ -368,7 +375,6 @@ impl Client {
                     Ok(Err(No(why))) => Err(Outcome::No(why)),
                     Err(_) => gone(),
                 }),
-                _ = signs.tick() => self.send(b"\n").await?,
             }
         }
     }
@@ -378,7 +384,9 @@ impl Client {
         for item in items {
             push_line(&mut lines, &Line::Item(item))?;
         }
-        self.send(&lines).await?;
+        if !lines.is_empty() {
+            self.send(&lines).await?;
+        }
         Ok(Outcome::Done)
     }
 
@@ -394,6 +402,7 @@ impl Client {
     }
 
     async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+        self.told = Instant::now();
         match timeout(PATIENCE, self.to.write_all(octets)).await {
             Ok(sent) => sent,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client doesn't read")),

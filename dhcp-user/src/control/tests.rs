@@ -349,7 +349,7 @@ fn leases_come_in_pages_and_all() {
     );
     let expected: Vec<Ipv4Addr> = (0x0a00_0001..0x0a00_0001 + COUNT).map(Ipv4Addr::from_bits).collect();
     assert!(addresses == expected, "{} addresses came", addresses.len());
-    assert!(largest <= 1000, "the decision loop was asked for {largest} leases at once");
+    assert!(largest <= 4096, "the decision loop was asked for {largest} leases at once");
 }
 
 /// A page may be short, and even empty, without being the last.
@@ -390,7 +390,7 @@ fn an_audit_is_made_of_pages_and_told_as_one() {
     );
     let audit = Audit { consistent: false, findings: vec![finding(first), finding(last)] };
     assert_eq!(answered, (vec![json!(audit)], Outcome::Done));
-    assert!(largest <= 1000, "the decision loop was asked for {largest} addresses at once");
+    assert!(largest <= 4096, "the decision loop was asked for {largest} addresses at once");
 }
 
 #[test]
@@ -441,6 +441,39 @@ fn a_long_answer_is_heralded_by_signs_of_life() {
     );
     assert_eq!(answer.0, [b'\n']);
     assert_eq!(answer.1.trim_start(), "{\"end\":\"done\"}\n");
+}
+
+#[test]
+fn pages_with_nothing_in_them_are_heralded_by_signs_of_life() {
+    for verb in ["leases", "orphans", "audit", "export"] {
+        let (seen, is_seen) = std::sync::mpsc::channel::<()>();
+        let more = move || {
+            thread::sleep(std::time::Duration::from_millis(1));
+            is_seen.try_recv().is_err()
+        };
+        let next = move |more: bool| more.then_some(Ipv4Addr::new(10, 0, 0, 1));
+        let answer = with_daemon(
+            move |query| match query {
+                Query::Leases { reply, .. } => reply.give(Page { items: vec![], next: next(more()) }),
+                Query::Orphans { reply, .. } => reply.give(Page { items: vec![], next: next(more()) }),
+                Query::Audit { reply, .. } => reply.give(Page { items: vec![], next: next(more()) }),
+                Query::Export { reply, .. } => reply.give((vec![], more())),
+                _ => panic!("pages were asked for"),
+            },
+            move |path| {
+                let mut stream = UnixStream::connect(path).unwrap();
+                stream.write_all(format!("{{\"verb\":\"{verb}\"}}\n").as_bytes()).unwrap();
+                let mut first = [0];
+                stream.read_exact(&mut first).unwrap();
+                seen.send(()).unwrap();
+                let mut rest = String::new();
+                stream.read_to_string(&mut rest).unwrap();
+                (first, rest)
+            },
+        );
+        assert_eq!(answer.0, [b'\n'], "{verb}");
+        assert!(answer.1.ends_with("{\"end\":\"done\"}\n"), "{verb}: {}", answer.1);
+    }
 }
 
 #[test]

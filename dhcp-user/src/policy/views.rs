@@ -13,6 +13,11 @@ use super::subnet::SubnetId;
 use crate::config::{Pool, Prefix};
 use crate::store::{HwAddr, QuarantineCause, Record};
 
+/// How much work a page may take: so many addresses that nobody has or had, some 100 µs.
+const PAGE_WORK: usize = 16 * 1024;
+/// An address with an owner is as much work as so many without.
+const BOUND_WORK: usize = 16;
+
 /// A lease, or what is left of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeaseView {
@@ -100,26 +105,36 @@ impl Policy {
     /// Some of the leases above `after`, in order of address, and the address to go on after; none at the end.
     #[must_use]
     pub fn leases_after(&self, after: Option<Ipv4Addr>, most: usize) -> (Vec<LeaseView>, Option<Ipv4Addr>) {
-        let mut places = self.all.places_after(after);
-        let looked_at: Vec<Place> = places.by_ref().take(most).collect();
-        let next = places.next().and(looked_at.last()).map(|last| self.all.address(*last));
-        (looked_at.into_iter().filter_map(|place| self.view(place)).collect(), next)
+        self.page(after, most, |place| self.view(place))
     }
 
     /// What is to be kept of some of the addresses above `after`, and the address to go on after; none at the end.
     #[must_use]
     pub fn records_after(&self, after: Option<Ipv4Addr>, most: usize) -> (Vec<Record>, Option<Ipv4Addr>) {
+        self.page(after, most, |place| self.is_remembered(place).then(|| self.record(place)))
+    }
+
+    /// Up to `most` of what `each` makes of the addresses above `after`, and the address to go on after; none at the end.
+    ///
+    /// A page takes so much work at most: where there is little to be found it is short, or empty.
+    fn page<T>(
+        &self,
+        after: Option<Ipv4Addr>,
+        most: usize,
+        each: impl Fn(Place) -> Option<T>,
+    ) -> (Vec<T>, Option<Ipv4Addr>) {
+        let (mut items, mut last, mut work) = (Vec::new(), None, 0);
         let mut places = self.all.places_after(after);
-        let looked_at: Vec<Place> = places.by_ref().take(most).collect();
-        let next = places.next().and(looked_at.last()).map(|last| self.all.address(*last));
-        (
-            looked_at
-                .into_iter()
-                .filter(|place| self.is_remembered(*place))
-                .map(|p| self.record(p))
-                .collect(),
-            next,
-        )
+        while items.len() < most
+            && work < PAGE_WORK
+            && let Some(place) = places.next()
+        {
+            work += if self.binding(place).is_some() { BOUND_WORK } else { 1 };
+            last = Some(place);
+            items.extend(each(place));
+        }
+        let next = places.next().and(last).map(|last| self.all.address(last));
+        (items, next)
     }
 
     /// What is to be kept of `address`, if it is of a pool or a reservation.
@@ -177,16 +192,13 @@ impl Policy {
     /// `after`, and the address to go on after; none at the end.
     #[must_use]
     pub fn orphans_after(&self, after: Option<Ipv4Addr>, most: usize) -> (Vec<DeviceView>, Option<Ipv4Addr>) {
-        let mut places = self.all.places_after(after);
-        let looked_at: Vec<Place> = places.by_ref().take(most).collect();
-        let next = places.next().and(looked_at.last()).map(|last| self.all.address(*last));
         let device = |place: Place| {
             let leased = self.binding(place).filter(|_| self.all.state(place) == State::Leased)?;
             let (subnet, chaddr) = (self.all.subnet(place), leased.chaddr());
             let all = self.index.leased_to_device(&self.all, subnet, chaddr);
             (all.len() > 1 && all.first() == Some(&place)).then(|| self.device(subnet, chaddr, &all))
         };
-        (looked_at.into_iter().filter_map(device).collect(), next)
+        self.page(after, most, device)
     }
 
     fn view(&self, place: Place) -> Option<LeaseView> {

@@ -15,6 +15,7 @@ mod leaving;
 mod links;
 mod machine;
 mod origins;
+mod pages;
 mod predictions;
 mod probing;
 mod reloads;
