@@ -1,5 +1,7 @@
 //! One's complement sums (RFC 1071), in raw byte order: the sum of byte-swapped words is the byte-swapped sum.
 
+use crate::frame::forget;
+
 /// A one's complement sum under way; carries are folded in at the end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sum(u64);
@@ -31,6 +33,21 @@ impl Sum {
     #[inline(always)]
     pub const fn raw64(self, value: u64) -> Self {
         Self(self.0 + (value & 0xffff_ffff) + (value >> 32))
+    }
+
+    /// Adds what another sum has under way.
+    #[must_use]
+    #[inline(always)]
+    pub const fn plus(self, other: Self) -> Self {
+        Self(self.0 + other.0)
+    }
+
+    /// The same, of which the verifier knows nothing from here on, as [`frame::forget`](crate::frame::forget) has it.
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "64 bits wherever it matters")]
+    pub fn forgotten(self, noise: u64) -> Self {
+        Self(forget(self.0 as usize, noise) as u64)
     }
 
     /// The sum in 16 bits, not complemented. At most 2^28 values may have been added.

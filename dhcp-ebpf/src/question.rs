@@ -7,6 +7,7 @@
 //! hash alone, and only that: a published question ends with END, which is not zero.
 
 use crate::abi::{Link, Mac, NetAddr};
+use crate::checksum::Sum;
 use crate::frame::{Frame, bounded};
 
 /// The longest option area (cookie excluded) that can be a question, in bytes.
@@ -45,30 +46,44 @@ pub struct Asker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hash(pub u64);
 
-/// Hashes a question whose options are the `len` bytes of `frame` from `at`.
+/// Hashes a question whose options are the `len` bytes of `frame` from `at`, an even offset, and sums these up for the
+/// datagram's checksum on the way.
 ///
 /// `None`: the frame ends before, the options are longer than [`MAX_OPTIONS`], shorter than a word, or the hash is
 /// the one value that can't be used.
 #[inline(always)]
-pub fn hash<F: Frame>(keys: &Keys, asker: &Asker, frame: &mut F, at: usize, len: usize) -> Option<Hash> {
+pub fn hash<F: Frame>(
+    keys: &Keys,
+    asker: &Asker,
+    frame: &mut F,
+    at: usize,
+    len: usize,
+) -> Option<(Hash, Sum)> {
     if !(8..=MAX_OPTIONS).contains(&len) {
         return None;
     }
     let mut sums = Sums::new(keys, asker);
+    let mut checksum = Sum::default();
     // The words' order is free. The last, incomplete one goes first: after the loop nothing depends on the
     // length any more, and the verifier need not follow every length to the end of the program.
     let rest = len % 8;
     if rest != 0 {
         // The last bytes come at the top of the word that ends with the options.
         let last = u64::from_le(frame.window::<8>(at + len - 8)?.raw64::<0>());
-        sums.word(keys, HEAD + bounded(len / 8, OPTION_WORDS - 1), last >> (64 - 8 * rest));
+        let last = last >> (64 - 8 * rest);
+        checksum = checksum.raw64(last.to_le());
+        sums.word(keys, HEAD + bounded(len / 8, OPTION_WORDS - 1), last);
     }
     let mut word = 0;
     while word < OPTION_WORDS && 8 * word + 8 <= len {
-        sums.word(keys, HEAD + word, u64::from_le(frame.window::<8>(at + 8 * word)?.raw64::<0>()));
+        let raw = frame.window::<8>(at + 8 * word)?.raw64::<0>();
+        checksum = checksum.raw64(raw);
+        sums.word(keys, HEAD + word, u64::from_le(raw));
         word += 1;
     }
-    sums.finish()
+    // How much was summed up bounds the sum: as many ways through the rest of the program as there are lengths.
+    let checksum = checksum.forgotten(sums.lower);
+    sums.finish().map(|hash| (hash, checksum))
 }
 
 /// Hashes a question from its parts, as the daemon does for questions it expects.
@@ -156,7 +171,8 @@ mod tests {
         let mut bytes = Vec::from([0xaa; 282]);
         bytes.extend_from_slice(options);
         let len = bytes.len();
-        hash(&keys(), &asker(), &mut HostFrame::new(&mut bytes, len), 282, options.len())
+        let frame = &mut HostFrame::new(&mut bytes, len);
+        hash(&keys(), &asker(), frame, 282, options.len()).map(|(hash, _)| hash)
     }
 
     proptest! {

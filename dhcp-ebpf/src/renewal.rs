@@ -87,7 +87,7 @@ fn answer<F: Frame, M: Maps>(
     if let Some(slot) = &of_address {
         slot.fetch_ahead();
     }
-    let hash = question::hash(keys, &asker, frame, request.options_at, request.options_len)
+    let (hash, options_sum) = question::hash(keys, &asker, frame, request.options_at, request.options_len)
         .ok_or(Why::OptionsSize)?;
     let slot = match of_address {
         Some(slot) => slot,
@@ -107,6 +107,9 @@ fn answer<F: Frame, M: Maps>(
     let promise = BootSecs::ceil(now + CLOCK_LAG).plus(head.lease_time);
     if promise > slot.horizon() {
         return Err(Why::Horizon);
+    }
+    if request::is_sum_right(frame, located.l3, options_sum) != Some(true) {
+        return Err(Why::BadChecksum);
     }
     let len = reply::frame_len(located.l3, &head);
     reply::make_room(frame, located.l3, len).ok_or(Why::NoRoom)?;

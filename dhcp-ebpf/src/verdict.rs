@@ -77,7 +77,7 @@ outcomes! {
         UnusualHeader = "unusual-header",
         /// The lengths of frame, IP and UDP disagree.
         BadLength = "bad-length",
-        /// The IPv4 header's checksum is wrong.
+        /// The IPv4 header's checksum is wrong, or the UDP datagram's.
         BadChecksum = "bad-checksum",
         /// The options are too long or too short to be a question.
         OptionsSize = "options-size",

@@ -10,7 +10,7 @@ use proptest::test_runner::{Config, TestRunner};
 use std::cell::Cell;
 use std::ops::Range;
 use twin::maps::{Room, Twin};
-use twin::sent::{STATES, Sent, State, TAGS, WAYS, Way, l3, mend_ip_sum};
+use twin::sent::{STATES, Sent, State, TAGS, WAYS, Way, l3, mend_ip_sum, mend_udp_sum};
 use twin::{Answer, Lease, NOW, OURS, expected};
 
 const AMPLE: Room = Room { before: 1024, behind: 0 };
@@ -100,6 +100,17 @@ fn a_bit_flipped_changes_the_question_or_is_echoed_or_means_nothing() {
         for bit in 0..8 * frame.len() {
             let mut flipped = frame.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
+            let l3 = l3(world.sent.tags.len());
+            if (l3 + 20..frame.len()).contains(&(bit / 8)) {
+                let garbled = world.receive(&flipped, AMPLE);
+                assert!(
+                    !matches!(garbled, Verdict::Reply(_)),
+                    "bit {} of byte {} on its way",
+                    bit % 8,
+                    bit / 8
+                );
+                mend_udp_sum(&mut flipped, l3);
+            }
             let answered = matches!(world.receive(&flipped, AMPLE), Verdict::Reply(_));
             assert_eq!(answered, indifferent.contains(&bit), "bit {} of byte {}", bit % 8, bit / 8);
         }
@@ -122,6 +133,9 @@ enum Mangling {
     /// Lengths made to agree with the frame's.
     MendLengths,
     MendIpSum,
+    MendUdpSum,
+    /// As IPv4 allows.
+    LeaveOutUdpSum,
 }
 
 fn mangling() -> impl Strategy<Value = Mangling> {
@@ -137,6 +151,8 @@ fn mangling() -> impl Strategy<Value = Mangling> {
         6 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Echoed(at, byte)),
         3 => Just(MendLengths),
         3 => Just(MendIpSum),
+        5 => Just(MendUdpSum),
+        2 => Just(LeaveOutUdpSum),
     ]
 }
 
@@ -170,6 +186,8 @@ impl Mangling {
                 mend_ip_sum(frame, l3);
             }
             Self::MendIpSum => mend_ip_sum(frame, l3),
+            Self::MendUdpSum => mend_udp_sum(frame, l3),
+            Self::LeaveOutUdpSum => frame[l3 + 26..l3 + 28].fill(0),
         }
     }
 }

@@ -11,7 +11,7 @@ use dhcp_ebpf::slot::{Memo, Place};
 use dhcp_ebpf::verdict::{Dropped, Message, Passed, Renewal, Ring, Verdict, Why};
 use std::net::Ipv4Addr;
 use twin::maps::{Twin, identity};
-use twin::sent::{DOT1AD, DOT1Q, STATES, Sent, State, WAYS, Way, l3, mend_ip_sum};
+use twin::sent::{DOT1AD, DOT1Q, STATES, Sent, State, UdpSum, WAYS, Way, l3, mend_ip_sum};
 use twin::*;
 
 /// Declares tests of one outcome each: a test for each case, and the list of all cases.
@@ -286,6 +286,11 @@ outcomes! {
     a_frame_cut_before_the_options => Up(Why::BadLength), Case::renewal().bytes(|frame| frame.truncate(281));
     a_frame_of_headers_only => Up(Why::BadLength), Case::renewal().bytes(|frame| frame.truncate(42));
     a_wrong_ip_checksum => Up(Why::BadChecksum), Case::renewal().bytes(|frame| frame[l3(0) + 10] ^= 1);
+    a_wrong_udp_checksum => Up(Why::BadChecksum), Case::but(|sent| sent.udp_sum = UdpSum::Wrong);
+    an_xid_garbled_on_the_way => Up(Why::BadChecksum), Case::renewal().bootp(5, 0x66);
+    secs_garbled_on_the_way => Up(Why::BadChecksum), Case::renewal().bootp(9, 0x66);
+    flags_garbled_on_the_way => Up(Why::BadChecksum), Case::renewal().bootp(10, 0x80);
+    a_next_server_garbled_on_the_way => Up(Why::BadChecksum), Case::renewal().bootp(20, 1);
     a_time_to_live_changed_on_the_way => Up(Why::BadChecksum), Case::renewal().bytes(|frame| frame[l3(0) + 8] -= 1);
     options_of_less_than_a_word => Up(Why::OptionsSize), Case::renewal()
         .bytes(|frame| frame.truncate(l3(0) + 28 + 240 + 7)).ip(2, &[1, 19]).ip(24, &[0, 255]);

@@ -9,7 +9,7 @@ use system_tests::mangle::{IP, IP_TOTAL, UDP_CHECKSUM, UDP_LENGTH, resealed, wit
 use system_tests::paths::SERVER;
 use system_tests::server::{Server, Stats, Xdp};
 use system_tests::topology::Lan;
-use system_tests::wire::{FIXED, Kind, Tag, options};
+use system_tests::wire::{FIXED, Kind, Tag, checksum, options};
 
 const WITNESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
 
@@ -384,4 +384,48 @@ fn requests_for_what_is_not_the_clients() -> Result<()> {
     counted.expect("another client's lease", &[NAK], nak, |client| client.renewing(&lease).frame())?;
     owner.renew(&lease).context("the owner's lease did not outlive that")?;
     counted.still_serves()
+}
+
+/// A renewal that was garbled on its way is nobody's: what the daemon would not answer, the kernel does not.
+#[test]
+fn a_known_question_with_a_wrong_udp_checksum_is_answered_by_nobody() -> Result<()> {
+    let lan = Lan::new("input", SERVER, 22)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    let frame = || client.renewing(&lease).frame();
+    let none = with_word(&frame()?, UDP_CHECKSUM, 0);
+    let pseudo = pseudo_header_sum(&frame()?);
+    let partial = with_word(&frame()?, UDP_CHECKSUM, pseudo);
+    for (what, frame) in [("none", none), ("the pseudo-header's", partial)] {
+        let answers = lan.client(0).answers_to(&[frame], WITNESS)?;
+        ensure!(answers.len() == 1, "{what}: {} answers", answers.len());
+    }
+    let before = server.stats()?;
+    ensure!(before.kernel_acked("renewing")? == 2, "{}", before.0);
+
+    // An octet each of the checksum, xid, secs, flags, yiaddr and siaddr.
+    let bootp = UDP_CHECKSUM + 2;
+    let octets = [UDP_CHECKSUM, bootp + 4, bootp + 8, bootp + 10, bootp + 16, bootp + 20];
+    let mut garbled = Vec::new();
+    for at in octets {
+        let mut frame = frame()?;
+        frame[at] ^= 0x81;
+        garbled.push(frame);
+    }
+    let answers = lan.client(0).answers_to(&garbled, WITNESS)?;
+    ensure!(answers.is_empty(), "{answers:?}");
+    let after = server.stats()?;
+    ensure!(after.all_kernel_acked()? == before.all_kernel_acked()?, "{}", after.0);
+    let dropped = after.count(&["daemon", "dropped", "udp-checksum"])?;
+    ensure!(dropped == octets.len() as u64, "{dropped} of {} counted: {}", octets.len(), after.0);
+    client.renew(&lease)?;
+    ensure!(server.stats()?.kernel_acked("renewing")? == 3);
+    Ok(())
+}
+
+/// What a local socket leaves in the checksum field for a card to go on from.
+fn pseudo_header_sum(frame: &[u8]) -> u16 {
+    let pseudo = [&frame[IP + 12..IP + 20], &[0, 17], &frame[UDP_LENGTH..UDP_LENGTH + 2]].concat();
+    !checksum(&pseudo)
 }

@@ -105,7 +105,13 @@ fn plain(frame: &[u8]) -> Option<Plain<'_>> {
         && (ip_dst == SERVER.octets() || is_broadcast)
         && (!is_direct || is_broadcast || ip_src == ciaddr);
     let is_question = (8..=512).contains(&options.len());
-    let plain = is_ipv4 && is_whole && is_dhcp && is_request && is_empty && is_for_us && is_question;
+    let pseudo = [&ip[12..20], &[0, 17], &udp[4..6]].concat();
+    let checksum = u16::from_be_bytes([udp[6], udp[7]]);
+    let is_summed = checksum == 0
+        || checksum == ones_complement(&pseudo)
+        || ones_complement(&[&pseudo[..], udp].concat()) == 0xffff;
+    let plain =
+        is_ipv4 && is_whole && is_dhcp && is_request && is_empty && is_for_us && is_question && is_summed;
     let end = options.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     plain.then_some(Plain {
         vlans: (ids[0], ids[1]),

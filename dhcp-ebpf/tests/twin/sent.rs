@@ -10,6 +10,8 @@ pub(crate) enum UdpSum {
     Absent,
     /// The pseudo-header's only: a local socket whose interface was to do the rest.
     Partial,
+    /// A wrong one.
+    Wrong,
 }
 
 /// A DHCP message and what carries it.
@@ -178,10 +180,8 @@ impl Sent {
         let sum = match self.udp_sum {
             UdpSum::Absent => 0,
             UdpSum::Partial => ones_complement(&pseudo),
-            UdpSum::Full => match !ones_complement(&[&pseudo[..], &udp].concat()) {
-                0 => 0xffff,
-                sum => sum,
-            },
+            UdpSum::Full => full_udp_sum(&ip[12..20], &udp),
+            UdpSum::Wrong => full_udp_sum(&ip[12..20], &udp) ^ 0x0100,
         };
         udp[6..8].copy_from_slice(&sum.to_be_bytes());
 
@@ -211,6 +211,25 @@ pub(crate) fn mend_ip_sum(frame: &mut [u8], l3: usize) {
     frame[l3 + 10..l3 + 12].fill(0);
     let sum = !ones_complement(&frame[l3..l3 + 20]);
     frame[l3 + 10..l3 + 12].copy_from_slice(&sum.to_be_bytes());
+}
+
+/// The checksum of a datagram whose field for it is zero (RFC 768), between these addresses.
+fn full_udp_sum(addresses: &[u8], udp: &[u8]) -> u16 {
+    match !ones_complement(&[addresses, &[0, 17], &udp[4..6], udp].concat()) {
+        0 => 0xffff,
+        sum => sum,
+    }
+}
+
+/// Makes the UDP checksum good again after a test has changed the datagram; the frame is long enough for its IP length.
+pub(crate) fn mend_udp_sum(frame: &mut [u8], l3: usize) {
+    let total = usize::from(u16::from_be_bytes([frame[l3 + 2], frame[l3 + 3]]));
+    if !(28..=frame.len() - l3).contains(&total) {
+        return;
+    }
+    frame[l3 + 26..l3 + 28].fill(0);
+    let sum = full_udp_sum(&frame[l3 + 12..l3 + 20], &frame[l3 + 20..l3 + total]);
+    frame[l3 + 26..l3 + 28].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// Where the IP header begins in a frame with this many tags.
