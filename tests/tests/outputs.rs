@@ -6,13 +6,17 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Output, Stdio};
+use system_tests::client::{Client, ServerAddress};
 use system_tests::full_disk::FullDisk;
+use system_tests::namespace::End;
+use system_tests::packet::{PacketSocket, Sees};
 use system_tests::paths::SERVER;
-use system_tests::process::output;
+use system_tests::process::{output, run};
 use system_tests::server::{Launch, Server, Xdp, cli};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
@@ -141,6 +145,60 @@ fn log_and_state_on_one_full_disk_stop_nothing_that_was_promised() -> Result<()>
     })?;
     ensure!(server.json(&["audit"])?["consistent"] == true);
     server.stop()
+}
+
+/// A second link of server and clients.
+const SECOND: &str = r#"
+[[interface]]
+name = "srv1"
+xdp = "off"
+
+[[subnet]]
+prefix = "10.1.0.0/16"
+pools = ["10.1.0.10 - 10.1.250.250"]
+lease-time = "10m"
+"#;
+
+#[test]
+fn a_link_that_takes_nothing_holds_up_no_other() -> Result<()> {
+    let lan = Lan::new("outputs", SERVER, 16)?;
+    let (mac, ip) = ([0x02, 0x53, 0, 0, 0, 2], Ipv4Addr::new(10, 1, 0, 1));
+    let here = End { name: "srv1", mac, address: Some((ip, 16)) };
+    lan.server.join(
+        &here,
+        &lan.clients,
+        &End { name: "cli1", mac: [0x02, 0x43, 0, 0, 0, 2], address: None },
+    )?;
+    let socket = PacketSocket::open(&lan.clients, "cli1", Sees::Arrivals)?;
+    let there = |n: u16| {
+        Client::new(
+            &socket,
+            [2, 0xc2, 0, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]],
+            ServerAddress { mac, ip },
+        )
+    };
+    let server = Server::start(&lan, Xdp::Off, &format!("{SUBNET}{SECOND}"))?;
+    there(0).dora()?;
+    let tc = |words: &str| run(lan.server.command("tc").args(words.split(' '))).map(drop);
+    // A bit a second: what is sent stays in the link's queue, which has no end.
+    tc("qdisc add dev srv1 root tbf rate 8bit burst 2000 limit 100000000")?;
+    let not_sent =
+        || -> Result<u64> { Ok(server.stats()?.count(&["daemon", "dropped", "not-sent"]).unwrap_or(0)) };
+    let mut newcomers = 1..u16::MAX;
+    until("replies to be refused", PROMPT, || {
+        for n in newcomers.by_ref().take(50) {
+            there(n).send(&there(n).discovering())?;
+        }
+        Ok((not_sent()? > 0).then_some(()))
+    })?;
+
+    for n in 0..50 {
+        let client = lan.client(n);
+        client.renew(&client.dora().with_context(|| format!("client {n} of the other link"))?)?;
+    }
+    tc("qdisc del dev srv1 root")?;
+    until("the link to be served again", PROMPT, || Ok(there(0).dora().ok()))?;
+    Ok(())
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! attachment.rs   the program on interfaces (netlink.rs, occupant.rs; ethtool.rs: offload.rs, transmission.rs)
 //! table.rs     the slots that the kernel answers from (memory.rs, answers.rs, chunks.rs, notes.rs, hints.rs)
 //! ring.rs      frames up from the program;  packet_socket.rs  frames in without it
-//! outbox.rs    frames out (departure.rs: by a packet socket, or by live_frames.rs from the kernel)
+//! outbox.rs    frames out (departure.rs: by a packet socket of the link's, sender.rs, or by live_frames.rs from the kernel)
 //! echo_socket.rs  ICMP echo, for probes;  lost.rs  what their sockets had no room for
 //! frame.rs     replies as frames (body.rs: answers as bytes)
 //! ```
@@ -32,6 +32,7 @@ pub mod outbox;
 pub mod packet_socket;
 pub mod pins;
 pub mod ring;
+pub mod sender;
 pub mod table;
 #[cfg(test)]
 mod tests;

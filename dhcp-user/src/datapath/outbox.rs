@@ -13,11 +13,12 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 
 use super::departure::{BySocket, Departure, Live, Outgoing};
-use super::packet_socket::Sender;
+use super::sender::Sender;
 
 /// So many frames at once are not worth waking the thread for.
 const FEW: usize = 8;
-/// How many batches may wait. Then whoever decides waits, too: what comes in meanwhile waits in the rings.
+/// How many batches may wait. Then whoever decides waits, too: what comes in meanwhile waits in the rings. That is for as
+/// long as it takes to hand over frames, never for a link: what one doesn't take at once is refused.
 const BATCHES: usize = 8;
 
 type Batch = Vec<Outgoing>;
@@ -33,7 +34,7 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Opens the socket and starts the thread, which sends many frames from the kernel where it can.
+    /// Opens a socket and starts the thread, which sends many frames from the kernel where it can.
     ///
     /// # Errors
     /// When the process may not open packet sockets (`CAP_NET_RAW`), or start a thread.

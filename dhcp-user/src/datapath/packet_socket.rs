@@ -1,4 +1,4 @@
-//! Packet sockets: how replies leave on any link, and how requests come in where no XDP program is attached.
+//! Packet sockets: how requests come in where no XDP program is attached. Replies leave by those of `sender.rs`.
 #![expect(clippy::cast_possible_truncation, reason = "sizes and constants of C's socket interface")]
 
 use std::io;
@@ -10,95 +10,8 @@ use bytes::Bytes;
 
 use super::lost;
 
-/// How many frames leave by one system call.
-const BATCH: usize = 64;
-
 /// Ethernet types as packet sockets want them.
 const ETH_P_ALL: u16 = 0x0003;
-
-/// A socket that sends whole frames on any interface.
-#[derive(Debug)]
-pub struct Sender(OwnedFd);
-
-impl Sender {
-    /// Opens the socket. It receives nothing.
-    ///
-    /// # Errors
-    /// When the process may not open packet sockets (`CAP_NET_RAW`).
-    pub fn open() -> Result<Self> {
-        Ok(Self(socket(0)?))
-    }
-
-    /// Sends frames, each on the interface with that index. Gives how many the kernel refused.
-    pub fn send(&self, frames: &[(u32, Bytes)]) -> usize {
-        frames.chunks(BATCH).map(|batch| self.send_batch(batch)).sum()
-    }
-
-    /// Sends one frame on the interface with that index.
-    ///
-    /// # Errors
-    /// When the kernel refuses it, for instance because a queue is full or the interface is gone.
-    pub fn send_one(&self, ifindex: u32, frame: &Bytes) -> io::Result<()> {
-        let address = link_address(ifindex);
-        // SAFETY: frame and address outlive the call, each with its true length.
-        let sent = unsafe {
-            libc::sendto(
-                self.0.as_raw_fd(),
-                frame.as_ptr().cast(),
-                frame.len(),
-                0,
-                (&raw const address).cast(),
-                size_of::<libc::sockaddr_ll>() as u32,
-            )
-        };
-        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
-    }
-
-    fn send_batch(&self, frames: &[(u32, Bytes)]) -> usize {
-        let mut addresses: Vec<libc::sockaddr_ll> =
-            frames.iter().map(|(ifindex, _)| link_address(*ifindex)).collect();
-        let mut pieces: Vec<libc::iovec> = frames
-            .iter()
-            .map(|(_, frame)| libc::iovec {
-                iov_base: frame.as_ptr().cast_mut().cast(),
-                iov_len: frame.len(),
-            })
-            .collect();
-        let mut messages: Vec<libc::mmsghdr> = addresses
-            .iter_mut()
-            .zip(&mut pieces)
-            .map(|(address, piece)| {
-                // SAFETY: all zero is a valid mmsghdr.
-                let mut message: libc::mmsghdr = unsafe { zeroed() };
-                message.msg_hdr.msg_name = std::ptr::from_mut(address).cast();
-                message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_ll>() as u32;
-                message.msg_hdr.msg_iov = piece;
-                message.msg_hdr.msg_iovlen = 1;
-                message
-            })
-            .collect();
-        let (mut at, mut refused) = (0, 0);
-        while at < messages.len() {
-            let rest = &mut messages[at..];
-            // SAFETY: `rest` points at headers whose names and pieces (addresses, frames) outlive the call; sending
-            // doesn't write through the pieces.
-            let sent = unsafe { libc::sendmmsg(self.0.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, 0) };
-            match usize::try_from(sent) {
-                Ok(sent) if sent > 0 => at += sent,
-                _ => {
-                    let error = io::Error::last_os_error();
-                    if error.kind() == io::ErrorKind::Interrupted {
-                        continue;
-                    }
-                    tracing::debug!(%error, ifindex = frames[at].0, "a reply could not be sent");
-                    refused += 1;
-                    at += 1;
-                }
-            }
-        }
-        refused
-    }
-}
 
 /// Which frames a [`Receiver`] takes; the rest never wakes the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -222,7 +135,7 @@ fn taken_off(message: &libc::msghdr) -> Option<(u16, u16)> {
     None
 }
 
-fn socket(protocol: u16) -> Result<OwnedFd> {
+pub(super) fn socket(protocol: u16) -> Result<OwnedFd> {
     let kind = libc::SOCK_RAW | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: no memory is passed.
     let fd = unsafe { libc::socket(libc::AF_PACKET, kind, i32::from(protocol.to_be())) };
@@ -233,7 +146,7 @@ fn socket(protocol: u16) -> Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn link_address(ifindex: u32) -> libc::sockaddr_ll {
+pub(super) fn link_address(ifindex: u32) -> libc::sockaddr_ll {
     // SAFETY: all zero is a valid sockaddr_ll.
     let mut address: libc::sockaddr_ll = unsafe { zeroed() };
     address.sll_family = libc::AF_PACKET as u16;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use crate::datapath::echo_socket::EchoSocket;
-use crate::datapath::packet_socket::{Receiver, Sender, Wanted};
+use crate::datapath::packet_socket::{Receiver, Wanted};
+use crate::datapath::sender::Sender;
 use crate::policy::{Interface, Outcome, Via};
 use question::{Asked, Question};
 

@@ -1,0 +1,172 @@
+//! How frames leave by packet sockets: each link has one of its own, so that one which takes nothing holds up no other.
+//!
+//! What waits in a link's queue counts against the buffer of the socket it was sent by. With one socket for all, a link that
+//! stands still would fill it, and nothing would leave anywhere.
+#![expect(clippy::cast_possible_truncation, reason = "sizes and constants of C's socket interface")]
+
+use std::collections::HashMap;
+use std::io;
+use std::mem::{size_of, zeroed};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use bytes::Bytes;
+
+use super::departure::Outgoing;
+use super::packet_socket::{link_address, socket};
+
+/// How many frames leave by one system call.
+const BATCH: usize = 64;
+
+/// Sends whole frames on any interface, and never waits.
+#[derive(Debug)]
+pub struct Sender {
+    /// By the index of the interface.
+    links: Mutex<HashMap<u32, Arc<OwnedFd>>>,
+    /// For links that can have none of their own, because there are no descriptors left.
+    spare: Arc<OwnedFd>,
+}
+
+impl Sender {
+    /// Opens a socket; those of links are opened when there is something to send. They receive nothing.
+    ///
+    /// # Errors
+    /// When the process may not open packet sockets (`CAP_NET_RAW`).
+    pub fn open() -> Result<Self> {
+        Ok(Self { links: Mutex::default(), spare: Arc::new(socket(0)?) })
+    }
+
+    /// Sends frames, each on the interface with that index, those of one interface in order. Gives how many the kernel
+    /// refused.
+    pub fn send(&self, frames: &[Outgoing]) -> usize {
+        let of_one = |frames: &[Outgoing]| frames.first().map_or(0, |(link, _)| self.send_on(*link, frames));
+        if frames.windows(2).all(|two| matches!(two, [one, next] if one.0 == next.0)) {
+            return of_one(frames);
+        }
+        let mut frames = frames.to_vec();
+        frames.sort_by_key(|(ifindex, _)| *ifindex);
+        frames.chunk_by(|one, next| one.0 == next.0).map(of_one).sum()
+    }
+
+    /// Sends one frame on the interface with that index.
+    ///
+    /// # Errors
+    /// When the kernel refuses it, for instance because a queue is full or the interface is gone.
+    pub fn send_one(&self, ifindex: u32, frame: &Bytes) -> io::Result<()> {
+        let address = link_address(ifindex);
+        // SAFETY: frame and address outlive the call, each with its true length.
+        let sent = unsafe {
+            libc::sendto(
+                self.of(ifindex).as_raw_fd(),
+                frame.as_ptr().cast(),
+                frame.len(),
+                0,
+                (&raw const address).cast(),
+                size_of::<libc::sockaddr_ll>() as u32,
+            )
+        };
+        if sent >= 0 {
+            return Ok(());
+        }
+        let error = io::Error::last_os_error();
+        self.forget_if_gone(ifindex, &error);
+        Err(error)
+    }
+
+    /// The socket of a link.
+    fn of(&self, ifindex: u32) -> Arc<OwnedFd> {
+        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(own) = links.get(&ifindex) {
+            return Arc::clone(own);
+        }
+        match socket(0) {
+            Ok(own) => Arc::clone(links.entry(ifindex).or_insert(Arc::new(own))),
+            Err(error) => {
+                tracing::debug!(%error, ifindex, "this link shares the socket by which others send");
+                Arc::clone(&self.spare)
+            }
+        }
+    }
+
+    /// Closes the socket of a link that is no more: another one comes with another number.
+    fn forget_if_gone(&self, ifindex: u32, error: &io::Error) {
+        if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) {
+            self.links.lock().unwrap_or_else(PoisonError::into_inner).remove(&ifindex);
+        }
+    }
+
+    /// Sends frames of one link.
+    fn send_on(&self, ifindex: u32, frames: &[Outgoing]) -> usize {
+        let socket = self.of(ifindex);
+        let (mut left, mut refused) = (frames, 0);
+        while !left.is_empty() {
+            let (now, later) = left.split_at(left.len().min(BATCH));
+            match send_batch(&socket, ifindex, now) {
+                Sent::All { refused: some } => refused += some,
+                // More would only be refused, too.
+                Sent::Until { sent, refused: some, error } => {
+                    tracing::debug!(%error, ifindex, replies = left.len() - sent, "replies could not be sent");
+                    self.forget_if_gone(ifindex, &error);
+                    return refused + some + (left.len() - sent);
+                }
+            }
+            left = later;
+        }
+        refused
+    }
+}
+
+/// How far a batch has come.
+enum Sent {
+    /// To its end, but for so many frames that were refused.
+    All { refused: usize },
+    /// The link takes no more: so many were sent, or refused each for itself.
+    Until { sent: usize, refused: usize, error: io::Error },
+}
+
+fn send_batch(socket: &OwnedFd, ifindex: u32, frames: &[Outgoing]) -> Sent {
+    let mut address = link_address(ifindex);
+    let mut pieces: Vec<libc::iovec> = frames
+        .iter()
+        .map(|(_, frame)| libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() })
+        .collect();
+    let mut messages: Vec<libc::mmsghdr> = pieces
+        .iter_mut()
+        .map(|piece| {
+            // SAFETY: all zero is a valid mmsghdr.
+            let mut message: libc::mmsghdr = unsafe { zeroed() };
+            message.msg_hdr.msg_name = (&raw mut address).cast();
+            message.msg_hdr.msg_namelen = size_of::<libc::sockaddr_ll>() as u32;
+            message.msg_hdr.msg_iov = piece;
+            message.msg_hdr.msg_iovlen = 1;
+            message
+        })
+        .collect();
+    let (mut at, mut refused) = (0, 0);
+    while at < messages.len() {
+        let rest = &mut messages[at..];
+        // SAFETY: `rest` points at headers whose name and pieces (addresses, frames) outlive the call; sending
+        // doesn't write through the pieces, nor to the name.
+        let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, 0) };
+        match usize::try_from(sent) {
+            Ok(sent) if sent > 0 => at += sent,
+            _ => {
+                let error = io::Error::last_os_error();
+                match error.raw_os_error() {
+                    Some(libc::EINTR) => {}
+                    // The buffer is full of what the link doesn't take, or there is no link.
+                    Some(libc::EAGAIN | libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
+                        return Sent::Until { sent: at, refused, error };
+                    }
+                    _ => {
+                        tracing::debug!(%error, ifindex, "a reply could not be sent");
+                        refused += 1;
+                        at += 1;
+                    }
+                }
+            }
+        }
+    }
+    Sent::All { refused }
+}
