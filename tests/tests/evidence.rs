@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{Scope, scope};
 use std::time::{Duration, Instant};
 use system_tests::arp::{Question, announcement};
+use system_tests::client::granted;
+use system_tests::namespace::spelled;
 use system_tests::packet::{PacketSocket, Sees};
 use system_tests::paths::SERVER;
 use system_tests::server::{Server, Xdp};
@@ -125,4 +127,120 @@ fn an_address_that_can_not_be_heard_about_is_neither_offered_nor_put_out_of_use(
         ensure!(offer.kind == Kind::Offer && offer.message.yiaddr == host(10));
         Ok(())
     })
+}
+
+fn quarantined(server: &Server) -> Result<usize> {
+    let listed = server.json(&["quarantine"])?;
+    Ok(listed.as_array().context("quarantine is no list")?.len())
+}
+
+fn trouble(server: &Server) -> Result<String> {
+    Ok(server.json(&["status"])?["trouble"].as_str().unwrap_or_default().to_owned())
+}
+
+/// A router that does proxy ARP, or a liar: with it on the link, newcomers get leases, and no address is out of use.
+#[test]
+fn who_answers_for_every_address_proves_nothing() -> Result<()> {
+    let lan = Lan::new("evidence", SERVER, 24)?;
+    let server = Server::with_settings(&lan, Xdp::Native, ON, &subnet(200))?;
+    let told_to_end = AtomicBool::new(false);
+    scope(|scope| {
+        let _station = Station::start(scope, &lan, &told_to_end, |socket, question| {
+            socket.send(&question.answer(STATION, &[]))
+        })?;
+        for number in 1..=5 {
+            lan.client(number).dora()?;
+        }
+        ensure!(quarantined(&server)? == 0, "on the word of one that answers for everything");
+        let trouble = trouble(&server)?;
+        ensure!(trouble.contains(&spelled(STATION)), "{trouble}");
+        ensure!(server.log().contains("probe-liar"));
+        ensure!(server.json(&["audit"])?["consistent"] == true);
+        Ok(())
+    })
+}
+
+/// What a host really uses is found out beside it, however fast the other is.
+#[test]
+fn a_host_is_heard_beside_one_that_answers_for_every_address() -> Result<()> {
+    const HOST: Mac = [0x02, 0x43, 0, 0, 0, 0x88];
+    let lan = Lan::new("evidence", SERVER, 24)?;
+    let server = Server::with_settings(&lan, Xdp::Off, ON, &subnet(16))?;
+    let told_to_end = AtomicBool::new(false);
+    scope(|scope| {
+        let _station = Station::start(scope, &lan, &told_to_end, |socket, question| {
+            socket.send(&question.answer(STATION, &[]))?;
+            if question.address == host(15) {
+                socket.send(&question.answer(HOST, &[]))?;
+            }
+            Ok(())
+        })?;
+        let leased =
+            (1..=6).map(|number| Ok(lan.client(number).dora()?.address)).collect::<Result<Vec<_>>>()?;
+        ensure!(!leased.contains(&host(15)), "{leased:?}");
+        let listed = server.json(&["quarantine"])?;
+        ensure!(listed[0]["address"] == "10.0.0.15" && listed[0]["by"] == spelled(HOST), "{listed}");
+        Ok(())
+    })
+}
+
+fn declining(lan: &Lan, number: u16) -> Result<bool> {
+    let client = lan.client(number);
+    let discover = client.discovering();
+    client.send(&discover)?;
+    let Some(offer) = client.answer(&discover, Instant::now() + PROMPT)? else { return Ok(false) };
+    let lease = granted(&client.select(&offer)?)?;
+    client.decline(&lease)?;
+    Ok(true)
+}
+
+/// Those that decline what they get drain no pool: most of it is back in minutes, and at once for who finds nothing else.
+#[test]
+fn a_flood_of_declines_drains_no_pool() -> Result<()> {
+    let lan = Lan::new("evidence", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, &subnet(49))?;
+    for number in 1..=60 {
+        ensure!(declining(&lan, number)?, "the {number}th client got nothing");
+    }
+    let client = lan.client(100);
+    client.dora().context("a newcomer finds the pool drained")?;
+    let listed = server.json(&["quarantine"])?;
+    let listed = listed.as_array().context("quarantine is no list")?;
+    ensure!(listed.len() == 39, "{} of 40", listed.len());
+    let trouble = trouble(&server)?;
+    ensure!(trouble.contains("DECLINE"), "{trouble}");
+    let log = server.log();
+    ensure!(log.lines().any(|line| line.contains("WARN") && line.contains("many-declines")), "{log}");
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+/// RFC 2131 §4.3.1: an expired address may be given to another when there is no better one.
+#[test]
+fn grace_gives_way_to_need() -> Result<()> {
+    for probe in ["probe = \"auto\"", "probe = \"off\""] {
+        let lan = Lan::new("evidence", SERVER, 24)?;
+        let terms = "lease-time = \"3s\"\ngrace = \"5m\"";
+        let subnet = subnet(11).replace("lease-time = \"10m\"", terms);
+        let server = Server::with_settings(&lan, Xdp::Native, probe, &subnet)?;
+        let first = lan.client(1).dora()?.address;
+        lan.client(2).dora()?;
+        until("both leases to run out", PROMPT, || Ok((server.pool_count("grace")? == 2).then_some(())))?;
+        ensure!(lan.client(3).dora()?.address == first, "not the one that expired first");
+        ensure!(server.json(&["audit"])?["consistent"] == true);
+    }
+    Ok(())
+}
+
+/// RFC 2131 §4.3.4: what is released is available again, an offer of it included.
+#[test]
+fn a_release_gives_back_what_is_offered_as_well() -> Result<()> {
+    let lan = Lan::new("evidence", SERVER, 24)?;
+    let _server = Server::start(&lan, Xdp::Native, &subnet(10))?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    ensure!(client.discover()?.message.yiaddr == lease.address);
+    client.release(&lease)?;
+    ensure!(lan.client(2).dora()?.address == lease.address);
+    Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 
+use super::probe::Probe;
 use super::section::Section;
 use super::value::Value;
 
@@ -15,6 +16,8 @@ pub struct Interface {
     pub name: String,
     /// How the XDP program is attached.
     pub xdp: XdpMode,
+    /// Whether addresses of its subnets are probed, if it is to be otherwise than the server has it.
+    pub probe: Option<Probe>,
     /// Messages a second that begin something new, of each link (untagged, or by VLAN ids), that are looked at.
     pub rate_limit: Option<NonZeroU32>,
     /// The same of each port of a relay.
@@ -53,12 +56,14 @@ impl Interface {
         let xdp = section.or("xdp", XdpMode::Auto, |v| {
             v.one_of([XdpMode::Auto, XdpMode::Native, XdpMode::Generic, XdpMode::Off].map(|m| (m.name(), m)))
         });
+        let probe = section.optional("probe", Probe::read);
         let rate_limit = section.optional("rate-limit", Value::rate);
         let circuit_rate_limit = section.optional("circuit-rate-limit", Value::rate);
         section.finish();
         Some(Self {
             name: name?,
             xdp: xdp?,
+            probe: probe?,
             rate_limit: rate_limit?,
             circuit_rate_limit: circuit_rate_limit?,
         })

@@ -12,6 +12,7 @@ mod options;
 mod overrides;
 mod pool;
 mod prefix;
+mod probe;
 mod reservation;
 mod section;
 mod server;
@@ -34,8 +35,9 @@ pub use options::{OptionSet, option_name};
 pub use overrides::{Boot, Overrides};
 pub use pool::{Admission, DynamicPool};
 pub use prefix::{Pool, Prefix};
+pub use probe::Probe;
 pub use reservation::{Reservation, ReservationKey};
-pub use server::{KeepAwake, Probe, Server, StoreChoice};
+pub use server::{KeepAwake, Server, StoreChoice};
 pub use subnet::{Bootp, Subnet, Vlan};
 
 use class::ClassNames;

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::options::{self, OptionSet};
+use super::probe::Probe;
 use super::section::Section;
 use super::subnet::relays;
 use super::value::Value;
@@ -41,15 +42,6 @@ pub struct Server {
     pub leasequery_rate_limit: NonZeroU32,
     /// Options of every answer, unless a subnet or reservation overrides them.
     pub options: OptionSet,
-}
-
-/// Conflict probing before an OFFER.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Probe {
-    /// ARP on the link, ICMP echo through a relay.
-    Auto,
-    /// Never.
-    Off,
 }
 
 /// When the CPUs are kept from sleeping, for shorter waits at the cost of power.
@@ -99,8 +91,7 @@ impl Server {
         let control_socket = section.or("control-socket", default.control_socket, socket_path);
         let metrics_listen = section.optional("metrics-listen", listen_address);
         let offer_hold = section.or("offer-hold", default.offer_hold, Value::some_seconds);
-        let probe =
-            section.or("probe", default.probe, |v| v.one_of([("auto", Probe::Auto), ("off", Probe::Off)]));
+        let probe = section.or("probe", default.probe, Probe::read);
         let quarantine = section.or("quarantine", default.quarantine, Value::some_seconds);
         let store = section.or("store", default.store, store_choice);
         let pin_dir = section.or("pin-dir", default.pin_dir, absolute_path);

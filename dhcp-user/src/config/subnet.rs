@@ -12,6 +12,7 @@ use super::options::{self, OptionSet};
 use super::overrides::Boot;
 use super::pool::{self, DynamicPool};
 use super::prefix::Prefix;
+use super::probe::Probe;
 use super::reservation::{Reservation, ReservationKey};
 use super::section::Section;
 use super::value::Value;
@@ -41,6 +42,8 @@ pub struct Subnet {
     pub relays: Vec<Ipv4Addr>,
     /// The server identifier, where it isn't the interface's own address.
     pub server_id: Option<Ipv4Addr>,
+    /// Whether its addresses are probed, if it is to be otherwise than interface and server have it.
+    pub probe: Option<Probe>,
     /// How many leases a device (chaddr) may hold.
     pub max_leases_per_device: u32,
     /// How many leases a device may hold whose client identifiers are those of a RAS.
@@ -98,6 +101,7 @@ impl Subnet {
             bootp: _,
             relays: _,
             server_id: _,
+            probe: _,
             max_leases_per_device: _,
             max_leases_per_ras_device: _,
             options,
@@ -130,6 +134,7 @@ impl Subnet {
         let bootp = section.or("bootp", Bootp::Off, bootp);
         let relays = section.or("relays", Vec::new(), relays);
         let server_id = section.optional("server-id", Value::host_address);
+        let probe = section.optional("probe", Probe::read);
         let max_leases_per_device = section.or("max-leases-per-device", 4, lease_count);
         let max_leases_per_ras_device = section.or("max-leases-per-ras-device", 32, lease_count);
         let options = section.or("options", OptionSet::default(), options::read);
@@ -169,6 +174,7 @@ impl Subnet {
             bootp: bootp?,
             relays: relays?,
             server_id: server_id?,
+            probe: probe?,
             max_leases_per_device: max_leases_per_device?,
             max_leases_per_ras_device: max_leases_per_ras_device?,
             options: server_options.overridden_by(&options?),

@@ -82,6 +82,8 @@ pub enum Action {
         address: Ipv4Addr,
         /// How.
         via: Via,
+        /// Stations whose answers don't count.
+        except: Arc<[[u8; 6]]>,
     },
     /// To be logged and told to who listens.
     Event(LeaseEvent),

@@ -15,6 +15,8 @@ pub(super) struct Place(u32);
 
 impl Place {
     const NONE: Self = Self(u32::MAX);
+    /// No place is before it.
+    pub(super) const FIRST: Self = Self(0);
 
     fn at(self) -> usize {
         self.0 as usize
@@ -176,6 +178,8 @@ pub(super) struct PoolState {
     /// Whether it was told that a client found no address here, and none has found one since.
     pub(super) exhausted: bool,
     lists: [List; STOCKS],
+    /// Addresses in grace, those first that came into it first.
+    grace: List,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -183,6 +187,10 @@ struct List {
     head: Place,
     tail: Place,
     length: u32,
+}
+
+impl List {
+    const EMPTY: Self = Self { head: Place::NONE, tail: Place::NONE, length: 0 };
 }
 
 /// All addresses.
@@ -220,7 +228,8 @@ impl Addresses {
                 tally: Tally::default(),
                 alarm: 0,
                 exhausted: false,
-                lists: [List { head: Place::NONE, tail: Place::NONE, length: 0 }; STOCKS],
+                lists: [List::EMPTY; STOCKS],
+                grace: List::EMPTY,
             });
         }
         for (subnet, address) in reservations {
@@ -325,12 +334,14 @@ impl Addresses {
         (first..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Place)
     }
 
-    /// All places: first those that are not free, then the free ones, each stock in the order it is used in.
+    /// All places: those in grace and the free ones last, each stock in the order it is used in.
     pub(super) fn in_order_of_use(&self) -> Vec<Place> {
-        let taken =
-            self.places().filter(|place| self.state(*place) != State::Free || self.pool(*place).is_none());
-        let lists = self.pools.iter().flat_map(|pool| &pool.lists);
-        taken.chain(lists.flat_map(|list| self.walk(list))).collect()
+        let is_listed = |place: &Place| {
+            matches!(self.state(*place), State::Free | State::Grace) && self.pool(*place).is_some()
+        };
+        let others = self.places().filter(|place| !is_listed(place));
+        let lists = self.pools.iter().flat_map(|pool| std::iter::once(&pool.grace).chain(&pool.lists));
+        others.chain(lists.flat_map(|list| self.walk(list))).collect()
     }
 
     /// The places of a list, in order.
@@ -356,10 +367,32 @@ impl Addresses {
         self.lists_of(subnet, classes, stock).map(|list| list.length).sum()
     }
 
+    /// The address of `subnet` for a client in `classes` that has been in grace longest.
+    pub(super) fn first_in_grace(&self, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
+        let heads = self.pools_for(subnet, classes).map(|pool| pool.grace.head);
+        heads.into_iter().find(|head| *head != Place::NONE)
+    }
+
+    /// The address in grace is looked at again after all others of its pool.
+    pub(super) fn put_off(&mut self, place: Place) {
+        if self.state(place) == State::Grace {
+            self.unlink(place, State::Grace);
+            self.append(place);
+        }
+    }
+
+    /// Whether the address is in a pool for clients in `classes`.
+    pub(super) fn is_open_to(&self, place: Place, classes: ClassSet) -> bool {
+        self.pool(place).is_some_and(|pool| self.pools[pool].admits.admits(classes))
+    }
+
     fn lists_of(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> impl Iterator<Item = &List> {
+        self.pools_for(subnet, classes).map(move |pool| &pool.lists[stock as usize])
+    }
+
+    fn pools_for(&self, subnet: SubnetId, classes: ClassSet) -> impl Iterator<Item = &PoolState> {
         let pools = self.pools_of.get(subnet.at()).and_then(|range| self.pools.get(range.clone()));
-        let admitting = pools.unwrap_or_default().iter().filter(move |pool| pool.admits.admits(classes));
-        admitting.map(move |pool| &pool.lists[stock as usize])
+        pools.unwrap_or_default().iter().filter(move |pool| pool.admits.admits(classes))
     }
 
     /// The pools of `subnet` for clients in `classes`.
@@ -399,8 +432,10 @@ impl Addresses {
     pub(super) fn set(&mut self, place: Place, state: State) {
         if self.state(place) != state {
             self.leave(place, state);
-            if state == State::Free {
-                self.prepend(place);
+            match state {
+                State::Free => self.prepend(place),
+                State::Grace => self.append(place),
+                State::Offered | State::Leased | State::Quarantined | State::Reserved => {}
             }
         }
     }
@@ -410,9 +445,7 @@ impl Addresses {
         let old = std::mem::replace(&mut self.entry_mut(place).state, state);
         self.count(place, old, -1);
         self.count(place, state, 1);
-        if old == State::Free {
-            self.unlink(place);
-        }
+        self.unlink(place, old);
     }
 
     /// The counts, taken anew from the states: those of each pool, and the total.
@@ -428,11 +461,11 @@ impl Addresses {
         (tallies, total)
     }
 
-    /// How many addresses each pool has in its lists of free ones, walked.
-    pub(super) fn listed(&self) -> Vec<u32> {
-        let length = |pool: &PoolState| pool.lists.iter().map(|list| self.walk(list).count()).sum::<usize>();
-        let pools = self.pools.iter().map(length);
-        pools.map(|count| u32::try_from(count).unwrap_or(u32::MAX)).collect()
+    /// How many addresses each pool has in its lists of free ones, and in that of those in grace, walked.
+    pub(super) fn listed(&self) -> Vec<(u32, u32)> {
+        let length = |list: &List| u32::try_from(self.walk(list).count()).unwrap_or(u32::MAX);
+        let pools = self.pools.iter();
+        pools.map(|pool| (pool.lists.iter().map(length).sum(), length(&pool.grace))).collect()
     }
 
     fn run(&self, place: Place) -> &Run {
@@ -448,14 +481,19 @@ impl Addresses {
         }
     }
 
-    fn list(&mut self, place: Place) -> Option<&mut List> {
+    /// The list that an address in this state is in.
+    fn list(&mut self, place: Place, state: State) -> Option<&mut List> {
         let stock = self.entry(place).stock;
         let pool = self.pool(place)?;
-        Some(&mut self.pools[pool].lists[stock as usize])
+        match state {
+            State::Free => Some(&mut self.pools[pool].lists[stock as usize]),
+            State::Grace => Some(&mut self.pools[pool].grace),
+            State::Offered | State::Leased | State::Quarantined | State::Reserved => None,
+        }
     }
 
     fn append(&mut self, place: Place) {
-        let Some(list) = self.list(place) else { return };
+        let Some(list) = self.list(place, self.state(place)) else { return };
         list.length += 1;
         let before = std::mem::replace(&mut list.tail, place);
         if before == Place::NONE {
@@ -468,7 +506,7 @@ impl Addresses {
     }
 
     fn prepend(&mut self, place: Place) {
-        let Some(list) = self.list(place) else { return };
+        let Some(list) = self.list(place, self.state(place)) else { return };
         list.length += 1;
         let after = std::mem::replace(&mut list.head, place);
         if after == Place::NONE {
@@ -480,9 +518,10 @@ impl Addresses {
         (entry.previous, entry.next) = (Place::NONE, after);
     }
 
-    fn unlink(&mut self, place: Place) {
+    /// Takes the address off the list that it was in, being in `state`.
+    fn unlink(&mut self, place: Place, state: State) {
         let (previous, next) = (self.entry(place).previous, self.entry(place).next);
-        let Some(list) = self.list(place) else { return };
+        let Some(list) = self.list(place, state) else { return };
         list.length -= 1;
         if list.head == place {
             list.head = next;

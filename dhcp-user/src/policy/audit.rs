@@ -36,7 +36,7 @@ impl Policy {
         let wrong = pools.filter(|((pool, counted), listed)| {
             pool.tally != *counted
                 || pool.tally.size() != pool.range.size()
-                || counted.of(State::Free) != *listed
+                || (counted.of(State::Free), counted.of(State::Grace)) != *listed
         });
         let mut findings: Vec<Finding> = wrong
             .map(|((pool, _), _)| find(format!("the counts of pool {} do not add up", pool.range)))

@@ -7,7 +7,7 @@ use super::action::{Action, Reply, Silence};
 use super::addresses::Place;
 use super::answer;
 use super::binding::FOR_GOOD;
-use super::probe::Drawn;
+use super::draw::Drawn;
 use super::subnet::{Segment, SubnetId};
 use super::{Policy, Turn};
 use crate::config::Bootp;

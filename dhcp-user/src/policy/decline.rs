@@ -6,7 +6,8 @@ use dhcp_ebpf::lease::BootSecs;
 
 use super::action::{Action, Silence};
 use super::addresses::{Place, State, Stock};
-use super::event::Happened;
+use super::declines::Credit;
+use super::event::{Client, Happened, LeaseEvent};
 use super::identity::Identity;
 use super::origin::Whence;
 use super::words::revoke_anyway;
@@ -38,7 +39,17 @@ impl Policy {
         turn.tell(address, Happened::Declined, Some(request.as_ref().into()));
         let subnet = self.all.subnet(place);
         if self.quarantine.declined_by(subnet, request.chaddr) < MAX_DECLINED_BY_DEVICE {
-            self.quarantine(turn, place, QuarantineCause::Declined, Some(request.chaddr));
+            match self.declines.judge(turn.now, request) {
+                Credit::Good => {
+                    self.quarantine(turn, place, QuarantineCause::Declined, Some(request.chaddr));
+                }
+                Credit::Spent { tell } => {
+                    self.quarantine_in_doubt(turn, place, request.chaddr, request.arrival);
+                    let (subnet, client) = (self.subnets.get(subnet).prefix, Client::from(request.as_ref()));
+                    let told = tell.then_some(LeaseEvent::ManyDeclines { subnet, client });
+                    turn.out.extend(told.map(Action::Event));
+                }
+            }
         } else {
             self.give_up(turn, place, request.arrival);
             turn.silence(request, Silence::DeclinedTooOften);
@@ -48,11 +59,14 @@ impl Policy {
     /// Whether the address is leased or offered to exactly the client that sent `request`.
     fn has_or_is_offered(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
         self.settle(turn, place);
-        let who = Identity::of(request);
         let leased = self.all.state(place) == State::Leased && self.owns(place, request);
-        let offered =
-            self.offers.at(place).is_some_and(|offer| offer.client == who && offer.chaddr == request.chaddr);
-        leased || offered
+        leased || self.is_offered_to(place, request)
+    }
+
+    /// Whether the address is offered to exactly the client that sent `request`.
+    pub(super) fn is_offered_to(&self, place: Place, request: &Request) -> bool {
+        let who = Identity::of(request);
+        self.offers.at(place).is_some_and(|offer| offer.client == who && offer.chaddr == request.chaddr)
     }
 
     /// The device has declined too much to be believed: it loses the address, which stays in use, but for others first.
@@ -62,12 +76,7 @@ impl Policy {
         let address = self.all.address(place);
         let last = revoke_anyway(turn.words, address);
         self.offers.remove(place);
-        let leased = self.all.state(place) == State::Leased;
-        if leased
-            && self.binding(place).is_some_and(|binding| {
-                last.expiry() > binding.granted_until && binding.promised_after(last, arrival)
-            })
-        {
+        if self.is_promised_since(place, last, arrival) {
             return self.end_in_grace(turn, place, last.expiry(), None);
         }
         self.unbind(place);

@@ -38,6 +38,22 @@ pub enum LeaseEvent {
         /// Who asked.
         client: Client,
     },
+    /// A station answers probes for many free addresses: what it says proves nothing.
+    ProbeLiar {
+        /// The link it is on.
+        link: Link,
+        /// Its hardware address.
+        station: [u8; 6],
+        /// What it has answered for.
+        addresses: Vec<Ipv4Addr>,
+    },
+    /// So many DECLINEs came from there that addresses are out of use for minutes only.
+    ManyDeclines {
+        /// The subnet.
+        subnet: Prefix,
+        /// Who declined last.
+        client: Client,
+    },
     /// A client got no address since its device holds as many as it may.
     DeviceCap {
         /// The subnet.
@@ -47,6 +63,14 @@ pub enum LeaseEvent {
         /// How many it may hold.
         cap: u32,
     },
+}
+
+impl LeaseEvent {
+    /// Whether the operator should see to it.
+    #[must_use]
+    pub const fn is_a_warning(&self) -> bool {
+        matches!(self, Self::ProbeLiar { .. } | Self::ManyDeclines { .. })
+    }
 }
 
 /// What happened to a lease.

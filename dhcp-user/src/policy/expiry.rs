@@ -48,7 +48,9 @@ impl Policy {
             match self.all.state(place) {
                 State::Leased => self.expire(turn, place),
                 State::Grace => self.end_grace(turn, place),
-                State::Quarantined if self.probing() => return self.parole(turn, place),
+                State::Quarantined if self.probing(self.all.subnet(place)) => {
+                    return self.parole(turn, place);
+                }
                 State::Quarantined => self.end_quarantine(turn, place),
                 State::Free | State::Offered | State::Reserved => return,
             }
@@ -143,7 +145,8 @@ impl Policy {
         turn.tell(self.all.address(place), Happened::Expired, self.client(place));
     }
 
-    fn end_grace(&mut self, turn: &mut Turn<'_>, place: Place) {
+    /// Kept for nobody in particular any more.
+    pub(super) fn end_grace(&mut self, turn: &mut Turn<'_>, place: Place) {
         // Nobody's last address any more, if its owner has moved.
         let owner = self.binding(place).map(|binding| binding.identity());
         let found = owner.and_then(|owner| self.index.owned(&self.all, self.all.subnet(place), owner));

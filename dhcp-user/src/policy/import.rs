@@ -66,7 +66,7 @@ impl Policy {
             Standing::Leased => self.import_lease(turn, place, owner)?,
             Standing::Quarantined { since, until, why, .. } => {
                 let by = (!nobody(record.chaddr)).then_some(record.chaddr);
-                self.import_quarantine(turn, place, Probation { since, until, why, by })?;
+                self.import_quarantine(turn, place, Probation::believed(since, until, why, by))?;
             }
             Standing::Grace | Standing::Ended => self.import_memory(turn, place, owner, State::Grace)?,
             // As reserved until it is put back where it belongs.

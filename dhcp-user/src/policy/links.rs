@@ -21,6 +21,8 @@ impl Policy {
             |index: u32| renumbered.iter().fold(index, |at, (from, to)| if at == *from { *to } else { at });
         self.subnets.relink(interfaces);
         self.probes.relink(now);
+        self.witnesses.relink(now);
+        self.declines.relink(now);
         let mut moved = Vec::new();
         for place in self.all.places() {
             let Some(binding) = self.all.entry_mut(place).binding.as_deref_mut() else { continue };

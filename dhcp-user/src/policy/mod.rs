@@ -11,7 +11,8 @@
 //!                                          └─ addresses.rs, index.rs  └── predict.rs (what will be asked next)
 //! classes.rs, reservations.rs: who a client is to the configuration       terms.rs: what it is given
 //! basis.rs: what answers rest on, and when they have to be given anew
-//! probes ◄─► probe.rs      (what may be offered, which lease is an orphan, whose quarantine is over)
+//! draw.rs (what a newcomer gets), reclaim.rs (which lease is an orphan) ─► probe.rs ◄─► probes
+//! witnesses.rs, declines.rs: what is no evidence that an address is in use       quarantine.rs: what is out of use
 //! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs   reload.rs   import.rs   links.rs
 //! ```
 
@@ -25,7 +26,9 @@ mod bootp;
 mod classes;
 mod deadlines;
 mod decline;
+mod declines;
 mod discover;
+mod draw;
 mod encode;
 mod event;
 mod expiry;
@@ -43,6 +46,7 @@ mod origin;
 mod predict;
 mod probe;
 mod quarantine;
+mod reclaim;
 mod record;
 mod release;
 mod reload;
@@ -56,6 +60,7 @@ mod terms;
 #[cfg(test)]
 pub(crate) mod tests;
 mod views;
+mod witnesses;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +77,7 @@ pub use answer::Answer;
 pub use audit::Finding;
 pub use basis::Basis;
 pub use binding::{AnsweredBy, Binding};
+pub use declines::Source;
 pub use event::{Client, Happened, LeaseEvent};
 pub use identity::Identity;
 pub use import::ImportError;
@@ -84,12 +90,14 @@ pub use subnet_id::SubnetId;
 pub use views::{DeviceView, LeaseView, PoolView, QuarantineView};
 pub use words::{Words, revoke_anyway};
 
-use crate::config::{Config, Probe};
+use crate::config::{self, Config, Probe};
 use crate::message::{Kind, Request};
 use crate::store::HwAddr;
 use addresses::{Addresses, Place};
 use classes::Classes;
 use deadlines::Deadlines;
+use declines::Declines;
+use draw::Demand;
 use identity::Keyed;
 use index::Index;
 use offers::Offers;
@@ -98,6 +106,7 @@ use probe::Probes;
 use quarantine::Quarantine;
 use stranded::Stranded;
 use subnet::Subnets;
+use witnesses::Witnesses;
 
 /// How many deadlines are dealt with in one call, so that no message waits behind a million leases that end at once.
 const DEADLINES_PER_CALL: usize = 256;
@@ -116,6 +125,14 @@ pub struct Policy {
     stations: Stations,
     quarantine: Quarantine,
     probes: Probes,
+    /// Whether addresses are probed, by the names of interfaces that say otherwise than the server.
+    probe_on: BTreeMap<String, Probe>,
+    /// How many probed addresses each subnet is to have.
+    demand: BTreeMap<SubnetId, Demand>,
+    /// Whose answers to probes prove nothing.
+    witnesses: Witnesses,
+    /// How many DECLINEs are believed.
+    declines: Declines,
     deadlines: Deadlines,
     /// When devices that hold as many leases as they may were told of.
     capped: BTreeMap<(SubnetId, HwAddr), BootSecs>,
@@ -126,7 +143,7 @@ pub struct Policy {
 #[derive(Clone, Copy, Debug)]
 struct Settings {
     offer_hold: u32,
-    probe: bool,
+    probe: Probe,
     quarantine: u32,
     horizon: f64,
 }
@@ -141,6 +158,10 @@ impl Settings {
     fn horizon(&self, lease_time: u32) -> u32 {
         ((self.horizon * f64::from(lease_time)).ceil() as u32).max(lease_time)
     }
+}
+
+fn said_of_probing(interface: &config::Interface) -> Option<(String, Probe)> {
+    interface.probe.map(|probe| (interface.name.clone(), probe))
 }
 
 /// What every decision has at hand beside the state.
@@ -185,7 +206,7 @@ impl Policy {
         Self {
             settings: Settings {
                 offer_hold: config.server.offer_hold,
-                probe: config.server.probe == Probe::Auto,
+                probe: config.server.probe,
                 quarantine: config.server.quarantine,
                 horizon: config.server.horizon,
             },
@@ -198,6 +219,10 @@ impl Policy {
             stations: Stations::default(),
             quarantine: Quarantine::default(),
             probes: Probes::default(),
+            probe_on: config.interfaces.iter().filter_map(said_of_probing).collect(),
+            demand: BTreeMap::new(),
+            witnesses: Witnesses::default(),
+            declines: Declines::default(),
             deadlines: Deadlines::default(),
             capped: BTreeMap::new(),
             stranded: Stranded::default(),

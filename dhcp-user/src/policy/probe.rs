@@ -1,7 +1,7 @@
 //! Probing: is somebody using an address that nobody was promised, or nobody using one that was?
 //!
-//! Candidates are probed ahead of demand, so that a DISCOVER finds one ready; where it doesn't, its client waits for
-//! its own candidate and holds up nobody else. An address whose last owner asks for it again needs no probe.
+//! What is probed, and for whom, draw.rs and reclaim.rs decide; whose answers prove nothing, witnesses.rs. A client that
+//! waits for a probe holds up nobody else. An address whose last owner asks for it again needs no probe.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
@@ -14,12 +14,14 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use super::action::{Action, Outcome, Silence, Via};
 use super::addresses::{Place, State, Stock};
 use super::binding::{Binding, Party};
-use super::event::Happened;
+use super::event::LeaseEvent;
 use super::identity::Identity;
 use super::offers::{Offered, Sought};
-use super::subnet::SubnetId;
+use super::quarantine::Probation;
+use super::subnet_id::SubnetId;
+use super::witnesses::Credence;
 use super::{Policy, Turn};
-use crate::config::ClassSet;
+use crate::config::Probe;
 use crate::message::Request;
 use crate::store::{HwAddr, QuarantineCause};
 
@@ -30,13 +32,10 @@ pub const PATIENCE: u32 = 5;
 const CLEAN_FOR: u32 = 120;
 /// How long an orphan that answered is left alone, or an address that its last owner still uses, in seconds.
 const ALIVE_FOR: u32 = 60;
-/// How many addresses of a subnet are kept probed: few, and more each time a client finds none.
-const LEAST_STOCK: u32 = 4;
-const MOST_STOCK: u32 = 1024;
-/// Without a client that found none for so long, in seconds, the stock is halved.
-const CALM: u32 = 60;
 /// How many probes may be under way.
 const MOST_PROBES: usize = 4096;
+/// How many addresses are probed, one after the other, for one message of a client.
+const MOST_TRIES: u8 = 4;
 
 /// Probes under way, and what earlier ones said.
 #[derive(Debug, Default)]
@@ -50,60 +49,78 @@ pub(super) struct Probes {
     clean: HashMap<Place, BootSecs>,
     /// Until when an address is left alone whose last owner gave it back, and still answers for it.
     lingering: HashMap<Place, BootSecs>,
-    /// When a lease that was suspected to be an orphan was found alive.
+    /// When somebody was found to use an address that may be somebody's: a lease suspected to be an orphan, one in grace.
     alive: BTreeMap<Place, BootSecs>,
-    demand: BTreeMap<SubnetId, Demand>,
     /// The link that clients of a subnet were heard on, where no address of ours tells.
     heard_on: BTreeMap<SubnetId, Link>,
     /// Clients whose waiting is over.
-    again: VecDeque<Arc<Request>>,
+    again: VecDeque<Waiter>,
+    /// For how many probes the client has waited whose message is dealt with.
+    tries: u8,
 }
 
 #[derive(Debug)]
 struct Running {
     purpose: Purpose,
+    via: Via,
     until: BootSecs,
-    waiter: Option<Arc<Request>>,
+    waiter: Option<Waiter>,
+}
+
+/// A client that waits for a probe.
+#[derive(Debug)]
+struct Waiter {
+    request: Arc<Request>,
+    /// It is the so-many-th of this message.
+    tries: u8,
 }
 
 /// What a probe decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
+pub(super) enum Purpose {
     /// Whether a free address may be offered. It came from this stock.
     Candidate(Stock),
+    /// Whether an address may be offered that is kept for nobody in particular any more, nothing else being left.
+    Need,
     /// Whether an address may leave quarantine.
     Parole,
     /// Whether a lease is an orphan. If its word is another by then, it isn't.
     Reclaim { judged: Word },
 }
 
-/// How many probed addresses a subnet is to have, and when a client last found none.
-#[derive(Clone, Copy, Debug)]
-struct Demand {
-    stock: u32,
-    missed: BootSecs,
-}
-
-impl Demand {
-    fn calmed(self, now: BootSecs) -> Self {
-        Self { stock: (self.stock / 2).max(LEAST_STOCK), missed: now }
-    }
-}
-
-/// What a client that has no address of its own gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Drawn {
-    Address(Place),
-    /// It waits for a probe.
-    Wait,
-    /// All addresses are being probed for others.
-    Probing,
-    Exhausted,
-}
-
 impl Probes {
     pub(super) fn is_carried_out(&self) -> bool {
         self.carried_out
+    }
+
+    /// Whether a probe of the address is under way.
+    pub(super) fn is_running(&self, place: Place) -> bool {
+        self.running.contains_key(&place)
+    }
+
+    /// Whether no more is probed for the message that is dealt with.
+    pub(super) fn has_tried_enough(&self) -> bool {
+        self.tries >= MOST_TRIES
+    }
+
+    /// Whether it is dealt with for the first time.
+    pub(super) fn is_first_try(&self) -> bool {
+        self.tries == 0
+    }
+
+    /// Whether somebody was found to use the address lately.
+    pub(super) fn is_alive(&self, place: Place) -> bool {
+        self.alive.contains_key(&place)
+    }
+
+    /// Forgets who was found alive too long ago.
+    pub(super) fn forget_alive(&mut self, now: BootSecs) {
+        self.alive.retain(|_, since| now < since.plus(ALIVE_FOR));
+    }
+
+    /// Somebody uses the address.
+    pub(super) fn note_alive(&mut self, place: Place, now: BootSecs) {
+        self.alive.insert(place, now);
     }
 
     /// Interfaces have other indices.
@@ -139,7 +156,7 @@ impl Probes {
         self.lingering.get(&place).copied()
     }
 
-    fn claimed(&self, place: Place) -> bool {
+    pub(super) fn claimed(&self, place: Place) -> bool {
         self.running.get(&place).is_some_and(|running| running.waiter.is_some())
     }
 }
@@ -150,58 +167,39 @@ impl Policy {
         self.probes.carried_out = true;
     }
 
-    pub(super) fn probing(&self) -> bool {
-        self.settings.probe && self.probes.carried_out
+    /// Whether addresses of `subnet` are probed: as the subnet says, else its interface, else the server.
+    pub(super) fn probing(&self, subnet: SubnetId) -> bool {
+        let interface = || {
+            let name = &self.subnets.interface(self.link(subnet)?.ifindex)?.name;
+            self.probe_on.get(name).copied()
+        };
+        let wanted = self.subnets.get(subnet).probe.or_else(interface).unwrap_or(self.settings.probe);
+        wanted == Probe::Auto && self.probes.carried_out
+    }
+
+    /// The link that clients of `subnet` are on, if they are on one of ours.
+    fn link(&self, subnet: SubnetId) -> Option<Link> {
+        self.subnets.link(subnet).or_else(|| self.probes.heard_on.get(&subnet).copied())
     }
 
     /// Remembers where the clients of a subnet are.
     pub(super) fn note_way(&mut self, segment: &[SubnetId], request: &Request) {
-        if self.probing() && !request.relayed() {
+        if self.probes.carried_out && !request.relayed() {
             for subnet in segment.iter().filter(|subnet| self.subnets.link(**subnet).is_none()) {
                 self.probes.heard_on.insert(*subnet, request.link);
             }
         }
     }
 
-    /// An address of `segment` for a client that has none of its own: the one it asks for, else any.
-    pub(super) fn draw(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: &Arc<Request>,
-        segment: &[SubnetId],
-    ) -> Drawn {
-        let asked = self.asked(turn, request, segment);
-        let classes = self.classes.of(request, None);
-        if !self.probing() {
-            let any = asked.or_else(|| segment.iter().find_map(|id| self.next_free(turn, *id, classes)));
-            return any.map_or(Drawn::Exhausted, Drawn::Address);
-        }
-        if self.waits(request, segment) {
-            return Drawn::Wait;
-        }
-        if let Some(drawn) = asked.and_then(|place| self.draw_asked(turn, request, place)) {
-            return drawn;
-        }
-        if let Some(place) = segment.iter().find_map(|id| self.draw_probed(turn, *id, classes)) {
-            return Drawn::Address(place);
-        }
-        if segment.iter().any(|id| self.wait_for_any(turn, request, *id, classes)) {
-            return Drawn::Wait;
-        }
-        let busy = segment.iter().any(|id| self.all.stocked(*id, classes, Stock::Awaited) > 0);
-        if busy { Drawn::Probing } else { Drawn::Exhausted }
-    }
-
     /// Whether the client waits for a probe already; its repeated request takes the place of the earlier one.
-    fn waits(&mut self, request: &Arc<Request>, segment: &[SubnetId]) -> bool {
+    pub(super) fn waits(&mut self, request: &Arc<Request>, segment: &[SubnetId]) -> bool {
         let who = Identity::of(request);
         segment.iter().any(|id| {
             let place = self.probes.waiting.get(&Sought(*id, who)).copied();
             let running = place.and_then(|place| self.probes.running.get_mut(&place));
-            let own = |waiter: &Arc<Request>| who == Identity::of(waiter);
             match running {
-                Some(Running { waiter: Some(waiter), .. }) if own(waiter) => {
-                    *waiter = Arc::clone(request);
+                Some(Running { waiter: Some(waiter), .. }) if who == Identity::of(&waiter.request) => {
+                    waiter.request = Arc::clone(request);
                     true
                 }
                 _ => false,
@@ -209,74 +207,22 @@ impl Policy {
         })
     }
 
-    /// The free address that the client asked for: at once if it was found unused, else after a probe.
-    fn draw_asked(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> Option<Drawn> {
-        if self.is_clean(turn, place) {
-            return Some(Drawn::Address(place));
-        }
-        if self.all.entry(place).stock() == Stock::Lingering {
-            return None;
-        }
-        let waits = if self.probes.running.contains_key(&place) {
-            !self.probes.claimed(place) && self.wait_for(request, place)
-        } else {
-            let stock = self.all.entry(place).stock();
-            self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
-        };
-        waits.then_some(Drawn::Wait)
-    }
-
-    /// An address of `subnet` that was found unused lately. Its place in the stock is filled.
-    fn draw_probed(&mut self, turn: &mut Turn<'_>, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
-        let found = loop {
-            let place = self.all.first_of(subnet, classes, Stock::Probed)?;
-            if self.is_clean(turn, place) {
-                break place;
-            }
-            self.probes.clean.remove(&place);
-            self.all.restock(place, Stock::Freed);
-        };
-        self.no_longer_exhausted(found);
-        self.fill_stock(turn, subnet, classes);
-        Some(found)
-    }
-
     /// Whether the address can be taken to be used by nobody but the client: because it is its own, or was offered to
     /// it, or nobody answered a probe.
     pub(super) fn is_unused(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
         let nobodys = self.all.state(place) == State::Free && !self.recognises(place, request);
-        !self.probing() || !nobodys || self.is_clean(turn, place)
+        !nobodys || !self.probing(self.all.subnet(place)) || self.is_clean(turn, place)
     }
 
-    fn is_clean(&self, turn: &Turn<'_>, place: Place) -> bool {
+    pub(super) fn is_clean(&self, turn: &Turn<'_>, place: Place) -> bool {
         self.all.entry(place).stock() == Stock::Probed
             && self.probes.clean.get(&place).is_some_and(|since| turn.now < since.plus(CLEAN_FOR))
     }
 
-    /// Lets the client wait for a probe of `subnet` that is under way for nobody, or for one of its own.
-    fn wait_for_any(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: &Arc<Request>,
-        subnet: SubnetId,
-        classes: ClassSet,
-    ) -> bool {
-        self.note_miss(turn, subnet);
-        let waits = if let Some(place) = self.all.first_of(subnet, classes, Stock::Probing) {
-            self.wait_for(request, place)
-        } else if let Some(place) = self.next_free(turn, subnet, classes) {
-            let stock = self.all.entry(place).stock();
-            self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
-        } else {
-            return false;
-        };
-        self.fill_stock(turn, subnet, classes);
-        waits
-    }
-
-    fn wait_for(&mut self, request: &Arc<Request>, place: Place) -> bool {
+    pub(super) fn wait_for(&mut self, request: &Arc<Request>, place: Place) -> bool {
+        let tries = self.probes.tries.saturating_add(1);
         let Some(running) = self.probes.running.get_mut(&place) else { return false };
-        running.waiter = Some(Arc::clone(request));
+        running.waiter = Some(Waiter { request: Arc::clone(request), tries });
         if let Purpose::Candidate(_) = running.purpose {
             self.all.restock(place, Stock::Awaited);
         }
@@ -285,48 +231,17 @@ impl Policy {
         true
     }
 
-    /// Probes as many addresses of `subnet` as clients in `classes` are likely to want soon.
-    fn fill_stock(&mut self, turn: &mut Turn<'_>, subnet: SubnetId, classes: ClassSet) {
-        let demand = self.demand(turn, subnet);
-        if demand.missed.plus(CALM) <= turn.now {
-            *demand = demand.calmed(turn.now);
-        }
-        let wanted = demand.stock;
-        let have = |all: &super::Addresses| {
-            all.stocked(subnet, classes, Stock::Probed) + all.stocked(subnet, classes, Stock::Probing)
-        };
-        while have(&self.all) < wanted {
-            let Some(place) = self.all.next_free(subnet, classes) else { return };
-            let stock = self.all.entry(place).stock();
-            if !self.start_probe(turn, place, Purpose::Candidate(stock), None) {
-                return;
-            }
-        }
-    }
-
-    /// A client found no probed address: the stock is too small, unless it has just become too old.
-    fn note_miss(&mut self, turn: &Turn<'_>, subnet: SubnetId) {
-        let demand = self.demand(turn, subnet);
-        if demand.missed.plus(CALM) <= turn.now {
-            *demand = demand.calmed(turn.now);
-        } else {
-            *demand = Demand { stock: (demand.stock * 2).min(MOST_STOCK), missed: turn.now };
-        }
-    }
-
-    fn demand(&mut self, turn: &Turn<'_>, subnet: SubnetId) -> &mut Demand {
-        self.probes.demand.entry(subnet).or_insert(Demand { stock: LEAST_STOCK, missed: turn.now })
-    }
-
-    /// Has the address probed; false if too many are.
-    fn start_probe(
+    /// Has the address probed; false if too many are, or enough for this client.
+    pub(super) fn start_probe(
         &mut self,
         turn: &mut Turn<'_>,
         place: Place,
         purpose: Purpose,
         waiter: Option<&Arc<Request>>,
     ) -> bool {
-        if self.probes.running.len() >= MOST_PROBES {
+        let for_any = matches!(purpose, Purpose::Candidate(_) | Purpose::Need);
+        let enough = for_any && waiter.is_some() && self.probes.has_tried_enough();
+        if enough || self.probes.running.len() >= MOST_PROBES {
             return false;
         }
         // One that was about something else, and lost its meaning.
@@ -335,14 +250,14 @@ impl Policy {
             self.all.restock(place, Stock::Probing);
         }
         let until = turn.after(PATIENCE);
-        self.probes.running.insert(place, Running { purpose, until, waiter: None });
+        let via = self.link(self.all.subnet(place)).map_or(Via::Icmp, Via::Arp);
+        self.probes.running.insert(place, Running { purpose, via, until, waiter: None });
         if let Some(request) = waiter {
             self.wait_for(request, place);
         }
         let address = self.all.address(place);
-        let subnet = self.all.subnet(place);
-        let link = self.subnets.link(subnet).or_else(|| self.probes.heard_on.get(&subnet).copied());
-        turn.out.push(Action::Probe { address, via: link.map_or(Via::Icmp, Via::Arp) });
+        let except = self.witnesses.disbelieved_on(turn.now, via);
+        turn.out.push(Action::Probe { address, via, except });
         self.rearm(place);
         true
     }
@@ -350,8 +265,15 @@ impl Policy {
     /// A probe of `address` has come to an end.
     pub(super) fn probed(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, outcome: Outcome) {
         let Some(place) = self.all.find(address) else { return };
+        if let Outcome::Answered(Some(by)) = outcome
+            && self.is_for_others(place, by)
+            && !self.believe(turn, place, by)
+        {
+            return self.probe_again(turn, place);
+        }
         let state = self.all.state(place);
-        let Some(running) = self.probes.running.remove(&place) else {
+        let running = self.probes.running.remove(&place);
+        let Some(Running { purpose, waiter, .. }) = running else {
             // Given up, or its address was claimed and is free again; what was seen was seen.
             if let (State::Free, Outcome::Answered(by)) = (state, outcome) {
                 self.seen_in_use(turn, place, by);
@@ -359,26 +281,26 @@ impl Policy {
             return;
         };
         if outcome == Outcome::Unknown {
-            self.learnt_nothing(turn, place, running.waiter);
+            self.learnt_nothing(turn, place, waiter);
         } else {
-            self.stop_waiting(place, running.waiter);
+            self.stop_waiting(place, waiter);
         }
-        match (running.purpose, state, outcome) {
+        match (purpose, state, outcome) {
             // Where nobody can be asked, clients are served all the same.
-            (Purpose::Candidate(_), State::Free, Outcome::Silent | Outcome::Unreachable) => {
-                self.probes.clean.insert(place, turn.now);
-                self.all.restock(place, Stock::Probed);
+            (Purpose::Candidate(_) | Purpose::Need, State::Free, Outcome::Silent | Outcome::Unreachable) => {
+                self.note_clean(turn, place);
             }
             // Neither clean nor in use: another time.
             (Purpose::Candidate(stock), State::Free, Outcome::Unknown) => self.all.restock(place, stock),
-            // A lease that was to be reclaimed may have been given back meanwhile.
-            (Purpose::Candidate(_) | Purpose::Reclaim { .. }, State::Free, Outcome::Answered(by)) => {
-                self.seen_in_use(turn, place, by);
+            // A lease that was to be reclaimed may have been given back meanwhile, and a grace have ended.
+            (_, State::Free, Outcome::Answered(by)) => self.seen_in_use(turn, place, by),
+            (Purpose::Need, _, _) => self.probed_in_need(turn, place, outcome),
+            (Purpose::Parole, State::Quarantined, Outcome::Silent) => {
+                self.end_quarantine(turn, place);
+                self.note_clean(turn, place);
             }
-            (Purpose::Parole, State::Quarantined, Outcome::Silent) => self.end_quarantine(turn, place),
             (Purpose::Parole, State::Quarantined, Outcome::Answered(by)) => {
-                self.quarantine.remove(self.all.subnet(place), place);
-                self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
+                self.quarantine_anew(turn, place, by);
             }
             (Purpose::Parole, State::Quarantined, Outcome::Unreachable | Outcome::Unknown) => {
                 self.quarantine.postpone(place, turn.after(PATIENCE));
@@ -387,11 +309,66 @@ impl Policy {
                 self.end_orphan(turn, place, judged);
             }
             (Purpose::Reclaim { .. }, State::Leased, Outcome::Answered(_) | Outcome::Unreachable) => {
-                self.probes.alive.insert(place, turn.now);
+                self.probes.note_alive(place, turn.now);
             }
             _ => {}
         }
         self.rearm(place);
+    }
+
+    /// Nobody uses the address, if it is free.
+    pub(super) fn note_clean(&mut self, turn: &Turn<'_>, place: Place) {
+        if self.all.state(place) == State::Free {
+            self.probes.clean.insert(place, turn.now);
+            self.all.restock(place, Stock::Probed);
+        }
+    }
+
+    /// Whether the address is nobody's, and was not this station's last.
+    fn is_for_others(&self, place: Place, station: [u8; 6]) -> bool {
+        let was_its = |owner: &Binding| owner.chaddr() == HwAddr::ethernet(station);
+        matches!(self.all.state(place), State::Free | State::Quarantined | State::Grace)
+            && !self.binding(place).is_some_and(was_its)
+    }
+
+    /// Whether what the station says of the address proves that it is in use.
+    fn believe(&mut self, turn: &mut Turn<'_>, place: Place, station: [u8; 6]) -> bool {
+        let Some(link) = self.link(self.all.subnet(place)) else { return true };
+        match self.witnesses.heard(turn.now, link, station, self.all.address(place)) {
+            Credence::Believed => true,
+            Credence::Disbelieved => false,
+            Credence::FoundOut(addresses) => {
+                turn.out.push(Action::Event(LeaseEvent::ProbeLiar { link, station, addresses }));
+                self.forget_testimony(turn, link, station);
+                false
+            }
+        }
+    }
+
+    /// The answer to the probe of the address doesn't count: others are to be heard.
+    fn probe_again(&mut self, turn: &mut Turn<'_>, place: Place) {
+        let Some(running) = self.probes.running.get_mut(&place) else { return };
+        running.until = turn.after(PATIENCE);
+        let (address, via) = (self.all.address(place), running.via);
+        let except = self.witnesses.disbelieved_on(turn.now, via);
+        turn.out.push(Action::Probe { address, via, except });
+        self.rearm(place);
+    }
+
+    /// What is in quarantine on the word of this station alone is not any more.
+    fn forget_testimony(&mut self, turn: &mut Turn<'_>, link: Link, station: [u8; 6]) {
+        let by = Some(HwAddr::ethernet(station));
+        let said = |probation: &Probation| probation.why == QuarantineCause::Probe && probation.by == by;
+        let places: Vec<Place> =
+            self.quarantine.iter().filter(|(_, probation)| said(probation)).map(|(place, _)| place).collect();
+        for place in places {
+            if self.link(self.all.subnet(place)) != Some(link) {
+                continue;
+            }
+            self.quarantine.strike(place);
+            self.end_quarantine(turn, place);
+            self.rearm(place);
+        }
     }
 
     /// Somebody uses a free address. Who has only just given it back may take a moment to be gone; anybody else has no
@@ -416,27 +393,14 @@ impl Policy {
         }
     }
 
-    /// Nobody answered for the lease: it is over, unless it was extended meanwhile.
-    fn end_orphan(&mut self, turn: &mut Turn<'_>, place: Place, judged: Word) {
-        if turn.words.revoke(self.all.address(place), judged).is_err() {
-            self.probes.alive.insert(place, turn.now);
-            return;
-        }
-        self.end_released(turn, place, Happened::Reclaimed);
-        if self.all.state(place) == State::Free {
-            self.probes.clean.insert(place, turn.now);
-            self.all.restock(place, Stock::Probed);
-        }
-    }
-
     /// Whoever carries out probes has not told what came of one: nothing was learnt.
     pub(super) fn give_up_probe(&mut self, place: Place) {
         let Some(running) = self.probes.running.remove(&place) else { return };
         if let Purpose::Candidate(stock) = running.purpose {
             self.all.restock(place, stock);
         }
-        if let Some(request) = running.waiter {
-            self.no_longer_waits(place, &request);
+        if let Some(waiter) = running.waiter {
+            self.no_longer_waits(place, &waiter.request);
         }
     }
 
@@ -449,16 +413,16 @@ impl Policy {
         self.stop_waiting(place, running.waiter);
     }
 
-    fn stop_waiting(&mut self, place: Place, waiter: Option<Arc<Request>>) {
-        if let Some(request) = waiter {
-            self.no_longer_waits(place, &request);
-            self.probes.again.push_back(request);
+    fn stop_waiting(&mut self, place: Place, waiter: Option<Waiter>) {
+        if let Some(waiter) = waiter {
+            self.no_longer_waits(place, &waiter.request);
+            self.probes.again.push_back(waiter);
         }
     }
 
     /// Answers may have been lost: the client isn't served by that, and asks again in a while (RFC 2131 §4.1).
-    fn learnt_nothing(&mut self, turn: &mut Turn<'_>, place: Place, waiter: Option<Arc<Request>>) {
-        if let Some(request) = waiter {
+    fn learnt_nothing(&mut self, turn: &mut Turn<'_>, place: Place, waiter: Option<Waiter>) {
+        if let Some(Waiter { request, .. }) = waiter {
             self.no_longer_waits(place, &request);
             turn.silence(&request, Silence::ProbeUnknown);
         }
@@ -470,9 +434,11 @@ impl Policy {
 
     /// Clients whose waiting is over ask anew.
     pub(super) fn hear_again(&mut self, turn: &mut Turn<'_>) {
-        while let Some(request) = self.probes.again.pop_front() {
+        while let Some(Waiter { request, tries }) = self.probes.again.pop_front() {
+            self.probes.tries = tries;
             self.message(turn, &request);
         }
+        self.probes.tries = 0;
     }
 
     /// The address may leave quarantine if nobody answers for it.
@@ -481,35 +447,5 @@ impl Policy {
         if !running && !self.start_probe(turn, place, Purpose::Parole, None) {
             self.quarantine.postpone(place, turn.after(PATIENCE));
         }
-    }
-
-    /// Has the device's longest-silent lease in `subnet` probed: if nobody answers, the client can have it instead.
-    /// Exhausted if each was found alive lately, or probing is off.
-    pub(super) fn reclaim(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) -> Drawn {
-        if !self.probing() {
-            return Drawn::Exhausted;
-        }
-        self.probes.alive.retain(|_, since| turn.now < since.plus(ALIVE_FOR));
-        let mut leased = self.leased_from_here(subnet, request);
-        // What was given for good is kept by those that are silent, too.
-        leased.retain(|place| self.binding(*place).is_some_and(|owner| !owner.is_for_good()));
-        let running = leased.iter().find(|place| self.probes.running.contains_key(*place)).copied();
-        if let Some(place) = running {
-            let waits = self.waits(request, &[subnet])
-                || (!self.probes.claimed(place) && self.wait_for(request, place));
-            return if waits { Drawn::Wait } else { Drawn::Probing };
-        }
-        let silent = leased.into_iter().filter(|place| !self.probes.alive.contains_key(place));
-        let longest = silent.min_by_key(|place| self.heard(turn, *place));
-        let Some(place) = longest else { return Drawn::Exhausted };
-        let judged = turn.words.load(self.all.address(place));
-        let started = self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request));
-        if started { Drawn::Wait } else { Drawn::Probing }
-    }
-
-    /// When the owner of the address was last heard, by the daemon or by the kernel.
-    fn heard(&self, turn: &Turn<'_>, place: Place) -> BootSecs {
-        let word = turn.words.load(self.all.address(place));
-        self.binding(place).map_or(BootSecs(0), |binding| binding.heard(word, turn.now))
     }
 }

@@ -1,8 +1,8 @@
 //! Addresses seen in use by somebody they were not promised to: out of use for a probation that grows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use dhcp_ebpf::lease::BootSecs;
+use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::action::Action;
 use super::addresses::{Place, State, Stock};
@@ -14,6 +14,8 @@ use crate::store::{Change, HwAddr, QuarantineCause, Standing};
 
 /// The probation doubles with each recurrence, this often at most.
 const MAX_DOUBLINGS: u32 = 6;
+/// What is said by somebody who says too much keeps an address out of use for so many seconds.
+const SHORT: u32 = 300;
 
 /// One address in quarantine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,9 +24,27 @@ pub(super) struct Probation {
     pub(super) until: BootSecs,
     pub(super) why: QuarantineCause,
     pub(super) by: Option<HwAddr>,
+    /// Whether the evidence is weak, and nobody was promised the address: it may be given to who is in need of one.
+    pub(super) doubtful: bool,
 }
 
 impl Probation {
+    /// On good evidence.
+    pub(super) fn believed(
+        since: BootSecs,
+        until: BootSecs,
+        why: QuarantineCause,
+        by: Option<HwAddr>,
+    ) -> Self {
+        Self { since, until, why, by, doubtful: false }
+    }
+
+    /// As it was stored, where a usual one is `usual` long.
+    pub(super) fn restored(self, usual: u32) -> Self {
+        let short = usual > SHORT && self.until <= self.since.plus(1).plus(SHORT);
+        Self { doubtful: self.why == QuarantineCause::Declined && short, ..self }
+    }
+
     /// What is stored of it.
     pub(super) fn standing(&self) -> Standing {
         Standing::Quarantined {
@@ -40,6 +60,8 @@ impl Probation {
 #[derive(Debug, Default)]
 pub(super) struct Quarantine {
     places: BTreeMap<Place, Probation>,
+    /// Those on weak evidence, by the moment they came.
+    doubtful: BTreeSet<(SubnetId, BootSecs, Place)>,
     recurrences: BTreeMap<Place, u32>,
     declined: HashMap<(SubnetId, HwAddr), u32>,
 }
@@ -58,6 +80,19 @@ impl Quarantine {
         self.recurrences.get(&place).copied().unwrap_or(0)
     }
 
+    /// The present time was no time: there was no evidence.
+    pub(super) fn strike(&mut self, place: Place) {
+        if let Some(count) = self.recurrences.get_mut(&place) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// The addresses of `subnet` that are in on weak evidence, longest ago first.
+    pub(super) fn doubtful(&self, subnet: SubnetId) -> impl Iterator<Item = Place> {
+        let from = (subnet, BootSecs(0), Place::FIRST);
+        self.doubtful.range(from..).take_while(move |(of, ..)| *of == subnet).map(|(.., place)| *place)
+    }
+
     pub(super) fn set_recurrences(&mut self, place: Place, count: u32) {
         if count > 0 {
             self.recurrences.insert(place, count);
@@ -73,6 +108,9 @@ impl Quarantine {
         if let (QuarantineCause::Declined, Some(chaddr)) = (probation.why, probation.by) {
             *self.declined.entry((subnet, chaddr)).or_insert(0) += 1;
         }
+        if probation.doubtful {
+            self.doubtful.insert((subnet, probation.since, place));
+        }
         self.places.insert(place, probation);
     }
 
@@ -85,6 +123,7 @@ impl Quarantine {
 
     pub(super) fn remove(&mut self, subnet: SubnetId, place: Place) {
         let Some(probation) = self.places.remove(&place) else { return };
+        self.doubtful.remove(&(subnet, probation.since, place));
         if let (QuarantineCause::Declined, Some(chaddr)) = (probation.why, probation.by)
             && let Some(count) = self.declined.get_mut(&(subnet, chaddr))
         {
@@ -106,17 +145,55 @@ impl Policy {
         by: Option<HwAddr>,
     ) {
         let address = self.all.address(place);
-        let subnet = self.all.subnet(place);
         let promised = revoke_anyway(turn.words, address).expiry();
         let before = self.quarantine.recurrences(place);
         let length = self.settings.quarantine.saturating_mul(1 << before.min(MAX_DOUBLINGS));
         let until = turn.after(length).max(promised);
+        self.quarantine.set_recurrences(place, before.saturating_add(1));
+        self.put_out_of_use(turn, place, Probation::believed(turn.now, until, why, by));
+    }
+
+    /// Takes the address, which was declined at `arrival`, out of use for minutes: it was said by somebody who says too
+    /// much. Its last promise is kept in mind only if the kernel has made it since then: a client that declines counts
+    /// on nothing (RFC 2131 §4.4.4), and could keep the address for as long as a lease otherwise.
+    pub(super) fn quarantine_in_doubt(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        by: HwAddr,
+        arrival: BootSecs,
+    ) {
+        let last = revoke_anyway(turn.words, self.all.address(place));
+        let is_promised = self.is_promised_since(place, last, arrival);
+        let probation = turn.after(self.settings.quarantine.min(SHORT));
+        let until = if is_promised { probation.max(last.expiry()) } else { probation };
+        let why = QuarantineCause::Declined;
+        let probation = Probation { since: turn.now, until, why, by: Some(by), doubtful: !is_promised };
+        self.put_out_of_use(turn, place, probation);
+    }
+
+    /// Whether the kernel has promised the leased address, whose word was `last`, after the message came that is dealt
+    /// with.
+    pub(super) fn is_promised_since(&self, place: Place, last: Word, arrival: BootSecs) -> bool {
+        self.all.state(place) == State::Leased
+            && self.binding(place).is_some_and(|binding| {
+                last.expiry() > binding.granted_until && binding.promised_after(last, arrival)
+            })
+    }
+
+    /// Somebody answers for an address that is in quarantine already.
+    pub(super) fn quarantine_anew(&mut self, turn: &mut Turn<'_>, place: Place, by: Option<[u8; 6]>) {
+        self.quarantine.remove(self.all.subnet(place), place);
+        self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
+    }
+
+    fn put_out_of_use(&mut self, turn: &mut Turn<'_>, place: Place, probation: Probation) {
+        let (address, why) = (self.all.address(place), probation.why);
         self.offers.remove(place);
         self.claim(place);
         let client = self.client(place);
         self.all.set(place, State::Quarantined);
-        self.quarantine.add(subnet, place, Probation { since: turn.now, until, why, by });
-        self.quarantine.set_recurrences(place, before.saturating_add(1));
+        self.quarantine.add(self.all.subnet(place), place, probation);
         self.unbind(place);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
         turn.tell(address, Happened::Quarantined(why), client);

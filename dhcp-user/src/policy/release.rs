@@ -6,6 +6,7 @@ use super::action::{Action, Silence};
 use super::addresses::{Place, State, Stock};
 use super::binding::Party;
 use super::event::Happened;
+use super::origin::Whence;
 use super::{Policy, Turn};
 use crate::message::Request;
 use crate::store::Change;
@@ -20,7 +21,7 @@ impl Policy {
             return turn.silence(request, Silence::NoAddress);
         }
         let Some(place) = self.leased_to_sender(turn, request) else {
-            return turn.silence(request, Silence::NotOwner);
+            return self.release_offer(turn, request);
         };
         if !self.came_as_leased(place, request) {
             return turn.silence(request, Silence::ForeignOrigin);
@@ -34,7 +35,21 @@ impl Policy {
         if overtaken || turn.words.revoke(request.ciaddr, word).is_err() {
             return turn.silence(request, Silence::Overtaken);
         }
+        // What it was offered beside it is given back with it.
+        self.offers.remove(place);
         self.end_released(turn, place, Happened::Released);
+    }
+
+    /// The client gives back what it was only offered.
+    fn release_offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let place = self.all.find(request.ciaddr).filter(|place| self.is_offered_to(*place, request));
+        let Some(place) = place else { return turn.silence(request, Silence::NotOwner) };
+        if self.offers.at(place).is_some_and(|offer| offer.whence != Whence::of(request)) {
+            return turn.silence(request, Silence::ForeignOrigin);
+        }
+        self.lose_offer(place);
+        self.watch_fullness(turn, place);
+        self.rearm(place);
     }
 
     fn leased_to_sender(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {

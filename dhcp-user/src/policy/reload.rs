@@ -55,6 +55,8 @@ impl Policy {
             next.carry_out_probes();
         }
         let mut old = std::mem::replace(self, next);
+        self.witnesses = std::mem::take(&mut old.witnesses);
+        self.declines = std::mem::take(&mut old.declines);
         let mut done = Reloaded::default();
         for place in old.all.in_order_of_use() {
             let known = old.give_away(place);

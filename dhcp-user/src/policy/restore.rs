@@ -69,7 +69,8 @@ impl Policy {
                 let promised =
                     if word.alive() { revoke_anyway(turn.words, record.address).expiry() } else { *until };
                 let by = (!nobody(record.chaddr)).then_some(record.chaddr);
-                let probation = Probation { since: *since, until: promised.max(*until), why: *why, by };
+                let probation = Probation::believed(*since, promised.max(*until), *why, by);
+                let probation = probation.restored(self.settings.quarantine);
                 self.all.set(place, State::Quarantined);
                 self.quarantine.add(self.all.subnet(place), place, probation);
             }

@@ -8,6 +8,7 @@ use dhcp_ebpf::lease::BootSecs;
 use super::Policy;
 use super::addresses::{Place, State, Tally};
 use super::binding::{AnsweredBy, Binding};
+use super::declines::Source;
 use super::identity::Identity;
 use super::subnet::SubnetId;
 use crate::config::{Pool, Prefix};
@@ -97,6 +98,16 @@ pub struct DeviceView {
 }
 
 impl Policy {
+    /// Stations whose answers to probes prove nothing at `now`: the link, the hardware address, and what they answered for.
+    pub fn disbelieved(&self, now: BootSecs) -> impl Iterator<Item = (Link, [u8; 6], &[Ipv4Addr])> {
+        self.witnesses.disbelieved(now)
+    }
+
+    /// From where so many DECLINEs came lately that they keep addresses out of use for minutes only.
+    pub fn spent_declines(&self, now: BootSecs) -> impl Iterator<Item = &Source> {
+        self.declines.spent(now)
+    }
+
     /// The leases there are, in order of address: all that are leased, in grace, or free and remembered.
     pub fn leases(&self) -> impl Iterator<Item = LeaseView> + '_ {
         self.all.places().filter_map(|place| self.view(place))

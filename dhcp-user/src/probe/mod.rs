@@ -8,6 +8,7 @@ mod question;
 use std::collections::HashMap;
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -60,6 +61,8 @@ struct Heard {
 struct Running {
     number: u64,
     via: Via,
+    /// Stations whose answers don't count.
+    except: Arc<[[u8; 6]]>,
     question: Question,
     due: Instant,
 }
@@ -115,9 +118,10 @@ impl Prober {
         self.running.is_empty()
     }
 
-    /// Begins to probe an address; an earlier probe of it is forgotten.
-    pub fn begin(&mut self, address: Ipv4Addr, via: Via) {
-        let running = Running { number: self.begun, via, question: Question::default(), due: Instant::now() };
+    /// Begins to probe an address; an earlier probe of it is forgotten. What those `except` say doesn't count.
+    pub fn begin(&mut self, address: Ipv4Addr, via: Via, except: Arc<[[u8; 6]]>) {
+        let running =
+            Running { number: self.begun, via, except, question: Question::default(), due: Instant::now() };
         self.running.insert(address, running);
         self.begun += 1;
     }
@@ -160,7 +164,11 @@ impl Prober {
                 let Some(frame) = ear.socket.receive()? else { return Err(End::Nothing) };
                 let Some(seen) = arp::read(frame.ifindex, &frame.frame) else { return Ok(()) };
                 let probe = self.running.get(&seen.address);
-                let answers = |probe: &Running| probe.question.is_asked() && probe.via == Via::Arp(seen.link);
+                let answers = |probe: &Running| {
+                    probe.question.is_asked()
+                        && probe.via == Via::Arp(seen.link)
+                        && !probe.except.contains(&seen.station)
+                };
                 if !ours.contains(&seen.station) && probe.is_some_and(answers) {
                     self.running.remove(&seen.address);
                     found.push((seen.address, Outcome::Answered(Some(seen.station))));

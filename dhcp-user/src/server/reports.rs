@@ -13,7 +13,7 @@ use crate::control::{
     self, InterfaceStatus, Lease, LeaseDetail, Memo, No, Orphan, OrphanLease, Page, PoolCounts, Quarantined,
     Query, Stage, Stats, Status, WallClock, colon_hex,
 };
-use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, State, Words as _};
+use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, Source, State, Words as _};
 use crate::store::{Change, HwAddr, QuarantineCause};
 
 impl Server {
@@ -96,8 +96,30 @@ impl Server {
 
     /// What the operator has to see to; none when all is well.
     fn trouble(&self) -> Option<String> {
-        let all: Vec<String> = [self.disk_trouble(), self.loses_answers()].into_iter().flatten().collect();
+        let all = [self.disk_trouble(), self.loses_answers()].into_iter().flatten();
+        let all: Vec<String> = all.chain(self.weak_evidence()).collect();
         (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// What would put addresses out of use and is not believed.
+    fn weak_evidence(&self) -> impl Iterator<Item = String> {
+        let now = BootNanos::now().floor();
+        let liars = self.policy.disbelieved(now).map(|(link, station, _)| {
+            let on = self.name_of(link).unwrap_or_default();
+            let station = colon_hex(&station);
+            format!("{station} on {on} answers ARP for addresses that are nobody's (proxy ARP?): its answers don't count")
+        });
+        let declines = self.policy.spent_declines(now).map(|source| {
+            let from = match source {
+                Source::Link(link) => self.name_of(*link).unwrap_or_default(),
+                Source::Relay(relay, None) => format!("relay {relay}"),
+                Source::Relay(relay, Some(circuit)) => {
+                    format!("relay {relay}, circuit {}", colon_hex(circuit))
+                }
+            };
+            format!("many DECLINEs came from {from}: they put addresses out of use for minutes only")
+        });
+        liars.chain(declines).collect::<Vec<_>>().into_iter()
     }
 
     fn stats(&self) -> Result<Stats> {
@@ -230,13 +252,17 @@ impl Server {
     }
 }
 
+fn vlan(link: Link) -> Vec<u16> {
+    [link.outer, link.inner].into_iter().filter(|id| *id != 0).collect()
+}
+
 /// An event as listeners are told of it.
 pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>) -> control::Event {
     let of = |told: control::Event, client: &Client| control::Event {
         hw_address: Some(client.chaddr.to_string()),
         client_id: client.client_id.as_deref().map(colon_hex),
         interface: name_of(client.link),
-        vlan: [client.link.outer, client.link.inner].into_iter().filter(|id| *id != 0).collect(),
+        vlan: vlan(client.link),
         relay: Some(client.giaddr).filter(|relay| !relay.is_unspecified()),
         relay_information: client.agent_info.as_deref().map(colon_hex),
         ..told
@@ -257,6 +283,30 @@ pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>
         },
         LeaseEvent::Exhausted { subnet, client } => of(
             control::Event { subnet: Some(subnet.to_string()), ..control::Event::now("exhausted") },
+            client,
+        ),
+        LeaseEvent::ProbeLiar { link, station, addresses } => {
+            let those: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            control::Event {
+                hw_address: Some(colon_hex(station)),
+                interface: name_of(*link),
+                vlan: vlan(*link),
+                detail: Some(format!(
+                    "it answers for {}, which are nobody's: what it says proves nothing",
+                    those.join(", ")
+                )),
+                ..control::Event::now("probe-liar")
+            }
+        }
+        LeaseEvent::ManyDeclines { subnet, client } => of(
+            control::Event {
+                subnet: Some(subnet.to_string()),
+                detail: Some(
+                    "so many DECLINEs came from there that they put addresses out of use for minutes only"
+                        .into(),
+                ),
+                ..control::Event::now("many-declines")
+            },
             client,
         ),
         LeaseEvent::DeviceCap { subnet, client, cap } => of(

@@ -283,7 +283,10 @@ fn facts(config: &Config, found: &[Option<LinkState>]) -> Vec<Interface> {
 /// Who carries out probes, if the configuration wants them.
 pub(super) fn prober(config: &Config, facts: &[Interface]) -> Result<Option<Prober>> {
     let there = facts.iter().filter(|facts| is_there(facts));
-    (config.server.probe == Probe::Auto).then(|| Prober::open(there)).transpose()
+    let interfaces = config.interfaces.iter().filter_map(|interface| interface.probe);
+    let subnets = config.subnets.iter().filter_map(|subnet| subnet.probe);
+    let mut wanted = std::iter::once(config.server.probe).chain(interfaces).chain(subnets);
+    wanted.any(|probe| probe == Probe::Auto).then(|| Prober::open(there)).transpose()
 }
 
 pub(super) fn open_store(config: &Config) -> Result<Box<dyn Store>> {

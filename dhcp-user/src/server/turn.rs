@@ -112,9 +112,9 @@ impl Server {
                 leaving.extend(self.leave(&request, &reply, granted));
             }
             Action::Silence { why, .. } => self.traffic.dropped(why.name()),
-            Action::Probe { address, via } => {
+            Action::Probe { address, via, except } => {
                 if let Some(prober) = &mut self.prober {
-                    prober.begin(address, via);
+                    prober.begin(address, via, except);
                 }
             }
             Action::Event(event) => self.tell(&event),
@@ -187,10 +187,15 @@ impl Server {
     }
 
     fn tell(&self, event: &LeaseEvent) {
-        if self.events.receiver_count() == 0 && !tracing::enabled!(tracing::Level::INFO) {
+        let warns = event.is_a_warning();
+        if self.events.receiver_count() == 0 && !warns && !tracing::enabled!(tracing::Level::INFO) {
             return;
         }
         let told = reports::event(event, |link| self.name_of(link));
+        if warns {
+            let (from, interface, detail) = (&told.hw_address, &told.interface, &told.detail);
+            tracing::warn!(from, interface, detail, "{}", told.what);
+        }
         tracing::info!(
             address = told.address.map(tracing::field::display),
             client = told.hw_address,

@@ -87,7 +87,13 @@ fn the_documented_configuration_means_what_it_says() {
     let server = Server { metrics_listen: Some("127.0.0.1:9547".parse().unwrap()), ..Server::default() };
     assert_eq!(config.server, server);
     let (rate_limit, circuit_rate_limit) = (None, None);
-    let eth0 = Interface { name: "eth0".to_owned(), xdp: XdpMode::Auto, rate_limit, circuit_rate_limit };
+    let eth0 = Interface {
+        name: "eth0".to_owned(),
+        xdp: XdpMode::Auto,
+        probe: None,
+        rate_limit,
+        circuit_rate_limit,
+    };
     assert_eq!(config.interfaces, [eth0]);
     let options = [(3, vec![192, 0, 2, 1]), (6, vec![192, 0, 2, 53]), (15, b"example.org".to_vec())];
     let subnet = Subnet {
@@ -101,6 +107,7 @@ fn the_documented_configuration_means_what_it_says() {
         bootp: Bootp::Off,
         relays: vec![a("198.51.100.1")],
         server_id: None,
+        probe: None,
         max_leases_per_device: 4,
         max_leases_per_ras_device: 32,
         options: OptionSet(options.into()),

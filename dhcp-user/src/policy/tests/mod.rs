@@ -7,6 +7,7 @@ mod bootp;
 mod calendar;
 mod classes;
 mod conformance;
+mod evidence;
 mod horizon;
 mod imports;
 mod interfaces;
@@ -73,6 +74,7 @@ pub(crate) fn subnet(first: u8, last: u8) -> Subnet {
         bootp: Bootp::Off,
         relays: Vec::new(),
         server_id: None,
+        probe: None,
         max_leases_per_device: 4,
         max_leases_per_ras_device: 32,
         options,
@@ -138,6 +140,8 @@ pub(crate) struct Bench {
     pub(crate) events: Vec<LeaseEvent>,
     /// Probes asked for and not carried out yet.
     pub(crate) probes: Vec<(Ipv4Addr, Via)>,
+    /// Whose answers to them don't count.
+    pub(crate) except: BTreeMap<Ipv4Addr, Arc<[[u8; 6]]>>,
 }
 
 /// What became of a message.
@@ -216,6 +220,7 @@ impl Bench {
             published: Vec::new(),
             events: Vec::new(),
             probes: Vec::new(),
+            except: BTreeMap::new(),
         }
     }
 
@@ -273,7 +278,10 @@ impl Bench {
                     if self.words.load(granted.address).generation() != granted.generation => {}
                 Action::Reply { request, reply, .. } => outcomes.push((Some(request), Told::Reply(reply))),
                 Action::Silence { request, why } => outcomes.push((Some(request), Told::Silence(why))),
-                Action::Probe { address, via } => self.probes.push((address, via)),
+                Action::Probe { address, via, except } => {
+                    self.probes.push((address, via));
+                    self.except.insert(address, except);
+                }
                 Action::Event(event) => self.events.push(event),
             }
         }

@@ -1,0 +1,54 @@
+//! Orphans: leases that a device has forgotten, probed and taken from it when it asks for more than it may hold.
+
+use std::sync::Arc;
+
+use dhcp_ebpf::lease::{BootSecs, Word};
+
+use super::addresses::Place;
+use super::draw::Drawn;
+use super::event::Happened;
+use super::probe::Purpose;
+use super::subnet_id::SubnetId;
+use super::{Policy, Turn};
+use crate::message::Request;
+
+impl Policy {
+    /// Nobody answered for the lease: it is over, unless it was extended meanwhile.
+    pub(super) fn end_orphan(&mut self, turn: &mut Turn<'_>, place: Place, judged: Word) {
+        if turn.words.revoke(self.all.address(place), judged).is_err() {
+            return self.probes.note_alive(place, turn.now);
+        }
+        self.end_released(turn, place, Happened::Reclaimed);
+        self.note_clean(turn, place);
+    }
+
+    /// Has the device's longest-silent lease in `subnet` probed: if nobody answers, the client can have it instead.
+    /// Exhausted if each was found alive lately, or probing is off.
+    pub(super) fn reclaim(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) -> Drawn {
+        if !self.probing(subnet) {
+            return Drawn::Exhausted;
+        }
+        self.probes.forget_alive(turn.now);
+        let mut leased = self.leased_from_here(subnet, request);
+        // What was given for good is kept by those that are silent, too.
+        leased.retain(|place| self.binding(*place).is_some_and(|owner| !owner.is_for_good()));
+        let running = leased.iter().find(|place| self.probes.is_running(**place)).copied();
+        if let Some(place) = running {
+            let waits = self.waits(request, &[subnet])
+                || (!self.probes.claimed(place) && self.wait_for(request, place));
+            return if waits { Drawn::Wait } else { Drawn::Probing };
+        }
+        let silent = leased.into_iter().filter(|place| !self.probes.is_alive(*place));
+        let longest = silent.min_by_key(|place| self.heard(turn, *place));
+        let Some(place) = longest else { return Drawn::Exhausted };
+        let judged = turn.words.load(self.all.address(place));
+        let started = self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request));
+        if started { Drawn::Wait } else { Drawn::Probing }
+    }
+
+    /// When the owner of the address was last heard, by the daemon or by the kernel.
+    fn heard(&self, turn: &Turn<'_>, place: Place) -> BootSecs {
+        let word = turn.words.load(self.all.address(place));
+        self.binding(place).map_or(BootSecs(0), |binding| binding.heard(word, turn.now))
+    }
+}
