@@ -10,5 +10,6 @@ pub mod logging;
 pub mod message;
 pub mod policy;
 pub mod probe;
+pub mod pulse;
 pub mod server;
 pub mod store;

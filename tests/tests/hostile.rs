@@ -8,7 +8,7 @@ use system_tests::faults::Faults;
 use system_tests::paths::SERVER;
 use system_tests::process::output;
 use system_tests::server::{Launch, Server, Xdp};
-use system_tests::topology::Lan;
+use system_tests::topology::{Lan, SERVER_IF};
 use system_tests::wait::{PROMPT, until};
 use system_tests::wire::Kind;
 
@@ -129,5 +129,160 @@ fn what_changes_while_the_disk_does_not_answer_holds_for_what_was_decided_before
     }
     let audit = server.json(&["audit"])?;
     ensure!(audit["consistent"] == true, "{audit}");
+    Ok(())
+}
+
+/// No thread is needed after the start: what is done beside the deciding thread is done by threads that are there.
+#[test]
+fn interfaces_are_followed_though_no_thread_can_be_started() -> Result<()> {
+    let lan = Lan::new("no-thread", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let server = start(&lan, &faults, Xdp::Native)?;
+    until("threads that were needed for a moment to be gone", 2 * PROMPT, || {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid()?))?;
+        let mut names = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+        Ok(names.all(|name| !name.contains("tokio")).then_some(()))
+    })?;
+    let _refused = faults.fail("pthread_create", libc::EAGAIN)?;
+    for (state, shown) in [("down", "down"), ("up", "up"), ("down", "down"), ("up", "up")] {
+        lan.server.ip(&format!("link set {SERVER_IF} {state}"))?;
+        until(&format!("the link to be shown {shown}"), PROMPT, || {
+            Ok((server.interface(SERVER_IF)?["link"] == shown).then_some(()))
+        })?;
+    }
+    lan.client(1).dora()?;
+    server.reload()?;
+    Ok(())
+}
+
+#[test]
+fn a_socket_that_fails_is_opened_again() -> Result<()> {
+    let lan = Lan::new("deaf", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let server = start(&lan, &faults, Xdp::Off)?;
+    lan.client(1).dora()?;
+    let failing = faults.fail("recvmsg", libc::ENOMEM)?;
+    let unheard = lan.client(2);
+    unheard.send(&unheard.discovering())?;
+    until("the interface to be told of", PROMPT, || {
+        Ok(trouble(&server.json(&["status"])?).contains("srv0 can't be listened on").then_some(()))
+    })?;
+    drop(failing);
+    until("the interface to be listened on again", PROMPT, || {
+        Ok(server.json(&["status"])?.get("trouble").is_none().then_some(()))
+    })?;
+    lan.client(3).dora()?;
+    Ok(())
+}
+
+#[test]
+fn that_interfaces_can_not_be_looked_at_is_told_until_they_can() -> Result<()> {
+    let lan = Lan::new("blind", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let server = start(&lan, &faults, Xdp::Native)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    // Netlink answers nothing, as with too many open files.
+    let failing = faults.fail("socket.16", libc::EMFILE)?;
+    lan.server.ip(&format!("link set {SERVER_IF} mtu 1400"))?;
+    until("what can't be seen to be told", PROMPT, || {
+        Ok(trouble(&server.json(&["status"])?).contains("interfaces can't be looked at").then_some(()))
+    })?;
+    serves(&server, &client, &lease, &lan.client(2))?;
+    drop(failing);
+    until("interfaces to be looked at again", 2 * PROMPT, || {
+        Ok(server.json(&["status"])?.get("trouble").is_none().then_some(()))
+    })?;
+    Ok(())
+}
+
+/// What fails around it costs what needs it, and is told; all else goes on, and all of it when the fault is over.
+#[test]
+fn whatever_system_call_fails_the_rest_goes_on() -> Result<()> {
+    let lan = Lan::new("failing", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let server = start(&lan, &faults, Xdp::Native)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    let needs_none = [
+        ("open64", libc::EMFILE),
+        ("pthread_create", libc::EAGAIN),
+        ("fallocate64", libc::ENOSPC),
+        ("posix_fallocate64", libc::ENOSPC),
+        ("recvfrom", libc::ENOBUFS),
+        ("sendto", libc::ENOBUFS),
+    ];
+    for (number, (function, errno)) in (10..).zip(needs_none) {
+        let _failing = faults.fail(function, errno)?;
+        serves(&server, &client, &lease, &lan.client(number)).with_context(|| format!("{function} fails"))?;
+        lan.client(number).dora().with_context(|| format!("{function} fails"))?;
+    }
+    for (number, (function, errno)) in
+        (20..).zip([("fdatasync", libc::EIO), ("pwrite64", libc::ENOSPC), ("pwrite64", libc::EROFS)])
+    {
+        let failing = faults.fail(function, errno)?;
+        let newcomer = lan.client(number);
+        let selecting = newcomer.selecting(&newcomer.discover()?)?;
+        newcomer.send(&selecting)?;
+        until("that nothing can be committed to be told", PROMPT, || {
+            Ok(trouble(&server.json(&["status"])?).contains("no lease can be granted").then_some(()))
+        })?;
+        serves(&server, &client, &lease, &lan.client(number + 10))
+            .with_context(|| format!("{function} fails"))?;
+        ensure!(newcomer.answer(&selecting, Instant::now() + Duration::from_millis(50))?.is_none());
+        drop(failing);
+        until("commits to be taken again", 4 * PROMPT, || {
+            Ok(server.json(&["status"])?.get("trouble").is_none().then_some(()))
+        })?;
+        lan.client(number + 20).dora().with_context(|| format!("{function} works again"))?;
+    }
+    // What can't be sent is lost, as on any wire, and counted.
+    let failing = faults.fail("sendmmsg", libc::ENOBUFS)?;
+    let unanswered = lan.client(50);
+    unanswered.send(&unanswered.discovering())?;
+    until("the loss to be counted", PROMPT, || {
+        let dropped = server.stats()?.0["daemon"]["dropped"]["not-sent"].as_u64();
+        Ok(dropped.is_some_and(|dropped| dropped > 0).then_some(()))
+    })?;
+    client.renew(&lease)?;
+    drop(failing);
+    lan.client(51).dora()?;
+    let failing = faults.fail("accept4", libc::EMFILE)?;
+    client.renew(&lease)?;
+    lan.client(52).dora()?;
+    drop(failing);
+    ensure!(server.json(&["status"])?.get("trouble").is_none());
+    let audit = server.json(&["audit"])?;
+    ensure!(audit["consistent"] == true, "{audit}");
+    Ok(())
+}
+
+/// A thread that decides nothing is told of by one that lives, and does not live on.
+#[test]
+fn a_daemon_that_stands_still_says_so_and_ends() -> Result<()> {
+    let lan = Lan::new("standing", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let mut server = start(&lan, &faults, Xdp::Native)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    let _standing = faults.wait("sendmmsg")?;
+    let newcomer = lan.client(2);
+    newcomer.send(&newcomer.discovering())?;
+    let status = until("`status` to find that nobody decides", PROMPT, || {
+        let status = output(&mut server.cli(&["status"])?)?;
+        Ok((!status.status.success()).then_some(status))
+    })?;
+    let said = String::from_utf8_lossy(&status.stderr).into_owned();
+    ensure!(status.status.code() == Some(3) && said.contains("stands still"), "{status:?}");
+    ensure!(said.contains("sending replies"), "what it is at: {said}");
+    client.renew(&lease).context("the kernel goes on")?;
+    until("the daemon to end", 6 * PROMPT, || Ok((!server.is_running()?).then_some(())))?;
+    ensure!(server.log().contains("stands still for good"), "{}", server.log());
+    client.renew(&lease).context("the kernel goes on without it")?;
+    server.start_again()?;
+    lan.client(3).dora()?;
     Ok(())
 }

@@ -128,6 +128,7 @@ impl Ask {
                 complain(Exit::No, why)
             }
             Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
+            Ok(Outcome::Stuck(why)) => complain(Exit::Unreachable, why),
             Err(ClientError::Output(error)) => finish(Exit::Done, Err(error)),
             Err(error @ (ClientError::Unreachable { .. } | ClientError::BrokenOff(_))) => {
                 complain(Exit::Unreachable, error)

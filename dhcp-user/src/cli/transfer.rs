@@ -66,6 +66,7 @@ impl Export {
             Ok(Outcome::Done) => finish(Exit::Done, to.flush()),
             Ok(Outcome::No(why)) => complain(Exit::No, why),
             Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
+            Ok(Outcome::Stuck(why)) => complain(Exit::Unreachable, why),
             Err(ClientError::Output(error)) => finish(Exit::Done, Err(error)),
             Err(error) => complain(Exit::Unreachable, error),
         }
@@ -108,6 +109,7 @@ impl Import {
             Ok(Outcome::Done) => finish(Exit::No, printed),
             Ok(Outcome::No(why)) => complain(Exit::No, why),
             Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
+            Ok(Outcome::Stuck(why)) => complain(Exit::Unreachable, why),
             Err(error) => complain(Exit::Unreachable, error),
         }
     }

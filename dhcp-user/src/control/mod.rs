@@ -33,7 +33,7 @@ pub use report::{
     Stage, Stats, Status, TrafficStats, Word, Xdp, colon_hex, from_colon_hex,
 };
 pub use request::{Outcome, Request, Subject};
-pub use server::{open, serve};
+pub use server::serve;
 pub use socket::{BindError, bind};
 pub use startup::Startup;
 pub use wall::WallClock;

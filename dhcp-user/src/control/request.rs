@@ -90,4 +90,6 @@ pub enum Outcome {
     No(String),
     /// The daemon doesn't take this request, and why.
     Refused(String),
+    /// The daemon stands still, and at what.
+    Stuck(String),
 }

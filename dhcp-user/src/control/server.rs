@@ -3,9 +3,7 @@
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::net::UnixListener as StdListener;
-use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -20,8 +18,8 @@ use super::portable::Portable;
 use super::query::{Export, No, Page, Query, Reply};
 use super::report::{Audit, Changed, Event, Status};
 use super::request::{Line, Outcome, Request};
-use super::socket::bind;
 use super::startup::Startup;
+use crate::pulse::Pulse;
 
 /// The longest request, in octets.
 const LONGEST_REQUEST: u64 = 4096;
@@ -33,31 +31,12 @@ const MOST_CLIENTS: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a client that waits for an answer is told that the daemon lives.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+/// Without a beat for so long, the thread that decides stands still.
+const STUCK: Duration = Duration::from_secs(3);
 /// How many leases are asked of the decision loop, or brought to it, at a time.
 const PAGE: usize = 256;
 /// How many addresses are audited at a time, those included that nobody has: a millisecond's work or two.
 const AUDITED: usize = 2048;
-
-/// Makes the control socket at `path` and serves it in a thread of its own, until nobody takes queries any more.
-///
-/// # Errors
-/// When the place is taken or can't be had, or there can be no thread.
-pub fn open(path: &Path, queries: mpsc::Sender<Query>, startup: Arc<Startup>) -> anyhow::Result<()> {
-    let listener = bind(path)?;
-    let (begun, has_begun) = std::sync::mpsc::sync_channel(1);
-    // The runtime belongs to its thread: whoever calls may be inside another one, where none can be dropped.
-    let serving = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => {
-            let _ = begun.send(Ok(()));
-            if let Err(error) = runtime.block_on(serve(listener, queries, startup)) {
-                tracing::error!("the control socket is not served: {error}");
-            }
-        }
-        Err(error) => drop(begun.send(Err(error))),
-    };
-    thread::Builder::new().name("control".to_owned()).spawn(serving)?;
-    Ok(has_begun.recv()??)
-}
 
 /// Serves clients until nobody takes queries any more; `startup` says what there is to say before anybody does.
 ///
@@ -90,9 +69,9 @@ pub async fn serve(
         let place = Arc::clone(&places).try_acquire_owned();
         tokio::spawn(async move {
             let served = match place {
-                Ok(_place) => Client::new(stream).serve(&queries, &startup).await,
+                Ok(_place) => Client::new(stream, startup.pulse()).serve(&queries, &startup).await,
                 Err(_) => {
-                    Client::new(stream)
+                    Client::new(stream, startup.pulse())
                         .refuse("too many clients on the control socket: try again later")
                         .await
                 }
@@ -111,13 +90,15 @@ struct Client {
     to: OwnedWriteHalf,
     /// When the client was last sent anything.
     told: Instant,
+    /// Whether the thread that decides lives.
+    pulse: Arc<Pulse>,
 }
 
 impl Client {
-    fn new(stream: UnixStream) -> Self {
+    fn new(stream: UnixStream, pulse: Arc<Pulse>) -> Self {
         let peer = stream.peer_cred();
         let (from, to) = stream.into_split();
-        Self { peer, from: BufReader::new(from), to, told: Instant::now() }
+        Self { peer, from: BufReader::new(from), to, told: Instant::now(), pulse }
     }
 
     async fn serve(mut self, queries: &mpsc::Sender<Query>, startup: &Startup) -> io::Result<()> {
@@ -344,9 +325,27 @@ impl Client {
                     Err(RecvError::Lagged(missed)) => drop(self.items([missed_events(missed)]).await?),
                     Err(RecvError::Closed) => return Ok(Outcome::Done),
                 },
-                _ = signs.tick() => self.send(b"\n").await?,
+                _ = signs.tick() => {
+                    if let Some(stuck) = self.stuck() {
+                        return Ok(stuck);
+                    }
+                    self.send(b"\n").await?;
+                }
             }
         }
+    }
+
+    /// How a request ends when the thread that decides stands still. A sign of life must come from the one that must live.
+    fn stuck(&self) -> Option<Outcome> {
+        let late = self.pulse.late();
+        (late >= STUCK).then(|| {
+            Outcome::Stuck(format!(
+                "the daemon stands still: for {} s its deciding thread has been at: {}. No new lease is granted; the kernel \
+                 goes on answering renewals. If it lasts the daemon ends by itself",
+                late.as_secs(),
+                self.pulse.stage().name()
+            ))
+        })
     }
 
     /// Puts a query to the decision loop and waits for its answer, or for how the request ends without one.
@@ -365,7 +364,12 @@ impl Client {
         loop {
             tokio::select! {
                 biased;
-                _ = signs.tick() => self.send(b"\n").await?,
+                _ = signs.tick() => {
+                    if let Some(stuck) = self.stuck() {
+                        return Ok(Err(stuck));
+                    }
+                    self.send(b"\n").await?;
+                }
                 put = &mut sending, if !sent => match put {
                     Ok(()) => sent = true,
                     Err(_) => return Ok(gone()),

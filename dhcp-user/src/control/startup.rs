@@ -1,9 +1,11 @@
 //! How far a daemon that starts has come, for who asks before it serves.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use super::report::{Stage, Status};
+use crate::pulse::Pulse;
 
 /// Written by the daemon as it starts, read by the control socket.
 #[derive(Debug)]
@@ -11,11 +13,17 @@ pub struct Startup {
     began: Instant,
     leases: AtomicU64,
     serves: AtomicBool,
+    pulse: Arc<Pulse>,
 }
 
 impl Default for Startup {
     fn default() -> Self {
-        Self { began: Instant::now(), leases: AtomicU64::new(0), serves: AtomicBool::new(false) }
+        Self {
+            began: Instant::now(),
+            leases: AtomicU64::new(0),
+            serves: AtomicBool::new(false),
+            pulse: Arc::default(),
+        }
     }
 }
 
@@ -28,6 +36,12 @@ impl Startup {
     /// The daemon serves: from here on it speaks for itself.
     pub fn serving(&self) {
         self.serves.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the daemon lives once it serves.
+    #[must_use]
+    pub fn pulse(&self) -> Arc<Pulse> {
+        Arc::clone(&self.pulse)
     }
 
     /// The status until then.

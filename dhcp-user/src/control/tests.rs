@@ -253,7 +253,11 @@ fn a_daemon_that_starts_says_so_and_answers_the_rest_when_it_serves() {
 fn who_waits_for_a_daemon_that_is_busy_is_told_that_it_lives() {
     let scratch = Scratch::new();
     let (queries, mut waiting) = mpsc::channel(1);
-    open(&scratch.socket(), queries, Arc::new(Startup::default())).unwrap();
+    let listener = bind(&scratch.socket()).unwrap();
+    thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(serve(listener, queries, Arc::new(Startup::default())))
+    });
     let mut stream = UnixStream::connect(scratch.socket()).unwrap();
     stream.write_all(b"{\"verb\":\"pools\"}\n").unwrap();
     let mut sign = [0];

@@ -1,16 +1,19 @@
 //! The life of interfaces: whatever becomes of them, what can be served is served, and leases are kept.
 //!
-//! A task of its own looks at all interfaces when netlink tells of a change, and now and then in any case. Here the
+//! A thread of its own looks at all interfaces when netlink tells of a change, and now and then in any case. Here the
 //! outcome is compared with what is known, so nothing depends on whether each change was told, or in which order.
 
+use std::io;
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use super::beside::{Backoff, Beside};
 use super::decided::Decided;
 use super::transmission::{self, Transmission};
 use super::{Server, listen, service, start};
@@ -53,13 +56,23 @@ pub(super) struct Served {
 
 /// A task that brings the frames of an interface; it ends with this.
 #[derive(Debug)]
-struct Listener(AbortHandle);
+struct Listener {
+    task: AbortHandle,
+    /// Why it hears nothing at present.
+    deaf: Deaf,
+}
+
+/// Why an interface can't be listened on at present.
+pub(super) type Deaf = Arc<Mutex<Option<String>>>;
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
+
+/// All interfaces at one moment, or why they can't be looked at.
+pub(super) type Look = Result<Found, String>;
 
 /// All interfaces at one moment.
 pub(super) struct Found {
@@ -80,28 +93,39 @@ pub(super) fn is_there(facts: &Interface) -> bool {
     facts.ifindex < VACANT
 }
 
-/// Looks at all interfaces whenever something has changed, as long as somebody wants to know; and between whiles at what
-/// drivers count of the program's answers.
-pub(super) async fn watch(changes: Changes, found: mpsc::Sender<Found>) {
-    let Ok(changes) = watched(changes) else { return };
-    let mut counts = transmission::Counted::default();
+/// Begins to look at all interfaces, whenever something has changed and now and then.
+///
+/// # Errors
+/// When changes can't be listened for, or there can be no thread.
+pub(super) fn watch(beside: &Beside, found: mpsc::Sender<Look>) -> Result<()> {
+    let changes = Changes::listen().context("listening for changes of interfaces")?;
+    beside.runtime("links", move || look(changes, found))
+}
+
+/// Looks at all interfaces as long as somebody wants to know; and between whiles at what drivers count of the program's
+/// answers. It asks the kernel and drivers itself, and nobody waits for it.
+async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
+    let changes = watched(changes)?;
+    let mut moved = Vec::new();
+    let mut backoff = Backoff::new();
     loop {
-        let moved = changes.get_ref().take();
-        let links = match spawn_blocking(netlink::links).await {
-            Ok(Ok(links)) => links,
-            Ok(Err(error)) => {
-                tracing::warn!(error = format!("{error:#}"), "interfaces can't be looked at");
-                Vec::new()
+        moved.extend(changes.get_ref().take());
+        let links = match netlink::links() {
+            Ok(links) => links,
+            Err(error) => {
+                if found.send(Err(format!("{error:#}"))).await.is_err() {
+                    return Ok(());
+                }
+                sleep(backoff.next()).await;
+                continue;
             }
-            Err(_) => return,
         };
+        backoff = Backoff::new();
         let native = transmission::native(&links);
-        if !links.is_empty() {
-            let Ok(counted) = transmission::counted(native.clone()).await else { return };
-            counts = counted;
-            if found.send(Found { links, counts: counts.clone(), moved }).await.is_err() {
-                return;
-            }
+        let counts = transmission::counted(&native);
+        let look = Found { links, counts: counts.clone(), moved: std::mem::take(&mut moved) };
+        if found.send(Ok(look)).await.is_err() {
+            return Ok(());
         }
         let looked = Instant::now();
         while looked.elapsed() < NOW_AND_THEN {
@@ -111,12 +135,12 @@ pub(super) async fn watch(changes: Changes, found: mpsc::Sender<Found>) {
                     guard.clear_ready();
                     break;
                 }
-                Ok(Err(_)) => return,
-                Err(_) => match transmission::counted(native.clone()).await {
-                    Ok(counted) if counted == counts => {}
-                    Ok(_) => break,
-                    Err(_) => return,
-                },
+                // Without being told it looks now and then.
+                Ok(Err(_)) => sleep(transmission::LOOK).await,
+                Err(_) => {}
+            }
+            if transmission::counted(&native) != counts {
+                break;
             }
         }
     }
@@ -157,7 +181,9 @@ impl Server {
 
     fn listen_on(&self, ifindex: u32) -> Result<Listener> {
         let receiver = Receiver::open(ifindex, Wanted::Dhcp)?;
-        Ok(Listener(tokio::spawn(listen(receiver, self.arrivals.clone())).abort_handle()))
+        let deaf = Arc::default();
+        let hearing = listen(receiver, ifindex, self.arrivals.clone(), Arc::clone(&deaf));
+        Ok(Listener { task: self.beside.task("listen", hearing), deaf })
     }
 
     /// Notes that an interface of the configuration isn't there.
@@ -183,8 +209,38 @@ impl Server {
         configured.filter_map(|configured| Some(named(&configured.name)?.facts.clone())).collect()
     }
 
+    /// Goes along with what was found.
+    pub(super) fn looked(&mut self, look: Look) {
+        match look {
+            Ok(found) => {
+                if self.blind.take().is_some() {
+                    tracing::info!("interfaces can be looked at again");
+                }
+                self.follow(&found);
+            }
+            Err(why) => {
+                if self.blind.is_none() {
+                    tracing::warn!(why, "interfaces can't be looked at; it is tried again and again");
+                }
+                self.blind = Some(why);
+            }
+        }
+    }
+
+    /// What can't be seen or heard of interfaces at present.
+    pub(super) fn link_trouble(&self) -> Option<String> {
+        let blind = self.blind.iter().map(|why| format!("interfaces can't be looked at: {why}"));
+        let deaf = self.interfaces.values().filter_map(|served| {
+            let deaf = served.listener.as_ref()?.deaf.lock().unwrap_or_else(PoisonError::into_inner);
+            deaf.as_ref().map(|why| format!("{} can't be listened on: {why}", served.facts.name))
+        });
+        let mut all: Vec<String> = blind.chain(deaf).collect();
+        all.sort_unstable();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
     /// Compares what was found with what is known, and goes along.
-    pub(super) fn follow(&mut self, found: &Found) {
+    fn follow(&mut self, found: &Found) {
         let before = self.facts();
         let mut renumbered = Vec::new();
         for (number, configured) in self.config.clone().interfaces.iter().enumerate() {

@@ -10,6 +10,8 @@
 //! explain.rs why requests went up
 //! transfer.rs leases to and from another server
 //! audit.rs   whether policy, store and kernel agree
+//! beside.rs  the threads and tasks beside this one
+//! watchdog.rs  whether this one lives
 //! awake.rs   whether CPUs may sleep
 //! service.rs what the service manager is told;  notifications.rs  the thread that tells it
 //! reports.rs what the command line asks for;  traffic.rs  what is counted
@@ -17,6 +19,7 @@
 
 mod audit;
 mod awake;
+mod beside;
 mod commit;
 mod committing;
 mod decided;
@@ -34,15 +37,16 @@ mod traffic;
 mod transfer;
 mod transmission;
 mod turn;
+mod watchdog;
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use ahash::HashMap;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
 use tokio::io::unix::AsyncFd;
@@ -55,22 +59,23 @@ use crate::config::Config;
 use crate::control::{self, Event as Told, Startup, WallClock};
 use crate::datapath::attachment;
 use crate::datapath::kernel::Kernel;
-use crate::datapath::netlink::Changes;
 use crate::datapath::outbox::Outbox;
-use crate::datapath::packet_socket::Receiver;
+use crate::datapath::packet_socket::{Receiver, Wanted};
 use crate::datapath::ring::{self, Arrival};
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::limits::Limits;
 use crate::policy::{Event, Policy};
 use crate::probe::{self, Prober};
+use crate::pulse::{Pulse, Stage};
 use audit::Audits;
 use awake::Awake;
+use beside::{Backoff, Beside};
 use commit::Owed;
 use committing::Committing;
 use decided::{Decided, Orders};
 use explain::WentUp;
-use links::Served;
+use links::{Deaf, Served};
 use traffic::Traffic;
 use transfer::Exports;
 
@@ -119,6 +124,10 @@ pub struct Server {
     went_up: WentUp,
     exports: Exports,
     awake: Awake,
+    beside: Beside,
+    pulse: Arc<Pulse>,
+    /// Why interfaces can't be looked at.
+    blind: Option<String>,
     /// What the store has not taken, while it takes nothing.
     owed: Option<Owed>,
     events: broadcast::Sender<Told>,
@@ -158,21 +167,26 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
     let socket = config.server.control_socket.clone();
     let (queries, mut asked) = mpsc::channel(QUERIES);
     let startup = Arc::new(Startup::default());
-    control::open(&socket, queries, Arc::clone(&startup))
+    let (beside, mut panics) = Beside::new();
+    let (listener, told) = (control::bind(&socket), Arc::clone(&startup));
+    listener
+        .map_err(Into::into)
+        .and_then(|listener| beside.runtime("control", move || control::serve(listener, queries, told)))
         .with_context(|| format!("opening the control socket {}", socket.display()))?;
-    let (mut server, mut intake) = Server::start(config, file, diagnosis, &startup).inspect_err(|_| {
-        // Nobody answers there any more.
-        let _ = std::fs::remove_file(&socket);
-    })?;
+    let (mut server, mut intake) =
+        Server::start(config, file, diagnosis, &startup, beside).inspect_err(|_| {
+            // Nobody answers there any more.
+            let _ = std::fs::remove_file(&socket);
+        })?;
     let (found, mut looks) = mpsc::channel(LOOKS);
-    let changes = Changes::listen().context("listening for changes of interfaces")?;
-    tokio::spawn(links::watch(changes, found));
+    links::watch(&server.beside, found)?;
+    watchdog::watch(&server.beside, startup.pulse())?;
     tracing::info!(config = %file.display(), leases = server.policy.leased(), "serving");
     startup.serving();
     service::ready(&server);
 
     if let Some(kernel) = server.kernel.as_mut().filter(|_| diagnosis) {
-        tokio::spawn(diagnose(kernel.log()?));
+        server.beside.task("diagnose", diagnose(kernel.log()?));
     }
     let mut beat = every(BEAT);
     let mut look = every(probe::LOOK);
@@ -181,11 +195,12 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
             biased;
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = beat.tick() => { server.beat(); Vec::new() }
-            _ = look.tick(), if server.is_probing() => { server.look(); Vec::new() }
-            _ = hangup.recv() => { server.reload(None); Vec::new() }
-            Some(found) = looks.recv() => { server.follow(&found); Vec::new() }
-            Some(query) = asked.recv() => { server.answer(query); Vec::new() }
+            _ = beat.tick() => { server.at(Stage::Beat).beat(); Vec::new() }
+            _ = look.tick(), if server.is_probing() => { server.at(Stage::Beat).look(); Vec::new() }
+            _ = hangup.recv() => { server.at(Stage::Reloading).reload(None); Vec::new() }
+            Some(look) = looks.recv() => { server.at(Stage::Following).looked(look); Vec::new() }
+            Some(which) = panics.recv() => bail!("the thread or task `{which}` has ended: see above; the kernel answers renewals until another is started"),
+            Some(query) = asked.recv() => { server.at(Stage::Answering).answer(query); Vec::new() }
             ended = server.committing.ended() => {
                 server.ended(ended.context("the thread that commits has ended: please report the panic above")?);
                 Vec::new()
@@ -194,6 +209,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
             arrived = ready(&mut intake.fresh), if server.may_take() => arrived,
             arrived = ready_sockets(&mut intake.sockets), if server.may_take() => arrived,
         };
+        server.pulse.at(Stage::Deciding);
         let mut came = arrived.len();
         server.take(arrived);
         // Whoever comes right behind has his lease by the same commit, instead of waiting for that one and then for another.
@@ -206,6 +222,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
             server.take(more);
         }
         server.commit_next();
+        server.pulse.at(Stage::Waiting);
         // While there is always a batch of new exchanges, nothing here waits, and without waiting the runtime does not
         // look whether the beat is due, or an exchange that was begun has gone on.
         tokio::task::yield_now().await;
@@ -243,8 +260,15 @@ impl Server {
         self.decided.len() < DECIDED
     }
 
+    /// Says what this thread is at from now on.
+    fn at(&mut self, stage: Stage) -> &mut Self {
+        self.pulse.at(stage);
+        self
+    }
+
     /// What is due without anybody asking.
     fn beat(&mut self) {
+        self.pulse.beat();
         self.count_unsent();
         if let Some(kernel) = &self.kernel {
             kernel.beat(BootNanos::now().0);
@@ -285,6 +309,7 @@ impl Server {
 
     /// The last things: what the kernel extended is committed.
     fn finish(mut self, on_exit: OnExit) -> Result<()> {
+        self.pulse.rest();
         service::stopping();
         let all = self.table.extended(0, self.table.in_use());
         let events = all
@@ -315,11 +340,13 @@ impl Server {
 
 /// Brings what the program says of each frame into the log.
 async fn diagnose(logger: EbpfLogger<&'static dyn log::Log>) {
-    let Ok(mut logger) = watched(logger) else { return };
-    while let Ok(mut guard) = logger.readable_mut().await {
-        guard.get_inner_mut().flush();
-        guard.clear_ready();
+    if let Ok(mut logger) = watched(logger) {
+        while let Ok(mut guard) = logger.readable_mut().await {
+            guard.get_inner_mut().flush();
+            guard.clear_ready();
+        }
     }
+    tracing::warn!("what the program says of frames can't be read any more: start the daemon anew to see it");
 }
 
 fn every(period: Duration) -> Interval {
@@ -367,11 +394,41 @@ async fn ready_sockets(sockets: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival> {
     }
 }
 
-/// Brings frames of one packet socket to the server for as long as the socket works.
-async fn listen(receiver: Receiver, arrivals: mpsc::Sender<Arrival>) {
-    let Ok(socket) = watched(receiver) else { return };
+/// Brings frames of one interface to the server. A socket that fails is opened anew, again and again; `deaf` says meanwhile
+/// why nothing is heard.
+async fn listen(receiver: Receiver, ifindex: u32, arrivals: mpsc::Sender<Arrival>, deaf: Deaf) {
+    let mut backoff = Backoff::new();
+    let mut receiver = Ok(receiver);
     loop {
-        let Ok(mut guard) = socket.readable().await else { return };
+        let opened = Instant::now();
+        let ended = match receiver {
+            Ok(receiver) => {
+                *deaf.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                hear(receiver, &arrivals).await
+            }
+            Err(error) => Err(error),
+        };
+        let Err(error) = ended else { return };
+        let why = format!("{error:#}");
+        tracing::warn!(ifindex, why, "an interface can't be listened on; it is tried again and again");
+        *deaf.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        let wait = backoff.next();
+        tokio::time::sleep(wait).await;
+        if opened.elapsed() > 4 * wait {
+            backoff = Backoff::new();
+        }
+        receiver = Receiver::open(ifindex, Wanted::Dhcp);
+    }
+}
+
+/// Brings frames of one packet socket to the server, until nobody wants them any more.
+///
+/// # Errors
+/// When the socket fails.
+async fn hear(receiver: Receiver, arrivals: &mpsc::Sender<Arrival>) -> Result<()> {
+    let socket = watched(receiver)?;
+    loop {
+        let mut guard = socket.readable().await?;
         match guard.get_inner().receive() {
             Ok(Some(frame)) => {
                 let arrival = Arrival {
@@ -382,16 +439,13 @@ async fn listen(receiver: Receiver, arrivals: mpsc::Sender<Arrival>) {
                     word: None,
                 };
                 if arrivals.send(arrival).await.is_err() {
-                    return;
+                    return Ok(());
                 }
             }
             Ok(None) => guard.clear_ready(),
             // Told once; when the link is up again, so is the socket.
             Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
-            Err(error) => {
-                tracing::error!(%error, "an interface can no longer be listened on");
-                return;
-            }
+            Err(error) => return Err(error.into()),
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::audit::Audits;
 use super::awake::Awake;
+use super::beside::Beside;
 use super::committing::Committing;
 use super::decided::Orders;
 use super::explain::WentUp;
@@ -63,6 +64,7 @@ impl Server {
         file: &Path,
         diagnosis: bool,
         startup: &Startup,
+        beside: Beside,
     ) -> Result<(Self, Intake)> {
         let config = Arc::new(config);
         let found = found(&config)?;
@@ -111,6 +113,9 @@ impl Server {
             went_up: WentUp::default(),
             exports: Exports::default(),
             awake: Awake::new(),
+            beside,
+            pulse: startup.pulse(),
+            blind: None,
             owed: None,
             events,
             wall: WallClock::read().context("reading the clocks")?,

@@ -6,8 +6,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use tokio::task::{JoinError, spawn_blocking};
-
 use super::Server;
 use crate::config::XdpMode;
 use crate::control::{Event as Told, Xdp};
@@ -66,17 +64,9 @@ pub(super) fn native(links: &[LinkState]) -> Vec<(u32, String)> {
     native.map(|link| (link.facts.ifindex, link.facts.name.clone())).collect()
 }
 
-/// What the drivers of these interfaces have counted. It may take a driver its time, so a thread that may wait asks them.
-pub(super) async fn counted(interfaces: Vec<(u32, String)>) -> Result<Counted, JoinError> {
-    if interfaces.is_empty() {
-        return Ok(Counted::new());
-    }
-    let ask = move || {
-        let counted =
-            interfaces.iter().filter_map(|(ifindex, name)| Some((*ifindex, Counts::of(name).ok()?)));
-        counted.collect()
-    };
-    spawn_blocking(ask).await
+/// What the drivers of these interfaces have counted. It may take a driver its time.
+pub(super) fn counted(interfaces: &[(u32, String)]) -> Counted {
+    interfaces.iter().filter_map(|(ifindex, name)| Some((*ifindex, Counts::of(name).ok()?))).collect()
 }
 
 impl Server {

@@ -13,6 +13,7 @@ use crate::datapath::frame;
 use crate::datapath::ring::Arrival;
 use crate::message::Request;
 use crate::policy::{Action, Event, Granted, LeaseEvent, Publication, Reply, Words as _};
+use crate::pulse::Stage;
 
 /// Frames that waited longer than this many nanoseconds are dropped: their senders have repeated them, or given up.
 const STALE: u64 = 4_000_000_000;
@@ -96,7 +97,11 @@ impl Server {
                 Decided::Action(action) => self.act(action, &mut leaving),
             }
         }
-        self.outbox.send(leaving);
+        if !leaving.is_empty() {
+            self.pulse.at(Stage::Sending);
+            self.outbox.send(leaving);
+            self.pulse.at(Stage::Deciding);
+        }
         self.count_unsent();
         self.table.tidy();
     }
