@@ -9,9 +9,14 @@ use crate::config::value::{self, Value};
 /// The octets of an option of this kind with this value; reports what can't be one.
 pub(super) fn encode(kind: Kind, value: Value<'_>) -> Option<Vec<u8>> {
     match kind {
-        Kind::Address => value.address().map(|address| address.octets().to_vec()),
-        Kind::Addresses => list(value, "addresses", |v| v.address().map(|address| address.octets().to_vec())),
-        Kind::AddressPairs => address_pairs(value),
+        Kind::Address => octets_of(specified(value)),
+        Kind::Host => octets_of(host(value)),
+        Kind::Hosts => list(value, "addresses", |v| octets_of(host(v))),
+        Kind::Addresses => list(value, "addresses", |v| octets_of(specified(v))),
+        Kind::Mask => octets_of(mask(value)),
+        Kind::Filters => pairs(value, Value::address, mask),
+        Kind::ClassfulRoutes => pairs(value, classful_destination, host),
+        Kind::OneOf(numbers) => one_of(value, numbers),
         Kind::Unsigned8 { min } => integer(value, min.into(), u8::MAX.into(), 1),
         Kind::Unsigned16 { min } => integer(value, min.into(), u16::MAX.into(), 2),
         Kind::Unsigned32 => integer(value, 0, u32::MAX.into(), 4),
@@ -114,13 +119,74 @@ fn sub_option(value: Value<'_>) -> Option<Vec<u8>> {
     if value.text("")?.starts_with("hex:") { octets(value) } else { text(value) }
 }
 
-fn address_pairs(value: Value<'_>) -> Option<Vec<u8>> {
-    let octets = list(value, "addresses", |v| v.address().map(|address| address.octets().to_vec()))?;
-    if octets.len() % 8 == 0 {
-        Some(octets)
-    } else {
-        value.refuse("this option has addresses in pairs: one is left over")
+fn octets_of(address: Option<Ipv4Addr>) -> Option<Vec<u8>> {
+    address.map(|address| address.octets().to_vec())
+}
+
+/// Any address but 0.0.0.0, which is nobody's and no group's.
+fn specified(value: Value<'_>) -> Option<Ipv4Addr> {
+    match value.address()? {
+        Ipv4Addr::UNSPECIFIED => value.refuse("0.0.0.0 is not an address to be told: remove it"),
+        address => Some(address),
     }
+}
+
+/// An address that is one host's: not 0.0.0.0, nor a group's, nor everybody's. It may be the client itself.
+fn host(value: Value<'_>) -> Option<Ipv4Addr> {
+    let address = specified(value)?;
+    if address.is_multicast() || address.is_broadcast() {
+        return value.refuse(format!("{address} is not the address of one host"));
+    }
+    Some(address)
+}
+
+/// Ones, then zeros.
+fn mask(value: Value<'_>) -> Option<Ipv4Addr> {
+    let mask = value.address()?;
+    if mask.is_unspecified() || mask.to_bits().leading_ones() != mask.to_bits().count_ones() {
+        return value.refuse(format!("{mask} is not a subnet mask, such as \"255.255.255.0\""));
+    }
+    Some(mask)
+}
+
+/// The default route is no destination here (RFC 2132, section 5.8).
+fn classful_destination(value: Value<'_>) -> Option<Ipv4Addr> {
+    let address = value.address()?;
+    if address.is_unspecified() {
+        return value.refuse(
+            "0.0.0.0 is not a destination of a static route: write the default route as `routers`, or as \
+             classless-static-route = \"0.0.0.0/0 - ROUTER\"",
+        );
+    }
+    if address.is_multicast() || address.is_broadcast() {
+        return value.refuse(format!("{address} is not a destination that a router leads to"));
+    }
+    Some(address)
+}
+
+/// Addresses two by two, the first of each pair read in one way and the second in another.
+fn pairs<'t>(
+    value: Value<'t>,
+    first: impl Fn(Value<'t>) -> Option<Ipv4Addr>,
+    second: impl Fn(Value<'t>) -> Option<Ipv4Addr>,
+) -> Option<Vec<u8>> {
+    let elements = elements(value, "addresses")?;
+    if elements.len() % 2 != 0 {
+        return value.refuse("this option has addresses in pairs: one is left over");
+    }
+    let all = elements.into_iter().enumerate();
+    let octets: Vec<_> =
+        all.map(|(at, v)| octets_of(if at % 2 == 0 { first(v) } else { second(v) })).collect();
+    octets.into_iter().collect::<Option<Vec<_>>>().map(|octets| octets.concat())
+}
+
+fn one_of(value: Value<'_>, numbers: &[u8]) -> Option<Vec<u8>> {
+    let octets = integer(value, 0, u8::MAX.into(), 1)?;
+    if octets.iter().all(|octet| numbers.contains(octet)) {
+        return Some(octets);
+    }
+    let all: Vec<String> = numbers.iter().map(u8::to_string).collect();
+    value.refuse(format!("expected one of {}", all.join(", ")))
 }
 
 /// The labels of a domain name; `None` of them for the root.
@@ -181,7 +247,7 @@ fn search_list(value: Value<'_>) -> Option<Vec<u8>> {
     Some(octets)
 }
 
-/// A classless route (RFC 3442): `"DESTINATION - ROUTER"`, or a table of the two.
+/// A classless route (RFC 3442): `"DESTINATION - ROUTER"`, or a table of the two. Router 0.0.0.0: on the client's link.
 fn route(value: Value<'_>) -> Option<Vec<u8>> {
     let (destination, router) = if value.is_table() {
         let mut section = value.section("route")?;
@@ -200,6 +266,9 @@ fn route(value: Value<'_>) -> Option<Vec<u8>> {
             None => return value.refuse(format!("\"{}\" is not {form}", text.escape_default())),
         }
     };
+    if router.is_multicast() || router.is_broadcast() {
+        return value.refuse(format!("{router} is not the address of one router"));
+    }
     let significant = usize::from(destination.len.div_ceil(8));
     let mut octets = vec![destination.len];
     octets.extend_from_slice(&destination.network.octets()[..significant]);
@@ -230,6 +299,6 @@ fn sip_servers(value: Value<'_>) -> Option<Vec<u8>> {
         element.is_text() && element.text("").is_some_and(|text| text.parse::<Ipv4Addr>().is_ok())
     });
     let (encoding, encoded) =
-        if by_address { (1, encode(Kind::Addresses, value)?) } else { (0, encode(Kind::Names, value)?) };
+        if by_address { (1, encode(Kind::Hosts, value)?) } else { (0, encode(Kind::Names, value)?) };
     Some([vec![encoding], encoded].concat())
 }

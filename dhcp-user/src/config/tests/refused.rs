@@ -412,6 +412,38 @@ fn options() {
     option("routers = []", "expected a list of addresses, found none");
     option("routers = 'fe80::1'", "\"fe80::1\" is not an IPv4 address");
     option("subnet-mask = ['255.0.0.0']", "expected an IPv4 address as a string, found an array");
+    for address in ["224.0.0.1", "255.255.255.255"] {
+        option(&format!("routers = '{address}'"), "is not the address of one host");
+        option(&format!("domain-name-servers = ['9.9.9.9', '{address}']"), "is not the address of one host");
+        option(&format!("swap-server = '{address}'"), "is not the address of one host");
+        option(&format!("sip-servers = '{address}'"), "is not the address of one host");
+        option(&format!("static-routes = ['10.0.0.0', '{address}']"), "is not the address of one host");
+        option(&format!("static-routes = ['{address}', '10.0.0.1']"), "is not a destination");
+        option(
+            &format!("classless-static-route = '10.0.0.0/8 - {address}'"),
+            "not the address of one router",
+        );
+    }
+    for unset in [
+        "routers = '0.0.0.0'",
+        "domain-name-servers = ['9.9.9.9', '0.0.0.0']",
+        "ntp-servers = '0.0.0.0'",
+        "broadcast-address = '0.0.0.0'",
+        "static-routes = ['10.0.0.0', '0.0.0.0']",
+    ] {
+        option(unset, "0.0.0.0 is not an address to be told");
+    }
+    for mask in ["0.0.0.0", "255.0.255.0", "255.255.255.1", "0.255.255.255"] {
+        option(&format!("subnet-mask = '{mask}'"), "is not a subnet mask");
+        option(&format!("policy-filter = ['10.0.0.0', '{mask}']"), "is not a subnet mask");
+    }
+    option(
+        "static-routes = ['10.9.0.0', '192.0.2.1', '0.0.0.0', '192.0.2.1']",
+        "0.0.0.0 is not a destination of a static route: write the default route as `routers`",
+    );
+    option("policy-filter = ['10.0.0.0']", "addresses in pairs: one is left over");
+    option("netbios-node-type = 3", "expected one of 1, 2, 4, 8");
+    option("auto-config = 2", "expected one of 0, 1");
     option("interface-mtu = 67", "67 is out of range: 68 to 65535");
     option("default-ip-ttl = 256", "256 is out of range: 1 to 255");
     option("time-offset = 2147483648", "out of range");
