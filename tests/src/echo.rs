@@ -31,10 +31,13 @@ pub fn check(request: &Request, answer: &Answer) -> Result<()> {
     // RFC 2131 §4.3.2 wants the flag in a relayed NAK; servers differ in one that they broadcast themselves.
     let echoed = sent.flags == asked.flags;
     let raised = sent.flags == asked.flags | BROADCAST_FLAG;
-    let right = if answer.kind != Kind::Nak { echoed } else { raised || echoed && !to_relay };
+    // Nobody can be reached at the address of an OFFER of none (RFC 8925 §3.3).
+    let nobodys = answer.kind == Kind::Offer && sent.yiaddr.is_unspecified();
+    let to_all = answer.kind == Kind::Nak || nobodys;
+    let right = if !to_all { echoed } else { raised || echoed && !to_relay };
     ensure!(right, "flags are {:#x}", sent.flags);
     let sender = request.envelope.eth_src;
-    let everybody = answer.kind == Kind::Nak || asked.flags & BROADCAST_FLAG != 0;
+    let everybody = to_all || asked.flags & BROADCAST_FLAG != 0;
     let (eth_dst, ip_dst, port) = if to_relay {
         (sender, asked.giaddr, SERVER_PORT)
     } else if answer.kind != Kind::Nak && !asked.ciaddr.is_unspecified() {

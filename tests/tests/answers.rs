@@ -1,11 +1,13 @@
 //! Requests as real devices send them, which the RFCs have otherwise, get the answer that serves the device.
 
 use anyhow::{Result, ensure};
+use std::net::Ipv4Addr;
+use std::time::Instant;
 use system_tests::answer::Answer;
-use system_tests::client::{Client, Request, WANTED, granted};
+use system_tests::client::{Client, Request, Via, WANTED, granted};
 use system_tests::paths::SERVER;
 use system_tests::server::{Server, Xdp};
-use system_tests::topology::{Lan, SERVER_IF};
+use system_tests::topology::{CLIENT_IF, Lan, SERVER_IF};
 use system_tests::wait::{PROMPT, until};
 use system_tests::wire::{Kind, options};
 
@@ -146,5 +148,178 @@ fn a_reply_that_is_too_long_is_shortened() -> Result<()> {
     let newcomer = lan.client(3);
     let short = newcomer.exchange(&discovering(&newcomer))?;
     ensure!(short.frame.len() <= 14 + 576 && told(&short)[..9] == [53, 54, 51, 58, 59, 233, 232, 231, 15]);
+    Ok(())
+}
+
+/// RFC 8925 §3.3, SHOULD (no-address): who can do without an address, and asks whether it may, is offered none.
+/// RFC 8925 §3.3, SHOULD NOT (not-reserved): nothing is kept for it.
+#[test]
+fn an_ipv6_only_client_holds_no_address() -> Result<()> {
+    let lan = lan()?;
+    let subnet = SUBNET.replace(" }\n", ", v6-only-preferred = 1800 }\n");
+    let server = Server::start(&lan, Xdp::Native, &(subnet + BEHIND))?;
+    for client in [lan.client(1), lan.relayed_client(1)] {
+        let asking = |mut request: Request| {
+            request.message.options = options(&[(53, &[1]), (55, &[1, 3, 108])]);
+            request
+        };
+        let offer = client.exchange(&asking(client.discovering()))?;
+        ensure!(offer.kind == Kind::Offer && offer.message.yiaddr.is_unspecified(), "{offer:?}");
+        ensure!(offer.option(108) == Some(&[0, 0, 7, 8]) && offer.option(51).is_some(), "{offer:?}");
+    }
+    let pools = server.json(&["pools"])?;
+    ensure!(pools.as_array().is_some_and(|all| all.iter().all(|pool| pool["offered"] == 0)), "{pools}");
+    // Who does not ask gets an address, and so does who asks for one all the same.
+    ensure!(!lan.client(2).dora()?.address.is_unspecified());
+    ensure!(!lan.client(1).dora()?.address.is_unspecified());
+    Ok(())
+}
+
+/// Behind the relay that [`Lan::relayed_client`] is behind; a port has an address of its own.
+const BEHIND: &str = r#"
+[[subnet]]
+prefix = "10.9.0.0/24"
+pools = ["10.9.0.50 - 10.9.0.59"]
+options = { v6-only-preferred = 1800 }
+
+[[subnet.reservation]]
+circuit-id = "port-7"
+address = "10.9.0.70"
+"#;
+
+/// The operator's word holds from the client's next contact, by a reload as by a restart, whatever the kernel knew.
+#[test]
+fn a_reservation_of_another_address_holds_from_the_next_contact() -> Result<()> {
+    for restart in [false, true] {
+        let lan = lan()?;
+        let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+        let (first, second) = (lan.client(1), lan.client(2));
+        let leases = [first.dora()?, second.dora()?];
+        first.renew(&leases[0])?;
+        ensure!(server.stats()?.all_kernel_acked()? == 1);
+        // The second is to have what the first has, who is to have another.
+        let reserved = |n: u8, address| {
+            format!(
+                "[[subnet.reservation]]\nhw-address = \"02:c1:00:00:00:{n:02x}\"\naddress = \"{address}\"\n"
+            )
+        };
+        let changed =
+            [SUBNET, &reserved(1, "10.0.0.70"), &reserved(2, &leases[0].address.to_string())].concat();
+        server.rewrite(&lan, Xdp::Native, &changed)?;
+        if restart {
+            server.stop()?;
+            server.start_again()?;
+        } else {
+            server.reload()?;
+        }
+        let acked = |server: &Server| server.stats()?.all_kernel_acked();
+        let before = acked(&server)?;
+        for request in
+            [first.renewing(&leases[0]), first.rebinding(&leases[0]), first.rebooting(leases[0].address)]
+        {
+            let answer = first.exchange(&request)?;
+            ensure!(answer.kind == Kind::Nak, "{:?} to {request:?}", answer.kind);
+        }
+        ensure!(acked(&server)? == before, "the kernel goes on");
+        ensure!(first.dora()?.address == Ipv4Addr::new(10, 0, 0, 70));
+        // What is promised to the first is waited for, and by nobody else got.
+        for _ in 0..2 {
+            second.renew(&leases[1])?;
+        }
+        ensure!(acked(&server)? == before, "the kernel would say so for ever");
+        ensure!(lan.client(3).dora()?.address != leases[0].address);
+        ensure!(server.json(&["audit"])?["consistent"] == true);
+    }
+    Ok(())
+}
+
+/// A renewal gets the time that is configured now, and the kernel the same from then on.
+#[test]
+fn a_changed_lease_time_is_granted_by_the_next_renewal() -> Result<()> {
+    let lan = lan()?;
+    let with = |time: &str| SUBNET.replace("\"1h\"", &format!("\"{time}\""));
+    let mut server = Server::start(&lan, Xdp::Native, &with("10m"))?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    ensure!(lease.seconds == 600);
+    for (restart, time, seconds) in [(true, "1h", 3600), (false, "20m", 1200), (false, "1h", 3600)] {
+        server.rewrite(&lan, Xdp::Native, &with(time))?;
+        if restart {
+            server.stop()?;
+            server.start_again()?;
+        } else {
+            server.reload()?;
+        }
+        let before = server.stats()?.all_kernel_acked()?;
+        for _ in 0..3 {
+            let told = granted(&client.exchange(&client.renewing(&lease))?)?.seconds;
+            ensure!(told == seconds, "{told} of {time}");
+        }
+        ensure!(server.stats()?.all_kernel_acked()? == before + 2, "the first goes up, and no other");
+    }
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+/// The address that is being given counts: the last of a pool is given for the time of a full one.
+#[test]
+fn the_last_address_of_a_pool_is_given_for_the_shortest_time() -> Result<()> {
+    let lan = lan()?;
+    let pair =
+        SUBNET.replace("10.0.0.59", "10.0.0.51").replace("\"1h\"", "\"1h\"\nlease-time-when-full = \"10m\"");
+    let server = Server::start(&lan, Xdp::Native, &pair)?;
+    let leases = [lan.client(1).dora()?, lan.client(2).dora()?];
+    ensure!(leases[0].seconds == 3600 && leases[1].seconds == 600, "{leases:?}");
+    // It stays short until there is room.
+    let second = lan.client(2);
+    let renewed =
+        || Ok::<_, anyhow::Error>(granted(&second.exchange(&second.renewing(&leases[1]))?)?.seconds);
+    ensure!(renewed()? == 600);
+    lan.client(1).release(&leases[0])?;
+    until("an address to be free", PROMPT, || Ok((server.pool_count("free")? == 1).then_some(())))?;
+    ensure!(renewed()? == 3600);
+    Ok(())
+}
+
+/// One port, one device at a time: the new one gets the address when the old one does not answer for it.
+#[test]
+fn a_ports_address_goes_to_its_new_device_when_the_old_one_is_silent() -> Result<()> {
+    let lan = lan()?;
+    lan.route_behind_relay()?;
+    let server = Server::with_settings(&lan, Xdp::Native, "probe = \"auto\"", &[SUBNET, BEHIND].concat())?;
+    let on_port = |n: u16| {
+        let mut client = lan.relayed_client(n);
+        if let Via::Relay { agent_info, .. } = &mut client.via {
+            *agent_info = Some(b"\x01\x06port-7".to_vec());
+        }
+        client
+    };
+    let port = Ipv4Addr::new(10, 9, 0, 70);
+    let (first, second) = (on_port(1), on_port(2));
+    let lease = first.dora()?;
+    ensure!(lease.address == port);
+
+    lan.occupy(port, CLIENT_IF)?;
+    let asking = second.discovering();
+    second.send(&asking)?;
+    let counted =
+        || Ok::<_, anyhow::Error>(server.stats()?.count(&["daemon", "dropped", "port-in-use"]).unwrap_or(0));
+    until("the second device to be refused", PROMPT, || Ok((counted()? == 1).then_some(())))?;
+    ensure!(second.answer(&asking, Instant::now())?.is_none(), "the first one answers for the address");
+    ensure!(server.log().contains("port-in-use"), "the operator is not told");
+    first.renew(&lease)?;
+    lan.leave(port, CLIENT_IF)?;
+
+    // It was found alive just now, and is not asked again and again; a third device has to wait, too.
+    first.release(&lease)?;
+    let moved = on_port(3).dora()?;
+    ensure!(moved.address == port, "{moved:?}");
+    // Nobody answers for that one.
+    let last = second.dora()?;
+    ensure!(last.address == port, "{last:?}");
+    let nak = on_port(3).exchange(&on_port(3).rebinding(&moved))?;
+    ensure!(nak.kind == Kind::Nak, "{:?} for what another has", nak.kind);
+    second.rebind(&last)?;
+    ensure!(server.json(&["audit"])?["consistent"] == true);
     Ok(())
 }

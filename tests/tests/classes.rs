@@ -224,6 +224,7 @@ fn a_line_behind_a_relay_has_its_address_whoever_is_on_it() -> Result<()> {
 
     let (other, _) = on_line(2, "port-1", "olt-8").dora()?;
     ensure!(other.address == Ipv4Addr::new(10, 1, 0, 7), "{other:?}");
+    line.client.release(&lease)?;
     let replaced = on_line(3, "port-1", "olt-7");
     let (same, _) = replaced.dora()?;
     ensure!(same.address == lease.address, "{same:?}");

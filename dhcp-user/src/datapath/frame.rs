@@ -22,15 +22,20 @@ use crate::store::HwAddr;
 #[must_use]
 pub fn write(request: &Request, reply: &Reply, ours: [u8; 6]) -> Option<Bytes> {
     let Parts { kind, ciaddr, yiaddr, server, answer } = parts(request, reply);
+    // An OFFER of no address (RFC 8925 §3.3) can be sent to none.
+    let to_all = matches!(reply, Reply::Offer { .. }) && yiaddr.is_unspecified();
     let body = Body::of(answer)?;
     let asked = Asked {
         eth_src: request.eth_src.into(),
         ciaddr: ciaddr.into(),
         giaddr: request.giaddr.into(),
         chaddr: request.mac().unwrap_or(request.eth_src).into(),
-        flags: request.flags.to_be(),
+        flags: request.flags.to_be() | if to_all { bootp::BROADCAST_RAW } else { 0 },
     };
-    let envelope = Envelope::address(kind, &asked, ours.into(), server.into(), yiaddr.into());
+    let mut envelope = Envelope::address(kind, &asked, ours.into(), server.into(), yiaddr.into());
+    if !request.relayed() {
+        envelope.flags = request.flags.to_be();
+    }
 
     let mut head = request.frame.to_vec();
     let l3 = request::locate(&mut HostFrame::new(&mut head, request.frame.len()), 0).ok()?.l3;

@@ -318,6 +318,8 @@ pub enum Silence {
     ProbeUnknown,
     /// The device holds as many leases as it may.
     DeviceCap,
+    /// The address reserved for the client's port is in use by another device, or offered to one.
+    PortInUse,
     /// RELEASE or DECLINE from somebody who isn't the owner.
     NotOwner,
     /// DECLINE from a device that keeps as many addresses out of use as it may: it loses the lease, and the address
@@ -357,6 +359,7 @@ impl Silence {
             Self::Probing => "probing",
             Self::ProbeUnknown => "probe-unknown",
             Self::DeviceCap => "device-cap",
+            Self::PortInUse => "port-in-use",
             Self::NotOwner => "not-owner",
             Self::DeclinedTooOften => "declined-too-often",
             Self::Overtaken => "overtaken",

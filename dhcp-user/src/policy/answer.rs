@@ -3,19 +3,13 @@
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use dhcp_ebpf::slot::MAX_BODY;
-
-use super::encode::{self, Composed, Field, Room, Value};
+use super::encode::{self, BEFORE_OPTIONS, Composed, Field, Room, Value};
 use super::terms::Terms;
 use crate::message::Request;
 use crate::message::options::code;
 
-/// Octets of an IPv4 header, a UDP header, the BOOTP fields and the cookie.
-const BEFORE_OPTIONS: usize = 20 + 8 + 236 + 4;
 /// Octets of options, END included, that every BOOTP client takes: the vendor area without the cookie (RFC 951 §3).
 const BOOTP_AREA: usize = 60;
-/// No answer is longer than this, whatever the client could take: it is what a frame of ours carries.
-pub(super) const LONGEST_DATAGRAM: usize = BEFORE_OPTIONS + MAX_BODY;
 
 /// The message types that a server sends (option 53).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //!
 //! Whether a request is answered by an ACK, and what that says, follows from the request and the state of the lease (the
 //! kernel is told anew when that changes, or revoked), and from what is taken together here: the classes, the subnet and
-//! the ways to it, our address in it, the pool if it has terms of its own, the reservation; and the version of the
-//! program, which puts answers together in its way. What has no part in it may change under every answer: subnets that
+//! the ways to it, our address in it, the pool if it has terms of its own, the reservation, and another that its owner
+//! has; and the version of the program, which puts answers together in its way. What has no part in it may change under every answer: subnets that
 //! are not on its link, other reservations, pools on their subnet's terms, how leases begin and what becomes of them after
 //! their end, and what is refused.
 
@@ -39,8 +39,11 @@ impl Policy {
         let particular = |pool: &&DynamicPool| !pool.admits.is_open() || !pool.overrides.is_empty();
         let reserved = self.all.entry(place).reserved();
         let reservation = reserved.then(|| self.subnets.reservation_at(subnet, place)).flatten();
+        // Its owner is to be sent there.
+        let elsewhere = self.reserved_for_owner_elsewhere(place).map(|reserved| self.all.address(reserved));
         digest(&(
             VERSION,
+            elsewhere,
             self.classes.digest(),
             self.subnets.basis(subnet, link),
             pool.filter(particular).map(|pool| (pool.admits, &pool.overrides)),

@@ -26,6 +26,12 @@ impl Policy {
         let segment = self.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
         self.note_way(&segment, request);
+        if self.offer_ipv6_only(turn, request, &segment) {
+            return;
+        }
+        if let Some(place) = self.contested(turn, &segment, request) {
+            return self.contest(turn, request, place);
+        }
         let place = match self.own(turn, request, &segment) {
             Some(place) if self.over_cap(self.all.subnet(place), request, Some(place)) => {
                 return self.at_cap(turn, request, self.all.subnet(place));
@@ -123,12 +129,15 @@ impl Policy {
         let entitled = reservation.map(|reservation| is_for(reservation, request));
         match (self.all.state(place), entitled) {
             (State::Quarantined, _) | (_, Some(false)) => false,
-            // A reservation holds whatever the pool around it says.
-            (_, Some(true)) => true,
-            (State::Free | State::Offered, None) => self.is_admitted(place, request),
+            // A reservation holds whatever the pool around it says; but that of a port is for one device at a time.
+            (_, Some(true)) => !self.is_anothers(place, request),
+            (State::Free | State::Offered, None) => {
+                self.is_admitted(place, request) && !self.belongs_elsewhere(turn, place, request)
+            }
             (State::Leased | State::Grace, None) => {
                 self.binding(place).is_some_and(|binding| binding.identity() == Identity::of(request))
                     && self.is_admitted(place, request)
+                    && !self.belongs_elsewhere(turn, place, request)
             }
             // Its reservation is gone from the configuration.
             (State::Reserved, None) => false,
@@ -255,15 +264,23 @@ impl Policy {
 
     /// A device that keeps asking is counted each time, and told of now and then.
     pub(super) fn tell_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
-        self.capped.retain(|_, told| turn.now < told.plus(TELL_AGAIN));
-        let device = (subnet, request.chaddr);
-        if self.capped.len() < MOST_CAPPED && !self.capped.contains_key(&device) {
-            self.capped.insert(device, turn.now);
+        if self.is_to_be_told(turn, subnet, request) {
             let (prefix, cap) = (self.subnets.get(subnet).prefix, self.cap(subnet, request));
             let event = LeaseEvent::DeviceCap { subnet: prefix, client: request.as_ref().into(), cap };
             turn.out.push(Action::Event(event));
         }
         turn.silence(request, Silence::DeviceCap);
+    }
+
+    /// Whether the operator is to be told that the device gets nothing: now and then, and of so many.
+    pub(super) fn is_to_be_told(&mut self, turn: &Turn<'_>, subnet: SubnetId, request: &Request) -> bool {
+        self.capped.retain(|_, told| turn.now < told.plus(TELL_AGAIN));
+        let device = (subnet, request.chaddr);
+        let tell = self.capped.len() < MOST_CAPPED && !self.capped.contains_key(&device);
+        if tell {
+            self.capped.insert(device, turn.now);
+        }
+        tell
     }
 
     /// There is no address for the client on its link: each pool that is for it is full, which is told of once.

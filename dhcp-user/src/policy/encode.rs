@@ -4,6 +4,10 @@ use dhcp_ebpf::slot::MAX_BODY;
 
 use crate::message::options::code;
 
+/// Octets of an IPv4 header, a UDP header, the BOOTP fields and the cookie.
+pub(super) const BEFORE_OPTIONS: usize = 20 + 8 + 236 + 4;
+/// No answer is longer than this, whatever the client could take: it is what a frame of ours carries.
+pub(super) const LONGEST_DATAGRAM: usize = BEFORE_OPTIONS + MAX_BODY;
 /// What an option area in `file` and `sname` can hold.
 pub(super) const FILE: usize = 128;
 pub(super) const SNAME: usize = 64;

@@ -54,6 +54,13 @@ pub enum LeaseEvent {
         /// Who declined last.
         client: Client,
     },
+    /// A client got no address since the one that is reserved for its port is in use by another device.
+    PortInUse {
+        /// The address.
+        address: Ipv4Addr,
+        /// Who asked.
+        client: Client,
+    },
     /// A client got no address since its device holds as many as it may.
     DeviceCap {
         /// The subnet.

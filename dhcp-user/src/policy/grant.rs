@@ -40,8 +40,11 @@ impl Policy {
         let Some(reply) = self.granting(place, server, lease_time, request, said.as_ref()) else {
             return turn.silence(request, Silence::Unanswerable);
         };
+        // What is not to be so for good is the daemon's to say each time.
+        let lasting =
+            self.is_lasting(place, lease_time, request) && self.reserved_elsewhere(place, request).is_none();
         let memos = match &reply {
-            Reply::Ack { answer, .. } => {
+            Reply::Ack { answer, .. } if lasting => {
                 self.memos(place, (server, lease_time), request, said.as_ref(), answer)
             }
             _ => Vec::new(),
@@ -170,6 +173,9 @@ impl Policy {
         self.probes.unclean(place);
         let same = self.recognises(place, request);
         let station = self.station_for(place, request, same);
+        if !same {
+            self.probes.changes_hands(place);
+        }
         let former = self.unbind(place).filter(|_| same);
         let (expiry, floor) = match &former {
             // A promise of this very batch may not be in the word yet.

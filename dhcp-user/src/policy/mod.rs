@@ -10,6 +10,7 @@
 //!                                          │             │            ▲
 //!                                          └─ addresses.rs, index.rs  └── predict.rs (what will be asked next)
 //! classes.rs, reservations.rs: who a client is to the configuration       terms.rs: what it is given
+//! entitlement.rs: whom an address belongs to         ipv6_only.rs: who does without one
 //! basis.rs: what answers rest on, and when they have to be given anew
 //! draw.rs (what a newcomer gets), reclaim.rs (which lease is an orphan) ─► probe.rs ◄─► probes
 //! witnesses.rs, declines.rs: what is no evidence that an address is in use       quarantine.rs: what is out of use
@@ -30,6 +31,7 @@ mod declines;
 mod discover;
 mod draw;
 mod encode;
+mod entitlement;
 mod event;
 mod expiry;
 mod extension;
@@ -38,6 +40,7 @@ mod identity;
 mod import;
 mod index;
 mod inform;
+mod ipv6_only;
 mod leasequery;
 mod links;
 mod offers;
@@ -134,7 +137,7 @@ pub struct Policy {
     /// How many DECLINEs are believed.
     declines: Declines,
     deadlines: Deadlines,
-    /// When devices that hold as many leases as they may were told of.
+    /// When devices that hold as many leases as they may, or whose port's address another has, were told of.
     capped: BTreeMap<(SubnetId, HwAddr), BootSecs>,
     /// What was promised for addresses that are not ours to give any more.
     stranded: Stranded,

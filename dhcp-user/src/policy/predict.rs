@@ -63,7 +63,7 @@ impl Policy {
         if !admitted {
             return None;
         }
-        let lease_time = owner.lease_time.min(self.times(place, &asked).max);
+        let lease_time = self.prolonged(place, owner.lease_time, &asked);
         let said = self.said(place, &asked);
         self.remember(place, owner.server, lease_time, &asked, said.as_ref())
     }

@@ -138,6 +138,11 @@ impl Probes {
         self.clean.remove(&place);
     }
 
+    /// The address has another owner: of this one nothing is known yet.
+    pub(super) fn changes_hands(&mut self, place: Place) {
+        self.alive.remove(&place);
+    }
+
     /// Whether a free address in `stock` is probed as its stock says.
     pub(super) fn agree(&self, place: Place, stock: Stock) -> bool {
         let running = self.running.get(&place);

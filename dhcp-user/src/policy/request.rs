@@ -9,10 +9,11 @@ use super::answer;
 use super::binding::{Binding, Party};
 use super::identity::Identity;
 use super::origin::{Way, Whence};
-use super::reservations::is_for;
+use super::reservations::{is_for, is_for_owner};
 use super::subnet::SubnetId;
 use super::terms::posed;
 use super::{Policy, Turn};
+use crate::config::Reservation;
 use crate::message::Request;
 
 impl Policy {
@@ -163,10 +164,15 @@ impl Policy {
         let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
         let held = match (reservation, self.all.state(place)) {
             (_, State::Quarantined) => false,
-            (Some(reservation), _) => is_for(reservation, request) || self.reserved_by_lease(place, request),
+            (Some(reservation), _) => {
+                let by_lease = self.reserved_by_lease(place, reservation, request);
+                by_lease || is_for(reservation, request) && !self.is_anothers(place, request)
+            }
             (None, State::Reserved) => false,
             (None, State::Free | State::Offered | State::Leased | State::Grace) => {
-                self.recognises(place, request) && self.is_admitted(place, request)
+                self.recognises(place, request)
+                    && self.is_admitted(place, request)
+                    && !self.belongs_elsewhere(turn, place, request)
             }
         };
         held.then_some(place)
@@ -186,10 +192,11 @@ impl Policy {
     }
 
     /// Whether a reservation by circuit-id is this client's: when it renews directly no relay says where it is.
-    fn reserved_by_lease(&self, place: Place, request: &Request) -> bool {
+    fn reserved_by_lease(&self, place: Place, reservation: &Reservation, request: &Request) -> bool {
         self.all.state(place) == State::Leased
             && request.options.agent.is_none()
             && self.recognises(place, request)
+            && self.binding(place).is_some_and(|owner| is_for_owner(reservation, owner))
     }
 
     /// Whether the client holds, or has reserved for it, another address of `segment`, and `address` is ours to give:
@@ -214,13 +221,12 @@ impl Policy {
             })
     }
 
-    /// A lease keeps its time until it is granted anew, unless the configuration allows less by now; one that ran out
-    /// is granted anew, and so is one that was got by BOOTP: its owner speaks DHCP now, and is no longer to have it for
-    /// good.
+    /// A lease that runs is prolonged by what is configured now. One that ran out is granted anew, and so is one that
+    /// was got by BOOTP: its owner speaks DHCP now, and is no longer to have it for good.
     fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
         let lease_time = match running.and_then(Binding::told) {
-            Some(told) => told.min(self.times(place, request).max),
+            Some(told) => self.prolonged(place, told, request),
             None => self.lease_time(place, request),
         };
         self.grant(turn, request, place, lease_time);

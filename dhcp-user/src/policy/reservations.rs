@@ -63,13 +63,29 @@ impl Reservations {
         self.by_place.get(&place).and_then(|at| self.all.get(*at))
     }
 
-    /// The reservation of the client that sent `request`.
-    pub(super) fn of(&self, request: &Request) -> Option<&Reservation> {
+    /// The reservation of the client that sent `request`, and of which its relay says this.
+    pub(super) fn by(&self, request: &Request, agent: Option<&AgentInformation>) -> Option<&Reservation> {
+        self.first(keys_with(request, agent))
+    }
+
+    /// The reservation of the owner of a lease, as far as the lease tells.
+    pub(super) fn of_owner(&self, owner: &Binding) -> Option<&Reservation> {
         if self.all.is_empty() {
             return None;
         }
-        keys(request).find_map(|key| {
-            let same = |at: &usize| Key::from(&self.all[*at].key) == key;
+        let chaddr = owner.chaddr();
+        let mac = chaddr.octets().try_into().ok().filter(|mac| HwAddr::ethernet(*mac) == chaddr);
+        let agent = owner.agent();
+        let own = owner.client_id().map(Key::ClientId).into_iter().chain(mac.map(Key::HwAddress));
+        self.first(own.chain(circuits(agent.as_ref())))
+    }
+
+    fn first<'a>(&self, mut keys: impl Iterator<Item = Key<'a>>) -> Option<&Reservation> {
+        if self.all.is_empty() {
+            return None;
+        }
+        keys.find_map(|key| {
+            let same = |at: &usize| self.all.get(*at).is_some_and(|there| Key::from(&there.key) == key);
             self.by_client.find(self.hasher.hash_one(key), same).and_then(|at| self.all.get(*at))
         })
     }
@@ -94,9 +110,13 @@ pub(super) fn is_for_owner(reservation: &Reservation, owner: &Binding) -> bool {
 
 /// What the client may have a reservation by, in the order in which one goes before another.
 fn keys(request: &Request) -> impl Iterator<Item = Key<'_>> {
+    keys_with(request, request.options.agent.as_ref())
+}
+
+fn keys_with<'a>(request: &'a Request, agent: Option<&'a AgentInformation>) -> impl Iterator<Item = Key<'a>> {
     let client_id = request.options.client_id.as_deref().map(Key::ClientId);
     let hardware = request.mac().map(Key::HwAddress);
-    client_id.into_iter().chain(hardware).chain(circuits(request.options.agent.as_ref()))
+    client_id.into_iter().chain(hardware).chain(circuits(agent))
 }
 
 /// The circuit of one relay goes before the circuits of that id of all.

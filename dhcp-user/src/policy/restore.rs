@@ -8,6 +8,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use super::action::{Action, Publication};
 use super::addresses::{Place, State, Stock};
 use super::binding::{AnsweredBy, Binding, Particulars};
+use super::event::{Client, Happened};
 use super::quarantine::Probation;
 use super::record::nobody;
 use super::words::{Words, revoke_anyway};
@@ -102,6 +103,9 @@ impl Policy {
 
     fn restore_lease(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record, word: Word) {
         let mut owner = self.owner(record);
+        if self.is_reserved_for_another(place, &owner) {
+            return self.withdraw_restored(turn, place, owner, word);
+        }
         if word.alive() {
             owner.expiry = owner.expiry.max(word.expiry());
             owner.committed_until = owner.committed_until.max(owner.expiry);
@@ -124,6 +128,21 @@ impl Policy {
         });
         self.rebind(turn, place, owner, State::Leased);
         turn.out.extend(publication.map(Action::Publish));
+    }
+
+    /// The address is somebody else's by the configuration now. What was promised is kept, as far as may be known.
+    fn withdraw_restored(&mut self, turn: &mut Turn<'_>, place: Place, mut owner: Binding, word: Word) {
+        let address = self.all.address(place);
+        let promised = if word.alive() {
+            revoke_anyway(turn.words, address).expiry()
+        } else {
+            owner.expiry.max(owner.committed_until)
+        };
+        owner.end(turn.now, promised);
+        let client = Client::from(&owner);
+        self.rebind(turn, place, owner, State::Grace);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        turn.tell(address, Happened::Withdrawn, Some(client));
     }
 
     /// A live word that no record tells of.

@@ -9,12 +9,13 @@ use ahash::HashMap;
 use dhcp_ebpf::abi::Link;
 
 use super::addresses::Place;
-use super::answer::LONGEST_DATAGRAM;
 use super::basis::digest;
+use super::binding::Binding;
+use super::encode::LONGEST_DATAGRAM;
 use super::reservations::Reservations;
 pub(super) use super::subnet_id::SubnetId;
 use crate::config::{Reservation, Subnet, Vlan};
-use crate::message::Request;
+use crate::message::{AgentInformation, Request};
 
 /// Subnets that are on one link, those to be preferred first (RFC 2131 §4.3.1). To be had without an allocation.
 pub(super) type Segment = Arc<[SubnetId]>;
@@ -64,6 +65,8 @@ pub(super) struct Subnets {
     /// In order: found by bisection, which takes less than a hash.
     by_link: Vec<(Link, Segment)>,
     interfaces: Vec<Interface>,
+    /// Whether any of them has a reservation.
+    reserves: bool,
 }
 
 impl Subnets {
@@ -73,6 +76,7 @@ impl Subnets {
             by_address.push((subnet.prefix.network, subnet.prefix.last(), id));
         }
         by_address.sort_unstable();
+        let reserves = subnets.iter().any(|subnet| !subnet.reservations.is_empty());
         let served = subnets.iter().map(|config| Served {
             config: config.clone(),
             reservations: Reservations::new(&config.reservations),
@@ -80,8 +84,14 @@ impl Subnets {
             digest: 0,
         });
         let (by_relay, by_link) = (HashMap::default(), Vec::new());
-        let mut this =
-            Self { served: served.collect(), by_address, by_relay, by_link, interfaces: Vec::new() };
+        let mut this = Self {
+            served: served.collect(),
+            by_address,
+            by_relay,
+            by_link,
+            interfaces: Vec::new(),
+            reserves,
+        };
         this.relink(interfaces);
         this
     }
@@ -278,6 +288,26 @@ impl Subnets {
 
     /// The reservation that the client which sent `request` has in `subnet`.
     pub(super) fn reservation_for(&self, subnet: SubnetId, request: &Request) -> Option<&Reservation> {
-        self.served[subnet.at()].reservations.of(request)
+        self.reservation_by(subnet, request, request.options.agent.as_ref())
+    }
+
+    /// The same for a client of which its relay says this.
+    pub(super) fn reservation_by(
+        &self,
+        subnet: SubnetId,
+        request: &Request,
+        agent: Option<&AgentInformation>,
+    ) -> Option<&Reservation> {
+        self.served[subnet.at()].reservations.by(request, agent)
+    }
+
+    /// The reservation that the owner of a lease has in `subnet`, as far as the lease tells.
+    pub(super) fn reservation_of_owner(&self, subnet: SubnetId, owner: &Binding) -> Option<&Reservation> {
+        self.served[subnet.at()].reservations.of_owner(owner)
+    }
+
+    /// Whether there is any reservation.
+    pub(super) fn reserves(&self) -> bool {
+        self.reserves
     }
 }

@@ -142,12 +142,30 @@ impl Policy {
     }
 
     /// What a new lease of the address at `place` lasts, in seconds: what the client wishes (option 51), as far as its
-    /// terms and the fullness of the pool allow. What is reserved never gets scarce.
+    /// terms and the fullness of the pool allow, this address included. What is reserved never gets scarce.
     pub(super) fn lease_time(&self, place: Place, request: &Request) -> u32 {
         let scarce = self.all.pool(place).filter(|_| !self.all.entry(place).reserved());
         let tally = scarce.map(|pool| self.all.pools()[pool].tally).unwrap_or_default();
-        let used = tally.size() - tally.of(State::Free);
+        let given = scarce.is_some() && self.all.state(place) == State::Free;
+        let used = tally.size() - tally.of(State::Free) + u32::from(given);
         self.times(place, request).for_new_lease(request.options.lease_time, used, tally.size())
+    }
+
+    /// What a lease lasts that `request` prolongs, and that was for `told` seconds: what is configured now, shorter or
+    /// longer, and what the client wishes (option 51) as far as that allows. What the fullness of its pool made shorter
+    /// gets longer as there is room again.
+    pub(super) fn prolonged(&self, place: Place, told: u32, request: &Request) -> u32 {
+        let full = self.unshortened(place, request);
+        told.clamp(self.lease_time(place, request).min(full), full)
+    }
+
+    /// Whether a lease of `lease_time` seconds is what `request` gets each time, however full the pool is.
+    pub(super) fn is_lasting(&self, place: Place, lease_time: u32, request: &Request) -> bool {
+        lease_time == self.unshortened(place, request)
+    }
+
+    fn unshortened(&self, place: Place, request: &Request) -> u32 {
+        self.times(place, request).for_new_lease(request.options.lease_time, 0, 1)
     }
 
     /// The lease times that the client has at `place`.

@@ -309,6 +309,14 @@ pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>
             },
             client,
         ),
+        LeaseEvent::PortInUse { address, client } => of(
+            control::Event {
+                address: Some(*address),
+                detail: Some("another device has the address of its port, and answers".to_owned()),
+                ..control::Event::now("port-in-use")
+            },
+            client,
+        ),
         LeaseEvent::DeviceCap { subnet, client, cap } => of(
             control::Event {
                 subnet: Some(subnet.to_string()),

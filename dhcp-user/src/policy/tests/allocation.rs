@@ -138,7 +138,8 @@ fn a_reservation_by_circuit_holds_when_the_client_renews_past_its_relay() {
     assert_eq!(address, Ipv4Addr::new(10, 9, 0, 5));
     assert_eq!(bench.send(&circuit(Draft::select(1, SERVER, address))).acked(), Some(address));
     assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
-    // The line has a new box: the address is the line's.
+    // The line has a new box, and the old one was shut down: the address is the line's.
+    bench.send(&Draft::release(1, address));
     bench.send(&circuit(Draft::discover(2)));
     assert_eq!(bench.send(&circuit(Draft::select(2, SERVER, address))).acked(), Some(address));
     assert!(bench.send(&Draft::renew(1, address)).is_nak());

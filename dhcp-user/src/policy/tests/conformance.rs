@@ -203,6 +203,8 @@ fn the_relay_tells_renewing_from_rebinding() {
 
 /// RFC 8925 §3.3, MUST NOT (only-if-asked): option 108 is for who asks for it.
 /// RFC 8925 §3.3, stated (if-asked): who does, gets it.
+/// RFC 8925 §3.3, SHOULD (no-address): and is offered 0.0.0.0.
+/// RFC 8925 §3.3, SHOULD NOT (not-reserved): nothing is kept for it.
 #[test]
 fn ipv6_only_is_preferred_by_who_asks_for_it() {
     let mut six = subnet(10, 20);
@@ -210,7 +212,19 @@ fn ipv6_only_is_preferred_by_who_asks_for_it() {
     let mut bench = Bench::new(vec![six]);
     assert_eq!(bench.send(&Draft::discover(1)).option(108), None);
     assert_eq!(bench.send(&Draft::discover(2).option(55, &[1, 3])).option(108), None);
-    assert_eq!(bench.send(&Draft::discover(3).option(55, &[108])).option(108), Some(vec![0, 0, 7, 8]));
+    let six = bench.send(&Draft::discover(3).option(55, &[108, 1, 3]));
+    assert_eq!((six.option(108), six.offered()), (Some(vec![0, 0, 7, 8]), Some(Ipv4Addr::UNSPECIFIED)));
+    assert_eq!(
+        bench.send(&Draft::discover(4)).offered(),
+        Some(host(12)),
+        "two were offered an address before"
+    );
+    // Who asks for an address all the same, or has one, is served as ever.
+    let address = bench.lease(3);
+    let renewed = bench.send(&Draft::renew(3, address).option(55, &[108]));
+    assert_eq!((renewed.acked(), renewed.option(108)), (Some(address), Some(vec![0, 0, 7, 8])));
+    assert_eq!(bench.send(&Draft::discover(3).option(55, &[108])).offered(), Some(Ipv4Addr::UNSPECIFIED));
+    assert_eq!(bench.state(address), State::Leased);
 }
 
 /// RFC 2131 §4.3.1: several subnets on one link (a shared network) serve as one.

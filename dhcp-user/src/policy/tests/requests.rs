@@ -262,13 +262,14 @@ fn a_client_that_omits_its_identifier_is_not_guessed_at_where_its_device_has_sev
 }
 
 #[test]
-fn a_lease_keeps_its_time_until_it_is_granted_anew() {
+fn a_lease_of_another_time_is_published_anew() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let (short, long) = (300u32.to_be_bytes(), 700u32.to_be_bytes());
     let address = bench.send(&Draft::discover(1).option(51, &short)).offered().expect("an offer");
     bench.send(&Draft::select(1, SERVER, address).option(51, &short));
     let renewed = bench.send(&Draft::renew(1, address).option(51, &long));
-    assert_eq!(renewed.option(51), Some(short.to_vec()));
+    assert_eq!(renewed.option(51), Some(long.to_vec()));
+    assert_eq!(bench.words.load(address).generation(), 1, "the memos of the old time are void");
     bench.send(&Draft::discover(1).option(51, &long));
     let anew = bench.send(&Draft::select(1, SERVER, address).option(51, &long));
     assert_eq!(anew.option(51), Some(long.to_vec()));

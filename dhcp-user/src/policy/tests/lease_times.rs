@@ -1,0 +1,87 @@
+//! How long leases last: new ones, prolonged ones, those of full pools.
+
+use super::wire::{Draft, SERVER};
+use super::*;
+
+fn lasting(lease: u32, subnet: Subnet) -> Subnet {
+    let times =
+        LeaseTimes { lease, renew: lease / 2, rebind: lease * 7 / 8, min: 60, max: lease, when_full: None };
+    Subnet { times, ..subnet }
+}
+
+fn seconds(told: &Told) -> u32 {
+    u32::from_be_bytes(told.option(51).expect("a lease time").try_into().expect("four octets"))
+}
+
+#[test]
+fn a_renewal_gets_the_time_that_is_configured_now() {
+    for (before, after) in [(600, 3600), (3600, 600)] {
+        for restart in [false, true] {
+            let mut bench = Bench::new(vec![lasting(before, subnet(10, 20))]);
+            let address = bench.lease(1);
+            let (basis, link) = (bench.published[0].basis, bench.published[0].link);
+            let next = vec![lasting(after, subnet(10, 20))];
+            if restart {
+                bench.config.subnets = next;
+                bench.restart(true);
+            } else {
+                bench.reload(next);
+            }
+            assert_ne!(bench.policy.basis(address, link), Some(basis), "what the kernel knows is void");
+            for draft in [Draft::renew(1, address), Draft::rebind(1, address), Draft::reboot(1, address)] {
+                assert_eq!(seconds(&bench.send(&draft)), after, "{draft:?}");
+            }
+            let lease = bench.published.last().expect("published");
+            assert!(!lease.memos.is_empty() && lease.memos.iter().all(|m| m.answer.lease_time == after));
+        }
+    }
+}
+
+/// RFC 2131 §4.3.1: the lease time that the client asks for, or another; also when it renews.
+#[test]
+fn a_wish_is_granted_in_a_renewal_too() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    for (wish, granted) in [(1, 60), (300, 300), (1500, 1500), (u32::MAX, 2 * LEASE_TIME)] {
+        let renewed = bench.send(&Draft::renew(1, address).option(51, &wish.to_be_bytes()));
+        assert_eq!(seconds(&renewed), granted);
+    }
+    assert_eq!(seconds(&bench.send(&Draft::renew(1, address))), LEASE_TIME, "nothing wished for");
+}
+
+/// From half full on, in a straight line: the address that is given counts.
+#[test]
+fn the_last_address_of_a_pool_is_given_for_the_time_of_a_full_one() {
+    for (size, expected) in [(2, vec![2000, 1000]), (4, vec![2000, 2000, 1500, 1000])] {
+        let mut small = lasting(2000, subnet(10, 9 + size));
+        small.times.when_full = Some(1000);
+        let mut bench = Bench::new(vec![small]);
+        let mut times = Vec::new();
+        for mac in 1..=size {
+            let offer = bench.send(&Draft::discover(mac));
+            let ack = bench.send(&Draft::select(mac, SERVER, offer.offered().expect("an offer")));
+            assert_eq!(seconds(&offer), seconds(&ack));
+            times.push(seconds(&ack));
+        }
+        assert_eq!(times, expected, "{size}");
+    }
+}
+
+/// What fullness made shorter is so until there is room; who was not shortened is not for being renewed.
+#[test]
+fn a_shortened_lease_gets_longer_as_the_pool_has_room() {
+    let mut small = lasting(2000, subnet(10, 13));
+    small.times.when_full = Some(1000);
+    let mut bench = Bench::new(vec![small]);
+    let addresses: Vec<_> = (1..=4).map(|mac| bench.lease(mac)).collect();
+    let memos = |bench: &Bench| bench.published.last().map_or(0, |lease| lease.memos.len());
+    assert_eq!(memos(&bench), 0, "the kernel would say the short time for ever");
+    assert_eq!(seconds(&bench.send(&Draft::renew(1, addresses[0]))), 2000);
+    assert!(memos(&bench) > 0);
+    assert_eq!(seconds(&bench.send(&Draft::renew(4, addresses[3]))), 1000);
+    bench.send(&Draft::release(3, addresses[2]));
+    assert_eq!(seconds(&bench.send(&Draft::renew(4, addresses[3]))), 1500);
+    bench.send(&Draft::release(2, addresses[1]));
+    assert_eq!(seconds(&bench.send(&Draft::renew(4, addresses[3]))), 2000);
+    assert!(memos(&bench) > 0);
+}
