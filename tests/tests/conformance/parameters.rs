@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;
 use system_tests::answer::Answer;
-use system_tests::client::Client;
+use system_tests::client::{Client, Renewal};
 use system_tests::wire::Kind;
 
 use crate::site::{ORDINARY, codes, on_both_paths, two_subnets, with};
@@ -16,7 +16,10 @@ use crate::site::{ORDINARY, codes, on_both_paths, two_subnets, with};
 fn parameters_come_as_they_are_asked_for() -> Result<()> {
     on_both_paths(&two_subnets(ORDINARY), |site| {
         for answer in site.all_answers_to(&site.client(1), &[(55, &[15, 3, 42, 77, 3, 6, 1])])? {
-            ensure!(codes(&answer) == [53, 54, 51, 58, 59, 1, 15, 3, 6], "{:?}", codes(&answer));
+            ensure!(codes(&answer) == [53, 54, 51, 58, 59, 15, 1, 3, 6], "{:?}", codes(&answer));
+        }
+        for answer in site.all_answers_to(&site.client(2), &[(55, &[15, 6, 1, 3])])? {
+            ensure!(codes(&answer) == [53, 54, 51, 58, 59, 15, 6, 1, 3], "{:?}", codes(&answer));
         }
         Ok(())
     })
@@ -79,13 +82,24 @@ options = { domain-name = "there" }
 
 /// RFC 8925 §3.3, MUST NOT (only-if-asked): option 108 is for who asks for it.
 /// RFC 8925 §3.3, stated (if-asked): who does, gets it.
+/// RFC 8925 §3.3, SHOULD (no-address): and is offered 0.0.0.0.
+/// RFC 8925 §3.3, SHOULD NOT (not-reserved): nothing is kept for it.
 #[test]
 fn ipv6_only_is_preferred_by_who_asks_for_it() -> Result<()> {
     on_both_paths(&two_subnets("options = { v6-only-preferred = 1800 }"), |site| {
-        for (n, list, expected) in [(1, [1, 3, 108], Some([0, 0, 7, 8])), (2, [1, 3, 6], None)] {
-            for answer in site.all_answers_to(&site.client(n), &[(55, &list)])? {
-                ensure!(answer.option(108) == expected.as_ref().map(<[u8; 4]>::as_slice), "{answer:?}");
-            }
+        for answer in site.all_answers_to(&site.client(2), &[(55, &[1, 3, 6])])? {
+            ensure!(answer.option(108).is_none(), "{answer:?}");
+        }
+        let (client, asks): (_, &[(u8, &[u8])]) = (site.client(1), &[(55, &[1, 3, 108])]);
+        let offer = client.exchange(&with(client.discovering(), asks))?;
+        ensure!(offer.kind == Kind::Offer && offer.message.yiaddr.is_unspecified(), "{offer:?}");
+        ensure!(offer.option(108) == Some(&[0, 0, 7, 8]), "{offer:?}");
+        ensure!(site.server.pool_count("offered")? == 0, "an address is kept");
+        // It may ask for one all the same.
+        let lease = client.dora()?;
+        for state in Renewal::ALL {
+            let answer = site.extended_by(&client, &with(client.extending(state, &lease), asks))?;
+            ensure!(answer.option(108) == Some(&[0, 0, 7, 8]), "{answer:?}");
         }
         Ok(())
     })
