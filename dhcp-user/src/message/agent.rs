@@ -51,13 +51,12 @@ impl AgentInformation {
             source_port: false,
         };
         let mut at = 0;
-        while at < raw.len() {
+        while let Some(sub_option) = raw.get(at).copied() {
             let length = usize::from(*raw.get(at + 1).ok_or(Malformed::AgentInformation)?);
             let value = at + 2..at + 2 + length;
             if value.end > raw.len() {
                 return Err(Malformed::AgentInformation);
             }
-            let sub_option = raw[at];
             at = value.end;
             let value = raw.slice(value);
             match sub_option {

@@ -110,11 +110,11 @@ fn check_udp(udp: &[u8], ip: &[u8; IP_HEADER]) -> Result<(), Malformed> {
 
 /// Adds `bytes` from an even offset; of an odd number the last counts as followed by zero (RFC 1071).
 fn add(sum: Sum, bytes: &[u8]) -> Sum {
-    bytes.chunks(8).fold(sum, |sum, chunk| {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        sum.raw64(u64::from_ne_bytes(word))
-    })
+    let (words, rest) = bytes.as_chunks();
+    let sum = words.iter().fold(sum, |sum, word| sum.raw64(u64::from_ne_bytes(*word)));
+    let mut last = [0; 8];
+    last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+    sum.raw64(u64::from_ne_bytes(last))
 }
 
 /// The `N` octets at `at`.

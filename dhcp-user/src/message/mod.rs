@@ -1,10 +1,18 @@
 //! From a frame to a typed DHCP request, or to the reason why it is none.
 
+// What is read here anybody may have sent.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod agent;
 mod datagram;
 mod malformed;
 mod names;
 pub mod options;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod tests;
 
@@ -123,12 +131,13 @@ impl Request {
         if payload.len() < OPTIONS_AT {
             return Err(Malformed::Short);
         }
-        if payload[0] != BOOTREQUEST {
+        let [op, htype, hlen, hops] = array(&payload, 0)?;
+        if op != BOOTREQUEST {
             return Err(Malformed::NotRequest);
         }
         let chaddr = payload
-            .get(28..28 + usize::from(payload[2]))
-            .and_then(|octets| HwAddr::new(payload[1], octets))
+            .get(28..28 + usize::from(hlen))
+            .and_then(|octets| HwAddr::new(htype, octets))
             .ok_or(Malformed::HardwareAddressLength)?;
         let rest = payload.slice(OPTIONS_AT..);
         let extent = match array(&payload, 236)? {
@@ -139,7 +148,8 @@ impl Request {
         };
         let area = rest.slice(..extent);
         let options = Options::read(&area, &payload.slice(FILE), &payload.slice(SNAME))?;
-        let plain = [&payload[SNAME], &payload[FILE], &rest[extent..]].into_iter().all(is_zero);
+        let unused = [payload.get(SNAME), payload.get(FILE), rest.get(extent..)];
+        let plain = unused.into_iter().all(|field| field.is_some_and(is_zero));
         let request = Self {
             link,
             arrival,
@@ -147,7 +157,7 @@ impl Request {
             eth_dst,
             ip_src,
             ip_dst,
-            hops: payload[3],
+            hops,
             xid: u32::from_be_bytes(array(&payload, 4)?),
             secs: u16::from_be_bytes(array(&payload, 8)?),
             flags: u16::from_be_bytes(array(&payload, 10)?),

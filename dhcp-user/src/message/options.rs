@@ -93,7 +93,7 @@ impl Options {
         for field in [in_file.then_some(file), in_sname.then_some(sname)].into_iter().flatten() {
             ended &= collect(field, &mut list)?;
         }
-        if list[own..].iter().any(|(code, _)| *code == code::OVERLOAD) {
+        if list.iter().skip(own).any(|(code, _)| *code == code::OVERLOAD) {
             return Err(Malformed::Overload);
         }
         let overloaded = overload.is_some();
@@ -218,7 +218,9 @@ pub fn without(area: &[u8], codes: &[u8]) -> Vec<u8> {
 /// Options of the same code joined into one (RFC 3396 §7), at the place of the first.
 fn joined(list: Vec<(u8, Bytes)>) -> Vec<(u8, Bytes)> {
     let mut seen = [false; 256];
-    if !list.iter().any(|(code, _)| std::mem::replace(&mut seen[usize::from(*code)], true)) {
+    let mut again =
+        |code: u8| seen.get_mut(usize::from(code)).is_some_and(|seen| std::mem::replace(seen, true));
+    if !list.iter().any(|(code, _)| again(*code)) {
         return list;
     }
     let mut out: Vec<(u8, Bytes)> = Vec::with_capacity(list.len());
