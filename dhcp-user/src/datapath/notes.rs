@@ -5,7 +5,7 @@ use dhcp_ebpf::slot::{MEMOS, Slot};
 
 use super::memory::SharedCells;
 
-/// Which memos are led to by the question map, which was written last, and how much of what the kernel did to the
+/// Which memos are led to by the question map, which are of questions that nobody asked yet, which was written last, and how much of what the kernel did to the
 /// word was told to policy.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notes(u64);
@@ -13,6 +13,8 @@ pub struct Notes(u64);
 const LED: u64 = 0xff;
 const LAST_SHIFT: u32 = 8;
 const LAST: u64 = 0xff << LAST_SHIFT;
+const EXPECTED_SHIFT: usize = 16;
+const EXPECTED: u64 = 0xff << EXPECTED_SHIFT;
 /// The upper half of a lease word: alive, generation, changes.
 const ACCOUNTED: u64 = 0xffff_ffff_0000_0000;
 
@@ -46,6 +48,28 @@ impl Notes {
         Self(self.0 & !(1 << memo))
     }
 
+    /// With this memo one of a question that is only expected.
+    #[must_use]
+    pub const fn expected(self, memo: usize) -> Self {
+        Self(self.0 | (1 << (memo + EXPECTED_SHIFT)))
+    }
+
+    /// With this memo one of a question that was asked.
+    #[must_use]
+    pub const fn asked(self, memo: usize) -> Self {
+        Self(self.0 & !(1 << (memo + EXPECTED_SHIFT)))
+    }
+
+    /// The memo to be forgotten for another: of those that are only expected the one that was the least likely, else the
+    /// one written longest ago.
+    #[must_use]
+    pub const fn least_wanted(self) -> usize {
+        match (self.0 & EXPECTED) >> EXPECTED_SHIFT {
+            0 => self.oldest(),
+            expected => expected.ilog2() as usize,
+        }
+    }
+
     /// With this memo written last.
     #[must_use]
     pub const fn written(self, memo: usize) -> Self {
@@ -54,7 +78,7 @@ impl Notes {
 
     /// The memo written longest ago, when they are written in turn.
     #[must_use]
-    pub const fn oldest(self) -> usize {
+    const fn oldest(self) -> usize {
         (((self.0 & LAST) >> LAST_SHIFT) as usize + 1) % MEMOS
     }
 

@@ -18,7 +18,7 @@ use super::body::Body;
 use super::hints::Hints;
 use super::memory::{Region, SharedCells};
 use super::notes::Notes;
-use crate::policy::{self, Basis, Publication, Words};
+use crate::policy::{self, Basis, Ground, Publication, Words};
 
 /// Slots of all addresses that may be leased, their answers, and the hints that lead to them.
 pub struct Table {
@@ -257,9 +257,13 @@ impl Table {
         let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
         let mut asked = Vec::new();
         let mut last = None;
+        let mut notes = Notes::default();
         for memo in lease.memos.iter().take(MEMOS) {
             match self.prepare(lease, memo, last) {
                 Some(prepared) => {
+                    if memo.ground == Ground::Expected {
+                        notes = notes.expected(memos.len());
+                    }
                     last = Some((&memo.answer, prepared.place));
                     if memo.question.ciaddr.is_unspecified() {
                         asked.push((memos.len(), prepared.hash));
@@ -276,7 +280,7 @@ impl Table {
             memos.iter().for_each(|memo| self.answers.take_back(memo.place));
             return Err(Overtaken);
         };
-        Notes::of(&slot).accounted(granted).save(&slot);
+        notes.accounted(granted).save(&slot);
         published.without_room += usize::from(!self.lead(lease));
         for (memo, hash) in asked {
             published.without_room += usize::from(!self.lead_question(lease.address, memo, hash));
@@ -297,12 +301,22 @@ impl Table {
         let (Some(hash), Some(body)) = (self.hash(lease, memo), Body::of(&memo.answer)) else { return true };
         let Some((_, slot)) = self.slot(lease.address) else { return false };
         let known: Vec<Memo> = (0..MEMOS).map(|index| slot.memo(index)).collect();
+        let notes = Notes::of(&slot);
+        let is_asked = memo.ground == Ground::Asked;
         let at = match known.iter().position(|known| known.hash == hash) {
-            Some(same) if self.answers.says(known[same].place, &body) => return true,
-            Some(stale) => stale,
-            None => {
-                known.iter().position(|known| known.hash == 0).unwrap_or_else(|| Notes::of(&slot).oldest())
+            Some(same) if self.answers.says(known[same].place, &body) => {
+                if is_asked {
+                    notes.asked(same).save(&slot);
+                }
+                return true;
             }
+            Some(stale) => stale,
+            None => match known.iter().position(|known| known.hash == 0) {
+                Some(void) => void,
+                None if is_asked => notes.least_wanted(),
+                // There is room for what was asked only.
+                None => return true,
+            },
         };
         if known[at].hash != 0 {
             self.forget(lease.address, at);
@@ -310,7 +324,8 @@ impl Table {
         let Some(prepared) = self.prepare(lease, memo, None) else { return false };
         let Some((_, slot)) = self.slot(lease.address) else { return false };
         slot.set_memo(at, prepared);
-        Notes::of(&slot).written(at).save(&slot);
+        let notes = Notes::of(&slot).written(at);
+        (if is_asked { notes.asked(at) } else { notes.expected(at) }).save(&slot);
         !memo.question.ciaddr.is_unspecified() || self.lead_question(lease.address, at, prepared.hash)
     }
 
@@ -380,7 +395,7 @@ impl Table {
         self.change(address, |slot| Some(publish::forget(slot, [memo])));
         let Some((index, slot)) = self.slot(address) else { return };
         let notes = Notes::of(&slot);
-        notes.not_led(memo).save(&slot);
+        notes.not_led(memo).asked(memo).save(&slot);
         if notes.is_led(memo) {
             self.hints.drop_question(gone.hash, index);
         }

@@ -18,7 +18,7 @@ use super::hints::{HeapHints, Hints};
 use super::memory::{Region, SharedCells};
 use super::table::{Overtaken, Table};
 use crate::message::Request;
-use crate::policy::{Answer, Basis, Memo, Publication, Question, Reply, Words as _};
+use crate::policy::{Answer, Basis, Ground, Memo, Publication, Question, Reply, Words as _};
 
 const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 10);
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -189,7 +189,11 @@ fn answer(len: usize) -> Answer {
 
 fn memo(ciaddr: Ipv4Addr, options: &[u8], answer: Answer) -> Memo {
     let giaddr = Ipv4Addr::UNSPECIFIED;
-    Memo { question: Question { ciaddr, giaddr, relay_src: giaddr, options: options.to_vec() }, answer }
+    Memo {
+        question: Question { ciaddr, giaddr, relay_src: giaddr, options: options.to_vec() },
+        answer,
+        ground: Ground::Asked,
+    }
 }
 
 fn publication(word: Word, memos: Vec<Memo>) -> Publication {
@@ -268,6 +272,44 @@ fn the_oldest_question_makes_room_and_its_answer_is_freed() {
             .filter(|options| matches!(world.kernel(&request(ADDRESS, options)).0, Verdict::Reply(_)));
         assert!((1..=MEMOS).contains(&known.count()), "after question {i}");
     }
+}
+
+#[test]
+fn what_was_asked_is_not_forgotten_for_what_is_only_expected() {
+    let mut world = World::new();
+    let options = |name: &str, number: usize| renewing_options(&format!("{name}-{number}"));
+    let question = |name: &str, number: usize, ground| Memo {
+        ground,
+        ..memo(ADDRESS, &options(name, number), answer(64))
+    };
+    let known = |world: &World, name: &str| -> Vec<usize> {
+        let is_known = |number: &usize| {
+            matches!(world.kernel(&request(ADDRESS, &options(name, *number))).0, Verdict::Reply(_))
+        };
+        (0..2 * MEMOS).filter(is_known).collect()
+    };
+    let publish = |world: &mut World, memos| {
+        let lease = publication(world.word(), memos);
+        assert_eq!(world.table.publish(&lease).unwrap().without_room, 0);
+    };
+    let expected = (0..MEMOS).map(|number| question("expected", number, Ground::Expected)).collect();
+    publish(&mut world, expected);
+    assert_eq!(known(&world, "expected").len(), MEMOS);
+
+    publish(&mut world, vec![question("asked", 0, Ground::Asked)]);
+    publish(&mut world, vec![question("expected", 0, Ground::Asked)]);
+    publish(&mut world, vec![question("asked", 1, Ground::Asked)]);
+    assert_eq!((known(&world, "asked"), known(&world, "expected")), (vec![0, 1], vec![0, 1, 2]));
+
+    // One was expected, and is asked by now: it stays as long as others are only expected.
+    for number in 2..MEMOS - 1 {
+        publish(&mut world, vec![question("asked", number, Ground::Asked)]);
+    }
+    assert_eq!(known(&world, "asked"), (0..MEMOS - 1).collect::<Vec<_>>());
+    assert_eq!(known(&world, "expected"), [0]);
+    publish(&mut world, vec![question("expected", MEMOS, Ground::Expected)]);
+    assert_eq!(known(&world, "asked"), (0..MEMOS - 1).collect::<Vec<_>>());
+    assert_eq!(known(&world, "expected"), [0], "there is no room for guesses");
 }
 
 #[test]

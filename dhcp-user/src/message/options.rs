@@ -195,6 +195,43 @@ pub(super) fn extent(area: &[u8]) -> Result<usize, Malformed> {
     walk(area, |_, _| {}).map(|extent| extent.octets)
 }
 
+/// What an option area is made of, END not included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece<'a> {
+    /// One octet of padding.
+    Pad,
+    /// An option: its code, and the whole of it, code and length included.
+    Option(u8, &'a [u8]),
+}
+
+impl Piece<'_> {
+    /// How many octets it takes.
+    #[must_use]
+    pub const fn octets(&self) -> usize {
+        match self {
+            Self::Pad => 1,
+            Self::Option(_, whole) => whole.len(),
+        }
+    }
+}
+
+/// The pieces of an area that was read before, as they come.
+pub fn pieces(area: &[u8]) -> impl Iterator<Item = Piece<'_>> {
+    let mut rest = area;
+    std::iter::from_fn(move || {
+        let (piece, next) = match *rest {
+            [code::PAD, ..] => (Piece::Pad, 1),
+            [code, length, ..] if code != code::END => {
+                let octets = 2 + usize::from(length);
+                (Piece::Option(code, rest.get(..octets)?), octets)
+            }
+            _ => return None,
+        };
+        rest = &rest[next..];
+        Some(piece)
+    })
+}
+
 /// An option area (through END) without the options of these codes, all else as it was.
 #[must_use]
 pub fn without(area: &[u8], codes: &[u8]) -> Vec<u8> {

@@ -169,6 +169,17 @@ pub struct Memo {
     pub question: Question,
     /// What is answered.
     pub answer: Answer,
+    /// Why it is known.
+    pub ground: Ground,
+}
+
+/// Why a question is to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// It was asked.
+    Asked,
+    /// It may be asked: what was asked before is not forgotten for it.
+    Expected,
 }
 
 /// All of a request that its answer may depend on, beside the link and chaddr of the lease.

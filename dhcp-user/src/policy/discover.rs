@@ -66,6 +66,7 @@ impl Policy {
         };
         let yiaddr = self.all.address(place);
         self.note_offer(turn, request, place, lease_time);
+        self.note_discover(request);
         let reply = Reply::Offer { yiaddr, server, answer };
         turn.out.push(Action::Reply { request: Arc::clone(request), reply, granted: None });
     }

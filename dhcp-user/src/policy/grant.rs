@@ -41,11 +41,12 @@ impl Policy {
             return turn.silence(request, Silence::Unanswerable);
         };
         // What is not to be so for good is the daemon's to say each time.
-        let lasting =
-            self.is_lasting(place, lease_time, request) && self.reserved_elsewhere(place, request).is_none();
+        let lasting = self.is_lasting(place, lease_time, request);
         let memos = match &reply {
-            Reply::Ack { answer, .. } if lasting => {
-                self.memos(place, (server, lease_time), request, said.as_ref(), answer)
+            Reply::Ack { answer, .. } if self.reserved_elsewhere(place, request).is_none() => {
+                let habits = self.habits(turn.now, place, request, turn.after(lease_time));
+                let ack = Some(answer).filter(|_| lasting);
+                self.memos(place, (server, lease_time), request, said.as_ref(), ack, habits)
             }
             _ => Vec::new(),
         };

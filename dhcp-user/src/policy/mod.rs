@@ -73,7 +73,7 @@ use std::sync::Arc;
 use dhcp_ebpf::lease::BootSecs;
 
 pub use action::{
-    Action, Event, Granted, LeaseStatus, Memo, Outcome, Publication, Question, Reply, Silence, Via,
+    Action, Event, Granted, Ground, LeaseStatus, Memo, Outcome, Publication, Question, Reply, Silence, Via,
 };
 pub use addresses::{State, Tally};
 pub use answer::Answer;
@@ -105,6 +105,7 @@ use identity::Keyed;
 use index::Index;
 use offers::Offers;
 use origin::Stations;
+use predict::Predictions;
 use probe::Probes;
 use quarantine::Quarantine;
 use stranded::Stranded;
@@ -141,6 +142,7 @@ pub struct Policy {
     capped: BTreeMap<(SubnetId, HwAddr), BootSecs>,
     /// What was promised for addresses that are not ours to give any more.
     stranded: Stranded,
+    predictions: Predictions,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -216,6 +218,7 @@ impl Policy {
             requesters: config.server.leasequery_from.iter().copied().collect(),
             subnets,
             classes: Classes::new(&config.classes),
+            predictions: Predictions::new(keyed.clone()),
             index: Index::new(keyed, &all),
             all,
             offers: Offers::default(),

@@ -57,6 +57,7 @@ impl Policy {
         let mut old = std::mem::replace(self, next);
         self.witnesses = std::mem::take(&mut old.witnesses);
         self.declines = std::mem::take(&mut old.declines);
+        std::mem::swap(&mut self.predictions, &mut old.predictions);
         let mut done = Reloaded::default();
         for place in old.all.in_order_of_use() {
             let known = old.give_away(place);

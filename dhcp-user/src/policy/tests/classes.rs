@@ -319,9 +319,9 @@ fn what_the_kernel_knows_of_a_client_whose_pool_is_shut_to_it_is_void() {
     let address = bench.send(&phone(Draft::discover(1))).offered().expect("an offer");
     bench.send(&phone(Draft::select(1, SERVER, address)));
     let known = bench.published.pop().expect("published").memos;
-    assert!(known.iter().all(|memo| bench.policy.memo(address, &memo.question).is_some()));
+    assert!(known.iter().all(|memo| bench.policy.answer_to(address, &memo.question).is_some()));
     bench.reload(vec![shut(&[0])]);
-    assert!(known.iter().all(|memo| bench.policy.memo(address, &memo.question).is_none()));
+    assert!(known.iter().all(|memo| bench.policy.answer_to(address, &memo.question).is_none()));
     assert!(bench.send(&phone(Draft::renew(1, address))).is_nak(), "as the daemon says");
 }
 
@@ -468,7 +468,7 @@ fn a_lease_is_renewed_on_its_terms_of_now() {
     let told = bench.send(&Draft::renew(1, address));
     assert_eq!((told.acked(), told.answer().lease_time), (Some(address), 200));
     let memo = bench.published.last().expect("published").memos[0].clone();
-    assert_eq!(bench.policy.memo(address, &memo.question), Some(memo));
+    assert_eq!(bench.policy.answer_to(address, &memo.question), Some(memo.answer));
 }
 
 #[test]
@@ -481,5 +481,5 @@ fn a_reload_changes_what_classes_are_told() {
     let question = bench.published[0].memos[0].question.clone();
     let renewed = bench.send(&Draft::renew(1, address).option(60, PHONE));
     assert_eq!(renewed.option(6), Some(vec![9, 9, 9, 9]));
-    assert_eq!(bench.policy.memo(address, &question).expect("a memo").answer, *renewed.answer());
+    assert_eq!(bench.policy.answer_to(address, &question).expect("an answer"), *renewed.answer());
 }

@@ -82,7 +82,11 @@ fn the_first_renewal_of_real_clients_is_known_and_answered_as_by_the_daemon() {
             assert_eq!(outcome.acked(), Some(address));
             assert_eq!(*outcome.answer(), memo.answer, "{} {form}", sort.name);
         }
-        assert_eq!(publication.memos.len(), 2, "renewing and rebinding ask the same");
+        assert_eq!(
+            publication.memos.len(),
+            3,
+            "renewing and rebinding ask the same; and as small stacks renew"
+        );
     }
 }
 
@@ -100,22 +104,34 @@ fn through_a_relay_both_ways_of_renewing_are_known() {
         let memo = memo(&publication, &asked(&draft)).unwrap_or_else(|| panic!("{draft:?}"));
         assert_eq!(*bench.send(&draft).answer(), memo.answer);
     }
-    assert_eq!(publication.memos.len(), 3);
+    let kept = Draft::renew(1, address).address(54, SERVER).address(50, address);
+    assert!(memo(&publication, &asked(&kept)).is_some(), "as small stacks renew");
+    assert_eq!(publication.memos.len(), 5);
+}
+
+/// RFC 2131 §4.3.2: a renewal names no server. Small stacks leave options 54 and 50 in for ever.
+#[test]
+fn a_form_that_names_a_server_is_known_if_it_renews_with_us() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let publication = bench.published.pop().expect("published");
+    let kept = Draft::select(1, SERVER, address).unicast(address);
+    let known = memo(&publication, &asked(&kept)).expect("published");
+    assert_eq!(*bench.send(&kept).answer(), known.answer);
+    assert!(memo(&publication, &asked(&Draft::select(1, SERVER, address))).is_none(), "it selects");
+    for not_ours in [
+        Draft::select(1, host(2), address).unicast(address),
+        Draft::select(1, SERVER, host(11)).unicast(address),
+        Draft::select(1, SERVER, address).unicast(host(11)),
+    ] {
+        assert_eq!(bench.policy.answer_to(address, &asked(&not_ours)), None, "{not_ours:?}");
+    }
 }
 
 #[test]
-fn the_form_that_came_is_published_unless_it_names_a_server() {
+fn the_form_that_came_is_published() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
-    assert!(
-        bench
-            .published
-            .pop()
-            .expect("published")
-            .memos
-            .iter()
-            .all(|memo| !memo.question.options.contains(&54))
-    );
     let renew = Draft::renew(1, address).option(12, b"new-name");
     bench.send(&renew);
     let publication = bench.published.pop().expect("published");
@@ -151,8 +167,31 @@ fn what_the_kernel_must_not_answer_is_not_published() {
         let address = bench.carry_out(discover)[0].offered().unwrap_or_else(|| panic!("{name}: no offer"));
         let select = bench.handle(Event::Message(draft(Draft::select(1, SERVER, address))));
         assert_eq!(bench.carry_out(select)[0].acked(), Some(address), "{name}");
-        assert_eq!(bench.published.pop().expect("published").memos, [], "{name}");
+        let memos = bench.published.pop().expect("published").memos;
+        let through_relay = |memo: &Memo| !memo.question.giaddr.is_unspecified();
+        // What the relay asks for is no part of what the client sends past it.
+        let is_known = |memo: &Memo| name != "relay source port" || through_relay(memo);
+        assert!(!memos.iter().any(is_known), "{name}: {memos:?}");
     }
+}
+
+/// What the relay adds may make the request too long to be known, and not what its client sends past it.
+#[test]
+fn a_form_is_measured_and_not_the_request_that_it_was_made_of() {
+    let mut bench = Bench::new(vec![relayed_subnet()]);
+    let long = |draft: Draft| draft.option(43, &[7; 250]).option(125, &[7; 200]);
+    let relayed = |draft: Draft| long(draft).via(RELAY).option(82, &[&[1, 60][..], &[8; 60]].concat());
+    let address = bench.send(&relayed(Draft::discover(1))).offered().expect("an offer");
+    assert_eq!(bench.send(&relayed(Draft::select(1, SERVER, address))).acked(), Some(address));
+    let publication = bench.published.pop().expect("published");
+    let renew = long(Draft::renew(1, address));
+    let known = memo(&publication, &asked(&renew)).expect("the form is short enough");
+    assert!(publication.memos.iter().all(|memo| memo.question.options.len() <= 512));
+    assert_eq!(*bench.send(&renew).answer(), known.answer);
+    // And what is short enough by itself is too long with what is added to it.
+    let kept = renew.address(54, SERVER).option(12, &[b'x'; 60]);
+    assert_eq!(bench.send(&kept).acked(), Some(address));
+    assert!(memo(&bench.published.pop().expect("published"), &asked(&kept)).is_none());
 }
 
 #[test]

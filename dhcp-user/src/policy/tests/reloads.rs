@@ -21,17 +21,17 @@ fn what_was_published_is_answered_anew() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
     let published = bench.published.pop().expect("published").memos;
-    let same: Vec<_> = published.iter().map(|memo| bench.policy.memo(address, &memo.question)).collect();
-    assert_eq!(same, published.iter().cloned().map(Some).collect::<Vec<_>>());
+    let same: Vec<_> = published.iter().map(|memo| bench.policy.answer_to(address, &memo.question)).collect();
+    assert_eq!(same, published.iter().map(|memo| Some(memo.answer.clone())).collect::<Vec<_>>());
     let mut changed = subnet(10, 20);
     changed.options.0.insert(6, vec![9, 9, 9, 9]);
     bench.reload(vec![changed]);
     let question = &published[0].question;
-    let anew = bench.policy.memo(address, question).expect("a memo");
-    assert_ne!(anew.answer, published[0].answer);
-    assert_eq!(*bench.send(&Draft::renew(1, address)).answer(), anew.answer);
+    let anew = bench.policy.answer_to(address, question).expect("an answer");
+    assert_ne!(anew, published[0].answer);
+    assert_eq!(*bench.send(&Draft::renew(1, address)).answer(), anew);
     bench.send(&Draft::release(1, address));
-    assert_eq!(bench.policy.memo(address, question), None);
+    assert_eq!(bench.policy.answer_to(address, question), None);
 }
 
 #[test]

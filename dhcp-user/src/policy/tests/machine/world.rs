@@ -127,8 +127,11 @@ impl World {
         let mut known = BTreeSet::new();
         // What was published last is what the kernel knows.
         for Publication { address, link, basis, memos, .. } in published.iter_mut().rev() {
-            let anew: Vec<_> =
-                memos.iter().filter_map(|memo| policy.memo(*address, &memo.question)).collect();
+            let answered = |memo: &Memo| {
+                let answer = policy.answer_to(*address, &memo.question)?;
+                Some(Memo { answer, ..memo.clone() })
+            };
+            let anew: Vec<_> = memos.iter().filter_map(answered).collect();
             let present = policy.basis(*address, *link).unwrap_or_default();
             if known.insert(*address) && words.load(*address).alive() && present == *basis {
                 assert_eq!(*memos, anew, "{address} rests on what it rested on");

@@ -1,0 +1,282 @@
+//! What a client will ask next: the requests of the renew class to expect after this one, and their answers.
+//!
+//! A client's renewals repeat the options of the request that got it the lease, less those that only belong there
+//! (RFC 2131 §4.3.2: no server identifier, no requested address), or those of its DISCOVER; or they differ as those of the
+//! first device of its kind did ([`kinds`]). A prediction that misses costs one trip to the daemon and one memo: its answer
+//! is what the daemon would say all the same.
+
+mod areas;
+mod discovers;
+mod kinds;
+mod recipe;
+
+use std::net::Ipv4Addr;
+
+use dhcp_ebpf::lease::BootSecs;
+use dhcp_ebpf::slot::MEMOS;
+
+use super::Policy;
+use super::action::{Ground, Memo, Question};
+use super::addresses::{Place, State};
+use super::answer::{self, Answer, Type};
+use super::identity::Keyed;
+use crate::message::options::code;
+use crate::message::{AgentInformation, Form, Kind, Request};
+use areas::{Areas, Going, Selected};
+use discovers::Discovers;
+use kinds::Kinds;
+
+/// No option area longer than this is hashed in the kernel.
+const LONGEST_AREA: usize = 512;
+
+/// What is remembered of messages, to predict others by.
+#[derive(Debug)]
+pub(super) struct Predictions {
+    discovers: Discovers,
+    kinds: Kinds,
+}
+
+impl Predictions {
+    pub(super) fn new(keyed: Keyed) -> Self {
+        Self { discovers: Discovers::default(), kinds: Kinds::new(keyed) }
+    }
+}
+
+/// What is known of a client's ways beside the request that it sent.
+#[derive(Debug, Default)]
+pub(super) struct Habits {
+    /// As others of its kind ask.
+    learnt: Areas,
+    /// Made of its DISCOVER.
+    discovered: Areas,
+}
+
+impl Policy {
+    /// A client was made an offer.
+    pub(super) fn note_discover(&mut self, request: &Request) {
+        self.predictions.discovers.note(request);
+    }
+
+    /// What is known of the ways of the client that sent `request` and has, or gets, the lease of `place` until `until`;
+    /// and what this request tells of its kind is learnt.
+    pub(super) fn habits(
+        &mut self,
+        now: BootSecs,
+        place: Place,
+        request: &Request,
+        until: BootSecs,
+    ) -> Habits {
+        let address = self.all.address(place);
+        let Some(mac) = request.mac().filter(|_| request.kind == Kind::Request) else {
+            return Habits::default();
+        };
+        let asked = areas::past_relay(&request.area, request);
+        if let Some(going) = self.goes_on(request, address) {
+            if request.plain {
+                self.predictions.kinds.heard((mac, address), going, &asked, until);
+            }
+            return Habits::default();
+        }
+        let discover = self.predictions.discovers.take(request);
+        let selected = Selected { select: &asked, discover: discover.as_deref(), address };
+        let learnt = self.predictions.kinds.met(mac, request, &selected, now, until);
+        Habits { learnt, discovered: areas::after_discover(&selected) }
+    }
+
+    /// The questions that the client which sent `request` asked or may ask about its lease of `place`, each with the
+    /// answer that it would get from here: each is classified by what it says itself, and by what the relay `said`
+    /// where it passes it by. `ack` is the answer to `request`, if it is to be so each time. What was asked comes first, then what is likeliest; no
+    /// more than the kernel remembers.
+    pub(super) fn memos(
+        &self,
+        place: Place,
+        (server, lease_time): (Ipv4Addr, u32),
+        request: &Request,
+        said: Option<&AgentInformation>,
+        ack: Option<&Answer>,
+        habits: Habits,
+    ) -> Vec<Memo> {
+        if request.mac().is_none() {
+            return Vec::new();
+        }
+        // What the relay says now is kept with the lease.
+        let said = request.options.agent.as_ref().or(said);
+        let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
+        for (form, ground, differs) in self.forms(self.all.address(place), request, habits) {
+            let known = |memo: &Memo| {
+                memo.question.options == form.area
+                    && (memo.question.ciaddr, memo.question.giaddr) == (form.ciaddr, form.giaddr)
+            };
+            if memos.len() == MEMOS || memos.iter().any(known) {
+                continue;
+            }
+            let answer = match differs {
+                Differs::InWhatNoAnswerSays => {
+                    ack.filter(|ack| ack.complete && is_publishable_as(&form, request)).cloned()
+                }
+                Differs::InMore => Request::expected(request.link, request.chaddr, form.clone())
+                    .ok()
+                    .filter(|asked| is_publishable(asked) && is_of_same_client(asked, request))
+                    .filter(|asked| self.is_granted_alike(place, lease_time, asked, said))
+                    .and_then(|asked| self.answer_as(place, server, lease_time, &asked, said)),
+            };
+            memos.extend(answer.map(|answer| Memo { question: Question::from(form), answer, ground }));
+        }
+        memos
+    }
+
+    /// The answer that the owner of `address` would get to `question` now; none if the kernel is to know none.
+    ///
+    /// What was published on the present [basis](Policy::basis) is this.
+    #[must_use]
+    pub fn answer_to(&self, address: Ipv4Addr, question: &Question) -> Option<Answer> {
+        let place = self.all.find(address)?;
+        let owner = self.binding(place).filter(|_| self.all.state(place) == State::Leased)?;
+        let Question { ciaddr, giaddr, relay_src: ip_src, ref options } = *question;
+        let form = Form { ciaddr, giaddr, ip_src, ip_dst: Ipv4Addr::BROADCAST, area: options.clone() };
+        let asked = Request::expected(owner.link, owner.chaddr(), form).ok().filter(is_publishable)?;
+        self.goes_on(&asked, address)?;
+        // Its pool may have been closed to the client's class.
+        let admitted = self.all.entry(place).reserved() || self.is_admitted(place, &asked);
+        if !admitted {
+            return None;
+        }
+        let lease_time = self.prolonged(place, owner.lease_time, &asked);
+        let said = self.said(place, &asked);
+        self.answer_as(place, owner.server, lease_time, &asked, said.as_ref())
+    }
+
+    /// The whole answer to `asked` from the lease of `place`.
+    fn answer_as(
+        &self,
+        place: Place,
+        server: Ipv4Addr,
+        lease_time: u32,
+        asked: &Request,
+        said: Option<&AgentInformation>,
+    ) -> Option<Answer> {
+        let terms = self.terms(place, server, lease_time, asked, said);
+        answer::answer(Type::Ack, &terms, asked).filter(|answer| answer.complete)
+    }
+
+    /// How `request` goes on with a lease of `address`, if it is of the renew class: one that names a server is if it
+    /// names us, and `ciaddr` is the address (small stacks leave options 50 and 54 in for ever).
+    fn goes_on(&self, request: &Request, address: Ipv4Addr) -> Option<Going> {
+        let Request { ciaddr, ref options, .. } = *request;
+        let asks_for_it = options.requested.is_none_or(|requested| requested == address);
+        let names_us = options.server.is_none_or(|server| self.subnets.is_ours(server));
+        match ciaddr.is_unspecified() {
+            true => (options.server.is_none() && options.requested == Some(address)).then_some(Going::Reboot),
+            false => (ciaddr == address && names_us && (options.server.is_none() || asks_for_it))
+                .then_some(Going::Renewal),
+        }
+    }
+
+    /// Whether `asked` would be granted as the lease of `place` is: for the same time, and in the same pool.
+    fn is_granted_alike(
+        &self,
+        place: Place,
+        lease_time: u32,
+        asked: &Request,
+        said: Option<&AgentInformation>,
+    ) -> bool {
+        let pool = self.all.pool(place).filter(|_| !self.all.entry(place).reserved());
+        let admits = pool.is_none_or(|pool| {
+            let admits = self.all.pools()[pool].admits;
+            admits.is_open() || admits.admits(self.classes.of(asked, said))
+        });
+        admits && self.is_lasting(place, lease_time, asked)
+    }
+
+    /// The form that came, if it is of the renew class, and those that may follow, the likeliest first.
+    fn forms(&self, address: Ipv4Addr, request: &Request, habits: Habits) -> Vec<(Form, Ground, Differs)> {
+        use Differs::{InMore, InWhatNoAnswerSays};
+        use Going::{Reboot, Renewal};
+        let mut forms = Vec::with_capacity(MEMOS + 2);
+        if request.plain && self.goes_on(request, address).is_some() {
+            forms.push((areas::came(request), Ground::Asked, InWhatNoAnswerSays));
+        }
+        let names_us = request.options.server.is_some_and(|server| self.subnets.is_ours(server));
+        let own = Areas::of(&request.area, address);
+        let expected = [
+            (Renewal, habits.learnt.renewal, InMore),
+            (Renewal, own.renewal, InWhatNoAnswerSays),
+            (Reboot, habits.learnt.reboot, InMore),
+            (Reboot, own.reboot, InWhatNoAnswerSays),
+            (Renewal, habits.discovered.renewal, InMore),
+            (Reboot, habits.discovered.reboot, InMore),
+            (Renewal, names_us.then(|| request.area.to_vec()), InWhatNoAnswerSays),
+        ];
+        for (going, area, differs) in expected {
+            let Some(area) = area else { continue };
+            let mut expect = |form, differs| forms.push((form, Ground::Expected, differs));
+            match going {
+                // A client behind a relay renews past it, and broadcasts through it later (RFC 2131 §4.4.5).
+                Renewal if request.relayed() => {
+                    expect(areas::direct(areas::past_relay(&area, request).into_owned(), address), InMore);
+                    if differs == InWhatNoAnswerSays {
+                        expect(areas::relayed(request, area, address), differs);
+                    }
+                }
+                Renewal => expect(areas::direct(area, address), differs),
+                Reboot if request.relayed() => {
+                    let through = if differs == InMore { areas::through_relay(area, request) } else { area };
+                    expect(areas::relayed(request, through, Ipv4Addr::UNSPECIFIED), differs);
+                }
+                Reboot => expect(areas::direct(area, Ipv4Addr::UNSPECIFIED), differs),
+            }
+        }
+        forms
+    }
+}
+
+/// Whether the kernel may be told the answer to this very question.
+fn is_publishable(asked: &Request) -> bool {
+    is_hashed_whole(&asked.area) && is_answered_by_options_alone(asked) && !is_source_port_asked(asked)
+}
+
+/// The same of a `form` that `request` was made into by leaving out what no answer says, or what its relay added.
+fn is_publishable_as(form: &Form, request: &Request) -> bool {
+    let by_relay = !form.giaddr.is_unspecified();
+    is_hashed_whole(&form.area)
+        && is_answered_by_options_alone(request)
+        && !(by_relay && is_source_port_asked(request))
+}
+
+/// Whether no other area hashes alike: zeros at the end count for nothing.
+fn is_hashed_whole(area: &[u8]) -> bool {
+    area.len() <= LONGEST_AREA && area.last().is_some_and(|last| *last != 0)
+}
+
+/// Whether there is no more to it than the option area has, and no proof is asked for (RFC 3118).
+fn is_answered_by_options_alone(request: &Request) -> bool {
+    !request.options.overloaded && request.options.get(code::AUTHENTICATION).is_none()
+}
+
+/// Whether the answer would have to go to another port than the kernel's do (RFC 8357).
+fn is_source_port_asked(request: &Request) -> bool {
+    request.options.agent.as_ref().is_some_and(|agent| agent.source_port)
+}
+
+/// Whether `asked` comes of the client that sent `request`, and chooses its subnet alike (RFC 3011): what is leased to
+/// the one is the other's.
+fn is_of_same_client(asked: &Request, request: &Request) -> bool {
+    let (asked, sent) = (&asked.options, &request.options);
+    asked.client_id == sent.client_id && asked.subnet == sent.subnet
+}
+
+impl From<Form> for Question {
+    fn from(Form { ciaddr, giaddr, ip_src, area, .. }: Form) -> Self {
+        let relay_src = if giaddr.is_unspecified() { giaddr } else { ip_src };
+        Self { ciaddr, giaddr, relay_src, options: area }
+    }
+}
+
+/// What a form differs in from the request it was made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Differs {
+    /// In addresses, and in options 50 and 54, which are in no answer and make no class: its answer is the request's.
+    InWhatNoAnswerSays,
+    /// In options that an answer may depend on, those of a relay included.
+    InMore,
+}
