@@ -73,7 +73,9 @@ fn learn(server: &Server, client: &Client, state: Renewal, flags: u16) -> Result
     let mut request = client.extending(state, &lease);
     request.message.flags = flags;
     // Behind option 82 too: what counts is that it was not in the message that got the lease.
-    append_option(&mut request.message.options, 60, b"unheard of");
+    // And what is unheard of of its own: what another of its kind has said already would be expected of it.
+    let own = [b"unheard of: ", &client.mac[4..]].concat();
+    append_option(&mut request.message.options, 60, &own);
     let (first, daemon) = exchange(server, client, &request)?;
     ensure!(first == By::Daemon, "the kernel answered a question that was never asked");
     let (second, kernel) = exchange(server, client, &request)?;
