@@ -158,3 +158,34 @@ fn what_somebody_changed_in_the_kernels_maps_is_named_while_the_server_goes_on()
     ensure!(clients[1].exchange(&clients[1].renewing(&leases[1]))?.kind == Kind::Ack);
     lan.client(4).dora().map(drop)
 }
+
+/// An identifier that moves to a device of another hardware type takes the lease along. The kernel, which knows Ethernet only,
+/// then has it for nobody.
+#[test]
+fn a_lease_that_moves_off_ethernet_is_nobodys_in_the_kernel() -> Result<()> {
+    let lan = Lan::new("audit", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, EIGHT)?;
+    let client_id = Some(vec![0, b'm', b'o', b'v', b'e', b's']);
+    let first = Client { client_id: client_id.clone(), ..lan.client(1) };
+    let second = Client { client_id, ..lan.client(2) };
+    let lease = first.dora()?;
+    first.renew(&lease)?;
+    consistent(&server)?;
+
+    let mut request = second.rebooting(lease.address);
+    request.message.htype = 128;
+    let answer = second.exchange(&request)?;
+    ensure!(answer.kind == Kind::Ack, "{answer:?}");
+    consistent(&server)?;
+    let before = server.stats()?.all_kernel_acked()?;
+    first.renew(&lease)?;
+    ensure!(server.stats()?.all_kernel_acked()? == before, "the kernel has it for the first device still");
+    consistent(&server)?;
+
+    request = second.rebooting(lease.address);
+    request.message.htype = 128;
+    ensure!(second.exchange(&request)?.kind == Kind::Ack);
+    server.crash()?;
+    server.start_again()?;
+    consistent(&server)
+}

@@ -32,7 +32,6 @@ use datagram::{Datagram, array};
 
 const BOOTREQUEST: u8 = 1;
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
-const HTYPE_ETHERNET: u8 = 1;
 const SNAME: std::ops::Range<usize> = 44..108;
 const FILE: std::ops::Range<usize> = 108..236;
 const OPTIONS_AT: usize = 240;
@@ -243,7 +242,7 @@ impl Request {
     /// The client's Ethernet address, if that is what chaddr has.
     #[must_use]
     pub fn mac(&self) -> Option<[u8; 6]> {
-        if self.chaddr.htype() == HTYPE_ETHERNET { self.chaddr.octets().try_into().ok() } else { None }
+        self.chaddr.mac()
     }
 
     /// The value of option 82, as it came.

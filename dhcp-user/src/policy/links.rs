@@ -45,7 +45,7 @@ impl Policy {
         Some(Publication {
             address,
             link: binding.link,
-            chaddr: binding.chaddr().octets().try_into().unwrap_or_default(),
+            chaddr: binding.chaddr().mac().unwrap_or_default(),
             server: binding.server,
             generation: word.generation(),
             // The kernel may have promised more by itself.

@@ -118,7 +118,7 @@ impl Policy {
         let publication = (owner.expiry > turn.now && !owner.is_for_good()).then(|| Publication {
             address: record.address,
             link: owner.link,
-            chaddr: owner.chaddr().octets().try_into().unwrap_or_default(),
+            chaddr: owner.chaddr().mac().unwrap_or_default(),
             server: owner.server,
             generation: word.generation(),
             expiry: owner.expiry,

@@ -113,7 +113,8 @@ impl Server {
             return (lease.expires != BootSecs::NEVER).then_some("leased, but its word is dead");
         }
         let found = slot.identity();
-        let client = Mac::from(lease.chaddr.octets().try_into().unwrap_or([0; 6]));
+        // Nobody, where the client is not on Ethernet.
+        let client = Mac::from(lease.chaddr.mac().unwrap_or_default());
         if found.address != address.into() {
             Some("the kernel has another address in its slot")
         } else if found.chaddr != client || found.link != lease.link {

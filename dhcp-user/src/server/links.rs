@@ -88,6 +88,11 @@ pub(super) fn vacant(number: usize) -> u32 {
     VACANT.saturating_add(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
+/// What is known of an interface that isn't there.
+pub(super) fn missing(name: &str, ifindex: u32) -> Interface {
+    Interface { name: name.to_owned(), ifindex, mac: [0; 6], mtu: 0, addresses: Vec::new() }
+}
+
 /// Whether an interface is there.
 pub(super) fn is_there(facts: &Interface) -> bool {
     facts.ifindex < VACANT
@@ -156,7 +161,7 @@ impl Server {
         self.welcome(state, attachment)
     }
 
-    fn welcome(&mut self, state: &LinkState, attachment: Attachment) -> Result<()> {
+    pub(super) fn welcome(&mut self, state: &LinkState, attachment: Attachment) -> Result<()> {
         let LinkState { facts, controller, .. } = state.clone();
         let Attachment { attached, why } = attachment;
         let xdp = attached.map_or(Xdp::Off, Xdp::from);
@@ -202,11 +207,17 @@ impl Server {
         self.interfaces.insert(missing.facts.ifindex, missing);
     }
 
-    /// What is known of the configured interfaces, in the order of the configuration.
+    /// What is known of the configured interfaces, in the order of the configuration, and of those that are served no more.
     pub(super) fn facts(&self) -> Vec<Interface> {
-        let named = |name: &str| self.interfaces.values().find(|served| served.facts.name == name);
         let configured = self.config.interfaces.iter();
-        configured.filter_map(|configured| Some(named(&configured.name)?.facts.clone())).collect()
+        let served = configured.filter_map(|configured| Some(self.served(&configured.name)?.facts.clone()));
+        served.chain(self.left.iter().cloned()).collect()
+    }
+
+    /// An index that stands for an interface that isn't there, and for no other.
+    pub(super) fn vacancy(&mut self) -> u32 {
+        self.vacancies += 1;
+        vacant(self.vacancies)
     }
 
     /// Goes along with what was found.
@@ -241,20 +252,21 @@ impl Server {
 
     /// Compares what was found with what is known, and goes along.
     fn follow(&mut self, found: &Found) {
+        self.seen.clone_from(&found.links);
         let before = self.facts();
         let mut renumbered = Vec::new();
-        for (number, configured) in self.config.clone().interfaces.iter().enumerate() {
+        for configured in &self.config.clone().interfaces {
             let Some(known) = before.iter().find(|facts| facts.name == configured.name) else { continue };
             let state = found.links.iter().find(|state| state.facts.name == configured.name);
             let is_same = state.is_some_and(|state| state.facts.ifindex == known.ifindex);
             if is_there(known) && !is_same {
-                self.lose(number, known, found, &mut renumbered);
+                self.lose(known, found, &mut renumbered);
             }
             let Some(state) = state else { continue };
             if is_there(known) && is_same {
                 self.follow_one(configured, state, found);
-            } else {
-                self.gain(number, configured, state, &mut renumbered);
+            } else if let Some(vacant) = self.served(&configured.name).map(|missing| missing.facts.ifindex) {
+                self.gain(vacant, configured, state, &mut renumbered);
             }
         }
         self.judge_transmission(&found.counts);
@@ -266,7 +278,7 @@ impl Server {
     }
 
     /// An interface is gone. Where it went it is not ours to serve: the program is taken off it.
-    fn lose(&mut self, number: usize, known: &Interface, found: &Found, renumbered: &mut Vec<Renumbered>) {
+    fn lose(&mut self, known: &Interface, found: &Found, renumbered: &mut Vec<Renumbered>) {
         let Interface { name, ifindex, .. } = known;
         let elsewhere = found.links.iter().find(|state| state.facts.ifindex == *ifindex);
         let how = match elsewhere {
@@ -290,14 +302,15 @@ impl Server {
         }
         self.table.forget_interface(*ifindex);
         self.interfaces.remove(ifindex);
-        self.miss(Interface { ifindex: vacant(number), addresses: Vec::new(), ..known.clone() });
-        renumbered.push((*ifindex, vacant(number)));
+        let vacant = self.vacancy();
+        self.miss(Interface { ifindex: vacant, addresses: Vec::new(), ..known.clone() });
+        renumbered.push((*ifindex, vacant));
     }
 
     /// An interface has come, or come back.
     fn gain(
         &mut self,
-        number: usize,
+        vacant: u32,
         configured: &config::Interface,
         state: &LinkState,
         renumbered: &mut Vec<Renumbered>,
@@ -309,8 +322,8 @@ impl Server {
         });
         match served {
             Ok(()) => {
-                self.interfaces.remove(&vacant(number));
-                renumbered.push((vacant(number), state.facts.ifindex));
+                self.interfaces.remove(&vacant);
+                renumbered.push((vacant, state.facts.ifindex));
             }
             // It may be gone again; the next look tells.
             Err(error) => {
@@ -403,8 +416,8 @@ impl Server {
     }
 
     /// Names, indices or addresses have changed: policy, probes and kernel go along, and what clients would be told
-    /// otherwise now is answered anew.
-    fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) {
+    /// otherwise now is answered anew. Gives how many leases that are.
+    pub(super) fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) -> u64 {
         self.mark_former();
         let moved = self.policy.relink(facts.to_vec(), renumbered);
         let Self { policy, table, decided, .. } = self;
@@ -417,7 +430,7 @@ impl Server {
         if let Some(prober) = &mut self.prober {
             prober.follow(facts.iter().filter(|facts| is_there(facts)));
         }
-        self.forget_stale();
+        self.forget_stale()
     }
 
     /// Has the kernel part know the interfaces that are there, and our addresses.
@@ -449,7 +462,7 @@ impl Server {
 }
 
 /// Attaches the program to an interface, if it is to be.
-fn attach(
+pub(super) fn attach(
     kernel: Option<&mut Kernel>,
     configured: &config::Interface,
     state: &LinkState,

@@ -5,7 +5,7 @@
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
 //! decided.rs what waits for the disk;  committing.rs  the thread that has the store;  commit.rs  what if it takes none
-//! reload.rs  a changed configuration;  stale.rs  what the kernel is to forget
+//! reload.rs  a changed configuration (regroup.rs: other interfaces);  stale.rs  what the kernel is to forget
 //! links.rs   what becomes of interfaces;  transmission.rs  whether answers leave
 //! explain.rs why requests went up
 //! transfer.rs leases to and from another server
@@ -26,6 +26,7 @@ mod decided;
 mod explain;
 mod links;
 mod notifications;
+mod regroup;
 mod reload;
 mod reports;
 mod restore;
@@ -59,13 +60,14 @@ use crate::config::Config;
 use crate::control::{self, Event as Told, Startup, WallClock};
 use crate::datapath::attachment;
 use crate::datapath::kernel::Kernel;
+use crate::datapath::netlink::LinkState;
 use crate::datapath::outbox::Outbox;
 use crate::datapath::packet_socket::{Receiver, Wanted};
 use crate::datapath::ring::{self, Arrival};
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::limits::Limits;
-use crate::policy::{Event, Policy};
+use crate::policy::{Event, Interface, Policy};
 use crate::probe::{self, Prober};
 use crate::pulse::{Pulse, Stage};
 use audit::Audits;
@@ -115,6 +117,12 @@ pub struct Server {
     prober: Option<Prober>,
     /// By index; those that are not there by one that no interface has.
     interfaces: HashMap<u32, Served>,
+    /// Interfaces that are configured no more, each by an index that none has: there may be leases of their clients.
+    left: Vec<Interface>,
+    /// How many indices that no interface has are in use.
+    vacancies: usize,
+    /// The interfaces of the machine, as they were found last.
+    seen: Vec<LinkState>,
     /// Where frames of packet sockets go.
     arrivals: mpsc::Sender<Arrival>,
     /// Every address that frames for us may be sent to.

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use anyhow::{Result, bail};
 
 use super::explain::WentUp;
+use super::regroup::Regrouped;
 use super::{Server, service, start};
 use crate::clock::BootNanos;
-use crate::config::{self, Config};
+use crate::config::Config;
 use crate::control::{Reloaded, Reply};
 use crate::policy::Interface;
 use crate::probe::Prober;
@@ -22,6 +23,7 @@ struct Next {
     config: Config,
     facts: Vec<Interface>,
     prober: Option<Prober>,
+    regrouped: Regrouped,
 }
 
 impl Server {
@@ -56,7 +58,7 @@ impl Server {
         if !fixed.is_empty() {
             bail!("{} can't be changed while the server runs: restart it", fixed.join(", "));
         }
-        let facts = self.facts();
+        let facts = self.facts_of(&config);
         for address in start::leasable(&config) {
             self.table.reserve(address)?;
         }
@@ -66,23 +68,24 @@ impl Server {
             let both: Vec<Ipv4Addr> = self.ours.union(&ours).copied().collect();
             kernel.know_addresses(&both)?;
         }
-        Ok(Next { config, facts, prober })
+        // Last, since it is what must be undone.
+        let regrouped = self.regroup(&config)?;
+        Ok(Next { config, facts, prober, regrouped })
     }
 
     fn go_over(&mut self, next: Next) -> Reloaded {
-        let Next { config, facts, prober } = next;
+        let Next { config, facts, prober, regrouped } = next;
         let now = BootNanos::now().floor();
         self.mark_former();
         let mut actions = Vec::new();
         let done = self.policy.reconfigure(now, &self.table, &config, facts.clone(), &mut actions);
         self.policy.carry_out_probes();
         self.prober = prober;
-        self.limits = start::limits(&config, &facts);
-        self.ours = start::ours(&config, &facts);
-        self.know(&facts);
         self.config = Arc::new(config);
         self.queue(actions);
-        let rewritten = self.forget_stale();
+        let renumbered = self.follow_configuration(regrouped, &facts);
+        let facts = self.facts();
+        let rewritten = self.go_on_with(&facts, &renumbered);
         // What was known before says nothing about what is asked from now on.
         self.went_up = WentUp::default();
         self.look_at = self.slots_per_beat();
@@ -99,9 +102,7 @@ impl Server {
 /// What differs between two configurations that a running server can't change.
 fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let (a, b) = (&old.server, &new.server);
-    let attached = |interface: &config::Interface| (interface.name.clone(), interface.xdp);
     let changes = [
-        ("[[interface]]", !old.interfaces.iter().map(attached).eq(new.interfaces.iter().map(attached))),
         ("state-dir", a.state_dir != b.state_dir),
         ("control-socket", a.control_socket != b.control_socket),
         ("metrics-listen", a.metrics_listen != b.metrics_listen),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
+use dhcp_ebpf::abi::Mac;
 use dhcp_ebpf::lease::BootSecs;
 use dhcp_ebpf::slot::MEMOS;
 
@@ -30,7 +31,24 @@ impl Server {
         let (unknown, strangers) = self.unknown();
         self.restore_part(Vec::new(), &unknown)?;
         self.revoke(&strangers);
+        self.correct_identities();
         Ok(())
+    }
+
+    /// Has the slots say who has each lease, and where: an interface may have another index by now, or be configured no more.
+    fn correct_identities(&mut self) {
+        let Self { policy, table, .. } = self;
+        let live = table.addresses().filter_map(|address| Some((address, table.slot(address)?.1)));
+        let live = live.filter(|(_, slot)| slot.word().alive());
+        let stale = live.filter_map(|(address, slot)| {
+            let lease = policy.publication(table, address)?;
+            let said = (slot.link_cell(), slot.chaddr_cell());
+            (said != (lease.link.cell(), Mac::from(lease.chaddr).cell())).then_some(lease)
+        });
+        for lease in stale.collect::<Vec<_>>() {
+            // Revoked meanwhile it can't be: this is the only thread that does.
+            let _ = table.publish(&lease);
+        }
     }
 
     fn restore_part(&mut self, records: Vec<Record>, adopted: &[Adopted]) -> Result<()> {

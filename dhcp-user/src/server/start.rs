@@ -21,7 +21,7 @@ use super::beside::Beside;
 use super::committing::Committing;
 use super::decided::Orders;
 use super::explain::WentUp;
-use super::links::{is_there, vacant};
+use super::links::{is_there, missing, vacant};
 use super::traffic::Traffic;
 use super::transfer::Exports;
 use super::{EVENTS, Intake, Server};
@@ -107,6 +107,9 @@ impl Server {
             prober: prober(&config, &facts)?,
             limits: limits(&config, &facts),
             interfaces: HashMap::default(),
+            left: Vec::new(),
+            vacancies: facts.len(),
+            seen: found.iter().flatten().cloned().collect(),
             arrivals,
             ours,
             traffic: Traffic::new(),
@@ -274,13 +277,7 @@ fn facts(config: &Config, found: &[Option<LinkState>]) -> Vec<Interface> {
     let all = config.interfaces.iter().zip(found).enumerate();
     all.map(|(number, (configured, state))| match state {
         Some(state) => state.facts.clone(),
-        None => Interface {
-            name: configured.name.clone(),
-            ifindex: vacant(number),
-            mac: [0; 6],
-            mtu: 0,
-            addresses: Vec::new(),
-        },
+        None => missing(&configured.name, vacant(number)),
     })
     .collect()
 }

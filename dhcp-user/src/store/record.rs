@@ -104,6 +104,12 @@ impl HwAddr {
         Self { htype: 1, len: 6, octets }
     }
 
+    /// The Ethernet address, if it is one: what the kernel may know a client by.
+    #[must_use]
+    pub fn mac(&self) -> Option<[u8; 6]> {
+        if self.htype == 1 { self.octets().try_into().ok() } else { None }
+    }
+
     /// The hardware type, as in ARP.
     #[must_use]
     pub fn htype(&self) -> u8 {
