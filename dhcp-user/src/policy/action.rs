@@ -315,6 +315,8 @@ pub enum Silence {
     UnknownClient,
     /// A NAK would be due, but the subnet is not authoritative.
     NotAuthoritative,
+    /// A NAK would be due, but as many as may be broadcast in a second were.
+    NakLimited,
     /// A message that lacks the address it is about.
     NoAddress,
     /// A message that must name its server, and does not.
@@ -363,6 +365,7 @@ impl Silence {
             Self::OtherServer => "other-server",
             Self::UnknownClient => "unknown-client",
             Self::NotAuthoritative => "not-authoritative",
+            Self::NakLimited => "nak-limited",
             Self::NoAddress => "no-address",
             Self::NoServer => "no-server",
             Self::NoPool => "no-pool",

@@ -43,6 +43,7 @@ mod inform;
 mod ipv6_only;
 mod leasequery;
 mod links;
+mod naks;
 mod offers;
 mod operator;
 mod origin;
@@ -104,6 +105,7 @@ use draw::Demand;
 use identity::Keyed;
 use index::Index;
 use offers::Offers;
+use naks::Naks;
 use origin::Stations;
 use predict::Predictions;
 use probe::Probes;
@@ -127,6 +129,7 @@ pub struct Policy {
     index: Index,
     offers: Offers,
     stations: Stations,
+    naks: Naks,
     quarantine: Quarantine,
     probes: Probes,
     /// Whether addresses are probed, by the names of interfaces that say otherwise than the server.
@@ -223,6 +226,7 @@ impl Policy {
             all,
             offers: Offers::default(),
             stations: Stations::default(),
+            naks: Naks::default(),
             quarantine: Quarantine::default(),
             probes: Probes::default(),
             probe_on: config.interfaces.iter().filter_map(said_of_probing).collect(),

@@ -118,10 +118,14 @@ impl Policy {
         if let Some(place) = self.bound(turn, request) {
             return self.prolong(turn, request, place);
         }
-        match self.segment(request).first() {
-            Some(subnet) => self.nak_if_authoritative(turn, request, *subnet, "no such lease"),
-            None => turn.silence(request, Silence::NoSubnet),
+        let Some(subnet) = self.segment(request).first().copied() else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        let way = self.way(request);
+        if self.subnets.get(subnet).authoritative && !self.naks.take(turn.now, request.link, way) {
+            return turn.silence(request, Silence::NakLimited);
         }
+        self.nak_if_authoritative(turn, request, subnet, "no such lease");
     }
 
     /// Broadcast, or through a relay: any server that knows the lease may extend it.

@@ -155,6 +155,25 @@ fn nothing_is_begun_by_routed_unicast() {
     assert_eq!(bench.state(behind(12)), State::Free);
 }
 
+/// A NAK is broadcast, and whoever sends RENEWINGs from far would have us broadcast as many as it likes.
+#[test]
+fn so_many_naks_a_second_are_drawn_by_unicast_from_far_and_no_more() {
+    let mut bench = bench();
+    for _ in 0..2 {
+        let mut naks = 0;
+        for n in 0..50 {
+            let renew = Draft { xid: n, ..Draft::renew(1, behind(12)) }.by(OTHER);
+            match bench.send(&renew) {
+                told if told.is_nak() => naks += 1,
+                told => assert_eq!(told, Told::Silence(Silence::NakLimited)),
+            }
+        }
+        assert_eq!(naks, 10);
+        assert!(bench.send(&Draft::renew(2, host(12))).is_nak(), "those on the link have a share of their own");
+        bench.now += 1;
+    }
+}
+
 /// RFC 2131 §4.4.4: a client that knows its server may unicast to it.
 #[test]
 fn a_client_on_the_link_may_unicast() {
