@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use system_tests::client::{Client, Lease, Request, Via, append_option};
+use system_tests::client::{Client, Lease, Request, Via, append_option, granted};
 use system_tests::paths::{AGENT_MAC, SERVER};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
@@ -100,14 +100,24 @@ fn relay_information_is_believed_of_relays_only() -> Result<()> {
     let lan = lan()?;
     let server = Server::start(&lan, Xdp::Native, SUBNETS)?;
     let client = lan.client(1);
-    let lease = client.dora()?;
-    let why = "direct-agent-information";
-    for request in [client.discovering(), client.rebinding(&lease), client.renewing(&lease)] {
-        let mut claiming = request;
-        append_option(&mut claiming.message.options, 82, CIRCUIT);
-        refused(&server, &client, &claiming, why)?;
+    let claiming = |mut request: Request| {
+        append_option(&mut request.message.options, 82, CIRCUIT);
+        request
+    };
+    // It is served like anybody (RFC 3046 §2.2: what it sent comes back), and has nobody's reservation.
+    let offer = client.exchange(&claiming(client.discovering()))?;
+    ensure!(
+        offer.message.yiaddr.octets()[..3] == [10, 0, 0] && offer.option(82) == Some(CIRCUIT),
+        "{offer:?}"
+    );
+    let lease = granted(&client.exchange(&claiming(client.selecting(&offer)?))?)?;
+    for request in [client.renewing(&lease), client.rebinding(&lease)] {
+        client.extend(&claiming(request), &lease)?;
     }
     client.renew(&lease)?;
+    let stats = server.stats()?;
+    ensure!(stats.count(&["daemon", "odd", "untrusted-agent-information"])? == 2, "{}", stats.0);
+    ensure!(stats.kernel_acked("renewing")? == 2 && stats.kernel_acked("rebinding")? == 1, "{}", stats.0);
     let relayed = Client {
         via: Via::Relay {
             mac: AGENT_MAC,

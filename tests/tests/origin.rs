@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;
-use system_tests::client::{Client, Lease, Request, Via};
+use system_tests::client::{Client, Lease, Request, Via, append_option, granted};
 use system_tests::paths::{AGENT_MAC, SERVER};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
@@ -139,4 +139,48 @@ fn a_client_that_poses_as_a_relay_is_refused() -> Result<()> {
     refused(&server, &client, &posing, "relay-source")?;
     let posing = through(lease.address, &lan.client(2)).discovering();
     refused(&server, &client, &posing, "relay-source")
+}
+
+/// A switch that adds option 82 and is no relay (giaddr stays 0), where clients can't get any past it.
+#[test]
+fn what_a_trusted_switch_says_is_believed() -> Result<()> {
+    const CIRCUIT: &[u8] = b"\x01\x06port-7";
+    let trusted = r#"trust-agent-information = true
+
+[[class]]
+name = "port 7"
+match = { circuit-id = ["70:6f:72:74:2d:37"] }
+options = { domain-name = "port7.example" }
+
+[[subnet]]
+prefix = "10.0.0.0/24"
+pools = ["10.0.0.10 - 10.0.0.20"]
+options = { domain-name = "example.org" }
+
+[[subnet.reservation]]
+circuit-id = "70:6f:72:74:2d:37"
+address = "10.0.0.7"
+"#;
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, trusted)?;
+    let client = lan.client(1);
+    let by_switch = |mut request: Request| {
+        append_option(&mut request.message.options, 82, CIRCUIT);
+        request
+    };
+    let offer = client.exchange(&by_switch(client.discovering()))?;
+    ensure!(offer.option(82) == Some(CIRCUIT) && offer.option(15) == Some(b"port7.example"), "{offer:?}");
+    let lease = granted(&client.exchange(&by_switch(client.selecting(&offer)?))?)?;
+    ensure!(lease.address == Ipv4Addr::new(10, 0, 0, 7), "{lease:?}");
+    // The switch may add it to what is unicast as well, or only to what is broadcast: the kernel knows both.
+    for request in
+        [by_switch(client.renewing(&lease)), client.renewing(&lease), by_switch(client.rebinding(&lease))]
+    {
+        let ack = client.extend(&request, &lease)?;
+        ensure!(ack.option(15) == Some(b"port7.example"), "{ack:?}");
+    }
+    let stats = server.stats()?;
+    ensure!(stats.kernel_acked("renewing")? == 2 && stats.kernel_acked("rebinding")? == 1, "{}", stats.0);
+    ensure!(stats.count(&["daemon", "odd", "untrusted-agent-information"]).unwrap_or(0) == 0, "{}", stats.0);
+    Ok(())
 }

@@ -22,6 +22,8 @@ pub struct Interface {
     pub rate_limit: Option<NonZeroU32>,
     /// The same of each port of a relay.
     pub circuit_rate_limit: Option<NonZeroU32>,
+    /// Whether option 82 is believed that comes without a relay: the switches there see to it that no client sends any.
+    pub trust_agent_information: bool,
 }
 
 /// How the XDP program is attached to an interface.
@@ -59,6 +61,7 @@ impl Interface {
         let probe = section.optional("probe", Probe::read);
         let rate_limit = section.optional("rate-limit", Value::rate);
         let circuit_rate_limit = section.optional("circuit-rate-limit", Value::rate);
+        let trust_agent_information = section.or("trust-agent-information", false, Value::boolean);
         section.finish();
         Some(Self {
             name: name?,
@@ -66,6 +69,7 @@ impl Interface {
             probe: probe?,
             rate_limit: rate_limit?,
             circuit_rate_limit: circuit_rate_limit?,
+            trust_agent_information: trust_agent_information?,
         })
     }
 }

@@ -48,6 +48,8 @@ pub struct Subnet {
     pub max_leases_per_device: u32,
     /// How many leases a device may hold whose client identifiers are those of a RAS.
     pub max_leases_per_ras_device: u32,
+    /// Whether option 82 is believed that comes without a relay, from the links where the subnet is.
+    pub trust_agent_information: bool,
     /// Options of every answer from this subnet: the server's, overridden by the subnet's.
     pub options: OptionSet,
     /// Header fields of every answer from this subnet.
@@ -104,6 +106,7 @@ impl Subnet {
             probe: _,
             max_leases_per_device: _,
             max_leases_per_ras_device: _,
+            trust_agent_information: _,
             options,
             boot,
             reservations: _,
@@ -137,6 +140,7 @@ impl Subnet {
         let probe = section.optional("probe", Probe::read);
         let max_leases_per_device = section.or("max-leases-per-device", 4, lease_count);
         let max_leases_per_ras_device = section.or("max-leases-per-ras-device", 32, lease_count);
+        let trust_agent_information = section.or("trust-agent-information", false, Value::boolean);
         let options = section.or("options", OptionSet::default(), options::read);
         let boot = Boot::read(&mut section);
         let reservations = section.or("reservation", Vec::new(), |v| reservations(v, prefix));
@@ -177,6 +181,7 @@ impl Subnet {
             probe: probe?,
             max_leases_per_device: max_leases_per_device?,
             max_leases_per_ras_device: max_leases_per_ras_device?,
+            trust_agent_information: trust_agent_information?,
             options: server_options.overridden_by(&options?),
             boot: boot?,
             reservations: reservations?,

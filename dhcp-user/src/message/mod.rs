@@ -245,10 +245,28 @@ impl Request {
         self.chaddr.mac()
     }
 
-    /// The value of option 82, as it came.
+    /// The value of option 82, as it came, whoever wrote it.
     #[must_use]
     pub fn agent_info(&self) -> Option<&Bytes> {
+        self.options.get(options::code::AGENT_INFORMATION)
+    }
+
+    /// The same, if it is believed.
+    #[must_use]
+    pub fn believed_agent_info(&self) -> Option<&Bytes> {
         self.options.agent.as_ref().map(|agent| &agent.raw)
+    }
+
+    /// From now on option 82 is only echoed.
+    pub fn disbelieve_agent(&mut self) {
+        self.options.agent = None;
+    }
+
+    /// Option 82 is believed of a switch that is no relay: where its client is, and nothing that only a relay can know.
+    pub fn believe_switch(&mut self) {
+        if let Some(agent) = &mut self.options.agent {
+            (agent.link_selection, agent.server_override, agent.unicast) = (None, None, None);
+        }
     }
 
     /// What is wrong with it and does no harm, by the names of its counters.
@@ -262,6 +280,7 @@ impl Request {
             (fqdn.is_some_and(|fqdn| !names::is_fqdn(fqdn)), "unusable-fqdn"),
             (self.options.small_max_size, "small-maximum-size"),
             (stranger, "sent-for-another"),
+            (self.agent_info().is_some() && self.options.agent.is_none(), "untrusted-agent-information"),
             (!self.options.ended, "no-end"),
         ]
         .into_iter()

@@ -299,8 +299,6 @@ pub enum Silence {
     NoSubnet,
     /// `giaddr` is one of our own addresses.
     RelayIsUs,
-    /// Option 82 from a client that no relay vouches for.
-    DirectAgentInformation,
     /// The source of a message is not its `ciaddr`, where it has to be, or is an address of ours.
     SourceMismatch,
     /// Unicast from elsewhere, where nobody can begin anything without a relay.
@@ -357,7 +355,6 @@ impl Silence {
         match self {
             Self::NoSubnet => "no-subnet",
             Self::RelayIsUs => "relay-is-us",
-            Self::DirectAgentInformation => "direct-agent-information",
             Self::SourceMismatch => "source-mismatch",
             Self::NotOnLink => "not-on-link",
             Self::RelaySource => "relay-source",

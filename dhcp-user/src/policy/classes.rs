@@ -63,7 +63,7 @@ impl Policy {
     /// Whether `request` comes with other information of its relay than the lease of `place` has, and that matters.
     pub(super) fn is_said_otherwise(&self, place: Place, request: &Request) -> bool {
         let before = self.binding(place).and_then(|binding| binding.agent_info());
-        self.classes.by_relay && request.agent_info().is_some_and(|now| before != Some(now))
+        self.classes.by_relay && request.believed_agent_info().is_some_and(|now| before != Some(now))
     }
 
     /// Whether the pool of `place` is for the client that sent `request`. What is in no pool is for whom it is

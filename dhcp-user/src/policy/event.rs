@@ -162,7 +162,7 @@ impl From<&Request> for Client {
             chaddr: request.chaddr,
             link: request.link,
             giaddr: request.giaddr,
-            agent_info: request.agent_info().map(|info| info.to_vec()),
+            agent_info: request.believed_agent_info().map(|info| info.to_vec()),
         }
     }
 }

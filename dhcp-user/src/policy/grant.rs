@@ -189,7 +189,7 @@ impl Policy {
         // A direct renewal says nothing of the relay, and some clients omit their identifier: what was said when the
         // lease began still holds.
         let client_id = request.options.client_id.as_deref().or(client_id);
-        let agent_info = request.agent_info().map(AsRef::as_ref).or(agent_info);
+        let agent_info = request.believed_agent_info().map(AsRef::as_ref).or(agent_info);
         let host_name = request.host_name();
         // Who renews past its relay is still behind it.
         let giaddr = match &former {

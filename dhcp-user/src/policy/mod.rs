@@ -104,8 +104,8 @@ use declines::Declines;
 use draw::Demand;
 use identity::Keyed;
 use index::Index;
-use offers::Offers;
 use naks::Naks;
+use offers::Offers;
 use origin::Stations;
 use predict::Predictions;
 use probe::Probes;
@@ -204,7 +204,9 @@ impl Policy {
     }
 
     fn keyed(config: &Config, interfaces: Vec<Interface>, keyed: Keyed) -> Self {
-        let mut subnets = Subnets::new(&config.subnets, interfaces);
+        let trusting = config.interfaces.iter().filter(|interface| interface.trust_agent_information);
+        let trusting = trusting.map(|interface| interface.name.clone()).collect();
+        let mut subnets = Subnets::new(&config.subnets, trusting, interfaces);
         let ids = || (0..).map(SubnetId).zip(&config.subnets);
         let pools: Vec<_> = ids().flat_map(|(id, s)| s.pools.iter().map(move |pool| (id, pool))).collect();
         let reservations: Vec<_> =
@@ -262,6 +264,14 @@ impl Policy {
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        if self.is_doubtful(request) {
+            let believed = Arc::new(self.believe(Request::clone(request)));
+            return self.decide(turn, &believed);
+        }
+        self.decide(turn, request);
+    }
+
+    fn decide(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         if let Err(why) = self.admit(request) {
             return turn.silence(request, why);
         }

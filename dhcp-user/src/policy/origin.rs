@@ -102,12 +102,30 @@ impl Policy {
                 Err(Silence::RelaySource)
             }
             Way::Relay => Ok(()),
-            Way::Link | Way::Router if request.options.agent.is_some() => {
-                Err(Silence::DirectAgentInformation)
-            }
             Way::Router if !goes_on(request) => Err(Silence::NotOnLink),
             Way::Link | Way::Router => check_source(request, self.subnets.is_ours(request.ip_src)),
         }
+    }
+
+    /// The request with what is to be believed of option 82. A switch or an access node that is no relay may add it to what
+    /// passes (DHCP snooping); but so may any client, unless the operator says that it can't get that past them.
+    #[must_use]
+    pub fn believe(&self, mut request: Request) -> Request {
+        if self.is_doubtful(&request) {
+            if self.trusts(&request) { request.believe_switch() } else { request.disbelieve_agent() }
+        }
+        request
+    }
+
+    /// Whether option 82 came without a relay, and is to be looked at.
+    pub(super) fn is_doubtful(&self, request: &Request) -> bool {
+        !request.relayed() && request.options.agent.is_some()
+    }
+
+    fn trusts(&self, request: &Request) -> bool {
+        let own = self.subnets.containing(request.ciaddr).filter(|_| request.unicast() && goes_on(request));
+        own.is_some_and(|subnet| self.subnets.get(subnet).trust_agent_information)
+            || self.subnets.trusts(request.link)
     }
 
     /// How a message came here.

@@ -67,10 +67,12 @@ pub(super) struct Subnets {
     interfaces: Vec<Interface>,
     /// Whether any of them has a reservation.
     reserves: bool,
+    /// The names of those on whose links option 82 is believed without a relay.
+    trusting: BTreeSet<String>,
 }
 
 impl Subnets {
-    pub(super) fn new(subnets: &[Subnet], interfaces: Vec<Interface>) -> Self {
+    pub(super) fn new(subnets: &[Subnet], trusting: BTreeSet<String>, interfaces: Vec<Interface>) -> Self {
         let mut by_address = Vec::new();
         for (id, subnet) in (0..).map(SubnetId).zip(subnets) {
             by_address.push((subnet.prefix.network, subnet.prefix.last(), id));
@@ -91,6 +93,7 @@ impl Subnets {
             by_link,
             interfaces: Vec::new(),
             reserves,
+            trusting,
         };
         this.relink(interfaces);
         this
@@ -130,7 +133,9 @@ impl Subnets {
     pub(super) fn basis(&self, id: SubnetId, link: Link) -> impl Hash + '_ {
         let interface = self.interface(link.ifindex).map(|interface| (interface.ifindex, &interface.name));
         let is_there = self.on_link(link).is_some_and(|segment| segment.contains(&id));
-        (self.served[id.at()].digest, interface, is_there, self.server(id, link), self.longest_datagram(link))
+        let trusts = self.get(id).trust_agent_information || self.trusts(link);
+        let server = self.server(id, link);
+        (self.served[id.at()].digest, interface, is_there, server, self.longest_datagram(link), trusts)
     }
 
     /// Notes where the reservations of all subnets are.
@@ -212,6 +217,14 @@ impl Subnets {
     fn behind(&self, giaddr: Ipv4Addr) -> Vec<SubnetId> {
         let lists = |id: &SubnetId| self.get(*id).relays.contains(&giaddr);
         self.containing(giaddr).into_iter().chain(self.ids().filter(lists)).collect()
+    }
+
+    /// Whether option 82 is believed on this link without a relay.
+    pub(super) fn trusts(&self, link: Link) -> bool {
+        let named =
+            || self.interface(link.ifindex).is_some_and(|interface| self.trusting.contains(&interface.name));
+        let said = |here: &Segment| here.iter().any(|id| self.get(*id).trust_agent_information);
+        named() || self.on_link(link).is_some_and(said)
     }
 
     /// Whether some subnet lists this relay.

@@ -90,9 +90,10 @@ fn the_documented_configuration_means_what_it_says() {
     let eth0 = Interface {
         name: "eth0".to_owned(),
         xdp: XdpMode::Auto,
-        probe: None,
+probe: None,
         rate_limit,
         circuit_rate_limit,
+        trust_agent_information: false,
     };
     assert_eq!(config.interfaces, [eth0]);
     let options = [(3, vec![192, 0, 2, 1]), (6, vec![192, 0, 2, 53]), (15, b"example.org".to_vec())];
@@ -110,6 +111,7 @@ fn the_documented_configuration_means_what_it_says() {
         probe: None,
         max_leases_per_device: 4,
         max_leases_per_ras_device: 32,
+        trust_agent_information: false,
         options: OptionSet(options.into()),
         boot: Boot::default(),
         reservations: vec![Reservation {

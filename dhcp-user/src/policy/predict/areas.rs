@@ -133,9 +133,9 @@ pub(super) fn filled(mut area: Vec<u8>, like: &[u8]) -> Vec<u8> {
     area
 }
 
-/// An area of `request` as the client sent it, without what a relay added.
+/// An area of `request` as the client sent it, without what a relay or a switch added.
 pub(super) fn past_relay<'a>(area: &'a [u8], request: &Request) -> Cow<'a, [u8]> {
-    match request.options.agent {
+    match request.agent_info() {
         Some(_) => Cow::Owned(without(area, &[code::AGENT_INFORMATION])),
         None => Cow::Borrowed(area),
     }

@@ -116,6 +116,7 @@ impl Policy {
                 }
                 Differs::InMore => Request::expected(request.link, request.chaddr, form.clone())
                     .ok()
+                    .map(|asked| self.judge_agent(asked))
                     .filter(|asked| is_publishable(asked) && is_of_same_client(asked, request))
                     .filter(|asked| self.is_granted_alike(place, lease_time, asked, said))
                     .and_then(|asked| self.answer_as(place, server, lease_time, &asked, said)),
@@ -134,7 +135,8 @@ impl Policy {
         let owner = self.binding(place).filter(|_| self.all.state(place) == State::Leased)?;
         let Question { ciaddr, giaddr, relay_src: ip_src, ref options } = *question;
         let form = Form { ciaddr, giaddr, ip_src, ip_dst: Ipv4Addr::BROADCAST, area: options.clone() };
-        let asked = Request::expected(owner.link, owner.chaddr(), form).ok().filter(is_publishable)?;
+        let asked = Request::expected(owner.link, owner.chaddr(), form).ok()?;
+        let asked = Some(self.judge_agent(asked)).filter(is_publishable)?;
         self.goes_on(&asked, address)?;
         // Its pool may have been closed to the client's class.
         let admitted = self.all.entry(place).reserved() || self.is_admitted(place, &asked);
@@ -218,7 +220,14 @@ impl Policy {
                         expect(areas::relayed(request, area, address), differs);
                     }
                 }
-                Renewal => expect(areas::direct(area, address), differs),
+                Renewal => {
+                    // A switch that adds option 82 to what is broadcast may let pass what is unicast.
+                    let past_switch = request.agent_info().map(|_| areas::past_relay(&area, request).into_owned());
+                    expect(areas::direct(area, address), differs);
+                    if let Some(area) = past_switch {
+                        expect(areas::direct(area, address), InMore);
+                    }
+                }
                 Reboot if request.relayed() => {
                     let through = if differs == InMore { areas::through_relay(area, request) } else { area };
                     expect(areas::relayed(request, through, Ipv4Addr::UNSPECIFIED), differs);

@@ -79,6 +79,7 @@ pub(crate) fn subnet(first: u8, last: u8) -> Subnet {
         probe: None,
         max_leases_per_device: 4,
         max_leases_per_ras_device: 32,
+        trust_agent_information: false,
         options,
         boot: Boot::default(),
         reservations: Vec::new(),

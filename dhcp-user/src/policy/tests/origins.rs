@@ -169,7 +169,10 @@ fn so_many_naks_a_second_are_drawn_by_unicast_from_far_and_no_more() {
             }
         }
         assert_eq!(naks, 10);
-        assert!(bench.send(&Draft::renew(2, host(12))).is_nak(), "those on the link have a share of their own");
+        assert!(
+            bench.send(&Draft::renew(2, host(12))).is_nak(),
+            "those on the link have a share of their own"
+        );
         bench.now += 1;
     }
 }
@@ -207,4 +210,59 @@ fn a_client_is_no_relay() {
 fn who_has_our_address_is_not_heard() {
     let mut bench = bench();
     refused(&mut bench, &Draft { ip_src: SERVER, ..Draft::discover(1) }, Silence::SourceMismatch);
+}
+
+/// Classes and reservations by circuit, and option 82 of a switch that is no relay.
+fn by_circuit(trust: bool) -> Bench {
+    let port = |port: u8| vec![b'p', port];
+    let reserved = Reservation {
+        key: ReservationKey::Circuit { id: port(7), remote_id: None },
+        address: host(7),
+        host_name: None,
+        overrides: Overrides::default(),
+    };
+    let mut config = subnet(10, 20);
+    config.trust_agent_information = trust;
+    config.reservations = vec![reserved];
+    Bench::new(vec![config])
+}
+
+/// RFC 3046 §2.2, MUST: option 82 comes back as it was.
+#[test]
+fn what_no_relay_says_is_echoed_and_believed_of_trusted_links_only() {
+    let said = b"\x01\x02p\x07\x05\x04\x0a\x09\x00\x00\x0b\x04\x0a\x09\x00\x01".as_slice();
+    for (trust, address) in [(false, host(10)), (true, host(7))] {
+        let mut bench = by_circuit(trust);
+        let by_switch = |draft: Draft| draft.option(82, said);
+        let offer = bench.send(&by_switch(Draft::discover(1)));
+        assert_eq!((offer.offered(), offer.option(82)), (Some(address), Some(said.to_vec())));
+        assert_eq!(offer.option(54), Some(SERVER.octets().to_vec()), "no switch has us pose as it");
+        let ack = bench.send(&by_switch(Draft::select(1, SERVER, address)));
+        assert_eq!((ack.acked(), ack.option(82)), (Some(address), Some(said.to_vec())));
+        let memos = bench.published.last().expect("published").memos.clone();
+        for draft in [Draft::renew(1, address), by_switch(Draft::renew(1, address))] {
+            let foreseen = memos.iter().find(|memo| memo.question.options == draft.area());
+            let told = bench.send(&draft);
+            assert_eq!(told.acked(), Some(address), "{draft:?}");
+            assert_eq!(foreseen.map(|memo| &memo.answer), Some(told.answer()), "{draft:?}");
+        }
+        let noted = bench.store[&address].agent_info.is_some();
+        assert_eq!(noted, trust, "what is not believed is not kept");
+        // What the kernel was told holds after a reload, too.
+        let question = memos.iter().find(|memo| memo.question.options.contains(&82)).expect("with 82");
+        let now = bench.policy.memo(address, &question.question).expect("known still");
+        assert_eq!(now.answer, question.answer);
+    }
+}
+
+/// A renewal that passes its relay by, and carries option 82 of a switch on its way.
+#[test]
+fn what_a_switch_adds_to_a_renewal_past_the_relay_is_echoed() {
+    let mut bench = bench();
+    let on = |draft: Draft| draft.via(RELAY).option(82, b"\x01\x02p\x07");
+    let address = bench.send(&on(Draft::discover(1))).offered().expect("an offer");
+    assert_eq!(bench.send(&on(Draft::select(1, SERVER, address))).acked(), Some(address));
+    let renewed = bench.send(&Draft::renew(1, address).by(OTHER).option(82, b"\x01\x02q\x08"));
+    assert_eq!((renewed.acked(), renewed.option(82)), (Some(address), Some(b"\x01\x02q\x08".to_vec())));
+    assert_eq!(bench.store[&address].agent_info.as_deref(), Some(b"\x01\x02p\x07".as_slice()));
 }

@@ -300,8 +300,6 @@ fn who_is_served_nowhere_gets_silence() {
     assert_eq!(bench.send(&stranger), Told::Silence(Silence::NoSubnet));
     assert_eq!(bench.send(&Draft::discover(1).tagged(&[7])), Told::Silence(Silence::NoSubnet));
     assert_eq!(bench.send(&Draft::discover(1).via(SERVER)), Told::Silence(Silence::RelayIsUs));
-    let direct = Draft::discover(1).option(82, b"\x01\x02ab");
-    assert_eq!(bench.send(&direct), Told::Silence(Silence::DirectAgentInformation));
 }
 
 #[test]
