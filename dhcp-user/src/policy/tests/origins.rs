@@ -227,7 +227,7 @@ fn by_circuit(trust: bool) -> Bench {
     Bench::new(vec![config])
 }
 
-/// RFC 3046 §2.2, MUST: option 82 comes back as it was.
+/// RFC 3046 §2.2: option 82 comes back as it was.
 #[test]
 fn what_no_relay_says_is_echoed_and_believed_of_trusted_links_only() {
     let said = b"\x01\x02p\x07\x05\x04\x0a\x09\x00\x00\x0b\x04\x0a\x09\x00\x01".as_slice();
