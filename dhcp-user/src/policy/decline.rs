@@ -9,7 +9,7 @@ use super::addresses::{Place, State, Stock};
 use super::declines::Credit;
 use super::event::{Client, Happened, LeaseEvent};
 use super::identity::Identity;
-use super::origin::Whence;
+use super::whence::Whence;
 use super::words::revoke_anyway;
 use super::{Policy, Turn};
 use crate::message::Request;

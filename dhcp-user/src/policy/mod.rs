@@ -64,6 +64,7 @@ mod terms;
 #[cfg(test)]
 pub(crate) mod tests;
 mod views;
+mod whence;
 mod witnesses;
 mod words;
 
@@ -265,7 +266,7 @@ impl Policy {
 
     fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         if self.is_doubtful(request) {
-            let believed = Arc::new(self.believe(Request::clone(request)));
+            let believed = Arc::new(self.judge_agent(Request::clone(request)));
             return self.decide(turn, &believed);
         }
         self.decide(turn, request);

@@ -6,8 +6,8 @@ use hashbrown::{Equivalent, HashMap};
 
 use super::addresses::Place;
 use super::identity::Identity;
-use super::origin::Whence;
 use super::subnet::SubnetId;
+use super::whence::Whence;
 use crate::store::HwAddr;
 
 /// An address kept for a client that has not answered yet.

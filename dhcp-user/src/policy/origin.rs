@@ -18,7 +18,6 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use ahash::RandomState;
-use dhcp_ebpf::abi::Link;
 
 use super::Policy;
 use super::action::Silence;
@@ -28,6 +27,7 @@ use super::binding::Binding;
 use super::identity::Identity;
 use super::offers::Offer;
 use super::subnet::Segment;
+use super::whence::Whence;
 use crate::message::{Kind, Request};
 
 /// How a message came here.
@@ -39,26 +39,6 @@ pub(super) enum Way {
     Router,
     /// By a relay agent.
     Relay,
-}
-
-/// The place that a client speaks from, as far as it can be told: nobody else's place, whatever name is claimed there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Whence {
-    /// A station on a link.
-    Station(Link, [u8; 6]),
-    /// A relay, and the circuit that it names (a number that stands for it).
-    Circuit(Ipv4Addr, u64),
-}
-
-impl Whence {
-    /// Where `request` was sent.
-    pub(super) fn of(request: &Request) -> Self {
-        if request.relayed() {
-            Self::Circuit(request.giaddr, circuit_of(request))
-        } else {
-            Self::Station(request.link, request.eth_src)
-        }
-    }
 }
 
 /// The stations that got leases in another station's name, or in the name of none: a bridge that stands for its hosts, or
@@ -110,7 +90,7 @@ impl Policy {
     /// The request with what is to be believed of option 82. A switch or an access node that is no relay may add it to what
     /// passes (DHCP snooping); but so may any client, unless the operator says that it can't get that past them.
     #[must_use]
-    pub fn believe(&self, mut request: Request) -> Request {
+    pub fn judge_agent(&self, mut request: Request) -> Request {
         if self.is_doubtful(&request) {
             if self.trusts(&request) { request.believe_switch() } else { request.disbelieve_agent() }
         }
@@ -276,11 +256,6 @@ fn goes_on(request: &Request) -> bool {
         Kind::Discover | Kind::Decline => false,
         Kind::LeaseQuery => true,
     }
-}
-
-fn circuit_of(request: &Request) -> u64 {
-    let agent = request.options.agent.as_ref();
-    digest(&agent.and_then(|agent| agent.circuit_id.as_deref()))
 }
 
 /// Whether the relay says the same of the circuit now, as far as it says something.

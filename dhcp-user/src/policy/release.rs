@@ -6,7 +6,7 @@ use super::action::{Action, Silence};
 use super::addresses::{Place, State, Stock};
 use super::binding::Party;
 use super::event::Happened;
-use super::origin::Whence;
+use super::whence::Whence;
 use super::{Policy, Turn};
 use crate::message::Request;
 use crate::store::Change;

@@ -38,7 +38,8 @@ impl Server {
             Ok(request) => {
                 // Where no program runs, nothing is promised between a frame's arrival and now.
                 let unseen = || arrival.why.is_none().then(|| self.table.load(request.ciaddr));
-                let request = Request { word: arrival.word.or_else(unseen), ..self.policy.judge_agent(request) };
+                let request =
+                    Request { word: arrival.word.or_else(unseen), ..self.policy.judge_agent(request) };
                 self.traffic.received(request.kind.name());
                 request.oddities().for_each(|what| self.traffic.odd(what));
                 let begun = || self.policy.has_begun(&request);

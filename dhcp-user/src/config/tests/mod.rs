@@ -90,7 +90,7 @@ fn the_documented_configuration_means_what_it_says() {
     let eth0 = Interface {
         name: "eth0".to_owned(),
         xdp: XdpMode::Auto,
-probe: None,
+        probe: None,
         rate_limit,
         circuit_rate_limit,
         trust_agent_information: false,

@@ -222,7 +222,8 @@ impl Policy {
                 }
                 Renewal => {
                     // A switch that adds option 82 to what is broadcast may let pass what is unicast.
-                    let past_switch = request.agent_info().map(|_| areas::past_relay(&area, request).into_owned());
+                    let past_switch =
+                        request.agent_info().map(|_| areas::past_relay(&area, request).into_owned());
                     expect(areas::direct(area, address), differs);
                     if let Some(area) = past_switch {
                         expect(areas::direct(area, address), InMore);

@@ -304,7 +304,15 @@ fn probing_is_as_the_subnet_says_else_the_interface_else_the_server() {
         let name = "eth0".to_owned();
         let xdp = config::XdpMode::Off;
         let (rate_limit, circuit_rate_limit) = (None, None);
-        let eth0 = config::Interface { name, xdp, probe: interface, rate_limit, circuit_rate_limit };
+        let trust_agent_information = false;
+        let eth0 = config::Interface {
+            name,
+            xdp,
+            probe: interface,
+            rate_limit,
+            circuit_rate_limit,
+            trust_agent_information,
+        };
         bench.config.interfaces = vec![eth0];
         bench.restart(true);
         bench.policy.carry_out_probes();
