@@ -153,10 +153,35 @@ mod tests {
         let output = xdhcpd(&["check-config", file], None);
         assert_eq!(output.status.code(), Some(0));
         let expected =
-            format!("{file}: good: 1 interface, 1 subnet, 11 addresses in pools, 0 reservations\n");
-        assert_eq!((stdout(&output), stderr(&output)), (expected.as_str(), ""));
+            format!("{file}: good: 1 interface, 1 subnet, 11 addresses in pools, 0 reservations; takes ");
+        assert!(stdout(&output).starts_with(&expected), "{}", stdout(&output));
+        assert!(stdout(&output).ends_with("MiB when all addresses are leased\n"), "{}", stdout(&output));
+        assert_eq!(stderr(&output), "");
         let output = xdhcpd(&["check-config", file, "--json"], None);
-        assert_eq!(json_of(&output), json!({"valid": true, "errors": []}));
+        let found = json_of(&output);
+        assert_eq!((&found["valid"], &found["errors"]), (&json!(true), &json!([])));
+        let octets = |what: &str| found["memory"][what].as_u64().unwrap();
+        assert!((1..1 << 28).contains(&octets("at-start")) && octets("at-start") < octets("at-most"));
+    }
+
+    #[test]
+    fn check_config_refuses_what_the_machine_can_not_hold() {
+        let scratch = Scratch::new("huge");
+        let file = scratch.0.join("x.toml");
+        let subnets: String = (1..65)
+            .map(|net| {
+                format!(
+                    "[[subnet]]\nprefix = '{net}.0.0.0/8'\npools = ['{net}.0.0.10 - {net}.255.255.200']\n"
+                )
+            })
+            .collect();
+        std::fs::write(&file, format!("[[interface]]\nname = 'e'\n{subnets}")).unwrap();
+        let output = xdhcpd(&["check-config", file.to_str().unwrap()], None);
+        assert_eq!(output.status.code(), Some(1), "{}", stdout(&output));
+        assert!(stderr(&output).contains("make pools smaller"), "{}", stderr(&output));
+        let output = xdhcpd(&["run", "--config", file.to_str().unwrap()], None);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains("make pools smaller"), "{}", stderr(&output));
     }
 
     #[test]

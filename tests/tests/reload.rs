@@ -222,3 +222,54 @@ fn after_a_reload_and_a_crash_the_kernel_goes_on_with_the_new_answers() -> Resul
     ensure!(server.stats()?.kernel_acked("renewing")? == before.kernel_acked("renewing")? + 1);
     Ok(())
 }
+
+/// So many subnets behind one relay each, with a server address and a broadcast address of its own.
+fn many_subnets(count: u32) -> String {
+    let subnet = |n: u32| {
+        let [_, _, high, low] = n.to_be_bytes();
+        format!(
+            "[[subnet]]\nprefix = \"172.{}.{low}.0/24\"\nserver-id = \"172.{}.{low}.1\"\n\
+             pools = [\"172.{}.{low}.10 - 172.{}.{low}.11\"]\nrelays = [\"192.168.{high}.{low}\"]\n",
+            16 + high,
+            16 + high,
+            16 + high,
+            16 + high
+        )
+    };
+    (0..count).map(subnet).collect()
+}
+
+#[test]
+fn a_thousand_server_addresses_are_served_and_reloaded() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, &format!("{BEFORE}{}", many_subnets(1024)))?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    server.rewrite(&lan, Xdp::Native, &format!("{}{}", other_router(), many_subnets(1024)))?;
+    server.reload()?;
+    kernel_answers(&server, &client, &lease, NEW_ROUTER)
+}
+
+#[test]
+fn what_the_maps_or_the_machine_can_not_hold_is_refused_and_changes_nothing() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, BEFORE)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    let wide: String = (20..120)
+        .map(|net| {
+            format!("[[subnet]]\nprefix = \"{net}.0.0.0/8\"\npools = [\"{net}.0.0.10 - {net}.255.255.9\"]\n")
+        })
+        .collect();
+    for (subnets, why) in [(many_subnets(200), "no room for 200 more blocks"), (wide, "make pools smaller")] {
+        server.rewrite(&lan, Xdp::Native, &format!("{}{subnets}", other_router()))?;
+        let refused = output(&mut server.cli(&["reload"])?)?;
+        let said = String::from_utf8_lossy(&refused.stderr);
+        ensure!(refused.status.code() == Some(1) && said.contains(why), "{refused:?}");
+        kernel_answers(&server, &client, &lease, OLD_ROUTER)?;
+    }
+    // What was refused has taken no room.
+    server.rewrite(&lan, Xdp::Native, AFTER)?;
+    server.reload()?;
+    lan.client(2).dora().map(drop)
+}

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Exit;
 use super::output::{complain, finish, remark};
 use crate::config::{Config, ConfigError, LoadError};
+use crate::server::{self, Capacity};
 
 /// The file to check, and how to say what is found.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,6 +27,16 @@ pub struct CheckConfig {
 struct Findings<'f> {
     valid: bool,
     errors: Vec<Finding<'f>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    memory: Option<Memory>,
+}
+
+/// How many octets of memory a configuration takes.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Memory {
+    at_start: u64,
+    at_most: u64,
 }
 
 #[derive(Serialize)]
@@ -42,20 +53,34 @@ impl CheckConfig {
     #[must_use]
     pub fn run(self) -> Exit {
         let checked = match Config::load(&self.file) {
-            Ok(config) => Ok(config),
+            Ok(config) => {
+                let capacity = Capacity::of(&config).beside(&config.server.pin_dir);
+                match capacity.check(server::memory_left()) {
+                    Ok(()) => Ok(config),
+                    Err(too_much) => Err(vec![ConfigError {
+                        file: self.file.display().to_string(),
+                        line: 1,
+                        column: 1,
+                        message: too_much.to_string(),
+                    }]),
+                }
+            }
             Err(LoadError::Invalid(errors)) => Err(errors),
             Err(error @ LoadError::Read { .. }) => {
                 return complain(Exit::No, error);
             }
         };
         let exit = if checked.is_ok() { Exit::Done } else { Exit::No };
-        let printed = if self.json { print_json(checked.as_ref().err()) } else { self.print_text(&checked) };
+        let printed = if self.json { print_json(&checked) } else { self.print_text(&checked) };
         finish(exit, printed)
     }
 
     fn print_text(&self, checked: &Result<Config, Vec<ConfigError>>) -> io::Result<()> {
         match checked {
-            Ok(config) => writeln!(io::stdout(), "{}: good: {}", self.file.display(), summary(config)),
+            Ok(config) => {
+                let capacity = Capacity::of(config);
+                writeln!(io::stdout(), "{}: good: {}; {capacity}", self.file.display(), summary(config))
+            }
             Err(errors) => {
                 errors.iter().for_each(remark);
                 Ok(())
@@ -64,12 +89,17 @@ impl CheckConfig {
     }
 }
 
-fn print_json(errors: Option<&Vec<ConfigError>>) -> io::Result<()> {
-    let errors = errors.into_iter().flatten();
+fn print_json(checked: &Result<Config, Vec<ConfigError>>) -> io::Result<()> {
+    let errors = checked.as_ref().err().into_iter().flatten();
     let errors: Vec<_> = errors
         .map(|e| Finding { file: &e.file, line: e.line, column: e.column, message: &e.message })
         .collect();
-    let findings = Findings { valid: errors.is_empty(), errors };
+    let memory = checked
+        .as_ref()
+        .ok()
+        .map(Capacity::of)
+        .map(|capacity| Memory { at_start: capacity.at_start(), at_most: capacity.at_most() });
+    let findings = Findings { valid: errors.is_empty(), errors, memory };
     writeln!(io::stdout(), "{}", serde_json::to_string(&findings)?)
 }
 

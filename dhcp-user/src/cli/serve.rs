@@ -10,7 +10,7 @@ use super::output::{complain, finish};
 use crate::config::{Config, LoadError};
 use crate::datapath::{attachment, netlink, occupant};
 use crate::logging::Log;
-use crate::server::{self, OnExit};
+use crate::server::{self, Capacity, OnExit, TooMuch};
 
 /// What to serve.
 #[derive(Clone, Debug, clap::Args)]
@@ -24,6 +24,9 @@ pub struct Run {
     /// Remove program, maps and attachments when told to end, instead of leaving renewals to the kernel
     #[arg(long)]
     detach_on_exit: bool,
+    /// Start even if the machine has less memory left than the configuration may come to take
+    #[arg(long)]
+    force: bool,
 }
 
 /// What to attach to.
@@ -55,6 +58,11 @@ impl Run {
         // The program speaks under the name of its crate.
         logging(if self.diagnose { "info,dhcp_ebpf=debug" } else { "info" }, |_| {
             let config = load(&self.config)?;
+            let capacity = Capacity::of(&config).beside(&config.server.pin_dir);
+            match capacity.check(server::memory_left()) {
+                Err(short @ TooMuch::ForTheMachine { .. }) if self.force => tracing::warn!("{short}"),
+                checked => checked.with_context(|| format!("{} can't be served", self.config.display()))?,
+            }
             // One thread: decisions are one after the other anyway, and the kernel's work needs the other core.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let on_exit = if self.detach_on_exit { OnExit::Detach } else { OnExit::Stay };

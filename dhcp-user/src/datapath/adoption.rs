@@ -104,6 +104,17 @@ fn sized(pins: &Pins, name: &str) -> Option<(MapData, u32)> {
     Some((map, entries))
 }
 
+/// How many entries a pinned map has room for.
+pub(super) fn entries(pins: &Pins, name: &str) -> Option<u32> {
+    sized(pins, name).map(|(_, entries)| entries)
+}
+
+/// Whether pinned maps are as large as `needed`.
+pub(super) fn have_room(pins: &Pins, needed: Sizes) -> bool {
+    let (slots, chunks) = (entries(pins, maps::SLOTS), entries(pins, maps::CHUNKS));
+    slots.is_some_and(|slots| slots >= needed.slots) && chunks.is_some_and(|chunks| chunks >= needed.chunks)
+}
+
 /// Says that the maps are made: who finds them may take them over.
 pub(super) fn made(control: &Region) {
     control.cells().store(Control::VERSION, u64::from(abi::VERSION));

@@ -40,6 +40,11 @@ pub const PINNED_MAPS: [&str; 12] = [
 /// How a frame's way through the kernel is told: 0 nothing (it costs nothing then), 4 each DHCP decision.
 pub type Diagnosis = u8;
 
+/// How many interfaces the program can be on.
+pub const INTERFACES: u32 = 256;
+/// At how many addresses it can take DHCP for ours, in maps that are made now.
+pub const ADDRESSES: u32 = 32 * 1024;
+
 /// A value of a map, as its raw bytes.
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -99,6 +104,12 @@ pub struct Sizes {
     pub chunks: u32,
 }
 
+/// Whether maps that are pinned in `dir` have room for `needed`.
+#[must_use]
+pub fn have_room(dir: &Path, needed: Sizes) -> bool {
+    adoption::have_room(&Pins::at(dir), needed)
+}
+
 impl Kernel {
     /// Loads the program over the maps pinned by an earlier daemon, or over new ones with room for `needed`.
     ///
@@ -121,6 +132,8 @@ impl Kernel {
             .map_max_entries(maps::CHUNKS, chunks)
             .override_global(constants::QUESTION_LINES, &lines, true)
             .map_max_entries(maps::QUESTIONS, lines)
+            .map_max_entries(maps::INTERFACES, INTERFACES)
+            .map_max_entries(maps::ADDRESSES, ADDRESSES)
             .map_max_entries(maps::RUNS, (slots / abi::RUN * 4).max(1024));
         for name in PINNED_MAPS {
             loader.map_pin_path(name, pins.map(name));
@@ -227,6 +240,15 @@ impl Kernel {
     /// # Errors
     /// When the map is full.
     pub fn know_addresses(&mut self, ours: &[std::net::Ipv4Addr]) -> Result<()> {
+        // Maps of an earlier daemon may have room for fewer than those that are made now.
+        let room = adoption::entries(&self.pins, maps::ADDRESSES).unwrap_or(ADDRESSES);
+        if ours.len() > room as usize {
+            bail!(
+                "{} server addresses and broadcast addresses of subnets are too many for maps that have room for {room}: have \
+                 fewer, or end the daemon, run `xdhcpd detach` and start it again",
+                ours.len()
+            );
+        }
         for address in ours {
             self.addresses
                 .insert(Raw(NetAddr::from(*address)), 1, 0)

@@ -94,6 +94,26 @@ impl Table {
         as_u32(self.slots.cells().len() / SLOT_CELLS)
     }
 
+    /// Whether there is room for these addresses, each with its neighbours, besides those that have theirs.
+    ///
+    /// # Errors
+    /// When all slots would belong to other runs.
+    pub fn check_room(&self, addresses: impl Iterator<Item = Ipv4Addr>) -> Result<()> {
+        let new: HashSet<u32> = addresses
+            .map(|address| u32::from(address) >> 8)
+            .filter(|net| !self.runs.contains_key(net))
+            .collect();
+        let room = (self.capacity() / RUN) as usize;
+        if self.runs.len() + new.len() > room {
+            bail!(
+                "the lease table has no room for {} more blocks of {RUN} addresses: it holds {room}; restart the daemon, which \
+                 makes a larger one",
+                new.len()
+            );
+        }
+        Ok(())
+    }
+
     /// Makes room for `address` and its 255 neighbours. It stays for as long as the maps live.
     ///
     /// # Errors

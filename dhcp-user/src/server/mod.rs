@@ -12,7 +12,7 @@
 //! audit.rs   whether policy, store and kernel agree
 //! beside.rs  the threads and tasks beside this one
 //! watchdog.rs  whether this one lives
-//! awake.rs   whether CPUs may sleep
+//! awake.rs   whether CPUs may sleep;  capacity.rs  what the maps are to hold, and how much memory that is
 //! service.rs what the service manager is told;  notifications.rs  the thread that tells it
 //! reports.rs what the command line asks for;  traffic.rs  what is counted
 //! ```
@@ -20,6 +20,7 @@
 mod audit;
 mod awake;
 mod beside;
+mod capacity;
 mod commit;
 mod committing;
 mod decided;
@@ -240,6 +241,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
     finished
 }
 
+pub use capacity::{Capacity, TooMuch, memory_left};
 pub use start::attach_only;
 pub use transfer::export_stopped;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
+use super::capacity::{self, Capacity};
 use super::explain::WentUp;
 use super::regroup::Regrouped;
 use super::{Server, service, start};
@@ -59,7 +60,9 @@ impl Server {
             bail!("{} can't be changed while the server runs: restart it", fixed.join(", "));
         }
         let facts = self.facts_of(&config);
-        for address in start::leasable(&config) {
+        Capacity::of(&config).check_beside(&Capacity::of(&self.config), capacity::memory_left())?;
+        self.table.check_room(capacity::leasable(&config))?;
+        for address in capacity::leasable(&config) {
             self.table.reserve(address)?;
         }
         let prober = start::prober(&config, &facts)?;

@@ -3,7 +3,7 @@
 use libmimalloc_sys::{mi_collect, mi_option_set, mi_option_t};
 
 /// Octets that the daemon's memory grows by with a lease.
-const LEASE: usize = 256;
+pub(super) const LEASE: usize = 256;
 /// Octets that are had beforehand, at most: those of the next 262,144 leases.
 const MOST: usize = 64 << 20;
 /// Octets that are asked for at a time.

@@ -1,6 +1,6 @@
 //! Start: the store opened, the maps adopted or made, policy restored from both, interfaces attached.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::panic::resume_unwind;
 use std::path::Path;
@@ -9,8 +9,6 @@ use std::thread;
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{MapData, RingBuf};
-use dhcp_ebpf::abi::RUN;
-use dhcp_ebpf::publish;
 use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
 use tokio::sync::{broadcast, mpsc};
@@ -18,6 +16,7 @@ use tokio::sync::{broadcast, mpsc};
 use super::audit::Audits;
 use super::awake::Awake;
 use super::beside::Beside;
+use super::capacity::{leasable, sizes};
 use super::committing::Committing;
 use super::decided::Orders;
 use super::explain::WentUp;
@@ -27,7 +26,7 @@ use super::transfer::Exports;
 use super::{EVENTS, Intake, Server};
 use super::{restore, room};
 use crate::clock::BootNanos;
-use crate::config::{self, Config, Probe, StoreChoice, Subnet, XdpMode};
+use crate::config::{self, Config, Probe, StoreChoice, XdpMode};
 use crate::control::{Startup, WallClock};
 use crate::datapath::attachment::{self, Attachment};
 use crate::datapath::hints::HeapHints;
@@ -43,12 +42,6 @@ use crate::policy::{Interface, Policy};
 use crate::probe::Prober;
 use crate::store::{self, BootId, Store};
 
-/// The least number of slots: small sites can grow without new maps.
-const LEAST_SLOTS: u32 = 4096;
-/// Octets of the options that every answer has, an echoed client identifier of usual length among them.
-const PROTOCOL_OPTIONS: usize = 50;
-/// Octets of relay information (option 82), as relays usually have it.
-const AGENT_INFORMATION: usize = 48;
 /// How many frames of packet sockets may wait.
 const WAITING: usize = 4096;
 /// The level that the program logs each of its decisions at (`debug`), and none.
@@ -311,52 +304,6 @@ fn heap_table(needed: Sizes) -> Table {
     Table::new(slots, answers, Box::new(keys), Box::new(HeapHints::default()))
 }
 
-/// All addresses that may be leased.
-pub(super) fn leasable(config: &Config) -> impl Iterator<Item = Ipv4Addr> + '_ {
-    config.subnets.iter().flat_map(|subnet| {
-        // A slot's run has all 256 neighbours: one address of each is enough.
-        let pools = subnet.pools.iter().flat_map(|pool| {
-            let (first, last) = (u32::from(pool.range.first) >> 8, u32::from(pool.range.last) >> 8);
-            (first..=last).map(|net| Ipv4Addr::from(net << 8))
-        });
-        pools.chain(subnet.reservations.iter().map(|reservation| reservation.address))
-    })
-}
-
-/// Room for all that may be leased, and an eighth more to grow into.
-fn sizes(config: &Config) -> Sizes {
-    let runs: HashSet<u32> = leasable(config).map(|address| u32::from(address) >> 8).collect();
-    let needed = u32::try_from(runs.len()).unwrap_or(u32::MAX / RUN).saturating_mul(RUN);
-    let slots = needed.saturating_add(needed / 8).max(LEAST_SLOTS).next_multiple_of(RUN);
-    let each = config.subnets.iter().map(|subnet| chunks_each(config, subnet)).max().unwrap_or(0);
-    // Some clients ask for more, or in several ways.
-    Sizes { slots, chunks: slots.saturating_mul(each).max(slots / 4) }
-}
-
-/// How many chunks the answers to one client of `subnet` take that no other is given, if it wants every option.
-///
-/// Most share theirs; but not those who are told their own client identifier, or what their relay said of them.
-fn chunks_each(config: &Config, subnet: &Subnet) -> u32 {
-    // A client may be in every class; what is reserved is told to few.
-    let pools = subnet.pools.iter().map(|pool| &pool.overrides.options);
-    let classes = config.classes.iter().map(|class| &class.overrides.options);
-    let mut longest: BTreeMap<u8, usize> = BTreeMap::new();
-    for (code, value) in pools.chain(classes).chain([&subnet.options]).flat_map(|set| &set.0) {
-        let length = longest.entry(*code).or_default();
-        *length = value.len().max(*length);
-    }
-    let options: usize = longest.values().map(|length| 2 + length).sum();
-    let direct = PROTOCOL_OPTIONS + options;
-    let chunks =
-        |options: usize| u32::try_from(publish::chunks_for(options.next_multiple_of(4))).unwrap_or(u32::MAX);
-    if subnet.relays.is_empty() {
-        chunks(direct)
-    } else {
-        // The kernel then knows two answers, with and without what the relay added.
-        chunks(direct) + chunks(direct + AGENT_INFORMATION)
-    }
-}
-
 /// The limits that the configuration sets; what was let through before is forgotten.
 pub(super) fn limits(config: &Config, facts: &[Interface]) -> Limits {
     let rates = |interface: &config::Interface| Rates {
@@ -373,28 +320,4 @@ pub(super) fn ours(config: &Config, facts: &[Interface]) -> HashSet<Ipv4Addr> {
     let named = config.subnets.iter().filter_map(|subnet| subnet.server_id);
     let broadcast = config.subnets.iter().map(|subnet| subnet.prefix.last());
     own.chain(named).chain(broadcast).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(subnet: &str) -> Config {
-        let head = "[[interface]]\nname = \"eth0\"\n[[subnet]]\nprefix = \"10.0.0.0/8\"\npools = [\"10.1.0.0 - 10.16.255.255\"]\n";
-        Config::parse(&format!("{head}{subnet}"), "test").expect("a good configuration")
-    }
-
-    #[test]
-    fn there_is_an_eighth_more_room_than_a_million_leases_need() {
-        let Sizes { slots, chunks } = sizes(&config(r#"options = { routers = ["10.0.0.1"] }"#));
-        assert_eq!((slots, chunks), ((1 << 20) / 8 * 9, slots), "each may have an answer of its own");
-    }
-
-    #[test]
-    fn longer_answers_and_those_to_relays_have_room() {
-        let long = sizes(&config(&format!(r#"options = {{ domain-name = "{}.example" }}"#, "a".repeat(60))));
-        assert_eq!(long.chunks, 2 * long.slots, "an answer that takes two");
-        let relayed = sizes(&config(r#"relays = ["192.0.2.1"]"#));
-        assert_eq!(relayed.chunks, 2 * relayed.slots, "the same once more, with what the relay added");
-    }
 }
