@@ -5,6 +5,8 @@ mod registry;
 
 use std::collections::BTreeMap;
 
+use dhcp_ebpf::slot::MAX_BODY;
+
 use super::section::nearest;
 use super::value::Value;
 use registry::{Kind, REGISTRY};
@@ -40,8 +42,9 @@ pub fn option_name(code: u8) -> String {
         .map_or_else(|| format!("code-{code}"), |option| option.name.to_owned())
 }
 
-/// No answer in one Ethernet frame has room for a longer value.
-const LONGEST: usize = 1024;
+/// No answer has room for a longer value. A frame of ours carries so many octets of options, and what each client must have
+/// goes before: types and times, addresses, an identifier.
+const LONGEST: usize = MAX_BODY - 112;
 
 /// Reads an `options` table: names as Kea has them, or `code-N`.
 pub(super) fn read(value: Value<'_>) -> Option<OptionSet> {

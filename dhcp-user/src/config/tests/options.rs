@@ -98,7 +98,7 @@ fn search_lists_share_their_tails() {
 
 #[test]
 fn long_values_stay_whole() {
-    let names: Vec<String> = (0..60).map(|i| format!("'host-number-{i}.example.org'")).collect();
+    let names: Vec<String> = (0..25).map(|i| format!("'host-number-{i}.example.org'")).collect();
     let wire = encoded(&format!("domain-search = [{}]", names.join(", ")));
     assert!(wire.get(119).is_some_and(|octets| octets.len() > 255));
 }

@@ -189,6 +189,18 @@ fn an_answer_too_long_is_shortened_in_the_order_asked_for() {
     }
 }
 
+/// The longest value that the configuration takes comes whole to who takes a datagram that long.
+#[test]
+fn the_longest_option_that_can_be_configured_can_be_told() {
+    let mut long = subnet(10, 20);
+    long.options.0.insert(224, vec![7; 640]);
+    let mut bench = Bench::new(vec![long]);
+    let draft = Draft::discover(1).option(55, &[1, 3, 224]).option(57, &1500u16.to_be_bytes()).id(&[7; 20]);
+    let offer = bench.send(&draft);
+    let told = options(&offer.answer().options).into_iter().filter(|(code, _)| *code == 224);
+    assert_eq!(told.map(|(_, part)| part.len()).sum::<usize>(), 640);
+}
+
 /// What a client must have comes first, even where the operator's texts and the client's own fill the rest.
 #[test]
 fn there_is_an_answer_however_little_room_there_is() {
