@@ -227,7 +227,7 @@ pub fn pieces(area: &[u8]) -> impl Iterator<Item = Piece<'_>> {
             }
             _ => return None,
         };
-        rest = &rest[next..];
+        rest = rest.get(next..)?;
         Some(piece)
     })
 }
