@@ -121,10 +121,11 @@ impl Subnets {
             self.segment(*by).iter().for_each(|id| ways[id.at()].from.push((*first, *last)));
         }
         for (relay, listed) in &self.by_relay {
+            let ours = self.is_ours(*relay);
             let own = self.containing(*relay).map(|by| self.segment(by)).unwrap_or_default();
-            for id in own.iter().chain(listed.iter()) {
-                ways[id.at()].relays.insert(*relay, listed.contains(id) && !self.is_ours(*relay));
-            }
+            // Where a thousand subnets share a network, to look through a list for each of them would take too long.
+            own.iter().for_each(|id| _ = ways[id.at()].relays.insert(*relay, false));
+            listed.iter().for_each(|id| _ = ways[id.at()].relays.insert(*relay, !ours));
         }
         ways
     }
@@ -247,9 +248,9 @@ impl Subnets {
     /// `segment` and the rest of the shared networks that its subnets are of, each once.
     fn with_shared(&self, mut segment: Vec<SubnetId>) -> Segment {
         let named = |id: SubnetId| self.get(id).shared_network.as_deref();
-        let of_it: Vec<&str> = segment.iter().filter_map(|id| named(*id)).collect();
+        let of_it: BTreeSet<&str> = segment.iter().filter_map(|id| named(*id)).collect();
         if !of_it.is_empty() {
-            segment.extend(self.ids().filter(|id| named(*id).is_some_and(|name| of_it.contains(&name))));
+            segment.extend(self.ids().filter(|id| named(*id).is_some_and(|name| of_it.contains(name))));
         }
         let mut seen = BTreeSet::new();
         segment.retain(|id| seen.insert(*id));

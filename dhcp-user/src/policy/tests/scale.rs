@@ -61,6 +61,36 @@ fn a_million_leases_take_less_than_224_octets_each() {
 }
 
 /// How long this thread has been at work: what else the machine does is no matter.
+/// What it takes to go over to other interfaces with so many subnets of one shared network, each with a relay.
+fn relinked(subnets: u32) -> Duration {
+    let first = Ipv4Addr::new(10, 0, 0, 0).to_bits();
+    let numbered = |n: u32| {
+        let at = |last: u32| Ipv4Addr::from_bits(first + 256 * n + last);
+        Subnet {
+            prefix: Prefix { network: at(0), len: 24 },
+            pools: vec![Pool { first: at(10), last: at(11) }.into()],
+            server_id: Some(at(1)),
+            relays: vec![Ipv4Addr::from_bits(Ipv4Addr::new(172, 16, 0, 1).to_bits() + n)],
+            shared_network: Some("all".into()),
+            ..subnet(0, 0)
+        }
+    };
+    let mut bench = Bench::new((0..subnets).map(numbered).collect());
+    let spent = (0..3).map(|_| {
+        let began = worked();
+        bench.policy.relink(interfaces(), &[]);
+        worked() - began
+    });
+    spent.min().expect("three times")
+}
+
+#[test]
+fn many_subnets_of_a_shared_network_take_no_more_than_their_pairs() {
+    let (few, many) = (relinked(60), relinked(480));
+    // Eight times the subnets have 64 times the pairs; if each pair looked at all others it would be 512 times as much.
+    assert!(many < few * 200, "{few:?} for 60, {many:?} for 480");
+}
+
 fn worked() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).expect("a clock").into()
 }
