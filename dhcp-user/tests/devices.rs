@@ -150,6 +150,7 @@ impl Server {
                 address: extended.address,
                 word: self.table.load(extended.address),
                 renewals: extended.renewals,
+                is_last_answer: true,
             };
             self.policy.handle(BootSecs(self.now), &self.table, event, &mut actions);
         }

@@ -79,3 +79,35 @@ fn who_was_not_heard_of_is_not_explained() -> Result<()> {
     ensure!(output(&mut server.cli(&["explain", "printer"])?)?.status.code() == Some(2));
     Ok(())
 }
+
+/// Who answered last is told as it is, whenever it is asked for: between two answers, and whether or not the daemon has come
+/// to look at what the kernel did.
+#[test]
+fn who_answered_last_is_true_at_every_instant() -> Result<()> {
+    let lan = Lan::new("explain", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    let last = || {
+        Ok::<_, anyhow::Error>(server.lease(lease.address)?.context("the lease")?["last-answered-by"].take())
+    };
+    client.renew(&lease)?;
+    for round in 0..12 {
+        let before = server.stats()?.kernel_acked("renewing")?;
+        client.renew(&lease)?;
+        ensure!(
+            server.stats()?.kernel_acked("renewing")? == before + 1,
+            "round {round}: the kernel forgot it"
+        );
+        ensure!(last()? == "kernel", "round {round}: the kernel has answered");
+        let mut asked = client.renewing(&lease);
+        append_option(&mut asked.message.options, 60, &[b'a' + round]);
+        client.extend(&asked, &lease)?;
+        for _ in 0..3 {
+            ensure!(last()? == "daemon", "round {round}: the daemon has answered");
+        }
+        // The kernel's memo of the usual question may have given way to this one.
+        client.renew(&lease)?;
+    }
+    Ok(())
+}

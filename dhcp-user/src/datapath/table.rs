@@ -33,7 +33,15 @@ pub struct Table {
     /// Slots revoked since the last [`tidy`](Self::tidy).
     revoked: RefCell<Vec<Ipv4Addr>>,
     /// Renewals by the kernel that were seen when the daemon changed a word, not told of yet.
-    owed: BTreeMap<u32, u32>,
+    owed: BTreeMap<u32, Owed>,
+}
+
+/// Renewals of one lease by the kernel that policy was not told of yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Owed {
+    renewals: u32,
+    /// Those of them after which the daemon has not answered.
+    since_answer: u32,
 }
 
 /// A lease that the kernel extended.
@@ -45,6 +53,8 @@ pub struct Extended {
     pub word: Word,
     /// How often since it was told of last.
     pub renewals: u32,
+    /// Whether the daemon has not answered the client since.
+    pub is_last_answer: bool,
 }
 
 /// A publication came too late: the lease was revoked after it was decided.
@@ -204,9 +214,34 @@ impl Table {
         let word = change(&slot)?;
         Notes::of(&slot).accounted(word).save(&slot);
         if renewals > 0 {
-            *self.owed.entry(index).or_default() += renewals;
+            let owed = self.owed.entry(index).or_default();
+            owed.renewals += renewals;
+            owed.since_answer += renewals;
         }
         Some(word)
+    }
+
+    /// The daemon's answer to the client of this lease leaves: what the kernel answered it came before.
+    pub fn answered(&mut self, address: Ipv4Addr) {
+        let Some((index, slot)) = self.slot(address) else { return };
+        let (word, notes) = (slot.word(), Notes::of(&slot));
+        let renewals = notes.renewals(word);
+        if renewals > 0 {
+            notes.accounted(word).save(&slot);
+            self.owed.entry(index).or_default().renewals += renewals;
+        }
+        if let Some(owed) = self.owed.get_mut(&index) {
+            owed.since_answer = 0;
+        }
+    }
+
+    /// Whether the kernel was seen to answer the client of this lease after the daemon did, and policy not told of it yet.
+    #[must_use]
+    pub fn kernel_answered_last(&self, address: Ipv4Addr) -> bool {
+        self.slot(address).is_some_and(|(index, slot)| {
+            let owed = self.owed.get(&index).is_some_and(|owed| owed.since_answer > 0);
+            owed || Notes::of(&slot).renewals(slot.word()) > 0
+        })
     }
 
     /// Leases among `count` slots from `from` on that the kernel extended since they were looked at last.
@@ -221,9 +256,12 @@ impl Table {
             }
             let address = slot.addresses().0.into();
             notes.accounted(word).save(&slot);
-            let renewals = notes.renewals(word) + self.owed.remove(&index).unwrap_or(0);
+            let owed = self.owed.remove(&index).unwrap_or_default();
+            let seen = notes.renewals(word);
+            let renewals = seen + owed.renewals;
             if word.alive() && renewals > 0 {
-                found.push(Extended { address, word, renewals });
+                let is_last_answer = seen + owed.since_answer > 0;
+                found.push(Extended { address, word, renewals, is_last_answer });
             }
         }
         found
@@ -233,7 +271,7 @@ impl Table {
     #[must_use]
     pub fn unreported(&self, address: Ipv4Addr) -> u32 {
         self.slot(address).map_or(0, |(index, slot)| {
-            Notes::of(&slot).renewals(slot.word()) + self.owed.get(&index).copied().unwrap_or(0)
+            Notes::of(&slot).renewals(slot.word()) + self.owed.get(&index).map_or(0, |owed| owed.renewals)
         })
     }
 

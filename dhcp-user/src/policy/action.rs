@@ -25,6 +25,8 @@ pub enum Event {
         word: Word,
         /// How often the kernel answered since this was last told; at least once.
         renewals: u32,
+        /// Whether the daemon has not answered the client since.
+        is_last_answer: bool,
     },
     /// Time went by.
     Tick,

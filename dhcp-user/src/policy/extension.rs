@@ -16,7 +16,14 @@ const STEPS_PER_LEASE_TIME: u32 = 8;
 
 impl Policy {
     /// The kernel was seen to have extended the lease of `address`, `renewals` times.
-    pub(super) fn extended(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, seen: Word, renewals: u32) {
+    pub(super) fn extended(
+        &mut self,
+        turn: &mut Turn<'_>,
+        address: Ipv4Addr,
+        seen: Word,
+        renewals: u32,
+        is_last_answer: bool,
+    ) {
         let Some(place) = self.all.find(address) else { return };
         let word = turn.words.load(address);
         if self.all.state(place) != State::Leased || word.generation() != seen.generation() {
@@ -28,7 +35,9 @@ impl Policy {
         binding.expiry = binding.expiry.max(word.expiry());
         binding.last_heard = binding.last_heard.max(extended_at.min(turn.now));
         binding.kernel_renewals = binding.kernel_renewals.saturating_add(renewals);
-        binding.answered_by = AnsweredBy::Kernel;
+        if is_last_answer {
+            binding.answered_by = AnsweredBy::Kernel;
+        }
         let until = extended_at.plus(horizon.horizon(binding.lease_time));
         let step = (binding.lease_time / STEPS_PER_LEASE_TIME).max(1);
         if until >= binding.committed_until.plus(step) {
@@ -37,5 +46,13 @@ impl Policy {
             turn.out.push(Action::Horizon { address, generation: word.generation(), until });
         }
         self.rearm(place);
+    }
+
+    /// The daemon's answer to the client of this lease leaves.
+    pub fn answered(&mut self, address: Ipv4Addr) {
+        let place = self.all.find(address);
+        if let Some(binding) = place.and_then(|place| self.binding_mut(place)) {
+            binding.answered_by = AnsweredBy::Daemon;
+        }
     }
 }

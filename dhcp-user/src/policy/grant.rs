@@ -184,6 +184,8 @@ impl Policy {
             _ => (expiry, expiry),
         };
         let kernel_renewals = former.as_ref().map_or(0, |old| old.kernel_renewals);
+        // This answer has not left yet.
+        let answered_by = former.as_ref().map_or(AnsweredBy::Daemon, |old| old.answered_by);
         let (agent_info, client_id) =
             former.as_ref().map_or((None, None), |old| (old.agent_info(), old.client_id()));
         // A direct renewal says nothing of the relay, and some clients omit their identifier: what was said when the
@@ -201,7 +203,7 @@ impl Policy {
             particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
             adopted: false,
             ended_by: None,
-            answered_by: AnsweredBy::Daemon,
+            answered_by,
             link: request.link,
             giaddr,
             server,

@@ -249,7 +249,9 @@ impl Policy {
         self.stranded.forget(turn);
         match event {
             Event::Message(request) => self.message(turn, &request),
-            Event::Extended { address, word, renewals } => self.extended(turn, address, word, renewals),
+            Event::Extended { address, word, renewals, is_last_answer } => {
+                self.extended(turn, address, word, renewals, is_last_answer);
+            }
             Event::Tick => {}
             Event::Probed { address, outcome } => self.probed(turn, address, outcome),
             Event::OperatorRelease(address) => self.operator_release(turn, address),

@@ -299,6 +299,7 @@ impl Server {
                 address: lease.address,
                 word: lease.word,
                 renewals: lease.renewals,
+                is_last_answer: lease.is_last_answer,
             })
             .collect();
         if self.policy.next_deadline().is_some_and(|deadline| deadline <= BootNanos::now().floor()) {
@@ -328,6 +329,7 @@ impl Server {
                 address: lease.address,
                 word: lease.word,
                 renewals: lease.renewals,
+                is_last_answer: lease.is_last_answer,
             })
             .collect();
         self.decide(events);

@@ -161,7 +161,8 @@ impl Server {
         let unreported = self.table.unreported(view.address);
         let leased = view.state == State::Leased && word.alive();
         let expires = if leased { word.expiry().max(view.expires) } else { view.expires };
-        let kernel_last = unreported > 0 || view.answered_by == AnsweredBy::Kernel;
+        let kernel_last =
+            self.table.kernel_answered_last(view.address) || view.answered_by == AnsweredBy::Kernel;
         let vlan = [view.link.outer, view.link.inner].into_iter().filter(|id| *id != 0).collect();
         Lease {
             address: view.address,

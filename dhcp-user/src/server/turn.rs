@@ -179,6 +179,10 @@ impl Server {
         {
             self.traffic.odd("relay-information-without-room");
         }
+        if let Some(lease) = granted {
+            self.table.answered(lease.address);
+            self.policy.answered(lease.address);
+        }
         if !reply.answer().complete {
             self.traffic.odd("options-without-room");
         }

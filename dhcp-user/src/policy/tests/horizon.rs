@@ -60,10 +60,10 @@ fn what_the_beat_saw_of_a_lease_that_ended_since_is_ignored() {
     let seen = bench.words.load(address);
     bench.now += 1;
     bench.send(&wire::Draft::release(1, address));
-    let actions = bench.handle(Event::Extended { address, word: seen, renewals: 1 });
+    let actions = bench.handle(Event::Extended { address, word: seen, renewals: 1, is_last_answer: true });
     assert!(actions.is_empty());
     assert_eq!(bench.lease(1), address);
-    let actions = bench.handle(Event::Extended { address, word: seen, renewals: 1 });
+    let actions = bench.handle(Event::Extended { address, word: seen, renewals: 1, is_last_answer: true });
     assert!(actions.is_empty());
 }
 

@@ -341,7 +341,7 @@ impl Bench {
     /// The daemon's beat sees the word of `address`.
     pub(crate) fn beat(&mut self, address: Ipv4Addr) {
         let word = self.words.load(address);
-        let actions = self.handle(Event::Extended { address, word, renewals: 1 });
+        let actions = self.handle(Event::Extended { address, word, renewals: 1, is_last_answer: true });
         self.carry_out(actions);
     }
 

@@ -305,7 +305,7 @@ impl World {
         for address in (0..ADDRESSES).map(address) {
             let word = self.bench.words.load(address);
             if word.alive() {
-                self.put(None, Event::Extended { address, word, renewals: 1 });
+                self.put(None, Event::Extended { address, word, renewals: 1, is_last_answer: true });
             }
         }
     }
