@@ -89,8 +89,15 @@ fn nobody_ends_a_lease_from_another_place() -> Result<()> {
     for (what, request) in posing {
         refused(&server, &witness, &request, "foreign-origin").with_context(|| what.to_owned())?;
     }
+    let explained = || server.json(&["explain", &direct.address.to_string()]);
+    ensure!(
+        explained()?["why"].as_str().is_some_and(|why| why.contains("foreign-origin")),
+        "{}",
+        explained()?
+    );
     client.renew(&direct)?;
     behind.renew(&lease)?;
+    ensure!(explained()?["decided-by"] == "kernel", "{}", explained()?);
     ensure!(server.stats()?.kernel_acked("renewing")? == 2, "something has taken a lease from the kernel");
     for (client, lease) in [(&client, &direct), (&behind, &lease)] {
         witness.expect_silence(&client.releasing(lease), WITNESS)?;

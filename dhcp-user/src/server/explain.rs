@@ -10,7 +10,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcp_ebpf::slot::MEMOS;
 use dhcp_ebpf::verdict::Why;
 
-use super::Server;
+use super::{Server, refused};
 use crate::control::{AnsweredBy, Explanation, No, Subject};
 use crate::datapath::table::Table;
 use crate::message::{Kind, Request, options};
@@ -28,7 +28,20 @@ pub(super) struct WentUp {
     last: Recent<[u8; 6], Last>,
     /// The questions that were last shared with the kernel, the latest first, by the address they are about.
     known: Recent<Ipv4Addr, Arc<[Question]>>,
+    /// The last message of a client that got no answer, unless it got one since.
+    refused: Recent<[u8; 6], Refused>,
     lately: Lately,
+}
+
+/// A message that got no answer.
+#[derive(Clone, Copy, Debug)]
+struct Refused {
+    kind: Kind,
+    address: Ipv4Addr,
+    /// The counter that it was counted by.
+    why: &'static str,
+    /// The word of the address then.
+    word: Word,
 }
 
 /// The last request of a client that went up.
@@ -54,6 +67,21 @@ impl WentUp {
         let known = self.known.get(&about(request)).cloned();
         let word = table.load(about(request));
         self.last.insert(mac, Last { request: Arc::clone(request), why, known, word });
+    }
+
+    /// A request gets no answer, and is counted by this name.
+    pub(super) fn refused(&mut self, request: &Request, why: &'static str, table: &Table) {
+        let Some(mac) = request.mac().filter(|_| !self.lately.too_many()) else { return };
+        let address = about(request);
+        let word = table.load(address);
+        self.refused.insert(mac, Refused { kind: request.kind, address, why, word });
+    }
+
+    /// A request is answered.
+    pub(super) fn answered(&mut self, request: &Request) {
+        if let Some(mac) = request.mac().filter(|_| !self.refused.is_empty()) {
+            self.refused.forget(&mac);
+        }
     }
 
     /// The kernel was told of a lease, whose word is `word` now.
@@ -88,6 +116,14 @@ impl Server {
                 (lease.chaddr.octets().try_into().ok(), Some(address))
             }
         };
+        let refused = mac.and_then(|mac| self.went_up.refused.get(&mac));
+        let refused = refused.filter(|refused| named.is_none_or(|address| refused.address == address));
+        if let Some(Refused { kind, address, why, .. }) =
+            refused.copied().filter(|refused| self.table.load(refused.address) == refused.word)
+        {
+            let why = format!("{} got no answer, {why}: {}", kind.name(), refused::in_words(why));
+            return Ok(Explanation { address, decided_by: AnsweredBy::Daemon, why, differs: Vec::new() });
+        }
         let last = mac.and_then(|mac| self.went_up.last.get(&mac));
         let last = last.filter(|last| named.is_none_or(|address| about(&last.request) == address));
         let nothing = || {
@@ -233,6 +269,10 @@ impl<K: Eq + Hash, V> Recent<K, V> {
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(key, value);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.young.is_empty() && self.old.is_empty()
     }
 
     fn forget(&mut self, key: &K) {

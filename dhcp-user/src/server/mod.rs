@@ -27,6 +27,7 @@ mod decided;
 mod explain;
 mod links;
 mod notifications;
+mod refused;
 mod regroup;
 mod reload;
 mod reports;

@@ -45,6 +45,7 @@ impl Server {
                 let begun = || self.policy.has_begun(&request);
                 if let Err(limit) = self.limits.check(&request, at.0, begun) {
                     self.traffic.dropped(limit.name());
+                    self.went_up.refused(&request, limit.name(), &self.table);
                     return None;
                 }
                 tracing::trace!(kind = request.kind.name(), chaddr = %request.chaddr, why = ?arrival.why, "received");
@@ -117,7 +118,10 @@ impl Server {
             Action::Reply { request, reply, granted } => {
                 leaving.extend(self.leave(&request, &reply, granted));
             }
-            Action::Silence { why, .. } => self.traffic.dropped(why.name()),
+            Action::Silence { request, why } => {
+                self.traffic.dropped(why.name());
+                self.went_up.refused(&request, why.name(), &self.table);
+            }
             Action::Probe { address, via, except } => {
                 if let Some(prober) = &mut self.prober {
                     prober.begin(address, via, except);
@@ -186,6 +190,7 @@ impl Server {
         if !reply.answer().complete {
             self.traffic.odd("options-without-room");
         }
+        self.went_up.answered(request);
         self.traffic.sent(match reply {
             Reply::Offer { .. } => "offer",
             Reply::Ack { .. } | Reply::InformAck { .. } => "ack",
