@@ -2,6 +2,7 @@
 //! newcomers and `status` are answered, or `status` says what stands still.
 
 use anyhow::{Context, Result, ensure};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use system_tests::client::{Client, Lease};
 use system_tests::faults::Faults;
@@ -129,6 +130,32 @@ fn what_changes_while_the_disk_does_not_answer_holds_for_what_was_decided_before
     }
     let audit = server.json(&["audit"])?;
     ensure!(audit["consistent"] == true, "{audit}");
+    Ok(())
+}
+
+/// A configuration on a file system that doesn't answer, or one that takes long to be read.
+#[test]
+fn a_reload_that_takes_long_holds_up_nobody() -> Result<()> {
+    let lan = Lan::new("slow-reload", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let server = start(&lan, &faults, Xdp::Native)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    server.rewrite(&lan, Xdp::Native, &SUBNET.replace("10.0.0.1\"]", "10.0.0.2\"]"))?;
+    let stalled = faults.wait("open64")?;
+    let mut reload = server.cli(&["reload"])?.stdout(Stdio::null()).spawn()?;
+    until("the reload to be asked for", PROMPT, || {
+        Ok(server.log().contains("request=Reload").then_some(()))
+    })?;
+    serves(&server, &client, &lease, &lan.client(2))?;
+    let offer = lan.client(3).discover()?;
+    ensure!(offer.option(3) == Some(&[10, 0, 0, 1][..]), "the former configuration is in force");
+    lan.client(4).dora()?;
+    ensure!(reload.try_wait()?.is_none(), "nothing is reloaded yet");
+    drop(stalled);
+    ensure!(reload.wait()?.success());
+    ensure!(client.renew(&lease)?.option(3) == Some(&[10, 0, 0, 2][..]), "a former answer");
     Ok(())
 }
 

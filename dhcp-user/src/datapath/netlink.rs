@@ -205,21 +205,23 @@ impl Changes {
         Ok(Self(socket))
     }
 
-    /// Takes in all that was told by now; gives the interfaces that were moved into another network namespace, by
-    /// their index here. All else is to be looked up: what is told may be incomplete.
-    pub fn take(&self) -> Vec<u32> {
+    /// Takes in all that was told by now, if anything was; gives the interfaces that were moved into another network
+    /// namespace, by their index here. All else is to be looked up: what is told may be incomplete.
+    pub fn take(&self) -> Option<Vec<u32>> {
         let mut moved = Vec::new();
+        let mut told = false;
         loop {
             let bytes = match self.0.recv_from_full() {
                 Ok((bytes, _)) => bytes,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return moved,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return told.then_some(moved),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 // More was told than there was room for, most likely.
                 Err(error) => {
                     tracing::debug!(%error, "changes of interfaces were missed");
-                    continue;
+                    return Some(moved);
                 }
             };
+            told = true;
             for message in messages(&bytes).map_while(Result::ok) {
                 if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) = message.payload
                     && link.attributes.iter().any(|what| matches!(what, LinkAttribute::NewNetnsId(_)))

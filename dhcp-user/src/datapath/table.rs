@@ -281,11 +281,11 @@ impl Table {
         as_u32(self.runs.len()) * RUN
     }
 
-    /// Live leases, each with its client's link and what its answers rest on.
-    pub fn live(&self) -> impl Iterator<Item = (Ipv4Addr, Link, Basis)> + '_ {
-        let slots = self.addresses().filter_map(|address| Some((address, self.slot(address)?.1)));
-        let live = slots.filter(|(_, slot)| slot.word().alive());
-        live.map(|(address, slot)| (address, Link::from_cell(slot.link_cell()), Basis(slot.basis())))
+    /// The link of a live lease's client, and what its answers rest on.
+    #[must_use]
+    pub fn live(&self, address: Ipv4Addr) -> Option<(Link, Basis)> {
+        let (_, slot) = self.slot(address).filter(|(_, slot)| slot.word().alive())?;
+        Some((Link::from_cell(slot.link_cell()), Basis(slot.basis())))
     }
 
     /// Has what the kernel says for this lease rest on `basis`: what it would say on another is void.

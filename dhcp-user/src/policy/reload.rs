@@ -36,24 +36,39 @@ struct Known {
     recurrences: u32,
 }
 
+impl Known {
+    /// Whether the address is as good as new.
+    fn is_nothing(&self) -> bool {
+        self.binding.is_none() && self.probation.is_none() && self.station.is_none() && self.recurrences == 0
+    }
+}
+
 impl Policy {
-    /// Goes on with `config`. Every address of it must have a word already, and those of the former one still.
+    /// Makes the policy that is to come after this one ([`go_over_to`](Self::go_over_to)), wherever there is time for it.
+    pub fn successor(&self) -> impl FnOnce(&Config, Vec<Interface>) -> Self + Send + use<> {
+        let (key, probes) = (self.index.key(), self.probes.is_carried_out());
+        move |config, interfaces| {
+            let mut next = Self::keyed(config, interfaces, key);
+            if probes {
+                next.carry_out_probes();
+            }
+            next
+        }
+    }
+
+    /// Goes on with `next`, which its [`successor`](Self::successor) made. Every address of it must have a word already, and
+    /// those of the former one still. Gives the former one, too: to free it may take its time.
     ///
     /// A lease whose address is of no pool and no reservation any more, or is reserved for another client now, is
     /// revoked at once; what was promised is kept in mind until it has run out. Offers lapse: their clients ask anew.
-    pub fn reconfigure(
+    pub fn go_over_to(
         &mut self,
+        next: Self,
         now: BootSecs,
         words: &dyn Words,
-        config: &Config,
-        interfaces: Vec<Interface>,
         out: &mut Vec<Action>,
-    ) -> Reloaded {
+    ) -> (Reloaded, Self) {
         let turn = &mut Turn { now, words, out };
-        let mut next = Self::keyed(config, interfaces, self.index.key());
-        if self.probes.is_carried_out() {
-            next.carry_out_probes();
-        }
         let mut old = std::mem::replace(self, next);
         self.witnesses = std::mem::take(&mut old.witnesses);
         self.declines = std::mem::take(&mut old.declines);
@@ -61,6 +76,9 @@ impl Policy {
         let mut done = Reloaded::default();
         for place in old.all.in_order_of_use() {
             let known = old.give_away(place);
+            if known.is_nothing() {
+                continue;
+            }
             match self.all.find(known.address) {
                 Some(place) => self.take_over(turn, place, known, &mut done),
                 None => self.withdraw(turn, known, &mut done),
@@ -72,7 +90,7 @@ impl Policy {
                 None => self.stranded.add(turn, record),
             }
         }
-        done
+        (done, old)
     }
 
     /// All that is known of one address, for another policy.

@@ -114,7 +114,7 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
     let mut moved = Vec::new();
     let mut backoff = Backoff::new();
     loop {
-        moved.extend(changes.get_ref().take());
+        moved.extend(changes.get_ref().take().unwrap_or_default());
         let links = match netlink::links() {
             Ok(links) => links,
             Err(error) => {
@@ -128,9 +128,17 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
         backoff = Backoff::new();
         let native = transmission::native(&links);
         let counts = transmission::counted(&native);
+        // What has changed while it looked may be in what was found, or not.
+        let more = changes.get_ref().take();
+        let is_over = more.is_none();
+        moved.extend(more.unwrap_or_default());
         let look = Found { links, counts: counts.clone(), moved: std::mem::take(&mut moved) };
         if found.send(Ok(look)).await.is_err() {
             return Ok(());
+        }
+        if !is_over {
+            sleep(SETTLED).await;
+            continue;
         }
         let looked = Instant::now();
         while looked.elapsed() < NOW_AND_THEN {
@@ -416,8 +424,8 @@ impl Server {
     }
 
     /// Names, indices or addresses have changed: policy, probes and kernel go along, and what clients would be told
-    /// otherwise now is answered anew. Gives how many leases that are.
-    pub(super) fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) -> u64 {
+    /// otherwise now is answered anew.
+    pub(super) fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) {
         self.mark_former();
         let moved = self.policy.relink(facts.to_vec(), renumbered);
         let Self { policy, table, decided, .. } = self;
@@ -430,7 +438,7 @@ impl Server {
         if let Some(prober) = &mut self.prober {
             prober.follow(facts.iter().filter(|facts| is_there(facts)));
         }
-        self.forget_stale()
+        self.forget_stale(None);
     }
 
     /// Has the kernel part know the interfaces that are there, and our addresses.

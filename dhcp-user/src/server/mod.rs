@@ -5,7 +5,8 @@
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
 //! decided.rs what waits for the disk;  committing.rs  the thread that has the store;  commit.rs  what if it takes none
-//! reload.rs  a changed configuration (regroup.rs: other interfaces);  stale.rs  what the kernel is to forget
+//! reload.rs  a changed configuration;  configuring.rs  the thread that reads it;  regroup.rs  other interfaces in it
+//! stale.rs   what the kernel is to forget
 //! links.rs   what becomes of interfaces;  transmission.rs  whether answers leave
 //! explain.rs why requests went up
 //! transfer.rs leases to and from another server
@@ -23,6 +24,7 @@ mod beside;
 mod capacity;
 mod commit;
 mod committing;
+mod configuring;
 mod decided;
 mod explain;
 mod links;
@@ -77,9 +79,12 @@ use awake::Awake;
 use beside::{Backoff, Beside};
 use commit::Owed;
 use committing::Committing;
+use configuring::Configuring;
 use decided::{Decided, Orders};
 use explain::WentUp;
 use links::{Deaf, Served};
+use reload::Reloads;
+use stale::Forgetting;
 use traffic::Traffic;
 use transfer::Exports;
 
@@ -134,6 +139,10 @@ pub struct Server {
     went_up: WentUp,
     exports: Exports,
     awake: Awake,
+    configuring: Configuring,
+    reloads: Reloads,
+    /// What the kernel is to forget.
+    forgetting: Option<Forgetting>,
     beside: Beside,
     pulse: Arc<Pulse>,
     /// Why interfaces can't be looked at.
@@ -215,9 +224,14 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
                 server.ended(ended.context("the thread that commits has ended: please report the panic above")?);
                 Vec::new()
             }
+            made = server.configuring.made() => {
+                server.at(Stage::Reloading).configured(made);
+                Vec::new()
+            }
             arrived = ready(&mut intake.begun), if server.may_take() => arrived,
             arrived = ready(&mut intake.fresh), if server.may_take() => arrived,
             arrived = ready_sockets(&mut intake.sockets), if server.may_take() => arrived,
+            () = std::future::ready(()), if server.is_forgetting() => Vec::new(),
         };
         server.pulse.at(Stage::Deciding);
         let mut came = arrived.len();
@@ -231,6 +245,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
             came += more.len();
             server.take(more);
         }
+        server.forget_some();
         server.commit_next();
         server.pulse.at(Stage::Waiting);
         // While there is always a batch of new exchanges, nothing here waits, and without waiting the runtime does not

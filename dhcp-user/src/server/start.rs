@@ -18,9 +18,11 @@ use super::awake::Awake;
 use super::beside::Beside;
 use super::capacity::{leasable, sizes};
 use super::committing::Committing;
+use super::configuring::Configuring;
 use super::decided::Orders;
 use super::explain::WentUp;
 use super::links::{is_there, missing, vacant};
+use super::reload::Reloads;
 use super::traffic::Traffic;
 use super::transfer::Exports;
 use super::{EVENTS, Intake, Server};
@@ -109,6 +111,9 @@ impl Server {
             went_up: WentUp::default(),
             exports: Exports::default(),
             awake: Awake::new(),
+            configuring: Configuring::begin(&beside)?,
+            reloads: Reloads::default(),
+            forgetting: None,
             beside,
             pulse: startup.pulse(),
             blind: None,
@@ -122,7 +127,10 @@ impl Server {
         };
         let known = records.len();
         server.restore(records, startup)?;
-        server.forget_stale();
+        server.forget_stale(None);
+        while server.is_forgetting() {
+            server.forget_some();
+        }
         server.look_at = server.slots_per_beat();
         room::make((server.table.in_use() as usize).saturating_sub(known));
         if let Some(kernel) = &server.kernel {

@@ -392,7 +392,8 @@ impl Bench {
         self.config.subnets = subnets;
         let mut out = Vec::new();
         let now = BootSecs(self.now);
-        let done = self.policy.reconfigure(now, &self.words, &self.config, self.interfaces.clone(), &mut out);
+        let next = self.policy.successor()(&self.config, self.interfaces.clone());
+        let (done, _) = self.policy.go_over_to(next, now, &self.words, &mut out);
         self.carry_out(out);
         done
     }
