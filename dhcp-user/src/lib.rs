@@ -9,6 +9,7 @@ pub mod limits;
 pub mod logging;
 pub mod message;
 pub mod policy;
+pub mod privileges;
 pub mod probe;
 pub mod pulse;
 pub mod server;

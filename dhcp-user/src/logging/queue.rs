@@ -57,7 +57,11 @@ impl Queue {
         let (queue, lines) = sync_channel(WAITING);
         let lost = Arc::<Lost>::default();
         let writer = Writer { lines, to, lost: Arc::clone(&lost), torn: false };
-        thread::Builder::new().name(THREAD.to_owned()).spawn(move || writer.run())?;
+        thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
+            // Nothing can be said of it here; other threads do.
+            let _ = crate::privileges::give_up();
+            writer.run();
+        })?;
         Ok(Self { to: queue, lost })
     }
 

@@ -13,6 +13,8 @@ use anyhow::{Context as _, Result};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 
+use crate::privileges;
+
 /// How long until something that failed is tried again, first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
@@ -36,6 +38,9 @@ impl Beside {
         let watch = self.watch(name);
         let work = move || {
             let _watch = watch;
+            if let Err(error) = privileges::give_up() {
+                tracing::warn!(%error, thread = name, "rights that are not needed can't be given up");
+            }
             work();
         };
         let started = thread::Builder::new().name(name.to_owned()).spawn(work);

@@ -72,6 +72,7 @@ use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::limits::Limits;
 use crate::policy::{Event, Interface, Policy};
+use crate::privileges;
 use crate::probe::{self, Prober};
 use crate::pulse::{Pulse, Stage};
 use audit::Audits;
@@ -199,6 +200,9 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
         })?;
     let (found, mut looks) = mpsc::channel(LOOKS);
     links::watch(&server.beside, found)?;
+    if let Err(error) = privileges::refuse() {
+        tracing::warn!(error = format!("{error:#}"), "the kernel has no filter for system calls");
+    }
     watchdog::watch(&server.beside, startup.pulse())?;
     tracing::info!(config = %file.display(), leases = server.policy.leased(), "serving");
     startup.serving();

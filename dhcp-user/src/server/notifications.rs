@@ -59,7 +59,11 @@ impl Notifications {
             dropped: AtomicU64::new(0),
         });
         let sending = Arc::clone(&shared);
-        thread::Builder::new().name("notify".to_owned()).spawn(move || sending.send_all(send))?;
+        thread::Builder::new().name("notify".to_owned()).spawn(move || {
+            // What can't be given up is told of by the threads that do more.
+            let _ = crate::privileges::give_up();
+            sending.send_all(send);
+        })?;
         Ok(Self(shared))
     }
 

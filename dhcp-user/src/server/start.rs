@@ -41,6 +41,7 @@ use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
 use crate::limits::{Limits, Rates};
 use crate::policy::{Interface, Policy};
+use crate::privileges;
 use crate::probe::Prober;
 use crate::store::{self, BootId, Store};
 
@@ -74,6 +75,8 @@ impl Server {
             let records = scope.spawn(|| store.load());
             (Datapath::open(&config, diagnosis), records.join())
         });
+        // Threads that are started from here on have no more rights either.
+        privileges::give_up().context("giving up rights that are not needed")?;
         let Datapath { kernel, mut table, rings, live, adopted_from } = datapath?;
         let records = records.unwrap_or_else(|panic| resume_unwind(panic));
         let mut records = records.context("loading the leases")?;
