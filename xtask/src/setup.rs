@@ -54,6 +54,8 @@ const TEST_TOOLS: &[Tool] = &[
     tool("valgrind", "valgrind"),
     tool("systemd-analyze", "systemd"),
     tool("setpriv", "util-linux"),
+    // System calls that fail on demand are a library that a test compiles.
+    tool("cc", "gcc"),
     // To change a map behind the server's back.
     tool("bpftool", "bpftool"),
 ];
