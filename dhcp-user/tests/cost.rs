@@ -49,8 +49,13 @@ struct Daemon {
 impl Daemon {
     fn new() -> Self {
         let config = Config::parse(CONFIG, "cost").expect("a good configuration");
-        let interface =
-            Interface { name: "srv0".into(), ifindex: IFINDEX, mac: SERVER_MAC, addresses: vec![SERVER] };
+        let interface = Interface {
+            name: "srv0".into(),
+            ifindex: IFINDEX,
+            mac: SERVER_MAC,
+            addresses: vec![SERVER],
+            mtu: 1500,
+        };
         let keys = Keys(std::array::from_fn(|at| {
             [at as u64 | 1; 4].map(|key| key.wrapping_mul(0x9e37_79b9_7f4a_7c15))
         }));

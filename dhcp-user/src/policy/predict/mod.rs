@@ -253,9 +253,9 @@ fn is_publishable_as(form: &Form, request: &Request) -> bool {
         && !(by_relay && is_source_port_asked(request))
 }
 
-/// Whether no other area hashes alike: zeros at the end count for nothing.
+/// Whether no other area hashes alike: zeros at the end count for nothing, so a question ends with END.
 fn is_hashed_whole(area: &[u8]) -> bool {
-    area.len() <= LONGEST_AREA && area.last().is_some_and(|last| *last != 0)
+    area.len() <= LONGEST_AREA && area.last() == Some(&code::END)
 }
 
 /// Whether there is no more to it than the option area has, and no proof is asked for (RFC 3118).
