@@ -221,6 +221,10 @@ mod tests {
             Ok(None)
         }
 
+        fn last_commit(&self) -> u64 {
+            0
+        }
+
         fn commit(&mut self, _: BootSecs, _: &[Change]) -> Result<(), StoreError> {
             self.0.recv().expect("the test goes on")
         }

@@ -97,8 +97,8 @@ fn allocate(file: &File, size: u32) -> io::Result<()> {
 fn write_zeros(file: &File, size: u32) -> io::Result<()> {
     let zeros = vec![0; PIECE];
     for from in (0..size).step_by(PIECE) {
-        let piece = PIECE.min((size - from) as usize);
-        file.write_all_at(&zeros[..piece], from.into())?;
+        let piece = zeros.get(..size.saturating_sub(from) as usize).unwrap_or(&zeros);
+        file.write_all_at(piece, from.into())?;
         file.sync_data()?;
     }
     Ok(())

@@ -85,7 +85,7 @@ impl Clock {
             Some(same) if same.boot == boot => same.at(now),
             Some(Self { time, .. }) => {
                 let reached = i64::try_from(time.0).unwrap_or(i64::MAX);
-                Self { boot, offset: reached - i64::from(now.0), time }
+                Self { boot, offset: reached.saturating_sub(now.0.into()), time }
             }
         }
     }
@@ -109,11 +109,14 @@ impl Clock {
     /// The clock of this stored form.
     #[must_use]
     pub fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
-        let field = |at: usize| u64::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));
+        let (fields, _) = bytes.as_chunks();
+        let mut fields = fields.iter().map(|field| u64::from_le_bytes(*field));
+        let mut next = || fields.next().unwrap_or_default();
+        let (boot_low, boot_high) = (next(), next());
         Self {
-            boot: BootId(u128::from(field(8)) << 64 | u128::from(field(0))),
-            offset: field(16).cast_signed(),
-            time: StoreSecs(field(24)),
+            boot: BootId(u128::from(boot_high) << 64 | u128::from(boot_low)),
+            offset: next().cast_signed(),
+            time: StoreSecs(next()),
         }
     }
 
@@ -141,7 +144,7 @@ impl Clock {
     /// A moment of the store's time in this boot's: 0 if it passed before, the end of boot time if it lies beyond.
     #[must_use]
     pub fn to_boot(&self, moment: StoreSecs) -> BootSecs {
-        let seconds = i128::from(moment.0) - i128::from(self.offset);
+        let seconds = i128::from(moment.0).saturating_sub(self.offset.into());
         BootSecs(u32::try_from(seconds.max(0)).unwrap_or(END_OF_BOOT.0))
     }
 }

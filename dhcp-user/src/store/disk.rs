@@ -59,6 +59,42 @@ pub trait Disk: Send {
     /// As the system says.
     fn write(&mut self, sequence: u32, offset: u32, octets: &[u8]) -> io::Result<()>;
 
+    /// What the operator knows a segment, or with the number 0 the marker, by.
+    fn file_name(&self, sequence: u32) -> String;
+
+    /// Whether there is a marker: a file like a segment, with the number 0, and not listed.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn has_marker(&mut self) -> io::Result<bool>;
+
+    /// Whether a store was here before, whatever is left of it.
+    fn was_used(&self) -> bool {
+        false
+    }
+
+    /// A store is here now.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn opened(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether what is written to the segment can be found again; else what is in the way, in words for the operator.
+    ///
+    /// # Errors
+    /// When it can't.
+    fn is_in_place(&mut self, _sequence: Option<u32>) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Makes a segment none, and keeps what is in it.
+    ///
+    /// # Errors
+    /// As the system says.
+    fn set_aside(&mut self, sequence: u32) -> io::Result<()>;
+
     /// Returns when all that was written to the segment is durable.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! The store in a directory of this machine: no server to install.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use dhcp_ebpf::lease::BootSecs;
@@ -11,14 +11,15 @@ use super::blank::{self, Next};
 use super::clock::BootId;
 use super::disk::Disk;
 use super::log::Log;
-use super::{StoreError, StoreId};
+use super::marker::MARKER;
+use super::{Expected, StoreError, StoreId};
 
 /// The directory below the state directory, and the lock file in it.
-const DIRECTORY: &str = "store";
-const LOCK: &str = "lock";
+pub(super) const DIRECTORY: &str = "store";
+pub(super) const LOCK: &str = "lock";
 
 /// Large enough that going on to the next one costs little, small enough for a small site's disk.
-const SEGMENT_SIZE: u32 = 4 << 20;
+pub(super) const SEGMENT_SIZE: u32 = 4 << 20;
 
 /// The store of a daemon: segments in the directory `store` of its state directory.
 pub type Embedded = Log<Directory>;
@@ -31,10 +32,23 @@ impl Embedded {
     /// # Errors
     /// [`StoreError::Locked`] while another process has it; else as [`StoreError`] says.
     pub fn open(state_dir: &Path, boot: BootId, now: BootSecs) -> Result<Self, StoreError> {
+        Self::open_expecting(state_dir, boot, now, Expected::default())
+    }
+
+    /// The same, where something is known of the store already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_expecting(
+        state_dir: &Path,
+        boot: BootId,
+        now: BootSecs,
+        expected: Expected,
+    ) -> Result<Self, StoreError> {
         let path = state_dir.join(DIRECTORY);
         let directory = Directory::lock(&path)?;
         let fresh = random_id().map_err(|error| StoreError::from_io(&path, "drawing its id", error))?;
-        Log::start(directory, fresh, boot, now)
+        Log::start(directory, fresh, boot, now, expected)
     }
 }
 
@@ -46,10 +60,16 @@ pub struct Directory {
     directory: File,
     next: Next,
     /// Keeps the lock; the system lifts it when the process ends, however it ends.
-    _lock: File,
-    /// The segments that were used last, open: the one appended to, and the one that entries are taken along from.
+    lock: File,
+    /// Whether a store was opened here before: only then is there anything in the lock file.
+    was_used: bool,
+    /// The files that were used last, open: the segment appended to, the one that entries are taken along from, and the
+    /// marker.
     open: Vec<(u32, File)>,
 }
+
+/// How many files are kept open.
+const OPEN: usize = 3;
 
 impl Directory {
     fn lock(path: &Path) -> Result<Self, StoreError> {
@@ -74,15 +94,25 @@ impl Directory {
             }
             Err(TryLockError::Error(error)) => return Err(opening(error)),
         }
-        lock.set_len(0)
-            .and_then(|()| writeln!(lock, "{}", std::process::id()))
-            .map_err(|error| StoreError::from_io(path, "locking it", error))?;
+        let was_used = lock.metadata().map_err(opening)?.len() > 0;
         let next = Next::beginning(path).map_err(opening)?;
-        Ok(Self { path: path.to_owned(), directory, next, _lock: lock, open: Vec::new() })
+        let mut locked = Self { path: path.to_owned(), directory, next, lock, was_used, open: Vec::new() };
+        if was_used {
+            locked.opened().map_err(|error| StoreError::from_io(path, "locking it", error))?;
+        }
+        Ok(locked)
+    }
+
+    /// Whether this is still the file or directory at `path`.
+    fn leads_to(path: &Path, open: &File) -> bool {
+        let (there, ours) = (fs::metadata(path), open.metadata());
+        there
+            .and_then(|there| Ok((there.dev(), there.ino()) == ours.map(|ours| (ours.dev(), ours.ino()))?))
+            .unwrap_or(false)
     }
 
     fn segment(&self, sequence: u32) -> PathBuf {
-        self.path.join(format!("{sequence:010}.log"))
+        self.path.join(file_name(sequence))
     }
 
     fn file(&mut self, sequence: u32) -> io::Result<&File> {
@@ -91,11 +121,11 @@ impl Directory {
             None => {
                 let file = OpenOptions::new().read(true).write(true).open(self.segment(sequence))?;
                 self.open.insert(0, (sequence, file));
-                self.open.truncate(2);
+                self.open.truncate(OPEN);
                 0
             }
         };
-        Ok(&self.open[at].1)
+        self.open.get(at).map(|(_, file)| file).ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     fn close(&mut self, sequence: u32) {
@@ -113,15 +143,47 @@ impl Disk for Directory {
     }
 
     fn list(&mut self) -> io::Result<Vec<u32>> {
-        let mut segments = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let name = entry?.file_name();
-            let sequence: Option<u32> =
-                name.to_str().and_then(|name| name.strip_suffix(".log")?.parse().ok());
-            segments.extend(sequence);
+        list(&self.path)
+    }
+
+    fn file_name(&self, sequence: u32) -> String {
+        file_name(sequence)
+    }
+
+    fn has_marker(&mut self) -> io::Result<bool> {
+        fs::exists(self.segment(MARKER))
+    }
+
+    fn was_used(&self) -> bool {
+        self.was_used
+    }
+
+    fn opened(&mut self) -> io::Result<()> {
+        self.lock.set_len(0)?;
+        self.lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
+    }
+
+    fn is_in_place(&mut self, sequence: Option<u32>) -> Result<(), String> {
+        if !Self::leads_to(&self.path, &self.directory) {
+            return Err("the directory has been removed, or another has taken its place".to_owned());
         }
-        segments.sort_unstable();
-        Ok(segments)
+        if !Self::leads_to(&self.path.join(LOCK), &self.lock) {
+            return Err(format!("its {LOCK} has been removed"));
+        }
+        for sequence in sequence.into_iter().chain(sequence.map(|_| MARKER)) {
+            let path = self.segment(sequence);
+            if !self.file(sequence).is_ok_and(|open| Self::leads_to(&path, open)) {
+                return Err(format!("its {} has been removed", file_name(sequence)));
+            }
+        }
+        Ok(())
+    }
+
+    fn set_aside(&mut self, sequence: u32) -> io::Result<()> {
+        self.close(sequence);
+        let path = self.segment(sequence);
+        fs::rename(&path, path.with_extension("damaged"))?;
+        self.directory.sync_all()
     }
 
     fn create(&mut self, sequence: u32, size: u32) -> io::Result<()> {
@@ -172,6 +234,24 @@ fn make_private(path: &Path) -> io::Result<()> {
         fs::set_permissions(path, Permissions::from_mode(0o700))?;
     }
     Ok(())
+}
+
+/// The segments in a directory, in ascending order.
+pub(super) fn list(directory: &Path) -> io::Result<Vec<u32>> {
+    let mut segments = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let sequence: Option<u32> = name.to_str().and_then(|name| name.strip_suffix(".log")?.parse().ok());
+        // What is not named as we name segments is none.
+        segments.extend(sequence.filter(|sequence| *sequence > 0 && *name == *file_name(*sequence)));
+    }
+    segments.sort_unstable();
+    Ok(segments)
+}
+
+/// The name of a segment, or of the marker.
+pub(super) fn file_name(sequence: u32) -> String {
+    if sequence == MARKER { "reached".to_owned() } else { format!("{sequence:010}.log") }
 }
 
 fn random_id() -> io::Result<StoreId> {

@@ -3,6 +3,8 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use super::survey::Damage;
+
 /// Why the store could not do what it was asked, and what the operator can do about it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -41,14 +43,44 @@ pub enum StoreError {
     },
     /// What is stored is not what was once written.
     #[error(
-        "the lease store in {} is damaged ({what}): put a backup in its place, or move the directory away to start \
-         with an empty one (clients keep their leases only as far as pinned maps still know them)",
+        "the lease store in {} is damaged ({}): put a backup in its place, or start with `xdhcpd run --accept-loss`, \
+         which goes on with what is sound and with what pinned maps still know (`xdhcpd store check {}` lists all \
+         that is wrong)",
+        dir.display(),
+        told(damages),
         dir.display()
     )]
     Damaged {
         /// The store's directory.
         dir: PathBuf,
-        /// What was found.
+        /// What was found, and where.
+        damages: Vec<Damage>,
+    },
+    /// The store lacks commits that pinned maps rest upon: it is an older copy of itself.
+    #[error(
+        "the lease store in {} is older than the maps that are pinned: its last commit is number {last}, and the maps \
+         hold promises of commit number {promised}: put the newer store back in its place, or start with `xdhcpd run \
+         --accept-loss`, which goes by the maps where they differ",
+        dir.display()
+    )]
+    Older {
+        /// The store's directory.
+        dir: PathBuf,
+        /// The number of the last commit in it.
+        last: u64,
+        /// The number of the last commit that the maps know of.
+        promised: u64,
+    },
+    /// What is written goes where nobody will find it.
+    #[error(
+        "the lease store in {} is not where it was opened any more ({what}): put it back as it was, or restart xdhcpd, \
+         which makes a new one and keeps what pinned maps know; until then no lease can be granted",
+        dir.display()
+    )]
+    Gone {
+        /// The store's directory.
+        dir: PathBuf,
+        /// What is not there.
         what: String,
     },
     /// A later version wrote the store.
@@ -77,7 +109,21 @@ pub enum StoreError {
     },
 }
 
+/// The first of them, and how many there are.
+fn told(damages: &[Damage]) -> String {
+    match damages {
+        [] => "nothing can be read of it".to_owned(),
+        [only] => only.to_string(),
+        [first, others @ ..] => format!("{first}; and {} more", others.len()),
+    }
+}
+
 impl StoreError {
+    /// Whether a start that accepts a loss goes on in spite of this.
+    pub(super) const fn is_loss(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Older { .. })
+    }
+
     /// What an error of the system means for the store in `dir`.
     pub(super) fn from_io(dir: &Path, doing: &'static str, source: io::Error) -> Self {
         let dir = dir.to_owned();

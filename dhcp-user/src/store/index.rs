@@ -34,9 +34,11 @@ impl Index {
         } else {
             Place::default()
         };
-        let before = std::mem::replace(&mut run[at], after);
-        self.records = self.records + usize::from(after.length > 0) - usize::from(before.length > 0);
-        self.live = self.live + u64::from(after.length) - u64::from(before.length);
+        let Some(place) = run.get_mut(at) else { return };
+        let before = std::mem::replace(place, after);
+        let (more, less) = (usize::from(after.length > 0), usize::from(before.length > 0));
+        self.records = self.records.saturating_add(more).saturating_sub(less);
+        self.live = self.live.saturating_add(after.length.into()).saturating_sub(before.length.into());
     }
 
     /// Whether this is the current entry of its address.
@@ -48,7 +50,7 @@ impl Index {
     /// Where the current entry of an address is; `None` if nothing is kept for it.
     pub(super) fn place(&self, address: Ipv4Addr) -> Option<Place> {
         let (run, at) = run_and_place(address);
-        self.runs.get(&run).map(|run| run[at]).filter(|place| place.length > 0)
+        self.runs.get(&run).and_then(|run| run.get(at)).copied().filter(|place| place.length > 0)
     }
 
     /// How many addresses something is kept for.

@@ -18,17 +18,23 @@ use dhcp_ebpf::lease::BootSecs;
 use super::clock::{BootId, Clock};
 use super::disk::Disk;
 use super::encoding::{self, DecodeError};
+use super::header::{HEADER_PAGE, Header};
 use super::index::Index;
+use super::marker::{Marker, Reached};
 use super::reclaim::Reclaim;
 use super::record::Record;
-use super::segment::{Draft, Entry, FRAMES, Frame, HEADER_PAGE, Header, Seal, padded};
-use super::{Change, Store, StoreError, StoreId};
+use super::segment::{Draft, Entry, FRAMES, Frame, Seal, padded};
+use super::survey::Damage;
+use super::{Change, Expected, Loss, Store, StoreError, StoreId};
 
 /// A [`Store`] in segments on a disk.
-pub struct Log<D> {
+pub struct Log<D: Disk> {
     disk: D,
     id: StoreId,
     boot: BootId,
+    /// The number of the last commit that returned.
+    last: u64,
+    has_lost: bool,
     /// `None` after a failure, until the log has been read anew.
     state: Option<State>,
 }
@@ -46,6 +52,7 @@ pub(super) struct State {
     /// A segment that is no longer needed, to be used again.
     spare: Option<u32>,
     pub(super) index: Index,
+    pub(super) marker: Marker,
     reclaim: Reclaim,
     frame: Draft,
     changes: Draft,
@@ -62,20 +69,31 @@ impl<D: Disk> Log<D> {
     /// Opens the log on `disk`, or begins one, with the id `fresh`, where there is nothing.
     ///
     /// # Errors
-    /// [`StoreError`] where it cannot be read or written, or is damaged.
+    /// [`StoreError`] where it cannot be read or written, or is damaged or older than `expected`, and that is not
+    /// accepted.
     pub(super) fn start(
         mut disk: D,
         fresh: StoreId,
         boot: BootId,
         now: BootSecs,
+        expected: Expected,
     ) -> Result<Self, StoreError> {
-        let mut state = match State::replay(&mut disk)? {
-            Some(state) => state,
-            None => State::begin(&mut disk, fresh, boot, now)?,
+        let mut has_lost = false;
+        let mut state = match State::replay(&mut disk, expected.promised) {
+            Err(error) if error.is_loss() && expected.loss == Loss::Accepted => {
+                tracing::warn!(%error, "the loss is accepted");
+                has_lost = true;
+                State::salvage(&mut disk, fresh, expected.promised, boot, now)?
+            }
+            replayed => match replayed? {
+                Some(state) => state,
+                None => State::begin(&mut disk, fresh, boot, now)?,
+            },
         };
         state.clock = Clock::resume(Some(state.clock), boot, now);
         // Fixes this boot's offset before anything is converted with it, and shows that the disk takes commits.
         state.append(&mut disk, now, &[])?;
+        disk.opened().map_err(|error| failed(&disk, "locking it", error))?;
         tracing::info!(
             store = %state.id,
             records = state.index.len(),
@@ -83,7 +101,8 @@ impl<D: Disk> Log<D> {
             "lease store open in {}",
             disk.path().display()
         );
-        Ok(Self { disk, id: state.id, boot, state: Some(state) })
+        let (id, last) = (state.id, state.last());
+        Ok(Self { disk, id, boot, last, has_lost, state: Some(state) })
     }
 
     /// The state, read anew if an earlier failure has made it uncertain. Whoever takes it puts it back on success.
@@ -91,9 +110,11 @@ impl<D: Disk> Log<D> {
         if let Some(state) = self.state.take() {
             return Ok(state);
         }
-        let mut state = State::replay(&mut self.disk)?
+        in_place(&mut self.disk, None)?;
+        let replayed = State::replay(&mut self.disk, None)?;
+        let mut state = replayed
             .filter(|state| state.id == self.id)
-            .ok_or_else(|| damaged(&self.disk, "another store has taken its place".into()))?;
+            .ok_or_else(|| gone(&self.disk, "another store has taken its place".into()))?;
         state.clock = Clock::resume(Some(state.clock), self.boot, now);
         Ok(state)
     }
@@ -121,8 +142,27 @@ impl<D: Disk> Store for Log<D> {
     fn commit(&mut self, now: BootSecs, changes: &[Change]) -> Result<(), StoreError> {
         let mut state = self.take(now)?;
         state.append(&mut self.disk, now, changes)?;
+        self.last = state.last();
         self.state = Some(state);
         Ok(())
+    }
+
+    fn last_commit(&self) -> u64 {
+        self.last
+    }
+
+    fn has_lost(&self) -> bool {
+        self.has_lost
+    }
+}
+
+/// A store that is closed leaves its marker exact, whatever becomes of the machine.
+impl<D: Disk> Drop for Log<D> {
+    fn drop(&mut self) {
+        if let Some(state) = &self.state {
+            // Without it a loss of power may hide that the last commits are missing, as it may while the store is open.
+            let _ = state.marker.sync(&mut self.disk);
+        }
     }
 }
 
@@ -130,6 +170,7 @@ impl State {
     /// A new store: its first segment, without a frame.
     fn begin<D: Disk>(disk: &mut D, id: StoreId, boot: BootId, now: BootSecs) -> Result<Self, StoreError> {
         let mut state = Self::empty(id, Clock::resume(None, boot, now), 1);
+        state.marker.make(disk, Reached { number: 0, segment: 0, store: id })?;
         let size = disk.segment_size();
         state.add_segment(disk, 1, size)?;
         Ok(state)
@@ -145,6 +186,7 @@ impl State {
             segments: VecDeque::new(),
             spare: None,
             index: Index::default(),
+            marker: Marker::default(),
             reclaim: Reclaim::default(),
             frame: Draft::default(),
             changes: Draft::default(),
@@ -152,8 +194,14 @@ impl State {
     }
 
     /// The sequence number of the segment that is appended to.
-    pub(super) fn current(&self) -> u32 {
-        self.oldest + u32::try_from(self.segments.len()).unwrap_or(u32::MAX).saturating_sub(1)
+    fn current(&self) -> u32 {
+        let others = u32::try_from(self.segments.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        self.oldest.saturating_add(others)
+    }
+
+    /// The number of the last commit.
+    fn last(&self) -> u64 {
+        self.number.saturating_sub(1)
     }
 
     /// Makes `changes` durable in one frame. After an error the state is not to be used any more.
@@ -171,7 +219,7 @@ impl State {
         self.frame.clear();
         let mut oldest = self.oldest;
         if self.is_crowded(disk) {
-            let allowance = 3 * self.changes.len();
+            let allowance = self.changes.len().saturating_mul(3);
             let segments = (oldest, &self.segments);
             oldest =
                 self.reclaim.take_along(disk, self.id, segments, &self.index, allowance, &mut self.frame)?;
@@ -192,19 +240,21 @@ impl State {
 
     /// How much there is room for in the newest segment.
     fn room(&self) -> u32 {
-        self.segments.back().map_or(0, |last| last.size - last.end)
+        self.segments.back().map_or(0, |last| last.size.saturating_sub(last.end))
     }
 
     /// Whether the log is larger than what is current in it justifies.
     fn is_crowded<D: Disk>(&self, disk: &D) -> bool {
         let size: u64 = self.segments.iter().map(|segment| u64::from(segment.size)).sum();
-        size > 2 * self.index.live() + 2 * u64::from(disk.segment_size())
+        size / 2 > self.index.live().saturating_add(disk.segment_size().into())
     }
 
     /// Goes on to a new segment that has room for the frame.
     fn roll<D: Disk>(&mut self, disk: &mut D) -> Result<(), StoreError> {
+        self.all_in_place(disk)?;
         let usual = disk.segment_size();
-        let needed = u32::try_from(padded(FRAMES + self.frame.len())).map_err(|_| too_large(disk))?;
+        let needed =
+            u32::try_from(padded(FRAMES.saturating_add(self.frame.len()))).map_err(|_| too_large(disk))?;
         let next = self.current().checked_add(1).ok_or_else(|| too_large(disk))?;
         match self.spare.take() {
             Some(spare) if needed <= usual => {
@@ -218,21 +268,44 @@ impl State {
         }
     }
 
+    /// Whether every segment that is needed is still there: none is looked at for long.
+    fn all_in_place<D: Disk>(&self, disk: &mut D) -> Result<(), StoreError> {
+        let listed = disk.list().map_err(|error| failed(disk, "listing segments", error))?;
+        match (self.oldest..=self.current()).find(|needed| listed.binary_search(needed).is_err()) {
+            Some(missing) => Err(gone(disk, format!("{} is missing", disk.file_name(missing)))),
+            None => Ok(()),
+        }
+    }
+
     /// Makes a segment and begins it.
-    fn add_segment<D: Disk>(&mut self, disk: &mut D, sequence: u32, size: u32) -> Result<(), StoreError> {
+    pub(super) fn add_segment<D: Disk>(
+        &mut self,
+        disk: &mut D,
+        sequence: u32,
+        size: u32,
+    ) -> Result<(), StoreError> {
         disk.create(sequence, size).map_err(|error| failed(disk, "making room for commits", error))?;
         self.begin_segment(disk, sequence, size)
     }
 
-    /// Gives a segment its header. It is durable before the first frame is written: a segment with frames and
-    /// without a header is damaged.
+    /// Gives a segment its header. It is durable, and the marker knows of the segment, before the first frame is
+    /// written: so a segment with frames can lose its header or be lost, and that is known.
     fn begin_segment<D: Disk>(&mut self, disk: &mut D, sequence: u32, size: u32) -> Result<(), StoreError> {
-        let header = Header { store: self.id, sequence, oldest: self.oldest, first: self.number };
+        let Self { id: store, oldest, number: first, .. } = *self;
+        let header = Header { store, sequence, oldest, first, size: Some(size) };
         disk.write(sequence, 0, &header.encode())
             .and_then(|()| disk.sync(sequence))
             .map_err(|error| failed(disk, "beginning a segment", error))?;
+        self.marker.note(disk, Reached { number: self.last(), segment: sequence, store })?;
+        self.marker.sync(disk)?;
         self.segments.push_back(Extent { size, end: HEADER_PAGE });
         Ok(())
+    }
+
+    /// Makes a frame of these entries durable, in the newest segment, which has room for it.
+    pub(super) fn put_frame<D: Disk>(&mut self, disk: &mut D, entries: Draft) -> Result<(), StoreError> {
+        self.frame = entries;
+        self.write(disk, self.oldest)
     }
 
     /// Writes the frame to the newest segment, where it fits, and makes it durable.
@@ -249,9 +322,11 @@ impl State {
         for entry in frame.iter().flat_map(Frame::entries).flatten() {
             self.index.note(current, &entry);
         }
-        last.end += u32::try_from(padded(octets.len())).unwrap_or(u32::MAX);
-        self.number += 1;
-        Ok(())
+        last.end = last.end.saturating_add(u32::try_from(padded(octets.len())).unwrap_or(u32::MAX));
+        let number = self.number;
+        self.number = number.saturating_add(1);
+        self.marker.note(disk, Reached { number, segment: current, store: self.id })?;
+        in_place(disk, Some(current))
     }
 
     /// Gives back the segments that the last commit made superfluous.
@@ -263,7 +338,7 @@ impl State {
             } else {
                 disk.remove(self.oldest).map_err(|error| failed(disk, "removing a segment", error))?;
             }
-            self.oldest += 1;
+            self.oldest = self.oldest.saturating_add(1);
         }
         Ok(())
     }
@@ -326,14 +401,23 @@ pub(super) fn failed<D: Disk>(disk: &D, doing: &'static str, error: io::Error) -
     StoreError::from_io(disk.path(), doing, error)
 }
 
-/// The store is not what was once written.
-pub(super) fn damaged<D: Disk>(disk: &D, what: String) -> StoreError {
-    StoreError::Damaged { dir: disk.path().to_owned(), what }
+/// Whether what is written can be found again.
+fn in_place<D: Disk>(disk: &mut D, sequence: Option<u32>) -> Result<(), StoreError> {
+    disk.is_in_place(sequence).map_err(|what| gone(disk, what))
+}
+
+fn gone<D: Disk>(disk: &D, what: String) -> StoreError {
+    StoreError::Gone { dir: disk.path().to_owned(), what }
 }
 
 /// A frame that was durable does not check.
 pub(super) fn unsound<D: Disk>(disk: &D, sequence: u32, at: usize) -> StoreError {
-    damaged(disk, format!("segment {sequence} does not check at octet {at}"))
+    let damage = Damage {
+        file: disk.file_name(sequence),
+        offset: at as u64,
+        what: "this does not check any more".to_owned(),
+    };
+    StoreError::Damaged { dir: disk.path().to_owned(), damages: vec![damage] }
 }
 
 fn undecoded<D: Disk>(disk: &D, address: Ipv4Addr, error: DecodeError) -> StoreError {
@@ -342,7 +426,10 @@ fn undecoded<D: Disk>(disk: &D, address: Ipv4Addr, error: DecodeError) -> StoreE
         DecodeError::Newer(found) => {
             StoreError::Newer { dir, found: found.into(), known: encoding::FORMAT.into() }
         }
-        DecodeError::Malformed(_) => StoreError::Damaged { dir, what: format!("{address}: {error}") },
+        DecodeError::Malformed(_) => {
+            let what = format!("{address}: {error}");
+            StoreError::Damaged { dir, damages: vec![Damage { file: String::new(), offset: 0, what }] }
+        }
     }
 }
 

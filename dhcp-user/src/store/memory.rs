@@ -1,4 +1,9 @@
 //! The store on a simulated disk, for tests and simulation: the same log, on a disk that keeps no more than it must.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "no octet here comes from a real disk; a panic is what a test wants"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
@@ -9,8 +14,10 @@ use dhcp_ebpf::lease::BootSecs;
 
 use super::clock::BootId;
 use super::disk::Disk;
+use super::embedded::file_name;
 use super::log::Log;
-use super::{StoreError, StoreId};
+use super::marker::MARKER;
+use super::{Expected, StoreError, StoreId};
 
 /// What a disk writes as one: of a larger write any part may be lost.
 const SECTOR: usize = 512;
@@ -24,8 +31,21 @@ impl Memory {
     /// # Errors
     /// As [`StoreError`] says; a disk that was not told to fail gives none.
     pub fn open(disk: &MemoryDisk, boot: BootId, now: BootSecs) -> Result<Self, StoreError> {
+        Self::open_expecting(disk, boot, now, Expected::default())
+    }
+
+    /// The same, where something is known of the store already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_expecting(
+        disk: &MemoryDisk,
+        boot: BootId,
+        now: BootSecs,
+        expected: Expected,
+    ) -> Result<Self, StoreError> {
         let fresh = StoreId(u128::from(disk.state().random.next()));
-        Log::start(disk.clone(), fresh, boot, now)
+        Log::start(disk.clone(), fresh, boot, now, expected)
     }
 }
 
@@ -126,6 +146,17 @@ impl MemoryDisk {
         }
     }
 
+    /// Changes what is on the disk as `change` likes: the durable octets of each segment, and with the number 0 of the
+    /// marker.
+    pub fn meddle(&self, change: impl FnOnce(&mut BTreeMap<u32, Vec<u8>>)) {
+        let mut state = self.state();
+        let all = std::mem::take(&mut state.segments).into_iter();
+        let mut octets = all.map(|(sequence, segment)| (sequence, segment.durable)).collect();
+        change(&mut octets);
+        state.segments =
+            octets.into_iter().map(|(sequence, octets)| (sequence, Segment::of(octets))).collect();
+    }
+
     /// How many octets all segments have.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -156,7 +187,21 @@ impl Disk for MemoryDisk {
     fn list(&mut self) -> io::Result<Vec<u32>> {
         let state = self.state();
         state.powered()?;
-        Ok(state.segments.keys().copied().collect())
+        Ok(state.segments.keys().copied().filter(|sequence| *sequence != MARKER).collect())
+    }
+
+    fn file_name(&self, sequence: u32) -> String {
+        file_name(sequence)
+    }
+
+    fn has_marker(&mut self) -> io::Result<bool> {
+        let state = self.state();
+        state.powered()?;
+        Ok(state.segments.contains_key(&MARKER))
+    }
+
+    fn set_aside(&mut self, sequence: u32) -> io::Result<()> {
+        self.remove(sequence)
     }
 
     fn create(&mut self, sequence: u32, size: u32) -> io::Result<()> {
@@ -164,8 +209,7 @@ impl Disk for MemoryDisk {
         if state.is_full {
             return Err(ErrorKind::StorageFull.into());
         }
-        let octets = vec![0; size as usize];
-        let segment = Segment { cached: octets.clone(), durable: octets, dirty: BTreeSet::new() };
+        let segment = Segment::of(vec![0; size as usize]);
         state.change_directory(|segments| {
             segments.insert(sequence, segment);
         })
@@ -263,6 +307,11 @@ impl State {
 }
 
 impl Segment {
+    /// All of it durable.
+    fn of(octets: Vec<u8>) -> Self {
+        Self { cached: octets.clone(), durable: octets, dirty: BTreeSet::new() }
+    }
+
     fn make_durable(&mut self, sector: usize) {
         let end = ((sector + 1) * SECTOR).min(self.cached.len());
         self.durable[sector * SECTOR..end].copy_from_slice(&self.cached[sector * SECTOR..end]);

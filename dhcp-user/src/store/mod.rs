@@ -7,19 +7,37 @@
 //! There is one implementation, [`Log`], on two disks: [`Embedded`] in a directory, and [`Memory`] on a simulated
 //! disk that loses power, fills up and fails on demand.
 
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::arithmetic_side_effects,
+        reason = "what a disk says is not to be relied upon"
+    )
+)]
+
 mod blank;
+mod check;
 mod clock;
 mod disk;
 mod embedded;
 mod encoding;
 mod error;
+mod header;
 mod index;
 mod log;
+mod marker;
 mod memory;
+mod reader;
 mod reclaim;
 mod record;
 mod replay;
+mod salvage;
 mod segment;
+mod survey;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +46,7 @@ use std::net::Ipv4Addr;
 
 use dhcp_ebpf::lease::BootSecs;
 
+pub use check::{Checked, CheckedSegment, check};
 pub use clock::{BootId, Clock, NotABootId, StoreSecs};
 pub use disk::Disk;
 pub use embedded::{Directory, Embedded};
@@ -35,6 +54,7 @@ pub use error::StoreError;
 pub use log::Log;
 pub use memory::{Memory, MemoryDisk};
 pub use record::{HwAddr, QuarantineCause, Record, Standing};
+pub use survey::Damage;
 
 /// Where leases survive the daemon, the machine's reboot and its loss of power.
 ///
@@ -67,6 +87,42 @@ pub trait Store: Send {
     /// changes, or later ones to the same addresses, have been committed, nothing may be built on either.
     /// Repeating the commit is always right, and goes on where the obstacle (a full disk) has been removed.
     fn commit(&mut self, now: BootSecs, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// The number of the last commit that returned. They are numbered without a gap.
+    fn last_commit(&self) -> u64;
+
+    /// Whether something was lost when it was opened, and that was accepted: what maps promise may be later than it.
+    fn has_lost(&self) -> bool {
+        false
+    }
+}
+
+/// What is known of a store before it is opened, and what is to be done if it is less.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Expected {
+    /// What pinned maps rest upon.
+    pub promised: Option<Promised>,
+    /// What is to be done if it is damaged, or older.
+    pub loss: Loss,
+}
+
+/// A commit that others rest upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Promised {
+    /// The store that made it.
+    pub store: StoreId,
+    /// Its number.
+    pub number: u64,
+}
+
+/// What is to be done with a store that has lost something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Loss {
+    /// It is not opened.
+    #[default]
+    Refused,
+    /// The operator goes on with what is sound.
+    Accepted,
 }
 
 /// One change to the store, by address.

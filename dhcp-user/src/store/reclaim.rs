@@ -46,13 +46,13 @@ impl Reclaim {
                 let entry = Entry::at(&self.frame, self.at, self.start)
                     .ok_or_else(|| unsound(disk, oldest, self.start))?;
                 if index.is_current(oldest, &entry) {
-                    draft.copy(&entry);
+                    draft.copy(entry.octets);
                 }
-                self.at += entry.octets.len();
+                self.at = self.at.saturating_add(entry.octets.len());
                 allowance = allowance.saturating_sub(entry.octets.len());
                 continue;
             }
-            self.start += padded(self.frame.len());
+            self.start = self.start.saturating_add(padded(self.frame.len()));
             self.frame.clear();
             self.at = FRAME_HEAD;
             if self.start < segment.end as usize {
@@ -60,7 +60,7 @@ impl Reclaim {
                 allowance = allowance.saturating_sub(FRAME_HEAD);
             } else {
                 *self = Self::default();
-                oldest += 1;
+                oldest = oldest.saturating_add(1);
                 let Some(next) = older.next() else { break };
                 segment = next;
             }
@@ -78,7 +78,8 @@ impl Reclaim {
         let mut octets = vec![0; FRAME_HEAD];
         let offset = u32::try_from(self.start).map_err(|_| unsound(disk, sequence, self.start))?;
         disk.read(sequence, offset, &mut octets).map_err(|error| failed(disk, "reading", error))?;
-        let length = Frame::length(&octets).filter(|length| self.start + length <= segment.end as usize);
+        let room = (segment.end as usize).saturating_sub(self.start);
+        let length = Frame::length(&octets).filter(|length| *length <= room);
         octets.resize(length.ok_or_else(|| unsound(disk, sequence, self.start))?, 0);
         disk.read(sequence, offset, &mut octets).map_err(|error| failed(disk, "reading", error))?;
         let seal = Seal::new(store, sequence);

@@ -100,7 +100,9 @@ impl HwAddr {
     #[must_use]
     pub fn ethernet(mac: [u8; 6]) -> Self {
         let mut octets = [0; Self::MAX];
-        octets[..mac.len()].copy_from_slice(&mac);
+        if let Some(place) = octets.first_chunk_mut() {
+            *place = mac;
+        }
         Self { htype: 1, len: 6, octets }
     }
 
@@ -119,7 +121,7 @@ impl HwAddr {
     /// The octets of the address, as many as hlen said.
     #[must_use]
     pub fn octets(&self) -> &[u8] {
-        &self.octets[..usize::from(self.len)]
+        self.octets.get(..usize::from(self.len)).unwrap_or(&self.octets)
     }
 }
 

@@ -92,7 +92,8 @@ fn a_missing_segment_is_missed() {
     fs::remove_file(&segments[0]).unwrap();
     let error = refusal(&state);
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
-    assert!(error.to_string().contains("is missing): put a backup in its place"), "{error}");
+    let expected = "is damaged (0000000001.log at octet 0: it is missing): put a backup in its place, or start with `xdhcpd run --accept-loss`";
+    assert!(error.to_string().contains(expected), "{error}");
 }
 
 #[test]
@@ -117,7 +118,7 @@ fn a_newer_format_is_left_alone() {
     octets[8] = 9;
     fs::write(segment, &octets).unwrap();
     let error = refusal(&state);
-    assert!(matches!(error, StoreError::Newer { found: 9, known: 1, .. }), "{error}");
+    assert!(matches!(error, StoreError::Newer { found: 9, known: 2, .. }), "{error}");
     assert_eq!(fs::read(segment).unwrap(), octets);
 }
 
@@ -138,4 +139,207 @@ fn errors_of_the_system_are_told_apart() {
         "the lease store in /var/lib/xdhcpd/store failed while committing: Input/output error (os error 5): \
          look into the disk and the kernel's log"
     );
+}
+
+fn damages(state: &TempDir) -> Vec<String> {
+    match refusal(state) {
+        StoreError::Damaged { damages, .. } => damages.iter().map(ToString::to_string).collect(),
+        error => panic!("{error}"),
+    }
+}
+
+fn accepting() -> Expected {
+    Expected { loss: Loss::Accepted, ..Expected::default() }
+}
+
+/// A store of two segments whose last commit is of one record, closed.
+fn closed(state: &TempDir) -> Vec<Record> {
+    let mut store = open(state).unwrap();
+    for _ in 0..3 {
+        store.commit(BootSecs(100), &puts(0..30_000)).unwrap();
+    }
+    store.commit(BootSecs(100), &puts([40_000])).unwrap();
+    store.load().unwrap()
+}
+
+#[test]
+fn what_is_absent_is_told_with_its_file_and_refused() {
+    type Damage = fn(&TempDir);
+    let cases: [(Damage, &str); 7] = [
+        (|state| fs::remove_file(&segments(state)[0]).unwrap(), "0000000001.log at octet 0: it is missing"),
+        (
+            |state| fs::remove_file(segments(state).last().unwrap()).unwrap(),
+            "0000000002.log at octet 0: it is missing",
+        ),
+        (
+            |state| fs::write(&segments(state)[0], "").unwrap(),
+            "0000000001.log at octet 0: it has lost its header",
+        ),
+        (
+            |state| fs::File::create(segments(state).last().unwrap()).unwrap().set_len(9_000).unwrap(),
+            "0000000002.log at octet 0: it has lost its header",
+        ),
+        (
+            |state| {
+                let newest = segments(state).pop().unwrap();
+                fs::OpenOptions::new().write(true).open(newest).unwrap().set_len(100_000).unwrap();
+            },
+            "0000000002.log at octet 100000: it ends here, and was written with 4194304 octets",
+        ),
+        (
+            |state| segments(state).iter().for_each(|segment| fs::remove_file(segment).unwrap()),
+            "reached at octet 0: segments up to 2 were begun",
+        ),
+        (
+            |state| fs::remove_file(state.path().join("store/reached")).unwrap(),
+            "reached at octet 0: what told how far the store had come is not there",
+        ),
+    ];
+    for (damage, told) in cases {
+        let state = tempfile::tempdir().unwrap();
+        closed(&state);
+        damage(&state);
+        let found = damages(&state);
+        assert!(found.iter().any(|found| found.starts_with(told)), "{told}: {found:?}");
+        let checked = check(state.path()).unwrap().damages;
+        assert_eq!(checked.iter().map(ToString::to_string).collect::<Vec<_>>(), found);
+        let mut store = Embedded::open_expecting(state.path(), A, BootSecs(100), accepting()).unwrap();
+        let records = store.load().unwrap();
+        drop(store);
+        // From then on it is a sound store like any other.
+        assert_eq!(open(&state).unwrap().load().unwrap(), records, "{told}");
+        assert_eq!(check(state.path()).unwrap().damages, []);
+    }
+}
+
+#[test]
+fn a_lock_alone_is_what_is_left_of_a_store() {
+    let state = tempfile::tempdir().unwrap();
+    let id = open(&state).unwrap().id();
+    for file in fs::read_dir(state.path().join("store")).unwrap().map(|entry| entry.unwrap().path()) {
+        if file.file_name().unwrap() != "lock" {
+            fs::remove_file(file).unwrap();
+        }
+    }
+    assert_eq!(damages(&state), ["there is the lock of a store, and nothing else of it"]);
+    let store = Embedded::open_expecting(state.path(), A, BootSecs(100), accepting()).unwrap();
+    assert_ne!(store.id(), id);
+}
+
+#[test]
+fn a_start_that_came_to_nothing_leaves_no_store() {
+    let state = tempfile::tempdir().unwrap();
+    fs::create_dir(state.path().join("store")).unwrap();
+    fs::write(state.path().join("store/lock"), "").unwrap();
+    drop(open(&state).unwrap());
+}
+
+#[test]
+fn a_segment_of_another_store_is_none_of_this() {
+    let [state, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    closed(&state);
+    closed(&other);
+    for at in [1, 2] {
+        let name = format!("store/{:010}.log", at + 1);
+        fs::copy(other.path().join("store/0000000002.log"), state.path().join(name)).unwrap();
+        let found = damages(&state);
+        assert!(
+            found
+                .iter()
+                .any(|found| found.contains("belongs to another store") || found.contains("lost its header")),
+            "{found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_is_sound_is_kept_and_what_was_damaged_is_set_aside() {
+    let state = tempfile::tempdir().unwrap();
+    let all = closed(&state);
+    let newest = segments(&state).pop().unwrap();
+    // The last commit alone is cut off.
+    let mut octets = fs::read(&newest).unwrap();
+    let end = octets.iter().rposition(|octet| *octet != 0).unwrap();
+    octets[end] ^= 1;
+    fs::write(&newest, octets).unwrap();
+    let checked = check(state.path()).unwrap();
+    assert_eq!(checked.records, 30_000);
+    let mut store = Embedded::open_expecting(state.path(), A, BootSecs(100), accepting()).unwrap();
+    assert!(store.load().unwrap() == all[..30_000]);
+    assert!(newest.with_extension("damaged").exists());
+    assert!(store.last_commit() > checked.last_commit);
+}
+
+#[test]
+fn an_older_copy_is_told_from_the_store_that_maps_rest_upon() {
+    let state = tempfile::tempdir().unwrap();
+    let mut store = open(&state).unwrap();
+    store.commit(BootSecs(100), &puts([1])).unwrap();
+    let (id, number) = (store.id(), store.last_commit());
+    drop(store);
+    let resting_on = |number, loss| {
+        let promised = Some(Promised { store: id, number });
+        Embedded::open_expecting(state.path(), A, BootSecs(100), Expected { promised, loss })
+    };
+    for _ in 0..5 {
+        // However often it is tried: a start that is refused commits nothing.
+        let Err(error) = resting_on(number + 3, Loss::Refused) else { panic!("it opens") };
+        assert!(
+            matches!(error, StoreError::Older { last, promised, .. } if last == number && promised == number + 3)
+        );
+        assert!(error.to_string().contains("--accept-loss"), "{error}");
+    }
+    drop(resting_on(number, Loss::Refused).unwrap());
+    let mut store = resting_on(number + 3, Loss::Accepted).unwrap();
+    assert!(store.last_commit() > number + 3 && store.load().unwrap() == [leased(1)]);
+    drop(store);
+    drop(resting_on(number + 3, Loss::Refused).unwrap());
+}
+
+#[test]
+fn a_store_that_is_removed_or_replaced_while_it_is_open_takes_no_more_commits() {
+    type Removal = fn(&std::path::Path);
+    let removals: [Removal; 4] = [
+        |dir| fs::remove_dir_all(dir).unwrap(),
+        |dir| fs::rename(dir, dir.with_extension("elsewhere")).unwrap(),
+        |dir| {
+            fs::rename(dir, dir.with_extension("elsewhere")).unwrap();
+            fs::create_dir(dir).unwrap();
+        },
+        |dir| fs::remove_file(dir.join("0000000001.log")).unwrap(),
+    ];
+    for remove in removals {
+        let state = tempfile::tempdir().unwrap();
+        let dir = state.path().join("store");
+        let mut store = open(&state).unwrap();
+        store.commit(BootSecs(100), &puts([1])).unwrap();
+        remove(&dir);
+        for _ in 0..2 {
+            let error = store.commit(BootSecs(100), &puts([2])).unwrap_err();
+            assert!(matches!(error, StoreError::Gone { .. } | StoreError::Damaged { .. }), "{error}");
+        }
+        let elsewhere = dir.with_extension("elsewhere");
+        if elsewhere.exists() {
+            let _ = fs::remove_dir(&dir);
+            fs::rename(elsewhere, dir).unwrap();
+            store.commit(BootSecs(100), &puts([2])).unwrap();
+            assert_eq!(store.load().unwrap(), [leased(1), leased(2)]);
+        }
+    }
+}
+
+#[test]
+fn a_check_beside_a_running_daemon_changes_nothing_and_says_so() {
+    let state = tempfile::tempdir().unwrap();
+    let mut store = open(&state).unwrap();
+    store.commit(BootSecs(100), &puts(0..10)).unwrap();
+    let before = fs::read(&segments(&state)[0]).unwrap();
+    for dir in [state.path().to_owned(), state.path().join("store")] {
+        let checked = check(&dir).unwrap();
+        assert_eq!(checked.held_by, Some(std::process::id()));
+        assert_eq!((checked.store, checked.records), (Some(store.id()), 10));
+        assert_eq!((checked.last_commit, checked.damages), (store.last_commit(), Vec::new()));
+    }
+    assert!(before == fs::read(&segments(&state)[0]).unwrap());
+    assert!(check(&state.path().join("nowhere")).is_err());
 }

@@ -1,6 +1,7 @@
 //! What every store must do, shown on both disks, and what is particular to each.
 
 mod accidents;
+mod damage;
 mod directory;
 mod kill;
 
