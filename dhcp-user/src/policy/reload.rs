@@ -117,10 +117,7 @@ impl Policy {
             }
             (State::Leased, Some(binding)) if self.is_reserved_for_another(place, &binding) => {
                 done.withdrawn += 1;
-                let client = Client::from(binding.as_ref());
-                self.rebind(turn, place, ended(turn, known.address, *binding), State::Grace);
-                turn.out.push(Action::Commit(Change::Put(self.record(place))));
-                turn.tell(known.address, Happened::Withdrawn, Some(client));
+                self.withdraw_from(turn, place, *binding);
             }
             (State::Leased, Some(binding)) => {
                 done.kept += 1;
@@ -137,6 +134,14 @@ impl Policy {
             self.stations.set(place, known.station);
         }
         self.rearm(place);
+    }
+
+    /// The address is its owner's no more, being reserved for another; nobody gets it before the promise ends.
+    pub(super) fn withdraw_from(&mut self, turn: &mut Turn<'_>, place: Place, owner: Binding) {
+        let (address, client) = (self.all.address(place), Client::from(&owner));
+        self.rebind(turn, place, ended(turn, address, owner), State::Grace);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        turn.tell(address, Happened::Withdrawn, Some(client));
     }
 
     /// The address is not ours to give any more.

@@ -8,7 +8,6 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use super::action::{Action, Publication};
 use super::addresses::{Place, State, Stock};
 use super::binding::{AnsweredBy, Binding, Particulars};
-use super::event::{Client, Happened};
 use super::quarantine::Probation;
 use super::record::nobody;
 use super::words::{Words, revoke_anyway};
@@ -61,6 +60,12 @@ impl Policy {
         }
     }
 
+    /// Whether a promise for this address is kept in mind though it is of no pool and no reservation.
+    #[must_use]
+    pub fn is_stranded(&self, address: Ipv4Addr) -> bool {
+        self.stranded.holds(address)
+    }
+
     pub(super) fn restore_one(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record) {
         self.quarantine.set_recurrences(place, record.recurrences);
         let word = turn.words.load(record.address);
@@ -104,7 +109,11 @@ impl Policy {
     fn restore_lease(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record, word: Word) {
         let mut owner = self.owner(record);
         if self.is_reserved_for_another(place, &owner) {
-            return self.withdraw_restored(turn, place, owner, word);
+            if !word.alive() {
+                // All that the kernel may have promised until the maps were lost.
+                owner.expiry = owner.expiry.max(owner.committed_until);
+            }
+            return self.withdraw_from(turn, place, owner);
         }
         if word.alive() {
             owner.expiry = owner.expiry.max(word.expiry());
@@ -130,21 +139,6 @@ impl Policy {
         turn.out.extend(publication.map(Action::Publish));
     }
 
-    /// The address is somebody else's by the configuration now. What was promised is kept, as far as may be known.
-    fn withdraw_restored(&mut self, turn: &mut Turn<'_>, place: Place, mut owner: Binding, word: Word) {
-        let address = self.all.address(place);
-        let promised = if word.alive() {
-            revoke_anyway(turn.words, address).expiry()
-        } else {
-            owner.expiry.max(owner.committed_until)
-        };
-        owner.end(turn.now, promised);
-        let client = Client::from(&owner);
-        self.rebind(turn, place, owner, State::Grace);
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
-        turn.tell(address, Happened::Withdrawn, Some(client));
-    }
-
     /// A live word that no record tells of.
     fn adopt(&mut self, turn: &mut Turn<'_>, place: Place, lease: &Adopted) {
         let word = turn.words.load(lease.address);
@@ -166,8 +160,12 @@ impl Policy {
             last_heard: BootSecs(word.expiry().0.saturating_sub(lease.lease_time)).min(turn.now),
             kernel_renewals: 0,
         };
-        self.rebind(turn, place, owner, State::Leased);
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        if self.is_reserved_for_another(place, &owner) {
+            self.withdraw_from(turn, place, owner);
+        } else {
+            self.rebind(turn, place, owner, State::Leased);
+            turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        }
         self.settle(turn, place);
         self.rearm(place);
     }

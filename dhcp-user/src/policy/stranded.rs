@@ -30,6 +30,11 @@ impl Stranded {
         }
     }
 
+    /// Whether a promise for this address is kept in mind.
+    pub(super) fn holds(&self, address: Ipv4Addr) -> bool {
+        self.records.contains_key(&address)
+    }
+
     /// When something is to be forgotten.
     pub(super) fn next(&self) -> Option<BootSecs> {
         self.next
@@ -61,6 +66,8 @@ fn end(record: &Record) -> BootSecs {
     match record.standing {
         Standing::Leased => record.committed_until,
         Standing::Quarantined { until, .. } => until,
-        Standing::Free | Standing::Grace | Standing::Ended => BootSecs(0),
+        // It was ended before the promise: by the operator, a move, or for another's reservation.
+        Standing::Grace | Standing::Ended => record.expiry,
+        Standing::Free => BootSecs(0),
     }
 }

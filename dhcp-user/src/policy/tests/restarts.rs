@@ -129,3 +129,83 @@ fn of_two_leases_of_one_client_it_has_the_later_and_the_other_is_kept_until_it_e
     assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(host(11)));
     assert_ne!(bench.send(&Draft::discover(2).address(50, old)).offered(), Some(old));
 }
+
+/// How a changed configuration comes to be.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Reload,
+    Restart,
+    RestartWithoutMaps,
+}
+
+const WAYS: [Way; 3] = [Way::Reload, Way::Restart, Way::RestartWithoutMaps];
+
+fn change(bench: &mut Bench, way: Way, subnets: Vec<Subnet>) {
+    if matches!(way, Way::Reload) {
+        bench.reload(subnets);
+        return;
+    }
+    bench.config.subnets = subnets;
+    bench.restart(matches!(way, Way::Restart));
+}
+
+/// The only address of the subnet, for the client 9.
+fn reserved_for_another() -> Vec<Subnet> {
+    vec![Subnet { reservations: vec![reserved(9, host(10))], ..subnet(10, 10) }]
+}
+
+#[test]
+fn an_address_that_is_reserved_for_another_now_is_nobodys_before_the_promise_ends() {
+    for way in WAYS {
+        let mut bench = Bench::new(vec![subnet(10, 10)]);
+        let address = bench.lease(1);
+        change(&mut bench, way, reserved_for_another());
+        assert_eq!(bench.state(address), State::Grace, "{way:?}");
+        assert!(!bench.words.load(address).alive());
+        for client in [9, 2] {
+            assert_eq!(
+                bench.send(&Draft::discover(client)).offered(),
+                None,
+                "{way:?}: {client} while it is promised"
+            );
+        }
+        // What was decided is in the store: it holds after a restart that changes nothing, too.
+        bench.restart(true);
+        bench.pass(LEASE_TIME - 10);
+        assert_eq!(bench.send(&Draft::discover(9)).offered(), None, "{way:?} and a restart");
+        bench.pass(3 * LEASE_TIME + GRACE);
+        assert_eq!(bench.send(&Draft::discover(9)).offered(), Some(address), "{way:?}: the promise is over");
+    }
+}
+
+#[test]
+fn an_address_whose_pool_or_subnet_is_gone_and_comes_back_is_still_its_owners() {
+    let elsewhere =
+        || vec![Subnet { prefix: Prefix { network: [10, 77, 0, 0].into(), len: 24 }, ..relayed_subnet() }];
+    for way in WAYS {
+        for without in [vec![subnet(20, 20)], elsewhere()] {
+            let mut bench = Bench::new(vec![subnet(10, 10)]);
+            let address = bench.lease(1);
+            change(&mut bench, way, without.clone());
+            bench.pass(60);
+            change(&mut bench, way, without);
+            change(&mut bench, way, vec![subnet(10, 10)]);
+            assert_eq!(bench.send(&Draft::discover(2)).offered(), None, "{way:?}");
+            assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(address), "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn a_promise_that_was_withdrawn_is_kept_while_its_pool_is_gone() {
+    for way in WAYS {
+        let mut bench = Bench::new(vec![subnet(10, 10)]);
+        let address = bench.lease(1);
+        change(&mut bench, way, reserved_for_another());
+        change(&mut bench, way, vec![subnet(20, 20)]);
+        change(&mut bench, way, vec![subnet(10, 10)]);
+        assert_eq!(bench.send(&Draft::discover(2)).offered(), None, "{way:?}");
+        bench.pass(3 * LEASE_TIME + GRACE);
+        assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(address), "{way:?}");
+    }
+}
