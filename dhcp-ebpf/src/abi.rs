@@ -270,6 +270,8 @@ impl Control {
     pub const STORE: usize = 1;
     /// Boot time in nanoseconds at which the daemon was last seen alive.
     pub const HEARTBEAT: usize = 3;
+    /// The number of the store's last commit that what is promised rests upon; zero before any was told.
+    pub const COMMIT: usize = 4;
     /// How many cells there are.
     pub const CELLS: usize = 8;
 }

@@ -22,6 +22,7 @@ fn main() -> ExitCode {
         Verb::CheckConfig(check) => check.run().into(),
         Verb::Export(export) => export.run().into(),
         Verb::Import(import) => import.run().into(),
+        Verb::Store(store) => store.run().into(),
         Verb::Ask(ask) => ask.run().into(),
     }
 }

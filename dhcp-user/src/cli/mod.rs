@@ -4,6 +4,7 @@ mod ask;
 mod check_config;
 mod output;
 mod serve;
+mod store;
 mod table;
 mod text;
 mod transfer;
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand};
 pub use ask::Ask;
 pub use check_config::CheckConfig;
 pub use serve::{Attach, Detach, Run};
+pub use store::Store;
 pub use transfer::{Export, Import};
 
 /// A DHCPv4 server whose renewals are answered in the NIC's driver.
@@ -41,6 +43,8 @@ pub enum Verb {
     Export(Export),
     /// Honour the leases that another server has exported: exit status 1 if any is refused
     Import(Import),
+    /// Look at a lease store
+    Store(Store),
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take it for the help of every verb of a running daemon")]
     Ask(Ask),

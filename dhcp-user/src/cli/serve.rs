@@ -11,6 +11,7 @@ use crate::config::{Config, LoadError};
 use crate::datapath::{attachment, netlink, occupant};
 use crate::logging::Log;
 use crate::server::{self, Capacity, OnExit, TooMuch};
+use crate::store::Loss;
 
 /// What to serve.
 #[derive(Clone, Debug, clap::Args)]
@@ -27,6 +28,9 @@ pub struct Run {
     /// Start even if the machine has less memory left than the configuration may come to take
     #[arg(long)]
     force: bool,
+    /// Start in spite of a lease store that is damaged, or older than the pinned maps: from what is sound, and from the maps
+    #[arg(long)]
+    accept_loss: bool,
 }
 
 /// What to attach to.
@@ -66,7 +70,8 @@ impl Run {
             // One thread: decisions are one after the other anyway, and the kernel's work needs the other core.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let on_exit = if self.detach_on_exit { OnExit::Detach } else { OnExit::Stay };
-            runtime.block_on(server::run(config, &self.config, self.diagnose, on_exit))?;
+            let loss = if self.accept_loss { Loss::Accepted } else { Loss::Refused };
+            runtime.block_on(server::run(config, &self.config, self.diagnose, on_exit, loss))?;
             Ok(Exit::Done)
         })
     }

@@ -11,6 +11,7 @@
 //! all promises were in. The store knows how far each of them can go at most.
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use anyhow::Result;
 use aya::maps::MapData;
@@ -118,6 +119,25 @@ pub(super) fn have_room(pins: &Pins, needed: Sizes) -> bool {
 /// Says that the maps are made: who finds them may take them over.
 pub(super) fn made(control: &Region) {
     control.cells().store(Control::VERSION, u64::from(abi::VERSION));
+}
+
+/// The store whose promises the maps hold; `None` for maps that no store has made use of yet.
+pub(super) fn store(control: &Region) -> Option<u128> {
+    let cells = control.cells();
+    let store = u128::from(cells.load(Control::STORE)) | u128::from(cells.load(Control::STORE + 1)) << 64;
+    (store != 0).then_some(store)
+}
+
+/// The store whose promises the maps that are pinned at `dir` hold, and the number of the last commit that these rest
+/// upon; `None` where there are no maps that could be taken over, or nothing was promised.
+#[must_use]
+pub fn rest_on(dir: &Path) -> Option<(u128, u64)> {
+    let control = MapData::from_pin(Pins::at(dir).map(maps::CONTROL)).ok()?;
+    let control = Region::mapped(control.fd(), Control::CELLS).ok()?;
+    let cells = control.cells();
+    let is_made = cells.load(Control::VERSION) == u64::from(abi::VERSION);
+    let commit = cells.load(Control::COMMIT);
+    (is_made && commit > 0).then_some((store(&control)?, commit))
 }
 
 /// Maps that are too small, still answered from.

@@ -10,7 +10,7 @@ use aya::{Ebpf, EbpfLoader, Pod};
 use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, constants, maps, programs};
 use dhcp_ebpf::leads;
 use dhcp_ebpf::question::{Hash, Keys};
-use dhcp_ebpf::slot::{CHUNK_CELLS, Cells as _, CellsMut as _, SLOT_CELLS};
+use dhcp_ebpf::slot::{CHUNK_CELLS, CellsMut as _, SLOT_CELLS};
 
 use super::adoption::{self, Pinned};
 use super::hints::Hints;
@@ -155,7 +155,7 @@ impl Kernel {
             |name: &str| ebpf.take_map(name).with_context(|| format!("the BPF object has no map {name}"));
 
         let control = region(&take(maps::CONTROL)?, Control::CELLS)?;
-        let adopted_from = adopted(&control);
+        let adopted_from = adoption::store(&control);
         let mut keys: Array<MapData, Raw<Keys>> = take(maps::KEYS)?.try_into()?;
         let keys = drawn(&mut keys, !matches!(pinned, Pinned::Nothing))?;
         let mut shared = Shared {
@@ -200,6 +200,11 @@ impl Kernel {
         cells.store(Control::STORE, halves[0]);
         cells.store(Control::STORE + 1, halves[1]);
         self.made();
+    }
+
+    /// Writes into the maps the number of the last commit that their promises rest upon.
+    pub fn rest_on(&self, commit: u64) {
+        self.control.cells().store(Control::COMMIT, commit);
     }
 
     /// Tells the program that the daemon is alive at `now` (boot time in nanoseconds).
@@ -289,13 +294,6 @@ pub(super) fn region(map: &Map, cells: usize) -> Result<Region> {
         bail!("the BPF object has a map of the wrong type")
     };
     Region::mapped(data.fd(), cells)
-}
-
-/// The store whose promises the maps hold; `None` for maps that no store has made use of yet.
-fn adopted(control: &Region) -> Option<u128> {
-    let cells = control.cells();
-    let store = u128::from(cells.load(Control::STORE)) | u128::from(cells.load(Control::STORE + 1)) << 64;
-    (store != 0).then_some(store)
 }
 
 /// The keys in the map; drawn anew for new maps.

@@ -10,7 +10,7 @@
 //! frame.rs     replies as frames (body.rs: answers as bytes)
 //! ```
 
-mod adoption;
+pub mod adoption;
 pub mod answers;
 pub mod attachment;
 pub mod body;

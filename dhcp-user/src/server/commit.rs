@@ -95,6 +95,10 @@ impl Server {
                 "a commit took long: look into the disk"
             );
         }
+        if let Some(kernel) = &self.kernel {
+            // Before the maps promise what it is for.
+            kernel.rest_on(self.committing.last());
+        }
         let committed = self.judge(&changes, outcome);
         if committed.is_ok() {
             // With what this one is for, the thread that decides is busy for a while; the disk need not wait for that.

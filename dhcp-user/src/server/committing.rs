@@ -23,6 +23,8 @@ const READS: usize = 64;
 /// The thread that has the store, and what it is at.
 pub(super) struct Committing {
     id: StoreId,
+    /// The number of the last commit that succeeded.
+    last: u64,
     work: Sender<Work>,
     done: Receiver<Done>,
     notify: Arc<Notify>,
@@ -44,7 +46,8 @@ enum Work {
 }
 
 enum Done {
-    Commit(Result<(), StoreError>),
+    /// And the number of the last commit that succeeded.
+    Commit(Result<(), StoreError>, u64),
     Read(Read),
 }
 
@@ -81,7 +84,7 @@ impl Committing {
         let (given, done) = channel();
         let notify = Arc::new(Notify::new());
         let told = Arc::clone(&notify);
-        let id = store.id();
+        let (id, last) = (store.id(), store.last_commit());
         thread::Builder::new()
             .name("commit".into())
             .spawn(move || {
@@ -89,12 +92,17 @@ impl Committing {
                 serve(store, &taken, given, &told.0);
             })
             .context("starting the thread that commits")?;
-        Ok(Self { id, work, done, notify, under_way: None, reads: 0 })
+        Ok(Self { id, last, work, done, notify, under_way: None, reads: 0 })
     }
 
     /// Which store it is.
     pub(super) const fn id(&self) -> StoreId {
         self.id
+    }
+
+    /// The number of the last commit that succeeded.
+    pub(super) const fn last(&self) -> u64 {
+        self.last
     }
 
     /// Whether no commit is under way.
@@ -162,7 +170,8 @@ impl Committing {
 
     fn back(&mut self, done: Done) -> Option<Ended> {
         match done {
-            Done::Commit(outcome) => {
+            Done::Commit(outcome, number) => {
+                self.last = number;
                 let UnderWay { since, changes, then } = self.under_way.take()?;
                 Some(Ended::Commit(Committed { changes, outcome, then, took: since.elapsed() }))
             }
@@ -187,7 +196,10 @@ impl Drop for Told {
 fn serve(mut store: Box<dyn Store>, work: &Receiver<Work>, done: Sender<Done>, notify: &Notify) {
     for work in work {
         let ended = match work {
-            Work::Commit { now, changes } => Done::Commit(store.commit(now, &changes)),
+            Work::Commit { now, changes } => {
+                let outcome = store.commit(now, &changes);
+                Done::Commit(outcome, store.last_commit())
+            }
             Work::Read { number, addresses } => {
                 let read = |address| store.record(address).map(|record| (address, record));
                 Done::Read(Read { number, records: addresses.into_iter().map(read).collect() })

@@ -1,7 +1,8 @@
 //! The server around the policy core: it brings events, and does what the core decides.
 //!
 //! ```text
-//! start.rs   store and kernel part opened; restore.rs  policy restored from both; interfaces attached
+//! start.rs   store and kernel part opened; reconcile.rs  held against each other;
+//!            restore.rs  policy restored from both; interfaces attached
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
 //! decided.rs what waits for the disk;  committing.rs  the thread that has the store;  commit.rs  what if it takes none
@@ -29,6 +30,7 @@ mod decided;
 mod explain;
 mod links;
 mod notifications;
+mod reconcile;
 mod refused;
 mod regroup;
 mod reload;
@@ -75,6 +77,7 @@ use crate::policy::{Event, Interface, Policy};
 use crate::privileges;
 use crate::probe::{self, Prober};
 use crate::pulse::{Pulse, Stage};
+use crate::store::Loss;
 use audit::Audits;
 use awake::Awake;
 use beside::{Backoff, Beside};
@@ -179,7 +182,7 @@ pub enum OnExit {
 ///
 /// # Errors
 /// When the server can't start, or can't commit the last that the kernel has promised before it ends.
-pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) -> Result<()> {
+pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, loss: Loss) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
@@ -193,8 +196,8 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit) 
         .map_err(Into::into)
         .and_then(|listener| beside.runtime("control", move || control::serve(listener, queries, told)))
         .with_context(|| format!("opening the control socket {}", socket.display()))?;
-    let (mut server, mut intake) =
-        Server::start(config, file, diagnosis, &startup, beside).inspect_err(|_| {
+    let (mut server, mut intake) = Server::start(config, file, diagnosis, loss, &startup, beside)
+        .inspect_err(|_| {
             // Nobody answers there any more.
             let _ = std::fs::remove_file(&socket);
         })?;

@@ -1,19 +1,18 @@
 //! At a start: what the store and the kernel's maps know of leases, taken over by policy, and told to the kernel.
 
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
 use dhcp_ebpf::abi::Mac;
-use dhcp_ebpf::lease::BootSecs;
 use dhcp_ebpf::slot::MEMOS;
 
 use super::Server;
+use super::reconcile::last_promise;
 use crate::clock::BootNanos;
 use crate::control::Startup;
 use crate::datapath::table::Table;
-use crate::policy::{Adopted, State, Words as _, revoke_anyway};
-use crate::store::{HwAddr, Record, Standing};
+use crate::policy::{Action, Adopted, State, Words as _, revoke_anyway};
+use crate::store::{Change, Record};
 
 /// How many records of the store are taken over at a time.
 const PART: usize = 4096;
@@ -30,7 +29,7 @@ impl Server {
         }
         let (unknown, strangers) = self.unknown();
         self.restore_part(Vec::new(), &unknown)?;
-        self.revoke(&strangers);
+        self.revoke(&strangers)?;
         self.correct_identities();
         Ok(())
     }
@@ -72,38 +71,25 @@ impl Server {
         (unknown, strangers)
     }
 
-    /// Revokes what the maps promise for addresses that are not ours to lease any more.
-    fn revoke(&mut self, strangers: &[Ipv4Addr]) {
-        for address in strangers {
-            revoke_anyway(&self.table, *address);
+    /// Revokes what the maps promise for addresses that are not ours to lease any more. The promises are kept: the addresses
+    /// may be ours again before these have run out.
+    fn revoke(&mut self, strangers: &[Ipv4Addr]) -> Result<()> {
+        if strangers.is_empty() {
+            return Ok(());
         }
-        if !strangers.is_empty() {
-            tracing::warn!(
-                leases = strangers.len(),
-                "revoked leases of addresses that are in no pool any more"
-            );
-            self.table.tidy();
+        let (known, unknown): (Vec<Ipv4Addr>, Vec<_>) =
+            strangers.iter().partition(|address| self.policy.is_stranded(**address));
+        for address in known {
+            revoke_anyway(&self.table, address);
         }
+        let promised: Vec<Record> =
+            unknown.into_iter().filter_map(|address| last_promise(&self.table, address)).collect();
+        tracing::warn!(leases = strangers.len(), "revoked leases of addresses that are in no pool any more");
+        self.table.tidy();
+        let commits = promised.iter().cloned().map(|record| Action::Commit(Change::Put(record)));
+        self.queue(commits.collect::<Vec<_>>());
+        self.restore_part(promised, &[])
     }
-}
-
-/// Goes through the leases that the maps hold alive.
-///
-/// Those of another store are revoked, and their promises kept: they are added to `records`.
-pub(super) fn survey(table: &mut Table, records: &mut Vec<Record>, foreign: bool) {
-    let leases: Vec<Ipv4Addr> = table.addresses().filter(|address| table.load(*address).alive()).collect();
-    if foreign {
-        let leased = |record: &Record| (record.standing == Standing::Leased).then_some(record.address);
-        let known: HashSet<Ipv4Addr> = records.iter().filter_map(leased).collect();
-        let promised = leases.iter().filter_map(|address| last_promise(table, *address));
-        records.extend(promised.filter(|record| !known.contains(&record.address)));
-        tracing::warn!(
-            "the pinned maps belong to another store: its leases were revoked, their promises are kept"
-        );
-    } else if !leases.is_empty() {
-        tracing::info!(leases = leases.len(), "adopted the leases of the pinned maps");
-    }
-    table.tidy();
 }
 
 /// A lease that the maps hold alive, as they tell of it.
@@ -119,34 +105,4 @@ fn live(table: &Table, address: Ipv4Addr) -> Option<Adopted> {
         horizon: slot.horizon(),
         lease_time: place.map_or(0, |place| table.answer(place).0.lease_time),
     })
-}
-
-/// Revokes a lease of another store's. Gives what was promised.
-fn last_promise(table: &Table, address: Ipv4Addr) -> Option<Record> {
-    let (_, slot) = table.slot(address)?;
-    let identity = slot.identity();
-    let word = revoke_anyway(table, address);
-    Some(kept(address, identity.chaddr.bytes(), identity.server.into(), word.expiry()))
-}
-
-/// A promise of another store's, as a record that keeps the address out of reuse until it has run out.
-fn kept(address: Ipv4Addr, chaddr: [u8; 6], server: Ipv4Addr, expiry: BootSecs) -> Record {
-    Record {
-        address,
-        standing: Standing::Leased,
-        client_id: None,
-        chaddr: HwAddr::ethernet(chaddr),
-        interface: String::new(),
-        vlan: (0, 0),
-        giaddr: Ipv4Addr::UNSPECIFIED,
-        server,
-        host_name: None,
-        lease_time: 0,
-        expiry,
-        committed_until: expiry,
-        kernel_renewals: 0,
-        last_heard: BootSecs(0),
-        agent_info: None,
-        recurrences: 0,
-    }
 }

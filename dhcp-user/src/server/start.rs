@@ -22,14 +22,16 @@ use super::configuring::Configuring;
 use super::decided::Orders;
 use super::explain::WentUp;
 use super::links::{is_there, missing, vacant};
+use super::reconcile::{Maps, reconcile};
 use super::reload::Reloads;
+use super::room;
 use super::traffic::Traffic;
 use super::transfer::Exports;
 use super::{EVENTS, Intake, Server};
-use super::{restore, room};
 use crate::clock::BootNanos;
 use crate::config::{self, Config, Probe, StoreChoice, XdpMode};
 use crate::control::{Startup, WallClock};
+use crate::datapath::adoption;
 use crate::datapath::attachment::{self, Attachment};
 use crate::datapath::hints::HeapHints;
 use crate::datapath::kernel::{Kernel, Shared, Sizes};
@@ -43,7 +45,7 @@ use crate::limits::{Limits, Rates};
 use crate::policy::{Interface, Policy};
 use crate::privileges;
 use crate::probe::Prober;
-use crate::store::{self, BootId, Store};
+use crate::store::{self, BootId, Expected, Loss, Promised, Store, StoreId};
 
 /// How many frames of packet sockets may wait.
 const WAITING: usize = 4096;
@@ -59,6 +61,7 @@ impl Server {
         config: Config,
         file: &Path,
         diagnosis: bool,
+        loss: Loss,
         startup: &Startup,
         beside: Beside,
     ) -> Result<(Self, Intake)> {
@@ -68,7 +71,9 @@ impl Server {
         if let Some(listen) = config.server.metrics_listen {
             tracing::warn!(%listen, "metrics-listen has no effect: this version serves no metrics (see `xdhcpd stats`)");
         }
-        let mut store = open_store(&config)?;
+        let promised = adoption::rest_on(&config.server.pin_dir);
+        let promised = promised.map(|(store, number)| Promised { store: StoreId(store), number });
+        let mut store = open_store(&config, Expected { promised, loss })?;
         let id = store.id();
         let (datapath, records) = thread::scope(|scope| {
             // The kernel takes its time over the program, and the disk over the leases.
@@ -80,8 +85,16 @@ impl Server {
         let Datapath { kernel, mut table, rings, live, adopted_from } = datapath?;
         let records = records.unwrap_or_else(|panic| resume_unwind(panic));
         let mut records = records.context("loading the leases")?;
-        let foreign = adopted_from.is_some_and(|adopted| adopted != id.0);
-        restore::survey(&mut table, &mut records, foreign);
+        let maps = match adopted_from {
+            Some(adopted) if adopted != id.0 => Maps::Foreign,
+            _ if store.has_lost() => Maps::Ahead,
+            _ => Maps::Ours,
+        };
+        let now = BootNanos::now().floor();
+        let changes = reconcile(&mut table, &mut records, maps, now);
+        if !changes.is_empty() {
+            store.commit(now, &changes).context("committing what only the pinned maps knew")?;
+        }
         let seed = std::hash::RandomState::new();
         let seed = std::hash::BuildHasher::hash_one(&seed, id);
         let mut policy = Policy::new(&config, facts.clone(), seed);
@@ -137,6 +150,7 @@ impl Server {
         server.look_at = server.slots_per_beat();
         room::make((server.table.in_use() as usize).saturating_sub(known));
         if let Some(kernel) = &server.kernel {
+            kernel.rest_on(server.committing.last());
             kernel.belongs_to(server.committing.id().0);
         }
         server.attach(&facts, &found)?;
@@ -295,12 +309,13 @@ pub(super) fn prober(config: &Config, facts: &[Interface]) -> Result<Option<Prob
     wanted.any(|probe| probe == Probe::Auto).then(|| Prober::open(there)).transpose()
 }
 
-pub(super) fn open_store(config: &Config) -> Result<Box<dyn Store>> {
+pub(super) fn open_store(config: &Config, expected: Expected) -> Result<Box<dyn Store>> {
     let boot: BootId =
         std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?.parse()?;
     match &config.server.store {
         StoreChoice::Embedded => {
-            let store = store::Embedded::open(&config.server.state_dir, boot, BootNanos::now().floor())?;
+            let now = BootNanos::now().floor();
+            let store = store::Embedded::open_expecting(&config.server.state_dir, boot, now, expected)?;
             Ok(Box::new(store))
         }
         StoreChoice::Etcd(_) => bail!("this version has no etcd store: set `store = \"embedded\"`"),

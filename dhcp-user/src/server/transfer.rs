@@ -10,7 +10,7 @@ use crate::clock::BootNanos;
 use crate::config::{Config, StoreChoice};
 use crate::control::{Export, Imported, Portable, RefusedLease, Reply, WallClock};
 use crate::policy::Words as _;
-use crate::store::{Change, Record, Standing};
+use crate::store::{Change, Expected, Record, Standing};
 
 /// The exports that are under way.
 #[derive(Debug, Default)]
@@ -94,7 +94,7 @@ pub fn export_stopped(
         let dir = &config.server.state_dir;
         ensure!(dir.join("store").is_dir(), "there is no lease store in {}", dir.display());
     }
-    let records = start::open_store(config)?.load().context("loading the leases")?;
+    let records = start::open_store(config, Expected::default())?.load().context("loading the leases")?;
     let (now, wall) = (BootNanos::now().floor(), WallClock::read().context("reading the clocks")?);
     Ok(records.iter().try_for_each(|record| each(Portable::of(record, now, wall))))
 }
