@@ -26,11 +26,10 @@ const KNOWN: [(&str, &str, &[&str]); 3] = [
 type Neighbours = BTreeMap<String, BTreeMap<String, String>>;
 
 pub(super) fn check(dir: &str, sources: &[Source], findings: &mut Findings) -> Result<()> {
-    let modules: Vec<Module> = sources
-        .iter()
-        .filter(|source| !is_for_tests(source))
-        .map(|s| imports::module(dir, s))
-        .collect::<Result<_>>()?;
+    let mut modules: Vec<Module> =
+        sources.iter().map(|source| imports::module(dir, source)).collect::<Result<_>>()?;
+    let for_tests: Vec<Names> = modules.iter().flat_map(|module| module.for_tests.clone()).collect();
+    modules.retain(|module| !for_tests.iter().any(|place| module.place.starts_with(place)));
     let mut known: Vec<_> = KNOWN.iter().filter(|(of, ..)| *of == dir).collect();
     for (folder, neighbours) in folders(&modules) {
         let folder = folder.join("/");
@@ -49,10 +48,6 @@ pub(super) fn check(dir: &str, sources: &[Source], findings: &mut Findings) -> R
         findings.fault(format!("{dir}/{folder}: the circle of {members} is gone: strike it off the list"));
     }
     Ok(())
-}
-
-fn is_for_tests(source: &Source) -> bool {
-    source.path.iter().any(|name| name == "tests" || name == "tests.rs") && !source.path.starts_with("tests")
 }
 
 /// For each folder, which of its neighbours takes names from which.

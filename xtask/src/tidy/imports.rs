@@ -21,6 +21,8 @@ pub(super) struct Module {
     pub(super) is_head: bool,
     /// What it names of its crate.
     pub(super) named: Vec<Names>,
+    /// Files below it that are compiled for tests only.
+    pub(super) for_tests: Vec<Names>,
 }
 
 /// Reads a file of the crate whose sources are in `dir`.
@@ -38,7 +40,13 @@ pub(super) fn module(dir: &str, source: &Source) -> Result<Module> {
     }
     let mut named = Vec::new();
     read(&file.items, &place, &mut named);
-    Ok(Module { place, is_head, named })
+    let for_tests = file.items.iter().filter_map(|item| match item {
+        syn::Item::Mod(module) if is_for_tests(&module.attrs) => {
+            Some([place.as_slice(), &[module.ident.to_string()]].concat())
+        }
+        _ => None,
+    });
+    Ok(Module { for_tests: for_tests.collect(), place, is_head, named })
 }
 
 fn read(items: &[syn::Item], place: &[String], named: &mut Vec<Names>) {
@@ -181,5 +189,7 @@ mod tests {
     fn what_is_for_tests_is_left_out() {
         let text = "#[cfg(test)] mod tests { use crate::store::Record; } fn f() { crate::a::b() }";
         assert_eq!(named("a/src/lib.rs", text), ["a::b"]);
+        let source = Source { path: "a/src/b/mod.rs".into(), text: "#[cfg(test)] mod trials; mod c;".into() };
+        assert_eq!(module("a/src", &source).unwrap().for_tests, [["b", "trials"]]);
     }
 }
