@@ -1,8 +1,7 @@
 //! What the daemon needs no more once it serves, given up for good: by whoever takes it over least is gained.
 //!
-//! Maps, program and sockets of the start are had by then. What is left is attaching anew, packet sockets, and asking whose
-//! a program is that stands in the way (`CAP_SYS_ADMIN` for that alone). With a service manager most of it was never
-//! given: nothing is taken for granted here, and nothing is asked for.
+//! Maps, program and sockets of the start are had by then. What is left is attaching anew, and packet sockets. With a service
+//! manager most of it was never given: nothing is taken for granted here, and nothing is asked for.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,12 +9,11 @@ use std::io;
 use anyhow::{Context as _, Result};
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-/// Numbers of capabilities (capability.h) that are kept, where they are had: to attach, to load and map, for packet sockets,
-/// and to name what others have attached.
-const KEPT: [u32; 5] = [CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN, CAP_PERFMON, CAP_BPF];
+/// Numbers of capabilities (capability.h) that are kept, where they are had: to attach, to load and map, and for packet sockets.
+/// Those are the ones that the unit for systemd gives.
+const KEPT: [u32; 4] = [CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_BPF];
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_NET_RAW: u32 = 13;
-const CAP_SYS_ADMIN: u32 = 21;
 const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 

@@ -13,8 +13,8 @@ pools = ["10.0.0.10 - 10.0.3.250"]
 lease-time = "10m"
 "#;
 
-/// net_admin, net_raw, sys_admin (to name programs of others), perfmon, bpf.
-const KEPT: u64 = 1 << 12 | 1 << 13 | 1 << 21 | 1 << 38 | 1 << 39;
+/// net_admin, net_raw, perfmon, bpf.
+const KEPT: u64 = 1 << 12 | 1 << 13 | 1 << 38 | 1 << 39;
 
 #[test]
 fn no_thread_has_more_rights_than_serving_takes() -> Result<()> {

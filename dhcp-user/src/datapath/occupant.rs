@@ -17,22 +17,29 @@ pub fn described(interface: &str, occupant: Occupant) -> String {
         Some(name) => format!("the XDP program {name} (id {program}, {})", attached.name()),
         None => format!("an XDP program (id {program}, {})", attached.name()),
     };
-    let link = loaded_links().filter_map(Result::ok).find(|link| link.program_id() == program);
+    let link = loaded_links().find_map(|link| match link {
+        Ok(link) => (link.program_id() == program).then_some(Ok(link)),
+        Err(error) => Some(Err(error)),
+    });
+    let mode = match attached {
+        Attached::Native => "xdpdrv",
+        Attached::Generic => "xdpgeneric",
+    };
+    let by_netlink = format!("run `ip link set dev {interface} {mode} off`");
     let advice = match link {
-        Some(_) if is_ours => {
+        Some(Ok(_)) if is_ours => {
             "stop it and run `xdhcpd detach --pin-dir DIR` with its pin directory".to_owned()
         }
-        Some(link) => {
+        Some(Ok(link)) => {
             format!("end whatever put it there, or run `bpftool link detach id {}`", link.id())
         }
+        // A daemon that serves has given up the right to look.
+        Some(Err(_)) => format!(
+            "`bpftool prog show id {program}` says whose it is; unless somebody needs it, {by_netlink}, or where that is \
+             refused `bpftool link detach` with the id that `bpftool link` shows"
+        ),
         // Attached by netlink: it stays when its process is killed, and nothing pins it.
-        None => {
-            let mode = match attached {
-                Attached::Native => "xdpdrv",
-                Attached::Generic => "xdpgeneric",
-            };
-            format!("unless somebody needs it, run `ip link set dev {interface} {mode} off`")
-        }
+        None => format!("unless somebody needs it, {by_netlink}"),
     };
     format!("{whose} is attached to {interface}: {advice}")
 }
