@@ -71,7 +71,7 @@ impl Capacity {
         let reserved = config.subnets.iter().map(|subnet| subnet.reservations.len() as u64);
         let addresses = pools.map(|pool| u64::from(pool.range.size())).sum::<u64>() + reserved.sum::<u64>();
         let sizes = sizes(config);
-        let ours: HashSet<Ipv4Addr> = super::start::ours(config, &[]);
+        let ours: HashSet<Ipv4Addr> = super::equipment::ours(config, &[]);
         let is_attached = |interface: &crate::config::Interface| interface.xdp != XdpMode::Off;
         Self {
             addresses,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::committing::Committed;
 use super::decided::{Decided, parted};
+use super::not_committed::NotCommitted;
 use super::{Server, service};
 use crate::clock::BootNanos;
 use crate::policy::{Action, Happened, LeaseEvent};
@@ -21,18 +22,6 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(16);
 /// A commit that takes so long is told of.
 const LATE: Duration = Duration::from_secs(1);
-
-/// What was decided is not on disk, and why: it is brought there as soon as the store takes commits again.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not on disk yet, and no promise is made until it is: {0}")]
-pub(super) struct NotCommitted(String);
-
-impl NotCommitted {
-    /// The disk has not answered for so long.
-    pub(super) fn late(since: Duration) -> Self {
-        Self(format!("the disk has not answered for {} s; it is done as soon as it does", since.as_secs()))
-    }
-}
 
 /// What the store has not taken.
 #[derive(Debug)]
@@ -47,7 +36,7 @@ pub(super) struct Owed {
 impl Owed {
     /// Why commits fail, in words for the operator.
     pub(super) fn why(&self) -> &str {
-        &self.why.0
+        self.why.reason()
     }
 
     /// What is owed.
@@ -130,7 +119,7 @@ impl Server {
             self.ended(ended);
         }
         if !self.committing.is_idle() {
-            return Err(NotCommitted("the thread that commits has ended".to_owned()));
+            return Err(NotCommitted::because("the thread that commits has ended"));
         }
         self.owed.as_ref().map_or(Ok(()), |owed| Err(owed.why.clone()))
     }
@@ -150,7 +139,7 @@ impl Server {
             }
             return Ok(());
         };
-        let why = NotCommitted(error.to_string());
+        let why = NotCommitted::because(&error);
         let wait = match &owed {
             Some(owed) => {
                 tracing::warn!(%error, changes = changes.len(), "leases still can't be committed");

@@ -11,7 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::beside::Beside;
 use super::capacity::{self, Capacity};
-use super::start;
+use super::equipment;
 use crate::config::Config;
 use crate::policy::{Interface, Policy};
 use crate::probe::Prober;
@@ -96,8 +96,8 @@ fn make(file: &Path, facts: Vec<Interface>, successor: Successor, present: &Conf
         capacity::leasable(&config).map(|address| u32::from(address) & !0xff).collect();
     Ok(Box::new(Next {
         policy: successor(&config, facts.clone()),
-        prober: start::prober(&config, &facts)?,
-        ours: start::ours(&config, &facts),
+        prober: equipment::prober(&config, &facts)?,
+        ours: equipment::ours(&config, &facts),
         leasable: blocks.into_iter().map(Ipv4Addr::from).collect(),
         config,
         facts,

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::Server;
-use super::commit::NotCommitted;
+use super::not_committed::NotCommitted;
 use crate::clock::BootNanos;
 use crate::policy::{Action, Event};
 use crate::store::Change;

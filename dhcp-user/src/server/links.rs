@@ -13,10 +13,11 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use super::absent::{is_there, vacant};
 use super::beside::{Backoff, Beside};
 use super::decided::Decided;
 use super::transmission::{self, Transmission};
-use super::{Server, listen, service, start};
+use super::{Server, equipment, listen, service};
 use crate::config::{self, XdpMode};
 use crate::control::{LinkStatus, Xdp};
 use crate::datapath;
@@ -32,9 +33,6 @@ use crate::policy::{Action, Interface, Renumbered};
 const SETTLED: Duration = Duration::from_millis(50);
 /// How long until interfaces are looked at though nothing was told of them.
 const NOW_AND_THEN: Duration = Duration::from_secs(20);
-/// The kernel gives no interface so large an index.
-const VACANT: u32 = u32::MAX / 2 + 1;
-
 /// An interface that is served, or would be if it were there.
 #[derive(Debug)]
 pub(super) struct Served {
@@ -81,21 +79,6 @@ pub(super) struct Found {
     pub(super) counts: transmission::Counted,
     /// Indices of those that have just been moved into another network namespace.
     moved: Vec<u32>,
-}
-
-/// The index that stands for the `number`th interface of the configuration while there is no such.
-pub(super) fn vacant(number: usize) -> u32 {
-    VACANT.saturating_add(u32::try_from(number).unwrap_or(u32::MAX))
-}
-
-/// What is known of an interface that isn't there.
-pub(super) fn missing(name: &str, ifindex: u32) -> Interface {
-    Interface { name: name.to_owned(), ifindex, mac: [0; 6], mtu: 0, addresses: Vec::new() }
-}
-
-/// Whether an interface is there.
-pub(super) fn is_there(facts: &Interface) -> bool {
-    facts.ifindex < VACANT
 }
 
 /// Begins to look at all interfaces, whenever something has changed and now and then.
@@ -432,9 +415,9 @@ impl Server {
         let published = moved.into_iter().filter_map(|address| policy.publication(table, address));
         // Some of them may not be on disk yet.
         decided.extend(published.map(|lease| Decided::Action(Action::Publish(lease))));
-        self.ours = start::ours(&self.config, facts);
+        self.ours = equipment::ours(&self.config, facts);
         self.know(facts);
-        self.limits = start::limits(&self.config, facts);
+        self.limits = equipment::limits(&self.config, facts);
         if let Some(prober) = &mut self.prober {
             prober.follow(facts.iter().filter(|facts| is_there(facts)));
         }

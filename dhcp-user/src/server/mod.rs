@@ -19,6 +19,7 @@
 //! reports.rs what the command line asks for;  traffic.rs  what is counted
 //! ```
 
+mod absent;
 mod audit;
 mod awake;
 mod beside;
@@ -27,8 +28,10 @@ mod commit;
 mod committing;
 mod configuring;
 mod decided;
+mod equipment;
 mod explain;
 mod links;
+mod not_committed;
 mod notifications;
 mod reconcile;
 mod refused;

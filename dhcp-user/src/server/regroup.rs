@@ -6,7 +6,8 @@
 use anyhow::{Context as _, Result, bail};
 
 use super::Server;
-use super::links::{Served, attach, is_there, missing};
+use super::absent::{is_there, missing};
+use super::links::{Served, attach};
 use crate::config::{self, Config, XdpMode};
 use crate::datapath::attachment::Attachment;
 use crate::datapath::netlink::LinkState;

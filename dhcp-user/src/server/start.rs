@@ -1,7 +1,6 @@
 //! Start: the store opened, the maps adopted or made, policy restored from both, interfaces attached.
 
-use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::collections::HashMap;
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,6 +12,7 @@ use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
 use tokio::sync::{broadcast, mpsc};
 
+use super::absent::{is_there, missing, vacant};
 use super::audit::Audits;
 use super::awake::Awake;
 use super::beside::Beside;
@@ -20,8 +20,8 @@ use super::capacity::{leasable, sizes};
 use super::committing::Committing;
 use super::configuring::Configuring;
 use super::decided::Orders;
+use super::equipment::{limits, open_store, ours, prober};
 use super::explain::WentUp;
-use super::links::{is_there, missing, vacant};
 use super::reconcile::{Maps, reconcile};
 use super::reload::Reloads;
 use super::room;
@@ -29,7 +29,7 @@ use super::traffic::Traffic;
 use super::transfer::Exports;
 use super::{EVENTS, Intake, Server};
 use crate::clock::BootNanos;
-use crate::config::{self, Config, Probe, StoreChoice, XdpMode};
+use crate::config::{Config, XdpMode};
 use crate::control::{Startup, WallClock};
 use crate::datapath::adoption;
 use crate::datapath::attachment::{self, Attachment};
@@ -41,11 +41,9 @@ use crate::datapath::netlink::{self, LinkState};
 use crate::datapath::outbox::Outbox;
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
-use crate::limits::{Limits, Rates};
 use crate::policy::{Interface, Policy};
 use crate::privileges;
-use crate::probe::Prober;
-use crate::store::{self, BootId, Expected, Loss, Promised, Store, StoreId};
+use crate::store::{Expected, Loss, Promised, StoreId};
 
 /// How many frames of packet sockets may wait.
 const WAITING: usize = 4096;
@@ -300,50 +298,10 @@ fn facts(config: &Config, found: &[Option<LinkState>]) -> Vec<Interface> {
     .collect()
 }
 
-/// Who carries out probes, if the configuration wants them.
-pub(super) fn prober(config: &Config, facts: &[Interface]) -> Result<Option<Prober>> {
-    let there = facts.iter().filter(|facts| is_there(facts));
-    let interfaces = config.interfaces.iter().filter_map(|interface| interface.probe);
-    let subnets = config.subnets.iter().filter_map(|subnet| subnet.probe);
-    let mut wanted = std::iter::once(config.server.probe).chain(interfaces).chain(subnets);
-    wanted.any(|probe| probe == Probe::Auto).then(|| Prober::open(there)).transpose()
-}
-
-pub(super) fn open_store(config: &Config, expected: Expected) -> Result<Box<dyn Store>> {
-    let boot: BootId =
-        std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?.parse()?;
-    match &config.server.store {
-        StoreChoice::Embedded => {
-            let now = BootNanos::now().floor();
-            let store = store::Embedded::open_expecting(&config.server.state_dir, boot, now, expected)?;
-            Ok(Box::new(store))
-        }
-        StoreChoice::Etcd(_) => bail!("this version has no etcd store: set `store = \"embedded\"`"),
-    }
-}
-
 /// A table without a kernel: all is answered by the daemon.
 fn heap_table(needed: Sizes) -> Table {
     let keys = Keys([[0; 4]; Keys::POSITIONS]);
     let slots = Region::heap(needed.slots as usize * SLOT_CELLS);
     let answers = Region::heap(needed.chunks as usize * CHUNK_CELLS);
     Table::new(slots, answers, Box::new(keys), Box::new(HeapHints::default()))
-}
-
-/// The limits that the configuration sets; what was let through before is forgotten.
-pub(super) fn limits(config: &Config, facts: &[Interface]) -> Limits {
-    let rates = |interface: &config::Interface| Rates {
-        link: interface.rate_limit,
-        circuit: interface.circuit_rate_limit,
-    };
-    let of_each = facts.iter().zip(&config.interfaces).map(|(facts, of)| (facts.ifindex, rates(of)));
-    Limits::new(of_each.collect(), config.server.leasequery_rate_limit)
-}
-
-/// Every address at which DHCP is for us: our own, the server identifiers, the subnets' broadcast addresses.
-pub(super) fn ours(config: &Config, facts: &[Interface]) -> HashSet<Ipv4Addr> {
-    let own = facts.iter().flat_map(|interface| interface.addresses.iter().copied());
-    let named = config.subnets.iter().filter_map(|subnet| subnet.server_id);
-    let broadcast = config.subnets.iter().map(|subnet| subnet.prefix.last());
-    own.chain(named).chain(broadcast).collect()
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Server, start};
+use super::{Server, equipment};
 use crate::clock::BootNanos;
 use crate::config::{Config, StoreChoice};
 use crate::control::{Export, Imported, Portable, RefusedLease, Reply, WallClock};
@@ -94,7 +94,7 @@ pub fn export_stopped(
         let dir = &config.server.state_dir;
         ensure!(dir.join("store").is_dir(), "there is no lease store in {}", dir.display());
     }
-    let records = start::open_store(config, Expected::default())?.load().context("loading the leases")?;
+    let records = equipment::open_store(config, Expected::default())?.load().context("loading the leases")?;
     let (now, wall) = (BootNanos::now().floor(), WallClock::read().context("reading the clocks")?);
     Ok(records.iter().try_for_each(|record| each(Portable::of(record, now, wall))))
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::commit::NotCommitted;
 use super::committing::Ended;
 use super::decided::Decided;
+use super::not_committed::NotCommitted;
 use super::{Server, reports};
 use crate::clock::BootNanos;
 use crate::datapath::frame;

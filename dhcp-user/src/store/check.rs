@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use super::clock::Clock;
 use super::disk::Disk;
 use super::embedded::{DIRECTORY, LOCK, SEGMENT_SIZE, file_name, list};
-use super::survey::{Damage, Survey};
+use super::error::Damage;
+use super::survey::Survey;
 use super::{StoreError, StoreId};
 
 /// How often a store that a daemon has open is looked at before what is wrong is believed: it changes meanwhile.

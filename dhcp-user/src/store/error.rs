@@ -1,9 +1,10 @@
 //! Why the store could not do what it was asked, and what the operator can do about it.
 
+use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use super::survey::Damage;
+use super::disk::Disk;
 
 /// Why the store could not do what it was asked, and what the operator can do about it.
 #[derive(Debug, thiserror::Error)]
@@ -135,4 +136,39 @@ impl StoreError {
             _ => Self::Io { dir, doing, source },
         }
     }
+}
+
+/// One thing that is not as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file, by its name in the store's directory; empty for the directory itself.
+    pub file: String,
+    /// Where in it.
+    pub offset: u64,
+    /// What was found there.
+    pub what: String,
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.file.is_empty() {
+            return f.write_str(&self.what);
+        }
+        write!(f, "{} at octet {}: {}", self.file, self.offset, self.what)
+    }
+}
+
+/// What an error of the system means for the operator.
+pub(super) fn failed<D: Disk>(disk: &D, doing: &'static str, error: io::Error) -> StoreError {
+    StoreError::from_io(disk.path(), doing, error)
+}
+
+/// A frame that was durable does not check.
+pub(super) fn unsound<D: Disk>(disk: &D, sequence: u32, at: usize) -> StoreError {
+    let damage = Damage {
+        file: disk.file_name(sequence),
+        offset: at as u64,
+        what: "this does not check any more".to_owned(),
+    };
+    StoreError::Damaged { dir: disk.path().to_owned(), damages: vec![damage] }
 }

@@ -18,13 +18,13 @@ use dhcp_ebpf::lease::BootSecs;
 use super::clock::{BootId, Clock};
 use super::disk::Disk;
 use super::encoding::{self, DecodeError};
+use super::error::{Damage, failed, unsound};
 use super::header::{HEADER_PAGE, Header};
 use super::index::Index;
 use super::marker::{Marker, Reached};
 use super::reclaim::Reclaim;
 use super::record::Record;
-use super::segment::{Draft, Entry, FRAMES, Frame, Seal, padded};
-use super::survey::Damage;
+use super::segment::{Draft, Entry, Extent, FRAMES, Frame, Seal, padded};
 use super::{Change, Expected, Loss, Store, StoreError, StoreId};
 
 /// A [`Store`] in segments on a disk.
@@ -56,13 +56,6 @@ pub(super) struct State {
     reclaim: Reclaim,
     frame: Draft,
     changes: Draft,
-}
-
-/// The size of a segment, and how far frames fill it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Extent {
-    pub(super) size: u32,
-    pub(super) end: u32,
 }
 
 impl<D: Disk> Log<D> {
@@ -396,11 +389,6 @@ pub(super) fn read<D: Disk>(
     disk.read(sequence, 0, octets).map_err(|error| failed(disk, "reading", error))
 }
 
-/// What an error of the system means for the operator.
-pub(super) fn failed<D: Disk>(disk: &D, doing: &'static str, error: io::Error) -> StoreError {
-    StoreError::from_io(disk.path(), doing, error)
-}
-
 /// Whether what is written can be found again.
 fn in_place<D: Disk>(disk: &mut D, sequence: Option<u32>) -> Result<(), StoreError> {
     disk.is_in_place(sequence).map_err(|what| gone(disk, what))
@@ -408,16 +396,6 @@ fn in_place<D: Disk>(disk: &mut D, sequence: Option<u32>) -> Result<(), StoreErr
 
 fn gone<D: Disk>(disk: &D, what: String) -> StoreError {
     StoreError::Gone { dir: disk.path().to_owned(), what }
-}
-
-/// A frame that was durable does not check.
-pub(super) fn unsound<D: Disk>(disk: &D, sequence: u32, at: usize) -> StoreError {
-    let damage = Damage {
-        file: disk.file_name(sequence),
-        offset: at as u64,
-        what: "this does not check any more".to_owned(),
-    };
-    StoreError::Damaged { dir: disk.path().to_owned(), damages: vec![damage] }
 }
 
 fn undecoded<D: Disk>(disk: &D, address: Ipv4Addr, error: DecodeError) -> StoreError {

@@ -13,7 +13,7 @@
 use std::io;
 
 use super::disk::Disk;
-use super::log::failed;
+use super::error::failed;
 use super::reader::Reader;
 use super::{StoreError, StoreId};
 

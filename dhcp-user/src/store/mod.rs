@@ -50,11 +50,10 @@ pub use check::{Checked, CheckedSegment, check};
 pub use clock::{BootId, Clock, NotABootId, StoreSecs};
 pub use disk::Disk;
 pub use embedded::{Directory, Embedded};
-pub use error::StoreError;
+pub use error::{Damage, StoreError};
 pub use log::Log;
 pub use memory::{Memory, MemoryDisk};
 pub use record::{HwAddr, QuarantineCause, Record, Standing};
-pub use survey::Damage;
 
 /// Where leases survive the daemon, the machine's reboot and its loss of power.
 ///

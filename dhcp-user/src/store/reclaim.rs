@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use super::disk::Disk;
+use super::error::{failed, unsound};
 use super::index::Index;
-use super::log::{Extent, failed, unsound};
+use super::segment::Extent;
 use super::segment::{Draft, Entry, FRAME_HEAD, FRAMES, Frame, Seal, padded};
 use super::{StoreError, StoreId};
 

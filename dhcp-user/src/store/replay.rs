@@ -2,10 +2,12 @@
 
 use super::clock::Clock;
 use super::disk::Disk;
+use super::error::failed;
 use super::header::Header;
 use super::index::Index;
-use super::log::{Extent, State, failed};
+use super::log::State;
 use super::marker::{Marker, Reached};
+use super::segment::Extent;
 use super::survey::{Segment, Survey};
 use super::{Promised, StoreError};
 

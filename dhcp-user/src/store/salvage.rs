@@ -11,7 +11,8 @@ use dhcp_ebpf::lease::BootSecs;
 
 use super::clock::{BootId, Clock};
 use super::disk::Disk;
-use super::log::{State, failed};
+use super::error::failed;
+use super::log::State;
 use super::marker::Reached;
 use super::segment::{Draft, FRAMES, padded};
 use super::survey::Survey;

@@ -16,6 +16,13 @@ use super::clock::Clock;
 use super::header::HEADER_PAGE;
 use super::reader::Reader;
 
+/// The size of a segment, and how far frames fill it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    pub(super) size: u32,
+    pub(super) end: u32,
+}
+
 /// Where frames begin.
 pub(super) const FRAMES: usize = HEADER_PAGE as usize;
 

@@ -6,35 +6,14 @@
 //! damage, and is told with its file and place.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use super::clock::Clock;
 use super::disk::Disk;
+use super::error::{Damage, failed};
 use super::header::{FORMAT, HEADER_PAGE, Header, NoHeader};
-use super::log::failed;
 use super::marker::{self, MARKER, Marker, Reached};
 use super::segment::{FRAMES, Frame, Malformed, Seal};
 use super::{StoreError, StoreId};
-
-/// One thing that is not as it was written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Damage {
-    /// The file, by its name in the store's directory; empty for the directory itself.
-    pub file: String,
-    /// Where in it.
-    pub offset: u64,
-    /// What was found there.
-    pub what: String,
-}
-
-impl fmt::Display for Damage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.file.is_empty() {
-            return f.write_str(&self.what);
-        }
-        write!(f, "{} at octet {}: {}", self.file, self.offset, self.what)
-    }
-}
 
 /// A segment that is needed, as it was found.
 #[derive(Clone, Debug)]
