@@ -8,7 +8,8 @@ mod tests {
     use std::sync::Arc;
 
     use dhcp_user::control::{
-        self, AnsweredBy, Event, Finding, Lease, LeaseDetail, Memo, Page, Query, Startup, Stats,
+        self, AnsweredBy, Event, Finding, Free, Lease, LeaseDetail, Memo, Page, Query, Released, Startup,
+        Stats,
     };
     use serde_json::{Value, json};
     use tokio::sync::{broadcast, mpsc};
@@ -91,7 +92,9 @@ mod tests {
                 reply.give(LeaseDetail { lease: lease(10), memos: vec![memo] });
             }
             Query::LeaseShow(address, reply) => reply.no(format!("{address} is not leased")),
-            Query::LeaseRelease(_, reply) => reply.give(()),
+            Query::LeaseRelease { address, reply, .. } => {
+                reply.give(Released { address, what: "released".into(), free: Free::AtOnce, until: None });
+            }
             Query::Pools(reply) => reply.give(vec![]),
             Query::Stats(reply) => {
                 let mut stats = Stats::default();
@@ -105,7 +108,9 @@ mod tests {
                 reply.give(Page { items: vec![finding], next: None });
             }
             Query::Quarantine(reply) => reply.give(vec![]),
-            Query::QuarantineClear(address, reply) => reply.no(format!("{address} is not in quarantine")),
+            Query::QuarantineClear { prefix, reply, .. } => {
+                reply.no(format!("{} is not in quarantine", prefix.network));
+            }
             Query::Events(reply) => {
                 let (events, listening) = broadcast::channel(2);
                 let address = Some(Ipv4Addr::new(192, 0, 2, 12));
@@ -245,7 +250,10 @@ mod tests {
             (json_of(&one)["kernel-renewals"].as_u64(), json_of(&one)["memos"][0]["lease-time"].as_u64()),
             (Some(7), Some(3600))
         );
-        assert_eq!(json_of(&released), json!({"address": "192.0.2.10", "what": "released"}));
+        assert_eq!(
+            json_of(&released),
+            json!({"address": "192.0.2.10", "what": "released", "free": "at-once", "until": null})
+        );
         assert!([leases, none, one, released].iter().all(|output| output.status.success()));
     }
 
@@ -269,7 +277,7 @@ mod tests {
              kernel  passed                   0\n\
              daemon  received  discover       3\n"
         );
-        assert_eq!(stdout(&released), "192.0.2.10  released\n");
+        assert_eq!(stdout(&released), "192.0.2.10  released; the address is free\n");
     }
 
     #[test]

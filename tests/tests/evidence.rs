@@ -10,6 +10,7 @@ use system_tests::client::granted;
 use system_tests::namespace::spelled;
 use system_tests::packet::{PacketSocket, Sees};
 use system_tests::paths::SERVER;
+use system_tests::process::output;
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::{CLIENT_IF, Lan};
 use system_tests::wait::{PROMPT, until};
@@ -242,5 +243,70 @@ fn a_release_gives_back_what_is_offered_as_well() -> Result<()> {
     ensure!(client.discover()?.message.yiaddr == lease.address);
     client.release(&lease)?;
     ensure!(lan.client(2).dora()?.address == lease.address);
+    Ok(())
+}
+
+/// RFC 2131 §4.3.2: the client of a lease that has ended gets a NAK. Nobody answers for its address, so that is free.
+#[test]
+fn a_lease_that_the_operator_ends_is_over_and_its_address_free_after_a_clean_probe() -> Result<()> {
+    let lan = Lan::new("evidence", SERVER, 24)?;
+    let server = Server::with_settings(&lan, Xdp::Native, ON, &subnet(10))?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    let said = server.json(&["lease", "release", "10.0.0.10"])?;
+    ensure!(said["free"] == "after-a-clean-probe" && said["until"].is_string(), "{said}");
+    ensure!(client.exchange(&client.renewing(&lease))?.kind == Kind::Nak);
+    until("a clean probe", PROMPT, || Ok((server.pool_count("free")? == 1).then_some(())))?;
+    ensure!(client.exchange(&client.rebooting(lease.address))?.kind == Kind::Nak);
+    ensure!(lan.client(2).dora()?.address == lease.address);
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+#[test]
+fn a_lease_that_the_operator_ends_is_anybodys_at_once_if_he_says_so() -> Result<()> {
+    let lan = Lan::new("evidence", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, &subnet(10))?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    let said = output(&mut server.cli(&["lease", "release", "10.0.0.10", "--now"])?)?;
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    ensure!(said.status.success() && text.contains("the address is free"), "{text}");
+    ensure!(client.exchange(&client.renewing(&lease))?.kind == Kind::Nak);
+    ensure!(lan.client(2).dora()?.address == lease.address);
+    let said = server.json(&["lease", "release", "10.0.0.10"])?;
+    ensure!(said["free"] == "at-the-end-of-its-promise" && said["until"].is_string(), "{said}");
+    ensure!(server.pool_count("grace")? == 1 && server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+#[test]
+fn quarantines_are_ended_by_prefix_and_reason() -> Result<()> {
+    let lan = Lan::new("evidence", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Off, &subnet(30))?;
+    for number in 1..=5 {
+        ensure!(declining(&lan, number)?);
+    }
+    until("the last DECLINE", PROMPT, || Ok((quarantined(&server)? == 5).then_some(())))?;
+    let clear = |words: &[&str]| output(&mut server.cli(&[&["quarantine", "clear"], words].concat())?);
+    ensure!(clear(&["10.0.0.0/24", "--why", "probe"])?.status.code() == Some(1), "none is in for that");
+    ensure!(clear(&["10.0.0.1/24"])?.status.code() == Some(2), "no prefix");
+    let said = server.json(&["quarantine", "clear", "10.0.0.10"])?;
+    ensure!(said["address"] == "10.0.0.10" && said["what"] == "cleared" && said["count"] == 1, "{said}");
+    let said = server.json(&["quarantine", "clear", "10.0.0.0/24", "--why", "declined"])?;
+    ensure!(said["prefix"] == "10.0.0.0/24" && said["count"] == 4, "{said}");
+    ensure!(quarantined(&server)? == 0 && server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+/// The narrowest says whether addresses are probed.
+#[test]
+fn a_subnet_may_be_probed_where_the_server_probes_none() -> Result<()> {
+    let lan = Lan::new("evidence", SERVER, 24)?;
+    lan.occupy(host(10), CLIENT_IF)?;
+    let probed = format!("{}probe = \"auto\"\n", subnet(11));
+    let _server = Server::with_settings(&lan, Xdp::Off, "probe = \"off\"", &probed)?;
+    ensure!(lan.client(1).dora()?.address == host(11));
     Ok(())
 }

@@ -8,7 +8,8 @@ use clap::Subcommand;
 use super::Exit;
 use super::output::{Output, complain, finish};
 use crate::config::DEFAULT_CONTROL_SOCKET;
-use crate::control::{self, Audit, ClientError, Outcome, Request, Subject};
+use crate::config::Prefix;
+use crate::control::{self, Audit, Cause, ClientError, Outcome, Request, Subject};
 
 /// A question to a running daemon.
 #[derive(Debug, Subcommand)]
@@ -43,8 +44,8 @@ pub enum Ask {
 pub enum OneLease {
     /// Show a lease, and what the kernel can answer for it
     Show(Leased),
-    /// End a lease: its address goes to others when the last promise has run out
-    Release(Leased),
+    /// End a lease: its client gets a NAK, and its address is free when a probe finds nobody using it
+    Release(Release),
 }
 
 /// The addresses in quarantine, or one of them.
@@ -60,16 +61,32 @@ pub struct Quarantine {
 /// What to do about an address in quarantine.
 #[derive(Debug, Subcommand)]
 enum QuarantineChange {
-    /// Take an address out of quarantine
+    /// Take addresses out of quarantine
     Clear(Quarantined),
 }
 
-/// An address in quarantine.
+/// Addresses in quarantine.
 #[derive(Debug, clap::Args)]
 struct Quarantined {
-    /// The address in quarantine
+    /// The address in quarantine, or all of these
+    #[arg(value_name = "ADDRESS|PREFIX", value_parser = addresses)]
+    which: (Ipv4Addr, u8),
+    /// Only those that are in quarantine for this reason
+    #[arg(long)]
+    why: Option<Cause>,
+    #[command(flatten)]
+    daemon: Daemon,
+}
+
+/// The end of a lease.
+#[derive(Debug, clap::Args)]
+pub struct Release {
+    /// The leased address
     #[arg(value_name = "ADDRESS")]
     address: Ipv4Addr,
+    /// Its address is free at once: two may use it if its client is still there
+    #[arg(long)]
+    now: bool,
     #[command(flatten)]
     daemon: Daemon,
 }
@@ -145,13 +162,14 @@ impl Ask {
             Self::Lease(OneLease::Show(Leased { address, daemon })) => {
                 (Request::LeaseShow { address }, daemon)
             }
-            Self::Lease(OneLease::Release(Leased { address, daemon })) => {
-                (Request::LeaseRelease { address }, daemon)
+            Self::Lease(OneLease::Release(Release { address, now, daemon })) => {
+                (Request::LeaseRelease { address, now }, daemon)
             }
             Self::Orphans(daemon) => (Request::Orphans, daemon),
             Self::Quarantine(Quarantine { list, change: None }) => (Request::Quarantine, list),
             Self::Quarantine(Quarantine { change: Some(QuarantineChange::Clear(quarantined)), .. }) => {
-                (Request::QuarantineClear { address: quarantined.address }, quarantined.daemon)
+                let Quarantined { which: (address, len), why, daemon } = quarantined;
+                (Request::QuarantineClear { address, len, why }, daemon)
             }
             Self::Audit(daemon) => (Request::Audit, daemon),
             Self::Explain(Explain { client, daemon }) => (Request::Explain { client }, daemon),
@@ -159,6 +177,14 @@ impl Ask {
             Self::Reload(daemon) => (Request::Reload, daemon),
         }
     }
+}
+
+fn addresses(text: &str) -> Result<(Ipv4Addr, u8), String> {
+    let (address, len) = text.split_once('/').unwrap_or((text, "32"));
+    let parsed = address.parse().ok().zip(len.parse().ok());
+    parsed
+        .filter(|(address, len)| Prefix::of(*address, *len).is_some())
+        .ok_or_else(|| "write an IPv4 address, or a prefix such as 192.0.2.0/24".to_owned())
 }
 
 fn subject(text: &str) -> Result<Subject, String> {

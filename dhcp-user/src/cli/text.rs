@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::table::{Table, printable};
 use crate::control::{
-    AnsweredBy, Audit, Changed, Event, Lease, LeaseDetail, LinkStatus, Orphan, PoolCounts, Quarantined,
-    Request, Stage, Stats, Status, Word, Xdp,
+    AnsweredBy, Audit, Cleared, Event, Free, Lease, LeaseDetail, LinkStatus, Orphan, PoolCounts, Quarantined,
+    Released, Request, Stage, Stats, Status, Word, Xdp,
 };
 
 /// Adds an item of an answer to its table.
@@ -48,7 +48,8 @@ pub(super) fn of(request: &Request) -> (Table, Add) {
             lease,
         ),
         Request::LeaseShow { .. } => (Table::of_pairs(), lease_detail),
-        Request::LeaseRelease { .. } | Request::QuarantineClear { .. } => (Table::of_pairs(), changed),
+        Request::LeaseRelease { .. } => (Table::of_pairs(), released),
+        Request::QuarantineClear { .. } => (Table::of_pairs(), cleared),
         Request::Audit => (Table::of_pairs(), audit),
         Request::Orphans => {
             (Table::with_heads(&["HW-ADDRESS", "CAP", "ADDRESS", "LAST-HEARD", "CLIENT-ID"]), orphan)
@@ -200,9 +201,30 @@ fn answered_by(who: AnsweredBy) -> &'static str {
     }
 }
 
-fn changed(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
-    let changed: Changed = serde_json::from_str(item.get())?;
-    table.row([&changed.address, &changed.what]);
+fn released(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let Released { address, free, until, .. } = serde_json::from_str(item.get())?;
+    let by = until.map(|until| until.to_string()).unwrap_or_default();
+    let free = match free {
+        Free::AtOnce => "the address is free".to_owned(),
+        Free::AfterACleanProbe => {
+            format!("the address is free when a probe finds nobody using it, by {by} at the latest")
+        }
+        Free::AtTheEndOfItsPromise => {
+            format!(
+                "addresses are not probed here: it is free when its promise ends, {by} (`--now`: at once)"
+            )
+        }
+    };
+    table.row([&address, &format!("released; {free}")]);
+    Ok(())
+}
+
+fn cleared(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let cleared: Cleared = serde_json::from_str(item.get())?;
+    match cleared.address {
+        Some(address) => table.row([&address, &"cleared"]),
+        None => table.row([&cleared.prefix, &format!("{} cleared", cleared.count)]),
+    }
     Ok(())
 }
 

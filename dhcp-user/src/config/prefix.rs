@@ -20,6 +20,12 @@ impl Prefix {
         Self { network: address & whole.netmask(), len }
     }
 
+    /// The prefix that begins with `network`; none if there are host bits in it, or no `len` is such.
+    #[must_use]
+    pub fn of(network: Ipv4Addr, len: u8) -> Option<Self> {
+        (1..=32).contains(&len).then(|| Self::around(network, len)).filter(|prefix| prefix.network == network)
+    }
+
     /// The subnet mask.
     #[must_use]
     pub fn netmask(self) -> Ipv4Addr {

@@ -8,10 +8,12 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::portable::Portable;
 use super::report::{
-    Event, Explanation, Finding, Imported, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined, Reloaded,
-    Stats, Status,
+    Cleared, Event, Explanation, Finding, Imported, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined,
+    Released, Reloaded, Stats, Status,
 };
 use super::request::Subject;
+use crate::config::Prefix;
+use crate::store::QuarantineCause;
 
 /// A question to the decision loop.
 ///
@@ -36,7 +38,14 @@ pub enum Query {
     /// The lease of an address; no if there is none.
     LeaseShow(Ipv4Addr, Reply<LeaseDetail>),
     /// End the lease of an address; no if there is none.
-    LeaseRelease(Ipv4Addr, Reply<()>),
+    LeaseRelease {
+        /// The address.
+        address: Ipv4Addr,
+        /// Whether it is free at once.
+        now: bool,
+        /// Where goes what was done.
+        reply: Reply<Released>,
+    },
     /// Compare policy, store and kernel: what differs about a page of addresses.
     Audit {
         /// Only addresses above this one; all, and the counts, if there is none.
@@ -57,8 +66,15 @@ pub enum Query {
     },
     /// Addresses in quarantine.
     Quarantine(Reply<Vec<Quarantined>>),
-    /// Take an address out of quarantine; no if it isn't in one.
-    QuarantineClear(Ipv4Addr, Reply<()>),
+    /// Take addresses out of quarantine; no if none is in one.
+    QuarantineClear {
+        /// All of them that are in there.
+        prefix: Prefix,
+        /// For this reason, if one is said.
+        why: Option<QuarantineCause>,
+        /// Where goes what was done.
+        reply: Reply<Cleared>,
+    },
     /// Why a client's last request went up; no if it isn't known.
     Explain(Subject, Reply<Explanation>),
     /// What happens from now on.

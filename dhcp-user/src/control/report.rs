@@ -381,14 +381,45 @@ pub struct Reloaded {
     pub revoked: u64,
 }
 
-/// What was done to an address at the operator's word.
+/// A lease that has ended at the operator's word.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Changed {
-    /// The address.
+pub struct Released {
+    /// Its address.
     pub address: Ipv4Addr,
-    /// `released`, or `cleared` from quarantine.
+    /// `released`.
     pub what: Word,
+    /// When the address is free.
+    pub free: Free,
+    /// It is free by then, whatever probes say: no promise goes beyond.
+    pub until: Option<Timestamp>,
+}
+
+/// When an address is free whose lease has ended at the operator's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Free {
+    /// Now.
+    AtOnce,
+    /// When nobody is found to use it.
+    AfterACleanProbe,
+    /// When what its client was promised is over: its addresses are not probed.
+    AtTheEndOfItsPromise,
+}
+
+/// Addresses that are in quarantine no longer, at the operator's word.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Cleared {
+    /// The only address that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub address: Option<Ipv4Addr>,
+    /// All that was asked for.
+    pub prefix: String,
+    /// `cleared`.
+    pub what: Word,
+    /// How many they were.
+    pub count: usize,
 }
 
 /// What became of a part of an import.

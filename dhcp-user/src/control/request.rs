@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::QuarantineCause;
+
 /// What an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
@@ -25,6 +27,9 @@ pub enum Request {
     LeaseRelease {
         /// The leased address.
         address: Ipv4Addr,
+        /// Whether it is free at once.
+        #[serde(default)]
+        now: bool,
     },
     /// Compare policy, store and kernel.
     Audit,
@@ -32,10 +37,16 @@ pub enum Request {
     Orphans,
     /// Addresses in quarantine.
     Quarantine,
-    /// Take an address out of quarantine.
+    /// Take addresses out of quarantine.
     QuarantineClear {
-        /// The address.
+        /// The first, or the only one.
         address: Ipv4Addr,
+        /// How many bits of it all of them have in common; all 32 if it is the only one.
+        #[serde(default = "one_address")]
+        len: u8,
+        /// Only those that are in there for this reason.
+        #[serde(default)]
+        why: Option<Cause>,
     },
     /// Why a client's last request went up instead of being answered in the kernel.
     Explain {
@@ -50,6 +61,29 @@ pub enum Request {
     Import,
     /// Apply the changed configuration.
     Reload,
+}
+
+/// Why an address is in quarantine, as an operator says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Cause {
+    /// A client declined it
+    Declined,
+    /// Somebody answered a probe
+    Probe,
+}
+
+impl From<Cause> for QuarantineCause {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Declined => Self::Declined,
+            Cause::Probe => Self::Probe,
+        }
+    }
+}
+
+const fn one_address() -> u8 {
+    32
 }
 
 /// A client, as an operator names it.

@@ -16,9 +16,11 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
 use super::portable::Portable;
 use super::query::{Export, No, Page, Query, Reply};
-use super::report::{Audit, Changed, Event, Status};
+use super::report::{Audit, Event, Status};
 use super::request::{Line, Outcome, Request};
 use super::startup::Startup;
+use crate::config::Prefix;
+use crate::store::QuarantineCause;
 use crate::pulse::Pulse;
 
 /// The longest request, in octets.
@@ -157,18 +159,22 @@ impl Client {
             Request::LeaseShow { address } => {
                 self.one(queries, |reply| Query::LeaseShow(address, reply)).await?
             }
-            Request::LeaseRelease { address } => {
-                let query = |reply| Query::LeaseRelease(address, reply);
-                self.changed(queries, address, "released", query).await?
+            Request::LeaseRelease { address, now } => {
+                self.one(queries, |reply| Query::LeaseRelease { address, now, reply }).await?
             }
             Request::Audit => self.audit(queries).await?,
             Request::Orphans => {
                 self.pages(queries, |after, reply| Query::Orphans { after, most: PAGE, reply }).await?
             }
             Request::Quarantine => self.list(queries, Query::Quarantine).await?,
-            Request::QuarantineClear { address } => {
-                let query = |reply| Query::QuarantineClear(address, reply);
-                self.changed(queries, address, "cleared", query).await?
+            Request::QuarantineClear { address, len, why } => {
+                let why = why.map(QuarantineCause::from);
+                match Prefix::of(address, len) {
+                    Some(prefix) => {
+                        self.one(queries, |reply| Query::QuarantineClear { prefix, why, reply }).await?
+                    }
+                    None => Outcome::Refused(format!("{address}/{len} is no prefix")),
+                }
             }
             Request::Explain { client } => self.one(queries, |reply| Query::Explain(client, reply)).await?,
             Request::Events => match self.ask(queries, Query::Events).await? {
@@ -180,20 +186,6 @@ impl Client {
             Request::Reload => self.one(queries, Query::Reload).await?,
         };
         self.end(outcome).await
-    }
-
-    /// The answer to an order about an address.
-    async fn changed(
-        &mut self,
-        queries: &mpsc::Sender<Query>,
-        address: Ipv4Addr,
-        what: &'static str,
-        query: impl FnOnce(Reply<()>) -> Query,
-    ) -> io::Result<Outcome> {
-        match self.ask(queries, query).await? {
-            Ok(()) => self.items([Changed { address, what: what.into() }]).await,
-            Err(outcome) => Ok(outcome),
-        }
     }
 
     /// An answer of one item.

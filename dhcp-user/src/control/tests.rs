@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
 
 use super::*;
+use crate::store::QuarantineCause;
 
 /// A directory that goes when the test is over.
 struct Scratch(PathBuf);
@@ -303,10 +304,10 @@ fn an_answer_comes_back_whole() {
 #[test]
 fn no_is_an_answer_and_says_why() {
     let address = Ipv4Addr::new(192, 0, 2, 10);
-    let release = move |path: &Path| asked(path, &Request::LeaseRelease { address });
+    let release = move |path: &Path| asked(path, &Request::LeaseRelease { address, now: true });
     let answered = with_daemon(
         |query| match query {
-            Query::LeaseRelease(address, reply) => reply.no(format!("{address} is not leased")),
+            Query::LeaseRelease { address, reply, .. } => reply.no(format!("{address} is not leased")),
             other => panic!("{other:?}"),
         },
         release,
@@ -314,12 +315,36 @@ fn no_is_an_answer_and_says_why() {
     assert_eq!(answered, (vec![], Outcome::No("192.0.2.10 is not leased".to_owned())));
     let answered = with_daemon(
         |query| match query {
-            Query::LeaseRelease(_, reply) => reply.give(()),
+            Query::LeaseRelease { address, now: true, reply } => {
+                reply.give(Released { address, what: "released".into(), free: Free::AtOnce, until: None });
+            }
             other => panic!("{other:?}"),
         },
         release,
     );
-    assert_eq!(answered, (vec![json!({"address": "192.0.2.10", "what": "released"})], Outcome::Done));
+    let done = json!({"address": "192.0.2.10", "what": "released", "free": "at-once", "until": null});
+    assert_eq!(answered, (vec![done], Outcome::Done));
+}
+
+/// An address is a prefix, too; one with host bits is refused.
+#[test]
+fn a_prefix_is_cleared_as_it_was_written() {
+    let clear = |address: [u8; 4], len| {
+        let request = Request::QuarantineClear { address: address.into(), len, why: Some(Cause::Declined) };
+        with_daemon(
+            |query| match query {
+                Query::QuarantineClear { prefix, why: Some(QuarantineCause::Declined), reply } => {
+                    let (address, what) = (None, "cleared".into());
+                    reply.give(Cleared { address, prefix: prefix.to_string(), what, count: 3 });
+                }
+                other => panic!("{other:?}"),
+            },
+            move |path| asked(path, &request),
+        )
+    };
+    let done = json!({"prefix": "192.0.2.0/24", "what": "cleared", "count": 3});
+    assert_eq!(clear([192, 0, 2, 0], 24), (vec![done], Outcome::Done));
+    assert!(matches!(clear([192, 0, 2, 1], 24), (_, Outcome::Refused(_))));
 }
 
 #[test]

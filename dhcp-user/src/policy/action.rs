@@ -9,8 +9,9 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use super::answer::Answer;
 use super::basis::Basis;
 use super::event::LeaseEvent;
+use crate::config::Pool;
 use crate::message::Request;
-use crate::store::{Change, HwAddr};
+use crate::store::{Change, HwAddr, QuarantineCause};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -38,9 +39,28 @@ pub enum Event {
         outcome: Outcome,
     },
     /// The operator ends a lease.
-    OperatorRelease(Ipv4Addr),
-    /// The operator ends a quarantine.
-    QuarantineClear(Ipv4Addr),
+    OperatorRelease {
+        /// Its address.
+        address: Ipv4Addr,
+        /// When that is free.
+        reuse: Reuse,
+    },
+    /// The operator ends quarantines.
+    QuarantineClear {
+        /// Of these addresses.
+        range: Pool,
+        /// Only those, if any is said.
+        why: Option<QuarantineCause>,
+    },
+}
+
+/// When an address is free whose lease the operator has ended: its client may count on it still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// When a probe finds nobody using it; at the latest when the promise is over.
+    WhenClean,
+    /// At once.
+    AtOnce,
 }
 
 /// Something to be done. Of a batch, first all commits as one, then the rest in order.

@@ -41,6 +41,9 @@ impl Policy {
         if self.probes.lingers_until(place).is_some_and(|until| until <= turn.now) {
             self.end_lingering(place);
         }
+        if self.probes.vacating.due(place).is_some_and(|due| due <= turn.now) {
+            self.probe_vacated(turn, place);
+        }
         if self.probes.until(place).is_some_and(|until| until <= turn.now) {
             self.give_up_probe(place);
         }
@@ -104,7 +107,8 @@ impl Policy {
         let ends =
             self.ends(place).filter(|_| probed.is_none() || self.all.state(place) != State::Quarantined);
         let lingers = self.probes.lingers_until(place);
-        ends.into_iter().chain(lapse).chain(probed).chain(lingers).min()
+        let vacating = self.probes.vacating.due(place);
+        ends.into_iter().chain(lapse).chain(probed).chain(lingers).chain(vacating).min()
     }
 
     /// The offer of the address was taken: its lapse is not waited for. The address is to be armed anew.

@@ -63,6 +63,7 @@ mod subnet_id;
 mod terms;
 #[cfg(test)]
 pub(crate) mod tests;
+mod vacating;
 mod views;
 mod whence;
 mod witnesses;
@@ -75,7 +76,7 @@ use std::sync::Arc;
 use dhcp_ebpf::lease::BootSecs;
 
 pub use action::{
-    Action, Event, Granted, Ground, LeaseStatus, Memo, Outcome, Publication, Question, Reply, Silence, Via,
+    Action, Event, Granted, Ground, LeaseStatus, Memo, Outcome, Publication, Question, Reply, Reuse, Silence, Via,
 };
 pub use addresses::{State, Tally};
 pub use answer::Answer;
@@ -254,8 +255,8 @@ impl Policy {
             }
             Event::Tick => {}
             Event::Probed { address, outcome } => self.probed(turn, address, outcome),
-            Event::OperatorRelease(address) => self.operator_release(turn, address),
-            Event::QuarantineClear(address) => self.operator_clear(turn, address),
+            Event::OperatorRelease { address, reuse } => self.operator_release(turn, address, reuse),
+            Event::QuarantineClear { range, why } => self.operator_clear(turn, range, why),
         }
         self.hear_again(turn);
     }

@@ -19,6 +19,7 @@ use super::identity::Identity;
 use super::offers::{Offered, Sought};
 use super::quarantine::Probation;
 use super::subnet_id::SubnetId;
+use super::vacating::Vacating;
 use super::witnesses::Credence;
 use super::{Policy, Turn};
 use crate::config::Probe;
@@ -53,6 +54,8 @@ pub(super) struct Probes {
     alive: BTreeMap<Place, BootSecs>,
     /// The link that clients of a subnet were heard on, where no address of ours tells.
     heard_on: BTreeMap<SubnetId, Link>,
+    /// Whose clients are asked again whether they are gone.
+    pub(super) vacating: Vacating,
     /// Clients whose waiting is over.
     again: VecDeque<Waiter>,
     /// For how many probes the client has waited whose message is dealt with.
@@ -82,6 +85,8 @@ pub(super) enum Purpose {
     Candidate(Stock),
     /// Whether an address may be offered that is kept for nobody in particular any more, nothing else being left.
     Need,
+    /// Whether the client of a lease that the operator has ended is gone.
+    Vacated,
     /// Whether an address may leave quarantine.
     Parole,
     /// Whether a lease is an orphan. If its word is another by then, it isn't.
@@ -299,6 +304,7 @@ impl Policy {
             (Purpose::Candidate(stock), State::Free, Outcome::Unknown) => self.all.restock(place, stock),
             // A lease that was to be reclaimed may have been given back meanwhile, and a grace have ended.
             (_, State::Free, Outcome::Answered(by)) => self.seen_in_use(turn, place, by),
+            (Purpose::Vacated, _, _) => self.probed_vacated(turn, place, outcome),
             (Purpose::Need, _, _) => self.probed_in_need(turn, place, outcome),
             (Purpose::Parole, State::Quarantined, Outcome::Silent) => {
                 self.end_quarantine(turn, place);

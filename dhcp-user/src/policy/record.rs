@@ -15,7 +15,11 @@ impl Policy {
     pub(super) fn record(&self, place: Place) -> Record {
         let standing = match self.all.state(place) {
             State::Leased => Standing::Leased,
-            State::Grace if self.binding(place).is_some_and(by_operator) => Standing::Ended,
+            State::Grace | State::Free | State::Offered | State::Reserved
+                if self.binding(place).is_some_and(by_operator) =>
+            {
+                Standing::Ended
+            }
             State::Grace => Standing::Grace,
             State::Quarantined => self.quarantine.at(place).map_or(Standing::Free, Probation::standing),
             State::Free | State::Offered | State::Reserved => Standing::Free,

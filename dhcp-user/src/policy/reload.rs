@@ -123,7 +123,10 @@ impl Policy {
                 done.kept += 1;
                 self.rebind(turn, place, *binding, State::Leased);
             }
-            (State::Grace, Some(binding)) => self.rebind(turn, place, *binding, State::Grace),
+            (State::Grace, Some(binding)) => {
+                self.rebind(turn, place, *binding, State::Grace);
+                self.wait_for_vacancy(turn, place);
+            }
             (_, Some(binding)) => {
                 self.rebind(turn, place, *binding, State::Reserved);
                 self.put_back(place, super::addresses::Stock::Freed);

@@ -185,7 +185,7 @@ impl Policy {
 
     /// Whether the operator has ended the client's lease of the address at `place`.
     fn has_ended(&self, place: Place, request: &Request) -> bool {
-        self.all.state(place) == State::Grace
+        matches!(self.all.state(place), State::Grace | State::Free | State::Offered | State::Reserved)
             && self.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Operator))
             && self.recognises(place, request)
     }

@@ -8,6 +8,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use super::action::{Action, Publication};
 use super::addresses::{Place, State, Stock};
 use super::binding::{AnsweredBy, Binding, Particulars};
+use super::operator::is_vacated;
 use super::quarantine::Probation;
 use super::record::nobody;
 use super::words::{Words, revoke_anyway};
@@ -86,8 +87,14 @@ impl Policy {
                 owner.expiry = revoke_anyway(turn.words, record.address).expiry();
                 self.rebind(turn, place, owner, State::Grace);
             }
+            // Freed at the operator's word; its last owner is to learn of it.
+            Standing::Ended if record.expiry <= turn.now => {
+                self.rebind(turn, place, self.owner(record), State::Reserved);
+                self.restore_free(place);
+            }
             Standing::Grace | Standing::Ended => {
                 self.rebind(turn, place, self.owner(record), State::Grace);
+                self.wait_for_vacancy(turn, place);
             }
             Standing::Free if nobody(record.chaddr) => self.restore_free(place),
             Standing::Free => {
@@ -100,6 +107,13 @@ impl Policy {
             self.settle(turn, place);
         }
         self.rearm(place);
+    }
+
+    /// If the operator has ended the lease, its address is asked for when probes are carried out.
+    pub(super) fn wait_for_vacancy(&mut self, turn: &Turn<'_>, place: Place) {
+        if self.binding(place).is_some_and(|owner| is_vacated(owner, turn.now)) {
+            self.probes.vacating.ask_again(place, turn.now);
+        }
     }
 
     fn restore_free(&mut self, place: Place) {

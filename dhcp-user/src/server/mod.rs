@@ -16,7 +16,7 @@
 //! watchdog.rs  whether this one lives
 //! awake.rs   whether CPUs may sleep;  capacity.rs  what the maps are to hold, and how much memory that is
 //! service.rs what the service manager is told;  notifications.rs  the thread that tells it
-//! reports.rs what the command line asks for;  traffic.rs  what is counted
+//! operator.rs what the command line orders about addresses;  reports.rs what it asks for;  traffic.rs  what is counted
 //! ```
 
 mod absent;
@@ -33,6 +33,7 @@ mod explain;
 mod links;
 mod not_committed;
 mod notifications;
+mod operator;
 mod reconcile;
 mod refused;
 mod regroup;

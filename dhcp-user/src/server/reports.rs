@@ -13,7 +13,7 @@ use crate::control::{
     self, InterfaceStatus, Lease, LeaseDetail, Memo, No, Orphan, OrphanLease, Page, PoolCounts, Quarantined,
     Query, Stage, Stats, Status, WallClock, colon_hex,
 };
-use crate::policy::{AnsweredBy, Client, Event, Happened, LeaseEvent, LeaseView, Source, State, Words as _};
+use crate::policy::{AnsweredBy, Client, Happened, LeaseEvent, LeaseView, Source, State, Words as _};
 use crate::store::{Change, HwAddr, QuarantineCause};
 
 impl Server {
@@ -34,23 +34,11 @@ impl Server {
                 Some(lease) => reply.give(self.lease_detail(&lease)),
                 None => reply.no(format!("no lease of {address}")),
             },
-            Query::LeaseRelease(address, reply) => {
-                if self.policy.state(address) == Some(State::Leased) {
-                    self.order(Event::OperatorRelease(address), |committed| reply.done(committed));
-                } else {
-                    reply.no(format!("{address} is not leased"));
-                }
-            }
+            Query::LeaseRelease { address, now, reply } => self.release(address, now, reply),
             Query::Audit { after, most, reply } => self.audit(after, most, reply),
             Query::Orphans { after, most, reply } => reply.give(self.orphans(after, most)),
             Query::Quarantine(reply) => reply.give(self.quarantine()),
-            Query::QuarantineClear(address, reply) => {
-                if self.policy.state(address) == Some(State::Quarantined) {
-                    self.order(Event::QuarantineClear(address), |committed| reply.done(committed));
-                } else {
-                    reply.no(format!("{address} is not in quarantine"));
-                }
-            }
+            Query::QuarantineClear { prefix, why, reply } => self.clear(prefix, why, reply),
             Query::Events(reply) => reply.give(self.events.subscribe()),
             Query::Explain(client, reply) => match self.explain(client) {
                 Ok(explanation) => reply.give(explanation),

@@ -114,7 +114,7 @@ fn what_a_bootp_client_gets_it_has_for_good() {
 fn the_operator_ends_what_has_no_end() {
     let mut bench = bench(Bootp::Dynamic);
     let address = given(&bench.send(&Draft::bootrequest(1))).expect("an address");
-    let actions = bench.handle(Event::OperatorRelease(address));
+    let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
     bench.carry_out(actions);
     assert_eq!(
         (bench.state(address), bench.happened(address).pop()),

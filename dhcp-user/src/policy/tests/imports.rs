@@ -70,7 +70,7 @@ fn a_promise_made_here_is_in_the_way() {
     assert!(
         matches!(bench.import(&record), Err(ImportError::Leased(client)) if client.chaddr.octets()[5] == 2)
     );
-    let actions = bench.handle(Event::OperatorRelease(address));
+    let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
     bench.carry_out(actions);
     assert!(matches!(bench.import(&record), Err(ImportError::Promised(_))), "its client may not know");
     bench.pass(LEASE_TIME + 1);

@@ -257,7 +257,7 @@ fn the_operators_release_keeps_the_last_promise_in_mind() {
     let address = bench.lease(1);
     bench.now += 10;
     assert!(bench.kernel_renews(address));
-    let actions = bench.handle(Event::OperatorRelease(address));
+    let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
     bench.carry_out(actions);
     assert!(!bench.words.load(address).alive());
     assert_eq!(bench.state(address), State::Grace);
@@ -274,7 +274,7 @@ fn a_client_whose_lease_the_operator_ended_gets_a_nak_and_may_ask_anew() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
     for restart in [None, Some(true), Some(false)] {
-        let actions = bench.handle(Event::OperatorRelease(address));
+        let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
         bench.carry_out(actions);
         restart.into_iter().for_each(|maps| bench.restart(maps));
         for draft in [Draft::renew(1, address), Draft::rebind(1, address), Draft::reboot(1, address)] {
@@ -294,7 +294,7 @@ fn a_client_whose_lease_the_operator_ended_gets_a_nak_and_may_ask_anew() {
 fn without_authority_the_operators_release_is_no_nak() {
     let mut bench = Bench::new(vec![Subnet { authoritative: false, ..subnet(10, 20) }]);
     let address = bench.lease(1);
-    let actions = bench.handle(Event::OperatorRelease(address));
+    let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
     bench.carry_out(actions);
     assert_eq!(bench.send(&Draft::renew(1, address)), Told::Silence(Silence::NotAuthoritative));
 }
@@ -304,7 +304,7 @@ fn the_operator_ends_a_quarantine() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     let address = bench.lease(1);
     bench.send(&Draft::decline(1, address));
-    let actions = bench.handle(Event::QuarantineClear(address));
+    let actions = bench.handle(Event::QuarantineClear { range: only(address), why: None });
     bench.carry_out(actions);
     assert_eq!(bench.state(address), State::Free);
     assert_eq!(bench.store[&address].standing, Standing::Free);
@@ -326,4 +326,102 @@ fn a_client_that_moved_and_asks_for_what_it_had_without_its_identifier_has_one_l
     assert_eq!(bench.send(&Draft::reboot(1, first)).acked(), Some(first));
     assert_eq!(bench.state(host(5)), State::Grace);
     assert_eq!(bench.happened(host(5)), [Happened::Granted, Happened::Moved]);
+}
+
+fn release(bench: &mut Bench, address: Ipv4Addr, reuse: Reuse) {
+    let actions = bench.handle(Event::OperatorRelease { address, reuse });
+    bench.carry_out(actions);
+}
+
+fn answered_by_a_nak(bench: &mut Bench, address: Ipv4Addr) -> bool {
+    [Draft::renew(1, address), Draft::rebind(1, address), Draft::reboot(1, address)]
+        .iter()
+        .all(|draft| bench.send(draft).is_nak())
+}
+
+#[test]
+fn at_the_operators_word_the_address_is_free_at_once() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    for restart in [None, Some(true), Some(false)] {
+        release(&mut bench, address, Reuse::AtOnce);
+        restart.into_iter().for_each(|maps| bench.restart(maps));
+        assert_eq!(bench.state(address), State::Free, "{restart:?}");
+        assert!(answered_by_a_nak(&mut bench, address), "{restart:?}");
+        assert_eq!(bench.lease(1), address, "it may ask anew");
+    }
+    release(&mut bench, address, Reuse::AtOnce);
+    assert_eq!(bench.lease(2), address);
+    assert!(bench.send(&Draft::renew(1, address)).is_nak());
+}
+
+#[test]
+fn what_the_operator_ended_is_free_when_a_probe_finds_nobody() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    bench.policy.carry_out_probes();
+    release(&mut bench, address, Reuse::WhenClean);
+    assert_eq!(bench.state(address), State::Grace);
+    assert!(bench.send(&Draft::discover(2)).offered().is_none(), "it may be used");
+    bench.probe(&[address]);
+    assert_eq!(bench.state(address), State::Grace, "and is");
+    bench.pass(62);
+    assert_eq!(bench.probes.len(), 1, "it is asked again");
+    bench.probe(&[]);
+    assert_eq!(bench.state(address), State::Free);
+    assert!(answered_by_a_nak(&mut bench, address));
+    assert_eq!(bench.lease(2), address);
+}
+
+/// Whoever dies before it is found out asks again.
+#[test]
+fn what_the_operator_ended_is_probed_after_a_restart_and_a_reload() {
+    for reload in [false, true] {
+        let mut bench = Bench::new(vec![subnet(10, 10)]);
+        let address = bench.lease(1);
+        bench.policy.carry_out_probes();
+        release(&mut bench, address, Reuse::WhenClean);
+        bench.probes.clear();
+        if reload {
+            bench.reload(vec![subnet(10, 11)]);
+        } else {
+            bench.restart(true);
+        }
+        bench.policy.carry_out_probes();
+        bench.pass(62);
+        bench.probe(&[]);
+        assert_eq!(bench.state(address), State::Free, "{reload}");
+    }
+}
+
+#[test]
+fn the_operators_release_takes_back_what_was_offered_of_it() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    bench.send(&Draft::discover(1));
+    release(&mut bench, address, Reuse::AtOnce);
+    assert_eq!(bench.state(address), State::Free);
+    assert_eq!(bench.lease(2), address);
+}
+
+#[test]
+fn quarantines_of_a_prefix_end_by_their_reason() {
+    let mut bench = Bench::new(vec![subnet(10, 30)]);
+    let declined = bench.lease(1);
+    bench.send(&Draft::decline(1, declined));
+    bench.policy.carry_out_probes();
+    bench.send(&Draft::discover(2));
+    let used = bench.probes.first().expect("a probe").0;
+    bench.probe(&[used]);
+    let all = Prefix { network: host(0), len: 24 }.pool();
+    let count = |bench: &Bench, why| bench.policy.count_quarantined(all, why);
+    assert_eq!(count(&bench, None), 2);
+    assert_eq!(count(&bench, Some(QuarantineCause::Declined)), 1);
+    let order = Event::QuarantineClear { range: all, why: Some(QuarantineCause::Declined) };
+    let actions = bench.handle(order);
+    bench.carry_out(actions);
+    assert_eq!((bench.state(declined), bench.state(used)), (State::Free, State::Quarantined));
+    let actions = bench.handle(Event::QuarantineClear { range: all, why: None });
+    bench.carry_out(actions);
+    assert_eq!(count(&bench, None), 0);
 }

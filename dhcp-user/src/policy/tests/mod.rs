@@ -52,6 +52,11 @@ pub(crate) fn host(last: u8) -> Ipv4Addr {
     Ipv4Addr::new(192, 0, 2, last)
 }
 
+/// This address alone.
+pub(crate) fn only(address: Ipv4Addr) -> Pool {
+    Pool { first: address, last: address }
+}
+
 /// A /24 with a pool of its addresses from `first` to `last`.
 pub(crate) fn subnet(first: u8, last: u8) -> Subnet {
     let mut options = OptionSet::default();

@@ -96,7 +96,7 @@ impl World {
             Step::Squat(number, false) => drop(self.squatters.remove(&address(number))),
             Step::Probe => self.probe(),
             Step::OperatorRelease(number) => {
-                self.put(None, Event::OperatorRelease(address(number)));
+                self.put(None, Event::OperatorRelease { address: address(number), reuse: Reuse::WhenClean });
                 self.end_what_was_for_good();
             }
             Step::QuarantineClear(number) => self.quarantine_clear(address(number)),
@@ -155,7 +155,7 @@ impl World {
     fn quarantine_clear(&mut self, address: Ipv4Addr) {
         let now = self.bench.now;
         if self.clients.values().all(|belief| belief.holds(now) != Some(address)) {
-            let decided = self.decide(None, Event::QuarantineClear(address));
+            let decided = self.decide(None, Event::QuarantineClear { range: only(address), why: None });
             self.carry_on(Decided { seen: Some((address, false)), ..decided });
         }
     }
