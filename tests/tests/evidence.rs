@@ -310,3 +310,37 @@ fn a_subnet_may_be_probed_where_the_server_probes_none() -> Result<()> {
     ensure!(lan.client(1).dora()?.address == host(11));
     Ok(())
 }
+
+/// The server's own address, the router's and the name server's lie in the pool.
+#[test]
+fn no_client_is_given_what_the_server_or_the_router_has() -> Result<()> {
+    const TERMS: &str = "pools = [\"10.0.0.1 - 10.0.0.4\"]\noptions = { routers = [\"10.0.0.2\"], domain-name-servers = [\"10.0.0.3\"] }";
+    let lan = Lan::new("evidence", SERVER, 24)?;
+    let subnet = subnet(10).replace("pools = [\"10.0.0.10 - 10.0.0.10\"]", TERMS);
+    let server = Server::start(&lan, Xdp::Native, &subnet)?;
+    ensure!(server.pool_count("reserved")? == 3 && server.pool_count("free")? == 1);
+    ensure!(lan.client(1).dora()?.address == host(4));
+    let late = lan.client(2);
+    let discover = late.discovering();
+    late.send(&discover)?;
+    until("the pool to be exhausted", PROMPT, || {
+        let dropped = server.stats()?.count(&["daemon", "dropped", "exhausted"]).unwrap_or(0);
+        Ok((dropped > 0).then_some(()))
+    })?;
+    ensure!(late.answer(&discover, Instant::now())?.is_none());
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+
+    let file = lan.world.dir().join("xdhcpd.toml");
+    let checked = output(lan.server.command(&std::env::var("XDHCPD_BIN")?).arg("check-config").arg(&file))?;
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    ensure!(checked.status.success(), "{said}");
+    for what in ["10.0.0.1 is the server's own on srv0", "10.0.0.2 is in the pool", "10.0.0.3 is in the pool"]
+    {
+        ensure!(said.lines().any(|line| line.contains(what) && line.contains("xdhcpd.toml:")), "{said}");
+    }
+    ensure!(server.log().contains("10.0.0.2 is in the pool"));
+    // The server has another address from now on: that is nobody's, and the former one is free.
+    lan.server.ip("address add 10.0.0.9/24 dev srv0")?;
+    lan.server.ip("address del 10.0.0.1/24 dev srv0")?;
+    until("its former address to be free", PROMPT, || Ok((server.pool_count("free")? == 1).then_some(())))
+}

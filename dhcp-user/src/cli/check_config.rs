@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Exit;
 use super::output::{complain, finish, remark};
 use crate::config::{Config, ConfigError, LoadError};
+use crate::datapath::netlink;
 use crate::server::{self, Capacity};
 
 /// The file to check, and how to say what is found.
@@ -27,6 +28,8 @@ pub struct CheckConfig {
 struct Findings<'f> {
     valid: bool,
     errors: Vec<Finding<'f>>,
+    /// What is taken, and may not be meant.
+    warnings: Vec<Finding<'f>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<Memory>,
 }
@@ -71,7 +74,13 @@ impl CheckConfig {
             }
         };
         let exit = if checked.is_ok() { Exit::Done } else { Exit::No };
-        let printed = if self.json { print_json(&checked) } else { self.print_text(&checked) };
+        let warnings = checked.as_ref().map(warnings).unwrap_or_default();
+        let printed = if self.json {
+            print_json(&checked, &warnings)
+        } else {
+            warnings.iter().for_each(|warning| remark(format_args!("{warning} (a warning)")));
+            self.print_text(&checked)
+        };
         finish(exit, printed)
     }
 
@@ -89,17 +98,28 @@ impl CheckConfig {
     }
 }
 
-fn print_json(checked: &Result<Config, Vec<ConfigError>>) -> io::Result<()> {
-    let errors = checked.as_ref().err().into_iter().flatten();
-    let errors: Vec<_> = errors
-        .map(|e| Finding { file: &e.file, line: e.line, column: e.column, message: &e.message })
-        .collect();
+/// What to warn of on this machine, as far as its interfaces can be looked at.
+fn warnings(config: &Config) -> Vec<ConfigError> {
+    let links = netlink::links().unwrap_or_default();
+    let served = |name: &str| config.interfaces.iter().any(|interface| interface.name == name);
+    let facts = links.iter().map(|link| &link.facts).filter(|facts| served(&facts.name));
+    config.warnings_beside(
+        facts.flat_map(|facts| facts.addresses.iter().map(|address| (facts.name.as_str(), *address))),
+    )
+}
+
+fn print_json(checked: &Result<Config, Vec<ConfigError>>, warnings: &[ConfigError]) -> io::Result<()> {
+    fn finding(e: &ConfigError) -> Finding<'_> {
+        Finding { file: &e.file, line: e.line, column: e.column, message: &e.message }
+    }
+    let errors: Vec<_> = checked.as_ref().err().into_iter().flatten().map(finding).collect();
+    let warnings = warnings.iter().map(finding).collect();
     let memory = checked
         .as_ref()
         .ok()
         .map(Capacity::of)
         .map(|capacity| Memory { at_start: capacity.at_start(), at_most: capacity.at_most() });
-    let findings = Findings { valid: errors.is_empty(), errors, memory };
+    let findings = Findings { valid: errors.is_empty(), errors, warnings, memory };
     writeln!(io::stdout(), "{}", serde_json::to_string(&findings)?)
 }
 

@@ -29,12 +29,20 @@ pub(super) struct Errors<'t> {
     /// Lines whose syntax is broken: what is read from them is a guess.
     broken: RefCell<BTreeSet<usize>>,
     found: RefCell<Vec<ConfigError>>,
+    warned: RefCell<Vec<ConfigError>>,
 }
 
 impl<'t> Errors<'t> {
     pub(super) fn of(file: &'t str, text: &'t str) -> Self {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { file, text, line_starts, broken: RefCell::default(), found: RefCell::default() }
+        Self {
+            file,
+            text,
+            line_starts,
+            broken: RefCell::default(),
+            found: RefCell::default(),
+            warned: RefCell::default(),
+        }
     }
 
     /// The text is not TOML at `span`. Only the first such error of a line is kept: the others follow from it.
@@ -63,6 +71,19 @@ impl<'t> Errors<'t> {
         self.line_starts.partition_point(|start| *start <= span.start)
     }
 
+    /// What stands at `span` is taken, and may not be meant.
+    pub(super) fn warn(&self, span: &Span, message: String) {
+        self.warned.borrow_mut().push(self.at(span, message));
+    }
+
+    /// What was warned of, in the order of the text.
+    pub(super) fn warnings(&self) -> Vec<ConfigError> {
+        let mut warned = self.warned.borrow().clone();
+        warned.sort();
+        warned.dedup();
+        warned
+    }
+
     /// All errors, in the order of the text.
     pub(super) fn into_sorted(self) -> Vec<ConfigError> {
         let mut found = self.found.into_inner();
@@ -72,14 +93,15 @@ impl<'t> Errors<'t> {
     }
 
     fn push(&self, span: &Span, message: String) {
+        let error = self.at(span, message);
+        self.found.borrow_mut().push(error);
+    }
+
+    /// Something to say of what stands at `span`.
+    pub(super) fn at(&self, span: &Span, message: String) -> ConfigError {
         let line = self.line(span);
         let before = self.text.get(self.line_starts[line - 1]..span.start).unwrap_or_default();
-        self.found.borrow_mut().push(ConfigError {
-            file: self.file.to_owned(),
-            line,
-            column: before.chars().count() + 1,
-            message,
-        });
+        ConfigError { file: self.file.to_owned(), line, column: before.chars().count() + 1, message }
     }
 }
 

@@ -6,6 +6,7 @@
 mod class;
 mod disjoint;
 mod errors;
+mod hosts;
 mod interface;
 mod lease_times;
 mod options;
@@ -42,6 +43,7 @@ pub use subnet::{Bootp, Subnet, Vlan};
 
 use class::ClassNames;
 use errors::{Errors, Span};
+use hosts::PoolsAt;
 use section::Section;
 use subnet::Others;
 use value::Value;
@@ -60,6 +62,9 @@ pub struct Config {
     pub classes: Vec<Class>,
     /// The subnets served, at least one; no two overlap.
     pub subnets: Vec<Subnet>,
+    /// What is not wrong, and may not be meant; in the order of the text.
+    pub warnings: Vec<ConfigError>,
+    pools_at: Vec<PoolsAt>,
 }
 
 /// Why there is no configuration.
@@ -99,6 +104,12 @@ impl Config {
         Self::parse(text, &file).map_err(LoadError::Invalid)
     }
 
+    /// A configuration of these parts.
+    #[must_use]
+    pub fn of(server: Server, interfaces: Vec<Interface>, classes: Vec<Class>, subnets: Vec<Subnet>) -> Self {
+        Self { server, interfaces, classes, subnets, warnings: Vec::new(), pools_at: Vec::new() }
+    }
+
     /// All lease times that a client may be given, and what gives them.
     pub fn lease_times(&self) -> impl Iterator<Item = (String, LeaseTimes)> {
         lease_times(&self.subnets, &self.classes)
@@ -115,8 +126,9 @@ impl Config {
             errors.syntax(&error.span().unwrap_or_default(), error.message());
         }
         let config = read(Section::new(document.get_ref(), 0..0, "this file".to_owned(), &errors));
+        let warnings = errors.warnings();
         match (config, errors.into_sorted()) {
-            (Some(config), found) if found.is_empty() => Ok(config),
+            (Some(config), found) if found.is_empty() => Ok(Self { warnings, ..config }),
             (_, found) => Err(found),
         }
     }
@@ -141,7 +153,7 @@ fn read(mut document: Section<'_>) -> Option<Config> {
         check_horizon(document.errors(), horizon_at, server.horizon, lease_times(subnets, classes));
     }
     document.finish();
-    Some(Config { server: server?, interfaces: interfaces?, classes: classes?, subnets: subnets? })
+    Some(Config { pools_at: others.pools_at, ..Config::of(server?, interfaces?, classes?, subnets?) })
 }
 
 /// An array of tables of which there must be one.

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 use super::class::ClassNames;
 use super::disjoint::Disjoint;
 use super::errors::Span;
+use super::hosts::{self, PoolsAt};
 use super::lease_times::LeaseTimes;
 use super::options::{self, OptionSet};
 use super::overrides::Boot;
@@ -85,6 +86,8 @@ pub(super) struct Others {
     prefixes: Disjoint,
     /// The VLAN of each shared network, and where it was said first.
     shared: HashMap<String, (Vlan, Span)>,
+    /// Where pools stand.
+    pub(super) pools_at: Vec<PoolsAt>,
 }
 
 impl Subnet {
@@ -165,6 +168,12 @@ impl Subnet {
                 format!("{server_id} is reserved for a client: it can't be the server's own as well"),
             );
         }
+        let options = options.map(|options| server_options.overridden_by(&options));
+        if let (Some(pools), Some(reservations), Some(options), Some(boot)) =
+            (&pools, &reservations, &options, &boot)
+        {
+            others.pools_at.push(hosts::look_for(&section, pools, reservations, (options, boot)));
+        }
         section.finish();
 
         Some(Self {
@@ -182,7 +191,7 @@ impl Subnet {
             max_leases_per_device: max_leases_per_device?,
             max_leases_per_ras_device: max_leases_per_ras_device?,
             trust_agent_information: trust_agent_information?,
-            options: server_options.overridden_by(&options?),
+            options: options?,
             boot: boot?,
             reservations: reservations?,
         })

@@ -20,8 +20,8 @@ use super::report::{Audit, Event, Status};
 use super::request::{Line, Outcome, Request};
 use super::startup::Startup;
 use crate::config::Prefix;
-use crate::store::QuarantineCause;
 use crate::pulse::Pulse;
+use crate::store::QuarantineCause;
 
 /// The longest request, in octets.
 const LONGEST_REQUEST: u64 = 4096;

@@ -114,6 +114,8 @@ pub(super) struct Entry {
     state: State,
     stock: Stock,
     reserved: bool,
+    /// Whether it is a server's or a router's, and no client's.
+    kept: bool,
 }
 
 impl Entry {
@@ -123,6 +125,16 @@ impl Entry {
 
     pub(super) fn reserved(&self) -> bool {
         self.reserved
+    }
+
+    /// Whether it is a host's.
+    pub(super) fn kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Whether it is never given to just any client: reserved for one, or a host's.
+    pub(super) fn withheld(&self) -> bool {
+        self.reserved || self.kept
     }
 
     /// The moment it is looked at next.
@@ -267,6 +279,7 @@ impl Addresses {
                 state: State::Free,
                 stock: Stock::Fresh,
                 reserved: false,
+                kept: false,
             });
             self.count(place, State::Free, 1);
             self.append(place);
@@ -410,6 +423,11 @@ impl Addresses {
     pub(super) fn pool_mut(&mut self, place: Place) -> Option<&mut PoolState> {
         let pool = self.pool(place)?;
         self.pools.get_mut(pool)
+    }
+
+    /// Whether the address is a host's, from now on.
+    pub(super) fn keep(&mut self, place: Place, kept: bool) {
+        self.entry_mut(place).kept = kept;
     }
 
     /// Makes the address free, in `stock`, behind those that have been there longer.

@@ -200,7 +200,7 @@ impl Policy {
 
     fn in_need(&mut self, turn: &Turn<'_>, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
         let is_at_hand = |this: &Self, place: Place| {
-            !this.all.entry(place).reserved()
+            !this.all.entry(place).withheld()
                 && !this.probes.is_running(place)
                 && !this.probes.is_alive(place)
                 && this.offers.at(place).is_none()

@@ -55,7 +55,9 @@ impl Policy {
         let taken = match self.all.state(reserved) {
             State::Quarantined => true,
             State::Leased => !self.recognises(reserved, request),
-            State::Free | State::Offered | State::Grace | State::Reserved => false,
+            // Our own address is no client's, whatever the configuration says.
+            State::Reserved => self.is_own(reserved),
+            State::Free | State::Offered | State::Grace => false,
         };
         !offered && !taken && !self.promised_to_another(turn, reserved, request)
     }

@@ -140,7 +140,7 @@ impl Policy {
             binding.committed_until = binding.expiry;
         }
         self.index.remove_device(&self.all, place);
-        if self.all.entry(place).reserved() {
+        if self.all.entry(place).withheld() {
             self.all.set(place, State::Reserved);
         } else {
             self.all.set(place, State::Grace);

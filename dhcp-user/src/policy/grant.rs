@@ -250,7 +250,7 @@ impl Policy {
 
     /// The address is nobody's any more: reserved if the configuration says so, else free.
     pub(super) fn put_back(&mut self, place: Place, stock: Stock) {
-        if self.all.entry(place).reserved() {
+        if self.all.entry(place).withheld() {
             self.all.set(place, State::Reserved);
         } else {
             self.all.free(place, stock);

@@ -20,6 +20,7 @@ impl Policy {
         let now =
             |index: u32| renumbered.iter().fold(index, |at, (from, to)| if at == *from { *to } else { at });
         self.subnets.relink(interfaces);
+        self.keep_back();
         self.probes.relink(now);
         self.witnesses.relink(now);
         self.declines.relink(now);

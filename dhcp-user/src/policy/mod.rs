@@ -41,6 +41,7 @@ mod import;
 mod index;
 mod inform;
 mod ipv6_only;
+mod kept;
 mod leasequery;
 mod links;
 mod naks;
@@ -76,7 +77,8 @@ use std::sync::Arc;
 use dhcp_ebpf::lease::BootSecs;
 
 pub use action::{
-    Action, Event, Granted, Ground, LeaseStatus, Memo, Outcome, Publication, Question, Reply, Reuse, Silence, Via,
+    Action, Event, Granted, Ground, LeaseStatus, Memo, Outcome, Publication, Question, Reply, Reuse, Silence,
+    Via,
 };
 pub use addresses::{State, Tally};
 pub use answer::Answer;
@@ -106,6 +108,7 @@ use declines::Declines;
 use draw::Demand;
 use identity::Keyed;
 use index::Index;
+use kept::Kept;
 use naks::Naks;
 use offers::Offers;
 use origin::Stations;
@@ -129,6 +132,7 @@ pub struct Policy {
     classes: Classes,
     all: Addresses,
     index: Index,
+    kept: Kept,
     offers: Offers,
     stations: Stations,
     naks: Naks,
@@ -215,7 +219,7 @@ impl Policy {
             ids().flat_map(|(id, s)| s.reservations.iter().map(move |r| (id, r.address))).collect();
         let all = Addresses::new(&pools, &reservations);
         subnets.place_reservations(|address| all.find(address));
-        Self {
+        let mut this = Self {
             settings: Settings {
                 offer_hold: config.server.offer_hold,
                 probe: config.server.probe,
@@ -227,6 +231,7 @@ impl Policy {
             classes: Classes::new(&config.classes),
             predictions: Predictions::new(keyed.clone()),
             index: Index::new(keyed, &all),
+            kept: Kept::of(config.hosts()),
             all,
             offers: Offers::default(),
             stations: Stations::default(),
@@ -240,7 +245,9 @@ impl Policy {
             deadlines: Deadlines::default(),
             capped: BTreeMap::new(),
             stranded: Stranded::default(),
-        }
+        };
+        this.keep_back();
+        this
     }
 
     /// Decides what `event` leads to at `now` (rounded down), and appends it to `out`.

@@ -148,7 +148,7 @@ impl Policy {
         let pooled = self
             .all
             .find(address)
-            .is_some_and(|place| self.all.pool(place).is_some() && !self.all.entry(place).reserved());
+            .is_some_and(|place| self.all.pool(place).is_some() && !self.all.entry(place).withheld());
         !address.is_unspecified()
             && !address.is_broadcast()
             && !self.subnets.is_ours(address)

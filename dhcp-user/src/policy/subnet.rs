@@ -289,6 +289,12 @@ impl Subnets {
         })
     }
 
+    /// Our own addresses.
+    pub(super) fn own(&self) -> impl Iterator<Item = Ipv4Addr> {
+        let interfaces = self.interfaces.iter().flat_map(|interface| interface.addresses.iter().copied());
+        interfaces.chain(self.served.iter().filter_map(|served| served.config.server_id))
+    }
+
     /// Whether `server` is one of our own addresses.
     pub(super) fn is_ours(&self, server: Ipv4Addr) -> bool {
         self.interfaces.iter().any(|interface| interface.addresses.contains(&server))

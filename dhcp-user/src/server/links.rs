@@ -416,12 +416,20 @@ impl Server {
         // Some of them may not be on disk yet.
         decided.extend(published.map(|lease| Decided::Action(Action::Publish(lease))));
         self.ours = equipment::ours(&self.config, facts);
+        self.warn_of_own();
         self.know(facts);
         self.limits = equipment::limits(&self.config, facts);
         if let Some(prober) = &mut self.prober {
             prober.follow(facts.iter().filter(|facts| is_there(facts)));
         }
         self.forget_stale(None);
+    }
+
+    /// Says which of our own addresses are in pools, and so leased to nobody.
+    pub(super) fn warn_of_own(&self) {
+        for address in self.policy.own_in_pools() {
+            tracing::warn!(%address, "an address of ours is in a pool: it is leased to nobody");
+        }
     }
 
     /// Has the kernel part know the interfaces that are there, and our addresses.

@@ -124,6 +124,7 @@ impl Server {
         let (done, former) = self.policy.go_over_to(policy, now, &self.table, &mut actions);
         self.policy.carry_out_probes();
         self.prober = prober;
+        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let former = (former, std::mem::replace(&mut self.config, Arc::new(config)));
         self.configuring.discard(former);
         self.queue(actions);

@@ -152,6 +152,8 @@ impl Server {
             kernel.belongs_to(server.committing.id().0);
         }
         server.attach(&facts, &found)?;
+        server.config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        server.warn_of_own();
         let (begun, fresh) = rings.unzip();
         let begun = begun.map(watched).transpose().context("watching the ring of exchanges begun")?;
         let fresh = fresh.map(watched).transpose().context("watching the ring of new exchanges")?;

@@ -294,3 +294,30 @@ proptest! {
         prop_assert!(errors.iter().any(|error| error.line >= 3), "{errors:?}");
     }
 }
+
+/// What clients are told of a host's address can't be leased to another: the file is good, and this is said.
+#[test]
+fn hosts_in_pools_are_warned_of_with_their_lines() {
+    let text = r#"[[interface]]
+name = "eth0"
+[[subnet]]
+prefix = "192.0.2.0/24"
+pools = ["192.0.2.1 - 192.0.2.99", { range = "192.0.2.100 - 192.0.2.110", options = { tftp-server-address = "192.0.2.103" } }]
+options = { routers = ["192.0.2.1"], domain-name-servers = ["192.0.2.53", "192.0.2.200"] }
+[[subnet.reservation]]
+hw-address = "02:00:00:00:00:01"
+address = "192.0.2.53"
+"#;
+    let config = Config::parse(text, "f").expect("a good configuration");
+    let said = |warnings: &[ConfigError]| -> Vec<(usize, String)> {
+        let first = |message: &str| message.split(' ').next().unwrap_or_default().to_owned();
+        warnings.iter().map(|warning| (warning.line, first(&warning.message))).collect()
+    };
+    let expected = [(5, "192.0.2.103".to_owned()), (6, "192.0.2.1".to_owned())];
+    assert_eq!(said(&config.warnings), expected, "what is reserved is its own");
+    let own = [("eth0", a("192.0.2.9")), ("eth0", a("192.0.2.250"))];
+    assert!(said(&config.warnings_beside(own)).contains(&(5, "192.0.2.9".to_owned())));
+    let hosts: Vec<_> = config.hosts().into_iter().collect();
+    let told = ["192.0.2.1", "192.0.2.53", "192.0.2.103", "192.0.2.200"].map(a);
+    assert_eq!(hosts, told);
+}

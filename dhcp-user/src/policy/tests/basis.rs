@@ -41,7 +41,7 @@ impl Made {
 
     fn policy(self) -> Policy {
         let Self { classes, subnets, interfaces } = self;
-        let config = Config { server: Server::default(), interfaces: Vec::new(), classes, subnets };
+        let config = Config::of(Server::default(), Vec::new(), classes, subnets);
         Policy::new(&config, interfaces, 7)
     }
 }

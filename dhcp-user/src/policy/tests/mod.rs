@@ -12,6 +12,7 @@ mod evidence;
 mod horizon;
 mod imports;
 mod interfaces;
+mod kept;
 mod lease_times;
 mod leasequery;
 mod leaving;
@@ -216,7 +217,7 @@ impl Bench {
     }
 
     pub(crate) fn of(classes: Vec<Class>, subnets: Vec<Subnet>) -> Self {
-        let config = Config { server: Server::default(), interfaces: Vec::new(), classes, subnets };
+        let config = Config::of(Server::default(), Vec::new(), classes, subnets);
         Self {
             policy: Policy::new(&config, interfaces(), 7),
             interfaces: interfaces(),

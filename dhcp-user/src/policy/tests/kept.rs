@@ -1,0 +1,81 @@
+//! The server's own address, a router's, a name server's, inside a pool: nobody is given them.
+
+use super::wire::{Draft, SERVER};
+use super::*;
+
+/// A pool from `first` on that holds the server, which is the router as well, and at 53 the name server.
+fn bench(first: u8, last: u8) -> Bench {
+    Bench::new(vec![subnet(first, last)])
+}
+
+fn have(bench: &mut Bench, addresses: &[Ipv4Addr]) {
+    bench.interfaces[0].addresses = addresses.to_vec();
+    bench.policy.relink(bench.interfaces.clone(), &[]);
+    bench.check();
+}
+
+#[test]
+fn what_hosts_have_is_offered_to_nobody() {
+    let mut bench = bench(52, 54);
+    assert_eq!(bench.state(host(53)), State::Reserved);
+    assert_eq!([bench.lease(1), bench.lease(2)], [host(52), host(54)]);
+    assert_eq!(bench.send(&Draft::discover(3)), Told::Silence(Silence::Exhausted));
+    let asked = Draft::discover(4).address(50, host(53));
+    assert_eq!(bench.send(&asked), Told::Silence(Silence::Exhausted));
+    assert!(bench.send(&Draft::select(4, SERVER, host(53))).is_nak());
+    bench.check();
+}
+
+#[test]
+fn a_reservation_gives_a_server_its_address_and_nobody_ours() {
+    let reservations = vec![reserved(1, host(53)), reserved(2, SERVER)];
+    let mut bench = Bench::new(vec![Subnet { reservations, ..subnet(1, 60) }]);
+    assert_eq!(bench.lease(1), host(53));
+    assert_ne!(bench.lease(2), SERVER);
+}
+
+#[test]
+fn an_address_that_becomes_ours_is_kept_back_and_one_that_was_is_free() {
+    let mut bench = bench(10, 11);
+    assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(host(10)));
+    have(&mut bench, &[SERVER, host(10)]);
+    assert_eq!(bench.state(host(10)), State::Reserved);
+    assert_eq!(bench.lease(2), host(11));
+    assert_eq!(bench.send(&Draft::discover(3)), Told::Silence(Silence::Exhausted));
+    have(&mut bench, &[SERVER]);
+    assert_eq!(bench.lease(3), host(10));
+}
+
+/// Who was promised it may go on; when it is over, nobody gets it.
+#[test]
+fn a_promise_is_kept_before_the_address_is_kept_back() {
+    for reload in [false, true] {
+        let mut bench = bench(10, 11);
+        let address = bench.lease(1);
+        if reload {
+            let mut options = subnet(10, 11).options;
+            options.0.insert(42, address.octets().to_vec());
+            bench.reload(vec![Subnet { options, ..subnet(10, 11) }]);
+        } else {
+            have(&mut bench, &[SERVER, address]);
+        }
+        assert_eq!(bench.state(address), State::Leased);
+        if reload {
+            assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
+        }
+        bench.pass(LEASE_TIME + GRACE + 3);
+        assert_eq!(bench.state(address), State::Reserved);
+        assert_eq!(bench.lease(2), host(11));
+        assert_eq!(bench.send(&Draft::discover(3)), Told::Silence(Silence::Exhausted));
+    }
+}
+
+#[test]
+fn a_probe_under_way_does_not_give_it_away() {
+    let mut bench = bench(10, 10);
+    bench.policy.carry_out_probes();
+    bench.send(&Draft::discover(1));
+    have(&mut bench, &[SERVER, host(10)]);
+    bench.probe(&[]);
+    assert_eq!(bench.state(host(10)), State::Reserved);
+}
