@@ -91,7 +91,8 @@ fn who_poses_as_a_client_on_its_own_link_does_not_lock_it_out() {
             assert_eq!(sent_of(&mut limits, [Draft::select(1, SERVER, SERVER)], now, true).0, 1);
         }
     }
-    assert!(answered >= 3 * 4, "{answered}");
+    // All but the first of each four, now and then less one or two whose places others took meanwhile.
+    assert!(answered >= 2 * 4, "{answered}");
 }
 
 /// What a limit allows in a row is a second's worth.
