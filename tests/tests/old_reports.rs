@@ -367,23 +367,29 @@ fn the_orphans_of_a_device_that_forgets_are_probed_and_reclaimed() -> Result<()>
 #[test]
 fn a_device_at_its_cap_keeps_the_leases_that_answer() -> Result<()> {
     let lan = lan()?;
-    let server = Server::with_settings(&lan, Xdp::Native, PROBING, &pool(30, "max-leases-per-device = 2"))?;
-    let held =
-        [1, 2].map(|start| started(&lan, start)).map(|client| client.dora().map(|lease| (client, lease)));
-    for held in &held {
-        let (_, lease) = held.as_ref().map_err(|error| anyhow::anyhow!("{error:#}"))?;
-        lan.occupy(lease.address, CLIENT_IF)?;
-    }
-    let third = started(&lan, 3);
+    let terms = "max-leases-per-device = 2\nmax-leases-per-device-in-use = 3";
+    let server = Server::with_settings(&lan, Xdp::Native, PROBING, &pool(30, terms))?;
+    // The third finds the device at its cap, and is served since the first two answer.
+    let held: Vec<(Client, Lease)> = [1, 2, 3]
+        .into_iter()
+        .map(|start| {
+            let client = started(&lan, start);
+            let lease = client.dora()?;
+            lan.occupy(lease.address, CLIENT_IF)?;
+            Ok((client, lease))
+        })
+        .collect::<Result<_>>()?;
+    let fourth = started(&lan, 4);
     until("each lease to be found in use", PROMPT, || {
-        third.expect_silence(&third.discovering(), WITNESS)?;
+        fourth.expect_silence(&fourth.discovering(), WITNESS)?;
         Ok((dropped(&server, "device-cap")? > 0).then_some(()))
     })?;
-    for held in held {
-        let (client, lease) = held?;
+    let explained = server.json(&["explain", "02:c1:00:00:00:01"])?;
+    ensure!(explained.to_string().contains("max-leases-per-device-in-use"), "{explained}");
+    for (client, lease) in held {
         client.renew(&lease)?;
     }
-    ensure!(server.pool_count("leased")? == 2);
+    ensure!(server.pool_count("leased")? == 3);
     // Another device is nothing to do with that.
     lan.client(2).dora()?;
     consistent(&server)

@@ -19,6 +19,8 @@ use super::section::Section;
 use super::value::Value;
 
 const DEFAULT_GRACE: u32 = 5 * 60;
+/// How many leases a device may hold that answer their probes.
+const DEFAULT_IN_USE: u32 = 64;
 
 /// A subnet that is served. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,10 +47,12 @@ pub struct Subnet {
     pub server_id: Option<Ipv4Addr>,
     /// Whether its addresses are probed, if it is to be otherwise than interface and server have it.
     pub probe: Option<Probe>,
-    /// How many leases a device (chaddr) may hold.
+    /// How many leases a device (chaddr) may hold that are not known to be in use.
     pub max_leases_per_device: u32,
     /// How many leases a device may hold whose client identifiers are those of a RAS.
     pub max_leases_per_ras_device: u32,
+    /// How many leases a device may hold at all: no fewer than `max_leases_per_device`.
+    pub max_leases_per_device_in_use: u32,
     /// Whether option 82 is believed that comes without a relay, from the links where the subnet is.
     pub trust_agent_information: bool,
     /// Options of every answer from this subnet: the server's, overridden by the subnet's.
@@ -109,6 +113,7 @@ impl Subnet {
             probe: _,
             max_leases_per_device: _,
             max_leases_per_ras_device: _,
+            max_leases_per_device_in_use: _,
             trust_agent_information: _,
             options,
             boot,
@@ -143,6 +148,15 @@ impl Subnet {
         let probe = section.optional("probe", Probe::read);
         let max_leases_per_device = section.or("max-leases-per-device", 4, lease_count);
         let max_leases_per_ras_device = section.or("max-leases-per-ras-device", 32, lease_count);
+        let max_leases_per_device_in_use = section.optional("max-leases-per-device-in-use", lease_count);
+        if let (Some(cap), Some(Some(in_use))) = (max_leases_per_device, max_leases_per_device_in_use)
+            && in_use < cap
+        {
+            section.refuse(
+                &section.place(&["max-leases-per-device-in-use"]),
+                format!("{in_use} is less than `max-leases-per-device` ({cap}): a device would never get that many"),
+            );
+        }
         let trust_agent_information = section.or("trust-agent-information", false, Value::boolean);
         let options = section.or("options", OptionSet::default(), options::read);
         let boot = Boot::read(&mut section);
@@ -190,6 +204,9 @@ impl Subnet {
             probe: probe?,
             max_leases_per_device: max_leases_per_device?,
             max_leases_per_ras_device: max_leases_per_ras_device?,
+            max_leases_per_device_in_use: max_leases_per_device_in_use?.unwrap_or_else(|| {
+                max_leases_per_device.map_or(DEFAULT_IN_USE, |cap| cap.max(DEFAULT_IN_USE))
+            }),
             trust_agent_information: trust_agent_information?,
             options: options?,
             boot: boot?,

@@ -64,7 +64,7 @@ impl Policy {
         if let Some(place) = self.own(turn, request, &dynamic) {
             return self.grant(turn, request, place, FOR_GOOD);
         }
-        let open = self.below_cap(&dynamic, request);
+        let open = self.below_cap(turn, &dynamic, request);
         if open.is_empty() {
             return self.at_cap(turn, request, *first);
         }

@@ -10,16 +10,11 @@ use super::event::LeaseEvent;
 use super::identity::Identity;
 use super::offers::Offer;
 use super::reservations::is_for;
-use super::subnet::{Segment, SubnetId};
+use super::subnet::SubnetId;
 use super::whence::Whence;
 use super::{Policy, Turn};
 use crate::config::ClassSet;
 use crate::message::Request;
-
-/// A device at its cap is told of again after so many seconds.
-const TELL_AGAIN: u32 = 300;
-/// Of no more devices than this at a time.
-const MOST_CAPPED: usize = 256;
 
 impl Policy {
     pub(super) fn discover(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
@@ -33,12 +28,12 @@ impl Policy {
             return self.contest(turn, request, place);
         }
         let place = match self.own(turn, request, &segment) {
-            Some(place) if self.over_cap(self.all.subnet(place), request, Some(place)) => {
+            Some(place) if self.over_cap(turn, self.all.subnet(place), request, Some(place)) => {
                 return self.at_cap(turn, request, self.all.subnet(place));
             }
             Some(place) => place,
             None => {
-                let open = self.below_cap(&segment, request);
+                let open = self.below_cap(turn, &segment, request);
                 if open.is_empty() {
                     return self.at_cap(turn, request, *first);
                 }
@@ -99,7 +94,7 @@ impl Policy {
         self.offers.of(subnet, Identity::of(request)).map(|offer| offer.place)
     }
 
-    fn owned_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
+    pub(super) fn owned_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
         self.index.owned(&self.all, subnet, Identity::of(request))
     }
 
@@ -202,88 +197,6 @@ impl Policy {
             self.all.set(place, State::Free);
         }
         Some(offer)
-    }
-
-    /// Those subnets of `segment` of which the client's device may hold one more lease.
-    pub(super) fn below_cap(&self, segment: &Segment, request: &Request) -> Segment {
-        let is_over = |id: &SubnetId| self.over_cap(*id, request, None);
-        if segment.iter().any(is_over) {
-            segment.iter().copied().filter(|id| !is_over(id)).collect()
-        } else {
-            Segment::clone(segment)
-        }
-    }
-
-    /// Whether a lease of `place`, or of any address of `subnet`, would be one more than the client's device may hold.
-    /// What the client itself has now it would leave.
-    pub(super) fn over_cap(&self, subnet: SubnetId, request: &Request, place: Option<Place>) -> bool {
-        if request.chaddr.octets().is_empty() {
-            return false;
-        }
-        let leased = self.leased_from_here(subnet, request);
-        if place.is_some_and(|place| leased.contains(&place) || self.is_leased_to_device(place, request)) {
-            return false;
-        }
-        let own_lease =
-            !leased.is_empty() && self.owned_in(subnet, request).is_some_and(|own| leased.contains(&own));
-        let own_offer = self.offers.of(subnet, Identity::of(request));
-        let own_offer = own_offer
-            .is_some_and(|offer| offer.chaddr == request.chaddr && offer.whence == Whence::of(request));
-        let offered = self.offers.of_device(subnet, request.chaddr, Whence::of(request));
-        let offered = offered.saturating_sub(u32::from(own_offer));
-        let leased = u32::try_from(leased.len()).unwrap_or(u32::MAX).saturating_sub(u32::from(own_lease));
-        let held = leased.saturating_add(offered);
-        held >= self.cap(subnet, request)
-    }
-
-    /// The leases that the client's device has in `subnet`, and got where it asks from now: what another has got in its name
-    /// elsewhere doesn't count against it.
-    pub(super) fn leased_from_here(&self, subnet: SubnetId, request: &Request) -> Vec<Place> {
-        let mut leased = self.index.leased_to_device(&self.all, subnet, request.chaddr);
-        leased.retain(|place| self.whence(*place) == Some(Whence::of(request)));
-        leased
-    }
-
-    fn is_leased_to_device(&self, place: Place, request: &Request) -> bool {
-        self.all.state(place) == State::Leased
-            && self.binding(place).is_some_and(|owner| owner.chaddr() == request.chaddr)
-    }
-
-    /// How many leases the client's device may hold in `subnet`.
-    fn cap(&self, subnet: SubnetId, request: &Request) -> u32 {
-        let config = self.subnets.get(subnet);
-        let ras = Identity::of(request).is_ras();
-        if ras { config.max_leases_per_ras_device } else { config.max_leases_per_device }
-    }
-
-    /// The device holds as many leases as it may: one of them may turn out to be an orphan.
-    pub(super) fn at_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
-        match self.reclaim(turn, request, subnet) {
-            Drawn::Wait | Drawn::Address(_) => {}
-            Drawn::Probing => turn.silence(request, Silence::Probing),
-            Drawn::Exhausted => self.tell_cap(turn, request, subnet),
-        }
-    }
-
-    /// A device that keeps asking is counted each time, and told of now and then.
-    pub(super) fn tell_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
-        if self.is_to_be_told(turn, subnet, request) {
-            let (prefix, cap) = (self.subnets.get(subnet).prefix, self.cap(subnet, request));
-            let event = LeaseEvent::DeviceCap { subnet: prefix, client: request.as_ref().into(), cap };
-            turn.out.push(Action::Event(event));
-        }
-        turn.silence(request, Silence::DeviceCap);
-    }
-
-    /// Whether the operator is to be told that the device gets nothing: now and then, and of so many.
-    pub(super) fn is_to_be_told(&mut self, turn: &Turn<'_>, subnet: SubnetId, request: &Request) -> bool {
-        self.capped.retain(|_, told| turn.now < told.plus(TELL_AGAIN));
-        let device = (subnet, request.chaddr);
-        let tell = self.capped.len() < MOST_CAPPED && !self.capped.contains_key(&device);
-        if tell {
-            self.capped.insert(device, turn.now);
-        }
-        tell
     }
 
     /// There is no address for the client on its link: each pool that is for it is full, which is told of once.

@@ -9,7 +9,7 @@ use dhcp_ebpf::lease::BootSecs;
 
 use super::action::Outcome;
 use super::addresses::{Place, State, Stock};
-use super::probe::Purpose;
+use super::probe::{Purpose, Sign};
 use super::subnet_id::SubnetId;
 use super::{Policy, Turn};
 use crate::config::ClassSet;
@@ -254,7 +254,7 @@ impl Policy {
                     return self.quarantine(turn, place, QuarantineCause::Probe, by);
                 }
                 // Its owner sleeps, and uses it still: nobody else gets it before the grace is over.
-                self.probes.note_alive(place, turn.now);
+                self.probes.note_alive(place, turn.now, Sign::Seen);
             }
             Outcome::Unknown => {}
         }

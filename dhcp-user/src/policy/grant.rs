@@ -29,7 +29,7 @@ impl Policy {
         lease_time: u32,
     ) {
         let subnet = self.all.subnet(place);
-        if self.over_cap(subnet, request, Some(place)) {
+        if self.over_cap(turn, subnet, request, Some(place)) {
             return self.tell_cap(turn, request, subnet);
         }
         let Some(server) = self.subnets.server(subnet, request.link) else {

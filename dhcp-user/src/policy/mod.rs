@@ -28,6 +28,7 @@ mod classes;
 mod deadlines;
 mod decline;
 mod declines;
+mod device_cap;
 mod discover;
 mod draw;
 mod encode;

@@ -51,7 +51,7 @@ pub(super) struct Probes {
     /// Until when an address is left alone whose last owner gave it back, and still answers for it.
     lingering: HashMap<Place, BootSecs>,
     /// When somebody was found to use an address that may be somebody's: a lease suspected to be an orphan, one in grace.
-    alive: BTreeMap<Place, BootSecs>,
+    alive: BTreeMap<Place, Alive>,
     /// The link that clients of a subnet were heard on, where no address of ours tells.
     heard_on: BTreeMap<SubnetId, Link>,
     /// Whose clients are asked again whether they are gone.
@@ -60,6 +60,21 @@ pub(super) struct Probes {
     again: VecDeque<Waiter>,
     /// For how many probes the client has waited whose message is dealt with.
     tries: u8,
+}
+
+#[derive(Debug)]
+struct Alive {
+    since: BootSecs,
+    sign: Sign,
+}
+
+/// What an address is taken to be in use by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sign {
+    /// It answered, or was extended.
+    Seen,
+    /// Nobody could be asked.
+    Presumed,
 }
 
 #[derive(Debug)]
@@ -120,12 +135,18 @@ impl Probes {
 
     /// Forgets who was found alive too long ago.
     pub(super) fn forget_alive(&mut self, now: BootSecs) {
-        self.alive.retain(|_, since| now < since.plus(ALIVE_FOR));
+        self.alive.retain(|_, alive| now < alive.since.plus(ALIVE_FOR));
     }
 
-    /// Somebody uses the address.
-    pub(super) fn note_alive(&mut self, place: Place, now: BootSecs) {
-        self.alive.insert(place, now);
+    /// Whether somebody was seen to use the address lately.
+    pub(super) fn is_in_use(&self, place: Place, now: BootSecs) -> bool {
+        let lately = |alive: &Alive| alive.sign == Sign::Seen && now < alive.since.plus(ALIVE_FOR);
+        self.alive.get(&place).is_some_and(lately)
+    }
+
+    /// Somebody uses the address, or is taken to.
+    pub(super) fn note_alive(&mut self, place: Place, now: BootSecs, sign: Sign) {
+        self.alive.insert(place, Alive { since: now, sign });
     }
 
     /// Interfaces have other indices.
@@ -230,8 +251,10 @@ impl Policy {
     }
 
     pub(super) fn wait_for(&mut self, request: &Arc<Request>, place: Place) -> bool {
-        let tries = self.probes.tries.saturating_add(1);
         let Some(running) = self.probes.running.get_mut(&place) else { return false };
+        // Leases that are asked after are no candidates that failed: each is asked after once.
+        let counts = !matches!(running.purpose, Purpose::Reclaim { .. });
+        let tries = self.probes.tries.saturating_add(u8::from(counts));
         running.waiter = Some(Waiter { request: Arc::clone(request), tries });
         if let Purpose::Candidate(_) = running.purpose {
             self.all.restock(place, Stock::Awaited);
@@ -319,8 +342,11 @@ impl Policy {
             (Purpose::Reclaim { judged }, State::Leased, Outcome::Silent) => {
                 self.end_orphan(turn, place, judged);
             }
-            (Purpose::Reclaim { .. }, State::Leased, Outcome::Answered(_) | Outcome::Unreachable) => {
-                self.probes.note_alive(place, turn.now);
+            (Purpose::Reclaim { .. }, State::Leased, Outcome::Answered(_)) => {
+                self.probes.note_alive(place, turn.now, Sign::Seen);
+            }
+            (Purpose::Reclaim { .. }, State::Leased, Outcome::Unreachable) => {
+                self.probes.note_alive(place, turn.now, Sign::Presumed);
             }
             _ => {}
         }

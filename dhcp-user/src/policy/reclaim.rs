@@ -7,7 +7,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use super::addresses::Place;
 use super::draw::Drawn;
 use super::event::Happened;
-use super::probe::Purpose;
+use super::probe::{Purpose, Sign};
 use super::subnet_id::SubnetId;
 use super::{Policy, Turn};
 use crate::message::Request;
@@ -16,7 +16,7 @@ impl Policy {
     /// Nobody answered for the lease: it is over, unless it was extended meanwhile.
     pub(super) fn end_orphan(&mut self, turn: &mut Turn<'_>, place: Place, judged: Word) {
         if turn.words.revoke(self.all.address(place), judged).is_err() {
-            return self.probes.note_alive(place, turn.now);
+            return self.probes.note_alive(place, turn.now, Sign::Seen);
         }
         self.end_released(turn, place, Happened::Reclaimed);
         self.note_clean(turn, place);
@@ -30,8 +30,7 @@ impl Policy {
         }
         self.probes.forget_alive(turn.now);
         let mut leased = self.leased_from_here(subnet, request);
-        // What was given for good is kept by those that are silent, too.
-        leased.retain(|place| self.binding(*place).is_some_and(|owner| !owner.is_for_good()));
+        leased.retain(|place| !self.is_for_good(*place));
         let running = leased.iter().find(|place| self.probes.is_running(**place)).copied();
         if let Some(place) = running {
             let waits = self.waits(request, &[subnet])

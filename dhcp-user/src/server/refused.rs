@@ -17,7 +17,9 @@ pub(super) fn in_words(counter: &str) -> &'static str {
         }
         "not-owner" => "the lease is not of this hardware address and identifier",
         "other-server" => "it is for another server",
-        "device-cap" => "the device holds as many leases as it may (`max-leases-per-device`)",
+        "device-cap" => {
+            "the device holds as many leases as it may: `max-leases-per-device`, or `max-leases-per-device-in-use` if each answers its probes"
+        }
         "nak-limited" => "as many NAKs as are broadcast in a second were",
         "rate-limited-client" => "it said more than 20 messages in a row or 5 a second",
         "rate-limited-circuit" => "its port began more than `circuit-rate-limit` allows",

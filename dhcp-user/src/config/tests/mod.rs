@@ -111,6 +111,7 @@ fn the_documented_configuration_means_what_it_says() {
         probe: None,
         max_leases_per_device: 4,
         max_leases_per_ras_device: 32,
+        max_leases_per_device_in_use: 64,
         trust_agent_information: false,
         options: OptionSet(options.into()),
         boot: Boot::default(),
@@ -162,6 +163,7 @@ fn every_key_is_read() {
         server-id = "10.0.0.1"
         max-leases-per-device = 1
         max-leases-per-ras-device = 10
+        max-leases-per-device-in-use = 20
         next-server = "10.0.0.2"
         server-hostname = "boot"
         boot-file-name = "pxe/grub.efi"
@@ -212,6 +214,7 @@ fn every_key_is_read() {
     assert!(!wide.authoritative && pair.authoritative);
     assert_eq!((wide.server_id, wide.boot.next_server), (Some(a("10.0.0.1")), Some(a("10.0.0.2"))));
     assert_eq!((wide.max_leases_per_device, wide.max_leases_per_ras_device), (1, 10));
+    assert_eq!((wide.max_leases_per_device_in_use, pair.max_leases_per_device_in_use), (20, 64));
     assert_eq!(
         (wide.boot.server_name.as_deref(), wide.boot.file.as_deref()),
         (Some("boot"), Some("pxe/grub.efi"))

@@ -313,6 +313,7 @@ fn links_and_addresses() {
     subnet("next-server = '0.0.0.0'", &[(6, "0.0.0.0 is not an address that a host can have")]);
     subnet("authoritative = 'yes'", &[(6, "expected true or false, found a string")]);
     subnet("max-leases-per-device = 0", &[(6, "0 is out of range: 1 to 1000000")]);
+    subnet("max-leases-per-device-in-use = 3", &[(6, "3 is less than `max-leases-per-device` (4)")]);
     subnet("max-leases-per-ras-device = -1", &[(6, "-1 is out of range")]);
     subnet("max-leases-per-ras-device = 99999999999999999999", &[(6, "out of range")]);
     subnet(

@@ -7,6 +7,7 @@ mod bootp;
 mod calendar;
 mod classes;
 mod conformance;
+mod device_cap;
 mod entitlement;
 mod evidence;
 mod horizon;
@@ -85,6 +86,7 @@ pub(crate) fn subnet(first: u8, last: u8) -> Subnet {
         probe: None,
         max_leases_per_device: 4,
         max_leases_per_ras_device: 32,
+        max_leases_per_device_in_use: 64,
         trust_agent_information: false,
         options,
         boot: Boot::default(),

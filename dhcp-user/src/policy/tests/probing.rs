@@ -10,7 +10,7 @@ fn bench(subnets: Vec<Subnet>) -> Bench {
 }
 
 /// A bench whose stock of probed addresses has been filled by a first client.
-fn stocked(subnets: Vec<Subnet>) -> Bench {
+pub(super) fn stocked(subnets: Vec<Subnet>) -> Bench {
     let mut bench = bench(subnets);
     bench.send(&Draft::discover(200));
     bench.probe(&[]);
@@ -18,7 +18,7 @@ fn stocked(subnets: Vec<Subnet>) -> Bench {
     bench
 }
 
-fn offered(told: &[Told]) -> Vec<Ipv4Addr> {
+pub(super) fn offered(told: &[Told]) -> Vec<Ipv4Addr> {
     told.iter().filter_map(Told::offered).collect()
 }
 
@@ -227,8 +227,13 @@ fn without_an_outcome_quarantine_goes_on_and_is_probed_again() {
 }
 
 /// A device at its cap of two, whose leases are one minute apart.
-fn at_cap() -> (Bench, [Ipv4Addr; 2]) {
-    let mut bench = stocked(vec![Subnet { max_leases_per_device: 2, ..subnet(10, 30) }]);
+pub(super) fn at_cap() -> (Bench, [Ipv4Addr; 2]) {
+    at_cap_of(Subnet { max_leases_per_device: 2, ..subnet(10, 30) })
+}
+
+/// The same of `subnet`.
+pub(super) fn at_cap_of(subnet: Subnet) -> (Bench, [Ipv4Addr; 2]) {
+    let mut bench = stocked(vec![subnet]);
     let leases = [1, 2].map(|id| {
         bench.pass(60);
         let mut told = vec![bench.send(&Draft::discover(1).id(&[0, id]))];
@@ -256,7 +261,8 @@ fn an_orphan_is_reclaimed_for_its_own_device() {
 
 #[test]
 fn a_lease_that_answers_is_no_orphan() {
-    let (mut bench, leases) = at_cap();
+    let (mut bench, leases) =
+        at_cap_of(Subnet { max_leases_per_device: 2, max_leases_per_device_in_use: 2, ..subnet(10, 30) });
     let discover = Draft::discover(1).id(&[0, 3]);
     bench.send(&discover);
     assert_eq!(bench.probe(&leases), [], "the first answers, and the other is probed");
