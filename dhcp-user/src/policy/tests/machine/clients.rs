@@ -52,6 +52,7 @@ pub(super) fn configuration(narrow: bool) -> Vec<Subnet> {
         pools: vec![open.into(), apart],
         reservations: vec![reserved(0, host(APART)), reserved(1, host(second))],
         max_leases_per_device: 2,
+        max_leases_per_device_in_use: 3,
         bootp: Bootp::Dynamic,
         ..subnet(0, 0)
     };
