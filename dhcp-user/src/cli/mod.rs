@@ -1,5 +1,11 @@
 //! The command line: its verbs, and what they leave for the shell that called.
 
+// What the daemon or a file says is shown or refused in words, whatever it is.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod ask;
 mod check_config;
 mod output;

@@ -25,6 +25,7 @@ pub(super) type Span = Range<usize>;
 pub(super) struct Errors<'t> {
     file: &'t str,
     text: &'t str,
+    /// Where each line begins after the first.
     line_starts: Vec<usize>,
     /// Lines whose syntax is broken: what is read from them is a guess.
     broken: RefCell<BTreeSet<usize>>,
@@ -34,7 +35,7 @@ pub(super) struct Errors<'t> {
 
 impl<'t> Errors<'t> {
     pub(super) fn of(file: &'t str, text: &'t str) -> Self {
-        let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let line_starts = text.match_indices('\n').map(|(at, _)| at.saturating_add(1)).collect();
         Self {
             file,
             text,
@@ -68,6 +69,10 @@ impl<'t> Errors<'t> {
 
     /// The line on which `span` begins, from 1.
     pub(super) fn line(&self, span: &Span) -> usize {
+        self.lines_before(span).saturating_add(1)
+    }
+
+    fn lines_before(&self, span: &Span) -> usize {
         self.line_starts.partition_point(|start| *start <= span.start)
     }
 
@@ -99,9 +104,14 @@ impl<'t> Errors<'t> {
 
     /// Something to say of what stands at `span`.
     pub(super) fn at(&self, span: &Span, message: String) -> ConfigError {
-        let line = self.line(span);
-        let before = self.text.get(self.line_starts[line - 1]..span.start).unwrap_or_default();
-        ConfigError { file: self.file.to_owned(), line, column: before.chars().count() + 1, message }
+        let starts = self.line_starts.get(..self.lines_before(span)).and_then(<[usize]>::last);
+        let before = self.text.get(starts.copied().unwrap_or(0)..span.start).unwrap_or_default();
+        ConfigError {
+            file: self.file.to_owned(),
+            line: self.line(span),
+            column: before.chars().count().saturating_add(1),
+            message,
+        }
     }
 }
 

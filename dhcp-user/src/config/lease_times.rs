@@ -52,7 +52,7 @@ impl LeaseTimes {
     fn limit(&self, longest: u32, used: u32, size: u32) -> u32 {
         let Some(when_full) = self.when_full else { return longest };
         let above_half = (2 * u64::from(used)).saturating_sub(size.into());
-        let cut = u64::from(longest - when_full) * above_half / u64::from(size.max(1));
+        let cut = u64::from(longest.saturating_sub(when_full)) * above_half / u64::from(size.max(1));
         longest.saturating_sub(u32::try_from(cut).unwrap_or(u32::MAX))
     }
 

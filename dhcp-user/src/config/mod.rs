@@ -3,6 +3,12 @@
 //! Everything is checked before anything is used, and every error is reported, not the first only: a configuration that
 //! parses holds together, and what comes after may rely on what the types here say.
 
+// What an operator wrote is accepted or refused in words, whatever it is.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod class;
 mod disjoint;
 mod errors;
@@ -95,7 +101,7 @@ impl Config {
         let text = match std::str::from_utf8(&octets) {
             Ok(text) => text,
             Err(error) => {
-                let readable = String::from_utf8_lossy(&octets[..error.valid_up_to()]);
+                let readable = String::from_utf8_lossy(octets.get(..error.valid_up_to()).unwrap_or_default());
                 let errors = Errors::of(&file, &readable);
                 errors.syntax(&(readable.len()..readable.len()), "from here on it is not UTF-8 text");
                 return Err(LoadError::Invalid(errors.into_sorted()));

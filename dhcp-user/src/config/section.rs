@@ -133,15 +133,19 @@ pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>)
 
 /// How many octets must be changed, inserted or removed to make `a` into `b` (Levenshtein).
 fn distance(a: &[u8], b: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let cost = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-            diagonal = std::mem::replace(&mut row[j + 1], cost);
+    // How far what has been read of `a` is from each beginning of `b`: from the empty one first.
+    let mut from_empty = 0;
+    let mut row: Vec<usize> = (1..=b.len()).collect();
+    for x in a {
+        let mut diagonal = from_empty;
+        from_empty += 1;
+        let mut left = from_empty;
+        for (above, y) in row.iter_mut().zip(b) {
+            left = (diagonal + usize::from(x != y)).min(left + 1).min(*above + 1);
+            diagonal = std::mem::replace(above, left);
         }
     }
-    row[b.len()]
+    row.last().copied().unwrap_or(from_empty)
 }
 
 #[cfg(test)]

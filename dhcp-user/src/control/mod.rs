@@ -12,6 +12,12 @@
 //! An import goes both ways: after its request the client sends leases, a line each, and an empty line after at most
 //! 256 of them; the daemon answers each such part with one item when it is on disk. The client ends by closing its side.
 
+// What comes over the socket is for whoever wrote it to get right, and never ends the daemon.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod client;
 mod portable;
 mod query;

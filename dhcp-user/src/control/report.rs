@@ -458,13 +458,13 @@ pub fn from_colon_hex(text: &str) -> Option<Vec<u8>> {
 /// Octets in hexadecimal with colons between, as identifiers are shown.
 #[must_use]
 pub fn colon_hex(octets: &[u8]) -> String {
-    let mut text = String::with_capacity(octets.len() * 3);
+    let mut text = String::with_capacity(octets.len().saturating_mul(3));
     for (i, octet) in octets.iter().enumerate() {
         if i > 0 {
             text.push(':');
         }
         text.extend(
-            [octet >> 4, octet & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+            [octet >> 4, octet & 15].into_iter().filter_map(|digit| char::from_digit(digit.into(), 16)),
         );
     }
     text

@@ -56,9 +56,9 @@ impl Buckets {
 
     /// Whether one more of `owner` may pass at `now`, in nanoseconds. `owner` is a hash that nobody outside can foresee.
     pub(super) fn take(&mut self, owner: u64, allowance: Allowance, now: u64) -> bool {
-        let bucket = self.bucket(owner);
+        let Some(bucket) = self.bucket(owner) else { return false };
         let interval = allowance.interval();
-        let full_at = bucket.full_at.max(now) + interval;
+        let full_at = bucket.full_at.max(now).saturating_add(interval);
         let passes = full_at - now <= interval.saturating_mul(u64::from(allowance.burst));
         if passes {
             bucket.full_at = full_at;
@@ -66,16 +66,16 @@ impl Buckets {
         passes
     }
 
-    fn bucket(&mut self, owner: u64) -> &mut Bucket {
+    /// The bucket of `owner`; there is one, as no set is empty.
+    fn bucket(&mut self, owner: u64) -> Option<&mut Bucket> {
         let count = self.sets.len() as u64;
-        let set = &mut self.sets[usize::try_from(owner % count).unwrap_or_default()];
-        let own = set.iter().position(|bucket| bucket.owner == owner);
-        let at = own.unwrap_or_else(|| {
-            let fullest = (0..WAYS).min_by_key(|at| set[*at].full_at).unwrap_or_default();
-            set[fullest] = Bucket { owner, full_at: 0 };
-            fullest
-        });
-        &mut set[at]
+        let set = self.sets.get_mut(usize::try_from(owner % count).unwrap_or_default())?;
+        if let Some(own) = set.iter().position(|bucket| bucket.owner == owner) {
+            return set.get_mut(own);
+        }
+        let fullest = set.iter_mut().min_by_key(|bucket| bucket.full_at)?;
+        *fullest = Bucket { owner, full_at: 0 };
+        Some(fullest)
     }
 }
 

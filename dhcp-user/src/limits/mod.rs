@@ -8,6 +8,12 @@
 //! client's then share a bucket; but a client that gets no answer repeats its DISCOVER with the same xid (RFC 2131
 //! §4.1), and what is repeated is let through.
 
+// What is counted here anybody may have sent.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod bucket;
 mod repeats;
 #[cfg(test)]

@@ -2,6 +2,12 @@
 //!
 //! Nothing here waits: while probes are under way the server looks in every [`LOOK`], and takes what they have come to.
 
+// What is heard here anybody may have sent.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod arp;
 mod question;
 

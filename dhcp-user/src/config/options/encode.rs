@@ -56,7 +56,8 @@ fn list<'t>(value: Value<'t>, of: &str, encode: impl FnMut(Value<'t>) -> Option<
 /// The last `octets` octets of a number in two's complement, most significant first.
 fn integer(value: Value<'_>, min: i64, max: i64, octets: usize) -> Option<Vec<u8>> {
     let number = value.integer(min..=max)?.to_be_bytes();
-    Some(number[number.len() - octets..].to_vec())
+    let (_, last) = number.split_at_checked(number.len().checked_sub(octets)?)?;
+    Some(last.to_vec())
 }
 
 /// NVT ASCII by the book, UTF-8 in practice; no terminating zero (RFC 2132, section 2).
@@ -226,13 +227,13 @@ fn search_list(value: Value<'_>) -> Option<Vec<u8>> {
     let mut octets = Vec::new();
     let mut tails: Vec<(Vec<String>, u16)> = Vec::new();
     for labels in &names {
-        let mut rest = &labels[..];
+        let mut rest = labels.as_slice();
         loop {
-            let folded: Vec<String> = rest.iter().map(|label| label.to_ascii_lowercase()).collect();
-            if rest.is_empty() {
+            let Some((label, further)) = rest.split_first() else {
                 octets.push(0);
                 break;
-            }
+            };
+            let folded: Vec<String> = rest.iter().map(|label| label.to_ascii_lowercase()).collect();
             if let Some((_, at)) = tails.iter().find(|(tail, _)| *tail == folded) {
                 octets.extend_from_slice(&(0xc000 | at).to_be_bytes());
                 break;
@@ -240,8 +241,8 @@ fn search_list(value: Value<'_>) -> Option<Vec<u8>> {
             if let Some(at) = u16::try_from(octets.len()).ok().filter(|at| *at < 0x4000) {
                 tails.push((folded, at));
             }
-            push_label(&mut octets, rest[0]);
-            rest = &rest[1..];
+            push_label(&mut octets, label);
+            rest = further;
         }
     }
     Some(octets)
@@ -271,7 +272,7 @@ fn route(value: Value<'_>) -> Option<Vec<u8>> {
     }
     let significant = usize::from(destination.len.div_ceil(8));
     let mut octets = vec![destination.len];
-    octets.extend_from_slice(&destination.network.octets()[..significant]);
+    octets.extend(destination.network.octets().into_iter().take(significant));
     octets.extend_from_slice(&router.octets());
     Some(octets)
 }
