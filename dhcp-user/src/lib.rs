@@ -4,6 +4,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+#[cfg(test)]
+mod damaged;
 pub mod datapath;
 pub mod limits;
 pub mod logging;

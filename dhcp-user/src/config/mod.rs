@@ -98,16 +98,19 @@ impl Config {
         let octets =
             std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
         let file = path.display().to_string();
-        let text = match std::str::from_utf8(&octets) {
-            Ok(text) => text,
-            Err(error) => {
-                let readable = String::from_utf8_lossy(octets.get(..error.valid_up_to()).unwrap_or_default());
-                let errors = Errors::of(&file, &readable);
-                errors.syntax(&(readable.len()..readable.len()), "from here on it is not UTF-8 text");
-                return Err(LoadError::Invalid(errors.into_sorted()));
-            }
+        Self::read(&octets, &file).map_err(LoadError::Invalid)
+    }
+
+    /// Parses and checks what stands in a file.
+    fn read(octets: &[u8], file: &str) -> Result<Self, Vec<ConfigError>> {
+        let error = match std::str::from_utf8(octets) {
+            Ok(text) => return Self::parse(text, file),
+            Err(error) => error,
         };
-        Self::parse(text, &file).map_err(LoadError::Invalid)
+        let readable = String::from_utf8_lossy(octets.get(..error.valid_up_to()).unwrap_or_default());
+        let errors = Errors::of(file, &readable);
+        errors.syntax(&(readable.len()..readable.len()), "from here on it is not UTF-8 text");
+        Err(errors.into_sorted())
     }
 
     /// A configuration of these parts.

@@ -2,6 +2,7 @@
 
 mod classes;
 mod options;
+mod properties;
 mod refused;
 
 use std::net::Ipv4Addr;
