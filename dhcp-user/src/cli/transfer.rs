@@ -84,13 +84,13 @@ impl Import {
     /// Brings the leases to the daemon, and tells of each that it refuses.
     #[must_use]
     pub fn run(self) -> Exit {
-        let text = match self.read() {
-            Ok(text) => text,
+        let octets = match self.read() {
+            Ok(octets) => octets,
             Err(error) => {
                 return complain(Exit::Usage, format!("can't read {}: {error}", self.file.display()));
             }
         };
-        let (leases, mut refused) = sorted_out(&text);
+        let (leases, mut refused) = sorted_out(&octets);
         let lines: Vec<&str> = leases.iter().map(|lease| lease.text).collect();
         let (mut imported, mut sent) = (0, 0);
         let outcome = control::import(&self.socket, &lines, PART, |part, told| {
@@ -114,12 +114,12 @@ impl Import {
         }
     }
 
-    fn read(&self) -> io::Result<String> {
+    fn read(&self) -> io::Result<Vec<u8>> {
         if self.file.as_os_str() != "-" {
-            return std::fs::read_to_string(&self.file);
+            return std::fs::read(&self.file);
         }
-        let mut text = String::new();
-        io::stdin().read_to_string(&mut text).map(|_| text)
+        let mut octets = Vec::new();
+        io::stdin().read_to_end(&mut octets).map(|_| octets)
     }
 
     fn print(&self, imported: u64, refused: &[Refused]) -> io::Result<()> {
@@ -147,34 +147,98 @@ struct Lease<'t> {
 }
 
 /// The last line of each address, which is the one that counts, in the order of the file; and lines that are no leases.
-fn sorted_out(text: &str) -> (Vec<Lease<'_>>, Vec<Refused>) {
+fn sorted_out(octets: &[u8]) -> (Vec<Lease<'_>>, Vec<Refused>) {
     let (mut leases, mut refused) = (Vec::new(), Vec::new());
     let mut last = HashMap::new();
-    for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
-        match serde_json::from_str::<Portable>(text) {
-            Ok(Portable { address, .. }) => {
+    for (line, octets) in (1..).zip(octets.split(|octet| *octet == b'\n')) {
+        match read(octets) {
+            Ok(Some((address, text))) => {
                 last.insert(address, line);
                 leases.push(Lease { line, address, text });
             }
-            Err(error) => refused.push(Refused { line, address: None, why: format!("no lease: {error}") }),
+            Ok(None) => {}
+            Err(why) => refused.push(Refused { line, address: None, why }),
         }
     }
     leases.retain(|lease| last.get(&lease.address) == Some(&lease.line));
     (leases, refused)
 }
 
+/// The address of the lease that a line says, and its text; none if nothing stands there.
+fn read(line: &[u8]) -> Result<Option<(Ipv4Addr, &str)>, String> {
+    let text = std::str::from_utf8(line).map_err(|error| format!("no lease: {error}"))?.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    // With the end of its line.
+    if text.len() >= control::LONGEST_LEASE {
+        return Err(format!("no lease: it is longer than {} octets", control::LONGEST_LEASE));
+    }
+    let lease: Portable = serde_json::from_str(text).map_err(|error| format!("no lease: {error}"))?;
+    Ok(Some((lease.address, text)))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::control::properties::leases;
+    use crate::damaged::damaged_octets;
 
     #[test]
     fn the_last_line_of_an_address_counts() {
         let line = |last, state| format!(r#"{{"address":"192.0.2.{last}","state":"{state}"}}"#);
         let text =
             [line(1, "leased"), line(2, "leased"), String::new(), "{}".into(), line(1, "free")].join("\n");
-        let (leases, refused) = sorted_out(&text);
+        let (leases, refused) = sorted_out(text.as_bytes());
         let kept: Vec<_> = leases.iter().map(|lease| (lease.line, lease.address.octets()[3])).collect();
         assert_eq!(kept, [(2, 2), (5, 1)]);
         assert_eq!(refused.iter().map(|no| no.line).collect::<Vec<_>>(), [4]);
+    }
+
+    /// What the daemon would end the whole import for is refused here, by itself.
+    #[test]
+    fn a_line_that_can_not_be_sent_is_refused_by_its_number() {
+        let lease = |address, name: &str| {
+            format!(r#"{{"address":"192.0.2.{address}","state":"free","host-name":"{name}"}}"#)
+        };
+        let room = control::LONGEST_LEASE - lease(2, "").len();
+        let mut octets = [lease(1, "a"), lease(2, &"a".repeat(room)), lease(3, &"a".repeat(room - 1))]
+            .join("\n")
+            .into_bytes();
+        octets.extend(b"\r\n\xff\n \r\n");
+        octets.extend(lease(4, "b").bytes());
+        let (leases, refused) = sorted_out(&octets);
+        assert_eq!(leases.iter().map(|lease| lease.line).collect::<Vec<_>>(), [1, 3, 6]);
+        assert_eq!(refused.iter().map(|no| no.line).collect::<Vec<_>>(), [2, 4]);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn each_line_is_sent_or_superseded_or_refused_by_its_number(
+            parts in vec(damaged_octets(leases()), 0..4),
+        ) {
+            let octets = parts.concat();
+            let (sent, refused) = sorted_out(&octets);
+            for (line, octets) in (1..).zip(octets.split(|octet| *octet == b'\n')) {
+                let is_sent = sent.iter().find(|lease| lease.line == line);
+                let is_refused = refused.iter().any(|no| no.line == line && !no.why.is_empty());
+                match serde_json::from_slice::<Portable>(octets) {
+                    Ok(lease) => {
+                        let later = sent.iter().any(|other| other.address == lease.address && other.line > line);
+                        prop_assert!(!is_refused && is_sent.is_some() != later);
+                        prop_assert!(is_sent.is_none_or(|sent| serde_json::from_str(sent.text).is_ok_and(|read: Portable| read == lease)));
+                    }
+                    Err(_) => {
+                        let blank = std::str::from_utf8(octets).is_ok_and(|text| text.trim().is_empty());
+                        prop_assert!(is_sent.is_none() && is_refused != blank);
+                    }
+                }
+            }
+        }
     }
 }

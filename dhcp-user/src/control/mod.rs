@@ -20,6 +20,8 @@
 
 mod client;
 mod portable;
+#[cfg(test)]
+pub(crate) mod properties;
 mod query;
 mod report;
 mod request;
@@ -39,7 +41,7 @@ pub use report::{
     Released, Reloaded, Stage, Stats, Status, TrafficStats, Word, Xdp, colon_hex, from_colon_hex,
 };
 pub use request::{Cause, Outcome, Request, Subject};
-pub use server::serve;
+pub use server::{LONGEST_LEASE, serve};
 pub use socket::{BindError, bind};
 pub use startup::Startup;
 pub use wall::WallClock;

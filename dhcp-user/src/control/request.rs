@@ -97,6 +97,14 @@ pub enum Subject {
 }
 
 impl Request {
+    /// The request that a line says.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(super) fn read(line: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(line).map_err(|error| format!("this daemon doesn't know the request: {error}"))
+    }
+
     /// Whether it changes anything.
     #[must_use]
     pub fn changes(&self) -> bool {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, UCred};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
@@ -24,9 +24,9 @@ use crate::pulse::Pulse;
 use crate::store::QuarantineCause;
 
 /// The longest request, in octets.
-const LONGEST_REQUEST: u64 = 4096;
+const LONGEST_REQUEST: usize = 4096;
 /// The longest line of a lease to be imported, in octets: identifiers of 255 octets and all that a relay can say.
-const LONGEST_LEASE: u64 = 16 * 1024;
+pub const LONGEST_LEASE: usize = 16 * 1024;
 /// How many clients are served at a time.
 const MOST_CLIENTS: usize = 32;
 /// How long a client may take to send its request, or to take in a part of the answer.
@@ -36,7 +36,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// Without a beat for so long, the thread that decides stands still.
 const STUCK: Duration = Duration::from_secs(3);
 /// How many leases are asked of the decision loop, or brought to it, at a time.
-const PAGE: usize = 256;
+pub(super) const PAGE: usize = 256;
 /// How many addresses are audited at a time, those included that nobody has: a millisecond's work or two.
 const AUDITED: usize = 2048;
 
@@ -104,14 +104,14 @@ impl Client {
     }
 
     async fn serve(mut self, queries: &mpsc::Sender<Query>, startup: &Startup) -> io::Result<()> {
-        let line = match timeout(PATIENCE, self.read_line()).await {
+        let line = match timeout(PATIENCE, read_line(&mut self.from)).await {
             Ok(line) => line?,
             Err(_) => return self.refuse("no request came in time").await,
         };
         let Some(line) = line else {
             return self.refuse(&format!("a request is one line of at most {LONGEST_REQUEST} octets")).await;
         };
-        match serde_json::from_slice::<Request>(&line) {
+        match Request::read(&line) {
             Ok(request) => {
                 self.log(&request);
                 match startup.status().filter(|_| request == Request::Status) {
@@ -119,15 +119,8 @@ impl Client {
                     None => self.answer(request, queries).await,
                 }
             }
-            Err(error) => self.refuse(&format!("this daemon doesn't know the request: {error}")).await,
+            Err(why) => self.refuse(&why).await,
         }
-    }
-
-    /// The request's line; none if it is too long, or doesn't end.
-    async fn read_line(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut line = Vec::new();
-        (&mut self.from).take(LONGEST_REQUEST).read_until(b'\n', &mut line).await?;
-        Ok(line.ends_with(b"\n").then_some(line))
     }
 
     fn log(&self, request: &Request) {
@@ -271,7 +264,7 @@ impl Client {
     /// Leases of another server, part by part, until the client has no more.
     async fn import(&mut self, queries: &mpsc::Sender<Query>) -> io::Result<Outcome> {
         loop {
-            let part = match timeout(PATIENCE, self.read_part()).await {
+            let part = match timeout(PATIENCE, read_part(&mut self.from)).await {
                 Ok(part) => part?,
                 Err(_) => return Ok(Outcome::Refused("no leases came in time".to_owned())),
             };
@@ -283,27 +276,6 @@ impl Client {
                 },
                 Err(why) => return Ok(Outcome::Refused(why)),
             };
-        }
-    }
-
-    /// Leases up to an empty line; none at the end.
-    async fn read_part(&mut self) -> io::Result<Result<Vec<Portable>, String>> {
-        let mut leases = Vec::new();
-        let mut line = Vec::new();
-        loop {
-            line.clear();
-            (&mut self.from).take(LONGEST_LEASE).read_until(b'\n', &mut line).await?;
-            if line.is_empty() && leases.is_empty() || line == b"\n" {
-                return Ok(Ok(leases));
-            }
-            if !line.ends_with(b"\n") {
-                return Ok(Err(format!("a lease is a line of at most {LONGEST_LEASE} octets")));
-            }
-            match serde_json::from_slice(&line) {
-                Ok(lease) if leases.len() < PAGE => leases.push(lease),
-                Ok(_) => return Ok(Err(format!("an empty line is due after {PAGE} leases"))),
-                Err(error) => return Ok(Err(format!("this daemon doesn't know the lease: {error}"))),
-            }
         }
     }
 
@@ -402,6 +374,40 @@ impl Client {
         match timeout(PATIENCE, self.to.write_all(octets)).await {
             Ok(sent) => sent,
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client doesn't read")),
+        }
+    }
+}
+
+/// A line of at most so many octets, its end included; empty at the end.
+async fn line_of(most: usize, from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Vec<u8>> {
+    let mut line = Vec::new();
+    from.take(most as u64).read_until(b'\n', &mut line).await?;
+    Ok(line)
+}
+
+/// The request's line; none if it is too long, or doesn't end.
+pub(super) async fn read_line(from: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+    let line = line_of(LONGEST_REQUEST, from).await?;
+    Ok(line.ends_with(b"\n").then_some(line))
+}
+
+/// Leases up to an empty line; none at the end.
+pub(super) async fn read_part(
+    from: &mut (impl AsyncBufRead + Unpin),
+) -> io::Result<Result<Vec<Portable>, String>> {
+    let mut leases = Vec::new();
+    loop {
+        let line = line_of(LONGEST_LEASE, from).await?;
+        if line.is_empty() && leases.is_empty() || line == b"\n" {
+            return Ok(Ok(leases));
+        }
+        if !line.ends_with(b"\n") {
+            return Ok(Err(format!("a lease is a line of at most {LONGEST_LEASE} octets")));
+        }
+        match serde_json::from_slice(&line) {
+            Ok(lease) if leases.len() < PAGE => leases.push(lease),
+            Ok(_) => return Ok(Err(format!("an empty line is due after {PAGE} leases"))),
+            Err(error) => return Ok(Err(format!("this daemon doesn't know the lease: {error}"))),
         }
     }
 }
