@@ -21,7 +21,7 @@ const DRIVER_INFO: usize = 196;
 const DRIVER_NAME: usize = 4;
 /// Octets that a feature block has when it is read: available, requested, active, never changed.
 const FEATURE_BLOCK: usize = 16;
-/// More counters or features than any driver has: what a kernel may have us make room for.
+/// More counters or features than any driver has: of one that has more, nothing is asked.
 const MOST: usize = 1 << 16;
 
 /// An interface, as ethtool sees it.
@@ -84,7 +84,7 @@ impl Device {
         if names.is_empty() {
             return Ok(Vec::new());
         }
-        let said = self.ask(GET_STATISTICS, &[as_u32(names.len())], 8 + 8 * names.len())?;
+        let said = self.ask(GET_STATISTICS, &[as_u32(names.len())], 8 + 8 * room(names.len()))?;
         let values = said[8..].as_chunks().0.iter().map(|value| u64::from_ne_bytes(*value));
         Ok(names.into_iter().zip(values).collect())
     }
@@ -133,12 +133,11 @@ impl Device {
         // The kernel leaves out of the mask what this device has none of.
         let has = sizes[8..16].first_chunk().map_or(0, |mask| u64::from_ne_bytes(*mask)) & mask != 0;
         let count = sizes[16..].first_chunk().map_or(0, |count| u32::from_ne_bytes(*count)) as usize;
-        if !has || count == 0 {
+        if !has || count == 0 || count > MOST {
             return Ok(Vec::new());
         }
-        let count = count.min(MOST);
-        let said = self.ask(GET_STRINGS, &[set, as_u32(count)], 12 + STRING * count)?;
-        Ok(said[12..].chunks_exact(STRING).map(text).collect())
+        let said = self.ask(GET_STRINGS, &[set, as_u32(count)], 12 + STRING * room(count))?;
+        Ok(said[12..].chunks_exact(STRING).take(count).map(text).collect())
     }
 
     /// Asks with a command and the words behind it, in `size` octets, which come back as the kernel has filled them in.
@@ -149,8 +148,9 @@ impl Device {
         let mut request: libc::ifreq = unsafe { zeroed() };
         request.ifr_name = self.name;
         request.ifr_ifru.ifru_data = value.as_mut_ptr().cast();
-        // SAFETY: the request names the interface and points at `value`, which is as long as the command's structure with
-        // as many elements as its words say; both outlive the call.
+        // SAFETY: the request names the interface and points at `value`, which is longer than the command's structure with
+        // as many elements as its words say: strings and statistics the kernel writes as many as the device has by now,
+        // whatever was asked for, and `room` is left for those it got since they were counted. Both outlive the call.
         let done = unsafe { libc::ioctl(self.socket.as_raw_fd(), libc::SIOCETHTOOL, &raw mut request) };
         if done < 0 { Err(io::Error::last_os_error()) } else { Ok(value) }
     }
@@ -159,6 +159,11 @@ impl Device {
 fn text(octets: &[u8]) -> String {
     let octets = octets.split(|octet| *octet == 0).next().unwrap_or_default();
     String::from_utf8_lossy(octets).into_owned()
+}
+
+/// Room for what a device has by now that had `count` before: with more queues it has more counters.
+fn room(count: usize) -> usize {
+    2 * count + 1024
 }
 
 /// Bounded by [`MOST`].
