@@ -96,6 +96,7 @@ impl World {
             Step::Squat(number, false) => drop(self.squatters.remove(&address(number))),
             Step::Probe => self.probe(),
             Step::OperatorRelease(number) => {
+                self.let_offer_lapse(address(number));
                 self.put(None, Event::OperatorRelease { address: address(number), reuse: Reuse::WhenClean });
                 self.end_what_was_for_good();
             }
@@ -110,6 +111,18 @@ impl World {
                 self.end_what_was_for_good();
             }
             Step::Crash { committed, maps } => self.crash(committed, maps),
+        }
+    }
+
+    /// With a lease the operator ends what was offered of its address, too; clients don't know.
+    fn let_offer_lapse(&mut self, ended: Ipv4Addr) {
+        let now = self.bench.now;
+        if self.bench.policy.state(ended) != Some(State::Leased) {
+            return;
+        }
+        let offered = self.clients.values_mut().filter_map(|belief| belief.offered.as_mut());
+        for (_, until) in offered.filter(|(address, _)| *address == ended) {
+            *until = now;
         }
     }
 
