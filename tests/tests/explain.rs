@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use system_tests::client::append_option;
+use system_tests::client::{Request, append_option};
 use system_tests::namespace::spelled;
 use system_tests::paths::SERVER;
 use system_tests::process::output;
@@ -109,5 +109,71 @@ fn who_answered_last_is_true_at_every_instant() -> Result<()> {
         // The kernel's memo of the usual question may have given way to this one.
         client.renew(&lease)?;
     }
+    Ok(())
+}
+
+/// For each message that got no answer: which it was, where it came in, and why.
+#[test]
+fn what_got_no_answer_is_explained() -> Result<()> {
+    let lan = Lan::new("explain", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let last = |mac: &str| -> Result<Value> {
+        let said = server.json(&["explain", mac])?;
+        let message = said["messages"].as_array().and_then(|all| all.last()).cloned();
+        let message = message.with_context(|| format!("no messages: {said}"))?;
+        ensure!(said["decided-by"] == "daemon" && said["why"] == message["why"], "{said}");
+        Ok(message)
+    };
+    let mut number = 10;
+    let mut silent = |why: &str, change: &dyn Fn(&mut Request)| -> Result<()> {
+        number += 1;
+        let client = lan.client(number);
+        let mut request = client.discovering();
+        change(&mut request);
+        client.send(&request)?;
+        let mac = spelled(client.mac);
+        let said = until(&format!("{why} to be told"), PROMPT, || {
+            let said = last(&mac).ok().filter(|said| said["why"].is_string());
+            Ok(said)
+        })?;
+        ensure!(said["why"].as_str().is_some_and(|text| text.starts_with(why)), "{why}: {said}");
+        ensure!(said["answered"].is_null() && said["interface"] == "srv0", "{said}");
+        Ok(())
+    };
+    silent("other-server: ", &|request| {
+        request.message.options = vec![53, 1, 3, 54, 4, 10, 0, 0, 99, 50, 4, 10, 0, 0, 11, 255];
+    })?;
+    silent("unknown-client: ", &|request| {
+        request.message.options = vec![53, 1, 3, 50, 4, 10, 0, 0, 19, 255];
+    })?;
+    silent("no-address: ", &|request| request.message.options = vec![53, 1, 3, 255])?;
+    silent("no-subnet: ", &|request| request.message.giaddr = [198, 51, 100, 9].into())?;
+    silent("option-length: ", &|request| request.message.options = vec![53, 1, 1, 51, 1, 0, 255])?;
+    silent("option-truncated: ", &|request| request.message.options = vec![53, 1, 1, 12, 200, b'a'])?;
+    Ok(())
+}
+
+/// What no option differs in is named too.
+#[test]
+fn another_order_of_options_is_told() -> Result<()> {
+    let lan = Lan::new("explain", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    let mut request = client.renewing(&lease);
+    let options = &mut request.message.options;
+    ensure!(options.starts_with(&[53, 1, 3]), "{options:?}");
+    options.drain(..3);
+    options.pop();
+    options.extend([53, 1, 3, 255]);
+    client.exchange(&request)?;
+    let said = server.json(&["explain", &spelled(client.mac)])?;
+    ensure!(
+        says(&said, "daemon", "unknown-question: ", &json!(["order of options, or padding between them"])),
+        "{said}"
+    );
+    let answered: Vec<_> =
+        said["messages"].as_array().context("messages")?.iter().map(|heard| &heard["answered"]).collect();
+    ensure!(answered == ["offer", "ack", "ack"], "{said}");
     Ok(())
 }

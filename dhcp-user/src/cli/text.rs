@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::table::{Table, printable};
 use crate::control::{
-    AnsweredBy, Audit, Cleared, Event, Free, Lease, LeaseDetail, LinkStatus, Orphan, PoolCounts, Quarantined,
-    Released, Request, Stage, Stats, Status, Word, Xdp,
+    AnsweredBy, Audit, Cleared, Event, Explanation, Free, Heard, Lease, LeaseDetail, LinkStatus, Orphan,
+    PoolCounts, Quarantined, Released, Request, Stage, Stats, Status, Word, Xdp,
 };
 
 /// Adds an item of an answer to its table.
@@ -55,9 +55,8 @@ pub(super) fn of(request: &Request) -> (Table, Add) {
             (Table::with_heads(&["HW-ADDRESS", "CAP", "ADDRESS", "LAST-HEARD", "CLIENT-ID"]), orphan)
         }
         Request::Quarantine => (Table::with_heads(&["ADDRESS", "SINCE", "UNTIL", "WHY", "BY"]), quarantined),
-        Request::Explain { .. } | Request::Events | Request::Export | Request::Import | Request::Reload => {
-            (Table::of_pairs(), object)
-        }
+        Request::Explain { .. } => (Table::of_pairs(), explained),
+        Request::Events | Request::Export | Request::Import | Request::Reload => (Table::of_pairs(), object),
     }
 }
 
@@ -260,6 +259,34 @@ fn object(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
             serde_json::Value::String(text) => table.row([key, text]),
             other => table.row([key, other]),
         }
+    }
+    Ok(())
+}
+
+/// Who decided, why, and each of the last messages on a line.
+fn explained(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let Explanation { address, decided_by, why, differs, messages } = serde_json::from_str(item.get())?;
+    table.row([&"address", &address]);
+    table.row([&"decided-by", &answered_by(decided_by)]);
+    table.row([&"why", &why]);
+    table.row([&"differs", &differs.join(", ")]);
+    for Heard { time, message, address, interface, vlan, relay, answered, why } in messages {
+        let vlan: Vec<_> = vlan.iter().map(ToString::to_string).collect();
+        let became = match (answered, why) {
+            (Some(answer), _) => format!("answered by {answer}"),
+            (None, Some(why)) => format!("no answer: {why}"),
+            (None, None) => "not answered yet".to_owned(),
+        };
+        let told: String = [
+            ("for ", address.map(|address| address.to_string())),
+            ("on ", interface),
+            ("vlan ", Some(vlan.join(", ")).filter(|ids| !ids.is_empty())),
+            ("through ", relay.map(|relay| relay.to_string())),
+        ]
+        .into_iter()
+        .filter_map(|(name, detail)| Some(format!(" {name}{}", detail?)))
+        .collect();
+        table.row([&"heard", &format!("{time} {message}{told}: {became}")]);
     }
     Ok(())
 }

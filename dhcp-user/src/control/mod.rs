@@ -36,9 +36,10 @@ pub use client::{ClientError, ask, import};
 pub use portable::{Portable, Treated};
 pub use query::{Export, No, Page, Query, Reply};
 pub use report::{
-    AnsweredBy, Audit, Cleared, Event, Explanation, Finding, Free, Imported, InterfaceStatus, KernelStats,
-    Lease, LeaseDetail, LinkStatus, Memo, Orphan, OrphanLease, PoolCounts, Quarantined, RefusedLease,
-    Released, Reloaded, Stage, Stats, Status, TrafficStats, Word, Xdp, colon_hex, from_colon_hex,
+    AnsweredBy, Audit, Cleared, Event, Explanation, Finding, Free, Heard, Imported, InterfaceStatus,
+    KernelStats, Lease, LeaseDetail, LinkStatus, Memo, Orphan, OrphanLease, PoolCounts, Quarantined,
+    RefusedLease, Released, Reloaded, Stage, Stats, Status, TrafficStats, Word, Xdp, colon_hex,
+    from_colon_hex,
 };
 pub use request::{Cause, Outcome, Request, Subject};
 pub use server::{LONGEST_LEASE, serve};

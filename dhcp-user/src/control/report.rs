@@ -312,6 +312,37 @@ pub struct Explanation {
     pub why: String,
     /// In what the request differs from the nearest that the kernel knows.
     pub differs: Vec<String>,
+    /// The client's last messages that the daemon got, the latest last.
+    #[serde(default)]
+    pub messages: Vec<Heard>,
+}
+
+/// A message that the daemon got, and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Heard {
+    /// When it came.
+    pub time: Timestamp,
+    /// Its type: `discover`, `request`, …; `unread` if it could not be read.
+    pub message: Word,
+    /// The address it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<Ipv4Addr>,
+    /// Where it came in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// Its VLAN ids, the outer first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vlan: Vec<u16>,
+    /// The relay it came through (giaddr).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relay: Option<Ipv4Addr>,
+    /// The type of the answer, if it got one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<Word>,
+    /// Why it got none, and what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// Something that happened.

@@ -198,9 +198,10 @@ fn shapes_are_as_documented() {
             address: a,
             decided_by: AnsweredBy::Daemon,
             why: "w".to_owned(),
-            differs: vec!["option 55".to_owned()]
+            differs: vec!["option 55".to_owned()],
+            messages: Vec::new(),
         }),
-        json!({"address": "192.0.2.10", "decided-by": "daemon", "why": "w", "differs": ["option 55"]}),
+        json!({"address": "192.0.2.10", "decided-by": "daemon", "why": "w", "differs": ["option 55"], "messages": []}),
     );
     shown(
         json!(Audit { consistent: false, findings: vec![Finding { address: a, what: "w".to_owned() }] }),

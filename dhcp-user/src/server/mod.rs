@@ -35,7 +35,6 @@ mod not_committed;
 mod notifications;
 mod operator;
 mod reconcile;
-mod refused;
 mod regroup;
 mod reload;
 mod reports;

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::committing::Ended;
 use super::decided::Decided;
+use super::explain::{Lost, Unanswered};
 use super::not_committed::NotCommitted;
 use super::{Server, reports};
 use crate::clock::BootNanos;
@@ -23,16 +24,16 @@ impl Server {
     pub(super) fn admit(&mut self, arrival: Arrival) -> Option<Event> {
         let at = BootNanos(arrival.at);
         if BootNanos::now().0.saturating_sub(at.0) > STALE {
-            self.traffic.dropped("stale");
+            self.leave_unread(&arrival, Unanswered::Lost(Lost::Stale));
             return None;
         }
         if let Err(limit) = self.limits.check_frame(&arrival.frame, arrival.ifindex, at.0) {
-            self.traffic.dropped(limit.name());
+            self.leave_unread(&arrival, Unanswered::Limited(limit));
             return None;
         }
-        match Request::read(arrival.frame, arrival.ifindex, at.floor()) {
+        match Request::read(arrival.frame.clone(), arrival.ifindex, at.floor()) {
             Ok(request) if arrival.why.is_none() && !self.is_for_us(&request) => {
-                self.traffic.dropped("not-for-us");
+                self.refuse(&request, Unanswered::Lost(Lost::NotForUs));
                 None
             }
             Ok(request) => {
@@ -44,8 +45,7 @@ impl Server {
                 request.oddities().for_each(|what| self.traffic.odd(what));
                 let begun = || self.policy.has_begun(&request);
                 if let Err(limit) = self.limits.check(&request, at.0, begun) {
-                    self.traffic.dropped(limit.name());
-                    self.went_up.refused(&request, limit.name(), &self.table);
+                    self.refuse(&request, Unanswered::Limited(limit));
                     return None;
                 }
                 tracing::trace!(kind = request.kind.name(), chaddr = %request.chaddr, why = ?arrival.why, "received");
@@ -54,10 +54,28 @@ impl Server {
                 Some(Event::Message(request))
             }
             Err(malformed) => {
-                self.traffic.dropped(malformed.name());
+                self.leave_unread(&arrival, Unanswered::Malformed(malformed));
                 None
             }
         }
+    }
+
+    /// A frame is not looked into any further.
+    fn leave_unread(&mut self, arrival: &Arrival, why: Unanswered) {
+        self.traffic.dropped(why.name());
+        self.went_up.unread(&arrival.frame, arrival.ifindex, BootNanos(arrival.at).floor(), why);
+    }
+
+    /// A request is not decided.
+    fn refuse(&mut self, request: &Request, why: Unanswered) {
+        self.traffic.dropped(why.name());
+        self.went_up.refused(request, why);
+    }
+
+    /// A request that was decided gets no answer.
+    fn leave_unanswered(&mut self, request: &Request, why: Unanswered) {
+        self.traffic.dropped(why.name());
+        self.went_up.unanswered(request, why);
     }
 
     /// Whether a frame that no program looked at was sent to us.
@@ -95,7 +113,11 @@ impl Server {
             match one {
                 Decided::Order(number) => self.orders.ended(number, committed),
                 Decided::Former => self.former = self.former.saturating_sub(1),
-                Decided::Action(action) if committed.is_err() && !self.needs_no_commit(&action) => {}
+                Decided::Action(action) if committed.is_err() && !self.needs_no_commit(&action) => {
+                    if let Action::Reply { request, .. } = &action {
+                        self.went_up.unanswered(request, Unanswered::Lost(Lost::NotCommitted));
+                    }
+                }
                 Decided::Action(action) => self.act(action, &mut leaving),
             }
         }
@@ -118,10 +140,7 @@ impl Server {
             Action::Reply { request, reply, granted } => {
                 leaving.extend(self.leave(&request, &reply, granted));
             }
-            Action::Silence { request, why } => {
-                self.traffic.dropped(why.name());
-                self.went_up.refused(&request, why.name(), &self.table);
-            }
+            Action::Silence { request, why } => self.leave_unanswered(&request, Unanswered::Silent(why)),
             Action::Probe { address, via, except } => {
                 if let Some(prober) = &mut self.prober {
                     prober.begin(address, via, except);
@@ -163,16 +182,16 @@ impl Server {
         if let Some(lease) = granted
             && self.table.load(lease.address).generation() != lease.generation
         {
-            self.traffic.dropped("overtaken");
+            self.leave_unanswered(request, Unanswered::Lost(Lost::Overtaken));
             return None;
         }
         let ifindex = request.link.ifindex;
         let Some(served) = self.interfaces.get(&ifindex) else {
-            self.traffic.dropped("unknown-interface");
+            self.leave_unanswered(request, Unanswered::Lost(Lost::UnknownInterface));
             return None;
         };
         let Some(frame) = frame::write(request, reply, served.facts.mac) else {
-            self.traffic.dropped("reply-too-long");
+            self.leave_unanswered(request, Unanswered::Lost(Lost::ReplyTooLong));
             return None;
         };
         if let Reply::Offer { answer, .. }
@@ -190,14 +209,15 @@ impl Server {
         if !reply.answer().complete {
             self.traffic.odd("options-without-room");
         }
-        self.went_up.answered(request);
-        self.traffic.sent(match reply {
+        let sent = match reply {
             Reply::Offer { .. } => "offer",
             Reply::Ack { .. } | Reply::InformAck { .. } => "ack",
             Reply::Nak { .. } => "nak",
             Reply::Bootp { .. } => "bootreply",
             Reply::Lease { status, .. } => status.name(),
-        });
+        };
+        self.traffic.sent(sent);
+        self.went_up.answered(request, sent);
         Some((ifindex, frame))
     }
 

@@ -1,23 +1,25 @@
-//! Why requests went up instead of being answered in the kernel: the last one of each client, and what was known then.
+//! Why requests went up instead of being answered in the kernel, and why messages got no answer: the last ones of each
+//! client, and what was known then.
 
-use std::hash::Hash;
+mod differences;
+mod history;
+mod reasons;
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use ahash::HashMap;
-use bytes::Bytes;
 use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcp_ebpf::slot::MEMOS;
 use dhcp_ebpf::verdict::Why;
 
-use super::{Server, refused};
-use crate::control::{AnsweredBy, Explanation, No, Subject};
+use super::Server;
+use crate::control::{AnsweredBy, Explanation, Heard, No, Subject};
 use crate::datapath::table::Table;
-use crate::message::{Kind, Request, options};
+use crate::message::{Kind, Request};
 use crate::policy::{Publication, Question, Words as _};
+use history::{Became, CLIENTS, History, Message, Recent, about, sender, station};
+pub(super) use reasons::{Lost, Unanswered};
 
-/// How many clients are remembered at least; at most twice as many are.
-const CLIENTS: usize = 4096;
 /// Of so many requests in a second something is remembered. When more come nobody can ask of each of them, and to keep them
 /// all would make room for them at the cost of all else.
 const IN_A_SECOND: usize = CLIENTS;
@@ -26,22 +28,11 @@ const IN_A_SECOND: usize = CLIENTS;
 #[derive(Debug, Default)]
 pub(super) struct WentUp {
     last: Recent<[u8; 6], Last>,
+    /// All messages, whatever became of them.
+    history: History,
     /// The questions that were last shared with the kernel, the latest first, by the address they are about.
     known: Recent<Ipv4Addr, Arc<[Question]>>,
-    /// The last message of a client that got no answer, unless it got one since.
-    refused: Recent<[u8; 6], Refused>,
     lately: Lately,
-}
-
-/// A message that got no answer.
-#[derive(Clone, Copy, Debug)]
-struct Refused {
-    kind: Kind,
-    address: Ipv4Addr,
-    /// The counter that it was counted by.
-    why: &'static str,
-    /// The word of the address then.
-    word: Word,
 }
 
 /// The last request of a client that went up.
@@ -58,30 +49,47 @@ struct Last {
 impl WentUp {
     /// A request went up; `why` is the program's reason, none where no program is attached.
     pub(super) fn note(&mut self, request: &Arc<Request>, why: Option<Why>, table: &Table) {
-        let Some(mac) = request.mac().filter(|_| request.kind == Kind::Request) else { return };
+        let client = sender(request);
         self.lately.count(request.arrival);
         if self.lately.too_many() {
             // Nothing is better than what is not the last any more.
-            return self.last.forget(&mac);
+            self.history.forget(&client);
+            return self.last.forget(&client);
         }
-        let known = self.known.get(&about(request)).cloned();
-        let word = table.load(about(request));
-        self.last.insert(mac, Last { request: Arc::clone(request), why, known, word });
+        self.history.add(client, Message::of(request, Became::Waiting));
+        if request.kind == Kind::Request {
+            let known = self.known.get(&about(request)).cloned();
+            let word = table.load(about(request));
+            self.last.insert(client, Last { request: Arc::clone(request), why, known, word });
+        }
     }
 
-    /// A request gets no answer, and is counted by this name.
-    pub(super) fn refused(&mut self, request: &Request, why: &'static str, table: &Table) {
-        let Some(mac) = request.mac().filter(|_| !self.lately.too_many()) else { return };
-        let address = about(request);
-        let word = table.load(address);
-        self.refused.insert(mac, Refused { kind: request.kind, address, why, word });
+    /// A request that was read is not decided.
+    pub(super) fn refused(&mut self, request: &Request, why: Unanswered) {
+        self.lately.count(request.arrival);
+        if self.lately.too_many() {
+            return self.history.forget(&sender(request));
+        }
+        self.history.add(sender(request), Message::of(request, Became::Unanswered(why)));
     }
 
-    /// A request is answered.
-    pub(super) fn answered(&mut self, request: &Request) {
-        if let Some(mac) = request.mac().filter(|_| !self.refused.is_empty()) {
-            self.refused.forget(&mac);
+    /// A frame of the interface `ifindex` was not read, or can't be.
+    pub(super) fn unread(&mut self, frame: &[u8], ifindex: u32, at: BootSecs, why: Unanswered) {
+        let Some(station) = station(frame) else { return };
+        self.lately.count(at);
+        if !self.lately.too_many() {
+            self.history.add(station, Message::unread(at, ifindex, why));
         }
+    }
+
+    /// A request was answered by a message of this kind.
+    pub(super) fn answered(&mut self, request: &Request, by: &'static str) {
+        self.history.became(request, Became::Answered(by));
+    }
+
+    /// A request was decided, and gets no answer.
+    pub(super) fn unanswered(&mut self, request: &Request, why: Unanswered) {
+        self.history.became(request, Became::Unanswered(why));
     }
 
     /// The kernel was told of a lease, whose word is `word` now.
@@ -107,48 +115,76 @@ impl WentUp {
 }
 
 impl Server {
-    /// Who decided a client's last request, and why not the kernel.
+    /// Who decided a client's last message, and why not the kernel; or why there was no answer. And what became of the
+    /// last few that the daemon got.
     pub(super) fn explain(&self, client: Subject) -> Result<Explanation, No> {
         let (mac, named) = match client {
             Subject::HwAddress(mac) => (Some(mac), None),
             Subject::Address(address) => {
-                let lease = self.policy.lease(address).ok_or_else(|| No(format!("no lease of {address}")))?;
-                (lease.chaddr.octets().try_into().ok(), Some(address))
+                let lessee =
+                    self.policy.lease(address).and_then(|lease| lease.chaddr.octets().try_into().ok());
+                (lessee.or_else(|| self.went_up.history.who_named(address)), Some(address))
             }
         };
-        let refused = mac.and_then(|mac| self.went_up.refused.get(&mac));
-        let refused = refused.filter(|refused| named.is_none_or(|address| refused.address == address));
-        if let Some(Refused { kind, address, why, .. }) =
-            refused.copied().filter(|refused| self.table.load(refused.address) == refused.word)
-        {
-            let why = format!("{} got no answer, {why}: {}", kind.name(), refused::in_words(why));
-            return Ok(Explanation { address, decided_by: AnsweredBy::Daemon, why, differs: Vec::new() });
-        }
+        let heard = mac.map(|mac| self.went_up.history.of(&mac)).unwrap_or_default();
         let last = mac.and_then(|mac| self.went_up.last.get(&mac));
         let last = last.filter(|last| named.is_none_or(|address| about(&last.request) == address));
-        let nothing = || {
-            let client = match client {
-                Subject::Address(address) => address.to_string(),
-                Subject::HwAddress(mac) => crate::control::colon_hex(&mac),
-            };
-            No(format!(
-                "no request of {client} has gone up lately, or so many of others that it isn't remembered"
-            ))
-        };
-        let address = named.or_else(|| last.map(|last| about(&last.request))).ok_or_else(nothing)?;
-        if self.kernel_answered_since(address, last) {
-            let why = "its last request was answered in the kernel".to_owned();
-            return Ok(Explanation { address, decided_by: AnsweredBy::Kernel, why, differs: Vec::new() });
-        }
-        let last = last.ok_or_else(nothing)?;
-        let differs = last.known.as_deref().map(|known| nearest(&last.request, known)).unwrap_or_default();
-        let differs = if last.why.is_some_and(is_about_the_question) { differs } else { Vec::new() };
-        Ok(Explanation {
-            address,
-            decided_by: AnsweredBy::Daemon,
-            why: reason(last.why, &last.request),
+        let named_last =
+            heard.iter().rev().map(|message| message.about).find(|about| !about.is_unspecified());
+        let address = named.or_else(|| last.map(|last| about(&last.request))).or(named_last);
+        let explanation = |by: AnsweredBy, why: String, differs: Vec<String>| Explanation {
+            address: address.unwrap_or(Ipv4Addr::UNSPECIFIED),
+            decided_by: by,
+            why,
             differs,
-        })
+            messages: heard.iter().map(|message| self.heard(message)).collect(),
+        };
+        if address.is_some_and(|address| self.kernel_answered_since(address, last)) {
+            let why = "its last request was answered in the kernel".to_owned();
+            return Ok(explanation(AnsweredBy::Kernel, why, Vec::new()));
+        }
+        let of_request = last.map(|last| {
+            let known = last.known.as_deref();
+            (reason(last.why, &last.request), differences::of(&last.request, last.why, known))
+        });
+        let silent = heard.last().and_then(|message| match message.became {
+            Became::Unanswered(why) => Some((why.words(), message.kind)),
+            Became::Waiting | Became::Answered(_) => None,
+        });
+        match (silent, of_request) {
+            (Some((why, kind)), of_request) => {
+                let of_it = of_request.filter(|_| kind == Some(Kind::Request));
+                let differs = of_it.map(|(_, differs)| differs).unwrap_or_default();
+                Ok(explanation(AnsweredBy::Daemon, why, differs))
+            }
+            (None, Some((why, differs))) => Ok(explanation(AnsweredBy::Daemon, why, differs)),
+            (None, None) if !heard.is_empty() => {
+                let why = "the daemon decides all messages but renewals and reboots".to_owned();
+                Ok(explanation(AnsweredBy::Daemon, why, Vec::new()))
+            }
+            (None, None) => Err(unheard(client)),
+        }
+    }
+
+    /// A message as it is shown.
+    fn heard(&self, message: &Message) -> Heard {
+        let Message { at, kind, link, relay, about, became, .. } = *message;
+        let given = |address: Ipv4Addr| Some(address).filter(|address| !address.is_unspecified());
+        let (answered, why) = match became {
+            Became::Waiting => (None, None),
+            Became::Answered(by) => (Some(by.into()), None),
+            Became::Unanswered(why) => (None, Some(why.words())),
+        };
+        Heard {
+            time: self.wall.at(at),
+            message: kind.map_or("unread", Kind::name).into(),
+            address: given(about),
+            interface: self.name_of(link),
+            vlan: [link.outer, link.inner].into_iter().filter(|id| *id != 0).collect(),
+            relay: given(relay),
+            answered,
+            why,
+        }
     }
 
     /// Whether the kernel renewed the lease of `address` after `last` went up: each renewal of its own changes the word.
@@ -163,18 +199,12 @@ impl Server {
     }
 }
 
-/// The address that a request is about.
-fn about(request: &Request) -> Ipv4Addr {
-    if request.ciaddr.is_unspecified() {
-        request.options.requested.unwrap_or(Ipv4Addr::UNSPECIFIED)
-    } else {
-        request.ciaddr
-    }
-}
-
-/// Whether the kernel found that it doesn't know what was asked.
-fn is_about_the_question(why: Why) -> bool {
-    matches!(why, Why::UnknownQuestion | Why::Request)
+fn unheard(client: Subject) -> No {
+    let client = match client {
+        Subject::Address(address) => address.to_string(),
+        Subject::HwAddress(mac) => crate::control::colon_hex(&mac),
+    };
+    No(format!("nothing of {client} has gone up lately, or so much of others that it isn't remembered"))
 }
 
 fn reason(why: Option<Why>, request: &Request) -> String {
@@ -201,37 +231,6 @@ fn reason(why: Option<Why>, request: &Request) -> String {
     format!("{}: {words}", why.name())
 }
 
-/// In what `request` differs from the nearest of the questions known.
-fn nearest(request: &Request, known: &[Question]) -> Vec<String> {
-    let all = known.iter().map(|known| differences(request, known));
-    all.min_by_key(Vec::len).unwrap_or_default()
-}
-
-fn differences(request: &Request, known: &Question) -> Vec<String> {
-    let mut found = Vec::new();
-    let fields = [
-        ("ciaddr", request.ciaddr != known.ciaddr),
-        ("giaddr", request.giaddr != known.giaddr),
-        ("relay's source address", request.relayed() && request.ip_src != known.relay_src),
-    ];
-    found.extend(fields.into_iter().filter(|(_, differs)| *differs).map(|(field, _)| field.to_owned()));
-    let asked = options::list(&request.area);
-    let known_options = options::list(&Bytes::copy_from_slice(&known.options));
-    let mut codes: Vec<u8> = asked.iter().chain(&known_options).map(|(code, _)| *code).collect();
-    codes.sort_unstable();
-    codes.dedup();
-    let values = |list: &[(u8, Bytes)], code: u8| -> Vec<Bytes> {
-        list.iter().filter(|(there, _)| *there == code).map(|(_, value)| value.clone()).collect()
-    };
-    let changed = codes.into_iter().filter(|code| values(&asked, *code) != values(&known_options, *code));
-    let before = found.len();
-    found.extend(changed.map(|code| format!("option {code}")));
-    if found.len() == before && request.area[..] != known.options[..] {
-        found.push("order of options, or padding between them".to_owned());
-    }
-    found
-}
-
 /// How many requests came in the present second.
 #[derive(Debug, Default)]
 struct Lately {
@@ -250,48 +249,27 @@ impl Lately {
     }
 }
 
-/// The entries that were inserted last: at least [`CLIENTS`] of them, and at most twice as many.
-#[derive(Debug)]
-struct Recent<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
-}
-
-impl<K, V> Default for Recent<K, V> {
-    fn default() -> Self {
-        Self { young: HashMap::default(), old: HashMap::default() }
-    }
-}
-
-impl<K: Eq + Hash, V> Recent<K, V> {
-    fn insert(&mut self, key: K, value: V) {
-        if self.young.len() >= CLIENTS && !self.young.contains_key(&key) {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(key, value);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.young.is_empty() && self.old.is_empty()
-    }
-
-    fn forget(&mut self, key: &K) {
-        self.young.remove(key);
-        self.old.remove(key);
-    }
-
-    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.young.get_mut(key).or_else(|| self.old.get_mut(key))
-    }
-
-    fn get(&self, key: &K) -> Option<&V> {
-        self.young.get(key).or_else(|| self.old.get(key))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// What became of a message is put down to that message, and only the last few of a client are kept.
+    #[test]
+    fn the_last_messages_of_a_client_are_told_with_what_became_of_them() {
+        let mut history = History::default();
+        let sent = |xid: u32, kind| {
+            let draft = crate::policy::tests::wire::Draft::new(kind, 1);
+            crate::policy::tests::wire::Draft { xid, ..draft }.request(7)
+        };
+        for xid in 0..9 {
+            history.add(sender(&sent(xid, 1)), Message::of(&sent(xid, 1), Became::Waiting));
+        }
+        history.became(&sent(7, 1), Became::Answered("offer"));
+        history.became(&sent(7, 3), Became::Answered("ack"));
+        history.became(&sent(1, 1), Became::Answered("offer"));
+        let became: Vec<Became> = history.of(&sender(&sent(0, 1))).iter().map(|heard| heard.became).collect();
+        assert_eq!(became, [Became::Waiting, Became::Waiting, Became::Answered("offer"), Became::Waiting]);
+    }
 
     #[test]
     fn the_latest_entries_are_kept_and_the_earliest_go() {

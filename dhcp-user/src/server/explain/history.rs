@@ -1,0 +1,176 @@
+//! The last messages of each client, and what became of each; of the clients that were heard last.
+
+use std::hash::Hash;
+use std::net::Ipv4Addr;
+
+use ahash::HashMap;
+use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::lease::BootSecs;
+
+use super::reasons::Unanswered;
+use crate::message::{Kind, Request};
+
+/// How many clients are remembered at least; at most twice as many are.
+pub(super) const CLIENTS: usize = 4096;
+/// So many messages of each.
+const MESSAGES: usize = 4;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Became {
+    /// Nothing yet: it is being decided, or its answer is being committed.
+    Waiting,
+    /// It was answered by this kind of message.
+    Answered(&'static str),
+    /// It was not answered.
+    Unanswered(Unanswered),
+}
+
+/// One message that the daemon got.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Message {
+    pub(super) at: BootSecs,
+    /// Nothing if it could not be read.
+    pub(super) kind: Option<Kind>,
+    xid: u32,
+    pub(super) link: Link,
+    pub(super) relay: Ipv4Addr,
+    /// The address that it is about, if it names one.
+    pub(super) about: Ipv4Addr,
+    pub(super) became: Became,
+}
+
+impl Message {
+    pub(super) fn of(request: &Request, became: Became) -> Self {
+        Self {
+            at: request.arrival,
+            kind: Some(request.kind),
+            xid: request.xid,
+            link: request.link,
+            relay: request.giaddr,
+            about: about(request),
+            became,
+        }
+    }
+
+    /// One that could not be read, or was not.
+    pub(super) fn unread(at: BootSecs, ifindex: u32, why: Unanswered) -> Self {
+        Self {
+            at,
+            kind: None,
+            xid: 0,
+            link: Link { ifindex, outer: 0, inner: 0 },
+            relay: Ipv4Addr::UNSPECIFIED,
+            about: Ipv4Addr::UNSPECIFIED,
+            became: Became::Unanswered(why),
+        }
+    }
+}
+
+/// The address that a request is about.
+pub(super) fn about(request: &Request) -> Ipv4Addr {
+    if request.ciaddr.is_unspecified() {
+        request.options.requested.unwrap_or(Ipv4Addr::UNSPECIFIED)
+    } else {
+        request.ciaddr
+    }
+}
+
+/// Whom a request is put down to: its client's hardware address if it has six octets, else the station that sent it.
+pub(super) fn sender(request: &Request) -> [u8; 6] {
+    request.chaddr.octets().try_into().unwrap_or(request.eth_src)
+}
+
+/// Whom a frame that can't be read is put down to: the station that sent it.
+pub(super) fn station(frame: &[u8]) -> Option<[u8; 6]> {
+    frame.get(6..12)?.try_into().ok()
+}
+
+/// The last messages of the clients that were heard last.
+#[derive(Debug, Default)]
+pub(super) struct History(Recent<[u8; 6], Vec<Message>>);
+
+impl History {
+    pub(super) fn add(&mut self, client: [u8; 6], message: Message) {
+        let mut messages = self.0.take(&client).unwrap_or_else(|| Vec::with_capacity(MESSAGES));
+        if messages.len() == MESSAGES {
+            messages.remove(0);
+        }
+        messages.push(message);
+        self.0.insert(client, messages);
+    }
+
+    /// Puts down what became of a request that was added; or of one of which nothing is remembered, which stays so.
+    pub(super) fn became(&mut self, request: &Request, became: Became) {
+        let Some(messages) = self.0.get_mut(&sender(request)) else { return };
+        let it = |message: &&mut Message| {
+            (message.xid, message.kind, message.at) == (request.xid, Some(request.kind), request.arrival)
+                && message.became == Became::Waiting
+        };
+        if let Some(message) = messages.iter_mut().find(it) {
+            message.became = became;
+        }
+    }
+
+    pub(super) fn forget(&mut self, client: &[u8; 6]) {
+        self.0.forget(client);
+    }
+
+    /// The messages of a client, the latest last.
+    pub(super) fn of(&self, client: &[u8; 6]) -> &[Message] {
+        self.0.get(client).map_or(&[], Vec::as_slice)
+    }
+
+    /// The client that was the last to name this address.
+    pub(super) fn who_named(&self, address: Ipv4Addr) -> Option<[u8; 6]> {
+        let named = |messages: &Vec<Message>| {
+            messages.iter().rev().find(|message| message.about == address).map(|message| message.at)
+        };
+        let all = self.0.iter().filter_map(|(client, messages)| Some((named(messages)?, *client)));
+        all.max().map(|(_, client)| client)
+    }
+}
+
+/// The entries that were inserted last: at least [`CLIENTS`] of them, and at most twice as many.
+#[derive(Debug)]
+pub(super) struct Recent<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+}
+
+impl<K, V> Default for Recent<K, V> {
+    fn default() -> Self {
+        Self { young: HashMap::default(), old: HashMap::default() }
+    }
+}
+
+impl<K: Eq + Hash, V> Recent<K, V> {
+    pub(super) fn insert(&mut self, key: K, value: V) {
+        if self.young.len() >= CLIENTS && !self.young.contains_key(&key) {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+
+    fn take(&mut self, key: &K) -> Option<V> {
+        self.young.remove(key).or_else(|| self.old.remove(key))
+    }
+
+    pub(super) fn forget(&mut self, key: &K) {
+        self.young.remove(key);
+        self.old.remove(key);
+    }
+
+    pub(super) fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.young.get_mut(key).or_else(|| self.old.get_mut(key))
+    }
+
+    pub(super) fn get(&self, key: &K) -> Option<&V> {
+        self.young.get(key).or_else(|| self.old.get(key))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        let replaced = |key: &K| self.young.contains_key(key);
+        self.young.iter().chain(self.old.iter().filter(move |(key, _)| !replaced(key)))
+    }
+}
