@@ -177,3 +177,64 @@ fn another_order_of_options_is_told() -> Result<()> {
     ensure!(answered == ["offer", "ack", "ack"], "{said}");
     Ok(())
 }
+
+/// What somebody asked for is explained by its address, too, though nobody has it.
+#[test]
+fn an_address_without_a_lease_is_explained_by_who_named_it() -> Result<()> {
+    let lan = Lan::new("explain", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    for address in [[10, 0, 0, 19], [192, 0, 2, 7]] {
+        let mut request = client.discovering();
+        let [a, b, c, d] = address;
+        request.message.options = vec![53, 1, 3, 50, 4, a, b, c, d, 54, 4, 10, 0, 0, 99, 255];
+        client.send(&request)?;
+        let address = std::net::Ipv4Addr::from(address).to_string();
+        let said = until("it to be explained", PROMPT, || {
+            Ok(server.json(&["explain", &address]).ok().filter(|said| said["messages"][0]["why"].is_string()))
+        })?;
+        ensure!(said["address"] == address && says(&said, "daemon", "other-server: ", &json!([])), "{said}");
+        let last = said["messages"].as_array().and_then(|all| all.last()).context("no messages")?;
+        ensure!(last["message"] == "request" && last["address"] == address, "{said}");
+        let text = String::from_utf8(output(&mut server.cli(&["explain", &address])?)?.stdout)?;
+        let heard = format!("request for {address} on srv0: no answer: other-server: ");
+        ensure!(text.lines().any(|line| line.starts_with("heard ") && line.contains(&heard)), "{text}");
+    }
+    Ok(())
+}
+
+/// A message that got no answer is told of until the client is answered, be it by the kernel.
+#[test]
+fn the_kernels_answer_comes_after_a_message_that_got_none() -> Result<()> {
+    let lan = Lan::new("explain", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let mac = spelled(client.mac);
+    let lease = client.dora()?;
+    let explain = || server.json(&["explain", &mac]);
+    let by_the_kernel = || {
+        client.renew(&lease)?;
+        Ok(says(&explain()?, "kernel", "its last request", &json!([])).then_some(()))
+    };
+    until("a renewal to be the kernel's", PROMPT, by_the_kernel)?;
+
+    let mut broken = client.discovering();
+    broken.message.options = vec![53, 1, 1, 51, 1, 0, 255];
+    let mut elsewhere = client.releasing(&lease);
+    elsewhere.message.options = vec![53, 1, 7, 54, 4, 10, 0, 0, 99, 255];
+    for (why, request) in [("option-length: ", broken), ("other-server: ", elsewhere)] {
+        client.send(&request)?;
+        until(&format!("{why} to be told"), PROMPT, || {
+            Ok(says(&explain()?, "daemon", why, &json!([])).then_some(()))
+        })?;
+        until("a renewal to be the kernel's again", PROMPT, by_the_kernel)?;
+    }
+
+    client.send(&client.releasing(&lease))?;
+    until("the release to be told", PROMPT, || {
+        let text = String::from_utf8(output(&mut server.cli(&["explain", &mac])?)?.stdout)?;
+        let taken = format!("release for {} on srv0: it asks for no answer", lease.address);
+        Ok(text.contains(&taken).then_some(()))
+    })?;
+    Ok(())
+}

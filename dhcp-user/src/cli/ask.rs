@@ -31,7 +31,7 @@ pub enum Ask {
     Quarantine(Quarantine),
     /// Compare policy, store and kernel: exit status 1 if they differ
     Audit(Daemon),
-    /// Tell why a client's last request went up instead of being answered in the kernel
+    /// Tell why a client's last messages got no answer, or not one of the kernel
     Explain(Explain),
     /// Follow what happens, one line per event
     Events(Daemon),

@@ -275,6 +275,7 @@ fn explained(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
         let became = match (answered, why) {
             (Some(answer), _) => format!("answered by {answer}"),
             (None, Some(why)) => format!("no answer: {why}"),
+            (None, None) if matches!(&*message, "release" | "decline") => "it asks for no answer".to_owned(),
             (None, None) => "not answered yet".to_owned(),
         };
         let told: String = [

@@ -63,13 +63,14 @@ impl Server {
     /// A frame is not looked into any further.
     fn leave_unread(&mut self, arrival: &Arrival, why: Unanswered) {
         self.traffic.dropped(why.name());
-        self.went_up.unread(&arrival.frame, arrival.ifindex, BootNanos(arrival.at).floor(), why);
+        let at = BootNanos(arrival.at).floor();
+        self.went_up.unread(&arrival.frame, arrival.ifindex, at, why, &self.table);
     }
 
     /// A request is not decided.
     fn refuse(&mut self, request: &Request, why: Unanswered) {
         self.traffic.dropped(why.name());
-        self.went_up.refused(request, why);
+        self.went_up.refused(request, why, &self.table);
     }
 
     /// A request that was decided gets no answer.

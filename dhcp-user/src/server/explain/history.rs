@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use ahash::HashMap;
 use dhcp_ebpf::abi::Link;
-use dhcp_ebpf::lease::BootSecs;
+use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::reasons::Unanswered;
 use crate::message::{Kind, Request};
@@ -38,10 +38,18 @@ pub(super) struct Message {
     /// The address that it is about, if it names one.
     pub(super) about: Ipv4Addr,
     pub(super) became: Became,
+    pub(super) seen: Seen,
+}
+
+/// The word of an address as it was when a message came, or as the daemon has written it since.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    pub(super) address: Ipv4Addr,
+    pub(super) word: Word,
 }
 
 impl Message {
-    pub(super) fn of(request: &Request, became: Became) -> Self {
+    pub(super) fn of(request: &Request, became: Became, seen: Seen) -> Self {
         Self {
             at: request.arrival,
             kind: Some(request.kind),
@@ -50,11 +58,12 @@ impl Message {
             relay: request.giaddr,
             about: about(request),
             became,
+            seen,
         }
     }
 
     /// One that could not be read, or was not.
-    pub(super) fn unread(at: BootSecs, ifindex: u32, why: Unanswered) -> Self {
+    pub(super) fn unread(at: BootSecs, ifindex: u32, why: Unanswered, seen: Seen) -> Self {
         Self {
             at,
             kind: None,
@@ -63,6 +72,7 @@ impl Message {
             relay: Ipv4Addr::UNSPECIFIED,
             about: Ipv4Addr::UNSPECIFIED,
             became: Became::Unanswered(why),
+            seen,
         }
     }
 }
@@ -110,6 +120,14 @@ impl History {
         if let Some(message) = messages.iter_mut().find(it) {
             message.became = became;
         }
+    }
+
+    /// The daemon has written the word of an address of this client.
+    pub(super) fn written(&mut self, client: &[u8; 6], address: Ipv4Addr, word: Word) {
+        let messages = self.0.get_mut(client).into_iter().flatten();
+        messages
+            .filter(|message| message.seen.address == address)
+            .for_each(|message| message.seen.word = word);
     }
 
     pub(super) fn forget(&mut self, client: &[u8; 6]) {

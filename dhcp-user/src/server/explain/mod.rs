@@ -17,7 +17,7 @@ use crate::control::{AnsweredBy, Explanation, Heard, No, Subject};
 use crate::datapath::table::Table;
 use crate::message::{Kind, Request};
 use crate::policy::{Publication, Question, Words as _};
-use history::{Became, CLIENTS, History, Message, Recent, about, sender, station};
+use history::{Became, CLIENTS, History, Message, Recent, Seen, about, sender, station};
 pub(super) use reasons::{Lost, Unanswered};
 
 /// Of so many requests in a second something is remembered. When more come nobody can ask of each of them, and to keep them
@@ -56,7 +56,8 @@ impl WentUp {
             self.history.forget(&client);
             return self.last.forget(&client);
         }
-        self.history.add(client, Message::of(request, Became::Waiting));
+        let seen = self.seen(&client, about(request), table);
+        self.history.add(client, Message::of(request, Became::Waiting, seen));
         if request.kind == Kind::Request {
             let known = self.known.get(&about(request)).cloned();
             let word = table.load(about(request));
@@ -65,21 +66,39 @@ impl WentUp {
     }
 
     /// A request that was read is not decided.
-    pub(super) fn refused(&mut self, request: &Request, why: Unanswered) {
+    pub(super) fn refused(&mut self, request: &Request, why: Unanswered, table: &Table) {
+        let client = sender(request);
         self.lately.count(request.arrival);
         if self.lately.too_many() {
-            return self.history.forget(&sender(request));
+            return self.history.forget(&client);
         }
-        self.history.add(sender(request), Message::of(request, Became::Unanswered(why)));
+        let seen = self.seen(&client, about(request), table);
+        self.history.add(client, Message::of(request, Became::Unanswered(why), seen));
     }
 
     /// A frame of the interface `ifindex` was not read, or can't be.
-    pub(super) fn unread(&mut self, frame: &[u8], ifindex: u32, at: BootSecs, why: Unanswered) {
+    pub(super) fn unread(
+        &mut self,
+        frame: &[u8],
+        ifindex: u32,
+        at: BootSecs,
+        why: Unanswered,
+        table: &Table,
+    ) {
         let Some(station) = station(frame) else { return };
         self.lately.count(at);
         if !self.lately.too_many() {
-            self.history.add(station, Message::unread(at, ifindex, why));
+            let seen = self.seen(&station, Ipv4Addr::UNSPECIFIED, table);
+            self.history.add(station, Message::unread(at, ifindex, why, seen));
         }
+    }
+
+    /// The word by which the kernel's next answer to this client will be known: of the address that its message is about,
+    /// else of that which its last request was about.
+    fn seen(&self, client: &[u8; 6], named: Ipv4Addr, table: &Table) -> Seen {
+        let last = || self.last.get(client).map(|last| about(&last.request));
+        let address = Some(named).filter(|address| !address.is_unspecified()).or_else(last).unwrap_or(named);
+        Seen { address, word: table.load(address) }
     }
 
     /// A request was answered by a message of this kind.
@@ -99,6 +118,7 @@ impl WentUp {
         {
             last.word = word;
         }
+        self.history.written(&lease.chaddr, lease.address, word);
         if lease.memos.is_empty() {
             return;
         }
@@ -123,7 +143,10 @@ impl Server {
             Subject::Address(address) => {
                 let lessee =
                     self.policy.lease(address).and_then(|lease| lease.chaddr.octets().try_into().ok());
-                (lessee.or_else(|| self.went_up.history.who_named(address)), Some(address))
+                // Of an address that nobody has, who asked for it last is of more interest than who had it.
+                let who_named = self.went_up.history.who_named(address);
+                let has_it = self.table.load(address).alive();
+                (if has_it { lessee.or(who_named) } else { who_named.or(lessee) }, Some(address))
             }
         };
         let heard = mac.map(|mac| self.went_up.history.of(&mac)).unwrap_or_default();
@@ -139,7 +162,14 @@ impl Server {
             differs,
             messages: heard.iter().map(|message| self.heard(message)).collect(),
         };
-        if address.is_some_and(|address| self.kernel_answered_since(address, last)) {
+        let silent = mac.zip(heard.last()).and_then(|(mac, message)| match message.became {
+            Became::Unanswered(why) if self.is_unanswered_yet(mac, message, named) => {
+                Some((why, message.kind))
+            }
+            Became::Unanswered(_) | Became::Waiting | Became::Answered(_) => None,
+        });
+        let is_answered = |(address, mac)| self.kernel_answered_since(address, mac, last);
+        if silent.is_none() && address.zip(mac).is_some_and(is_answered) {
             let why = "its last request was answered in the kernel".to_owned();
             return Ok(explanation(AnsweredBy::Kernel, why, Vec::new()));
         }
@@ -147,15 +177,11 @@ impl Server {
             let known = last.known.as_deref();
             (reason(last.why, &last.request), differences::of(&last.request, last.why, known))
         });
-        let silent = heard.last().and_then(|message| match message.became {
-            Became::Unanswered(why) => Some((why.words(), message.kind)),
-            Became::Waiting | Became::Answered(_) => None,
-        });
         match (silent, of_request) {
             (Some((why, kind)), of_request) => {
                 let of_it = of_request.filter(|_| kind == Some(Kind::Request));
                 let differs = of_it.map(|(_, differs)| differs).unwrap_or_default();
-                Ok(explanation(AnsweredBy::Daemon, why, differs))
+                Ok(explanation(AnsweredBy::Daemon, why.words(), differs))
             }
             (None, Some((why, differs))) => Ok(explanation(AnsweredBy::Daemon, why, differs)),
             (None, None) if !heard.is_empty() => {
@@ -187,11 +213,28 @@ impl Server {
         }
     }
 
-    /// Whether the kernel renewed the lease of `address` after `last` went up: each renewal of its own changes the word.
-    fn kernel_answered_since(&self, address: Ipv4Addr, last: Option<&Last>) -> bool {
+    /// Whether this message of a client, its last that came up, is about the address that was asked after, if one was, and
+    /// the kernel has not answered the client since.
+    fn is_unanswered_yet(&self, mac: [u8; 6], message: &Message, named: Option<Ipv4Addr>) -> bool {
+        let Seen { address, word } = message.seen;
+        let now = self.table.load(address);
+        let is_answered = now.alive() && now != word && self.has(mac, address);
+        let is_meant = named.is_none_or(|named| message.about == named || message.about.is_unspecified());
+        is_meant && !is_answered
+    }
+
+    /// Whether this client has the lease of `address`.
+    fn has(&self, mac: [u8; 6], address: Ipv4Addr) -> bool {
+        self.policy.lease(address).is_some_and(|lease| lease.chaddr.octets() == mac)
+    }
+
+    /// Whether the kernel renewed this client's lease of `address` after `last` went up: each renewal of its own changes
+    /// the word.
+    fn kernel_answered_since(&self, address: Ipv4Addr, mac: [u8; 6], last: Option<&Last>) -> bool {
         let word = self.table.load(address);
         let told = || self.policy.lease(address).map(|view| self.lease(&view).last_answered_by);
         word.alive()
+            && self.has(mac, address)
             && match last {
                 Some(last) => word != last.word,
                 None => told() == Some(AnsweredBy::Kernel),
@@ -261,8 +304,9 @@ mod tests {
             let draft = crate::policy::tests::wire::Draft::new(kind, 1);
             crate::policy::tests::wire::Draft { xid, ..draft }.request(7)
         };
+        let seen = Seen { address: Ipv4Addr::UNSPECIFIED, word: Word::default() };
         for xid in 0..9 {
-            history.add(sender(&sent(xid, 1)), Message::of(&sent(xid, 1), Became::Waiting));
+            history.add(sender(&sent(xid, 1)), Message::of(&sent(xid, 1), Became::Waiting, seen));
         }
         history.became(&sent(7, 1), Became::Answered("offer"));
         history.became(&sent(7, 3), Became::Answered("ack"));

@@ -75,7 +75,7 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
     match why {
         Silence::NoSubnet => (
             "no subnet is served where it came from",
-            "add a subnet for this interface and VLAN, or list the relay's address in its `relays`",
+            "add a subnet for this interface and VLAN, or list the relay's address in `relays` of one",
         ),
         Silence::RelayIsUs => {
             ("its giaddr is an address of this server", "a relay on this machine must use another")
@@ -89,8 +89,8 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
             "let a relay send it",
         ),
         Silence::RelaySource => (
-            "it claims to be relayed by an address that is leased to clients here",
-            "take the relay's address out of the pool, or look for somebody who poses as a relay",
+            "its giaddr, or the source of what a relay sent, is 0.0.0.0, an address of this server, or one of a pool",
+            "list the relay's address in `relays`, or take it out of the pool; else somebody poses as a relay",
         ),
         Silence::ForeignOrigin => (
             "it would end a lease, and came another way than that lease was got",
@@ -128,8 +128,8 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
             "the client is answered when it repeats",
         ),
         Silence::DeviceCap => (
-            "the device holds as many leases as it may",
-            "look at `orphans`, or raise `max-leases-per-device`",
+            "the device holds as many leases as it may: `max-leases-per-device`, or `max-leases-per-device-in-use` if each answers its probes",
+            "look at `orphans`, or raise the limit",
         ),
         Silence::PortInUse => (
             "the address is reserved for its relay's port, and another device on that port has it and answers for it",
@@ -209,5 +209,70 @@ mod tests {
             let words = Unanswered::Lost(why).words();
             assert!(words.starts_with(&format!("{}: ", why.name())), "{words}");
         }
+    }
+
+    /// All variants of an enum, as many as they are: one that is left out does not compile.
+    macro_rules! all {
+        ($of:ident { $($variant:ident $(($value:literal))?),+ $(,)? }) => {{
+            const fn complete(one: $of) {
+                match one {
+                    $($of::$variant { .. })|+ => {}
+                }
+            }
+            [$($of::$variant $(($value))?),+].map(|one| { complete(one); one })
+        }};
+    }
+
+    /// The tables of `docs/explain.md`: what it must say.
+    fn documented() -> Vec<String> {
+        let silences = all!(Silence {
+            NoSubnet,
+            RelayIsUs,
+            RelaySource,
+            SourceMismatch,
+            NotOnLink,
+            ForeignOrigin,
+            OtherServer,
+            UnknownClient,
+            NotAuthoritative,
+            NakLimited,
+            NoAddress,
+            NoServer,
+            NoPool,
+            Exhausted,
+            Probing,
+            ProbeUnknown,
+            DeviceCap,
+            PortInUse,
+            NotOwner,
+            DeclinedTooOften,
+            Overtaken,
+            Bootp,
+            QueryNotAllowed,
+            UnclearQuery,
+            Unanswerable,
+        });
+        let limits = all!(Limit { Link, Circuit, Client, Leasequery });
+        let losses = all!(Lost { Stale, NotForUs, Overtaken, UnknownInterface, ReplyTooLong, NotCommitted });
+        let malformed = all!(Malformed {
+            NotDhcp, Truncated, TooManyTags, IpHeaderLength, IpLength, Fragment, IpChecksum, IpSource, UdpLength,
+            UdpChecksum, Short, NotRequest, HardwareAddressLength, Cookie, RelayAddress, ClientAddress,
+            OptionTruncated, Overload, OptionLength(51), MessageType, ServerMessage, ClientIdentifier, NoIdentity,
+            AgentInformation,
+        });
+        let row = |name: &str, (found, advice): (&str, &str)| format!("| `{name}` | {found} | {advice} |");
+        let silences = silences.map(|why| row(why.name(), silent(why)));
+        let limits = limits.map(|why| row(why.name(), limited(why)));
+        let losses = losses.map(|why| row(why.name(), lost(why)));
+        let malformed = malformed.map(|why| format!("| `{}` | {why} |", why.name()));
+        silences.into_iter().chain(limits).chain(losses).chain(malformed).collect()
+    }
+
+    #[test]
+    fn each_reason_is_documented_in_the_words_that_are_said() {
+        let page = include_str!("../../../docs/explain.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        let due = documented();
+        assert!(rows == due, "docs/explain.md must have these rows:\n{}", due.join("\n"));
     }
 }
