@@ -29,8 +29,12 @@ impl Policy {
         };
         let owned = self.all.find(address).filter(|place| self.has_or_is_offered(turn, *place, request));
         let Some(place) = owned else { return turn.silence(request, Silence::NotOwner) };
-        let offered = self.offers.at(place).is_some_and(|offer| offer.whence == Whence::of(request));
-        if !offered && !self.came_as_leased(place, request) {
+        if !self.may_decline(turn, place, request) {
+            if self.is_offered_here(place, request) {
+                self.lose_offer(place);
+                self.rearm(place);
+                self.watch_fullness(turn, place);
+            }
             return turn.silence(request, Silence::ForeignOrigin);
         }
         if self.binding(place).is_some_and(|binding| binding.is_for_good_since(request.arrival)) {
@@ -61,6 +65,28 @@ impl Policy {
         self.settle(turn, place);
         let leased = self.all.state(place) == State::Leased && self.owns(place, request);
         leased || self.is_offered_to(place, request)
+    }
+
+    /// Whether `request` may end all that is known of the address: a lease, and a promise that runs still, only from
+    /// where its owner got it. Who was offered it as well, by the name that both go by, has nothing but the offer to give
+    /// up: cloned machines have one client identifier.
+    fn may_decline(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
+        let promised = match self.all.state(place) {
+            State::Leased => true,
+            State::Grace => self.binding(place).is_some_and(|owner| owner.expiry > turn.now),
+            State::Free | State::Offered | State::Quarantined | State::Reserved => false,
+        };
+        if promised {
+            self.owns(place, request) && self.came_as_leased(place, request)
+        } else {
+            self.is_offered_here(place, request)
+        }
+    }
+
+    /// Whether the address is offered to the client that sent `request`, where that comes from.
+    fn is_offered_here(&self, place: Place, request: &Request) -> bool {
+        let here = self.offers.at(place).is_some_and(|offer| offer.whence == Whence::of(request));
+        here && self.is_offered_to(place, request)
     }
 
     /// Whether the address is offered to exactly the client that sent `request`.

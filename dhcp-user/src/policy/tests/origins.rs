@@ -266,3 +266,32 @@ fn what_a_switch_adds_to_a_renewal_past_the_relay_is_echoed() {
     assert_eq!((renewed.acked(), renewed.option(82)), (Some(address), Some(b"\x01\x02q\x08".to_vec())));
     assert_eq!(bench.store[&address].agent_info.as_deref(), Some(b"\x01\x02p\x07".as_slice()));
 }
+
+/// Cloned machines with one identifier: what one of them was offered of another's lease is all that it can decline.
+#[test]
+fn who_was_offered_anothers_lease_declines_no_more_than_the_offer() {
+    let id = |draft: Draft| draft.id(&[255, 7]);
+    for (mac, station) in [(2, 2), (1, OTHER)] {
+        for running in [true, false] {
+            let mut bench = bench();
+            let address = bench.send(&id(Draft::discover(1))).offered().expect("an offer");
+            assert_eq!(bench.send(&id(Draft::select(1, SERVER, address))).acked(), Some(address));
+            if !running {
+                let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
+                bench.carry_out(actions);
+            }
+            let before = (bench.state(address), bench.words.load(address));
+            assert_eq!(before.0, if running { State::Leased } else { State::Grace });
+            // The last of them by a device that is believed no more.
+            for _ in 0..6 {
+                assert_eq!(bench.send(&id(Draft::discover(mac)).by(station)).offered(), Some(address));
+                refused(&mut bench, &id(Draft::decline(mac, address)).by(station), Silence::ForeignOrigin);
+                assert_eq!((bench.state(address), bench.words.load(address)), before);
+            }
+            if running {
+                assert_eq!(bench.send(&id(Draft::renew(1, address))).acked(), Some(address));
+                assert_eq!(bench.send(&id(Draft::decline(1, address))), Told::Done);
+            }
+        }
+    }
+}
