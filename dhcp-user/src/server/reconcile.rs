@@ -77,6 +77,13 @@ pub(super) fn reconcile(
             continue;
         }
         if maps == Maps::Ours && difference.is_none() && record.standing == Standing::Leased {
+            // Never so where the maps rest upon the store. But a loss may have been accepted at a start that came no
+            // further: nobody knows of it any more.
+            let promised = slot.horizon().max(word.expiry());
+            if promised > record.committed_until {
+                record.committed_until = promised;
+                changes.push(Change::Put(record.clone()));
+            }
             continue;
         }
         let expiry = revoke_anyway(table, address).expiry();
@@ -191,5 +198,71 @@ fn kept(address: Ipv4Addr, identity: &Identity, expiry: BootSecs) -> Record {
         last_heard: BootSecs(0),
         agent_info: None,
         recurrences: 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use dhcp_ebpf::abi::Link;
+    use dhcp_ebpf::question::Keys;
+    use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
+
+    use super::*;
+    use crate::datapath::hints::HeapHints;
+    use crate::datapath::memory::Region;
+    use crate::policy::{Basis, Publication, Words as _};
+
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 10);
+    const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+    const CLIENT: [u8; 6] = [2, 0x43, 0, 0, 0, 1];
+    const NOW: BootSecs = BootSecs(1000);
+    const EXPIRY: BootSecs = BootSecs(2000);
+    const HORIZON: BootSecs = BootSecs(4000);
+
+    /// Maps that have a live lease.
+    fn maps() -> Table {
+        let (slots, answers) = (Region::heap(512 * SLOT_CELLS), Region::heap(512 * CHUNK_CELLS));
+        let keys = Keys([[0; 4]; Keys::POSITIONS]);
+        let mut table = Table::new(slots, answers, Box::new(keys), Box::new(HeapHints::default()));
+        table.reserve(ADDRESS).expect("room");
+        let lease = Publication {
+            address: ADDRESS,
+            link: Link { ifindex: 7, outer: 0, inner: 0 },
+            chaddr: CLIENT,
+            server: SERVER,
+            generation: table.load(ADDRESS).generation(),
+            expiry: EXPIRY,
+            horizon: HORIZON,
+            basis: Basis(1),
+            memos: Vec::new(),
+        };
+        table.publish(&lease).expect("a lease");
+        table
+    }
+
+    /// What the store has of it.
+    fn record(table: &Table, committed_until: BootSecs) -> Record {
+        let (_, slot) = table.slot(ADDRESS).expect("a slot");
+        Record { committed_until, ..kept(ADDRESS, &slot.identity(), EXPIRY) }
+    }
+
+    #[test]
+    fn no_live_word_keeps_a_horizon_that_the_store_does_not_know() {
+        let mut table = maps();
+        let mut records = vec![record(&table, EXPIRY)];
+        let changes = reconcile(&mut table, &mut records, Maps::Ours, NOW);
+        assert_eq!(records, [record(&table, HORIZON)]);
+        assert_eq!(changes, [Change::Put(records[0].clone())]);
+        assert!(table.load(ADDRESS).alive());
+    }
+
+    #[test]
+    fn maps_that_rest_upon_the_store_have_nothing_committed() {
+        let mut table = maps();
+        for committed in [HORIZON, HORIZON.plus(1)] {
+            let mut records = vec![record(&table, committed)];
+            assert_eq!(reconcile(&mut table, &mut records, Maps::Ours, NOW), []);
+            assert_eq!(records, [record(&table, committed)]);
+        }
     }
 }
