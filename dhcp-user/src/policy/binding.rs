@@ -36,6 +36,15 @@ pub enum AnsweredBy {
     Daemon,
 }
 
+/// What is known of the station that got a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Station {
+    /// Nothing: neither a record nor the kernel's maps tell.
+    Unknown,
+    /// It is the one that chaddr names, or another that is noted.
+    Known,
+}
+
 /// What is known of the owner of an address, or of its last owner.
 #[derive(Clone, Debug)]
 pub struct Binding {
@@ -43,6 +52,8 @@ pub struct Binding {
     pub particulars: Particulars,
     /// Whether its client identifier is unknown (the lease was adopted from the kernel's maps).
     pub adopted: bool,
+    /// Whether it is known which station got it.
+    pub station: Station,
     /// Who ended it, if it did not run out.
     pub ended_by: Option<Party>,
     /// Who answered it last.
@@ -210,6 +221,7 @@ mod tests {
             let binding = Binding {
                 particulars: Particulars::new(chaddr, id, info, name),
                 adopted: false,
+                station: Station::Unknown,
                 ended_by: None,
                 answered_by: AnsweredBy::Daemon,
                 link: Link::default(),

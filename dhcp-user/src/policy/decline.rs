@@ -84,7 +84,7 @@ impl Policy {
     }
 
     /// Whether the address is offered to the client that sent `request`, where that comes from.
-    fn is_offered_here(&self, place: Place, request: &Request) -> bool {
+    pub(super) fn is_offered_here(&self, place: Place, request: &Request) -> bool {
         let here = self.offers.at(place).is_some_and(|offer| offer.whence == Whence::of(request));
         here && self.is_offered_to(place, request)
     }

@@ -53,7 +53,6 @@ impl Policy {
         let extends = self.extends(place, request, server, lease_time);
         let word = if extends { turn.words.load(address) } else { self.make_way(turn, place) };
         self.leave_others(turn, place, request);
-        self.take_offer(place);
         self.bind(turn, place, request, server, lease_time, word, extends);
         let Some(binding) = self.binding(place) else { return };
         let (expiry, horizon, client) = (binding.expiry, binding.committed_until, Client::from(binding));
@@ -170,10 +169,11 @@ impl Policy {
         // The word of an address never goes back, whoever had it before.
         let expiry = promise.max(word.expiry());
         let ahead = turn.after(self.settings.horizon(lease_time));
+        let same = self.recognises(place, request);
+        let (station, other_station) = self.station_for(place, request, same);
+        self.take_offer(place);
         self.claim(place);
         self.probes.unclean(place);
-        let same = self.recognises(place, request);
-        let station = self.station_for(place, request, same);
         if !same {
             self.probes.changes_hands(place);
         }
@@ -202,6 +202,7 @@ impl Policy {
         self.all.entry_mut(place).binding = Some(Box::new(Binding {
             particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
             adopted: false,
+            station,
             ended_by: None,
             answered_by,
             link: request.link,
@@ -214,7 +215,7 @@ impl Policy {
             last_heard: turn.now,
             kernel_renewals,
         }));
-        self.stations.set(place, station);
+        self.stations.set(place, other_station);
         self.index.add_owner(&self.all, place);
         self.index.add_device(&self.all, place);
     }

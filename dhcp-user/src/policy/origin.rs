@@ -23,7 +23,7 @@ use super::Policy;
 use super::action::Silence;
 use super::addresses::{Place, State};
 use super::basis::digest;
-use super::binding::Binding;
+use super::binding::{Binding, Station};
 use super::identity::Identity;
 use super::offers::Offer;
 use super::subnet::Segment;
@@ -173,12 +173,13 @@ impl Policy {
             }
             // A client that is not on our link unicasts through its router; nothing but the source tells who it is.
             Way::Router => {
-                let routed = !self.subnets.get(subnet).prefix.contains(owner.server);
                 request.ip_src == request.ciaddr
-                    && (routed || self.stations.at(place) == Some(request.eth_src))
+                    && (self.is_routed(place, owner)
+                        || owner.station == Station::Unknown
+                        || self.stations.at(place) == Some(request.eth_src))
             }
             Way::Link if request.unicast() && request.ip_src == request.ciaddr && behind => true,
-            Way::Link => (!behind || owner.adopted) && self.is_station_of(place, request),
+            Way::Link => (!behind || owner.adopted) && self.is_station_of(place, owner, request),
         }
     }
 
@@ -204,17 +205,27 @@ impl Policy {
         offered || place.is_some_and(leased)
     }
 
-    /// Whether the station that sent `request` is the one that got the lease of `place`.
-    fn is_station_of(&self, place: Place, request: &Request) -> bool {
+    /// Whether the owner of the lease of `place` reaches us through routers.
+    fn is_routed(&self, place: Place, owner: &Binding) -> bool {
+        !self.subnets.get(self.all.subnet(place)).prefix.contains(owner.server)
+    }
+
+    fn is_reached_directly(&self, place: Place, owner: &Binding) -> bool {
+        owner.giaddr.is_unspecified() && !self.is_routed(place, owner)
+    }
+
+    /// Whether the station that sent `request` is the one that got the lease of `place`, which `owner` has. After a restart
+    /// any station may be: those behind a bridge could not give back what they have otherwise.
+    fn is_station_of(&self, place: Place, owner: &Binding, request: &Request) -> bool {
         match (self.stations.at(place), request.mac()) {
+            _ if owner.station == Station::Unknown => true,
             (Some(station), _) => request.eth_src == station,
             (None, Some(mac)) => request.eth_src == mac,
-            // What was known before a restart is not known any more.
             (None, None) => true,
         }
     }
 
-    /// Where the owner of the lease of `place` got it.
+    /// Where the owner of the lease of `place` got it; from the station that chaddr names, if it is not known.
     pub(super) fn whence(&self, place: Place) -> Option<Whence> {
         let owner = self.binding(place)?;
         if !owner.giaddr.is_unspecified() {
@@ -226,16 +237,30 @@ impl Policy {
         Some(Whence::Station(owner.link, self.stations.at(place).unwrap_or_else(own)))
     }
 
-    /// The station to be noted with a lease of `place` that `request` gets: none if it is the one that chaddr names. That
-    /// one may take over what another got in its name, and no other.
-    pub(super) fn station_for(&self, place: Place, request: &Request, same_client: bool) -> Option<[u8; 6]> {
+    /// What is to be known of the station of a lease of `place` that `request` gets, and which one it is if it isn't the one
+    /// that chaddr names. That one may take over what another got in its name by going on with it; another one has to take
+    /// an offer for that: the device is behind a bridge now.
+    pub(super) fn station_for(
+        &self,
+        place: Place,
+        request: &Request,
+        same_client: bool,
+    ) -> (Station, Option<[u8; 6]>) {
         let own = request.mac().is_some_and(|mac| mac == request.eth_src);
+        let sender = (Station::Known, Some(request.eth_src));
+        let former = self.binding(place).filter(|_| same_client);
+        let unknown = former.is_some_and(|owner| owner.station == Station::Unknown);
+        let kept = former.map_or((Station::Known, None), |owner| (owner.station, self.stations.at(place)));
+        let runs = former.is_some() && self.all.state(place) == State::Leased;
         match self.way(request) {
-            Way::Relay => None,
-            Way::Link if own => None,
-            _ if same_client => self.stations.at(place),
-            Way::Router => None,
-            Way::Link => Some(request.eth_src),
+            Way::Relay => (Station::Known, None),
+            Way::Link if own => (Station::Known, None),
+            Way::Link if unknown || !runs || self.is_offered_here(place, request) => sender,
+            // Who is on the link, and unicasts through a bridge.
+            Way::Router if unknown && former.is_some_and(|owner| self.is_reached_directly(place, owner)) => {
+                sender
+            }
+            Way::Link | Way::Router => kept,
         }
     }
 }

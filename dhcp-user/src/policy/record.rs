@@ -6,7 +6,7 @@ use dhcp_ebpf::abi::Link;
 
 use super::Policy;
 use super::addresses::{Place, State};
-use super::binding::{AnsweredBy, Binding, Particulars, Party};
+use super::binding::{AnsweredBy, Binding, Particulars, Party, Station};
 use super::quarantine::Probation;
 use crate::store::{HwAddr, Record, Standing};
 
@@ -96,6 +96,7 @@ impl Policy {
                 record.host_name.as_deref(),
             ),
             adopted: false,
+            station: Station::Unknown,
             ended_by: (record.standing == Standing::Ended).then_some(Party::Operator),
             answered_by: AnsweredBy::Daemon,
             link: Link { ifindex: interface.map_or(0, |interface| interface.ifindex), outer, inner },

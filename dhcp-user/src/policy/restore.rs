@@ -7,7 +7,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::action::{Action, Publication};
 use super::addresses::{Place, State, Stock};
-use super::binding::{AnsweredBy, Binding, Particulars};
+use super::binding::{AnsweredBy, Binding, Particulars, Station};
 use super::operator::is_vacated;
 use super::quarantine::Probation;
 use super::record::nobody;
@@ -162,6 +162,7 @@ impl Policy {
         let owner = Binding {
             particulars: Particulars::new(HwAddr::ethernet(lease.chaddr), None, None, None),
             adopted: true,
+            station: Station::Unknown,
             ended_by: None,
             answered_by: AnsweredBy::Kernel,
             link: lease.link,

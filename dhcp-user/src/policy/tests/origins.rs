@@ -295,3 +295,70 @@ fn who_was_offered_anothers_lease_declines_no_more_than_the_offer() {
         }
     }
 }
+
+/// A lease of a device behind a bridge, or of the device itself.
+fn leased_by(bench: &mut Bench, station: u8) -> Ipv4Addr {
+    let address = bench.send(&Draft::discover(1).by(station)).offered().expect("an offer");
+    assert_eq!(bench.send(&Draft::select(1, SERVER, address).by(station)).acked(), Some(address));
+    address
+}
+
+/// No record says which station got a lease.
+#[test]
+fn who_is_behind_a_bridge_ends_its_lease_after_a_restart_too() {
+    for maps in [true, false] {
+        for end in [Draft::release, Draft::decline] {
+            let mut bench = bench();
+            let address = leased_by(&mut bench, OTHER);
+            bench.restart(maps);
+            assert_eq!(bench.send(&end(1, address).by(OTHER)), Told::Done, "maps {maps}");
+            assert_ne!(bench.state(address), State::Leased);
+        }
+    }
+}
+
+#[test]
+fn the_first_renewal_after_a_restart_tells_the_station() {
+    for renew in [Draft::rebind, Draft::renew] {
+        for station in [OTHER, 1] {
+            let mut bench = bench();
+            let address = leased_by(&mut bench, station);
+            bench.restart(true);
+            assert_eq!(bench.send(&renew(1, address).by(station)).acked(), Some(address));
+            let subnets = bench.config.subnets.clone();
+            bench.reload(subnets);
+            refused(&mut bench, &Draft::release(1, address).by(98), Silence::ForeignOrigin);
+            refused(&mut bench, &Draft::decline(1, address).by(98), Silence::ForeignOrigin);
+            assert_eq!(bench.send(&Draft::decline(1, address).by(station)), Told::Done);
+        }
+    }
+}
+
+/// A reload is no restart: what is not known yet stays so.
+#[test]
+fn a_reload_does_not_make_an_unknown_station_known() {
+    let mut bench = bench();
+    let address = leased_by(&mut bench, OTHER);
+    bench.restart(true);
+    let subnets = bench.config.subnets.clone();
+    bench.reload(subnets);
+    assert_eq!(bench.send(&Draft::release(1, address).by(OTHER)), Told::Done);
+}
+
+/// A portable device goes from its socket to behind a repeater.
+#[test]
+fn a_device_that_takes_an_offer_behind_a_bridge_ends_its_lease_from_there() {
+    for end in [Draft::release, Draft::decline] {
+        let mut bench = bench();
+        let address = leased_by(&mut bench, 1);
+        assert_eq!(leased_by(&mut bench, OTHER), address);
+        refused(&mut bench, &end(1, address).by(98), Silence::ForeignOrigin);
+        assert_eq!(bench.send(&end(1, address).by(OTHER)), Told::Done);
+    }
+    let mut bench = bench();
+    let address = leased_by(&mut bench, 1);
+    bench.pass(LEASE_TIME + 2);
+    assert_eq!(bench.state(address), State::Grace);
+    assert_eq!(bench.send(&Draft::reboot(1, address).by(OTHER)).acked(), Some(address), "a new lease");
+    assert_eq!(bench.send(&Draft::decline(1, address).by(OTHER)), Told::Done);
+}
