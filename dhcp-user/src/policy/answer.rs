@@ -133,20 +133,28 @@ pub(super) fn area(request: &Request, longest: usize) -> usize {
     usize::from(request.options.max_size).min(longest).saturating_sub(BEFORE_OPTIONS)
 }
 
+/// So many options an answer seldom has more of.
+const USUAL: usize = 12;
+
 /// Options in the order they go out.
 type Listed<'a> = Vec<(u8, Value<'a>)>;
 
 /// What every answer begins with, asked for or not; and the times that follow it if there is room.
 fn head<'a>(kind: Type, terms: &Terms<'a>) -> (Listed<'a>, Listed<'a>) {
-    let mut head = vec![
+    let mut head = Vec::with_capacity(3);
+    head.extend([
         (code::MESSAGE_TYPE, Value::Octet([kind as u8])),
         (code::SERVER_IDENTIFIER, Value::Word(terms.server.octets())),
-    ];
-    let Some(lease_time) = terms.lease_time else { return (head, Vec::new()) };
-    head.push((code::LEASE_TIME, Value::Word(lease_time.to_be_bytes())));
-    let times = terms.given.times();
-    let part = |part: u32| Value::Word(share(lease_time, part, times.lease).to_be_bytes());
-    (head, vec![(code::RENEWAL_TIME, part(times.renew)), (code::REBINDING_TIME, part(times.rebind))])
+    ]);
+    // What follows is put behind the times: with room for what is usual.
+    let mut rest = Vec::with_capacity(USUAL);
+    if let Some(lease_time) = terms.lease_time {
+        head.push((code::LEASE_TIME, Value::Word(lease_time.to_be_bytes())));
+        let times = terms.given.times();
+        let part = |part: u32| Value::Word(share(lease_time, part, times.lease).to_be_bytes());
+        rest.extend([(code::RENEWAL_TIME, part(times.renew)), (code::REBINDING_TIME, part(times.rebind))]);
+    }
+    (head, rest)
 }
 
 /// What is configured for the client, in the order it asks for it (RFC 2132 §9.8). The mask comes asked for or not, and

@@ -38,11 +38,16 @@ pub(super) struct Selected<'a> {
 impl Areas {
     /// Made of the area of one REQUEST for `address`, the options that don't belong there left out.
     pub(super) fn of(area: &[u8], address: Ipv4Addr) -> Self {
-        let renewal = filled(without(area, &[code::REQUESTED_ADDRESS, code::SERVER_IDENTIFIER]), area);
+        let renewal = Self::renewal_of(area);
         // Where option 50 stands among the others only a request that has it tells.
         let names_it = option(area, code::REQUESTED_ADDRESS) == Some(&requested(address));
         let reboot = names_it.then(|| filled(without(area, &[code::SERVER_IDENTIFIER]), area));
         Self { renewal: Some(renewal), reboot }
+    }
+
+    /// The area of a renewal: one of a REQUEST without the options that don't belong there.
+    fn renewal_of(area: &[u8]) -> Vec<u8> {
+        filled(without(area, &[code::REQUESTED_ADDRESS, code::SERVER_IDENTIFIER]), area)
     }
 
     pub(super) fn get(&self, going: Going) -> Option<&[u8]> {
@@ -57,9 +62,9 @@ impl Areas {
 pub(super) fn after_discover(selected: &Selected<'_>) -> Areas {
     let Selected { select, discover, address } = *selected;
     let Some(discover) = discover else { return Areas::default() };
-    let typed = retyped(discover);
-    let renewal = filled(without(&typed, &[code::REQUESTED_ADDRESS, RAPID_COMMIT, AUTO_CONFIGURE]), discover);
-    if Areas::of(select, address).get(Going::Renewal) == Some(&renewal) {
+    let kept = without(discover, &[code::REQUESTED_ADDRESS, RAPID_COMMIT, AUTO_CONFIGURE]);
+    let renewal = filled(retyped(kept), discover);
+    if Areas::renewal_of(select) == renewal {
         return Areas::default();
     }
     let reboot = with_address_as(select, &renewal, address).map(|area| filled(area, discover));
@@ -108,16 +113,17 @@ fn option(area: &[u8], option_code: u8) -> Option<&[u8]> {
 }
 
 /// A DISCOVER's area as a REQUEST's.
-fn retyped(discover: &[u8]) -> Vec<u8> {
-    let mut out = discover.to_vec();
+fn retyped(mut discover: Vec<u8>) -> Vec<u8> {
     let mut at = 0;
-    for piece in pieces(discover) {
-        if let Piece::Option(code::MESSAGE_TYPE, whole) = piece {
-            out[at + whole.len() - 1] = REQUEST;
-        }
+    let kind = pieces(&discover).find_map(|piece| {
         at += piece.octets();
+        matches!(piece, Piece::Option(code::MESSAGE_TYPE, _)).then_some(at)
+    });
+    // The type is the last octet of the one option that has it.
+    if let Some(octet) = kind.and_then(|end| discover.get_mut(end.checked_sub(1)?)) {
+        *octet = REQUEST;
     }
-    out
+    discover
 }
 
 /// `area` with as many zeros before END as make it as long as `like`, which has some there: who pads before END pads to
