@@ -17,7 +17,7 @@ pools = ["10.0.0.10 - 10.0.0.250"]
 lease-time = "40s"
 renew-time = "3s"
 rebind-time = "6s"
-options = { routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"], domain-name = "example.org" }
+options = { routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.3"], domain-name = "example.org" }
 "#;
 
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -70,12 +70,12 @@ impl Follower {
     }
 }
 
-/// One line of the log says both.
+/// One line of the log says both, as soon as the thread that writes it has come to it.
 fn logged(server: &Server<'_>, what: &str, which: &str) -> Result<()> {
-    let log = server.log();
-    let found = log.lines().any(|line| line.contains("INFO") && line.contains(what) && line.contains(which));
-    ensure!(found, "{what} of {which} is not logged:\n{log}");
-    Ok(())
+    let says = |line: &str| line.contains("INFO") && line.contains(what) && line.contains(which);
+    until(&format!("{what} of {which} to be logged"), PROMPT, || {
+        Ok(server.log().lines().any(says).then_some(()))
+    })
 }
 
 #[test]

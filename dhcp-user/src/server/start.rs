@@ -38,6 +38,7 @@ use crate::datapath::kernel::{Kernel, Shared, Sizes};
 use crate::datapath::live_frames::LiveFrames;
 use crate::datapath::memory::Region;
 use crate::datapath::netlink::{self, LinkState};
+use crate::datapath::occupant;
 use crate::datapath::outbox::Outbox;
 use crate::datapath::table::Table;
 use crate::datapath::watch::watched;
@@ -78,6 +79,7 @@ impl Server {
             let records = scope.spawn(|| store.load());
             (Datapath::open(&config, diagnosis), records.join())
         });
+        occupant::look_around();
         // Threads that are started from here on have no more rights either.
         privileges::give_up().context("giving up rights that are not needed")?;
         let Datapath { kernel, mut table, rings, live, adopted_from } = datapath?;
