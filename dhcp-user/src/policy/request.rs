@@ -69,6 +69,11 @@ impl Policy {
         let segment = self.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
         let place = self.all.find(address).filter(|place| segment.contains(&self.all.subnet(*place)));
+        // It goes on with what it had, and fills in option 54 as well: nobody has offered it that again.
+        let goes_on = place.filter(|place| filled.is_some() && !self.is_offered_to(*place, request));
+        if goes_on.is_some_and(|place| self.has_ended(place, request)) {
+            return self.nak(turn, request, *first, "the lease was ended by the operator");
+        }
         // The offer may be forgotten by now; if the address is still to be had, the client's choice stands.
         let place = place
             .filter(|place| self.available(turn, *place, request) && self.is_unused(turn, *place, request));

@@ -277,7 +277,10 @@ fn a_client_whose_lease_the_operator_ended_gets_a_nak_and_may_ask_anew() {
         let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
         bench.carry_out(actions);
         restart.into_iter().for_each(|maps| bench.restart(maps));
-        for draft in [Draft::renew(1, address), Draft::rebind(1, address), Draft::reboot(1, address)] {
+        let ours = |draft: Draft| draft.address(54, SERVER);
+        let (renew, rebind) = (Draft::renew(1, address), Draft::rebind(1, address));
+        let named = [ours(renew.clone()), ours(rebind.clone()), ours(renew.clone()).address(50, address)];
+        for draft in [renew, rebind, Draft::reboot(1, address)].into_iter().chain(named) {
             assert!(bench.send(&draft).is_nak(), "{draft:?}");
         }
         assert_eq!(bench.state(address), State::Grace);
@@ -287,6 +290,21 @@ fn a_client_whose_lease_the_operator_ended_gets_a_nak_and_may_ask_anew() {
     bench.pass(LEASE_TIME + 1);
     assert_eq!(bench.state(address), State::Grace);
     assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address), "one that ran out is in grace");
+}
+
+/// Once the address is free, too; but an offer that the client takes is a beginning, however it fills in `ciaddr`.
+#[test]
+fn an_ended_lease_is_not_gone_on_with_by_naming_the_server() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
+    bench.carry_out(actions);
+    bench.pass(LEASE_TIME + GRACE + 2);
+    assert_eq!(bench.state(address), State::Free);
+    let renew = Draft::renew(1, address).address(54, SERVER);
+    assert!(bench.send(&renew).is_nak());
+    assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(address));
+    assert_eq!(bench.send(&renew).acked(), Some(address));
 }
 
 /// Where others may know better no NAK is sent, whatever the operator did.
