@@ -248,10 +248,8 @@ impl Policy {
             }
             Outcome::Answered(by) if state == State::Quarantined => self.quarantine_anew(turn, place, by),
             Outcome::Answered(by) => {
-                let by = by.map(HwAddr::ethernet);
-                let owner = self.binding(place).map(|owner| owner.chaddr());
-                if by.is_some() && by != owner {
-                    return self.quarantine(turn, place, QuarantineCause::Probe, by);
+                if by.is_some_and(|station| !self.is_of_holder(place, station)) {
+                    return self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
                 }
                 // Its owner sleeps, and uses it still: nobody else gets it before the grace is over.
                 self.probes.note_alive(place, turn.now, Sign::Seen);

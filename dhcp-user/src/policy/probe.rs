@@ -13,7 +13,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::action::{Action, Outcome, Silence, Via};
 use super::addresses::{Place, State, Stock};
-use super::binding::{Binding, Party};
+use super::binding::Party;
 use super::event::LeaseEvent;
 use super::identity::Identity;
 use super::offers::{Offered, Sought};
@@ -106,6 +106,16 @@ pub(super) enum Purpose {
     Parole,
     /// Whether a lease is an orphan. If its word is another by then, it isn't.
     Reclaim { judged: Word },
+}
+
+impl Purpose {
+    /// Whether it is asked if the owner, or last owner, uses its address still.
+    fn asks_holder(self) -> bool {
+        match self {
+            Self::Need | Self::Vacated | Self::Reclaim { .. } => true,
+            Self::Candidate(_) | Self::Parole => false,
+        }
+    }
 }
 
 impl Probes {
@@ -288,10 +298,7 @@ impl Policy {
         if let Some(request) = waiter {
             self.wait_for(request, place);
         }
-        let address = self.all.address(place);
-        let except = self.witnesses.disbelieved_on(turn.now, via);
-        turn.out.push(Action::Probe { address, via, except });
-        self.rearm(place);
+        self.ask(turn, place, purpose, via);
         true
     }
 
@@ -363,9 +370,8 @@ impl Policy {
 
     /// Whether the address is nobody's, and was not this station's last.
     fn is_for_others(&self, place: Place, station: [u8; 6]) -> bool {
-        let was_its = |owner: &Binding| owner.chaddr() == HwAddr::ethernet(station);
         matches!(self.all.state(place), State::Free | State::Quarantined | State::Grace)
-            && !self.binding(place).is_some_and(was_its)
+            && !self.is_of_holder(place, station)
     }
 
     /// Whether what the station says of the address proves that it is in use.
@@ -386,10 +392,26 @@ impl Policy {
     fn probe_again(&mut self, turn: &mut Turn<'_>, place: Place) {
         let Some(running) = self.probes.running.get_mut(&place) else { return };
         running.until = turn.after(PATIENCE);
-        let (address, via) = (self.all.address(place), running.via);
-        let except = self.witnesses.disbelieved_on(turn.now, via);
-        turn.out.push(Action::Probe { address, via, except });
+        let (purpose, via) = (running.purpose, running.via);
+        self.ask(turn, place, purpose, via);
+    }
+
+    /// Asks after the address. Whose answers prove nothing isn't heard; but where its holder is asked after, that one is,
+    /// whatever it says of other addresses.
+    fn ask(&mut self, turn: &mut Turn<'_>, place: Place, purpose: Purpose, via: Via) {
+        let mut except = self.witnesses.disbelieved_on(turn.now, via);
+        let is_heard = |station: &[u8; 6]| purpose.asks_holder() && self.is_of_holder(place, *station);
+        if except.iter().any(is_heard) {
+            except = except.iter().copied().filter(|station| !is_heard(station)).collect();
+        }
+        turn.out.push(Action::Probe { address: self.all.address(place), via, except });
         self.rearm(place);
+    }
+
+    /// Whether the station is that of the address's owner, or last owner, or stood for it when it got the lease.
+    pub(super) fn is_of_holder(&self, place: Place, station: [u8; 6]) -> bool {
+        self.binding(place).is_some_and(|owner| owner.chaddr() == HwAddr::ethernet(station))
+            || self.stations.at(place) == Some(station)
     }
 
     /// What is in quarantine on the word of this station alone is not any more.
@@ -411,10 +433,9 @@ impl Policy {
     /// Somebody uses a free address. Who has only just given it back may take a moment to be gone; anybody else has no
     /// business there.
     fn seen_in_use(&mut self, turn: &mut Turn<'_>, place: Place, by: Option<[u8; 6]>) {
-        let by = by.map(HwAddr::ethernet);
-        let gave_back = |owner: &Binding| owner.ended_by == Some(Party::Owner) && by == Some(owner.chaddr());
-        if !self.binding(place).is_some_and(gave_back) {
-            return self.quarantine(turn, place, QuarantineCause::Probe, by);
+        let given_back = self.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Owner));
+        if !given_back || !by.is_some_and(|station| self.is_of_holder(place, station)) {
+            return self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
         }
         self.probes.clean.remove(&place);
         self.all.restock(place, Stock::Lingering);

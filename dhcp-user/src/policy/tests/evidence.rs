@@ -15,15 +15,20 @@ fn bench(subnets: Vec<Subnet>) -> Bench {
 /// What comes of all probes, until there are none, where these hosts have these addresses and the liar answers for every
 /// address unless its answers don't count.
 fn probe_beside_a_liar(bench: &mut Bench, hosts: &[Ipv4Addr]) -> Vec<Told> {
+    probe_beside(bench, LIAR, hosts)
+}
+
+/// The same, the liar being this station.
+fn probe_beside(bench: &mut Bench, liar: [u8; 6], hosts: &[Ipv4Addr]) -> Vec<Told> {
     let mut told = Vec::new();
     while !bench.probes.is_empty() {
         for (address, _) in std::mem::take(&mut bench.probes) {
             let outcome = if hosts.contains(&address) {
                 action::Outcome::Answered(Some(HOST))
-            } else if bench.except.get(&address).is_some_and(|except| except.contains(&LIAR)) {
+            } else if bench.except.get(&address).is_some_and(|except| except.contains(&liar)) {
                 action::Outcome::Silent
             } else {
-                action::Outcome::Answered(Some(LIAR))
+                action::Outcome::Answered(Some(liar))
             };
             let actions = bench.handle(Event::Probed { address, outcome });
             told.extend(bench.carry_out(actions));
@@ -93,6 +98,101 @@ fn who_was_found_out_is_believed_again_after_a_while() {
     probe_beside_a_liar(&mut bench, &[]);
     bench.pass(3600 + 130);
     assert_eq!(bench.policy.disbelieved(BootSecs(bench.now)).count(), 0);
+}
+
+/// The liars that hold leases themselves: a client, and a bridge that got one for a client.
+const HOLDERS: [(u8, Option<u8>); 2] = [(1, None), (60, Some(60))];
+
+fn station(number: u8) -> [u8; 6] {
+    [2, 0, 0, 0, 1, number]
+}
+
+fn through(draft: Draft, bridge: Option<u8>) -> Draft {
+    bridge.into_iter().fold(draft, Draft::by)
+}
+
+/// A bench where this station is not believed any more, and this client gets the lease of each of `addresses` by it, each
+/// under another identifier.
+fn beside_a_holder(subnet: Subnet, (liar, bridge): (u8, Option<u8>), addresses: &[Ipv4Addr]) -> Bench {
+    let mut bench = bench(vec![subnet]);
+    bench.send(&Draft::discover(200));
+    probe_beside(&mut bench, station(liar), &[]);
+    assert_eq!(bench.policy.disbelieved(BootSecs(bench.now)).count(), 1);
+    // Its offer lapses.
+    bench.pass(130);
+    for address in addresses {
+        let own = |draft: Draft| through(draft.id(&[0, address.octets()[3]]), bridge);
+        bench.send(&own(Draft::discover(1).address(50, *address)));
+        probe_beside(&mut bench, station(liar), &[]);
+        assert_eq!(bench.send(&own(Draft::select(1, SERVER, *address))).acked(), Some(*address));
+        bench.now += 1;
+    }
+    probe_beside(&mut bench, station(liar), &[]);
+    bench
+}
+
+#[test]
+fn a_lease_whose_holder_answers_is_no_orphan_whatever_else_it_says() {
+    for holder in HOLDERS {
+        let leases = [host(20), host(21)];
+        let pool = Subnet { max_leases_per_device: 2, max_leases_per_device_in_use: 2, ..subnet(10, 30) };
+        let mut bench = beside_a_holder(pool, holder, &leases);
+        bench.send(&through(Draft::discover(1).id(&[0, 99]), holder.1));
+        assert_eq!(bench.probes.len(), 1);
+        let told = probe_beside(&mut bench, station(holder.0), &[]);
+        assert_eq!(told, [Told::Silence(Silence::DeviceCap)], "{holder:?}");
+        assert_eq!(leases.map(|address| bench.state(address)), [State::Leased; 2], "{holder:?}");
+    }
+}
+
+#[test]
+fn what_the_operator_ended_is_not_free_while_its_holder_answers_whatever_else_it_says() {
+    for holder in HOLDERS {
+        let address = host(20);
+        let mut bench = beside_a_holder(subnet(10, 30), holder, &[address]);
+        let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
+        bench.carry_out(actions);
+        assert_eq!(bench.probes.len(), 1);
+        probe_beside(&mut bench, station(holder.0), &[]);
+        assert_eq!(bench.state(address), State::Grace, "{holder:?}");
+    }
+}
+
+#[test]
+fn what_a_holder_that_sleeps_answers_for_is_not_given_in_need_whatever_else_it_says() {
+    for holder in HOLDERS {
+        let leases = [host(10), host(11), host(12)];
+        let mut bench = beside_a_holder(subnet(10, 12), holder, &leases);
+        bench.pass(LEASE_TIME + 2);
+        assert_eq!(leases.map(|address| bench.state(address)), [State::Grace; 3]);
+        bench.send(&Draft::discover(7));
+        assert!(!bench.probes.is_empty());
+        assert!(offered(&probe_beside(&mut bench, station(holder.0), &[])).is_empty(), "{holder:?}");
+        assert_eq!(leases.map(|address| bench.state(address)), [State::Grace; 3], "{holder:?}");
+    }
+}
+
+/// An access point answers for its clients' addresses for a while after they are over.
+#[test]
+fn a_bridge_that_answers_for_what_its_clients_had_is_no_liar() {
+    for released in [true, false] {
+        let mut bench = Bench::new(vec![subnet(10, 13)]);
+        let leases = [1, 2, 3, 4].map(|mac| {
+            let address = bench.send(&Draft::discover(mac).by(60)).offered().expect("an offer");
+            assert_eq!(bench.send(&Draft::select(mac, SERVER, address).by(60)).acked(), Some(address));
+            if released {
+                assert_eq!(bench.send(&Draft::release(mac, address).by(60)), Told::Done);
+            }
+            address
+        });
+        bench.pass(if released { 1 } else { LEASE_TIME + GRACE + 2 });
+        bench.policy.carry_out_probes();
+        bench.send(&Draft::discover(9));
+        probe_beside(&mut bench, station(60), &[]);
+        assert_eq!(bench.policy.disbelieved(BootSecs(bench.now)).count(), 0, "{released}");
+        assert!(leases.iter().all(|address| bench.state(*address) != State::Leased));
+        assert_eq!(quarantined(&bench) == 0, released, "who gave it back may linger: {released}");
+    }
 }
 
 /// DISCOVER, REQUEST, DECLINE, from a device that nobody has heard of.
