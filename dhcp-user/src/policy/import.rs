@@ -88,7 +88,7 @@ impl Policy {
     fn owner_here(&self, place: Place, record: &Record) -> Binding {
         let mut owner = self.owner(record);
         if let Some(link) = self.subnets.link(self.all.subnet(place)).filter(|_| owner.link.ifindex == 0) {
-            owner.link.ifindex = link.ifindex;
+            owner.link = link;
         }
         let end = owner.expiry.max(owner.committed_until);
         Binding { expiry: end, granted_until: end, committed_until: end, ..owner }

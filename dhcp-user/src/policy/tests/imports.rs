@@ -149,3 +149,13 @@ fn who_had_an_address_is_remembered_where_nobody_else_is() {
     assert_eq!(bench.lease(3), released);
     assert_eq!(bench.import(&kept(released)), Err(ImportError::Forgotten));
 }
+
+#[test]
+fn an_imported_lease_is_on_the_vlan_of_its_subnet() {
+    let vlan = Vlan { outer: 7, inner: 0 };
+    let mut bench = Bench::new(vec![Subnet { vlan, ..subnet(10, 20) }]);
+    let (address, record) = elsewhere(1);
+    assert_eq!(bench.import(&Record { interface: String::new(), ..record }), Ok(()));
+    assert_eq!(bench.send(&Draft::release(1, address).tagged(&[7])), Told::Done);
+    assert_eq!(bench.state(address), State::Free);
+}
