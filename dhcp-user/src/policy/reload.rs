@@ -10,7 +10,7 @@ use super::addresses::{Place, State};
 use super::binding::Binding;
 use super::event::{Client, Happened};
 use super::quarantine::Probation;
-use super::reservations::is_for_owner;
+use super::reservations::is_for_another;
 use super::subnet::Interface;
 use super::words::{Words, revoke_anyway};
 use super::{Policy, Turn};
@@ -168,7 +168,7 @@ impl Policy {
 
     pub(super) fn is_reserved_for_another(&self, place: Place, binding: &Binding) -> bool {
         let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
-        reservation.is_some_and(|reservation| !is_for_owner(reservation, binding))
+        reservation.is_some_and(|reservation| is_for_another(reservation, binding))
     }
 }
 

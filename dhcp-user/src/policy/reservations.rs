@@ -108,6 +108,17 @@ pub(super) fn is_for_owner(reservation: &Reservation, owner: &Binding) -> bool {
     }
 }
 
+/// Whether `reservation` is for another than the owner of a lease. What the lease doesn't tell is no difference: one that
+/// was adopted tells the hardware address alone, and one got without a relay tells no circuit.
+pub(super) fn is_for_another(reservation: &Reservation, owner: &Binding) -> bool {
+    let is_told = match &reservation.key {
+        ReservationKey::ClientId(_) => !owner.adopted,
+        ReservationKey::HwAddress(_) => true,
+        ReservationKey::Circuit { .. } => owner.agent_info().is_some(),
+    };
+    is_told && !is_for_owner(reservation, owner)
+}
+
 /// What the client may have a reservation by, in the order in which one goes before another.
 fn keys(request: &Request) -> impl Iterator<Item = Key<'_>> {
     keys_with(request, request.options.agent.as_ref())

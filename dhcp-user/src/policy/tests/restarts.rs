@@ -209,3 +209,41 @@ fn a_promise_that_was_withdrawn_is_kept_while_its_pool_is_gone() {
         assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(address), "{way:?}");
     }
 }
+
+/// What a slot says of a lease of client 1 for as long as it holds.
+fn in_a_slot(bench: &mut Bench, address: Ipv4Addr) -> Adopted {
+    let until = BootSecs(bench.now + LEASE_TIME);
+    bench.words.set(address, Word::default().granted(until));
+    bench.horizons.insert(address, until);
+    Adopted {
+        address,
+        link: Link { ifindex: IFINDEX, outer: 0, inner: 0 },
+        chaddr: [2, 0, 0, 0, 1, 1],
+        server: SERVER,
+        horizon: until,
+        lease_time: LEASE_TIME,
+    }
+}
+
+#[test]
+fn an_adopted_lease_is_withdrawn_for_no_reservation_that_it_tells_nothing_of() {
+    let by_circuit = ReservationKey::Circuit { id: b"port".to_vec(), remote_id: None };
+    let keys = [
+        (ReservationKey::ClientId(b"\0me".to_vec()), State::Leased),
+        (by_circuit, State::Leased),
+        (ReservationKey::HwAddress([2, 0, 0, 0, 1, 1]), State::Leased),
+        (ReservationKey::HwAddress([2, 0, 0, 0, 1, 2]), State::Grace),
+    ];
+    for (key, state) in keys {
+        let reservations = vec![Reservation { key: key.clone(), ..reserved(1, host(10)) }];
+        let pool = Subnet { reservations, ..subnet(10, 20) };
+        let mut bench = Bench::new(vec![pool.clone()]);
+        let adopted = in_a_slot(&mut bench, host(10));
+        let mut out = Vec::new();
+        bench.policy.restore(BootSecs(bench.now), &bench.words, Vec::new(), &[adopted], &mut out);
+        bench.carry_out(out);
+        assert_eq!(bench.state(host(10)), state, "{key:?}");
+        bench.reload(vec![pool]);
+        assert_eq!(bench.state(host(10)), state, "{key:?}, after a reload");
+    }
+}
