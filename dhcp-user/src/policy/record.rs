@@ -112,7 +112,8 @@ impl Policy {
     }
 }
 
-fn by_operator(owner: &Binding) -> bool {
+/// Whether the operator has ended the lease, and its last owner is to learn of it.
+pub(super) fn by_operator(owner: &Binding) -> bool {
     owner.ended_by == Some(Party::Operator)
 }
 

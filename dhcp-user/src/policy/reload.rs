@@ -10,6 +10,7 @@ use super::addresses::{Place, State};
 use super::binding::Binding;
 use super::event::{Client, Happened};
 use super::quarantine::Probation;
+use super::record::by_operator;
 use super::reservations::is_for_another;
 use super::subnet::Interface;
 use super::words::{Words, revoke_anyway};
@@ -156,7 +157,8 @@ impl Policy {
                 (Standing::Leased, Some(ended(turn, known.address, *binding)))
             }
             // The operator, or a move, may have ended it before its promise.
-            (State::Grace, Some(binding), _) => (Standing::Leased, Some(*binding)),
+            (State::Grace, Some(binding), _) if by_operator(&binding) => (Standing::Ended, Some(*binding)),
+            (State::Grace, Some(binding), _) => (Standing::Grace, Some(*binding)),
             (State::Quarantined, _, Some(probation)) => (probation.standing(), None),
             (_, Some(binding), _) => (Standing::Free, Some(*binding)),
             (_, None, _) => return,

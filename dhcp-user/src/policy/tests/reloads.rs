@@ -144,3 +144,17 @@ fn offers_lapse() {
     bench.reload(vec![subnet(10, 10)]);
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
 }
+
+#[test]
+fn what_the_operator_ended_stays_ended_when_its_pool_goes_and_comes_back() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
+    bench.carry_out(actions);
+    for pool in [subnet(11, 20), subnet(10, 20)] {
+        bench.reload(vec![pool]);
+        assert_eq!(bench.store[&address].standing, Standing::Ended);
+    }
+    assert_eq!(bench.state(address), State::Grace);
+    assert!(bench.send(&Draft::renew(1, address)).is_nak(), "its client is to learn of it");
+}
