@@ -166,7 +166,8 @@ impl Policy {
         let last = revoke_anyway(turn.words, self.all.address(place));
         let is_promised = self.is_promised_since(place, last, arrival);
         let probation = turn.after(self.settings.quarantine.min(SHORT));
-        let until = if is_promised { probation.max(last.expiry()) } else { probation };
+        // No shorter than a second more: by its length a restart knows it from one that nobody counts on.
+        let until = if is_promised { probation.plus(1).max(last.expiry()) } else { probation };
         let why = QuarantineCause::Declined;
         let probation = Probation { since: turn.now, until, why, by: Some(by), doubtful: !is_promised };
         self.put_out_of_use(turn, place, probation);

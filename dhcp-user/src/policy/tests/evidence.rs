@@ -423,3 +423,26 @@ fn probing_is_as_the_subnet_says_else_the_interface_else_the_server() {
     assert!(probes(Off, Some(Auto), None) && !probes(Auto, Some(Off), None));
     assert!(probes(Off, Some(Off), Some(Auto)) && !probes(Auto, Some(Auto), Some(Off)));
 }
+
+/// A promise that ends with the short time is one still: nobody is given its address in need.
+#[test]
+fn a_promise_as_long_as_a_short_quarantine_is_not_doubtful_after_a_restart() {
+    let short = |lease| LeaseTimes { lease, renew: lease / 2, rebind: lease * 7 / 8, ..subnet(0, 0).times };
+    for lease in [250, 300] {
+        let mut bench = Bench::new(vec![Subnet { times: short(lease), ..subnet(10, 18) }]);
+        for mac in 1..=8 {
+            decline(&mut bench, mac);
+        }
+        let address = bench.lease(20);
+        let late = Draft::decline(20, address).request(bench.now);
+        bench.now += 100;
+        assert!(bench.kernel_renews_for(address, lease));
+        let actions = bench.handle(Event::Message(late));
+        bench.carry_out(actions);
+        assert_eq!(bench.state(address), State::Quarantined);
+        for _ in 0..2 {
+            assert_eq!(bench.send(&Draft::discover(50)), Told::Silence(Silence::Exhausted), "{lease}");
+            bench.restart(true);
+        }
+    }
+}
