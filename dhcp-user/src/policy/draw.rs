@@ -9,7 +9,7 @@ use dhcp_ebpf::lease::BootSecs;
 
 use super::action::Outcome;
 use super::addresses::{Place, State, Stock};
-use super::probe::{Purpose, Sign};
+use super::probe::{Purpose, Sign, Waiting};
 use super::subnet_id::SubnetId;
 use super::{Policy, Turn};
 use crate::config::ClassSet;
@@ -37,6 +37,15 @@ pub(super) enum Drawn {
     Exhausted,
 }
 
+impl From<Waiting> for Drawn {
+    fn from(waiting: Waiting) -> Self {
+        match waiting {
+            Waiting::Here => Self::Wait,
+            Waiting::Elsewhere => Self::Probing,
+        }
+    }
+}
+
 /// How many probed addresses a subnet is to have, and when a client last found none.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Demand {
@@ -60,8 +69,8 @@ impl Policy {
     ) -> Drawn {
         let asked = self.asked(turn, request, segment);
         let classes = self.classes.of(request, None);
-        if self.waits(request, segment) {
-            return Drawn::Wait;
+        if let Some(waiting) = self.waits(request, segment) {
+            return waiting.into();
         }
         if let Some(drawn) = asked.and_then(|place| self.draw_asked(turn, request, place)) {
             return drawn;

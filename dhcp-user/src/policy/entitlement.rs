@@ -120,7 +120,10 @@ impl Policy {
         }
         self.probes.forget_alive(turn.now);
         let waits = if self.probes.is_running(place) {
-            self.waits(request, &[subnet]) || (!self.probes.claimed(place) && self.wait_for(request, place))
+            if let Some(waiting) = self.waits(request, &[subnet]) {
+                return waiting.into();
+            }
+            !self.probes.claimed(place) && self.wait_for(request, place)
         } else if self.probes.is_alive(place) {
             return Drawn::Exhausted;
         } else {

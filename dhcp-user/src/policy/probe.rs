@@ -20,6 +20,7 @@ use super::offers::{Offered, Sought};
 use super::quarantine::Probation;
 use super::subnet_id::SubnetId;
 use super::vacating::Vacating;
+use super::whence::Whence;
 use super::witnesses::Credence;
 use super::{Policy, Turn};
 use crate::config::Probe;
@@ -202,6 +203,15 @@ impl Probes {
     }
 }
 
+/// Where a client that sends a request waits for a probe already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Where the request comes from.
+    Here,
+    /// Somewhere else, or another waits by its name.
+    Elsewhere,
+}
+
 impl Policy {
     /// From now on probes are carried out. They are asked for only if the configuration wants them.
     pub fn carry_out_probes(&mut self) {
@@ -232,19 +242,21 @@ impl Policy {
         }
     }
 
-    /// Whether the client waits for a probe already; its repeated request takes the place of the earlier one.
-    pub(super) fn waits(&mut self, request: &Arc<Request>, segment: &[SubnetId]) -> bool {
+    /// Where the client waits for a probe already, if it does. A request repeated from there takes the place of the earlier
+    /// one; whoever uses the client's name elsewhere does not get its answer.
+    pub(super) fn waits(&mut self, request: &Arc<Request>, segment: &[SubnetId]) -> Option<Waiting> {
         let who = Identity::of(request);
-        segment.iter().any(|id| {
-            let place = self.probes.waiting.get(&Sought(*id, who)).copied();
-            let running = place.and_then(|place| self.probes.running.get_mut(&place));
-            match running {
-                Some(Running { waiter: Some(waiter), .. }) if who == Identity::of(&waiter.request) => {
-                    waiter.request = Arc::clone(request);
-                    true
-                }
-                _ => false,
+        segment.iter().find_map(|id| {
+            let place = self.probes.waiting.get(&Sought(*id, who))?;
+            let waiter = self.probes.running.get_mut(place)?.waiter.as_mut()?;
+            if who != Identity::of(&waiter.request) {
+                return None;
             }
+            if Whence::of(request) != Whence::of(&waiter.request) {
+                return Some(Waiting::Elsewhere);
+            }
+            waiter.request = Arc::clone(request);
+            Some(Waiting::Here)
         })
     }
 

@@ -33,8 +33,10 @@ impl Policy {
         leased.retain(|place| !self.is_for_good(*place));
         let running = leased.iter().find(|place| self.probes.is_running(**place)).copied();
         if let Some(place) = running {
-            let waits = self.waits(request, &[subnet])
-                || (!self.probes.claimed(place) && self.wait_for(request, place));
+            if let Some(waiting) = self.waits(request, &[subnet]) {
+                return waiting.into();
+            }
+            let waits = !self.probes.claimed(place) && self.wait_for(request, place);
             return if waits { Drawn::Wait } else { Drawn::Probing };
         }
         let silent = leased.into_iter().filter(|place| !self.probes.is_alive(*place));

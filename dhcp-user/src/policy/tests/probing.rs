@@ -446,3 +446,28 @@ fn no_lease_is_an_orphan_by_a_probe_whose_answers_may_have_been_lost() {
     assert_eq!(capped.carry_out(actions), [Told::Silence(Silence::ProbeUnknown)]);
     assert_eq!([capped.state(first), capped.state(second)], [State::Leased; 2]);
 }
+
+/// Cloned machines have one identifier, and whoever hears a DISCOVER knows it.
+#[test]
+fn who_waits_for_a_probe_is_not_supplanted_by_its_name() {
+    let mut bench = bench(vec![subnet(10, 30)]);
+    let id = |draft: Draft| draft.id(&[255, 7]);
+    assert_eq!(bench.send(&id(Draft::discover(1))), Told::Done);
+    for other in [Draft::discover(2), Draft::discover(1).by(99)] {
+        assert_eq!(bench.send(&id(other)), Told::Silence(Silence::Probing));
+    }
+    let repeated = Draft { xid: 77, ..id(Draft::discover(1)) };
+    assert_eq!(bench.send(&repeated), Told::Done);
+    let mut waiting = Vec::new();
+    for (address, _) in std::mem::take(&mut bench.probes) {
+        let actions = bench.handle(Event::Probed { address, outcome: action::Outcome::Silent });
+        bench.commit(&actions);
+        waiting.extend(bench.act_for(actions));
+    }
+    let offered: Vec<_> = waiting
+        .iter()
+        .filter(|(_, told)| told.offered().is_some())
+        .filter_map(|(request, _)| request.as_ref().map(|request| (request.eth_src[5], request.xid)))
+        .collect();
+    assert_eq!(offered, [(1, 77)]);
+}
