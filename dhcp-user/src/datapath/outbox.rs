@@ -6,52 +6,64 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Instant;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::departure::{BySocket, Departure, Live, Outgoing};
 use super::sender::Sender;
 
 /// So many frames at once are not worth waking the thread for.
 const FEW: usize = 8;
-/// How many batches may wait. Then whoever decides waits, too: what comes in meanwhile waits in the rings. That is for as
-/// long as it takes to hand over frames, never for a link: what one doesn't take at once is refused.
+/// How many batches may wait. Further ones leave at once, by whoever decides, and so before those that wait: it never waits
+/// for the thread, which may have to wait for the kernel's lock on interfaces.
 const BATCHES: usize = 8;
 
 type Batch = Vec<Outgoing>;
 
-/// Sends frames in the order they are handed over.
+/// What a thread does.
+pub type Work = Box<dyn FnOnce() + Send>;
+
+/// Sends frames in the order they are handed over, as long as not too many wait.
 pub struct Outbox {
     socket: Arc<BySocket>,
     waiting: Arc<AtomicUsize>,
     refused: Arc<AtomicU64>,
     /// `None` only while it is dropped.
     batches: Option<SyncSender<Batch>>,
-    thread: Option<JoinHandle<()>>,
+    /// Nothing comes out of it; it ends with the thread.
+    ended: Receiver<()>,
 }
 
 impl Outbox {
-    /// Opens a socket and starts the thread, which sends many frames from the kernel where it can.
+    /// Opens a socket and has a thread started by `start`, which sends many frames from the kernel where it can.
     ///
     /// # Errors
     /// When the process may not open packet sockets (`CAP_NET_RAW`), or start a thread.
-    pub fn open(live: Option<Box<dyn Live + Send>>) -> Result<Self> {
+    pub fn open(
+        live: Option<Box<dyn Live + Send>>,
+        start: impl FnOnce(&'static str, Work) -> Result<()>,
+    ) -> Result<Self> {
         let sender = Sender::open()?;
-        Self::over(Arc::new(move |frames: &[Outgoing]| sender.send(frames)), Departure::new(live))
+        Self::over(Arc::new(move |frames: &[Outgoing]| sender.send(frames)), Departure::new(live), start)
     }
 
-    fn over(socket: Arc<BySocket>, mut departure: Departure) -> Result<Self> {
+    fn over(
+        socket: Arc<BySocket>,
+        mut departure: Departure,
+        start: impl FnOnce(&'static str, Work) -> Result<()>,
+    ) -> Result<Self> {
         let (waiting, refused) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
         let (batches, handed_over) = sync_channel(BATCHES);
         let work = (Arc::clone(&socket), Arc::clone(&waiting), Arc::clone(&refused));
-        let thread = thread::Builder::new()
-            .name("send".into())
-            .spawn(move || send_all(&handed_over, &mut departure, &*work.0, &work.1, &work.2))
-            .context("starting the thread that sends")?;
-        Ok(Self { socket, waiting, refused, batches: Some(batches), thread: Some(thread) })
+        let (alive, ended) = sync_channel(1);
+        let work = move || {
+            let _alive: SyncSender<()> = alive;
+            send_all(&handed_over, &mut departure, &*work.0, &work.1, &work.2);
+        };
+        start("send", Box::new(work))?;
+        Ok(Self { socket, waiting, refused, batches: Some(batches), ended })
     }
 
     /// Sends frames, now or soon.
@@ -65,9 +77,10 @@ impl Outbox {
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let Some(batches) = &self.batches else { return };
-        if let Err(unsent) = batches.send(frames) {
-            // The thread has panicked: send here from now on.
-            self.count((self.socket)(&unsent.0));
+        // It has enough to do, or has panicked, and the daemon ends.
+        if let Err(TrySendError::Full(unsent) | TrySendError::Disconnected(unsent)) = batches.try_send(frames)
+        {
+            self.count((self.socket)(&unsent));
             self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -86,11 +99,8 @@ impl Outbox {
 impl Drop for Outbox {
     fn drop(&mut self) {
         drop(self.batches.take());
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the thread that sends has panicked: some replies were not sent");
-        }
+        // The error says that the thread has ended.
+        let _ = self.ended.recv();
     }
 }
 
@@ -110,6 +120,7 @@ fn send_all(
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::thread;
 
     use bytes::Bytes;
 
@@ -120,19 +131,31 @@ mod tests {
         numbers.map(|number| (number, Bytes::new())).collect()
     }
 
+    fn start(name: &'static str, work: Work) -> Result<()> {
+        Ok(thread::Builder::new().name(name.to_owned()).spawn(work).map(drop)?)
+    }
+
+    type Left = Arc<Mutex<Vec<u32>>>;
+
+    /// A socket that notes what left by it.
+    fn noting(left: &Left) -> Arc<BySocket> {
+        let left = Arc::clone(left);
+        Arc::new(move |batch: &[Outgoing]| {
+            left.lock().expect("nobody panics").extend(batch.iter().map(|(number, _)| *number));
+            0
+        })
+    }
+
     #[test]
     fn few_or_many_leave_in_order_and_all_before_the_end() {
-        let left = Arc::new(Mutex::new(Vec::new()));
-        let leave = {
-            let left = Arc::clone(&left);
-            move |batch: &[Outgoing]| {
-                left.lock().expect("nobody panics").extend(batch.iter().map(|(number, _)| *number));
-                0
-            }
-        };
-        let outbox = Outbox::over(Arc::new(leave), Departure::new(None)).expect("a thread");
+        let left = Left::default();
+        let outbox = Outbox::over(noting(&left), Departure::new(None), start).expect("a thread");
         let mut sent = 0;
+        // Not so many batches that one could find no room.
         for size in [1, 300, 2, 9, 8, 0, 1, 500, 1].into_iter().cycle().take(200) {
+            while outbox.waiting.load(Ordering::Acquire) >= BATCHES {
+                thread::yield_now();
+            }
             outbox.send(frames(sent..sent + size));
             sent += size;
         }
@@ -140,10 +163,47 @@ mod tests {
         assert_eq!(*left.lock().expect("nobody panics"), (0..sent).collect::<Vec<_>>());
     }
 
+    /// A kernel that says nothing until it is let, and then that it serves no interface.
+    struct Standing(Receiver<()>);
+
+    impl Live for Standing {
+        fn serves(&self, _: u32) -> bool {
+            let _ = self.0.recv();
+            false
+        }
+
+        fn takes(&self, _: &[u8]) -> bool {
+            true
+        }
+
+        fn most(&self) -> usize {
+            64
+        }
+
+        fn send(&mut self, _: u32, _: &[Outgoing]) -> Vec<usize> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn nobody_waits_for_a_kernel_that_gives_no_answer() {
+        let left = Left::default();
+        let (go_on, standing) = sync_channel(1);
+        let departure = Departure::new(Some(Box::new(Standing(standing))));
+        let outbox = Outbox::over(noting(&left), departure, start).expect("a thread");
+        let batches = 4 * u32::try_from(BATCHES).expect("a few");
+        (0..batches).for_each(|number| outbox.send(vec![(number, Bytes::new()); FEW + 1]));
+        let all = batches as usize * (FEW + 1);
+        assert!((1..all).contains(&left.lock().expect("nobody panics").len()));
+        drop(go_on);
+        drop(outbox);
+        assert_eq!(left.lock().expect("nobody panics").len(), all);
+    }
+
     #[test]
     fn what_is_refused_is_counted_once_wherever_it_was_sent() {
-        let outbox =
-            Outbox::over(Arc::new(|batch: &[Outgoing]| batch.len()), Departure::new(None)).expect("a thread");
+        let outbox = Outbox::over(Arc::new(|batch: &[Outgoing]| batch.len()), Departure::new(None), start)
+            .expect("a thread");
         outbox.send(frames(0..3));
         outbox.send(frames(0..100));
         let mut refused = 0;

@@ -114,7 +114,9 @@ impl Server {
             former: 0,
             disk_is_late: false,
             kernel,
-            outbox: Outbox::open(live.map(|live| Box::new(live) as _))?,
+            outbox: Outbox::open(live.map(|live| Box::new(live) as _), |name, work| {
+                beside.thread(name, work)
+            })?,
             prober: prober(&config, &facts)?,
             limits: limits(&config, &facts),
             interfaces: HashMap::default(),
