@@ -28,6 +28,8 @@ pub type Work = Box<dyn FnOnce() + Send>;
 /// Sends frames in the order they are handed over, as long as not too many wait.
 pub struct Outbox {
     socket: Arc<BySocket>,
+    /// What is behind `socket`, but in tests.
+    sender: Option<Arc<Sender>>,
     waiting: Arc<AtomicUsize>,
     refused: Arc<AtomicU64>,
     /// `None` only while it is dropped.
@@ -45,8 +47,12 @@ impl Outbox {
         live: Option<Box<dyn Live + Send>>,
         start: impl FnOnce(&'static str, Work) -> Result<()>,
     ) -> Result<Self> {
-        let sender = Sender::open()?;
-        Self::over(Arc::new(move |frames: &[Outgoing]| sender.send(frames)), Departure::new(live), start)
+        let sender = Arc::new(Sender::open()?);
+        let socket = Arc::clone(&sender);
+        let socket = Arc::new(move |frames: &[Outgoing]| socket.send(frames));
+        let mut outbox = Self::over(socket, Departure::new(live), start)?;
+        outbox.sender = Some(sender);
+        Ok(outbox)
     }
 
     fn over(
@@ -63,7 +69,7 @@ impl Outbox {
             send_all(&handed_over, &mut departure, &*work.0, &work.1, &work.2);
         };
         start("send", Box::new(work))?;
-        Ok(Self { socket, waiting, refused, batches: Some(batches), ended })
+        Ok(Self { socket, sender: None, waiting, refused, batches: Some(batches), ended })
     }
 
     /// Sends frames, now or soon.
@@ -82,6 +88,13 @@ impl Outbox {
         {
             self.count((self.socket)(&unsent));
             self.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Sends on these interfaces from now on, and keeps nothing for others.
+    pub fn follow(&self, interfaces: &[u32]) {
+        if let Some(sender) = &self.sender {
+            sender.keep_only(interfaces);
         }
     }
 

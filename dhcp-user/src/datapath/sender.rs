@@ -89,6 +89,12 @@ impl Sender {
         }
     }
 
+    /// Closes the sockets of all links but these.
+    pub fn keep_only(&self, links: &[u32]) {
+        let mut open = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        open.retain(|ifindex, _| links.contains(ifindex));
+    }
+
     /// Closes the socket of a link that is no more: another one comes with another number.
     fn forget_if_gone(&self, ifindex: u32, error: &io::Error) {
         if matches!(error.raw_os_error(), Some(libc::ENODEV | libc::ENXIO)) {
@@ -169,4 +175,25 @@ fn send_batch(socket: &OwnedFd, ifindex: u32, frames: &[Outgoing]) -> Sent {
         }
     }
     Sent::All { refused }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Like `Sender::open`, without the right to open packet sockets.
+    fn sender(links: std::ops::Range<u32>) -> io::Result<Sender> {
+        let any = || std::fs::File::open("/dev/null").map(|file| Arc::new(OwnedFd::from(file)));
+        let links = links.map(|ifindex| Ok((ifindex, any()?))).collect::<io::Result<_>>()?;
+        Ok(Sender { links: Mutex::new(links), spare: any()? })
+    }
+
+    #[test]
+    fn links_that_are_left_keep_no_descriptor() {
+        let sender = sender(1..5).expect("descriptors");
+        sender.keep_only(&[2, 4, 9]);
+        let mut kept: Vec<u32> = sender.links.lock().expect("nobody panics").keys().copied().collect();
+        kept.sort_unstable();
+        assert_eq!(kept, [2, 4]);
+    }
 }

@@ -97,7 +97,9 @@ impl Prober {
     /// Probes on these interfaces from now on. Where there is no listening, nobody is asked.
     pub fn follow<'a>(&mut self, interfaces: impl IntoIterator<Item = &'a Interface>) {
         let mut former = std::mem::take(&mut self.ears);
+        let mut followed = Vec::new();
         for interface in interfaces {
+            followed.push(interface.ifindex);
             let socket = match former.remove(&interface.ifindex) {
                 Some(ear) => Ok((ear.socket, ear.heard)),
                 None => Receiver::open(interface.ifindex, Wanted::Arp).map(|new| (new, Heard::default())),
@@ -116,6 +118,7 @@ impl Prober {
                 }
             }
         }
+        self.sender.keep_only(&followed);
     }
 
     /// Whether no probe is under way.

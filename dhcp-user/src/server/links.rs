@@ -419,6 +419,9 @@ impl Server {
         self.warn_of_own();
         self.know(facts);
         self.limits = equipment::limits(&self.config, facts);
+        let there: Vec<u32> =
+            facts.iter().filter(|facts| is_there(facts)).map(|facts| facts.ifindex).collect();
+        self.outbox.follow(&there);
         if let Some(prober) = &mut self.prober {
             prober.follow(facts.iter().filter(|facts| is_there(facts)));
         }
