@@ -250,6 +250,8 @@ impl Server {
             let Some(known) = before.iter().find(|facts| facts.name == configured.name) else { continue };
             let state = found.links.iter().find(|state| state.facts.name == configured.name);
             let is_same = state.is_some_and(|state| state.facts.ifindex == known.ifindex);
+            // Attaching takes its time, and many may have come at once.
+            self.alive();
             if is_there(known) && !is_same {
                 self.lose(known, found, &mut renumbered);
             }
@@ -260,6 +262,7 @@ impl Server {
                 self.gain(vacant, configured, state, &mut renumbered);
             }
         }
+        self.alive();
         self.judge_transmission(&found.counts);
         let facts = self.facts();
         if facts != before {

@@ -302,14 +302,19 @@ impl Server {
         self
     }
 
-    /// What is due without anybody asking.
-    fn beat(&mut self) {
+    /// Says that this thread lives: in each beat, and after each step of what has many.
+    fn alive(&self) {
         self.pulse.beat();
-        self.count_unsent();
         if let Some(kernel) = &self.kernel {
             kernel.beat(BootNanos::now().0);
         }
         service::alive();
+    }
+
+    /// What is due without anybody asking.
+    fn beat(&mut self) {
+        self.alive();
+        self.count_unsent();
         self.awake.beat(self.config.server.keep_cpus_awake);
         self.orders.give_up();
         self.audits.give_up();

@@ -72,6 +72,8 @@ impl Server {
                 None => Before::NotServed,
             };
             let attached = self.attach_as(configured, &state);
+            // It takes its time, and there may be many.
+            self.alive();
             match (attached, &before) {
                 (Ok(attachment), Before::NotServed) => done.joined.push((state.clone(), attachment)),
                 (Ok(attachment), Before::As(_)) => done.changed.push((state.facts.ifindex, attachment)),
@@ -92,6 +94,7 @@ impl Server {
                 Before::NotServed => self.take_off(&state.facts),
                 Before::As(former) => self.attach_as(&former, &state).map(drop),
             };
+            self.alive();
             if let Err(error) = undone {
                 let interface = state.facts.name;
                 tracing::warn!(interface, error = format!("{error:#}"), "can't be attached as before");
@@ -127,6 +130,7 @@ impl Server {
                     tracing::warn!(interface = gone.name, error, "the program may still be attached");
                 }
                 self.table.forget_interface(gone.ifindex);
+                self.alive();
             }
             self.interfaces.remove(&gone.ifindex);
             tracing::info!(interface = gone.name, "served no more; its leases are kept");

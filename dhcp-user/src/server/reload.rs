@@ -123,6 +123,7 @@ impl Server {
         let mut actions = Vec::new();
         let (done, former) = self.policy.go_over_to(policy, now, &self.table, &mut actions);
         self.policy.carry_out_probes();
+        self.alive();
         self.prober = prober;
         config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let former = (former, std::mem::replace(&mut self.config, Arc::new(config)));
@@ -130,8 +131,10 @@ impl Server {
         self.queue(actions);
         // Policy was made for the interfaces as they are, and goes on with those of the new configuration.
         let renumbered = self.follow_configuration(regrouped, facts);
+        self.alive();
         let facts = self.facts();
         self.go_on_with(&facts, &renumbered);
+        self.alive();
         // What was known before says nothing about what is asked from now on.
         self.went_up = WentUp::default();
         self.look_at = self.slots_per_beat();
