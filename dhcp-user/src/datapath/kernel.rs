@@ -1,6 +1,8 @@
 //! The kernel part: loads the program, adopts or makes its maps, and is told of interfaces.
 
+use std::collections::HashSet;
 use std::fs::File;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -244,7 +246,7 @@ impl Kernel {
     ///
     /// # Errors
     /// When the map is full.
-    pub fn know_addresses(&mut self, ours: &[std::net::Ipv4Addr]) -> Result<()> {
+    pub fn know_addresses(&mut self, ours: &HashSet<Ipv4Addr>) -> Result<()> {
         // Maps of an earlier daemon may have room for fewer than those that are made now.
         let room = adoption::entries(&self.pins, maps::ADDRESSES).unwrap_or(ADDRESSES);
         if ours.len() > room as usize {
@@ -260,7 +262,7 @@ impl Kernel {
                 .context("telling the XDP program of an address")?;
         }
         let gone: Vec<_> = self.addresses.keys().filter_map(Result::ok).map(|raw| raw.0).collect();
-        for address in gone.into_iter().filter(|address| !ours.contains(&(*address).into())) {
+        for address in gone.into_iter().filter(|address| !ours.contains(&Ipv4Addr::from(*address))) {
             let _ = self.addresses.remove(&Raw(address));
         }
         Ok(())

@@ -4,7 +4,6 @@
 //! outcome is compared with what is known, so nothing depends on whether each change was told, or in which order.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -440,11 +439,10 @@ impl Server {
 
     /// Has the kernel part know the interfaces that are there, and our addresses.
     pub(super) fn know(&mut self, facts: &[Interface]) {
-        let ours: Vec<Ipv4Addr> = self.ours.iter().copied().collect();
-        let Some(kernel) = &mut self.kernel else { return };
+        let Self { kernel: Some(kernel), ours, .. } = self else { return };
         let mut there = facts.iter().filter(|facts| is_there(facts));
         let told = there.try_for_each(|facts| kernel.know_interface(facts.ifindex, facts.mac));
-        if let Err(error) = told.and_then(|()| kernel.know_addresses(&ours)) {
+        if let Err(error) = told.and_then(|()| kernel.know_addresses(ours)) {
             tracing::warn!("{error:#}; requests it doesn't know of go to the host's stack");
         }
     }

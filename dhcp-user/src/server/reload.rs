@@ -105,14 +105,21 @@ impl Server {
         for address in &next.leasable {
             self.table.reserve(*address)?;
         }
-        if let Some(kernel) = &mut self.kernel {
-            let own = facts.iter().flat_map(|facts| &facts.addresses);
-            let all: HashSet<Ipv4Addr> = self.ours.iter().chain(&next.ours).chain(own).copied().collect();
-            kernel.know_addresses(&all.into_iter().collect::<Vec<_>>())?;
-        }
         // Last, since it is what must be undone.
-        let regrouped = self.regroup(&next.config)?;
-        Ok((facts, regrouped))
+        let own = facts.iter().flat_map(|facts| &facts.addresses);
+        let all: HashSet<Ipv4Addr> = self.ours.iter().chain(&next.ours).chain(own).copied().collect();
+        let regrouped = self.know_all(&all).and_then(|()| self.regroup(&next.config));
+        if regrouped.is_err()
+            && let Self { kernel: Some(kernel), ours, .. } = self
+            && let Err(error) = kernel.know_addresses(ours)
+        {
+            tracing::warn!("{error:#}; the kernel may know addresses that are not of this configuration");
+        }
+        Ok((facts, regrouped?))
+    }
+
+    fn know_all(&mut self, addresses: &HashSet<Ipv4Addr>) -> Result<()> {
+        self.kernel.as_mut().map_or(Ok(()), |kernel| kernel.know_addresses(addresses))
     }
 
     /// Gives how many leases that has ended.

@@ -235,7 +235,7 @@ pub fn attach_only(config: &Config) -> Result<()> {
     let found = found(config)?;
     let facts = facts(config, &found);
     let (mut kernel, _) = Kernel::open(&config.server.pin_dir, sizes(config), 0)?;
-    kernel.know_addresses(&ours(config, &facts).into_iter().collect::<Vec<_>>())?;
+    kernel.know_addresses(&ours(config, &facts))?;
     kernel.stay_on(&attachable(config))?;
     for (configured, facts) in config.interfaces.iter().zip(&facts).filter(|(_, facts)| is_there(facts)) {
         if configured.xdp == XdpMode::Off {
