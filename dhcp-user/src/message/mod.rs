@@ -146,7 +146,8 @@ impl Request {
             _ => return Err(Malformed::Cookie),
         };
         let area = rest.slice(..extent);
-        let options = Options::read(&area, &payload.slice(FILE), &payload.slice(SNAME))?;
+        let giaddr: Ipv4Addr = array(&payload, 24)?.into();
+        let options = Options::read(&area, &payload.slice(FILE), &payload.slice(SNAME), giaddr)?;
         let unused = [payload.get(SNAME), payload.get(FILE), rest.get(extent..)];
         let plain = unused.into_iter().all(|field| field.is_some_and(is_zero));
         let request = Self {
@@ -161,7 +162,7 @@ impl Request {
             secs: u16::from_be_bytes(array(&payload, 8)?),
             flags: u16::from_be_bytes(array(&payload, 10)?),
             ciaddr: array(&payload, 12)?.into(),
-            giaddr: array(&payload, 24)?.into(),
+            giaddr,
             chaddr,
             kind: kind(&options)?,
             area,
@@ -197,7 +198,7 @@ impl Request {
     /// Any defect of the options.
     pub fn expected(link: Link, chaddr: HwAddr, form: Form) -> Result<Self, Malformed> {
         let area = Bytes::from(form.area);
-        let options = Options::read(&area, &Bytes::new(), &Bytes::new())?;
+        let options = Options::read(&area, &Bytes::new(), &Bytes::new(), form.giaddr)?;
         Ok(Self {
             word: None,
             frame: Bytes::new(),

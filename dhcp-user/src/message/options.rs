@@ -75,8 +75,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// Reads the option area of a message, and `file` and `sname` where option 52 says so (RFC 2131 §4.1).
-    pub(super) fn read(area: &Bytes, file: &Bytes, sname: &Bytes) -> Result<Self, Malformed> {
+    /// Reads the option area of a message that came through the relay `giaddr`, and `file` and `sname` where option 52
+    /// says so (RFC 2131 §4.1).
+    pub(super) fn read(
+        area: &Bytes,
+        file: &Bytes,
+        sname: &Bytes,
+        giaddr: Ipv4Addr,
+    ) -> Result<Self, Malformed> {
         let mut list = Vec::with_capacity(12);
         // A message may have nothing to say (RFC 951 §3).
         let mut ended = area.is_empty() || collect(area, &mut list)?;
@@ -97,10 +103,10 @@ impl Options {
             return Err(Malformed::Overload);
         }
         let overloaded = overload.is_some();
-        Ok(Self { overloaded, ended, ..Self::typed(joined(list))? })
+        Ok(Self { overloaded, ended, ..Self::typed(joined(list), giaddr)? })
     }
 
-    fn typed(list: Vec<(u8, Bytes)>) -> Result<Self, Malformed> {
+    fn typed(list: Vec<(u8, Bytes)>, giaddr: Ipv4Addr) -> Result<Self, Malformed> {
         let client_id = find(&list, code::CLIENT_IDENTIFIER).cloned();
         if client_id.as_ref().is_some_and(|id| !(2..=255).contains(&id.len())) {
             return Err(Malformed::ClientIdentifier);
@@ -119,7 +125,7 @@ impl Options {
             max_size: max_size.max(MIN_MESSAGE_SIZE),
             small_max_size: max_size < MIN_MESSAGE_SIZE,
             client_id,
-            agent: find(&list, code::AGENT_INFORMATION).cloned().map(AgentInformation::read).transpose()?,
+            agent: agent(&list, giaddr)?,
             subnet: address(&list, code::SUBNET_SELECTION)?,
             overloaded: false,
             ended: true,
@@ -136,6 +142,16 @@ impl Options {
     /// Each option there is, by the name dhcproto has for it, for a log line.
     pub fn names(&self) -> impl Iterator<Item = OptionCode> + '_ {
         self.list.iter().map(|(code, _)| OptionCode::from(*code))
+    }
+}
+
+/// What the relay `giaddr` says. A switch that is no relay may say it in a way of its own: that tells nothing then, and
+/// comes back as it was sent all the same (RFC 3046 §2.2).
+fn agent(list: &[(u8, Bytes)], giaddr: Ipv4Addr) -> Result<Option<AgentInformation>, Malformed> {
+    let Some(raw) = find(list, code::AGENT_INFORMATION) else { return Ok(None) };
+    match AgentInformation::read(raw.clone()) {
+        Err(_) if giaddr.is_unspecified() => Ok(None),
+        read => read.map(Some),
     }
 }
 

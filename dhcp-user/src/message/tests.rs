@@ -177,10 +177,10 @@ fn each_defect_has_its_name() {
         (Malformed::ClientIdentifier, good.clone().id(b"").frame()),
         (Malformed::ClientIdentifier, good.clone().id(b"\x01").frame()),
         (Malformed::ClientIdentifier, good.clone().id(&[7; 255]).id(&[7]).frame()),
-        (Malformed::AgentInformation, good.clone().option(82, &[1]).frame()),
-        (Malformed::AgentInformation, good.clone().option(82, &[1, 9, 1]).frame()),
-        (Malformed::AgentInformation, good.clone().option(82, &[5, 3, 1, 2, 3]).frame()),
-        (Malformed::AgentInformation, good.clone().option(82, &[10, 2, 0, 0]).frame()),
+        (Malformed::AgentInformation, good.clone().via(SERVER).option(82, &[1]).frame()),
+        (Malformed::AgentInformation, good.clone().via(SERVER).option(82, &[1, 9, 1]).frame()),
+        (Malformed::AgentInformation, good.clone().via(SERVER).option(82, &[5, 3, 1, 2, 3]).frame()),
+        (Malformed::AgentInformation, good.clone().via(SERVER).option(82, &[10, 2, 0, 0]).frame()),
     ];
     for (expected, frame) in cases {
         assert_eq!(defect(frame), Some(expected), "{}", expected.name());
@@ -274,6 +274,12 @@ fn what_is_odd_but_harmless_has_a_name_too() {
     }
     for fqdn in [&b"\0\0\0"[..], b"\0\0\0me.example.", b"\x04\0\0\x02me", b"\x04\0\0\x02me\x01x\0"] {
         assert_eq!(odd(&plain.clone().option(81, fqdn)), [""; 0], "{fqdn:02x?}");
+    }
+    for unreadable in [&[1][..], &[1, 9, 1], &[5, 3, 1, 2, 3]] {
+        let draft = plain.clone().option(82, unreadable);
+        let request = read(draft.frame()).expect("a good frame");
+        assert_eq!(request.agent_info().map(AsRef::as_ref), Some(unreadable), "echoed as it came");
+        assert_eq!(odd(&draft), ["untrusted-agent-information"]);
     }
     let from_elsewhere = |draft: &Draft| {
         let mut frame = draft.frame();
