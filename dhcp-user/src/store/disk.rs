@@ -81,12 +81,12 @@ pub trait Disk: Send {
         Ok(())
     }
 
-    /// Whether what is written to the segment can be found again; else what is in the way, in words for the operator.
+    /// What is not where it was, in words for the operator, so that what is written to the segment could not be found again.
     ///
     /// # Errors
-    /// When it can't.
-    fn is_in_place(&mut self, _sequence: Option<u32>) -> Result<(), String> {
-        Ok(())
+    /// As the system says, when that can't be told.
+    fn misplaced(&mut self, _sequence: Option<u32>) -> io::Result<Option<String>> {
+        Ok(None)
     }
 
     /// Makes a segment none, and keeps what is in it.

@@ -104,11 +104,13 @@ impl Directory {
     }
 
     /// Whether this is still the file or directory at `path`.
-    fn leads_to(path: &Path, open: &File) -> bool {
-        let (there, ours) = (fs::metadata(path), open.metadata());
-        there
-            .and_then(|there| Ok((there.dev(), there.ino()) == ours.map(|ours| (ours.dev(), ours.ino()))?))
-            .unwrap_or(false)
+    fn leads_to(path: &Path, open: &File) -> io::Result<bool> {
+        let there = match fs::metadata(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            there => there?,
+        };
+        let ours = open.metadata()?;
+        Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino()))
     }
 
     fn segment(&self, sequence: u32) -> PathBuf {
@@ -163,20 +165,24 @@ impl Disk for Directory {
         self.lock.write_all_at(format!("{}\n", std::process::id()).as_bytes(), 0)
     }
 
-    fn is_in_place(&mut self, sequence: Option<u32>) -> Result<(), String> {
-        if !Self::leads_to(&self.path, &self.directory) {
-            return Err("the directory has been removed, or another has taken its place".to_owned());
+    fn misplaced(&mut self, sequence: Option<u32>) -> io::Result<Option<String>> {
+        if !Self::leads_to(&self.path, &self.directory)? {
+            return Ok(Some("the directory has been removed, or another has taken its place".to_owned()));
         }
-        if !Self::leads_to(&self.path.join(LOCK), &self.lock) {
-            return Err(format!("its {LOCK} has been removed"));
+        if !Self::leads_to(&self.path.join(LOCK), &self.lock)? {
+            return Ok(Some(format!("its {LOCK} has been removed")));
         }
         for sequence in sequence.into_iter().chain(sequence.map(|_| MARKER)) {
             let path = self.segment(sequence);
-            if !self.file(sequence).is_ok_and(|open| Self::leads_to(&path, open)) {
-                return Err(format!("its {} has been removed", file_name(sequence)));
+            let is_there = match self.file(sequence) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                open => Self::leads_to(&path, open?)?,
+            };
+            if !is_there {
+                return Ok(Some(format!("its {} has been removed", file_name(sequence))));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     fn set_aside(&mut self, sequence: u32) -> io::Result<()> {

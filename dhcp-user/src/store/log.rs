@@ -391,7 +391,11 @@ pub(super) fn read<D: Disk>(
 
 /// Whether what is written can be found again.
 fn in_place<D: Disk>(disk: &mut D, sequence: Option<u32>) -> Result<(), StoreError> {
-    disk.is_in_place(sequence).map_err(|what| gone(disk, what))
+    match disk.misplaced(sequence) {
+        Ok(None) => Ok(()),
+        Ok(Some(what)) => Err(gone(disk, what)),
+        Err(error) => Err(failed(disk, "looking whether it is where it was", error)),
+    }
 }
 
 fn gone<D: Disk>(disk: &D, what: String) -> StoreError {

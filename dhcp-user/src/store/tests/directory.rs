@@ -343,3 +343,20 @@ fn a_check_beside_a_running_daemon_changes_nothing_and_says_so() {
     assert!(before == fs::read(&segments(&state)[0]).unwrap());
     assert!(check(&state.path().join("nowhere")).is_err());
 }
+
+/// A path that leads to itself stands for a directory that may not be entered: root may enter any.
+#[test]
+fn a_store_that_can_not_be_looked_at_is_not_said_to_be_removed() {
+    let state = tempfile::tempdir().unwrap();
+    let dir = state.path().join("store");
+    let mut store = open(&state).unwrap();
+    store.commit(BootSecs(100), &puts([1])).unwrap();
+    let elsewhere = dir.with_extension("elsewhere");
+    fs::rename(&dir, &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&dir, &dir).unwrap();
+    let error = store.commit(BootSecs(100), &puts([2])).unwrap_err();
+    assert!(matches!(error, StoreError::Io { .. }), "{error}");
+    fs::remove_file(&dir).unwrap();
+    fs::rename(elsewhere, dir).unwrap();
+    store.commit(BootSecs(100), &puts([2])).unwrap();
+}
