@@ -70,6 +70,9 @@ pub struct Binding {
     pub expiry: BootSecs,
     /// When the promise ended after the daemon's own last ACK: if the word says later, the kernel extended it.
     pub granted_until: BootSecs,
+    /// When the last promise on former terms was made, at the latest: the kernel may have made it, for another lease time
+    /// than this. 0 if there was none.
+    pub former_promise: BootSecs,
     /// No promise goes beyond this.
     pub committed_until: BootSecs,
     /// When it was last heard.
@@ -101,7 +104,13 @@ impl Binding {
     /// certain to have come before. Who promised can't be told: kernel and daemon may have done so in the same second.
     #[must_use]
     pub fn promised_after(&self, word: Word, arrival: BootSecs) -> bool {
-        word.expiry().0.saturating_sub(self.lease_time) > arrival.0
+        self.promise_of(word).max(self.former_promise) > arrival
+    }
+
+    /// When the promise that `word` tells of was made on these terms, at the latest.
+    #[must_use]
+    pub fn promise_of(&self, word: Word) -> BootSecs {
+        BootSecs(word.expiry().0.saturating_sub(self.lease_time))
     }
 
     /// Whether its owner has it for good (BOOTP). The kernel knows nothing of such a lease, and its word stays dead: a
@@ -230,6 +239,7 @@ mod tests {
                 lease_time: 0,
                 expiry: BootSecs(0),
                 granted_until: BootSecs(0),
+                former_promise: BootSecs(0),
                 committed_until: BootSecs(0),
                 last_heard: BootSecs(0),
                 kernel_renewals: 0,

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use dhcp_ebpf::lease::Word;
+use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::action::{Action, Granted, Publication, Reply, Silence};
 use super::addresses::{Place, State, Stock};
@@ -183,6 +183,9 @@ impl Policy {
             Some(old) if extends => (expiry.max(old.expiry), old.committed_until),
             _ => (expiry, expiry),
         };
+        let former_promise = former.as_ref().map_or(BootSecs(0), |old| {
+            if extends { old.former_promise } else { old.promise_of(word).max(old.former_promise) }
+        });
         let kernel_renewals = former.as_ref().map_or(0, |old| old.kernel_renewals);
         // This answer has not left yet.
         let answered_by = former.as_ref().map_or(AnsweredBy::Daemon, |old| old.answered_by);
@@ -211,6 +214,7 @@ impl Policy {
             lease_time,
             expiry,
             granted_until: expiry,
+            former_promise,
             committed_until: ahead.max(floor).max(expiry),
             last_heard: turn.now,
             kernel_renewals,

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::lease::BootSecs;
 
 use super::Policy;
 use super::addresses::{Place, State};
@@ -105,6 +106,7 @@ impl Policy {
             lease_time: record.lease_time,
             expiry: record.expiry,
             granted_until: record.expiry,
+            former_promise: BootSecs(0),
             committed_until: record.committed_until,
             last_heard: record.last_heard,
             kernel_renewals: u32::try_from(record.kernel_renewals).unwrap_or(u32::MAX),

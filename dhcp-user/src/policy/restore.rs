@@ -171,6 +171,7 @@ impl Policy {
             lease_time: lease.lease_time,
             expiry: word.expiry(),
             granted_until: word.expiry(),
+            former_promise: BootSecs(0),
             committed_until: lease.horizon.max(word.expiry()),
             last_heard: BootSecs(word.expiry().0.saturating_sub(lease.lease_time)).min(turn.now),
             kernel_renewals: 0,

@@ -86,6 +86,23 @@ fn a_release_overtaken_in_the_second_of_the_lease_is_void() {
     }
 }
 
+/// The same where the daemon's answer is for another time than the kernel's was: that tells when the kernel gave it.
+#[test]
+fn a_release_overtaken_by_a_renewal_for_another_time_is_void() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let wish = Draft::discover(1).option(51, &999_u32.to_be_bytes());
+    let offered = bench.send(&wish).offered().expect("an offer");
+    let address = bench.send(&Draft::select(1, SERVER, offered)).acked().expect("a lease");
+    let release = Draft::release(1, address).request(bench.now);
+    assert!(bench.kernel_renews(address));
+    // Not carried out yet, so that the word is still the one that was revoked for it.
+    let renewed = bench.handle(Event::Message(Draft::renew(1, address).request(bench.now)));
+    let released = bench.handle(Event::Message(release));
+    assert!(matches!(bench.carry_out(renewed)[..], [Told::Reply(Reply::Ack { .. })]));
+    assert_eq!(bench.carry_out(released), [Told::Silence(Silence::Overtaken)]);
+    assert_eq!(bench.state(address), State::Leased);
+}
+
 #[test]
 fn a_release_after_the_kernels_renewal_holds() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
