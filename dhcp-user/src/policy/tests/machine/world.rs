@@ -373,10 +373,12 @@ impl World {
             Told::Reply(Reply::Offer { yiaddr, .. }) => {
                 self.is_the_clients(client, yiaddr);
                 assert!(!self.seen_in_use.contains(&yiaddr), "{yiaddr} was seen in use");
-                for (other, belief) in self.clients.iter().filter(|(other, _)| **other != client) {
-                    assert_ne!(belief.awaits(now), Some(yiaddr), "offered to {client}, and to {other} still");
-                }
+                // One that has taken another server's offer meanwhile hears this one no more: it may be another's by now.
                 if heeded {
+                    for (other, belief) in self.clients.iter().filter(|(other, _)| **other != client) {
+                        let awaited = belief.awaits(now);
+                        assert_ne!(awaited, Some(yiaddr), "offered to {client}, and to {other} still");
+                    }
                     self.belief(client).offered = Some((yiaddr, now + self.bench.config.server.offer_hold));
                 }
             }
