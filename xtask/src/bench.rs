@@ -23,13 +23,12 @@ pub(crate) struct Args {
 ///
 /// Other servers may not be to be had: then the report says so, and has the rest.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
-    let toolchain = setup::prepare(Purpose::Bench).or_else(|missing| {
+    setup::prepare(Purpose::Bench).or_else(|missing| {
         eprintln!("going on without what can't be installed: {missing:#}");
         setup::prepare(Purpose::Build)
     })?;
-    let daemon = build::everything(&toolchain, Profile::Release)?;
-    build::load_generator(&toolchain)?;
-    process::run(build::cargo().args(["build", "--release", "--package", "system-tests", "--bin", "bench"]))?;
+    let daemon = build::daemon_and(Profile::Release, &["bench"])?;
+    build::load_generator()?;
     let bench = workspace::target_dir().join("release/bench");
     let results = workspace::target_dir().join("bench");
     Err(process::as_root_with(&daemon)?.arg(bench).arg("--results").arg(results).args(&args.words).exec())

@@ -13,9 +13,8 @@ use crate::{
 
 /// Sets up, builds, and becomes the demonstration, so that signals and exit status are its own.
 pub(crate) fn main() -> Result<ExitCode> {
-    let toolchain = setup::prepare(Purpose::Demo)?;
-    let daemon = build::everything(&toolchain, Profile::Release)?;
-    process::run(build::cargo().args(["build", "--package", "system-tests", "--bin", "demo"]))?;
-    let demo = workspace::target_dir().join("debug/demo");
+    setup::prepare(Purpose::Demo)?;
+    let daemon = build::daemon_and(Profile::Release, &["demo"])?;
+    let demo = workspace::target_dir().join("release/demo");
     Err(process::as_root_with(&daemon)?.arg(demo).exec()).context("can't start the demonstration")
 }

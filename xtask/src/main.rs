@@ -7,6 +7,7 @@ mod demo;
 mod derive;
 mod failures;
 mod machine;
+mod object;
 mod packages;
 mod process;
 mod serve;

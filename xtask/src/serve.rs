@@ -60,8 +60,8 @@ fn config(args: &Args) -> Result<PathBuf> {
 
 /// Builds, then replaces this process by the daemon, so that signals and exit status are its own.
 fn become_daemon(words: &[&OsStr]) -> Result<ExitCode> {
-    let toolchain = setup::prepare(Purpose::Build)?;
-    let daemon = build::everything(&toolchain, Profile::Release)?;
+    setup::prepare(Purpose::Build)?;
+    let daemon = build::daemon(Profile::Release)?;
     Err(process::as_root(&daemon)?.args(words).exec())
         .with_context(|| format!("can't start {}", daemon.display()))
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    machine,
+    machine, object,
     packages::{Apt, Tool},
     process,
     toolchain::{self, BpfToolchain},
@@ -18,6 +18,9 @@ pub(crate) struct Args {
     /// What is to be done afterwards
     #[arg(long = "for", value_enum, default_value_t = Purpose::Test)]
     purpose: Purpose,
+    /// Compiler and linker for BPF too, though the objects kept with the sources fit
+    #[arg(long)]
+    rebuild: bool,
 }
 
 /// What the machine is to be made ready for; each can do what the ones before it can.
@@ -64,12 +67,18 @@ const BENCH_TOOLS: &[Tool] = &[tool("dhcpd", "isc-dhcp-server")];
 
 /// Sets up for one purpose and says so when there was nothing to do.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
-    let toolchain = prepare(args.purpose)?;
-    println!(
-        "setup: ready; BPF programs are built by Rust {} and {}",
-        toolchain.rust.release,
-        toolchain.linker.display()
-    );
+    prepare(args.purpose)?;
+    let objects = object::stale()?;
+    if objects.is_empty() && !args.rebuild {
+        println!("setup: ready; the BPF objects kept with the sources are used");
+    } else {
+        let toolchain = bpf_toolchain()?;
+        println!(
+            "setup: ready; BPF programs are built by Rust {} and {}",
+            toolchain.rust.release,
+            toolchain.linker.display()
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -77,14 +86,22 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 ///
 /// # Errors
 /// Names what is missing and how to get it.
-pub(crate) fn prepare(purpose: Purpose) -> Result<BpfToolchain> {
+pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     machine::check()?;
     let mut apt = Apt::default();
     let missing = missing_packages(purpose);
     if !missing.is_empty() {
         apt.install(&missing)?;
     }
-    toolchain::find().map_or_else(|| toolchain::install(&mut apt), Ok)
+    Ok(())
+}
+
+/// Compiler and linker for BPF, found or installed. Only who changes the XDP program needs them.
+///
+/// # Errors
+/// When neither can be had: says why, and what to install by hand.
+pub(crate) fn bpf_toolchain() -> Result<BpfToolchain> {
+    toolchain::find().map_or_else(|| toolchain::install(&mut Apt::default()), Ok)
 }
 
 fn missing_packages(purpose: Purpose) -> Vec<&'static str> {

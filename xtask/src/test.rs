@@ -54,8 +54,8 @@ enum Part {
 
 /// Runs the tests; the last lines it prints say what failed, and the sum. Fails when a test failed or none ran.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
-    let toolchain = setup::prepare(Purpose::Test)?;
-    let daemon = build::everything(&toolchain, Profile::Release)?;
+    setup::prepare(Purpose::Test)?;
+    let daemon = build::daemon(Profile::Release)?;
     let wanted = |part| args.part.is_none_or(|chosen| chosen == part);
     let filter = args.filter.as_deref();
     let named = filter.as_slice();
@@ -77,7 +77,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         run(system_test_command(&simulations), named, &mut seen)?;
     }
     if wanted(Part::Net) {
-        build::load_generator(&toolchain)?;
+        build::load_generator()?;
         let mut cargo = system_test_command(&others);
         cargo.arg("--lib").arg("--config").arg(root_runner(&daemon, args.long)?);
         run(cargo, named, &mut seen)?;

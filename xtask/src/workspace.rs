@@ -44,6 +44,12 @@ pub(crate) fn tools_dir() -> Result<PathBuf> {
     Ok(Path::new(&home).join(".cache/xdhcpd"))
 }
 
+/// Where cargo keeps the sources of packages.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    let home = || Some(Path::new(&env::var_os("HOME")?).join(".cargo"));
+    env::var_os("CARGO_HOME").map(PathBuf::from).or_else(home)
+}
+
 /// The cargo that runs this task, so that its children are of the same toolchain.
 pub(crate) fn cargo() -> PathBuf {
     env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)

@@ -17,7 +17,9 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use queue::{Line, Queue};
 
@@ -47,11 +49,12 @@ impl Log {
         let queue = QUEUE.get().context("there is no log")?;
         // What the subscriber itself has to say it would print past the queue, and fail if it can't.
         let log = tracing_subscriber::fmt()
-            .with_env_filter(filter)
+            // The filter decides.
+            .with_max_level(LevelFilter::TRACE)
             .with_writer(move || Line(queue))
             .with_target(false);
         let log = log.log_internal_errors(false).with_ansi(io::stderr().is_terminal());
-        log.try_init().map_err(|error| anyhow!("the log can't be set up: {error}"))?;
+        log.finish().with(filter).try_init().map_err(|error| anyhow!("the log can't be set up: {error}"))?;
         std::panic::set_hook(Box::new(move |panic| tell(queue, panic)));
         Ok(Self(queue))
     }
@@ -74,14 +77,14 @@ pub fn lines_dropped() -> u64 {
     QUEUE.get().map_or(0, Queue::dropped)
 }
 
-fn filter(level: &str) -> Result<EnvFilter> {
+fn filter(level: &str) -> Result<Targets> {
     match std::env::var(VARIABLE) {
-        Ok(wanted) if !wanted.is_empty() => EnvFilter::builder().parse(&wanted).with_context(|| {
+        Ok(wanted) if !wanted.is_empty() => wanted.parse().with_context(|| {
             format!(
                 "{VARIABLE} is \"{wanted}\": write a level (error, warn, info, debug, trace), or unset it"
             )
         }),
-        Ok(_) | Err(VarError::NotPresent) => Ok(EnvFilter::new(level)),
+        Ok(_) | Err(VarError::NotPresent) => level.parse().context("the level of the log"),
         Err(error @ VarError::NotUnicode(_)) => Err(error).context(VARIABLE),
     }
 }

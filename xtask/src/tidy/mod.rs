@@ -20,10 +20,17 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::workspace;
+use crate::{object, workspace};
 
 /// Where sources of crates are, from the workspace's directory.
-const CRATES: [&str; 5] = ["dhcp-ebpf/src", "dhcp-user/src", "xtask/src", "tests/src", "tests/load-ebpf/src"];
+const CRATES: [&str; 6] = [
+    "dhcp-ebpf/src",
+    "dhcp-ebpf/object/src",
+    "dhcp-user/src",
+    "xtask/src",
+    "tests/src",
+    "tests/load-ebpf/src",
+];
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -57,6 +64,7 @@ pub(crate) fn main() -> Result<ExitCode> {
         circles::check(dir, &sources, &mut findings)?;
     }
     pages::check(&root, &mut findings)?;
+    object::stale()?.into_iter().for_each(|what| findings.fault(what));
     for warning in &findings.warnings {
         println!("note: {warning}");
     }

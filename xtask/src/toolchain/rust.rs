@@ -27,6 +27,35 @@ pub(crate) struct BpfRust {
     pub(crate) release: String,
     /// Major version of its LLVM.
     pub(crate) llvm: u32,
+    /// What it says of itself, e.g. `rustc 1.97.0-nightly (d1cd4f04a 2026-05-02)`.
+    pub(crate) version: String,
+    /// The whole version of its LLVM.
+    pub(crate) llvm_version: String,
+}
+
+impl BpfRust {
+    /// Where its libraries are.
+    pub(crate) fn sysroot(&self) -> Option<PathBuf> {
+        Some(self.rustc.parent()?.parent()?.to_path_buf())
+    }
+
+    /// A tool that takes sections out of objects: the compiler's own, or that of Debian's LLVM.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn objcopy(&self) -> Result<Command> {
+        let host = format!("lib/rustlib/{}-unknown-linux-gnu/bin/rust-objcopy", std::env::consts::ARCH);
+        if let Some(sysroot) = self.sysroot().filter(|sysroot| sysroot.join(&host).exists()) {
+            let mut objcopy = Command::new(sysroot.join(host));
+            objcopy.env("LD_LIBRARY_PATH", sysroot.join("lib"));
+            return Ok(objcopy);
+        }
+        let of_llvm = PathBuf::from(format!("/usr/lib/llvm-{}/bin/llvm-objcopy", self.llvm));
+        let found = if of_llvm.exists() { Some(of_llvm) } else { process::find("llvm-objcopy") };
+        found.map(Command::new).with_context(|| {
+            format!("neither rust-objcopy nor llvm-objcopy is there: install Debian's llvm-{}", self.llvm)
+        })
+    }
 }
 
 /// rustup's nightly, if it has the source of `core`.
@@ -135,8 +164,17 @@ fn with_source(cargo: PathBuf, rustc: &Path, sysroot: &Path) -> Option<BpfRust> 
     let version = process::output(Command::new(rustc).arg("-vV")).ok()?;
     let field = |name: &str| version.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     let release = field("release:")?.to_owned();
-    let llvm = field("LLVM version:")?.split('.').next()?.parse().ok()?;
-    (minor(&release)? >= OLDEST_RUST).then(|| BpfRust { cargo, rustc: rustc.to_path_buf(), release, llvm })
+    let llvm_version = field("LLVM version:")?.to_owned();
+    let llvm = llvm_version.split('.').next()?.parse().ok()?;
+    let described = version.lines().next()?.to_owned();
+    (minor(&release)? >= OLDEST_RUST).then(|| BpfRust {
+        cargo,
+        rustc: rustc.to_path_buf(),
+        release,
+        llvm,
+        version: described,
+        llvm_version,
+    })
 }
 
 /// 96 of `1.96.0+dfsg1-1~deb12u2`.
