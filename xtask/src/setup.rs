@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    machine, object,
+    machine,
     packages::{Apt, Tool},
     process,
     toolchain::{self, BpfToolchain},
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// What is to be done afterwards
     #[arg(long = "for", value_enum, default_value_t = Purpose::Test)]
     purpose: Purpose,
-    /// Compiler and linker for BPF too, though the objects kept with the sources fit
+    /// Compiler and linker for BPF too, for whoever changes the programs in the kernel
     #[arg(long)]
     rebuild: bool,
 }
@@ -68,17 +68,15 @@ const BENCH_TOOLS: &[Tool] = &[tool("dhcpd", "isc-dhcp-server")];
 /// Sets up for one purpose and says so when there was nothing to do.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     prepare(args.purpose)?;
-    let objects = object::stale()?;
-    if objects.is_empty() && !args.rebuild {
-        println!("setup: ready; the BPF objects kept with the sources are used");
-    } else {
+    if args.rebuild {
         let toolchain = bpf_toolchain()?;
         println!(
-            "setup: ready; BPF programs are built by Rust {} and {}",
+            "setup: BPF programs are built by Rust {} and {}",
             toolchain.rust.release,
             toolchain.linker.display()
         );
     }
+    println!("setup: ready");
     Ok(ExitCode::SUCCESS)
 }
 

@@ -16,7 +16,7 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -79,14 +79,22 @@ pub fn lines_dropped() -> u64 {
 
 fn filter(level: &str) -> Result<Targets> {
     match std::env::var(VARIABLE) {
-        Ok(wanted) if !wanted.is_empty() => wanted.parse().with_context(|| {
+        Ok(wanted) if !wanted.is_empty() => targets(&wanted).with_context(|| {
             format!(
                 "{VARIABLE} is \"{wanted}\": write a level (error, warn, info, debug, trace), or unset it"
             )
         }),
-        Ok(_) | Err(VarError::NotPresent) => level.parse().context("the level of the log"),
+        Ok(_) | Err(VarError::NotPresent) => level.parse().context("the log has no such level"),
         Err(error @ VarError::NotUnicode(_)) => Err(error).context(VARIABLE),
     }
+}
+
+/// Levels by target, separated by commas. A target or a level that is empty is a slip, though the library takes it for all.
+fn targets(wanted: &str) -> Result<Targets> {
+    if wanted.split([',', '=']).any(str::is_empty) {
+        bail!("a target or a level is empty");
+    }
+    Ok(wanted.parse()?)
 }
 
 /// Puts a panic into the log, and gives it a moment: the process may be about to end.
