@@ -53,6 +53,8 @@ pub struct Subnet {
     pub max_leases_per_ras_device: u32,
     /// How many leases a device may hold at all: no fewer than `max_leases_per_device`.
     pub max_leases_per_device_in_use: u32,
+    /// How many leases the clients of one relay's port may hold together, if that is limited.
+    pub max_leases_per_circuit: Option<u32>,
     /// Whether option 82 is believed that comes without a relay, from the links where the subnet is.
     pub trust_agent_information: bool,
     /// Options of every answer from this subnet: the server's, overridden by the subnet's.
@@ -114,6 +116,7 @@ impl Subnet {
             max_leases_per_device: _,
             max_leases_per_ras_device: _,
             max_leases_per_device_in_use: _,
+            max_leases_per_circuit: _,
             trust_agent_information: _,
             options,
             boot,
@@ -157,6 +160,7 @@ impl Subnet {
                 format!("{in_use} is less than `max-leases-per-device` ({cap}): a device would never get that many"),
             );
         }
+        let max_leases_per_circuit = section.optional("max-leases-per-circuit", lease_count);
         let trust_agent_information = section.or("trust-agent-information", false, Value::boolean);
         let options = section.or("options", OptionSet::default(), options::read);
         let boot = Boot::read(&mut section);
@@ -207,6 +211,7 @@ impl Subnet {
             max_leases_per_device_in_use: max_leases_per_device_in_use?.unwrap_or_else(|| {
                 max_leases_per_device.map_or(DEFAULT_IN_USE, |cap| cap.max(DEFAULT_IN_USE))
             }),
+            max_leases_per_circuit: max_leases_per_circuit?,
             trust_agent_information: trust_agent_information?,
             options: options?,
             boot: boot?,

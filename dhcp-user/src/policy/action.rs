@@ -351,6 +351,8 @@ pub enum Silence {
     ProbeUnknown,
     /// The device holds as many leases as it may.
     DeviceCap,
+    /// The clients of the circuit hold as many leases as they may.
+    CircuitCap,
     /// The address reserved for the client's port is in use by another device, or offered to one.
     PortInUse,
     /// RELEASE or DECLINE from somebody who isn't the owner.
@@ -392,6 +394,7 @@ impl Silence {
             Self::Probing => "probing",
             Self::ProbeUnknown => "probe-unknown",
             Self::DeviceCap => "device-cap",
+            Self::CircuitCap => "circuit-cap",
             Self::PortInUse => "port-in-use",
             Self::NotOwner => "not-owner",
             Self::DeclinedTooOften => "declined-too-often",

@@ -101,6 +101,10 @@ impl Policy {
                 self.due(place).is_some_and(|due| self.all.entry(place).armed().is_none_or(|at| at > due)),
                 "nothing looks at it when its moment comes",
             ),
+            (
+                !self.index.circuits().agrees(&self.all, place),
+                "it counts on another circuit than its owner is on",
+            ),
             (state == State::Offered && self.offers.at(place).is_none(), "offered, but to nobody"),
             (
                 (state == State::Quarantined) != self.quarantine.at(place).is_some(),

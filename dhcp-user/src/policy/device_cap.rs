@@ -49,9 +49,11 @@ fn counted(count: usize) -> u32 {
 }
 
 impl Policy {
-    /// Those subnets of `segment` of which the client's device may hold one more lease.
+    /// Those subnets of `segment` of which the client's device, and its circuit, may hold one more lease.
     pub(super) fn below_cap(&self, turn: &Turn<'_>, segment: &Segment, request: &Request) -> Segment {
-        let is_over = |id: &SubnetId| self.over_cap(turn, *id, request, None);
+        let is_over = |id: &SubnetId| {
+            self.over_cap(turn, *id, request, None) || self.over_circuit_cap(*id, request, None)
+        };
         if segment.iter().any(is_over) {
             segment.iter().copied().filter(|id| !is_over(id)).collect()
         } else {
@@ -140,7 +142,8 @@ impl Policy {
 
     /// The device holds as many leases as it may: one of them may turn out to be an orphan.
     pub(super) fn at_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
-        match self.reclaim(turn, request, subnet) {
+        let leased = self.leased_from_here(subnet, request);
+        match self.reclaim(turn, request, subnet, leased) {
             Drawn::Wait | Drawn::Address(_) => {}
             Drawn::Probing => turn.silence(request, Silence::Probing),
             Drawn::Exhausted => self.tell_cap(turn, request, subnet),

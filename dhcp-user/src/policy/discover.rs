@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::action::{Action, Reply, Silence};
 use super::addresses::{Place, State};
 use super::answer::{self, Type};
+use super::circuits::Circuit;
 use super::draw::Drawn;
 use super::event::LeaseEvent;
 use super::identity::Identity;
@@ -31,11 +32,17 @@ impl Policy {
             Some(place) if self.over_cap(turn, self.all.subnet(place), request, Some(place)) => {
                 return self.at_cap(turn, request, self.all.subnet(place));
             }
+            Some(place) if self.over_circuit_cap(self.all.subnet(place), request, Some(place)) => {
+                return self.at_circuit_cap(turn, request, self.all.subnet(place));
+            }
             Some(place) => place,
             None => {
                 let open = self.below_cap(turn, &segment, request);
                 if open.is_empty() {
-                    return self.at_cap(turn, request, *first);
+                    if self.over_cap(turn, *first, request, None) {
+                        return self.at_cap(turn, request, *first);
+                    }
+                    return self.at_circuit_cap(turn, request, *first);
                 }
                 match self.draw(turn, request, &open) {
                     Drawn::Address(place) => place,
@@ -185,7 +192,10 @@ impl Policy {
         let until = turn.after(self.settings.offer_hold);
         let client = who.into();
         let whence = Whence::of(request);
-        self.offers.add(Offer { place, subnet, client, chaddr: request.chaddr, whence, until, lease_time });
+        let limited = self.subnets.get(subnet).max_leases_per_circuit.is_some();
+        let circuit = Circuit::of(request).filter(|_| limited);
+        let chaddr = request.chaddr;
+        self.offers.add(Offer { place, subnet, client, chaddr, whence, circuit, until, lease_time });
         self.rearm(place);
         self.watch_fullness(turn, place);
     }

@@ -70,6 +70,15 @@ pub enum LeaseEvent {
         /// How many it may hold.
         cap: u32,
     },
+    /// A client got no address since the clients of its circuit hold as many as they may.
+    CircuitCap {
+        /// The subnet.
+        subnet: Prefix,
+        /// Who asked.
+        client: Client,
+        /// How many they may hold together.
+        cap: u32,
+    },
 }
 
 impl LeaseEvent {

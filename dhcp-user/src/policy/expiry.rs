@@ -84,7 +84,7 @@ impl Policy {
             binding.end(turn.now, promised);
             binding.ended_by = by;
         }
-        self.index.remove_device(&self.all, place);
+        self.index.remove_lease(&self.all, place);
         self.all.set(place, State::Grace);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
         self.rearm(place);
@@ -139,7 +139,7 @@ impl Policy {
         if let Some(binding) = self.binding_mut(place) {
             binding.committed_until = binding.expiry;
         }
-        self.index.remove_device(&self.all, place);
+        self.index.remove_lease(&self.all, place);
         if self.all.entry(place).withheld() {
             self.all.set(place, State::Reserved);
         } else {

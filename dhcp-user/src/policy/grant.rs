@@ -32,6 +32,9 @@ impl Policy {
         if self.over_cap(turn, subnet, request, Some(place)) {
             return self.tell_cap(turn, request, subnet);
         }
+        if self.over_circuit_cap(subnet, request, Some(place)) {
+            return self.tell_circuit_cap(turn, request, subnet);
+        }
         let Some(server) = self.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoSubnet);
         };
@@ -221,14 +224,14 @@ impl Policy {
         }));
         self.stations.set(place, other_station);
         self.index.add_owner(&self.all, place);
-        self.index.add_device(&self.all, place);
+        self.index.add_lease(&self.all, place);
     }
 
     /// Forgets the owner, or last owner, of the address at `place`.
     pub(super) fn unbind(&mut self, place: Place) -> Option<Box<Binding>> {
         if self.all.entry(place).binding.is_some() {
             self.index.remove_owner(&self.all, place);
-            self.index.remove_device(&self.all, place);
+            self.index.remove_lease(&self.all, place);
         }
         self.stations.set(place, None);
         self.all.entry_mut(place).binding.take()

@@ -1,9 +1,10 @@
-//! Finding the addresses of a client, and those of a device.
+//! Finding the addresses of a client, of a device, and of a circuit.
 
 use hashbrown::HashTable;
 
 use super::addresses::{Addresses, Place, State};
 use super::binding::Binding;
+use super::circuits::Circuits;
 use super::identity::{Identity, Keyed};
 use super::subnet::SubnetId;
 use crate::store::HwAddr;
@@ -15,6 +16,7 @@ pub(super) struct Index {
     keyed: Keyed,
     owners: HashTable<Place>,
     devices: HashTable<Place>,
+    circuits: Circuits,
 }
 
 impl Index {
@@ -24,9 +26,19 @@ impl Index {
 
     /// Room for every address to have an owner: to make it later would hold up whoever asks by a look at each binding.
     /// Memory is taken as it is used, but for an octet an address.
-    pub(super) fn new(keyed: Keyed, all: &Addresses) -> Self {
+    pub(super) fn new(keyed: Keyed, all: &Addresses, circuits: Circuits) -> Self {
         let count = all.places().count();
-        Self { keyed, owners: HashTable::with_capacity(count), devices: HashTable::with_capacity(count) }
+        let (owners, devices) = (HashTable::with_capacity(count), HashTable::with_capacity(count));
+        Self { keyed, owners, devices, circuits }
+    }
+
+    /// What is leased on which circuit.
+    pub(super) fn circuits(&self) -> &Circuits {
+        &self.circuits
+    }
+
+    pub(super) fn circuits_mut(&mut self) -> &mut Circuits {
+        &mut self.circuits
     }
 
     /// The address bound to the client `who` in `subnet`: its own, or the last one it had.
@@ -72,7 +84,8 @@ impl Index {
 
     /// The address is leased. Clients without a hardware address have no device in common, and those without an identifier
     /// are found as owners.
-    pub(super) fn add_device(&mut self, all: &Addresses, place: Place) {
+    pub(super) fn add_lease(&mut self, all: &Addresses, place: Place) {
+        self.circuits.add(all, place);
         if !has_device_beside(all, place) {
             return;
         }
@@ -82,7 +95,8 @@ impl Index {
     }
 
     /// To be called while the binding is still there.
-    pub(super) fn remove_device(&mut self, all: &Addresses, place: Place) {
+    pub(super) fn remove_lease(&mut self, all: &Addresses, place: Place) {
+        self.circuits.remove(all, place);
         if has_device_beside(all, place) {
             remove(&mut self.devices, device_hash(&self.keyed, all, place), place);
         }

@@ -24,6 +24,8 @@ mod audit;
 mod basis;
 mod binding;
 mod bootp;
+mod circuit_cap;
+mod circuits;
 mod classes;
 mod deadlines;
 mod decline;
@@ -103,6 +105,7 @@ use crate::config::{self, Config, Probe};
 use crate::message::{Kind, Request};
 use crate::store::HwAddr;
 use addresses::{Addresses, Place};
+use circuits::Circuits;
 use classes::Classes;
 use deadlines::Deadlines;
 use declines::Declines;
@@ -218,6 +221,7 @@ impl Policy {
         let pools: Vec<_> = ids().flat_map(|(id, s)| s.pools.iter().map(move |pool| (id, pool))).collect();
         let reservations: Vec<_> =
             ids().flat_map(|(id, s)| s.reservations.iter().map(move |r| (id, r.address))).collect();
+        let limited = ids().filter(|(_, s)| s.max_leases_per_circuit.is_some()).map(|(id, _)| id).collect();
         let all = Addresses::new(&pools, &reservations);
         subnets.place_reservations(|address| all.find(address));
         let mut this = Self {
@@ -231,7 +235,7 @@ impl Policy {
             subnets,
             classes: Classes::new(&config.classes),
             predictions: Predictions::new(keyed.clone()),
-            index: Index::new(keyed, &all),
+            index: Index::new(keyed, &all, Circuits::new(limited)),
             kept: Kept::of(config.hosts()),
             all,
             offers: Offers::default(),

@@ -1,10 +1,13 @@
 //! Offers outstanding: at most one per client and subnet, and at most one per address.
 
+use std::collections::BTreeSet;
+
 use ahash::RandomState;
 use dhcp_ebpf::lease::BootSecs;
 use hashbrown::{Equivalent, HashMap};
 
 use super::addresses::Place;
+use super::circuits::Circuit;
 use super::identity::Identity;
 use super::subnet::SubnetId;
 use super::whence::Whence;
@@ -19,6 +22,8 @@ pub(super) struct Offer {
     pub(super) chaddr: HwAddr,
     /// Where it was asked for.
     pub(super) whence: Whence,
+    /// The circuit that it was asked for on, where that matters.
+    pub(super) circuit: Option<Circuit>,
     pub(super) until: BootSecs,
     pub(super) lease_time: u32,
 }
@@ -70,6 +75,7 @@ pub(super) struct Offers {
     by_place: HashMap<Place, Offer, RandomState>,
     by_client: HashMap<(SubnetId, Offered), Place, RandomState>,
     by_device: HashMap<(SubnetId, HwAddr, Whence), u32, RandomState>,
+    by_circuit: HashMap<(SubnetId, Circuit), BTreeSet<Place>, RandomState>,
 }
 
 impl Offers {
@@ -87,10 +93,18 @@ impl Offers {
         self.by_device.get(&(subnet, chaddr, whence)).copied().unwrap_or(0)
     }
 
+    /// The addresses of `subnet` that are offered on `circuit`.
+    pub(super) fn on_circuit(&self, subnet: SubnetId, circuit: &Circuit) -> impl Iterator<Item = Place> {
+        self.by_circuit.get(&(subnet, circuit.clone())).into_iter().flatten().copied()
+    }
+
     /// Notes an offer. The address and the client must have none.
     pub(super) fn add(&mut self, offer: Offer) {
         self.by_client.insert((offer.subnet, offer.client.clone()), offer.place);
         *self.by_device.entry((offer.subnet, offer.chaddr, offer.whence)).or_insert(0) += 1;
+        if let Some(circuit) = &offer.circuit {
+            self.by_circuit.entry((offer.subnet, circuit.clone())).or_default().insert(offer.place);
+        }
         self.by_place.insert(offer.place, offer);
     }
 
@@ -102,6 +116,15 @@ impl Offers {
             *count -= 1;
             if *count == 0 {
                 self.by_device.remove(&device);
+            }
+        }
+        if let Some(circuit) = &offer.circuit {
+            let circuit = (offer.subnet, circuit.clone());
+            if let Some(places) = self.by_circuit.get_mut(&circuit) {
+                places.remove(&place);
+                if places.is_empty() {
+                    self.by_circuit.remove(&circuit);
+                }
             }
         }
         Some(offer)
@@ -127,6 +150,7 @@ mod tests {
                 client: who.into(),
                 chaddr,
                 whence: Whence::Station(Link::default(), [2, 0, 0, 0, 0, 1]),
+                circuit: None,
                 until: BootSecs(9),
                 lease_time: 60,
             });

@@ -34,7 +34,7 @@ impl Policy {
                 self.probe_vacated(turn, place);
             }
             Reuse::AtOnce => {
-                self.index.remove_device(&self.all, place);
+                self.index.remove_lease(&self.all, place);
                 self.free_vacated(turn, place);
             }
         }

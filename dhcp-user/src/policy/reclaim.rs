@@ -1,4 +1,5 @@
-//! Orphans: leases that a device has forgotten, probed and taken from it when it asks for more than it may hold.
+//! Orphans: leases that a device, or those on a circuit, have forgotten: probed and ended when more is asked for than may be
+//! held.
 
 use std::sync::Arc;
 
@@ -22,14 +23,19 @@ impl Policy {
         self.note_clean(turn, place);
     }
 
-    /// Has the device's longest-silent lease in `subnet` probed: if nobody answers, the client can have it instead.
+    /// Has the longest-silent lease of `leased` in `subnet` probed: if nobody answers, the client can have it instead.
     /// Exhausted if each was found alive lately, or probing is off.
-    pub(super) fn reclaim(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) -> Drawn {
+    pub(super) fn reclaim(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+        mut leased: Vec<Place>,
+    ) -> Drawn {
         if !self.probing(subnet) {
             return Drawn::Exhausted;
         }
         self.probes.forget_alive(turn.now);
-        let mut leased = self.leased_from_here(subnet, request);
         leased.retain(|place| !self.is_for_good(*place));
         let running = leased.iter().find(|place| self.probes.is_running(**place)).copied();
         if let Some(place) = running {

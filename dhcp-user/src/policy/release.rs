@@ -66,7 +66,7 @@ impl Policy {
             (binding.expiry, binding.committed_until) = (now, now);
             binding.ended_by = (what == Happened::Released).then_some(Party::Owner);
         }
-        self.index.remove_device(&self.all, place);
+        self.index.remove_lease(&self.all, place);
         self.put_back(place, Stock::Freed);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
         turn.tell(address, what, self.client(place));

@@ -203,7 +203,7 @@ impl Policy {
             self.index.add_owner(&self.all, place);
         }
         if state == State::Leased {
-            self.index.add_device(&self.all, place);
+            self.index.add_lease(&self.all, place);
         }
     }
 }

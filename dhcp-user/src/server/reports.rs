@@ -314,5 +314,13 @@ pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>
             },
             client,
         ),
+        LeaseEvent::CircuitCap { subnet, client, cap } => of(
+            control::Event {
+                subnet: Some(subnet.to_string()),
+                detail: Some(format!("the clients of its circuit may hold {cap}")),
+                ..control::Event::now("circuit-cap")
+            },
+            client,
+        ),
     }
 }

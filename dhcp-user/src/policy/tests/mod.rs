@@ -5,6 +5,7 @@ mod answers;
 mod basis;
 mod bootp;
 mod calendar;
+mod circuit_cap;
 mod classes;
 mod conformance;
 mod device_cap;
@@ -87,6 +88,7 @@ pub(crate) fn subnet(first: u8, last: u8) -> Subnet {
         max_leases_per_device: 4,
         max_leases_per_ras_device: 32,
         max_leases_per_device_in_use: 64,
+        max_leases_per_circuit: None,
         trust_agent_information: false,
         options,
         boot: Boot::default(),

@@ -131,6 +131,10 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
             "the device holds as many leases as it may: `max-leases-per-device`, or `max-leases-per-device-in-use` if each answers its probes",
             "look at `orphans`, or raise the limit",
         ),
+        Silence::CircuitCap => (
+            "the clients of its relay's port hold as many leases as they may together: `max-leases-per-circuit`",
+            "see which devices are behind the port, or raise the limit",
+        ),
         Silence::PortInUse => (
             "the address is reserved for its relay's port, and another device on that port has it and answers for it",
             "take the other device off the port, or end its lease with `lease release`",
@@ -243,6 +247,7 @@ mod tests {
             Probing,
             ProbeUnknown,
             DeviceCap,
+            CircuitCap,
             PortInUse,
             NotOwner,
             DeclinedTooOften,

@@ -58,8 +58,13 @@ pub(super) fn configuration(narrow: bool) -> Vec<Subnet> {
     };
     let pool = Pool { first: address(ON_LINK + u8::from(narrow)), last: address(ADDRESSES - 1) };
     let reservations = if narrow { vec![reserved(2, address(ON_LINK + 2))] } else { Vec::new() };
-    let relayed =
-        Subnet { pools: vec![pool.into()], reservations, max_leases_per_device: 2, ..relayed_subnet() };
+    let relayed = Subnet {
+        pools: vec![pool.into()],
+        reservations,
+        max_leases_per_device: 2,
+        max_leases_per_circuit: Some(2),
+        ..relayed_subnet()
+    };
     vec![on_link, relayed]
 }
 
@@ -188,7 +193,9 @@ pub(super) fn draft(client: u8, belief: &Belief, say: Say, now: u32) -> Option<D
     };
     // What is for the server alone goes through the router.
     let heard_by_the_relay = belief.relayed && draft.ip_dst.is_broadcast();
-    Some(if heard_by_the_relay { draft.via(RELAY) } else { draft })
+    // The relay has two ports.
+    let circuit = [1, 1, client % 2];
+    Some(if heard_by_the_relay { draft.via(RELAY).option(82, &circuit) } else { draft })
 }
 
 fn forged(client: u8, kind: u8, address: Ipv4Addr) -> Draft {
