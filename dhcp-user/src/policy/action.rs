@@ -7,7 +7,7 @@ use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::answer::Answer;
-use super::basis::Basis;
+use super::answer::basis::Basis;
 use super::event::LeaseEvent;
 use crate::config::Pool;
 use crate::message::Request;

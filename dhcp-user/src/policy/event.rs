@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use dhcp_ebpf::abi::Link;
 
-use super::binding::Binding;
+use super::book::binding::Binding;
 use crate::config::{Pool, Prefix};
 use crate::message::Request;
 use crate::store::{HwAddr, QuarantineCause};

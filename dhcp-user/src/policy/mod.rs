@@ -4,73 +4,35 @@
 //! done at once, before the call returns, since whoever revokes must know of every promise the kernel has made.
 //!
 //! ```text
-//! message ─► origin.rs (where from) ─► subnet.rs ─► discover.rs │ request.rs │ decline.rs │ release.rs │ inform.rs │ leasequery.rs │ bootp.rs
-//!                                          │             │
-//!                                     offers.rs      grant.rs ─► answer.rs ─► encode.rs
-//!                                          │             │            ▲
-//!                                          └─ addresses.rs, index.rs  └── predict.rs (what will be asked next)
-//! classes.rs, reservations.rs: who a client is to the configuration       terms.rs: what it is given
-//! entitlement.rs: whom an address belongs to         ipv6_only.rs: who does without one
-//! basis.rs: what answers rest on, and when they have to be given anew
-//! draw.rs (what a newcomer gets), reclaim.rs (which lease is an orphan) ─► probe.rs ◄─► probes
-//! witnesses.rs, declines.rs: what is no evidence that an address is in use       quarantine.rs: what is out of use
-//! time    ─► expiry.rs     the kernel's extensions ─► extension.rs      a restart ─► restore.rs   reload.rs   import.rs   links.rs
+//!              message, probe, order, tick
+//!                          │
+//!                          ▼
+//!   upkeep ─► exchange ─► evidence ─► predict ─► answer ─► book ─► site
 //! ```
+//!
+//! Each is a wing, a folder with its purpose and its invariant in its `mod.rs`. A wing imports from those to its right alone:
+//!
+//! - `site`: what the operator configured, compiled; knows nothing of leases.
+//! - `book`: the state of every address and whom it is promised to.
+//! - `answer`: from terms to octets.
+//! - `predict`: what will be asked next, for the kernel to answer.
+//! - `evidence`: probes, and what their answers and DECLINEs prove.
+//! - `exchange`: a file for each message.
+//! - `upkeep`: time, restart, reload, import, the operator, the audit.
+//!
+//! `action` and `event` are what goes in and comes out, `words` what is shared with the kernel.
 
 mod action;
-mod addresses;
 mod answer;
-mod audit;
-mod basis;
-mod binding;
-mod bootp;
-mod circuit_cap;
-mod circuits;
-mod classes;
-mod deadlines;
-mod decline;
-mod declines;
-mod device_cap;
-mod discover;
-mod draw;
-mod encode;
-mod entitlement;
+mod book;
 mod event;
-mod expiry;
-mod extension;
-mod grant;
-mod identity;
-mod import;
-mod index;
-mod inform;
-mod ipv6_only;
-mod kept;
-mod leasequery;
-mod links;
-mod naks;
-mod offers;
-mod operator;
-mod origin;
+mod evidence;
+mod exchange;
 mod predict;
-mod probe;
-mod quarantine;
-mod reclaim;
-mod record;
-mod release;
-mod reload;
-mod request;
-mod reservations;
-mod restore;
-mod stranded;
-mod subnet;
-mod subnet_id;
-mod terms;
+mod site;
 #[cfg(test)]
 pub(crate) mod tests;
-mod vacating;
-mod views;
-mod whence;
-mod witnesses;
+mod upkeep;
 mod words;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,45 +45,45 @@ pub use action::{
     Action, Event, Granted, Ground, LeaseStatus, Memo, Outcome, Publication, Question, Reply, Reuse, Silence,
     Via,
 };
-pub use addresses::{State, Tally};
 pub use answer::Answer;
-pub use audit::Finding;
-pub use basis::Basis;
-pub use binding::{AnsweredBy, Binding};
-pub use declines::Source;
+pub use answer::basis::Basis;
+pub use book::addresses::{State, Tally};
+pub use book::binding::{AnsweredBy, Binding};
+pub use book::identity::Identity;
 pub use event::{Client, Happened, LeaseEvent};
-pub use identity::Identity;
-pub use import::ImportError;
-pub use links::Renumbered;
-pub use probe::PATIENCE;
-pub use reload::Reloaded;
-pub use restore::Adopted;
-pub use subnet::Interface;
-pub use subnet_id::SubnetId;
-pub use views::{DeviceView, LeaseView, PoolView, QuarantineView};
+pub use evidence::declines::Source;
+pub use evidence::probe::PATIENCE;
+pub use site::subnet::Interface;
+pub use site::subnet_id::SubnetId;
+pub use upkeep::audit::Finding;
+pub use upkeep::import::ImportError;
+pub use upkeep::links::Renumbered;
+pub use upkeep::reload::Reloaded;
+pub use upkeep::restore::Adopted;
+pub use upkeep::views::{DeviceView, LeaseView, PoolView, QuarantineView};
 pub use words::{Words, revoke_anyway};
 
 use crate::config::{self, Config, Probe};
 use crate::message::{Kind, Request};
 use crate::store::HwAddr;
-use addresses::{Addresses, Place};
-use circuits::Circuits;
-use classes::Classes;
-use deadlines::Deadlines;
-use declines::Declines;
-use draw::Demand;
-use identity::Keyed;
-use index::Index;
-use kept::Kept;
-use naks::Naks;
-use offers::Offers;
-use origin::Stations;
+use book::addresses::{Addresses, Place};
+use book::circuits::Circuits;
+use book::deadlines::Deadlines;
+use book::identity::Keyed;
+use book::index::Index;
+use book::offers::Offers;
+use book::quarantine::Quarantine;
+use evidence::declines::Declines;
+use evidence::probe::Probes;
+use evidence::witnesses::Witnesses;
+use exchange::draw::Demand;
+use exchange::naks::Naks;
+use exchange::origin::Stations;
 use predict::Predictions;
-use probe::Probes;
-use quarantine::Quarantine;
-use stranded::Stranded;
-use subnet::Subnets;
-use witnesses::Witnesses;
+use site::classes::Classes;
+use site::subnet::Subnets;
+use upkeep::kept::Kept;
+use upkeep::stranded::Stranded;
 
 /// How many deadlines are dealt with in one call, so that no message waits behind a million leases that end at once.
 const DEADLINES_PER_CALL: usize = 256;
@@ -304,7 +266,7 @@ impl Policy {
 
     /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).
     fn is_us(&self, request: &Request, server: Ipv4Addr) -> bool {
-        terms::posed(request) == Some(server) || self.subnets.is_ours(server)
+        site::terms::posed(request) == Some(server) || self.subnets.is_ours(server)
     }
 
     /// Whether the address at `place` is bound to the client that sent `request`.

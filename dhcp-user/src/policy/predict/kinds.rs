@@ -14,7 +14,7 @@ use super::areas::{Areas, Going, Selected, after_discover};
 use super::recipe::Recipe;
 use crate::message::Request;
 use crate::message::options::{Piece, code, pieces};
-use crate::policy::identity::Keyed;
+use crate::policy::book::identity::Keyed;
 
 /// At most twice as many kinds are known; those that were met last, at least so many.
 const KINDS: usize = 512;

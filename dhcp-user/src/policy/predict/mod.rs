@@ -16,12 +16,12 @@ use dhcp_ebpf::lease::BootSecs;
 use dhcp_ebpf::slot::MEMOS;
 
 use super::Policy;
-use super::action::{Ground, Memo, Question};
-use super::addresses::{Place, State};
-use super::answer::{self, Answer, Type};
-use super::identity::Keyed;
 use crate::message::options::code;
 use crate::message::{AgentInformation, Form, Kind, Request};
+use crate::policy::action::{Ground, Memo, Question};
+use crate::policy::answer::{self, Answer, Type};
+use crate::policy::book::addresses::{Place, State};
+use crate::policy::book::identity::Keyed;
 use areas::{Areas, Going, Selected};
 use discovers::Discovers;
 use kinds::Kinds;

@@ -1,0 +1,309 @@
+//! Attachments: where the program is, and by what way frames come to it.
+//!
+//! Native XDP runs in the driver, generic XDP in the stack. The program looks at frames in one piece, so a driver takes it only
+//! where frames are no longer than one of its buffers (about 3.5 kB), and then refuses a larger MTU as long as it is there. The
+//! stack makes one piece of any frame.
+//!
+//! A bond that takes a native program puts it into its ports' drivers, where frames come from the port: the program would know
+//! none of them. In the stack they come from the bond.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use aya::programs::XdpMode as Mode;
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::xdp::XdpLink;
+
+use super::kernel::{Kernel, xdp};
+use super::netlink::{self, Occupant};
+use super::pins::{LinkPin, Pins};
+use super::{occupant, offload, transmission};
+use crate::config::XdpMode;
+
+/// How an interface is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// In the driver.
+    Native,
+    /// In the stack.
+    Generic,
+}
+
+impl Attached {
+    fn of(mode: Mode) -> Self {
+        if matches!(mode, Mode::Driver) { Self::Native } else { Self::Generic }
+    }
+
+    /// The name that `status` uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
+}
+
+/// What came of attaching.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attachment {
+    /// How the interface is attached; `None`: not at all, since the program would not see frames as they came.
+    pub attached: Option<Attached>,
+    /// Why so, where it is not what was asked for or where there was a choice.
+    pub why: Option<String>,
+}
+
+/// By what way an interface is to be attached, and why where that was to be chosen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Way {
+    mode: XdpMode,
+    why: Option<String>,
+}
+
+impl Kernel {
+    /// Attaches the program to an interface, or puts it in the place of the one attached by an earlier daemon.
+    ///
+    /// # Errors
+    /// When the interface's driver, or another program there, doesn't let it.
+    pub fn attach(&mut self, interface: &str, ifindex: u32, wanted: XdpMode) -> Result<Attachment> {
+        let pin = self.pins.link(interface, ifindex);
+        if let Some(offload) = whole_frames(interface) {
+            pin.detach()?;
+            let why = format!(
+                "the driver takes VLAN tags off ({offload}) and can't be told not to, so that nobody can tell in the driver \
+                 which link a frame is from: the daemon answers alone"
+            );
+            tracing::warn!(interface, why, "not attached");
+            return Ok(Attachment { attached: None, why: Some(why) });
+        }
+        let bond = netlink::is_bond(ifindex)?;
+        let Way { mode: wanted, mut why } =
+            way(interface, wanted, bond, transmission::driver(interface).ok())?;
+        for stale in
+            self.pins.links()?.iter().filter(|stale| stale.interface == interface && stale.ifindex != ifindex)
+        {
+            tracing::warn!(interface, "removing an attachment to an interface of this name that is gone");
+            stale.detach()?;
+        }
+        if let Ok(pinned) = PinnedLink::from_pin(&pin.path) {
+            match self.take_over(pinned, ifindex, wanted) {
+                Ok(Some(attached)) => {
+                    let chosen = if why.is_none() { Attached::Native } else { Attached::Generic };
+                    if wanted == XdpMode::Auto && attached != chosen {
+                        why = Some("it was found attached so".to_owned());
+                    }
+                    return Ok(Attachment { attached: Some(attached), why });
+                }
+                Ok(None) => tracing::info!(interface, "`xdp` is another now: attaching anew"),
+                Err(error) => tracing::warn!(
+                    interface,
+                    error = format!("{error:#}"),
+                    "a pinned attachment can't be taken over; attaching anew"
+                ),
+            }
+            pin.detach()?;
+        }
+        if let Some(other) = netlink::occupant(ifindex)? {
+            bail!("{}", occupant::described(interface, other));
+        }
+        let attached = match wanted {
+            XdpMode::Native => self.attach_anew(&pin, Mode::Driver).map(|()| Attached::Native).context(
+                "no native XDP here: the driver doesn't support it, or not with this MTU or these queues; \
+                     `xdp = \"generic\"` attaches to every interface",
+            )?,
+            XdpMode::Auto if why.is_none() => match self.attach_anew(&pin, Mode::Driver) {
+                Ok(()) => Attached::Native,
+                Err(error) => {
+                    let error = format!("{error:#}");
+                    tracing::info!(interface, error, "no native XDP here, trying generic");
+                    why = Some(format!("the driver doesn't take the program: {error}"));
+                    self.attach_anew(&pin, Mode::Skb)?;
+                    Attached::Generic
+                }
+            },
+            XdpMode::Auto | XdpMode::Generic => {
+                self.attach_anew(&pin, Mode::Skb)?;
+                Attached::Generic
+            }
+            XdpMode::Off => bail!("{interface} is configured not to be attached"),
+        };
+        Ok(Attachment { attached: Some(attached), why })
+    }
+
+    /// Goes on with a pinned link; none if it is attached in another way than `wanted`.
+    fn take_over(&mut self, pinned: PinnedLink, ifindex: u32, wanted: XdpMode) -> Result<Option<Attached>> {
+        let attached = attached_mode(ifindex)?;
+        match (wanted, attached) {
+            (XdpMode::Native, Attached::Generic) | (XdpMode::Generic, Attached::Native) => Ok(None),
+            _ => self.replace(pinned).map(|()| Some(attached)),
+        }
+    }
+
+    /// Puts this program into a pinned link, atomically: each frame meets the one or the other.
+    fn replace(&mut self, pinned: PinnedLink) -> Result<()> {
+        let link = XdpLink::try_from(FdLink::from(pinned))?;
+        let program = xdp(&mut self.ebpf)?;
+        let id = program.attach_to_link(link)?;
+        // The pin holds the attachment; this descriptor need not.
+        drop(FdLink::try_from(program.take_link(id)?)?);
+        Ok(())
+    }
+
+    fn attach_anew(&mut self, pin: &LinkPin, mode: Mode) -> Result<()> {
+        let LinkPin { interface, ifindex, path } = pin;
+        let program = xdp(&mut self.ebpf)?;
+        let id = program
+            .attach_to_if_index(*ifindex, mode)
+            .with_context(|| format!("attaching to {interface} by {}", Attached::of(mode).name()))?;
+        let link = program.take_link(id)?;
+        let Ok(link) = FdLink::try_from(link) else {
+            bail!("{interface}: this kernel attaches XDP programs only by netlink, which can't be pinned");
+        };
+        link.pin(path).with_context(|| format!("pinning the attachment to {interface}"))?;
+        Ok(())
+    }
+
+    /// Whether the program on an interface is the one that this daemon has loaded.
+    #[must_use]
+    pub fn is_ours(&self, occupant: Occupant) -> bool {
+        occupant.program == self.program
+    }
+
+    /// Puts this program into every attachment of an earlier daemon's.
+    pub(super) fn replace_everywhere(&mut self) -> Result<()> {
+        for pin in self.pins.links()? {
+            let replaced =
+                PinnedLink::from_pin(&pin.path).map_err(Into::into).and_then(|link| self.replace(link));
+            if let Err(error) = replaced {
+                tracing::warn!(interface = pin.interface, %error, "a pinned attachment can't be taken over");
+                pin.detach()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the program off interfaces that are not `wanted` to have it any more.
+    ///
+    /// # Errors
+    /// When the pin of an attachment can't be removed.
+    pub fn stay_on(&self, wanted: &[&str]) -> Result<()> {
+        for pin in self.pins.links()?.iter().filter(|pin| !wanted.contains(&pin.interface.as_str())) {
+            pin.detach()?;
+            tracing::info!(interface = pin.interface, "detached: it is not to have the program any more");
+        }
+        Ok(())
+    }
+}
+
+/// Removes attachments and maps of the instance whose pins are in `dir`; with `interface`, only its attachment.
+///
+/// Gives the names of the interfaces that were detached.
+///
+/// # Errors
+/// When a pin can't be removed.
+pub fn detach(dir: &Path, interface: Option<&str>) -> Result<Vec<String>> {
+    let pins = Pins::at(dir);
+    let links = pins.links()?;
+    let mut gone = Vec::new();
+    for link in links.iter().filter(|link| interface.is_none_or(|name| link.interface == name)) {
+        link.detach()?;
+        gone.push(link.interface.clone());
+    }
+    if gone.len() == links.len() {
+        pins.remove_all()?;
+    }
+    Ok(gone)
+}
+
+/// Takes the program of an earlier daemon off `interfaces`, which are to be served without. Leaves alone what a running
+/// daemon has attached.
+///
+/// # Errors
+/// When a pin can't be removed.
+pub fn leave(dir: &Path, interfaces: &[&str]) -> Result<()> {
+    let pins = Pins::at(dir);
+    let ours = |pin: &LinkPin| interfaces.contains(&pin.interface.as_str());
+    if !pins.links()?.iter().any(ours) {
+        return Ok(());
+    }
+    let Ok(_held) = pins.hold() else { return Ok(()) };
+    for interface in interfaces {
+        for gone in detach(dir, Some(interface))? {
+            tracing::info!(interface = gone, "detached: it is not to have the program any more");
+        }
+    }
+    Ok(())
+}
+
+/// Has the program see frames as they came; the offload that takes tags off all the same, if there is one.
+fn whole_frames(interface: &str) -> Option<String> {
+    let offloads = match offload::see_frames_as_they_came(interface) {
+        Ok(offloads) => offloads,
+        Err(error) => {
+            tracing::warn!(interface, %error, "the driver's offloads can't be looked at");
+            return None;
+        }
+    };
+    if !offloads.turned_off.is_empty() {
+        tracing::info!(interface, offloads = ?offloads.turned_off, "turned off: the program must see frames as they came");
+    }
+    if !offloads.stayed.is_empty() {
+        tracing::warn!(interface, offloads = ?offloads.stayed, "can't be turned off");
+    }
+    offloads.hides_tags().map(str::to_owned)
+}
+
+/// By what way an interface is attached for which `wanted` is configured.
+///
+/// `auto` with a reason is the stack, unless an attachment is found. Without one it is the driver where that takes it.
+fn way(interface: &str, wanted: XdpMode, bond: bool, driver: Option<String>) -> Result<Way> {
+    match wanted {
+        XdpMode::Auto if bond => {
+            let why = Some("a native program would meet a bond's frames at its ports only".to_owned());
+            Ok(Way { mode: XdpMode::Generic, why })
+        }
+        XdpMode::Native if bond => bail!(
+            "{interface} is a bond, whose frames a native program meets at its ports only: set `xdp = \"generic\"`, or \
+             have the ports served instead, with `server-id`"
+        ),
+        XdpMode::Auto => Ok(Way {
+            mode: XdpMode::Auto,
+            why: match driver {
+                Some(driver) if transmission::is_known(&driver) => None,
+                Some(driver) => {
+                    Some(format!("driver {driver} is not known to send what a native program answers"))
+                }
+                None => Some("its driver is not known".to_owned()),
+            },
+        }),
+        XdpMode::Native | XdpMode::Generic | XdpMode::Off => Ok(Way { mode: wanted, why: None }),
+    }
+}
+
+/// How the program is attached to an interface now, as the kernel tells it.
+fn attached_mode(ifindex: u32) -> Result<Attached> {
+    Ok(netlink::occupant(ifindex)?.context("the program is attached no longer")?.attached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bond_is_attached_in_the_stack_or_not_at_all() {
+        let of_bond = |wanted| way("bond0", wanted, true, Some("bonding".to_owned()));
+        assert_eq!(of_bond(XdpMode::Auto).unwrap().mode, XdpMode::Generic);
+        assert_eq!(of_bond(XdpMode::Generic).unwrap().mode, XdpMode::Generic);
+        let refused = of_bond(XdpMode::Native).unwrap_err().to_string();
+        assert!(refused.contains("bond0") && refused.contains("`xdp = \"generic\"`"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_asked_for_is_done_and_a_choice_goes_by_what_is_known_of_the_driver() {
+        let of = |wanted, driver: &str| way("eth0", wanted, false, Some(driver.to_owned())).unwrap();
+        assert_eq!(of(XdpMode::Auto, "ixgbe"), Way { mode: XdpMode::Auto, why: None });
+        assert!(of(XdpMode::Auto, "veth").why.is_some_and(|why| why.contains("veth")));
+        assert_eq!(of(XdpMode::Native, "veth"), Way { mode: XdpMode::Native, why: None });
+        assert!(way("eth0", XdpMode::Auto, false, None).unwrap().why.is_some());
+    }
+}

@@ -1,0 +1,358 @@
+//! The kernel part: loads the program, adopts or makes its maps, and is told of interfaces.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::Xdp;
+use aya::{Ebpf, EbpfLoader, Pod};
+use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, constants, maps, programs};
+use dhcp_ebpf::leads;
+use dhcp_ebpf::question::{Hash, Keys};
+use dhcp_ebpf::slot::{CHUNK_CELLS, CellsMut as _, SLOT_CELLS};
+
+use super::adoption::{self, Pinned};
+use super::hints::Hints;
+use super::live_frames::LiveFrames;
+use super::memory::{self, Region, SharedCells};
+use super::pins::Pins;
+
+/// The program, built beside this crate and carried inside its binary.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XDHCPD_BPF_OBJECT"));
+
+/// Maps that are pinned. Logs, constants, and what a CPU remembers belong to one load of the program.
+pub const PINNED_MAPS: [&str; 12] = [
+    maps::SLOTS,
+    maps::CHUNKS,
+    maps::RUNS,
+    maps::QUESTIONS,
+    maps::KEYS,
+    maps::CONTROL,
+    maps::INTERFACES,
+    maps::STATIONS,
+    maps::ADDRESSES,
+    maps::COUNTERS,
+    maps::BEGUN,
+    maps::FRESH,
+];
+
+/// How a frame's way through the kernel is told: 0 nothing (it costs nothing then), 4 each DHCP decision.
+pub type Diagnosis = u8;
+
+/// How many interfaces the program can be on.
+pub const INTERFACES: u32 = 256;
+/// At how many addresses it can take DHCP for ours, in maps that are made now.
+pub const ADDRESSES: u32 = 32 * 1024;
+
+/// A value of a map, as its raw bytes.
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Raw<T>(T);
+
+// SAFETY: each is a `repr(C)` or `repr(transparent)` integer or struct of integers without padding (the layouts
+// are asserted in `abi`), so any bytes are a value and a value is only bytes.
+unsafe impl Pod for Raw<RunKey> {}
+// SAFETY: as above.
+unsafe impl Pod for Raw<Mac> {}
+// SAFETY: as above.
+unsafe impl Pod for Raw<NetAddr> {}
+// SAFETY: as above.
+unsafe impl Pod for Raw<Keys> {}
+
+/// The kernel part of this instance.
+pub struct Kernel {
+    pub(super) ebpf: Ebpf,
+    pub(super) pins: Pins,
+    interfaces: HashMap<MapData, u32, Raw<Mac>>,
+    stations: Array<MapData, Raw<Mac>>,
+    addresses: HashMap<MapData, Raw<NetAddr>, u32>,
+    counters: PerCpuArray<MapData, u64>,
+    control: Region,
+    /// The kernel's number of the program.
+    pub(super) program: u32,
+    /// Keeps others away from the pins.
+    _held: File,
+}
+
+/// What the rest of the daemon takes from the kernel part.
+pub struct Shared {
+    /// Memory of the slots.
+    pub slots: Region,
+    /// Memory of the chunks.
+    pub answers: Region,
+    /// The keys of the question hash.
+    pub keys: Box<Keys>,
+    /// The maps that lead to slots.
+    pub hints: MapHints,
+    /// Exchanges already begun.
+    pub begun: RingBuf<MapData>,
+    /// Everything else that goes up.
+    pub fresh: RingBuf<MapData>,
+    /// What sends many frames at once; none where the kernel doesn't let it.
+    pub live: Option<LiveFrames>,
+    /// The store that live words were promised by, if the maps were there before.
+    pub adopted_from: Option<u128>,
+}
+
+/// How much the maps are to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Leases.
+    pub slots: u32,
+    /// Pieces of answers.
+    pub chunks: u32,
+}
+
+/// Whether maps that are pinned in `dir` have room for `needed`.
+#[must_use]
+pub fn have_room(dir: &Path, needed: Sizes) -> bool {
+    adoption::have_room(&Pins::at(dir), needed)
+}
+
+impl Kernel {
+    /// Loads the program over the maps pinned by an earlier daemon, or over new ones with room for `needed`.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program or a map, or the pin directory can't be used or is another daemon's.
+    pub fn open(dir: &Path, needed: Sizes, diagnosis: Diagnosis) -> Result<(Self, Shared)> {
+        let pins = Pins::at(dir);
+        pins.prepare()?;
+        let held = pins.hold()?;
+        let pinned = Pinned::look(&pins, needed)?;
+        let Sizes { slots, chunks } = pinned.sizes(needed);
+        if let Pinned::Outgrown(outgrown) = &pinned {
+            outgrown.make_way(&pins)?;
+        }
+        let lines = leads::lines_for(slots);
+        let mut loader = EbpfLoader::new();
+        loader
+            .override_global(aya_log::LEVEL, &diagnosis, false)
+            .map_max_entries(maps::SLOTS, slots)
+            .map_max_entries(maps::CHUNKS, chunks)
+            .override_global(constants::QUESTION_LINES, &lines, true)
+            .map_max_entries(maps::QUESTIONS, lines)
+            .map_max_entries(maps::INTERFACES, INTERFACES)
+            .map_max_entries(maps::ADDRESSES, ADDRESSES)
+            .map_max_entries(maps::RUNS, (slots / abi::RUN * 4).max(1024));
+        for name in PINNED_MAPS {
+            loader.map_pin_path(name, pins.map(name));
+        }
+        let mut ebpf = loader
+            .load(OBJECT)
+            .context("making the BPF maps (root and a kernel of at least 5.15 are needed)")?;
+        let program = xdp(&mut ebpf)?;
+        program.load().context("the kernel refused the XDP program")?;
+        let program = program.info().context("asking for the number of the XDP program")?.id();
+        let live = LiveFrames::over(&mut ebpf);
+        if let Err(error) = &live {
+            tracing::info!(
+                error = format!("{error:#}"),
+                "many replies at once will leave by a packet socket, like few"
+            );
+        }
+        let mut take =
+            |name: &str| ebpf.take_map(name).with_context(|| format!("the BPF object has no map {name}"));
+
+        let control = region(&take(maps::CONTROL)?, Control::CELLS)?;
+        let adopted_from = adoption::store(&control);
+        let mut keys: Array<MapData, Raw<Keys>> = take(maps::KEYS)?.try_into()?;
+        let keys = drawn(&mut keys, !matches!(pinned, Pinned::Nothing))?;
+        let mut shared = Shared {
+            slots: region(&take(maps::SLOTS)?, slots as usize * SLOT_CELLS)?,
+            answers: region(&take(maps::CHUNKS)?, chunks as usize * CHUNK_CELLS)?,
+            keys,
+            hints: MapHints {
+                runs: take(maps::RUNS)?.try_into()?,
+                questions: region(&take(maps::QUESTIONS)?, lines as usize * leads::LINE)?,
+                lines,
+            },
+            begun: take(maps::BEGUN)?.try_into()?,
+            fresh: take(maps::FRESH)?.try_into()?,
+            live: live.ok(),
+            adopted_from,
+        };
+        let interfaces = take(maps::INTERFACES)?.try_into()?;
+        let stations = take(maps::STATIONS)?.try_into()?;
+        let addresses = take(maps::ADDRESSES)?.try_into()?;
+        let counters = take(maps::COUNTERS)?.try_into()?;
+        let mut kernel =
+            Self { ebpf, pins, interfaces, stations, addresses, counters, control, program, _held: held };
+        if let Pinned::Outgrown(outgrown) = pinned {
+            outgrown.fill(&shared.slots, &shared.answers, &mut shared.hints)?;
+            kernel.replace_everywhere()?;
+            memory::let_programs_end();
+            outgrown.hand_over(&shared.slots);
+        }
+        Ok((kernel, shared))
+    }
+
+    /// Says that the maps are made, with the leases that there are: another daemon may take them over as they are.
+    pub fn made(&self) {
+        adoption::made(&self.control);
+    }
+
+    /// Writes into the maps whose promises they hold from now on. All that the store knows is in them by now.
+    pub fn belongs_to(&self, store: u128) {
+        let cells = self.control.cells();
+        #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
+        let halves = [store as u64, (store >> 64) as u64];
+        cells.store(Control::STORE, halves[0]);
+        cells.store(Control::STORE + 1, halves[1]);
+        self.made();
+    }
+
+    /// Writes into the maps the number of the last commit that their promises rest upon.
+    pub fn rest_on(&self, commit: u64) {
+        self.control.cells().store(Control::COMMIT, commit);
+    }
+
+    /// Tells the program that the daemon is alive at `now` (boot time in nanoseconds).
+    pub fn beat(&self, now: u64) {
+        self.control.cells().store(Control::HEARTBEAT, now);
+    }
+
+    /// Tells the program an interface's hardware address.
+    ///
+    /// # Errors
+    /// When the map is full.
+    pub fn know_interface(&mut self, ifindex: u32, mac: [u8; 6]) -> Result<()> {
+        let mac = Raw(Mac::from(mac));
+        self.interfaces.insert(ifindex, mac, 0).context("telling the XDP program of an interface")?;
+        self.station(ifindex, mac)
+    }
+
+    /// Writes the address where it is looked for first, for interfaces that have a place there.
+    fn station(&mut self, ifindex: u32, mac: Raw<Mac>) -> Result<()> {
+        if ifindex < abi::STATIONS {
+            self.stations.set(ifindex, mac, 0).context("telling the XDP program of an interface")?;
+        }
+        Ok(())
+    }
+
+    /// Forgets an interface that is gone, and takes the program off it should it be elsewhere.
+    ///
+    /// # Errors
+    /// When the pin of its attachment can't be removed.
+    pub fn forget_interface(&mut self, interface: &str, ifindex: u32) -> Result<()> {
+        let _ = self.interfaces.remove(&ifindex);
+        self.station(ifindex, Raw(Mac::default()))?;
+        self.pins.link(interface, ifindex).detach()
+    }
+
+    /// Makes these the addresses at which DHCP is for us.
+    ///
+    /// # Errors
+    /// When the map is full.
+    pub fn know_addresses(&mut self, ours: &HashSet<Ipv4Addr>) -> Result<()> {
+        // Maps of an earlier daemon may have room for fewer than those that are made now.
+        let room = adoption::entries(&self.pins, maps::ADDRESSES).unwrap_or(ADDRESSES);
+        if ours.len() > room as usize {
+            bail!(
+                "{} server addresses and broadcast addresses of subnets are too many for maps that have room for {room}: have \
+                 fewer, or end the daemon, run `xdhcpd detach` and start it again",
+                ours.len()
+            );
+        }
+        for address in ours {
+            self.addresses
+                .insert(Raw(NetAddr::from(*address)), 1, 0)
+                .context("telling the XDP program of an address")?;
+        }
+        let gone: Vec<_> = self.addresses.keys().filter_map(Result::ok).map(|raw| raw.0).collect();
+        for address in gone.into_iter().filter(|address| !ours.contains(&Ipv4Addr::from(*address))) {
+            let _ = self.addresses.remove(&Raw(address));
+        }
+        Ok(())
+    }
+
+    /// What became of frames since the maps were made, one count for each verdict.
+    ///
+    /// # Errors
+    /// When the map can't be read.
+    pub fn counters(&self) -> Result<Vec<u64>> {
+        (0..dhcp_ebpf::verdict::Verdict::COUNTERS)
+            .map(|index| Ok(self.counters.get(&u32::try_from(index)?, 0)?.iter().sum()))
+            .collect()
+    }
+
+    /// Starts to tell the program's way in the log, when it was loaded with a diagnosis.
+    ///
+    /// # Errors
+    /// When the program's log ring can't be opened.
+    pub fn log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
+        aya_log::EbpfLogger::init(&mut self.ebpf).context("opening the XDP program's log")
+    }
+}
+
+pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
+    Ok(ebpf.program_mut(programs::XDHCPD).context("the BPF object has no DHCP program")?.try_into()?)
+}
+
+pub(super) fn region(map: &Map, cells: usize) -> Result<Region> {
+    let (Map::Array(data) | Map::HashMap(data)) = map else {
+        bail!("the BPF object has a map of the wrong type")
+    };
+    Region::mapped(data.fd(), cells)
+}
+
+/// The keys in the map; drawn anew for new maps.
+fn drawn(map: &mut Array<MapData, Raw<Keys>>, adopted: bool) -> Result<Box<Keys>> {
+    if adopted {
+        return Ok(Box::new(map.get(&0, 0).context("reading the question keys")?.0));
+    }
+    let mut bytes = vec![0; size_of::<Keys>()];
+    File::open("/dev/urandom")
+        .and_then(|mut random| std::io::Read::read_exact(&mut random, &mut bytes))
+        .context("drawing the question keys")?;
+    let mut words = bytes.chunks_exact(8).map(|word| word.try_into().map_or(0, u64::from_ne_bytes));
+    let keys = Keys(std::array::from_fn(|_| std::array::from_fn(|_| words.next().unwrap_or_default())));
+    map.set(0, Raw(keys), 0).context("writing the question keys")?;
+    Ok(Box::new(keys))
+}
+
+/// The maps that lead to slots, in the kernel.
+pub struct MapHints {
+    runs: HashMap<MapData, Raw<RunKey>, u32>,
+    questions: Region,
+    /// How many lines of questions there are.
+    lines: u32,
+}
+
+impl MapHints {
+    /// The two lines that a question may stand in.
+    fn lines(&self, hash: Hash) -> Option<[SharedCells<'_>; 2]> {
+        let [first, second] =
+            leads::lines(hash, self.lines).map(|line| self.questions.cells().element(line, leads::LINE));
+        first.zip(second).map(<[_; 2]>::from)
+    }
+}
+
+impl Hints for MapHints {
+    fn lead_run(&mut self, key: RunKey, first: u32) -> Result<()> {
+        Ok(self.runs.insert(Raw(key), first, 0)?)
+    }
+
+    fn lead_question(&mut self, hash: u64, slot: u32) -> Result<()> {
+        let hash = Hash(hash);
+        let led = self.lines(hash).is_some_and(|lines| leads::lead(&lines, hash, slot));
+        if led { Ok(()) } else { bail!("both lines that it may stand in are full") }
+    }
+
+    fn drop_interface(&mut self, ifindex: u32) {
+        let keys = self.runs.keys().filter_map(Result::ok);
+        let gone: Vec<_> = keys.filter(|key| Link::from_cell(key.0.link).ifindex == ifindex).collect();
+        for key in gone {
+            let _ = self.runs.remove(&key);
+        }
+    }
+
+    fn drop_question(&mut self, hash: u64, slot: u32) {
+        let hash = Hash(hash);
+        if let Some(lines) = self.lines(hash) {
+            leads::drop(&lines, hash, slot);
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Where program, maps and links are pinned, so that they outlive the daemon.
+
+use std::ffi::CString;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use nix::mount::{MsFlags, mount};
+use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
+
+/// `BPF_OBJ_GET` and `BPF_LINK_DETACH` of linux/bpf.h.
+const OBJECT_GET: libc::c_long = 7;
+const LINK_DETACH: libc::c_long = 34;
+
+/// The pin directory of one instance.
+#[derive(Clone, Debug)]
+pub struct Pins(PathBuf);
+
+/// A pinned link: an attachment of the program to an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkPin {
+    /// The pin.
+    pub path: PathBuf,
+    /// The interface's name when it was attached.
+    pub interface: String,
+    /// The interface's index when it was attached; another interface of that name has another.
+    pub ifindex: u32,
+}
+
+impl Pins {
+    /// The pins under `dir`, whether or not anything is there.
+    #[must_use]
+    pub fn at(dir: &Path) -> Self {
+        Self(dir.to_owned())
+    }
+
+    /// Makes the directory, for root only, on a bpffs that is mounted there if it has to be.
+    ///
+    /// # Errors
+    /// When the directory can't be made or the file system can't be mounted.
+    pub fn prepare(&self) -> Result<()> {
+        let dir = &self.0;
+        let create = || fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+        let parent = dir.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
+        if !is_bpffs(parent)? {
+            let mountpoint =
+                if dir.starts_with("/sys/fs/bpf") { Path::new("/sys/fs/bpf") } else { dir.as_path() };
+            if mountpoint == dir {
+                create().with_context(|| format!("making the pin directory {}", dir.display()))?;
+            }
+            mount(Some("bpffs"), mountpoint, Some("bpf"), MsFlags::empty(), Some("mode=0700"))
+                .with_context(|| format!("mounting a bpffs at {}", mountpoint.display()))?;
+            tracing::info!(at = %mountpoint.display(), "mounted a bpffs");
+        }
+        create().with_context(|| format!("making the pin directory {}", dir.display()))?;
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o700))
+            .with_context(|| format!("closing the pin directory {} to others", dir.display()))
+    }
+
+    /// Keeps every other daemon away from what is pinned here, for as long as what is given is kept: the system lifts it
+    /// when the process ends, however it ends.
+    ///
+    /// # Errors
+    /// When another has it.
+    pub fn hold(&self) -> Result<File> {
+        let at = self.0.display();
+        let held = File::open(&self.0).with_context(|| format!("opening the pin directory {at}"))?;
+        match held.try_lock() {
+            Ok(()) => Ok(held),
+            Err(TryLockError::WouldBlock) => bail!(
+                "a running xdhcpd has its maps in {at}, and attaches by itself: a changed configuration it takes by \
+                 `xdhcpd reload`, one that needs larger maps by a restart; another server needs a `pin-dir` of its own"
+            ),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("locking the pin directory {at}"))
+            }
+        }
+    }
+
+    /// The pin of a map.
+    #[must_use]
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+
+    /// The pin of the attachment to an interface.
+    #[must_use]
+    pub fn link(&self, interface: &str, ifindex: u32) -> LinkPin {
+        // bpffs takes no dots in names; interface names may have them.
+        let name = interface.replace('%', "%25").replace('.', "%2e");
+        LinkPin {
+            path: self.0.join(format!("link-{ifindex}-{name}")),
+            interface: interface.to_owned(),
+            ifindex,
+        }
+    }
+
+    /// All attachments that are pinned.
+    ///
+    /// # Errors
+    /// When the directory can't be read.
+    pub fn links(&self) -> Result<Vec<LinkPin>> {
+        let entries = match fs::read_dir(&self.0) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(|| format!("reading the pin directory {}", self.0.display()))?,
+        };
+        let mut links = Vec::new();
+        for entry in entries {
+            let path =
+                entry.with_context(|| format!("reading the pin directory {}", self.0.display()))?.path();
+            let name =
+                path.file_name().and_then(|name| name.to_str()).and_then(|name| name.strip_prefix("link-"));
+            if let Some((ifindex, interface)) = name.and_then(|name| name.split_once('-'))
+                && let Ok(ifindex) = ifindex.parse()
+            {
+                let interface = interface.replace("%2e", ".").replace("%25", "%");
+                links.push(LinkPin { path, interface, ifindex });
+            }
+        }
+        links.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(links)
+    }
+
+    /// Removes every pin and the directory. Attachments and maps live on only where somebody holds them open.
+    ///
+    /// # Errors
+    /// When a pin can't be removed.
+    pub fn remove_all(&self) -> Result<()> {
+        for link in self.links()? {
+            link.detach()?;
+        }
+        self.remove_maps()?;
+        match fs::remove_dir(&self.0) {
+            Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ResourceBusy) => {
+                Err(error).with_context(|| format!("removing {}", self.0.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the pins of the maps.
+    ///
+    /// # Errors
+    /// When a pin can't be removed.
+    pub fn remove_maps(&self) -> Result<()> {
+        super::kernel::PINNED_MAPS.iter().try_for_each(|name| remove(&self.map(name)))
+    }
+}
+
+impl LinkPin {
+    /// Takes the program off its interface, and removes the pin. By removing alone it would stay on for a while yet: the
+    /// kernel gives up what was pinned at its leisure.
+    ///
+    /// # Errors
+    /// When the pin is there and can't be removed.
+    pub fn detach(&self) -> Result<()> {
+        if let Err(error) = take_off(&self.path)
+            && error.kind() != ErrorKind::NotFound
+        {
+            // Of an interface that is gone there is nothing to be taken off.
+            tracing::debug!(%error, interface = self.interface, "not detached before its pin goes");
+        }
+        remove(&self.path)
+    }
+}
+
+fn take_off(pin: &Path) -> io::Result<()> {
+    #[repr(C)]
+    struct Object {
+        pathname: u64,
+        fd: u32,
+        flags: u32,
+    }
+    let pin = CString::new(pin.as_os_str().as_bytes())?;
+    let object = Object { pathname: pin.as_ptr() as u64, fd: 0, flags: 0 };
+    let link = bpf(OBJECT_GET, &object)?;
+    // SAFETY: a descriptor that was just opened and belongs to nobody else.
+    let link = unsafe { OwnedFd::from_raw_fd(link) };
+    bpf(LINK_DETACH, &link.as_raw_fd()).map(drop)
+}
+
+fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<i32> {
+    // SAFETY: both callers pass the leading part of the kernel's `union bpf_attr` for the command, by reference and with
+    // its size; the kernel takes the rest for zero. The one pointer in it is to a string that outlives the call.
+    let done = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
+    if done < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(done).unwrap_or(i32::MAX)) }
+}
+
+/// Removes a pin, if it is there.
+///
+/// # Errors
+/// When it is there and can't be removed.
+pub fn remove(pin: &Path) -> Result<()> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("removing the pin {}", pin.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_bpffs(dir: &Path) -> Result<bool> {
+    Ok(statfs(dir)
+        .with_context(|| format!("looking at the file system of {}", dir.display()))?
+        .filesystem_type()
+        == BPF_FS_MAGIC)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_pin_names_its_interface_without_dots() {
+        let pins = Pins::at(Path::new("/nowhere"));
+        let pin = pins.link("eth0.100", 7);
+        assert_eq!(pin.path, Path::new("/nowhere/link-7-eth0%2e100"));
+    }
+}

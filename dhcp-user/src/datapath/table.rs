@@ -1,0 +1,545 @@
+//! The lease table: the slots that the kernel answers from, as the daemon writes them.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use ahash::HashSet;
+use anyhow::{Context as _, Result, bail};
+use dhcp_ebpf::abi::{Link, NetAddr, RUN, RunKey};
+use dhcp_ebpf::lease::{BootSecs, Word};
+use dhcp_ebpf::publish;
+use dhcp_ebpf::question::{self, Asker, Keys};
+use dhcp_ebpf::slot::{AnswerHead, Identity, MEMOS, Memo, Place, SLOT_CELLS, Slot};
+use thiserror::Error;
+
+use super::answers::Answers;
+use super::body::Body;
+use super::hints::Hints;
+use super::memory::{Region, SharedCells};
+use super::notes::Notes;
+use crate::policy::{self, Basis, Ground, Publication, Words};
+
+/// Slots of all addresses that may be leased, their answers, and the hints that lead to them.
+pub struct Table {
+    slots: Region,
+    answers: Answers,
+    keys: Box<Keys>,
+    hints: Box<dyn Hints + Send>,
+    /// First slot of each run, by the upper 24 bits of its addresses.
+    runs: BTreeMap<u32, u32>,
+    /// Runs that requests from some link are led to already.
+    led: HashSet<RunKey>,
+    /// Slots revoked since the last [`tidy`](Self::tidy).
+    revoked: RefCell<Vec<Ipv4Addr>>,
+    /// Renewals by the kernel that were seen when the daemon changed a word, not told of yet.
+    owed: BTreeMap<u32, Owed>,
+}
+
+/// Renewals of one lease by the kernel that policy was not told of yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Owed {
+    renewals: u32,
+    /// Those of them after which the daemon has not answered.
+    since_answer: u32,
+}
+
+/// A lease that the kernel extended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extended {
+    /// Its address.
+    pub address: Ipv4Addr,
+    /// Its word.
+    pub word: Word,
+    /// How often since it was told of last.
+    pub renewals: u32,
+    /// Whether the daemon has not answered the client since.
+    pub is_last_answer: bool,
+}
+
+/// A publication came too late: the lease was revoked after it was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the lease was revoked meanwhile")]
+pub struct Overtaken;
+
+/// What became of a publication.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Published {
+    /// Questions that could not be remembered for want of room in the maps; the daemon answers those.
+    pub without_room: usize,
+}
+
+impl Table {
+    /// A table over the memory of the maps. Slots that have an address already (of an earlier daemon) keep it.
+    #[must_use]
+    pub fn new(slots: Region, answers: Region, keys: Box<Keys>, hints: Box<dyn Hints + Send>) -> Self {
+        let all = |from: u32| (from..).map_while(|index| slots.cells().slot(index));
+        let addresses = all(0).step_by(RUN as usize).map(|slot| slot.addresses().0);
+        let runs: BTreeMap<u32, u32> = (0..)
+            .step_by(RUN as usize)
+            .zip(addresses)
+            .filter(|(_, address)| !address.is_unspecified())
+            .map(|(first, address)| (u32::from_be(address.0) >> 8, first))
+            .collect();
+        // Of a slot that is dead too: its memos are cleared, and what they point at given back, before it lives again.
+        let answers = Answers::adopt(
+            answers,
+            runs.values().flat_map(|first| all(*first).take(RUN as usize).flat_map(|slot| places(&slot))),
+        );
+        Self {
+            slots,
+            answers,
+            keys,
+            hints,
+            runs,
+            led: HashSet::default(),
+            revoked: RefCell::default(),
+            owed: BTreeMap::new(),
+        }
+    }
+
+    /// How many slots there are.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        as_u32(self.slots.cells().len() / SLOT_CELLS)
+    }
+
+    /// Whether there is room for these addresses, each with its neighbours, besides those that have theirs.
+    ///
+    /// # Errors
+    /// When all slots would belong to other runs.
+    pub fn check_room(&self, addresses: impl Iterator<Item = Ipv4Addr>) -> Result<()> {
+        let new: HashSet<u32> = addresses
+            .map(|address| u32::from(address) >> 8)
+            .filter(|net| !self.runs.contains_key(net))
+            .collect();
+        let room = (self.capacity() / RUN) as usize;
+        if self.runs.len() + new.len() > room {
+            bail!(
+                "the lease table has no room for {} more blocks of {RUN} addresses: it holds {room}; restart the daemon, which \
+                 makes a larger one",
+                new.len()
+            );
+        }
+        Ok(())
+    }
+
+    /// Makes room for `address` and its 255 neighbours. It stays for as long as the maps live.
+    ///
+    /// # Errors
+    /// When all slots belong to other runs.
+    pub fn reserve(&mut self, address: Ipv4Addr) -> Result<()> {
+        let net = u32::from(address) >> 8;
+        if self.runs.contains_key(&net) {
+            return Ok(());
+        }
+        let first = as_u32(self.runs.len()) * RUN;
+        if first + RUN > self.capacity() {
+            bail!(
+                "the lease table has no room for {address}: it holds {} addresses in blocks of {RUN}; restart the daemon, which makes a larger one",
+                self.capacity()
+            );
+        }
+        for index in 0..RUN {
+            let slot = self.slot_at(first + index).context("a slot within the capacity")?;
+            slot.assign(Ipv4Addr::from(net << 8 | index).into());
+        }
+        self.runs.insert(net, first);
+        Ok(())
+    }
+
+    /// The slot of an address, and its index; `None` when nothing was [`reserve`](Self::reserve)d for it.
+    #[must_use]
+    pub fn slot(&self, address: Ipv4Addr) -> Option<(u32, Slot<SharedCells<'_>>)> {
+        let first = self.runs.get(&(u32::from(address) >> 8))?;
+        let index = first + u32::from(address) % RUN;
+        self.slot_at(index).map(|slot| (index, slot))
+    }
+
+    fn slot_at(&self, index: u32) -> Option<Slot<SharedCells<'_>>> {
+        self.slots.cells().slot(index)
+    }
+
+    /// Every address with a slot, in order of addresses.
+    pub fn addresses(&self) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        self.addresses_after(None)
+    }
+
+    /// Those above `after`.
+    pub fn addresses_after(&self, after: Option<Ipv4Addr>) -> impl Iterator<Item = Ipv4Addr> + '_ {
+        let from = after.map_or(0, |after| u32::from(after) >> 8);
+        let runs = self.runs.range(from..).map(|(net, _)| *net);
+        let all = runs.flat_map(|net| (0..RUN).map(move |index| Ipv4Addr::from(net << 8 | index)));
+        all.skip_while(move |address| after.is_some_and(|after| *address <= after))
+    }
+
+    /// Shares a lease with the kernel, or moves ahead what is shared. The commit it stands for is on disk.
+    ///
+    /// # Errors
+    /// When the lease was revoked after this was decided; nothing is shared then.
+    pub fn publish(&mut self, lease: &Publication) -> Result<Published, Overtaken> {
+        let (_, slot) = self.slot(lease.address).ok_or(Overtaken)?;
+        let word = slot.word();
+        if word.generation() != lease.generation {
+            return Err(Overtaken);
+        }
+        let identity = Identity {
+            link: lease.link,
+            chaddr: lease.chaddr.into(),
+            address: lease.address.into(),
+            server: lease.server.into(),
+        };
+        if word.alive() && slot.identity() == identity {
+            slot.set_horizon(slot.horizon().max(lease.horizon));
+            self.change(lease.address, |slot| publish::extend(slot, lease.generation, lease.expiry).ok())
+                .ok_or(Overtaken)?;
+            self.rest_on(lease.address, lease.basis);
+            return Ok(self.remember(lease));
+        }
+        if word.alive() {
+            // The client moved to another link or card: its slot is written anew, for the same lease.
+            self.change(lease.address, |slot| Some(publish::suspend(slot)));
+        }
+        self.grant(lease, &identity)
+    }
+
+    /// Changes a word and keeps account of what the kernel did to it before.
+    fn change(
+        &mut self,
+        address: Ipv4Addr,
+        change: impl FnOnce(&Slot<SharedCells<'_>>) -> Option<Word>,
+    ) -> Option<Word> {
+        let (index, slot) = self.slot(address)?;
+        let renewals = Notes::of(&slot).renewals(slot.word());
+        let word = change(&slot)?;
+        Notes::of(&slot).accounted(word).save(&slot);
+        if renewals > 0 {
+            let owed = self.owed.entry(index).or_default();
+            owed.renewals += renewals;
+            owed.since_answer += renewals;
+        }
+        Some(word)
+    }
+
+    /// The daemon's answer to the client of this lease leaves: what the kernel answered it came before.
+    pub fn answered(&mut self, address: Ipv4Addr) {
+        let Some((index, slot)) = self.slot(address) else { return };
+        let (word, notes) = (slot.word(), Notes::of(&slot));
+        let renewals = notes.renewals(word);
+        if renewals > 0 {
+            notes.accounted(word).save(&slot);
+            self.owed.entry(index).or_default().renewals += renewals;
+        }
+        if let Some(owed) = self.owed.get_mut(&index) {
+            owed.since_answer = 0;
+        }
+    }
+
+    /// Whether the kernel was seen to answer the client of this lease after the daemon did, and policy not told of it yet.
+    #[must_use]
+    pub fn kernel_answered_last(&self, address: Ipv4Addr) -> bool {
+        self.slot(address).is_some_and(|(index, slot)| {
+            let owed = self.owed.get(&index).is_some_and(|owed| owed.since_answer > 0);
+            owed || Notes::of(&slot).renewals(slot.word()) > 0
+        })
+    }
+
+    /// Leases among `count` slots from `from` on that the kernel extended since they were looked at last.
+    pub fn extended(&mut self, from: u32, count: u32) -> Vec<Extended> {
+        let mut found = Vec::new();
+        for index in from..from.saturating_add(count).min(as_u32(self.runs.len()) * RUN) {
+            let Some(slot) = self.slot_at(index) else { break };
+            let word = slot.word();
+            let notes = Notes::of(&slot);
+            if notes.account_for(word) && !self.owed.contains_key(&index) {
+                continue;
+            }
+            let address = slot.addresses().0.into();
+            notes.accounted(word).save(&slot);
+            let owed = self.owed.remove(&index).unwrap_or_default();
+            let seen = notes.renewals(word);
+            let renewals = seen + owed.renewals;
+            if word.alive() && renewals > 0 {
+                let is_last_answer = seen + owed.since_answer > 0;
+                found.push(Extended { address, word, renewals, is_last_answer });
+            }
+        }
+        found
+    }
+
+    /// How many renewals by the kernel were not told of yet.
+    #[must_use]
+    pub fn unreported(&self, address: Ipv4Addr) -> u32 {
+        self.slot(address).map_or(0, |(index, slot)| {
+            Notes::of(&slot).renewals(slot.word()) + self.owed.get(&index).map_or(0, |owed| owed.renewals)
+        })
+    }
+
+    /// How many slots belong to addresses.
+    #[must_use]
+    pub fn in_use(&self) -> u32 {
+        as_u32(self.runs.len()) * RUN
+    }
+
+    /// The link of a live lease's client, and what its answers rest on.
+    #[must_use]
+    pub fn live(&self, address: Ipv4Addr) -> Option<(Link, Basis)> {
+        let (_, slot) = self.slot(address).filter(|(_, slot)| slot.word().alive())?;
+        Some((Link::from_cell(slot.link_cell()), Basis(slot.basis())))
+    }
+
+    /// Has what the kernel says for this lease rest on `basis`: what it would say on another is void.
+    pub fn rest_on(&mut self, address: Ipv4Addr, basis: Basis) {
+        if self.slot(address).is_none_or(|(_, slot)| slot.basis() == basis.0) {
+            return;
+        }
+        self.forget_answers(address);
+        if let Some((_, slot)) = self.slot(address) {
+            slot.set_basis(basis.0);
+        }
+    }
+
+    /// Voids everything that the kernel would say for this lease: it asks again. The lease goes on.
+    pub fn forget_answers(&mut self, address: Ipv4Addr) {
+        for memo in 0..MEMOS {
+            if self.slot(address).is_some_and(|(_, slot)| slot.memo_hash(memo) != 0) {
+                self.forget(address, memo);
+            }
+        }
+    }
+
+    /// Writes a dead slot and brings it to life.
+    fn grant(&mut self, lease: &Publication, identity: &Identity) -> Result<Published, Overtaken> {
+        self.clear(lease.address);
+        let mut published = Published::default();
+        let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
+        let mut asked = Vec::new();
+        let mut last = None;
+        let mut notes = Notes::default();
+        for memo in lease.memos.iter().take(MEMOS) {
+            match self.prepare(lease, memo, last) {
+                Some(prepared) => {
+                    if memo.ground == Ground::Expected {
+                        notes = notes.expected(memos.len());
+                    }
+                    last = Some((&memo.answer, prepared.place));
+                    if memo.question.ciaddr.is_unspecified() {
+                        asked.push((memos.len(), prepared.hash));
+                    }
+                    memos.push(prepared);
+                }
+                None => published.without_room += 1,
+            }
+        }
+        let (_, slot) = self.slot(lease.address).ok_or(Overtaken)?;
+        slot.set_basis(lease.basis.0);
+        let word = slot.word();
+        let Ok(granted) = publish::grant(&slot, word, identity, lease.horizon, &memos, lease.expiry) else {
+            memos.iter().for_each(|memo| self.answers.take_back(memo.place));
+            return Err(Overtaken);
+        };
+        notes.accounted(granted).save(&slot);
+        published.without_room += usize::from(!self.lead(lease));
+        for (memo, hash) in asked {
+            published.without_room += usize::from(!self.lead_question(lease.address, memo, hash));
+        }
+        Ok(published)
+    }
+
+    /// Adds to a live slot the questions that it doesn't know, or answers otherwise by now.
+    fn remember(&mut self, lease: &Publication) -> Published {
+        let mut published = Published { without_room: usize::from(!self.lead(lease)) };
+        for memo in lease.memos.iter().take(MEMOS) {
+            published.without_room += usize::from(!self.remember_one(lease, memo));
+        }
+        published
+    }
+
+    fn remember_one(&mut self, lease: &Publication, memo: &policy::Memo) -> bool {
+        let (Some(hash), Some(body)) = (self.hash(lease, memo), Body::of(&memo.answer)) else { return true };
+        let Some((_, slot)) = self.slot(lease.address) else { return false };
+        let known: Vec<Memo> = (0..MEMOS).map(|index| slot.memo(index)).collect();
+        let notes = Notes::of(&slot);
+        let is_asked = memo.ground == Ground::Asked;
+        let at = match known.iter().position(|known| known.hash == hash) {
+            Some(same) if self.answers.says(known[same].place, &body) => {
+                if is_asked {
+                    notes.asked(same).save(&slot);
+                }
+                return true;
+            }
+            Some(stale) => stale,
+            None => match known.iter().position(|known| known.hash == 0) {
+                Some(void) => void,
+                None if is_asked => notes.least_wanted(),
+                // There is room for what was asked only.
+                None => return true,
+            },
+        };
+        if known[at].hash != 0 {
+            self.forget(lease.address, at);
+        }
+        let Some(prepared) = self.prepare(lease, memo, None) else { return false };
+        let Some((_, slot)) = self.slot(lease.address) else { return false };
+        slot.set_memo(at, prepared);
+        let notes = Notes::of(&slot).written(at);
+        (if is_asked { notes.asked(at) } else { notes.expected(at) }).save(&slot);
+        !memo.question.ciaddr.is_unspecified() || self.lead_question(lease.address, at, prepared.hash)
+    }
+
+    /// Hashes a question and finds or writes its answer, which may be the one that was given `last`. `None`: no room, or
+    /// nothing that can be shared.
+    fn prepare(
+        &mut self,
+        lease: &Publication,
+        memo: &policy::Memo,
+        last: Option<(&policy::Answer, Place)>,
+    ) -> Option<Memo> {
+        let hash = self.hash(lease, memo)?;
+        let giaddr = memo.question.giaddr.into();
+        let place = match last {
+            Some((answer, place)) if *answer == memo.answer => self.answers.give_again(place),
+            _ => self.answers.give(&Body::of(&memo.answer)?)?,
+        };
+        Some(Memo { hash, giaddr, place })
+    }
+
+    fn hash(&self, lease: &Publication, memo: &policy::Memo) -> Option<u64> {
+        let asker = Asker {
+            link: lease.link,
+            chaddr: lease.chaddr.into(),
+            ciaddr: memo.question.ciaddr.into(),
+            giaddr: memo.question.giaddr.into(),
+            relay_src: memo.question.relay_src.into(),
+        };
+        question::hash_parts(&self.keys, &asker, &memo.question.options).map(|hash| hash.0)
+    }
+
+    /// Leads requests with ciaddr from the lease's link to its run. `false`: the map is full.
+    fn lead(&mut self, lease: &Publication) -> bool {
+        let key = RunKey::new(lease.link, NetAddr::from(lease.address));
+        let Some(&first) = self.runs.get(&(u32::from(lease.address) >> 8)) else { return false };
+        if self.led.contains(&key) {
+            return true;
+        }
+        match self.hints.lead_run(key, first) {
+            Ok(()) => self.led.insert(key),
+            Err(error) => {
+                tracing::warn!(%error, address = %lease.address, "renewals of this link can't be led to their slots");
+                false
+            }
+        }
+    }
+
+    /// Nothing comes from this interface any more. Leases go on; where they are answered next they are led anew.
+    pub fn forget_interface(&mut self, ifindex: u32) {
+        self.led.retain(|key| Link::from_cell(key.link).ifindex != ifindex);
+        self.hints.drop_interface(ifindex);
+    }
+
+    fn lead_question(&mut self, address: Ipv4Addr, memo: usize, hash: u64) -> bool {
+        let Some((index, _)) = self.slot(address) else { return false };
+        let led = self.hints.lead_question(hash, index);
+        if let (Ok(()), Some((_, slot))) = (&led, self.slot(address)) {
+            Notes::of(&slot).led(memo).save(&slot);
+        }
+        led.inspect_err(|error| tracing::debug!(%error, %address, "no room for a question")).is_ok()
+    }
+
+    /// Voids one memo of a live slot and gives its answer back.
+    fn forget(&mut self, address: Ipv4Addr, memo: usize) {
+        let Some((_, slot)) = self.slot(address) else { return };
+        let gone = slot.memo(memo);
+        self.change(address, |slot| Some(publish::forget(slot, [memo])));
+        let Some((index, slot)) = self.slot(address) else { return };
+        let notes = Notes::of(&slot);
+        notes.not_led(memo).asked(memo).save(&slot);
+        if notes.is_led(memo) {
+            self.hints.drop_question(gone.hash, index);
+        }
+        if gone.hash != 0 {
+            self.answers.take_back(gone.place);
+        }
+    }
+
+    /// Empties a dead slot: its answers are freed, its hints removed.
+    fn clear(&mut self, address: Ipv4Addr) {
+        let Some((own, slot)) = self.slot(address) else { return };
+        if slot.word().alive() {
+            return;
+        }
+        let notes = Notes::of(&slot);
+        let memos: Vec<Memo> = (0..MEMOS).map(|index| slot.memo(index)).collect();
+        for index in 0..MEMOS {
+            slot.void_memo(index);
+        }
+        Notes::default().save(&slot);
+        for (index, memo) in memos.iter().enumerate().filter(|(_, memo)| memo.hash != 0) {
+            self.answers.take_back(memo.place);
+            if notes.is_led(index) {
+                self.hints.drop_question(memo.hash, own);
+            }
+        }
+    }
+
+    /// Clears what was revoked since the last call.
+    pub fn tidy(&mut self) {
+        for address in self.revoked.take() {
+            self.clear(address);
+        }
+    }
+
+    /// Moves the horizon of a live lease of this generation ahead. Its commit is on disk.
+    pub fn move_horizon(&self, address: Ipv4Addr, generation: u16, until: BootSecs) {
+        if let Some((_, slot)) = self.slot(address)
+            && slot.word().generation() == generation
+        {
+            slot.set_horizon(slot.horizon().max(until));
+        }
+    }
+
+    /// Slots and chunks as the packet logic sees them.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> (SharedCells<'_>, SharedCells<'_>) {
+        (self.slots.cells(), self.answers.memory())
+    }
+
+    /// An answer's head and body as it was published; for showing what the kernel would say.
+    #[must_use]
+    pub fn answer(&self, place: Place) -> (AnswerHead, Vec<u8>) {
+        self.answers.answer(place).unwrap_or_default()
+    }
+}
+
+impl Words for Table {
+    fn load(&self, address: Ipv4Addr) -> Word {
+        self.slot(address).map_or(Word::default(), |(_, slot)| slot.word())
+    }
+
+    fn revoke(&self, address: Ipv4Addr, judged: Word) -> Result<Word, Word> {
+        let Some((_, slot)) = self.slot(address) else { return Ok(judged.revoked()) };
+        let revoked = publish::revoke(&slot, judged)?;
+        self.revoked.borrow_mut().push(address);
+        Ok(revoked)
+    }
+}
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Table")
+            .field("capacity", &self.capacity())
+            .field("runs", &self.runs.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The places of the answers that a slot's memos give, void memos left out.
+fn places<'a>(slot: &Slot<SharedCells<'a>>) -> impl Iterator<Item = Place> + use<'a> {
+    let slot = *slot;
+    (0..MEMOS).map(move |index| slot.memo(index)).filter(|memo| memo.hash != 0).map(|memo| memo.place)
+}
+
+/// Maps have at most 2^32 entries.
+fn as_u32(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

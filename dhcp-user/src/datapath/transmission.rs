@@ -1,0 +1,138 @@
+//! Whether what the XDP program sends (`XDP_TX`) leaves by the driver: what is known of drivers, and what they count.
+//!
+//! A driver that can't send such a frame drops it after the program has returned. The program never learns of it, and
+//! counts an answer; only the driver's own counters tell. Over veth that is the rule: a frame sent back arrives only
+//! if the far end runs an XDP program too, or has its NAPI on for another reason.
+
+use std::io;
+
+use super::ethtool::Device;
+
+/// Drivers of the kernel's tree that send what a program on them answers, whatever else is configured on the far end.
+const KNOWN: [&str; 28] = [
+    "atlantic",
+    "bnxt_en",
+    "ena",
+    "fsl_dpaa2_eth",
+    "fsl_enetc",
+    "gve",
+    "hv_netvsc",
+    "i40e",
+    "ice",
+    "igb",
+    "igc",
+    "ixgbe",
+    "ixgbevf",
+    "mana",
+    "mlx4_en",
+    "mlx5_core",
+    "mtk_soc_eth",
+    "mvneta",
+    "mvpp2",
+    "nfp",
+    "octeontx2-nicpf",
+    "qede",
+    "rvu_nicpf",
+    "rvu_nicvf",
+    "sfc",
+    "st_gmac",
+    "virtio_net",
+    "vmxnet3",
+];
+
+/// Whether a driver is known to send what a native program answers.
+#[must_use]
+pub fn is_known(driver: &str) -> bool {
+    KNOWN.contains(&driver)
+}
+
+/// The name of an interface's driver.
+///
+/// # Errors
+/// When there is no such interface, or its driver doesn't say.
+pub fn driver(interface: &str) -> io::Result<String> {
+    Device::named(interface)?.driver()
+}
+
+/// What a driver has counted of frames that XDP programs sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Frames that it took.
+    pub taken: u64,
+    /// Frames that it dropped instead of sending them.
+    pub failed: u64,
+}
+
+impl Counts {
+    /// As the driver has them now; zero where it doesn't count such frames.
+    ///
+    /// # Errors
+    /// When there is no such interface.
+    pub fn of(interface: &str) -> io::Result<Self> {
+        Ok(Self::among(&Device::named(interface)?.statistics()?))
+    }
+
+    /// What was counted after `before`. A driver that has begun anew since has counted all it says.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
+        Self { taken: since(self.taken, before.taken), failed: since(self.failed, before.failed) }
+    }
+
+    /// Drivers name their counters as they like, each queue's its own: `rx_queue_0_xdp_tx_errors`, `rx_xdp_tx_err`,
+    /// `tx_queue_1_xdp_tx_drops`, `rx_xdp_tx_full`.
+    ///
+    /// Frames of `ndo_xdp_xmit` (`xdp_xmit`) are not among them: whoever sends those is told which were taken.
+    fn among(statistics: &[(String, u64)]) -> Self {
+        let mut counts = Self::default();
+        for (name, value) in statistics.iter().filter(|(name, _)| name.contains("xdp_tx")) {
+            let fails = ["err", "drop", "full"].iter().any(|word| name.contains(word));
+            let counter = if fails { &mut counts.failed } else { &mut counts.taken };
+            *counter = counter.saturating_add(*value);
+        }
+        counts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_virtual_interface_is_not_known_to_send_and_a_card_is() {
+        for driver in ["veth", "tun", "bridge", "bonding", "macvlan", "netkit", "dummy", "N/A", ""] {
+            assert!(!is_known(driver), "{driver}");
+        }
+        assert!(is_known("i40e") && is_known("mlx5_core") && is_known("virtio_net"));
+    }
+
+    #[test]
+    fn counters_are_found_by_what_drivers_call_them() {
+        let counted = |names: &[(&str, u64)]| {
+            let all: Vec<_> = names.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+            let Counts { taken, failed } = Counts::among(&all);
+            (taken, failed)
+        };
+        let veth =
+            [("rx_queue_0_xdp_tx", 3), ("rx_queue_0_xdp_tx_errors", 4), ("tx_queue_0_xdp_xmit_errors", 9)];
+        assert_eq!(counted(&veth), (3, 4));
+        assert_eq!(
+            counted(&[
+                ("rx_xdp_tx_xmit", 5),
+                ("rx_xdp_tx_err", 1),
+                ("rx_xdp_tx_full", 2),
+                ("rx_xdp_drop", 7)
+            ]),
+            (5, 3)
+        );
+        assert_eq!(counted(&[("tx_queue_0_xdp_tx_drops", 2), ("tx_queue_1_xdp_tx_drops", 3)]), (0, 5));
+        assert_eq!(counted(&[("rx_queue_0_xdp_drops", 8), ("tx_errors", 8)]), (0, 0));
+    }
+
+    #[test]
+    fn a_driver_that_begins_anew_has_counted_all_it_says() {
+        let before = Counts { taken: 10, failed: 10 };
+        assert_eq!(Counts { taken: 12, failed: 13 }.since(before), Counts { taken: 2, failed: 3 });
+        assert_eq!(Counts { taken: 12, failed: 1 }.since(before), Counts { taken: 2, failed: 1 });
+    }
+}

@@ -1,0 +1,193 @@
+//! Options written into the space that the client has for them (RFC 2131 §4.1, RFC 2132 §9.3, RFC 3396).
+
+use dhcp_ebpf::slot::MAX_BODY;
+
+use crate::message::options::code;
+pub(in crate::policy) use crate::policy::site::subnet::BEFORE_OPTIONS;
+
+/// What an option area in `file` and `sname` can hold.
+pub(in crate::policy) const FILE: usize = 128;
+pub(in crate::policy) const SNAME: usize = 64;
+/// What is written before the options if `sname` or `file` is: both, and the cookie.
+const FIELDS: usize = SNAME + FILE + 4;
+/// What has room before all else, in this order: without it a client is not on the network.
+const FIRST: [u8; 5] =
+    [code::SUBNET_MASK, code::ROUTERS, code::RENEWAL_TIME, code::REBINDING_TIME, code::CLIENT_MACHINE];
+/// What most answers take.
+const USUAL: usize = 128;
+/// What option 52 takes.
+const OVERLOAD_LENGTH: usize = 3;
+
+/// The value of an option.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::policy) enum Value<'a> {
+    /// A message type.
+    Octet([u8; 1]),
+    /// An address, or a time in seconds.
+    Word([u8; 4]),
+    /// Anything.
+    Text(&'a [u8]),
+}
+
+impl AsRef<[u8]> for Value<'_> {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::Octet(octet) => octet,
+            Self::Word(word) => word,
+            Self::Text(text) => text,
+        }
+    }
+}
+
+/// The options of one answer, before they are written, in the order they go out.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Composed<'a> {
+    /// What there is no answer without.
+    pub(in crate::policy) head: Vec<(u8, Value<'a>)>,
+    /// What is left out if there is no room for it.
+    pub(in crate::policy) rest: Vec<(u8, Value<'a>)>,
+    /// What comes back as it was sent; there is no answer without it either.
+    pub(in crate::policy) echoes: Vec<(u8, &'a [u8])>,
+    /// What the relay said. It is left out if there is no room for all of it, and is never put into an overloaded
+    /// field (RFC 3046 §2.2).
+    pub(in crate::policy) agent_information: Option<&'a [u8]>,
+}
+
+/// What `file` or `sname` is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum Field {
+    /// The answer's own text.
+    Text,
+    /// Options, if there is need.
+    Options,
+    /// Nothing.
+    Nothing,
+}
+
+/// Where there is room for options.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::policy) struct Room {
+    /// Octets of options after the cookie, END included, that client and link take.
+    pub(in crate::policy) area: usize,
+    pub(in crate::policy) file: Field,
+    pub(in crate::policy) sname: Field,
+}
+
+impl Room {
+    /// Octets of the option area: a frame of ours has no more than this after the fixed fields.
+    fn area(self, fields: bool) -> usize {
+        self.area.min(if fields { MAX_BODY - FIELDS } else { MAX_BODY })
+    }
+
+    fn has_text(self) -> bool {
+        [self.file, self.sname].contains(&Field::Text)
+    }
+}
+
+/// Written options.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(in crate::policy) struct Written {
+    /// The option area, through END.
+    pub(in crate::policy) area: Vec<u8>,
+    /// Options in `file`, through END; empty if there are none.
+    pub(in crate::policy) file: Vec<u8>,
+    /// Options in `sname`, through END; empty if there are none.
+    pub(in crate::policy) sname: Vec<u8>,
+    /// Codes that found no room.
+    pub(in crate::policy) left_out: Vec<u8>,
+}
+
+/// Where an option goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Area,
+    File,
+    Sname,
+    Nowhere,
+}
+
+/// Writes `options`, overloading `file` and `sname` only if the area is too small, and leaving out what finds no room
+/// then; `None` if there is none even for what there is no answer without.
+pub(in crate::policy) fn write(options: &Composed<'_>, room: Room) -> Option<Written> {
+    let mut out = Written { area: Vec::with_capacity(USUAL), ..Written::default() };
+    let needed = total(&options.head) + total(&options.echoes) + 1;
+    let free = room.area(room.has_text()).checked_sub(needed)?;
+    let agent = options.agent_information.filter(|value| length(value) + OVERLOAD_LENGTH <= free);
+    if agent.is_none() && options.agent_information.is_some() {
+        out.left_out.push(code::AGENT_INFORMATION);
+    }
+    let free = free - agent.map_or(0, length);
+    options.head.iter().for_each(|(code, value)| put(&mut out.area, *code, value.as_ref()));
+    if total(&options.rest) <= free {
+        options.rest.iter().for_each(|(code, value)| put(&mut out.area, *code, value.as_ref()));
+    } else {
+        shorten(&options.rest, room, free, &mut out);
+    }
+    options.echoes.iter().for_each(|(code, value)| put(&mut out.area, *code, value));
+    agent.into_iter().for_each(|value| put(&mut out.area, code::AGENT_INFORMATION, value));
+    out.area.push(code::END);
+    Some(out)
+}
+
+/// Writes what there is room for: `free` octets of the area, then the fields. What finds room keeps its order.
+fn shorten(options: &[(u8, Value<'_>)], room: Room, free: usize, out: &mut Written) {
+    for ((code, value), place) in options.iter().zip(places(options, room, free)) {
+        match place {
+            Place::Area => put(&mut out.area, *code, value.as_ref()),
+            Place::File => put(&mut out.file, *code, value.as_ref()),
+            Place::Sname => put(&mut out.sname, *code, value.as_ref()),
+            Place::Nowhere => out.left_out.push(*code),
+        }
+    }
+    let used = u8::from(!out.file.is_empty()) | u8::from(!out.sname.is_empty()) << 1;
+    for field in [&mut out.file, &mut out.sname] {
+        if !field.is_empty() {
+            field.push(code::END);
+        }
+    }
+    if used != 0 {
+        put(&mut out.area, code::OVERLOAD, &[used]);
+    }
+}
+
+/// Where each of the options goes: those in [`FIRST`] choose first, the others in their order.
+fn places(options: &[(u8, Value<'_>)], room: Room, free: usize) -> Vec<Place> {
+    let field = |of: Field, octets: usize| if of == Field::Options { octets - 1 } else { 0 };
+    let (file, sname) = (field(room.file, FILE), field(room.sname, SNAME));
+    // Fields that are written take from what a frame carries.
+    let cost = OVERLOAD_LENGTH + room.area(room.has_text()) - room.area(true);
+    let overloads = cost < file + sname && cost <= free;
+    let (area, file, sname) = if overloads { (free - cost, file, sname) } else { (free, 0, 0) };
+    let mut left = [(Place::Area, area), (Place::File, file), (Place::Sname, sname)];
+
+    let mut places = vec![Place::Nowhere; options.len()];
+    let mut by_rank: Vec<_> = options.iter().zip(&mut places).collect();
+    by_rank.sort_by_key(|((code, _), _)| FIRST.iter().position(|first| first == code).unwrap_or(FIRST.len()));
+    for ((_, value), place) in by_rank {
+        let needed = length(value.as_ref());
+        if let Some((there, left)) = left.iter_mut().find(|(_, left)| needed <= *left) {
+            (*place, *left) = (*there, *left - needed);
+        }
+    }
+    places
+}
+
+fn total<T: AsRef<[u8]>>(options: &[(u8, T)]) -> usize {
+    options.iter().map(|(_, value)| length(value.as_ref())).sum()
+}
+
+/// What an option of this value takes, codes and lengths included.
+fn length(value: &[u8]) -> usize {
+    value.len() + 2 * value.len().div_ceil(255).max(1)
+}
+
+/// One option; a value of more than 255 octets as several of the same code (RFC 3396 §6).
+fn put(out: &mut Vec<u8>, code: u8, value: &[u8]) {
+    if value.is_empty() {
+        out.extend([code, 0]);
+    }
+    for part in value.chunks(255) {
+        out.extend([code, u8::try_from(part.len()).unwrap_or(u8::MAX)]);
+        out.extend_from_slice(part);
+    }
+}

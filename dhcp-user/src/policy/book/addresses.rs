@@ -1,0 +1,557 @@
+//! Every address in exactly one state, the counts that must add up, and the order in which free ones are used.
+
+use std::net::Ipv4Addr;
+use std::ops::Range;
+
+use dhcp_ebpf::lease::BootSecs;
+
+use super::binding::Binding;
+use crate::config::{Admission, ClassSet, DynamicPool, Pool};
+pub(in crate::policy) use crate::policy::site::place::Place;
+use crate::policy::site::subnet_id::SubnetId;
+
+/// The state of an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Anybody may have it.
+    Free,
+    /// Kept for a client that was offered it.
+    Offered,
+    /// Promised to a client.
+    Leased,
+    /// Expired, and kept for its last owner a while.
+    Grace,
+    /// Seen in use by somebody it was not promised to.
+    Quarantined,
+    /// Kept for a client by the configuration, which has not taken it.
+    Reserved,
+}
+
+impl State {
+    /// All there are.
+    pub const ALL: [Self; 6] =
+        [Self::Free, Self::Offered, Self::Leased, Self::Grace, Self::Quarantined, Self::Reserved];
+
+    /// Its name in the command line's output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Free => "free",
+            Self::Offered => "offered",
+            Self::Leased => "leased",
+            Self::Grace => "grace",
+            Self::Quarantined => "quarantined",
+            Self::Reserved => "reserved",
+        }
+    }
+}
+
+/// How an address became free. The order is the one they are used in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::policy) enum Stock {
+    /// It never had an owner, lowest first.
+    Fresh,
+    /// It was given back, oldest first.
+    Freed,
+    /// It expired and its grace is over, oldest first.
+    Expired,
+    /// It is being probed, before anybody asked for it.
+    Probing,
+    /// It is being probed for a client that waits for it.
+    Awaited,
+    /// Nobody answered when it was probed, longest ago first.
+    Probed,
+    /// It was given back, and who gave it back still answers for it: it is left alone for a while.
+    Lingering,
+}
+
+/// Where the next address to be used is looked for.
+const UNPROBED: [Stock; 3] = [Stock::Fresh, Stock::Freed, Stock::Expired];
+const STOCKS: usize = UNPROBED.len() + 4;
+
+/// How many addresses of a pool are in which state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally([u32; State::ALL.len()]);
+
+impl Tally {
+    /// How many are in `state`.
+    #[must_use]
+    pub fn of(&self, state: State) -> u32 {
+        self.0[state as usize]
+    }
+
+    /// How many there are in all.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        self.0.iter().sum()
+    }
+}
+
+/// What is known of one address.
+#[derive(Debug)]
+pub(in crate::policy) struct Entry {
+    pub(in crate::policy) binding: Option<Box<Binding>>,
+    /// The earliest moment that the calendar has for it; zero for none.
+    armed: BootSecs,
+    /// The latest, if that is another; zero if not.
+    later: BootSecs,
+    run: u32,
+    previous: Place,
+    next: Place,
+    state: State,
+    stock: Stock,
+    reserved: bool,
+    /// Whether it is a server's or a router's, and no client's.
+    kept: bool,
+}
+
+impl Entry {
+    pub(in crate::policy) fn stock(&self) -> Stock {
+        self.stock
+    }
+
+    pub(in crate::policy) fn reserved(&self) -> bool {
+        self.reserved
+    }
+
+    /// Whether it is a host's.
+    pub(in crate::policy) fn kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Whether it is never given to just any client: reserved for one, or a host's.
+    pub(in crate::policy) fn withheld(&self) -> bool {
+        self.reserved || self.kept
+    }
+
+    /// The moment it is looked at next.
+    pub(in crate::policy) fn armed(&self) -> Option<BootSecs> {
+        Some(self.armed).filter(|at| *at != BootSecs(0))
+    }
+
+    /// Has it looked at no later than `due`; true if the calendar is to have that moment too. Of several that it has,
+    /// one in the middle is forgotten: the last would be set again and again, and lie there for as long as a lease.
+    pub(in crate::policy) fn arm(&mut self, due: BootSecs) -> bool {
+        let earlier = self.armed().is_none_or(|armed| due < armed);
+        if earlier {
+            if self.later == BootSecs(0) {
+                self.later = self.armed;
+            }
+            self.armed = due;
+        }
+        earlier
+    }
+
+    /// The moment `at` is past, or nothing waits for it any more; false if it was not the next, which is all the same.
+    pub(in crate::policy) fn disarm(&mut self, at: BootSecs) -> bool {
+        let next = self.armed() == Some(at);
+        if next {
+            self.armed = std::mem::take(&mut self.later);
+        }
+        next
+    }
+}
+
+/// Consecutive addresses of one pool, or of none (reservations outside pools).
+#[derive(Debug)]
+struct Run {
+    first: u32,
+    last: u32,
+    base: u32,
+    subnet: SubnetId,
+    pool: Option<u32>,
+}
+
+/// One pool.
+#[derive(Debug)]
+pub(in crate::policy) struct PoolState {
+    pub(in crate::policy) subnet: SubnetId,
+    /// Its place among the pools of the subnet.
+    pub(in crate::policy) number: usize,
+    pub(in crate::policy) range: Pool,
+    /// Whose it is.
+    pub(in crate::policy) admits: Admission,
+    pub(in crate::policy) tally: Tally,
+    /// The share of the pool in use that was last told of, in percent: 0, 80, 95 or 100.
+    pub(in crate::policy) alarm: u8,
+    /// Whether it was told that a client found no address here, and none has found one since.
+    pub(in crate::policy) exhausted: bool,
+    lists: [List; STOCKS],
+    /// Addresses in grace, those first that came into it first.
+    grace: List,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    head: Place,
+    tail: Place,
+    length: u32,
+}
+
+impl List {
+    const EMPTY: Self = Self { head: Place::NONE, tail: Place::NONE, length: 0 };
+}
+
+/// All addresses.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Addresses {
+    /// By first address.
+    runs: Vec<Run>,
+    entries: Vec<Entry>,
+    pools: Vec<PoolState>,
+    /// By the number of the subnet, as far as there are any.
+    pools_of: Vec<Range<usize>>,
+    /// Of all pools, and of the reservations outside them.
+    total: Tally,
+}
+
+impl Addresses {
+    /// The addresses of these pools (those of a subnet together, none overlapping) and these reservations.
+    pub(in crate::policy) fn new(
+        pools: &[(SubnetId, &DynamicPool)],
+        reservations: &[(SubnetId, Ipv4Addr)],
+    ) -> Self {
+        let mut this = Self::default();
+        let mut runs: Vec<(u32, u32, SubnetId, Option<u32>)> = Vec::new();
+        for (number, (subnet, pool)) in (0u32..).zip(pools) {
+            let Pool { first, last } = pool.range;
+            runs.push((first.to_bits(), last.to_bits(), *subnet, Some(number)));
+            let at = this.pools.len();
+            if this.pools_of.len() <= subnet.at() {
+                this.pools_of.resize(subnet.at() + 1, at..at);
+            }
+            let of_subnet = &mut this.pools_of[subnet.at()];
+            of_subnet.end = at + 1;
+            this.pools.push(PoolState {
+                subnet: *subnet,
+                number: at - of_subnet.start,
+                range: pool.range,
+                admits: pool.admits,
+                tally: Tally::default(),
+                alarm: 0,
+                exhausted: false,
+                lists: [List::EMPTY; STOCKS],
+                grace: List::EMPTY,
+            });
+        }
+        for (subnet, address) in reservations {
+            if !pools.iter().any(|(_, pool)| pool.range.contains(*address)) {
+                runs.push((address.to_bits(), address.to_bits(), *subnet, None));
+            }
+        }
+        runs.sort_unstable_by_key(|run| run.0);
+        runs.dedup_by_key(|run| run.0);
+        for (first, last, subnet, pool) in runs {
+            this.add_run(first, last, subnet, pool);
+        }
+        for (_, address) in reservations {
+            if let Some(place) = this.find(*address) {
+                this.entries[place.at()].reserved = true;
+                this.set(place, State::Reserved);
+            }
+        }
+        this
+    }
+
+    fn add_run(&mut self, first: u32, last: u32, subnet: SubnetId, pool: Option<u32>) {
+        let base = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        let number = u32::try_from(self.runs.len()).unwrap_or(u32::MAX);
+        self.runs.push(Run { first, last, base, subnet, pool });
+        for offset in 0..=last - first {
+            let place = Place(base + offset);
+            self.entries.push(Entry {
+                binding: None,
+                armed: BootSecs(0),
+                later: BootSecs(0),
+                run: number,
+                previous: Place::NONE,
+                next: Place::NONE,
+                state: State::Free,
+                stock: Stock::Fresh,
+                reserved: false,
+                kept: false,
+            });
+            self.count(place, State::Free, 1);
+            self.append(place);
+        }
+    }
+
+    /// The place of `address`, if it is of a pool or a reservation.
+    pub(in crate::policy) fn find(&self, address: Ipv4Addr) -> Option<Place> {
+        let bits = address.to_bits();
+        let after = self.runs.partition_point(|run| run.first <= bits);
+        let run = self.runs.get(after.checked_sub(1)?)?;
+        (bits <= run.last).then(|| Place(run.base + (bits - run.first)))
+    }
+
+    /// The address at `place`.
+    pub(in crate::policy) fn address(&self, place: Place) -> Ipv4Addr {
+        let run = self.run(place);
+        Ipv4Addr::from_bits(run.first + (place.0 - run.base))
+    }
+
+    /// The subnet that the address at `place` is served in.
+    pub(in crate::policy) fn subnet(&self, place: Place) -> SubnetId {
+        self.run(place).subnet
+    }
+
+    /// The number of the pool it is in, if it is in one.
+    pub(in crate::policy) fn pool(&self, place: Place) -> Option<usize> {
+        self.run(place).pool.map(|pool| pool as usize)
+    }
+
+    pub(in crate::policy) fn entry(&self, place: Place) -> &Entry {
+        &self.entries[place.at()]
+    }
+
+    pub(in crate::policy) fn entry_mut(&mut self, place: Place) -> &mut Entry {
+        &mut self.entries[place.at()]
+    }
+
+    pub(in crate::policy) fn state(&self, place: Place) -> State {
+        self.entry(place).state
+    }
+
+    /// How many addresses there are in which state, those outside pools included.
+    pub(in crate::policy) fn total(&self) -> Tally {
+        self.total
+    }
+
+    pub(in crate::policy) fn pools(&self) -> &[PoolState] {
+        &self.pools
+    }
+
+    /// All places, lowest address first.
+    pub(in crate::policy) fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Place)
+    }
+
+    /// The places of addresses above `address`, lowest first; all if there is none.
+    pub(in crate::policy) fn places_after(
+        &self,
+        address: Option<Ipv4Addr>,
+    ) -> impl Iterator<Item = Place> + use<> {
+        let first = address.map_or(0, |address| {
+            let bits = address.to_bits();
+            let after = self.runs.partition_point(|run| run.first <= bits);
+            let before = after.checked_sub(1).and_then(|at| self.runs.get(at));
+            before.map_or(0, |run| run.base + (bits - run.first).min(run.last - run.first) + 1)
+        });
+        (first..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Place)
+    }
+
+    /// All places: those in grace and the free ones last, each stock in the order it is used in.
+    pub(in crate::policy) fn in_order_of_use(&self) -> Vec<Place> {
+        let is_listed = |place: &Place| {
+            matches!(self.state(*place), State::Free | State::Grace) && self.pool(*place).is_some()
+        };
+        let others = self.places().filter(|place| !is_listed(place));
+        let lists = self.pools.iter().flat_map(|pool| std::iter::once(&pool.grace).chain(&pool.lists));
+        others.chain(lists.flat_map(|list| self.walk(list))).collect()
+    }
+
+    /// The places of a list, in order.
+    fn walk(&self, list: &List) -> impl Iterator<Item = Place> {
+        let first = Some(list.head).filter(|head| *head != Place::NONE);
+        let step = |place: &Place| Some(self.entry(*place).next).filter(|next| *next != Place::NONE);
+        std::iter::successors(first, step).take(self.entries.len() + 1)
+    }
+
+    /// The free address of `subnet` that a client in `classes` is to have next: never used, else freed longest ago,
+    /// else expired longest ago.
+    pub(in crate::policy) fn next_free(&self, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
+        UNPROBED.into_iter().find_map(|stock| self.first_of(subnet, classes, stock))
+    }
+
+    /// The free address of `subnet` for a client in `classes` that has been in `stock` longest.
+    pub(in crate::policy) fn first_of(
+        &self,
+        subnet: SubnetId,
+        classes: ClassSet,
+        stock: Stock,
+    ) -> Option<Place> {
+        self.lists_of(subnet, classes, stock).map(|list| list.head).find(|head| *head != Place::NONE)
+    }
+
+    /// How many free addresses of `subnet` for clients in `classes` are in `stock`.
+    pub(in crate::policy) fn stocked(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> u32 {
+        self.lists_of(subnet, classes, stock).map(|list| list.length).sum()
+    }
+
+    /// The address of `subnet` for a client in `classes` that has been in grace longest.
+    pub(in crate::policy) fn first_in_grace(&self, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
+        let heads = self.pools_for(subnet, classes).map(|pool| pool.grace.head);
+        heads.into_iter().find(|head| *head != Place::NONE)
+    }
+
+    /// The address in grace is looked at again after all others of its pool.
+    pub(in crate::policy) fn put_off(&mut self, place: Place) {
+        if self.state(place) == State::Grace {
+            self.unlink(place, State::Grace);
+            self.append(place);
+        }
+    }
+
+    /// Whether the address is in a pool for clients in `classes`.
+    pub(in crate::policy) fn is_open_to(&self, place: Place, classes: ClassSet) -> bool {
+        self.pool(place).is_some_and(|pool| self.pools[pool].admits.admits(classes))
+    }
+
+    fn lists_of(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> impl Iterator<Item = &List> {
+        self.pools_for(subnet, classes).map(move |pool| &pool.lists[stock as usize])
+    }
+
+    fn pools_for(&self, subnet: SubnetId, classes: ClassSet) -> impl Iterator<Item = &PoolState> {
+        let pools = self.pools_of.get(subnet.at()).and_then(|range| self.pools.get(range.clone()));
+        pools.unwrap_or_default().iter().filter(move |pool| pool.admits.admits(classes))
+    }
+
+    /// The pools of `subnet` for clients in `classes`.
+    pub(in crate::policy) fn pools_for_mut(
+        &mut self,
+        subnet: SubnetId,
+        classes: ClassSet,
+    ) -> impl Iterator<Item = &mut PoolState> {
+        let range = self.pools_of.get(subnet.at()).cloned().unwrap_or_default();
+        let pools = self.pools.get_mut(range).unwrap_or_default();
+        pools.iter_mut().filter(move |pool| pool.admits.admits(classes))
+    }
+
+    /// The pool of the address, if it is in one.
+    pub(in crate::policy) fn pool_mut(&mut self, place: Place) -> Option<&mut PoolState> {
+        let pool = self.pool(place)?;
+        self.pools.get_mut(pool)
+    }
+
+    /// Whether the address is a host's, from now on.
+    pub(in crate::policy) fn keep(&mut self, place: Place, kept: bool) {
+        self.entry_mut(place).kept = kept;
+    }
+
+    /// Makes the address free, in `stock`, behind those that have been there longer.
+    pub(in crate::policy) fn free(&mut self, place: Place, stock: Stock) {
+        self.leave(place, State::Free);
+        self.entry_mut(place).stock = stock;
+        self.append(place);
+    }
+
+    /// Moves the address to `stock`, where it is to be found while it is free.
+    pub(in crate::policy) fn restock(&mut self, place: Place, stock: Stock) {
+        if self.state(place) == State::Free {
+            self.free(place, stock);
+        } else {
+            self.entry_mut(place).stock = stock;
+        }
+    }
+
+    /// Moves the address to `state`; back to free means to the front of the stock it was in.
+    pub(in crate::policy) fn set(&mut self, place: Place, state: State) {
+        if self.state(place) != state {
+            self.leave(place, state);
+            match state {
+                State::Free => self.prepend(place),
+                State::Grace => self.append(place),
+                State::Offered | State::Leased | State::Quarantined | State::Reserved => {}
+            }
+        }
+    }
+
+    /// Counts the address in its new state, and takes it off its list. The only place where a state changes.
+    fn leave(&mut self, place: Place, state: State) {
+        let old = std::mem::replace(&mut self.entry_mut(place).state, state);
+        self.count(place, old, -1);
+        self.count(place, state, 1);
+        self.unlink(place, old);
+    }
+
+    /// The counts, taken anew from the states: those of each pool, and the total.
+    pub(in crate::policy) fn recount(&self) -> (Vec<Tally>, Tally) {
+        let mut tallies = vec![Tally::default(); self.pools.len()];
+        let mut total = Tally::default();
+        for place in self.places() {
+            total.0[self.state(place) as usize] += 1;
+            if let Some(pool) = self.pool(place) {
+                tallies[pool].0[self.state(place) as usize] += 1;
+            }
+        }
+        (tallies, total)
+    }
+
+    /// How many addresses each pool has in its lists of free ones, and in that of those in grace, walked.
+    pub(in crate::policy) fn listed(&self) -> Vec<(u32, u32)> {
+        let length = |list: &List| u32::try_from(self.walk(list).count()).unwrap_or(u32::MAX);
+        let pools = self.pools.iter();
+        pools.map(|pool| (pool.lists.iter().map(length).sum(), length(&pool.grace))).collect()
+    }
+
+    fn run(&self, place: Place) -> &Run {
+        &self.runs[self.entry(place).run as usize]
+    }
+
+    fn count(&mut self, place: Place, state: State, by: i32) {
+        let total = &mut self.total.0[state as usize];
+        *total = total.saturating_add_signed(by);
+        if let Some(pool) = self.pool(place) {
+            let count = &mut self.pools[pool].tally.0[state as usize];
+            *count = count.saturating_add_signed(by);
+        }
+    }
+
+    /// The list that an address in this state is in.
+    fn list(&mut self, place: Place, state: State) -> Option<&mut List> {
+        let stock = self.entry(place).stock;
+        let pool = self.pool(place)?;
+        match state {
+            State::Free => Some(&mut self.pools[pool].lists[stock as usize]),
+            State::Grace => Some(&mut self.pools[pool].grace),
+            State::Offered | State::Leased | State::Quarantined | State::Reserved => None,
+        }
+    }
+
+    fn append(&mut self, place: Place) {
+        let Some(list) = self.list(place, self.state(place)) else { return };
+        list.length += 1;
+        let before = std::mem::replace(&mut list.tail, place);
+        if before == Place::NONE {
+            list.head = place;
+        } else {
+            self.entry_mut(before).next = place;
+        }
+        let entry = self.entry_mut(place);
+        (entry.previous, entry.next) = (before, Place::NONE);
+    }
+
+    fn prepend(&mut self, place: Place) {
+        let Some(list) = self.list(place, self.state(place)) else { return };
+        list.length += 1;
+        let after = std::mem::replace(&mut list.head, place);
+        if after == Place::NONE {
+            list.tail = place;
+        } else {
+            self.entry_mut(after).previous = place;
+        }
+        let entry = self.entry_mut(place);
+        (entry.previous, entry.next) = (Place::NONE, after);
+    }
+
+    /// Takes the address off the list that it was in, being in `state`.
+    fn unlink(&mut self, place: Place, state: State) {
+        let (previous, next) = (self.entry(place).previous, self.entry(place).next);
+        let Some(list) = self.list(place, state) else { return };
+        list.length -= 1;
+        if list.head == place {
+            list.head = next;
+        }
+        if list.tail == place {
+            list.tail = previous;
+        }
+        if previous != Place::NONE {
+            self.entry_mut(previous).next = next;
+        }
+        if next != Place::NONE {
+            self.entry_mut(next).previous = previous;
+        }
+        let entry = self.entry_mut(place);
+        (entry.previous, entry.next) = (Place::NONE, Place::NONE);
+    }
+}

@@ -1,0 +1,64 @@
+//! When something is due: a calendar with at least one entry for every address that waits for a moment.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use dhcp_ebpf::lease::BootSecs;
+
+use super::addresses::Place;
+
+/// Deadlines, earliest first; those of a second in the order they were set in. An entry may turn out to be too early
+/// (the kernel extended the lease) or void: whoever takes it out judges, and sets it anew.
+///
+/// By second: a heap of millions would be searched in as many places as it has levels, for each that is taken out.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Deadlines(BTreeMap<BootSecs, VecDeque<Place>>);
+
+impl Deadlines {
+    pub(in crate::policy) fn add(&mut self, at: BootSecs, place: Place) {
+        self.0.entry(at).or_default().push_back(place);
+    }
+
+    /// The earliest entry.
+    pub(in crate::policy) fn next(&self) -> Option<BootSecs> {
+        self.0.first_key_value().map(|(at, _)| *at)
+    }
+
+    /// Takes out the earliest entry if its moment has come by `now`.
+    pub(in crate::policy) fn take_due(&mut self, now: BootSecs) -> Option<(BootSecs, Place)> {
+        let mut second = self.0.first_entry().filter(|second| *second.key() <= now)?;
+        let (at, place) = (*second.key(), second.get_mut().pop_front());
+        if second.get().is_empty() {
+            second.remove();
+        }
+        Some((at, place?))
+    }
+
+    /// How many entries there are.
+    #[cfg(test)]
+    pub(in crate::policy) fn len(&self) -> usize {
+        self.0.values().map(VecDeque::len).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::book::addresses::Addresses;
+    use crate::policy::site::subnet::SubnetId;
+
+    #[test]
+    fn what_is_due_comes_out_by_its_second_and_then_as_it_was_set() {
+        let addresses = [1, 2, 3].map(|last| (SubnetId(0), [192, 0, 2, last].into()));
+        let places: Vec<Place> = Addresses::new(&[], &addresses).places().collect();
+        let mut deadlines = Deadlines::default();
+        for (at, number) in [(9, 2), (7, 1), (9, 0)] {
+            deadlines.add(BootSecs(at), places[number]);
+        }
+        assert_eq!((deadlines.next(), deadlines.take_due(BootSecs(6))), (Some(BootSecs(7)), None));
+        assert_eq!(deadlines.take_due(BootSecs(8)), Some((BootSecs(7), places[1])));
+        assert_eq!(deadlines.take_due(BootSecs(8)), None);
+        let rest = [2, 0].map(|number| Some((BootSecs(9), places[number])));
+        assert_eq!([(); 2].map(|()| deadlines.take_due(BootSecs(9))), rest);
+        assert_eq!((deadlines.next(), deadlines.take_due(BootSecs::NEVER)), (None, None));
+    }
+}

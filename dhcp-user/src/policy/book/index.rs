@@ -1,0 +1,139 @@
+//! Finding the addresses of a client, of a device, and of a circuit.
+
+use hashbrown::HashTable;
+
+use super::addresses::{Addresses, Place, State};
+use super::binding::Binding;
+use super::circuits::Circuits;
+use super::identity::{Identity, Keyed};
+use crate::policy::site::subnet::SubnetId;
+use crate::store::HwAddr;
+
+/// Bindings by subnet and identity (at most one each), and by subnet and hardware address the leases of clients that are
+/// known by something else.
+#[derive(Debug)]
+pub(in crate::policy) struct Index {
+    keyed: Keyed,
+    owners: HashTable<Place>,
+    devices: HashTable<Place>,
+    circuits: Circuits,
+}
+
+impl Index {
+    pub(in crate::policy) fn key(&self) -> Keyed {
+        self.keyed.clone()
+    }
+
+    /// Room for every address to have an owner: to make it later would hold up whoever asks by a look at each binding.
+    /// Memory is taken as it is used, but for an octet an address.
+    pub(in crate::policy) fn new(keyed: Keyed, all: &Addresses, circuits: Circuits) -> Self {
+        let count = all.places().count();
+        let (owners, devices) = (HashTable::with_capacity(count), HashTable::with_capacity(count));
+        Self { keyed, owners, devices, circuits }
+    }
+
+    /// What is leased on which circuit.
+    pub(in crate::policy) fn circuits(&self) -> &Circuits {
+        &self.circuits
+    }
+
+    pub(in crate::policy) fn circuits_mut(&mut self) -> &mut Circuits {
+        &mut self.circuits
+    }
+
+    /// The address bound to the client `who` in `subnet`: its own, or the last one it had.
+    pub(in crate::policy) fn owned(
+        &self,
+        all: &Addresses,
+        subnet: SubnetId,
+        who: Identity<'_>,
+    ) -> Option<Place> {
+        let hash = self.keyed.hash(&(subnet, who));
+        let same = |place: &Place| {
+            all.subnet(*place) == subnet
+                && all.entry(*place).binding.as_ref().is_some_and(|binding| binding.identity() == who)
+        };
+        self.owners.find(hash, same).copied()
+    }
+
+    /// The addresses leased to the device `chaddr` in `subnet`, lowest first.
+    pub(in crate::policy) fn leased_to_device(
+        &self,
+        all: &Addresses,
+        subnet: SubnetId,
+        chaddr: HwAddr,
+    ) -> Vec<Place> {
+        if chaddr.octets().is_empty() {
+            return Vec::new();
+        }
+        let same = |place: &&Place| {
+            all.subnet(**place) == subnet
+                && all.entry(**place).binding.as_ref().is_some_and(|binding| binding.chaddr() == chaddr)
+        };
+        let known_by_it = self.owned(all, subnet, Identity::Hardware(chaddr));
+        let others = self.devices.iter_hash(self.keyed.hash(&(subnet, chaddr))).filter(same).copied();
+        let mut found: Vec<Place> = known_by_it
+            .filter(|place| all.state(*place) == State::Leased)
+            .into_iter()
+            .chain(others)
+            .collect();
+        found.sort_unstable();
+        found
+    }
+
+    pub(in crate::policy) fn add_owner(&mut self, all: &Addresses, place: Place) {
+        let keyed = &self.keyed;
+        self.owners
+            .insert_unique(owner_hash(keyed, all, place), place, |place| owner_hash(keyed, all, *place));
+    }
+
+    /// To be called while the binding is still there.
+    pub(in crate::policy) fn remove_owner(&mut self, all: &Addresses, place: Place) {
+        remove(&mut self.owners, owner_hash(&self.keyed, all, place), place);
+    }
+
+    /// The address is leased. Clients without a hardware address have no device in common, and those without an identifier
+    /// are found as owners.
+    pub(in crate::policy) fn add_lease(&mut self, all: &Addresses, place: Place) {
+        self.circuits.add(all, place);
+        if !has_device_beside(all, place) {
+            return;
+        }
+        let keyed = &self.keyed;
+        self.devices
+            .insert_unique(device_hash(keyed, all, place), place, |place| device_hash(keyed, all, *place));
+    }
+
+    /// To be called while the binding is still there.
+    pub(in crate::policy) fn remove_lease(&mut self, all: &Addresses, place: Place) {
+        self.circuits.remove(all, place);
+        if has_device_beside(all, place) {
+            remove(&mut self.devices, device_hash(&self.keyed, all, place), place);
+        }
+    }
+}
+
+/// Whether the owner has a device and is known by something else.
+fn has_device_beside(all: &Addresses, place: Place) -> bool {
+    let binding = all.entry(place).binding.as_ref();
+    binding.is_some_and(|binding| binding.client_id().is_some() && !binding.chaddr().octets().is_empty())
+}
+
+fn owner_hash(keyed: &Keyed, all: &Addresses, place: Place) -> u64 {
+    hash_of(all, place, |subnet, binding| keyed.hash(&(subnet, binding.identity())))
+}
+
+fn device_hash(keyed: &Keyed, all: &Addresses, place: Place) -> u64 {
+    hash_of(all, place, |subnet, binding| keyed.hash(&(subnet, binding.chaddr())))
+}
+
+/// Zero for an address without a binding, which is in no table.
+fn hash_of(all: &Addresses, place: Place, hash: impl Fn(SubnetId, &Binding) -> u64) -> u64 {
+    all.entry(place).binding.as_ref().map_or(0, |binding| hash(all.subnet(place), binding))
+}
+
+fn remove(table: &mut HashTable<Place>, hash: u64, place: Place) {
+    if let Ok(found) = table.find_entry(hash, |there| *there == place) {
+        found.remove();
+    }
+}

@@ -1,0 +1,98 @@
+//! Taking an address out of use on evidence, and giving it back.
+
+use dhcp_ebpf::lease::{BootSecs, Word};
+
+use crate::policy::action::Action;
+use crate::policy::book::addresses::{Place, State, Stock};
+use crate::policy::book::quarantine::{Probation, SHORT};
+use crate::policy::event::Happened;
+use crate::policy::words::revoke_anyway;
+use crate::policy::{Policy, Turn};
+use crate::store::{Change, HwAddr, QuarantineCause};
+
+/// The probation doubles with each recurrence, this often at most.
+const MAX_DOUBLINGS: u32 = 6;
+
+impl Policy {
+    /// Takes the address out of use at once, whoever has it. The last promise made for it is kept in mind.
+    pub(in crate::policy) fn quarantine(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        why: QuarantineCause,
+        by: Option<HwAddr>,
+    ) {
+        let address = self.all.address(place);
+        let promised = revoke_anyway(turn.words, address).expiry();
+        let before = self.quarantine.recurrences(place);
+        let length = self.settings.quarantine.saturating_mul(1 << before.min(MAX_DOUBLINGS));
+        let until = turn.after(length).max(promised);
+        self.quarantine.set_recurrences(place, before.saturating_add(1));
+        self.put_out_of_use(turn, place, Probation::believed(turn.now, until, why, by));
+    }
+
+    /// Takes the address, which was declined at `arrival`, out of use for minutes: it was said by somebody who says too
+    /// much. Its last promise is kept in mind only if the kernel has made it since then: a client that declines counts
+    /// on nothing (RFC 2131 §4.4.4), and could keep the address for as long as a lease otherwise.
+    pub(in crate::policy) fn quarantine_in_doubt(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        by: HwAddr,
+        arrival: BootSecs,
+    ) {
+        let last = revoke_anyway(turn.words, self.all.address(place));
+        let is_promised = self.is_promised_since(place, last, arrival);
+        let probation = turn.after(self.settings.quarantine.min(SHORT));
+        // No shorter than a second more: by its length a restart knows it from one that nobody counts on.
+        let until = if is_promised { probation.plus(1).max(last.expiry()) } else { probation };
+        let why = QuarantineCause::Declined;
+        let probation = Probation { since: turn.now, until, why, by: Some(by), doubtful: !is_promised };
+        self.put_out_of_use(turn, place, probation);
+    }
+
+    /// Whether the kernel has promised the leased address, whose word was `last`, after the message came that is dealt
+    /// with.
+    pub(in crate::policy) fn is_promised_since(&self, place: Place, last: Word, arrival: BootSecs) -> bool {
+        self.all.state(place) == State::Leased
+            && self.binding(place).is_some_and(|binding| {
+                last.expiry() > binding.granted_until && binding.promised_after(last, arrival)
+            })
+    }
+
+    /// Somebody answers for an address that is in quarantine already.
+    pub(in crate::policy) fn quarantine_anew(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        by: Option<[u8; 6]>,
+    ) {
+        self.quarantine.remove(self.all.subnet(place), place);
+        self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
+    }
+
+    fn put_out_of_use(&mut self, turn: &mut Turn<'_>, place: Place, probation: Probation) {
+        let (address, why) = (self.all.address(place), probation.why);
+        self.offers.remove(place);
+        self.claim(place);
+        let client = self.client(place);
+        self.all.set(place, State::Quarantined);
+        self.quarantine.add(self.all.subnet(place), place, probation);
+        self.unbind(place);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        turn.tell(address, Happened::Quarantined(why), client);
+        self.rearm(place);
+        self.watch_fullness(turn, place);
+    }
+
+    /// The address may be used again.
+    pub(in crate::policy) fn end_quarantine(&mut self, turn: &mut Turn<'_>, place: Place) {
+        let address = self.all.address(place);
+        self.claim(place);
+        self.quarantine.remove(self.all.subnet(place), place);
+        self.put_back(place, Stock::Freed);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        turn.tell(address, Happened::QuarantineOver, None);
+        self.watch_fullness(turn, place);
+    }
+}

@@ -1,0 +1,97 @@
+//! BOOTP (RFC 951, RFC 1534 §2): clients that know of no leases, and have for good what they get.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::draw::Drawn;
+use crate::config::Bootp;
+use crate::message::Request;
+use crate::policy::action::{Action, Reply, Silence};
+use crate::policy::answer;
+use crate::policy::book::addresses::Place;
+use crate::policy::book::binding::FOR_GOOD;
+use crate::policy::site::subnet::{Segment, SubnetId};
+use crate::policy::{Policy, Turn};
+
+impl Policy {
+    pub(in crate::policy) fn bootp(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let segment = self.segment(request);
+        if segment.is_empty() {
+            return turn.silence(request, Silence::NoSubnet);
+        }
+        let served = self.serving(&segment, |bootp| bootp != Bootp::Off);
+        if served.is_empty() {
+            return turn.silence(request, Silence::Bootp);
+        }
+        if self.names_another(request, &served) {
+            return turn.silence(request, Silence::OtherServer);
+        }
+        if !request.ciaddr.is_unspecified() {
+            return self.tell_parameters(turn, request, &served);
+        }
+        self.note_way(&served, request);
+        match self.reserved(turn, request, &served) {
+            Some(place) => self.grant(turn, request, place, FOR_GOOD),
+            None => self.bootp_from_pools(turn, request, &served),
+        }
+    }
+
+    /// Those of `segment` whose terms for BOOTP are right.
+    fn serving(&self, segment: &Segment, right: impl Fn(Bootp) -> bool) -> Segment {
+        segment.iter().copied().filter(|id| right(self.subnets.get(*id).bootp)).collect()
+    }
+
+    /// Whether the client wants to hear from a server that goes by another name (`sname`, RFC 951 §7.3).
+    fn names_another(&self, request: &Request, served: &Segment) -> bool {
+        let goes_by = |id: &SubnetId, name: &[u8]| {
+            let terms = self.terms_without_lease(*id, None, Ipv4Addr::UNSPECIFIED, request);
+            terms.given.server_name().is_some_and(|ours| ours.as_bytes() == name)
+        };
+        request.server_name().is_some_and(|name| !served.iter().any(|id| goes_by(id, name)))
+    }
+
+    /// The address reserved for the client, if it can have it now.
+    fn reserved(&mut self, turn: &mut Turn<'_>, request: &Request, served: &Segment) -> Option<Place> {
+        let reserved = served.iter().filter_map(|id| self.subnets.reservation_for(*id, request));
+        let places: Vec<Place> =
+            reserved.filter_map(|reservation| self.all.find(reservation.address)).collect();
+        places.into_iter().find(|place| self.available(turn, *place, request))
+    }
+
+    fn bootp_from_pools(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, served: &Segment) {
+        let dynamic = self.serving(served, |bootp| bootp == Bootp::Dynamic);
+        let Some(first) = dynamic.first() else { return turn.silence(request, Silence::UnknownClient) };
+        if let Some(place) = self.own(turn, request, &dynamic) {
+            return self.grant(turn, request, place, FOR_GOOD);
+        }
+        let open = self.below_cap(turn, &dynamic, request);
+        if open.is_empty() {
+            return self.at_cap(turn, request, *first);
+        }
+        match self.draw(turn, request, &open) {
+            Drawn::Address(place) => self.grant(turn, request, place, FOR_GOOD),
+            Drawn::Wait => {}
+            Drawn::Probing => turn.silence(request, Silence::Probing),
+            Drawn::Exhausted => self.tell_exhausted(turn, request, &dynamic),
+        }
+    }
+
+    /// The client has an address and wants to know what to boot (RFC 951 §3: `yiaddr` is for who does not know its
+    /// own). Nothing is noted.
+    fn tell_parameters(&self, turn: &mut Turn<'_>, request: &Arc<Request>, served: &Segment) {
+        let own = self.subnets.containing(request.ciaddr).filter(|subnet| served.contains(subnet));
+        let reply = own.and_then(|subnet| {
+            let server = self.subnets.server(subnet, request.link)?;
+            let place = self.all.find(request.ciaddr);
+            let terms = self.terms_without_lease(subnet, place, server, request);
+            let answer = answer::bootp(&terms, request)?;
+            Some(Reply::Bootp { yiaddr: Ipv4Addr::UNSPECIFIED, server, answer })
+        });
+        match reply {
+            Some(reply) => {
+                turn.out.push(Action::Reply { request: Arc::clone(request), reply, granted: None });
+            }
+            None => turn.silence(request, Silence::NoSubnet),
+        }
+    }
+}

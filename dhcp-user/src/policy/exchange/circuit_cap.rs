@@ -1,0 +1,80 @@
+//! How many leases the clients of one circuit may hold together, where a subnet limits it (`max-leases-per-circuit`).
+//!
+//! It is for ports that anything can be plugged into: a client that invents identities gets no more than its port's share.
+//! Orphans don't fill the port for long: at the limit its longest-silent lease is probed, and given up if nobody answers.
+
+use std::sync::Arc;
+
+use super::draw::Drawn;
+use crate::message::Request;
+use crate::policy::action::{Action, Silence};
+use crate::policy::book::addresses::{Place, State};
+use crate::policy::book::circuits::Circuit;
+use crate::policy::book::identity::Identity;
+use crate::policy::event::LeaseEvent;
+use crate::policy::site::subnet::SubnetId;
+use crate::policy::{Policy, Turn};
+
+impl Policy {
+    /// Whether a lease of `place`, or of any address of `subnet`, would be one more than the client's circuit may have.
+    ///
+    /// A lease that the client has goes on, wherever it has moved to. What it would leave doesn't count, and what was
+    /// offered on the circuit does.
+    pub(in crate::policy) fn over_circuit_cap(
+        &self,
+        subnet: SubnetId,
+        request: &Request,
+        place: Option<Place>,
+    ) -> bool {
+        let Some(cap) = self.subnets.get(subnet).max_leases_per_circuit else { return false };
+        let Some(circuit) = Circuit::of(request) else { return false };
+        if place
+            .is_some_and(|place| self.all.state(place) == State::Leased && self.recognises(place, request))
+        {
+            return false;
+        }
+        let own = self.owned_in(subnet, request);
+        let own_offer = self.offers.of(subnet, Identity::of(request)).map(|offer| offer.place);
+        let others = |place: &Place| own != Some(*place) && own_offer != Some(*place);
+        let circuits = self.index.circuits();
+        let leased = circuits.leased(subnet, &circuit).filter(others).count();
+        // An offer of an address that is leased to its client is no lease more.
+        let offered = self.offers.on_circuit(subnet, &circuit).filter(others);
+        let offered = offered.filter(|place| !circuits.is_on(*place, &circuit)).count();
+        u32::try_from(leased + offered).is_ok_and(|held| held >= cap)
+    }
+
+    /// The circuit has as many leases as it may: one of them may turn out to be an orphan.
+    pub(in crate::policy) fn at_circuit_cap(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+    ) {
+        let Some(circuit) = Circuit::of(request) else { return };
+        let leased = self.index.circuits().leased(subnet, &circuit).collect();
+        match self.reclaim(turn, request, subnet, leased) {
+            Drawn::Wait | Drawn::Address(_) => {}
+            Drawn::Probing => turn.silence(request, Silence::Probing),
+            Drawn::Exhausted => self.tell_circuit_cap(turn, request, subnet),
+        }
+    }
+
+    /// Each refusal is counted, and told of now and then.
+    pub(in crate::policy) fn tell_circuit_cap(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+    ) {
+        let config = self.subnets.get(subnet);
+        let (prefix, cap) = (config.prefix, config.max_leases_per_circuit.unwrap_or_default());
+        if let Some(circuit) = Circuit::of(request)
+            && self.index.circuits_mut().is_to_be_told(turn.now, subnet, &circuit)
+        {
+            let event = LeaseEvent::CircuitCap { subnet: prefix, client: request.as_ref().into(), cap };
+            turn.out.push(Action::Event(event));
+        }
+        turn.silence(request, Silence::CircuitCap);
+    }
+}

@@ -1,0 +1,196 @@
+//! How many leases a device may hold.
+//!
+//! A device that forgets leaves orphans behind, one that stands for many has a use for each of its leases: so leases that
+//! answer their probes don't count, up to a hard cap. Where nothing is probed all count.
+
+use std::sync::Arc;
+
+use super::draw::Drawn;
+use crate::message::Request;
+use crate::policy::action::{Action, Silence};
+use crate::policy::book::addresses::{Place, State};
+use crate::policy::book::binding::Binding;
+use crate::policy::book::identity::Identity;
+use crate::policy::book::whence::Whence;
+use crate::policy::event::LeaseEvent;
+use crate::policy::site::subnet::{Segment, SubnetId};
+use crate::policy::{Policy, Turn};
+
+/// A device at its cap is told of again after so many seconds.
+const TELL_AGAIN: u32 = 300;
+/// Of no more devices than this at a time.
+const MOST_CAPPED: usize = 256;
+
+/// What a device holds of a subnet, from where it speaks.
+struct Held {
+    leased: Vec<Place>,
+    /// That one of `leased` that is of the client itself.
+    own_lease: Option<Place>,
+    /// What was offered to the client itself.
+    own_offer: Option<Place>,
+    /// How many addresses were offered to others of the device.
+    offered: u32,
+}
+
+impl Held {
+    /// What is leased to others of the device than the client.
+    fn others(&self) -> impl Iterator<Item = Place> {
+        self.leased.iter().copied().filter(|place| self.own_lease != Some(*place))
+    }
+
+    /// How many others of the device hold.
+    fn count(&self) -> u32 {
+        counted(self.others().count()).saturating_add(self.offered)
+    }
+}
+
+fn counted(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+impl Policy {
+    /// Those subnets of `segment` of which the client's device, and its circuit, may hold one more lease.
+    pub(in crate::policy) fn below_cap(
+        &self,
+        turn: &Turn<'_>,
+        segment: &Segment,
+        request: &Request,
+    ) -> Segment {
+        let is_over = |id: &SubnetId| {
+            self.over_cap(turn, *id, request, None) || self.over_circuit_cap(*id, request, None)
+        };
+        if segment.iter().any(is_over) {
+            segment.iter().copied().filter(|id| !is_over(id)).collect()
+        } else {
+            Segment::clone(segment)
+        }
+    }
+
+    /// Whether a lease of `place`, or of any address of `subnet`, would be one more than the client's device may hold.
+    ///
+    /// What the client itself has now it would leave. Leases in use, as probes have shown, count for the hard cap only: no
+    /// device is at its cap of the others while it has so few that none is left to probe.
+    pub(in crate::policy) fn over_cap(
+        &self,
+        turn: &Turn<'_>,
+        subnet: SubnetId,
+        request: &Request,
+        place: Option<Place>,
+    ) -> bool {
+        if request.chaddr.octets().is_empty() {
+            return false;
+        }
+        let leased = self.leased_from_here(subnet, request);
+        if place.is_some_and(|place| leased.contains(&place) || self.is_leased_to_device(place, request)) {
+            return false;
+        }
+        let held = self.held_with(leased, subnet, request);
+        let cap = self.cap(subnet, request);
+        if held.count() < cap {
+            return false;
+        }
+        if !self.probing(subnet) || held.count() >= self.hard_cap(subnet, request) {
+            return true;
+        }
+        // What was offered is kept.
+        if place.is_some_and(|place| held.own_offer == Some(place)) {
+            return false;
+        }
+        let silent = || held.others().filter(|place| !self.probes.is_in_use(*place, turn.now));
+        let kept = silent().filter(|place| self.is_for_good(*place)).count();
+        silent().count() > kept || counted(kept).saturating_add(held.offered) >= cap
+    }
+
+    /// What the client's device holds in `subnet`: what is leased to it, and what was offered.
+    fn held_with(&self, leased: Vec<Place>, subnet: SubnetId, request: &Request) -> Held {
+        let whence = Whence::of(request);
+        let own_lease = if leased.is_empty() { None } else { self.owned_in(subnet, request) };
+        let own_lease = own_lease.filter(|own| leased.contains(own));
+        let own_offer = self.offers.of(subnet, Identity::of(request));
+        let own_offer = own_offer
+            .filter(|offer| offer.chaddr == request.chaddr && offer.whence == whence)
+            .map(|offer| offer.place);
+        let offered = self.offers.of_device(subnet, request.chaddr, whence);
+        let offered = offered.saturating_sub(u32::from(own_offer.is_some()));
+        Held { leased, own_lease, own_offer, offered }
+    }
+
+    /// The leases that the client's device has in `subnet`, and got where it asks from now: what another has got in its name
+    /// elsewhere doesn't count against it.
+    pub(in crate::policy) fn leased_from_here(&self, subnet: SubnetId, request: &Request) -> Vec<Place> {
+        let mut leased = self.index.leased_to_device(&self.all, subnet, request.chaddr);
+        leased.retain(|place| self.whence(*place) == Some(Whence::of(request)));
+        leased
+    }
+
+    fn is_leased_to_device(&self, place: Place, request: &Request) -> bool {
+        self.all.state(place) == State::Leased
+            && self.binding(place).is_some_and(|owner| owner.chaddr() == request.chaddr)
+    }
+
+    /// What was given for good is kept by those that are silent, too.
+    pub(in crate::policy) fn is_for_good(&self, place: Place) -> bool {
+        self.binding(place).is_some_and(Binding::is_for_good)
+    }
+
+    /// How many leases that are not known to be in use the client's device may hold in `subnet`.
+    fn cap(&self, subnet: SubnetId, request: &Request) -> u32 {
+        let config = self.subnets.get(subnet);
+        let ras = Identity::of(request).is_ras();
+        if ras { config.max_leases_per_ras_device } else { config.max_leases_per_device }
+    }
+
+    /// How many leases the device may hold where each answers its probes.
+    fn hard_cap(&self, subnet: SubnetId, request: &Request) -> u32 {
+        self.subnets.get(subnet).max_leases_per_device_in_use.max(self.cap(subnet, request))
+    }
+
+    /// The device holds as many leases as it may: one of them may turn out to be an orphan.
+    pub(in crate::policy) fn at_cap(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+    ) {
+        let leased = self.leased_from_here(subnet, request);
+        match self.reclaim(turn, request, subnet, leased) {
+            Drawn::Wait | Drawn::Address(_) => {}
+            Drawn::Probing => turn.silence(request, Silence::Probing),
+            Drawn::Exhausted => self.tell_cap(turn, request, subnet),
+        }
+    }
+
+    /// A device that keeps asking is counted each time, and told of now and then.
+    pub(in crate::policy) fn tell_cap(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+    ) {
+        if self.is_to_be_told(turn, subnet, request) {
+            let (prefix, hard) = (self.subnets.get(subnet).prefix, self.hard_cap(subnet, request));
+            let held = self.held_with(self.leased_from_here(subnet, request), subnet, request);
+            let at_hard_cap = self.probing(subnet) && held.count() >= hard;
+            let cap = if at_hard_cap { hard } else { self.cap(subnet, request) };
+            let event = LeaseEvent::DeviceCap { subnet: prefix, client: request.as_ref().into(), cap };
+            turn.out.push(Action::Event(event));
+        }
+        turn.silence(request, Silence::DeviceCap);
+    }
+
+    /// Whether the operator is to be told that the device gets nothing: now and then, and of so many.
+    pub(in crate::policy) fn is_to_be_told(
+        &mut self,
+        turn: &Turn<'_>,
+        subnet: SubnetId,
+        request: &Request,
+    ) -> bool {
+        self.capped.retain(|_, told| turn.now < told.plus(TELL_AGAIN));
+        let device = (subnet, request.chaddr);
+        let tell = self.capped.len() < MOST_CAPPED && !self.capped.contains_key(&device);
+        if tell {
+            self.capped.insert(device, turn.now);
+        }
+        tell
+    }
+}

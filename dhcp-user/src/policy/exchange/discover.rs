@@ -1,0 +1,241 @@
+//! DHCPDISCOVER (RFC 2131 §4.3.1): which address a client is offered.
+
+use std::sync::Arc;
+
+use super::draw::Drawn;
+use crate::config::ClassSet;
+use crate::message::Request;
+use crate::policy::action::{Action, Reply, Silence};
+use crate::policy::answer::{self, Type};
+use crate::policy::book::addresses::{Place, State};
+use crate::policy::book::circuits::Circuit;
+use crate::policy::book::identity::Identity;
+use crate::policy::book::offers::Offer;
+use crate::policy::book::whence::Whence;
+use crate::policy::event::LeaseEvent;
+use crate::policy::site::reservations::is_for;
+use crate::policy::site::subnet::SubnetId;
+use crate::policy::{Policy, Turn};
+
+impl Policy {
+    pub(in crate::policy) fn discover(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let segment = self.segment(request);
+        let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
+        self.note_way(&segment, request);
+        if self.offer_ipv6_only(turn, request, &segment) {
+            return;
+        }
+        if let Some(place) = self.contested(turn, &segment, request) {
+            return self.contest(turn, request, place);
+        }
+        let place = match self.own(turn, request, &segment) {
+            Some(place) if self.over_cap(turn, self.all.subnet(place), request, Some(place)) => {
+                return self.at_cap(turn, request, self.all.subnet(place));
+            }
+            Some(place) if self.over_circuit_cap(self.all.subnet(place), request, Some(place)) => {
+                return self.at_circuit_cap(turn, request, self.all.subnet(place));
+            }
+            Some(place) => place,
+            None => {
+                let open = self.below_cap(turn, &segment, request);
+                if open.is_empty() {
+                    if self.over_cap(turn, *first, request, None) {
+                        return self.at_cap(turn, request, *first);
+                    }
+                    return self.at_circuit_cap(turn, request, *first);
+                }
+                match self.draw(turn, request, &open) {
+                    Drawn::Address(place) => place,
+                    Drawn::Wait => return,
+                    Drawn::Probing => return turn.silence(request, Silence::Probing),
+                    Drawn::Exhausted => return self.tell_exhausted(turn, request, &segment),
+                }
+            }
+        };
+        self.offer(turn, request, place);
+    }
+
+    fn offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
+        let subnet = self.all.subnet(place);
+        let lease_time = self.lease_time(place, request);
+        let Some(server) = self.subnets.server(subnet, request.link) else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        let said = self.said(place, request);
+        let terms = self.terms(place, server, lease_time, request, said.as_ref());
+        let Some(answer) = answer::answer(Type::Offer, &terms, request) else {
+            return turn.silence(request, Silence::Unanswerable);
+        };
+        let yiaddr = self.all.address(place);
+        self.note_offer(turn, request, place, lease_time);
+        self.note_discover(request);
+        let reply = Reply::Offer { yiaddr, server, answer };
+        turn.out.push(Action::Reply { request: Arc::clone(request), reply, granted: None });
+    }
+
+    /// The address that is the client's before it is anybody else's (RFC 2131 §4.3.1): reserved for it, offered to it,
+    /// leased to it, or the last one it had.
+    pub(in crate::policy) fn own(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request,
+        segment: &[SubnetId],
+    ) -> Option<Place> {
+        for claim in [Self::reserved_in, Self::offered_in, Self::owned_in] {
+            for id in segment {
+                if let Some(place) = claim(self, *id, request)
+                    && self.available(turn, place, request)
+                {
+                    return Some(place);
+                }
+            }
+        }
+        None
+    }
+
+    fn reserved_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
+        self.all.find(self.subnets.reservation_for(subnet, request)?.address)
+    }
+
+    fn offered_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
+        self.offers.of(subnet, Identity::of(request)).map(|offer| offer.place)
+    }
+
+    pub(in crate::policy) fn owned_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
+        self.index.owned(&self.all, subnet, Identity::of(request))
+    }
+
+    /// The address that the client asks for (option 50), if anybody could have it.
+    pub(in crate::policy) fn asked(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request,
+        segment: &[SubnetId],
+    ) -> Option<Place> {
+        let place = self.all.find(request.options.requested?)?;
+        let here = segment.contains(&self.all.subnet(place)) && self.available(turn, place, request);
+        (here && self.all.state(place) == State::Free).then_some(place)
+    }
+
+    /// Whether the client may have the address at `place`, now.
+    pub(in crate::policy) fn available(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        request: &Request,
+    ) -> bool {
+        self.settle(turn, place);
+        if let Some(offer) = self.offers.at(place)
+            && offer.client != Identity::of(request)
+        {
+            return false;
+        }
+        if self.promised_to_another(turn, place, request) {
+            return false;
+        }
+        let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
+        let entitled = reservation.map(|reservation| is_for(reservation, request));
+        match (self.all.state(place), entitled) {
+            (State::Quarantined, _) | (_, Some(false)) => false,
+            // Our own address is no client's, whatever the configuration says.
+            (State::Reserved, Some(true)) if self.is_own(place) => false,
+            // A reservation holds whatever the pool around it says; but that of a port is for one device at a time.
+            (_, Some(true)) => !self.is_anothers(place, request),
+            (State::Free | State::Offered, None) => {
+                self.is_admitted(place, request) && !self.belongs_elsewhere(turn, place, request)
+            }
+            (State::Leased | State::Grace, None) => {
+                self.binding(place).is_some_and(|binding| binding.identity() == Identity::of(request))
+                    && self.is_admitted(place, request)
+                    && !self.belongs_elsewhere(turn, place, request)
+            }
+            // Its reservation is gone from the configuration.
+            (State::Reserved, None) => false,
+        }
+    }
+
+    /// A free address of `subnet` for a client in `classes`, looking for overdue ones if there seems to be none.
+    pub(in crate::policy) fn next_free(
+        &mut self,
+        turn: &mut Turn<'_>,
+        subnet: SubnetId,
+        classes: ClassSet,
+    ) -> Option<Place> {
+        loop {
+            if let Some(place) = self.all.next_free(subnet, classes) {
+                self.no_longer_exhausted(place);
+                return Some(place);
+            }
+            if !self.meet_deadline(turn) {
+                return None;
+            }
+        }
+    }
+
+    /// There was an address in the pool of `place` for somebody.
+    pub(in crate::policy) fn no_longer_exhausted(&mut self, place: Place) {
+        if let Some(pool) = self.all.pool_mut(place) {
+            pool.exhausted = false;
+        }
+    }
+
+    /// Keeps the address for the client while it thinks.
+    fn note_offer(&mut self, turn: &mut Turn<'_>, request: &Request, place: Place, lease_time: u32) {
+        let subnet = self.all.subnet(place);
+        let who = Identity::of(request);
+        if let Some(former) = self.offers.of(subnet, who).map(|offer| offer.place) {
+            if former == place {
+                self.offers.remove(place);
+            } else {
+                self.lose_offer(former);
+            }
+        }
+        if self.all.state(place) == State::Free {
+            self.claim(place);
+            self.all.set(place, State::Offered);
+        }
+        let until = turn.after(self.settings.offer_hold);
+        let client = who.into();
+        let whence = Whence::of(request);
+        let limited = self.subnets.get(subnet).max_leases_per_circuit.is_some();
+        let circuit = Circuit::of(request).filter(|_| limited);
+        let chaddr = request.chaddr;
+        self.offers.add(Offer { place, subnet, client, chaddr, whence, circuit, until, lease_time });
+        self.rearm(place);
+        self.watch_fullness(turn, place);
+    }
+
+    /// Forgets the offer at `place`, and gives it back; an address that was kept for nothing else is free again.
+    pub(in crate::policy) fn lose_offer(&mut self, place: Place) -> Option<Offer> {
+        let offer = self.offers.remove(place)?;
+        if self.all.state(place) == State::Offered {
+            self.all.set(place, State::Free);
+        }
+        Some(offer)
+    }
+
+    /// There is no address for the client on its link: each pool that is for it is full, which is told of once.
+    pub(in crate::policy) fn tell_exhausted(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        segment: &[SubnetId],
+    ) {
+        let classes = self.classes.of(request, None);
+        let (mut pools, mut untold) = (0, None);
+        for id in segment {
+            for pool in self.all.pools_for_mut(*id, classes) {
+                pools += 1;
+                if !std::mem::replace(&mut pool.exhausted, true) {
+                    untold = untold.or(Some(*id));
+                }
+            }
+        }
+        if let Some(subnet) = untold {
+            let subnet = self.subnets.get(subnet).prefix;
+            let event = LeaseEvent::Exhausted { subnet, client: request.as_ref().into() };
+            turn.out.push(Action::Event(event));
+        }
+        turn.silence(request, if pools == 0 { Silence::NoPool } else { Silence::Exhausted });
+    }
+}

@@ -1,0 +1,269 @@
+//! Which address a client gets that has none of its own: one that was found unused, else one that it waits for while it
+//! is probed, else, in need, one that is kept for nobody in particular any more.
+//!
+//! Candidates are probed ahead of demand, so that a DISCOVER finds one ready.
+
+use std::sync::Arc;
+
+use dhcp_ebpf::lease::BootSecs;
+
+use crate::config::ClassSet;
+use crate::message::Request;
+use crate::policy::action::Outcome;
+use crate::policy::book::addresses::{Place, State, Stock};
+use crate::policy::evidence::probe::{Purpose, Sign, Waiting};
+use crate::policy::site::subnet_id::SubnetId;
+use crate::policy::{Policy, Turn};
+use crate::store::{HwAddr, QuarantineCause};
+
+/// How many addresses of a subnet are kept probed: few, and more each time a client finds none.
+const LEAST_STOCK: u32 = 4;
+const MOST_STOCK: u32 = 1024;
+/// How many of them are probed anew for one message.
+const MOST_AT_ONCE: usize = 16;
+/// Without a client that found none for so long, in seconds, the stock is halved.
+const CALM: u32 = 60;
+/// How many addresses in grace are looked at to find one whose promise is over.
+const MOST_LOOKED_AT: usize = 16;
+
+/// What a client that has no address of its own gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum Drawn {
+    Address(Place),
+    /// It waits for a probe.
+    Wait,
+    /// All addresses are being probed for others.
+    Probing,
+    Exhausted,
+}
+
+impl From<Waiting> for Drawn {
+    fn from(waiting: Waiting) -> Self {
+        match waiting {
+            Waiting::Here => Self::Wait,
+            Waiting::Elsewhere => Self::Probing,
+        }
+    }
+}
+
+/// How many probed addresses a subnet is to have, and when a client last found none.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::policy) struct Demand {
+    stock: u32,
+    missed: BootSecs,
+}
+
+impl Demand {
+    fn calmed(self, now: BootSecs) -> Self {
+        Self { stock: (self.stock / 2).max(LEAST_STOCK), missed: now }
+    }
+}
+
+impl Policy {
+    /// An address of `segment` for a client that has none of its own: the one it asks for, else any.
+    pub(in crate::policy) fn draw(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        segment: &[SubnetId],
+    ) -> Drawn {
+        let asked = self.asked(turn, request, segment);
+        let classes = self.classes.of(request, None);
+        if let Some(waiting) = self.waits(request, segment) {
+            return waiting.into();
+        }
+        if let Some(drawn) = asked.and_then(|place| self.draw_asked(turn, request, place)) {
+            return drawn;
+        }
+        if let Some(place) = segment.iter().find_map(|id| self.draw_ready(turn, *id, classes)) {
+            return Drawn::Address(place);
+        }
+        if segment.iter().any(|id| self.wait_for_any(turn, request, *id, classes)) {
+            return Drawn::Wait;
+        }
+        if let Some(drawn) = segment.iter().find_map(|id| self.draw_in_need(turn, request, *id, classes)) {
+            return drawn;
+        }
+        let busy = segment.iter().any(|id| self.all.stocked(*id, classes, Stock::Awaited) > 0);
+        if busy || self.probes.has_tried_enough() { Drawn::Probing } else { Drawn::Exhausted }
+    }
+
+    /// The free address that the client asked for: at once if it was found unused, else after a probe.
+    fn draw_asked(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> Option<Drawn> {
+        if !self.probing(self.all.subnet(place)) || self.is_clean(turn, place) {
+            return Some(Drawn::Address(place));
+        }
+        if self.all.entry(place).stock() == Stock::Lingering {
+            return None;
+        }
+        let waits = if self.probes.is_running(place) {
+            !self.probes.claimed(place) && self.wait_for(request, place)
+        } else {
+            let stock = self.all.entry(place).stock();
+            self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
+        };
+        waits.then_some(Drawn::Wait)
+    }
+
+    /// An address of `subnet` that may be offered at once: any free one, or one that was found unused lately where
+    /// addresses are probed. Its place in the stock is filled.
+    fn draw_ready(&mut self, turn: &mut Turn<'_>, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
+        if !self.probing(subnet) {
+            return self.next_free(turn, subnet, classes);
+        }
+        let found = loop {
+            let place = self.all.first_of(subnet, classes, Stock::Probed)?;
+            if self.is_clean(turn, place) {
+                break place;
+            }
+            self.probes.unclean(place);
+            self.all.restock(place, Stock::Freed);
+        };
+        self.no_longer_exhausted(found);
+        self.fill_stock(turn, subnet, classes);
+        Some(found)
+    }
+
+    /// Lets the client wait for a probe of `subnet` that is under way for nobody, or for one of its own.
+    fn wait_for_any(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+        classes: ClassSet,
+    ) -> bool {
+        if !self.probing(subnet) || self.probes.has_tried_enough() {
+            return false;
+        }
+        self.note_miss(turn, subnet);
+        let waits = if let Some(place) = self.all.first_of(subnet, classes, Stock::Probing) {
+            self.wait_for(request, place)
+        } else if let Some(place) = self.next_free(turn, subnet, classes) {
+            let stock = self.all.entry(place).stock();
+            self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
+        } else {
+            return false;
+        };
+        self.fill_stock(turn, subnet, classes);
+        waits
+    }
+
+    /// Probes as many addresses of `subnet` as clients in `classes` are likely to want soon. A client whose candidates
+    /// turn out to be in use has no more of them probed than its own.
+    fn fill_stock(&mut self, turn: &mut Turn<'_>, subnet: SubnetId, classes: ClassSet) {
+        if !self.probes.is_first_try() {
+            return;
+        }
+        let demand = self.demand(turn, subnet);
+        if demand.missed.plus(CALM) <= turn.now {
+            *demand = demand.calmed(turn.now);
+        }
+        let wanted = demand.stock;
+        for _ in 0..MOST_AT_ONCE {
+            let have = self.all.stocked(subnet, classes, Stock::Probed)
+                + self.all.stocked(subnet, classes, Stock::Probing);
+            let next = self.all.next_free(subnet, classes).filter(|_| have < wanted);
+            let Some(place) = next else { return };
+            let stock = self.all.entry(place).stock();
+            if !self.start_probe(turn, place, Purpose::Candidate(stock), None) {
+                return;
+            }
+        }
+    }
+
+    /// A client found no probed address: the stock is too small, unless it has just become too old.
+    fn note_miss(&mut self, turn: &Turn<'_>, subnet: SubnetId) {
+        if !self.probes.is_first_try() {
+            return;
+        }
+        let demand = self.demand(turn, subnet);
+        if demand.missed.plus(CALM) <= turn.now {
+            *demand = demand.calmed(turn.now);
+        } else {
+            *demand = Demand { stock: (demand.stock * 2).min(MOST_STOCK), missed: turn.now };
+        }
+    }
+
+    fn demand(&mut self, turn: &Turn<'_>, subnet: SubnetId) -> &mut Demand {
+        self.demand.entry(subnet).or_insert(Demand { stock: LEAST_STOCK, missed: turn.now })
+    }
+
+    /// Nothing else is left in `subnet`: what was put out of use on weak evidence, longest ago first, then what is in
+    /// grace, expired longest ago first (RFC 2131 §4.3.1 lets an expired address be given to another). After a probe
+    /// where addresses are probed.
+    fn draw_in_need(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+        classes: ClassSet,
+    ) -> Option<Drawn> {
+        self.probes.forget_alive(turn.now);
+        let place = self.in_need(turn, subnet, classes)?;
+        if self.probing(subnet) {
+            return self.start_probe(turn, place, Purpose::Need, Some(request)).then_some(Drawn::Wait);
+        }
+        self.give_up_for(turn, place);
+        (self.all.state(place) == State::Free).then_some(Drawn::Address(place))
+    }
+
+    fn in_need(&mut self, turn: &Turn<'_>, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
+        let is_at_hand = |this: &Self, place: Place| {
+            !this.all.entry(place).withheld()
+                && !this.probes.is_running(place)
+                && !this.probes.is_alive(place)
+                && this.offers.at(place).is_none()
+        };
+        let open = |this: &Self, place: Place| this.all.is_open_to(place, classes);
+        let mut doubtful = self.quarantine.doubtful(subnet);
+        if let Some(place) = doubtful.find(|place| is_at_hand(self, *place) && open(self, *place)) {
+            return Some(place);
+        }
+        let is_over = |this: &Self, place: Place| {
+            this.binding(place).is_none_or(|owner| owner.expiry <= turn.now) && is_at_hand(this, place)
+        };
+        // What can't be had goes behind the others, so that those are looked at, too.
+        for _ in 0..MOST_LOOKED_AT {
+            let place = self.all.first_in_grace(subnet, classes)?;
+            if is_over(self, place) {
+                return Some(place);
+            }
+            self.all.put_off(place);
+        }
+        None
+    }
+
+    /// The address is given up for whoever is in need of it.
+    fn give_up_for(&mut self, turn: &mut Turn<'_>, place: Place) {
+        match self.all.state(place) {
+            State::Grace => self.end_grace(turn, place),
+            State::Quarantined => self.end_quarantine(turn, place),
+            State::Free | State::Offered | State::Leased | State::Reserved => {}
+        }
+        self.rearm(place);
+    }
+
+    /// A probe of an address that somebody is in need of, and that is not free, has come to its end.
+    pub(in crate::policy) fn probed_in_need(&mut self, turn: &mut Turn<'_>, place: Place, outcome: Outcome) {
+        // Its last owner may have come back for it meanwhile.
+        let state = self.all.state(place);
+        if self.offers.at(place).is_some() || !matches!(state, State::Grace | State::Quarantined) {
+            return;
+        }
+        match outcome {
+            Outcome::Silent | Outcome::Unreachable => {
+                self.give_up_for(turn, place);
+                self.note_clean(turn, place);
+            }
+            Outcome::Answered(by) if state == State::Quarantined => self.quarantine_anew(turn, place, by),
+            Outcome::Answered(by) => {
+                if by.is_some_and(|station| !self.is_of_holder(place, station)) {
+                    return self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
+                }
+                // Its owner sleeps, and uses it still: nobody else gets it before the grace is over.
+                self.probes.note_alive(place, turn.now, Sign::Seen);
+            }
+            Outcome::Unknown => {}
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Whom an address belongs to by a reservation, and what becomes of who has another, or has it still.
+
+use std::sync::Arc;
+
+use super::draw::Drawn;
+use crate::config::{Reservation, ReservationKey};
+use crate::message::Request;
+use crate::policy::action::{Action, Silence};
+use crate::policy::book::addresses::{Place, State};
+use crate::policy::book::binding::Binding;
+use crate::policy::book::identity::Identity;
+use crate::policy::event::LeaseEvent;
+use crate::policy::evidence::probe::Purpose;
+use crate::policy::site::subnet_id::SubnetId;
+use crate::policy::{Policy, Turn};
+
+impl Policy {
+    /// The address that is reserved for the client which sent `request` and holds another, at `place`, if there is one on
+    /// its link.
+    pub(in crate::policy) fn reserved_elsewhere(&self, place: Place, request: &Request) -> Option<Place> {
+        // A direct renewal says nothing of the relay; what was said when the lease began still holds.
+        let said = request.options.agent.is_none() && self.recognises(place, request);
+        let said = said.then(|| self.binding(place)?.agent()).flatten();
+        let agent = request.options.agent.as_ref().or(said.as_ref());
+        self.elsewhere(place, |id| self.subnets.reservation_by(id, request, agent))
+    }
+
+    /// The same for the owner of the lease of `place`, as far as the lease tells.
+    pub(in crate::policy) fn reserved_for_owner_elsewhere(&self, place: Place) -> Option<Place> {
+        let owner = self.binding(place)?;
+        self.elsewhere(place, |id| self.subnets.reservation_of_owner(id, owner.owner()))
+    }
+
+    fn elsewhere<'a>(
+        &'a self,
+        place: Place,
+        reservation: impl Fn(SubnetId) -> Option<&'a Reservation>,
+    ) -> Option<Place> {
+        if !self.subnets.reserves() {
+            return None;
+        }
+        let segment = self.subnets.segment(self.all.subnet(place));
+        let reserved = segment.iter().filter_map(|id| reservation(*id));
+        let mut places = reserved.filter_map(|reservation| self.all.find(reservation.address)).peekable();
+        let first = places.peek().copied();
+        first.filter(|_| places.all(|reserved| reserved != place))
+    }
+
+    /// Whether the client is to leave the address at `place` for one that is reserved for it and that it can have now. As
+    /// long as that one is promised to somebody else, or its own device has it by another name, it keeps what it has.
+    pub(in crate::policy) fn belongs_elsewhere(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        request: &Request,
+    ) -> bool {
+        let Some(reserved) = self.reserved_elsewhere(place, request) else { return false };
+        self.settle(turn, reserved);
+        let offered = self.offers.at(reserved).is_some_and(|offer| offer.client != Identity::of(request));
+        let taken = match self.all.state(reserved) {
+            State::Quarantined => true,
+            State::Leased => !self.recognises(reserved, request),
+            // Our own address is no client's, whatever the configuration says.
+            State::Reserved => self.is_own(reserved),
+            State::Free | State::Offered | State::Grace => false,
+        };
+        !offered && !taken && !self.promised_to_another(turn, reserved, request)
+    }
+
+    /// Whether another device than the one that sent `request` has the lease of `place`.
+    pub(in crate::policy) fn is_anothers(&self, place: Place, request: &Request) -> bool {
+        self.all.state(place) == State::Leased
+            && self.binding(place).is_some_and(|owner| owner.chaddr() != request.chaddr)
+            && !self.recognises(place, request)
+    }
+
+    /// The address that is reserved for the port that the client is on, if another device has it, or was offered it.
+    pub(in crate::policy) fn contested(
+        &mut self,
+        turn: &mut Turn<'_>,
+        segment: &[SubnetId],
+        request: &Request,
+    ) -> Option<Place> {
+        for id in segment {
+            let reservation = self.subnets.reservation_for(*id, request);
+            let port = reservation.filter(|r| matches!(r.key, ReservationKey::Circuit { .. }));
+            let Some(place) = port.and_then(|reservation| self.all.find(reservation.address)) else {
+                continue;
+            };
+            self.settle(turn, place);
+            let offered = self.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request));
+            if offered || self.is_anothers(place, request) {
+                return Some(place);
+            }
+        }
+        None
+    }
+
+    /// Another device is on the port than the one that has its address. It gets the address if the other does not answer
+    /// for it, and nothing as long as it does.
+    pub(in crate::policy) fn contest(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
+        let leased = self.all.state(place) == State::Leased;
+        let outcome = if leased { self.ask_owner(turn, request, place) } else { Drawn::Exhausted };
+        match outcome {
+            Drawn::Wait | Drawn::Address(_) => {}
+            Drawn::Probing => turn.silence(request, Silence::Probing),
+            Drawn::Exhausted => {
+                let subnet = self.all.subnet(place);
+                if leased && self.is_to_be_told(turn, subnet, request) {
+                    let (address, client) = (self.all.address(place), request.as_ref().into());
+                    turn.out.push(Action::Event(LeaseEvent::PortInUse { address, client }));
+                }
+                turn.silence(request, Silence::PortInUse);
+            }
+        }
+    }
+
+    /// Has the owner of the lease of `place` probed: if nobody answers, the client can have the address instead.
+    /// Exhausted if it was found alive lately, has it for good, or probing is off.
+    fn ask_owner(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> Drawn {
+        let subnet = self.all.subnet(place);
+        let for_good = self.binding(place).is_some_and(Binding::is_for_good);
+        if !self.probing(subnet) || for_good {
+            return Drawn::Exhausted;
+        }
+        self.probes.forget_alive(turn.now);
+        let waits = if self.probes.is_running(place) {
+            if let Some(waiting) = self.waits(request, &[subnet]) {
+                return waiting.into();
+            }
+            !self.probes.claimed(place) && self.wait_for(request, place)
+        } else if self.probes.is_alive(place) {
+            return Drawn::Exhausted;
+        } else {
+            let judged = turn.words.load(self.all.address(place));
+            self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request))
+        };
+        if waits { Drawn::Wait } else { Drawn::Probing }
+    }
+}

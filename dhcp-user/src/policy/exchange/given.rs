@@ -1,0 +1,101 @@
+//! What a client is given at an address, from all that the configuration says of it and of the address.
+
+use std::net::Ipv4Addr;
+
+use crate::config::{ClassSet, LeaseTimes};
+use crate::message::{AgentInformation, Request};
+use crate::policy::Policy;
+use crate::policy::book::addresses::{Place, State};
+use crate::policy::book::binding::Binding;
+use crate::policy::site::subnet_id::SubnetId;
+use crate::policy::site::terms::{Given, Terms, posed};
+
+impl Policy {
+    /// What the client is told with the address at `place`. `said` stands in for its relay ([`Policy::said`]).
+    pub(in crate::policy) fn terms<'a>(
+        &'a self,
+        place: Place,
+        server: Ipv4Addr,
+        lease_time: u32,
+        request: &Request,
+        said: Option<&AgentInformation>,
+    ) -> Terms<'a> {
+        let given = self.given(self.all.subnet(place), Some(place), self.classes.of(request, said));
+        let (server, longest) =
+            (posed(request).unwrap_or(server), self.subnets.longest_datagram(request.link));
+        Terms { given, server, lease_time: Some(lease_time), longest }
+    }
+
+    /// What a client in `subnet` is told without a lease, at `place` if its address is one of ours.
+    pub(in crate::policy) fn terms_without_lease<'a>(
+        &'a self,
+        subnet: SubnetId,
+        place: Option<Place>,
+        server: Ipv4Addr,
+        request: &Request,
+    ) -> Terms<'a> {
+        let given = self.given(subnet, place, self.classes.of(request, None));
+        let (server, longest) =
+            (posed(request).unwrap_or(server), self.subnets.longest_datagram(request.link));
+        Terms { given, server, lease_time: None, longest }
+    }
+
+    /// What the owner of the lease of `place` is told whatever it says: as far as is known without it.
+    pub(in crate::policy) fn terms_of_lease(
+        &self,
+        place: Place,
+        owner: &Binding,
+        server: Ipv4Addr,
+    ) -> Terms<'_> {
+        let given = self.given(self.all.subnet(place), Some(place), ClassSet::default());
+        let longest = self.subnets.longest_datagram(owner.link);
+        Terms { given, server, lease_time: Some(owner.lease_time), longest }
+    }
+
+    fn given(&self, subnet: SubnetId, place: Option<Place>, member_of: ClassSet) -> Given<'_> {
+        let reserved = place.filter(|place| self.all.entry(*place).reserved());
+        let pool = place.and_then(|place| self.all.pool(place)).map(|pool| self.all.pools()[pool].number);
+        let config = self.subnets.get(subnet);
+        Given {
+            subnet: config,
+            pool: pool.and_then(|number| config.pools.get(number)).filter(|pool| !pool.overrides.is_empty()),
+            classes: &self.classes,
+            member_of,
+            reservation: reserved.and_then(|place| self.subnets.reservation_at(subnet, place)),
+        }
+    }
+
+    /// What a new lease of the address at `place` lasts, in seconds: what the client wishes (option 51), as far as its
+    /// terms and the fullness of the pool allow, this address included. What is reserved never gets scarce.
+    pub(in crate::policy) fn lease_time(&self, place: Place, request: &Request) -> u32 {
+        let scarce = self.all.pool(place).filter(|_| !self.all.entry(place).reserved());
+        let tally = scarce.map(|pool| self.all.pools()[pool].tally).unwrap_or_default();
+        let given = scarce.is_some() && self.all.state(place) == State::Free;
+        let used = tally.size() - tally.of(State::Free) + u32::from(given);
+        self.times(place, request).for_new_lease(request.options.lease_time, used, tally.size())
+    }
+
+    /// What a lease lasts that `request` prolongs, and that was for `told` seconds: what is configured now, shorter or
+    /// longer, and what the client wishes (option 51) as far as that allows. What the fullness of its pool made shorter
+    /// gets longer as there is room again.
+    pub(in crate::policy) fn prolonged(&self, place: Place, told: u32, request: &Request) -> u32 {
+        let full = self.unshortened(place, request);
+        told.clamp(self.lease_time(place, request).min(full), full)
+    }
+
+    /// Whether a lease of `lease_time` seconds is what `request` gets each time, however full the pool is.
+    pub(in crate::policy) fn is_lasting(&self, place: Place, lease_time: u32, request: &Request) -> bool {
+        lease_time == self.unshortened(place, request)
+    }
+
+    fn unshortened(&self, place: Place, request: &Request) -> u32 {
+        self.times(place, request).for_new_lease(request.options.lease_time, 0, 1)
+    }
+
+    /// The lease times that the client has at `place`.
+    pub(in crate::policy) fn times(&self, place: Place, request: &Request) -> LeaseTimes {
+        let said = self.said(place, request);
+        let classes = self.classes.of(request, said.as_ref());
+        *self.given(self.all.subnet(place), Some(place), classes).times()
+    }
+}

@@ -1,0 +1,271 @@
+//! Making and extending promises: commit, then publish, then the ACK.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use dhcp_ebpf::lease::{BootSecs, Word};
+
+use super::origin::Way;
+use crate::message::{AgentInformation, Kind, Request};
+use crate::policy::action::{Action, Granted, Publication, Reply, Silence};
+use crate::policy::answer::{self, Type};
+use crate::policy::book::addresses::{Place, State, Stock};
+use crate::policy::book::binding::{AnsweredBy, Binding, FOR_GOOD, Particulars};
+use crate::policy::book::identity::Identity;
+use crate::policy::event::{Client, Happened};
+use crate::policy::words::revoke_anyway;
+use crate::policy::{Policy, Turn};
+use crate::store::Change;
+
+impl Policy {
+    /// Leases the address at `place` to the client for `lease_time`, or extends the lease it has, and ACKs.
+    ///
+    /// The address must be the client's to have ([`Policy::available`] or [`Policy::recognises`]).
+    pub(in crate::policy) fn grant(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        place: Place,
+        lease_time: u32,
+    ) {
+        let subnet = self.all.subnet(place);
+        if self.over_cap(turn, subnet, request, Some(place)) {
+            return self.tell_cap(turn, request, subnet);
+        }
+        if self.over_circuit_cap(subnet, request, Some(place)) {
+            return self.tell_circuit_cap(turn, request, subnet);
+        }
+        let Some(server) = self.subnets.server(subnet, request.link) else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        let address = self.all.address(place);
+        let said = self.said(place, request);
+        let Some(reply) = self.granting(place, server, lease_time, request, said.as_ref()) else {
+            return turn.silence(request, Silence::Unanswerable);
+        };
+        // What is not to be so for good is the daemon's to say each time.
+        let lasting = self.is_lasting(place, lease_time, request);
+        let memos = match &reply {
+            Reply::Ack { answer, .. } if self.reserved_elsewhere(place, request).is_none() => {
+                let habits = self.habits(turn.now, place, request, turn.after(lease_time));
+                let ack = Some(answer).filter(|_| lasting);
+                self.memos(place, (server, lease_time), request, said.as_ref(), ack, habits)
+            }
+            _ => Vec::new(),
+        };
+        let extends = self.extends(place, request, server, lease_time);
+        let word = if extends { turn.words.load(address) } else { self.make_way(turn, place) };
+        self.leave_others(turn, place, request);
+        self.bind(turn, place, request, server, lease_time, word, extends);
+        let Some(binding) = self.binding(place) else { return };
+        let (expiry, horizon, client) = (binding.expiry, binding.committed_until, Client::from(binding));
+        let shared = !binding.is_for_good();
+        let what = if extends { Happened::Renewed } else { Happened::Granted };
+        let generation = word.generation();
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        let publication = shared.then(|| Publication {
+            address,
+            link: request.link,
+            chaddr: request.mac().unwrap_or_default(),
+            server,
+            generation,
+            expiry,
+            horizon,
+            basis: self.basis_at(place, request.link),
+            memos,
+        });
+        turn.out.extend(publication.map(Action::Publish));
+        turn.out.push(Action::Reply {
+            request: Arc::clone(request),
+            reply,
+            granted: Some(Granted { address, generation }),
+        });
+        turn.tell(address, what, Some(client));
+        self.rearm(place);
+        self.watch_fullness(turn, place);
+    }
+
+    /// The reply by which the address at `place` becomes the client's.
+    fn granting(
+        &self,
+        place: Place,
+        server: Ipv4Addr,
+        lease_time: u32,
+        request: &Request,
+        said: Option<&AgentInformation>,
+    ) -> Option<Reply> {
+        let yiaddr = self.all.address(place);
+        let terms = self.terms(place, server, lease_time, request, said);
+        match request.kind {
+            Kind::Bootp => {
+                answer::bootp(&terms, request).map(|answer| Reply::Bootp { yiaddr, server, answer })
+            }
+            _ => {
+                answer::answer(Type::Ack, &terms, request).map(|answer| Reply::Ack { yiaddr, server, answer })
+            }
+        }
+    }
+
+    /// Whether the lease goes on as the kernel knows it, or doesn't: same client, same way to it, same lease time, same
+    /// classes by what its relay says.
+    fn extends(&self, place: Place, request: &Request, server: Ipv4Addr, lease_time: u32) -> bool {
+        self.all.state(place) == State::Leased
+            && self.recognises(place, request)
+            && !self.is_said_otherwise(place, request)
+            && self.binding(place).is_some_and(|binding| {
+                binding.chaddr() == request.chaddr
+                    && binding.link == request.link
+                    && binding.server == server
+                    && binding.lease_time == lease_time
+                    && binding.is_for_good() == (lease_time == FOR_GOOD)
+            })
+    }
+
+    /// The client moves to `place` from what it had before, in the subnet and on the link.
+    fn leave_others(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) {
+        let subnet = self.all.subnet(place);
+        let kept = self.kept_identifier(place, request).map(Box::<[u8]>::from);
+        let who = Identity::new(request.options.client_id.as_deref().or(kept.as_deref()), request.chaddr);
+        if let Some(former) = self.index.owned(&self.all, subnet, who).filter(|former| *former != place) {
+            self.vacate(turn, former);
+        }
+        for id in self.segment(request).iter().filter(|id| **id != subnet) {
+            // There it may go on being the last owner of an address that it has no lease of.
+            let leased = |former: &Place| self.all.state(*former) == State::Leased;
+            if let Some(former) = self.index.owned(&self.all, *id, who).filter(leased) {
+                self.vacate(turn, former);
+            }
+        }
+    }
+
+    /// The identifier by which a client that omits it is known at `place`: it is bound by it there.
+    fn kept_identifier(&self, place: Place, request: &Request) -> Option<&[u8]> {
+        let omitted = request.options.client_id.is_none() && self.recognises(place, request);
+        self.binding(place).filter(|_| omitted)?.client_id()
+    }
+
+    /// Ends what the kernel may still promise of the address, so that its slot can be written anew.
+    fn make_way(&mut self, turn: &Turn<'_>, place: Place) -> Word {
+        let address = self.all.address(place);
+        let word = turn.words.load(address);
+        // A grant of this very batch may not be published yet: it must find another generation.
+        if word.alive() || self.all.state(place) == State::Leased {
+            revoke_anyway(turn.words, address)
+        } else {
+            word
+        }
+    }
+
+    /// Writes down who has the address and until when.
+    #[expect(clippy::too_many_arguments, reason = "each is a fact of the one decision made in `grant`")]
+    fn bind(
+        &mut self,
+        turn: &Turn<'_>,
+        place: Place,
+        request: &Request,
+        server: Ipv4Addr,
+        lease_time: u32,
+        word: Word,
+        extends: bool,
+    ) {
+        let promise = turn.after(lease_time);
+        // The word of an address never goes back, whoever had it before.
+        let expiry = promise.max(word.expiry());
+        let ahead = turn.after(self.settings.horizon(lease_time));
+        let same = self.recognises(place, request);
+        let (station, other_station) = self.station_for(place, request, same);
+        self.take_offer(place);
+        self.claim(place);
+        self.probes.unclean(place);
+        if !same {
+            self.probes.changes_hands(place);
+        }
+        let former = self.unbind(place).filter(|_| same);
+        let (expiry, floor) = match &former {
+            // A promise of this very batch may not be in the word yet.
+            Some(old) if extends => (expiry.max(old.expiry), old.committed_until),
+            _ => (expiry, expiry),
+        };
+        let former_promise = former.as_ref().map_or(BootSecs(0), |old| {
+            if extends { old.former_promise } else { old.promise_of(word).max(old.former_promise) }
+        });
+        let kernel_renewals = former.as_ref().map_or(0, |old| old.kernel_renewals);
+        // This answer has not left yet.
+        let answered_by = former.as_ref().map_or(AnsweredBy::Daemon, |old| old.answered_by);
+        let (agent_info, client_id) =
+            former.as_ref().map_or((None, None), |old| (old.agent_info(), old.client_id()));
+        // A direct renewal says nothing of the relay, and some clients omit their identifier: what was said when the
+        // lease began still holds.
+        let client_id = request.options.client_id.as_deref().or(client_id);
+        let agent_info = request.believed_agent_info().map(AsRef::as_ref).or(agent_info);
+        let host_name = request.host_name();
+        // Who renews past its relay is still behind it.
+        let giaddr = match &former {
+            Some(old) if self.way(request) == Way::Router => old.giaddr,
+            _ => request.giaddr,
+        };
+        self.all.set(place, State::Leased);
+        self.all.entry_mut(place).binding = Some(Box::new(Binding {
+            particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
+            adopted: false,
+            station,
+            ended_by: None,
+            answered_by,
+            link: request.link,
+            giaddr,
+            server,
+            lease_time,
+            expiry,
+            granted_until: expiry,
+            former_promise,
+            committed_until: ahead.max(floor).max(expiry),
+            last_heard: turn.now,
+            kernel_renewals,
+        }));
+        self.stations.set(place, other_station);
+        self.index.add_owner(&self.all, place);
+        self.index.add_lease(&self.all, place);
+    }
+
+    /// Forgets the owner, or last owner, of the address at `place`.
+    pub(in crate::policy) fn unbind(&mut self, place: Place) -> Option<Box<Binding>> {
+        if self.all.entry(place).binding.is_some() {
+            self.index.remove_owner(&self.all, place);
+            self.index.remove_lease(&self.all, place);
+        }
+        self.stations.set(place, None);
+        self.all.entry_mut(place).binding.take()
+    }
+
+    /// The client has moved to another address. It is found there from now on; but what it was promised here is kept
+    /// in mind until it has run out: it may not learn of its new address, or somebody may have posed as it.
+    pub(in crate::policy) fn vacate(&mut self, turn: &mut Turn<'_>, place: Place) {
+        let address = self.all.address(place);
+        match self.all.state(place) {
+            State::Leased => {
+                let promised = revoke_anyway(turn.words, address).expiry();
+                self.index.remove_owner(&self.all, place);
+                self.end_in_grace(turn, place, promised, None);
+                turn.tell(address, Happened::Moved, self.client(place));
+            }
+            State::Grace => self.index.remove_owner(&self.all, place),
+            State::Free | State::Offered | State::Quarantined | State::Reserved => {
+                self.unbind(place);
+                turn.out.push(Action::Commit(Change::Delete(address)));
+            }
+        }
+    }
+
+    /// The address is nobody's any more: reserved if the configuration says so, else free.
+    pub(in crate::policy) fn put_back(&mut self, place: Place, stock: Stock) {
+        if self.all.entry(place).withheld() {
+            self.all.set(place, State::Reserved);
+        } else {
+            self.all.free(place, stock);
+        }
+        // It may have been offered to its last owner meanwhile.
+        if self.offers.at(place).is_some() && self.all.state(place) == State::Free {
+            self.all.set(place, State::Offered);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! DHCPINFORM (RFC 2131 §4.3.5): parameters for a client that has its address from elsewhere.
+
+use std::sync::Arc;
+
+use crate::message::Request;
+use crate::policy::action::{Action, Reply, Silence};
+use crate::policy::answer::{self, Type};
+use crate::policy::{Policy, Turn};
+
+impl Policy {
+    /// No address is looked at or noted, and no lease time told.
+    pub(in crate::policy) fn inform(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        if request.ciaddr.is_unspecified() {
+            return turn.silence(request, Silence::NoAddress);
+        }
+        let segment = self.segment(request);
+        let own = self.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet));
+        let Some(subnet) = own else { return turn.silence(request, Silence::NoSubnet) };
+        let Some(server) = self.subnets.server(subnet, request.link) else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        let place = self.all.find(request.ciaddr);
+        let terms = self.terms_without_lease(subnet, place, server, request);
+        match answer::answer(Type::Ack, &terms, request) {
+            Some(answer) => turn.out.push(Action::Reply {
+                request: Arc::clone(request),
+                reply: Reply::InformAck { server, answer },
+                granted: None,
+            }),
+            None => turn.silence(request, Silence::Unanswerable),
+        }
+    }
+}

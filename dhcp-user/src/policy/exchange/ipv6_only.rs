@@ -1,0 +1,51 @@
+//! Clients that do without an IPv4 address where the network prefers it (option 108, RFC 8925).
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use crate::message::Request;
+use crate::message::options::code;
+use crate::policy::action::{Action, Reply};
+use crate::policy::answer::{self, Type};
+use crate::policy::site::subnet_id::SubnetId;
+use crate::policy::site::terms::Terms;
+use crate::policy::{Policy, Turn};
+
+impl Policy {
+    /// Offers the client no address, and says for how long to ask for none, if it asks for option 108 and that is
+    /// configured for it: such an OFFER has 0.0.0.0, and holds nothing (RFC 8925 §3.3). False: it is not for this client.
+    pub(in crate::policy) fn offer_ipv6_only(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        segment: &[SubnetId],
+    ) -> bool {
+        let list = request.options.parameters.as_ref();
+        if !list.is_some_and(|list| list.contains(&code::IPV6_ONLY_PREFERRED)) {
+            return false;
+        }
+        let Some(answer) = self.ipv6_only(turn, request, segment) else { return false };
+        turn.out.push(Action::Reply { request: Arc::clone(request), reply: answer, granted: None });
+        true
+    }
+
+    /// The OFFER, on the terms of the address that the client would have been offered.
+    fn ipv6_only(&mut self, turn: &mut Turn<'_>, request: &Request, segment: &[SubnetId]) -> Option<Reply> {
+        let own = self.own(turn, request, segment);
+        let classes = self.classes.of(request, None);
+        let place = own.or_else(|| segment.iter().find_map(|id| self.next_free(turn, *id, classes)));
+        let subnet = place.map_or(*segment.first()?, |place| self.all.subnet(place));
+        let server = self.subnets.server(subnet, request.link)?;
+        let said = place.and_then(|place| self.said(place, request));
+        let terms = match place {
+            Some(place) => self.terms(place, server, self.lease_time(place, request), request, said.as_ref()),
+            None => {
+                let terms = self.terms_without_lease(subnet, None, server, request);
+                Terms { lease_time: Some(terms.given.times().lease), ..terms }
+            }
+        };
+        terms.given.configured(code::IPV6_ONLY_PREFERRED)?;
+        let answer = answer::answer(Type::Offer, &terms, request)?;
+        Some(Reply::Offer { yiaddr: Ipv4Addr::UNSPECIFIED, server, answer })
+    }
+}

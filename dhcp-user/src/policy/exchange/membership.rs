@@ -1,0 +1,30 @@
+//! Which classes a client counts in at an address, with what its relay said when the lease began.
+
+use crate::message::{AgentInformation, Request};
+use crate::policy::Policy;
+use crate::policy::book::addresses::Place;
+
+impl Policy {
+    /// What is known of the relay of a client that sends past it, if that matters: what it said of the owner of the
+    /// lease of `place`, if the client is that.
+    pub(in crate::policy) fn said(&self, place: Place, request: &Request) -> Option<AgentInformation> {
+        if !self.classes.by_relay || request.options.agent.is_some() || !self.recognises(place, request) {
+            return None;
+        }
+        self.binding(place)?.agent()
+    }
+
+    /// Whether `request` comes with other information of its relay than the lease of `place` has, and that matters.
+    pub(in crate::policy) fn is_said_otherwise(&self, place: Place, request: &Request) -> bool {
+        let before = self.binding(place).and_then(|binding| binding.agent_info());
+        self.classes.by_relay && request.believed_agent_info().is_some_and(|now| before != Some(now))
+    }
+
+    /// Whether the pool of `place` is for the client that sent `request`. What is in no pool is for whom it is
+    /// reserved.
+    pub(in crate::policy) fn is_admitted(&self, place: Place, request: &Request) -> bool {
+        let Some(pool) = self.all.pool(place) else { return true };
+        let admits = self.all.pools()[pool].admits;
+        admits.is_open() || admits.admits(self.classes.of(request, self.said(place, request).as_ref()))
+    }
+}

@@ -1,0 +1,23 @@
+//! The exchange: a file for each message that a client sends, and what they share.
+//!
+//! It owns no lease: what it decides it writes into the book, and tells by actions. It owns what messages alone lead to: the
+//! stations that spoke and the NAKs that went out. Its invariant: no promise leaves before the commit that holds it.
+
+pub(in crate::policy) mod bootp;
+pub(in crate::policy) mod circuit_cap;
+pub(in crate::policy) mod decline;
+pub(in crate::policy) mod device_cap;
+pub(in crate::policy) mod discover;
+pub(in crate::policy) mod draw;
+pub(in crate::policy) mod entitlement;
+pub(in crate::policy) mod given;
+pub(in crate::policy) mod grant;
+pub(in crate::policy) mod inform;
+pub(in crate::policy) mod ipv6_only;
+pub(in crate::policy) mod leasequery;
+pub(in crate::policy) mod membership;
+pub(in crate::policy) mod naks;
+pub(in crate::policy) mod origin;
+pub(in crate::policy) mod reclaim;
+pub(in crate::policy) mod release;
+pub(in crate::policy) mod request;

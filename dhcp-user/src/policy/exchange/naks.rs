@@ -1,0 +1,42 @@
+//! How many NAKs go out to clients that renew what is not known here. Each is broadcast, whoever drew it from where.
+
+use std::collections::HashMap;
+
+use ahash::RandomState;
+use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::lease::BootSecs;
+
+use super::origin::Way;
+
+/// A second, on a link, to those that are on it or behind a relay: all clients of a server that lost its leases are told
+/// in a while.
+const A_SECOND: u32 = 100;
+/// And to those that speak through routers, whom a broadcast doesn't even reach.
+const A_SECOND_ROUTED: u32 = 10;
+/// On so many links (tags are what a sender makes them).
+const LINKS: usize = 4096;
+
+/// Those of the present second.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Naks {
+    second: BootSecs,
+    sent: HashMap<(Link, bool), u32, RandomState>,
+}
+
+impl Naks {
+    /// Whether one more may be sent on `link` to a client that came by this `way`; it counts as sent.
+    pub(in crate::policy) fn take(&mut self, now: BootSecs, link: Link, way: Way) -> bool {
+        if self.second != now {
+            self.second = now;
+            self.sent.clear();
+        }
+        let routed = way == Way::Router;
+        if self.sent.len() >= LINKS && !self.sent.contains_key(&(link, routed)) {
+            return false;
+        }
+        let sent = self.sent.entry((link, routed)).or_insert(0);
+        let passes = *sent < if routed { A_SECOND_ROUTED } else { A_SECOND };
+        *sent += u32::from(passes);
+        passes
+    }
+}

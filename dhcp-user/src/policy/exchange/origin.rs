@@ -1,0 +1,292 @@
+//! Where a message came from: checked here, once, for every message type.
+//!
+//! Known are the link of the frame and the station that sent it, the source of the datagram, and giaddr with what the
+//! relay says. Broadcasts, and datagrams from 0.0.0.0, are forwarded by no router (RFC 1812 §5.3.5.1, §5.3.7): who sends
+//! them is on the link. Whoever unicasts from an address is taken to be where that address is, and can do no more from
+//! there than go on with a lease or end it: it can't begin one.
+//!
+//! ```text
+//! giaddr set        by a relay:      giaddr is listed or in a subnet, and neither it nor the source is of a pool
+//! broadcast, or
+//! from 0.0.0.0      on the link:     all is possible
+//! unicast from an address of the link, by the station that chaddr names
+//!                   on the link:     ciaddr, where it is set, is the source
+//! any other unicast through routers: ciaddr is the source; RENEWING, RELEASE, INFORM and no other message
+//! ```
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+
+use ahash::RandomState;
+
+use crate::message::{Kind, Request};
+use crate::policy::Policy;
+use crate::policy::action::Silence;
+use crate::policy::book::addresses::{Place, State};
+use crate::policy::book::binding::{Binding, Station};
+use crate::policy::book::identity::Identity;
+use crate::policy::book::offers::Offer;
+use crate::policy::book::whence::Whence;
+use crate::policy::site::digest::digest;
+use crate::policy::site::subnet::Segment;
+
+/// How a message came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum Way {
+    /// Over the link that the client is on.
+    Link,
+    /// Through routers, or so that it can't be told from that.
+    Router,
+    /// By a relay agent.
+    Relay,
+}
+
+/// The stations that got leases in another station's name, or in the name of none: a bridge that stands for its hosts, or
+/// somebody who poses as another.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Stations(HashMap<Place, [u8; 6], RandomState>);
+
+impl Stations {
+    /// The station that got the lease of `place`, if it isn't the one that its chaddr names.
+    pub(in crate::policy) fn at(&self, place: Place) -> Option<[u8; 6]> {
+        self.0.get(&place).copied()
+    }
+
+    pub(in crate::policy) fn set(&mut self, place: Place, station: Option<[u8; 6]>) {
+        match station {
+            Some(station) => self.0.insert(place, station),
+            None => self.0.remove(&place),
+        };
+    }
+}
+
+impl Policy {
+    /// Whether a message may have come from where it says it came from, and may be sent from there.
+    ///
+    /// # Errors
+    /// Why it gets no answer.
+    pub(in crate::policy) fn admit(&self, request: &Request) -> Result<(), Silence> {
+        let way = self.way(request);
+        if way == Way::Relay && self.subnets.is_ours(request.giaddr) {
+            return Err(Silence::RelayIsUs);
+        }
+        if request.kind == Kind::LeaseQuery {
+            // Who may ask about leases is listed by itself, and need serve no subnet (RFC 4388 §7).
+            return Ok(());
+        }
+        if self.segment(request).is_empty() {
+            return Err(Silence::NoSubnet);
+        }
+        match way {
+            Way::Relay if !self.may_relay(request.ip_src) || !self.may_relay(request.giaddr) => {
+                Err(Silence::RelaySource)
+            }
+            Way::Relay => Ok(()),
+            Way::Router if !goes_on(request) => Err(Silence::NotOnLink),
+            Way::Link | Way::Router => check_source(request, self.subnets.is_ours(request.ip_src)),
+        }
+    }
+
+    /// The request with what is to be believed of option 82. A switch or an access node that is no relay may add it to what
+    /// passes (DHCP snooping); but so may any client, unless the operator says that it can't get that past them.
+    #[must_use]
+    pub fn judge_agent(&self, mut request: Request) -> Request {
+        if self.is_doubtful(&request) {
+            if self.trusts(&request) { request.believe_switch() } else { request.disbelieve_agent() }
+        }
+        request
+    }
+
+    /// Whether option 82 came without a relay, and is to be looked at.
+    pub(in crate::policy) fn is_doubtful(&self, request: &Request) -> bool {
+        !request.relayed() && request.options.agent.is_some()
+    }
+
+    fn trusts(&self, request: &Request) -> bool {
+        let own = self.subnets.containing(request.ciaddr).filter(|_| request.unicast() && goes_on(request));
+        own.is_some_and(|subnet| self.subnets.get(subnet).trust_agent_information)
+            || self.subnets.trusts(request.link)
+    }
+
+    /// How a message came here.
+    pub(in crate::policy) fn way(&self, request: &Request) -> Way {
+        if request.relayed() {
+            return Way::Relay;
+        }
+        // A broadcast of a subnet may have been forwarded (RFC 2644), one to all hosts never is.
+        if request.ip_dst.is_broadcast() || request.ip_src.is_unspecified() {
+            return Way::Link;
+        }
+        // The source of a datagram that a router brought can be an address of this link, too, unless somebody on its way
+        // looked at that; but the router's own hardware address stands in its frame.
+        let is_own = request.mac().is_none_or(|mac| mac == request.eth_src);
+        let of_link = |here: &Segment| {
+            self.subnets.containing(request.ip_src).is_some_and(|subnet| here.contains(&subnet))
+        };
+        if is_own && self.subnets.on_link(request.link).is_some_and(of_link) {
+            Way::Link
+        } else {
+            Way::Router
+        }
+    }
+
+    /// The subnets that the client may have an address of; for one that goes on with an address, those on the link of
+    /// that (RFC 2131 §4.3.2: `ciaddr` of a unicast message is to be trusted).
+    pub(in crate::policy) fn segment(&self, request: &Request) -> Segment {
+        if !request.relayed() && request.unicast() && goes_on(request) {
+            let own = self.subnets.containing(request.ciaddr).filter(|_| !request.ciaddr.is_unspecified());
+            if let Some(subnet) = own {
+                return self.subnets.segment(subnet);
+            }
+        }
+        self.subnets.of(request)
+    }
+
+    /// Whether a relay may have this address. One of a pool is a client's, which can take an address and claim to be a
+    /// relay; but it can't send from any other where its access network looks at sources (RFC 2827).
+    fn may_relay(&self, address: Ipv4Addr) -> bool {
+        let pooled = self
+            .all
+            .find(address)
+            .is_some_and(|place| self.all.pool(place).is_some() && !self.all.entry(place).withheld());
+        !address.is_unspecified()
+            && !address.is_broadcast()
+            && !self.subnets.is_ours(address)
+            && (!pooled || self.subnets.lists(address))
+    }
+
+    /// Whether who sent `request`, to end the lease of `place`, is where its owner is: on the same link and, by relay,
+    /// behind the same one or another that is listed for the same subnets, and on the same circuit if both are told.
+    pub(in crate::policy) fn came_as_leased(&self, place: Place, request: &Request) -> bool {
+        let Some(owner) = self.binding(place) else { return false };
+        // An imported lease has no link yet.
+        if owner.link.ifindex != 0 && owner.link != request.link {
+            return false;
+        }
+        let subnet = self.all.subnet(place);
+        let behind = !owner.giaddr.is_unspecified();
+        match self.way(request) {
+            Way::Relay => {
+                let same_relay = owner.giaddr == request.giaddr
+                    || (behind || owner.adopted) && self.subnets.list_together(subnet, request.giaddr);
+                same_relay && circuits_agree(owner, request)
+            }
+            // A client that is not on our link unicasts through its router; nothing but the source tells who it is.
+            Way::Router => {
+                request.ip_src == request.ciaddr
+                    && (self.is_routed(place, owner)
+                        || owner.station == Station::Unknown
+                        || self.stations.at(place) == Some(request.eth_src))
+            }
+            Way::Link if request.unicast() && request.ip_src == request.ciaddr && behind => true,
+            Way::Link => (!behind || owner.adopted) && self.is_station_of(place, owner, request),
+        }
+    }
+
+    /// Whether a message goes on with an exchange that has begun where it comes from: it is about an offer or a lease of
+    /// its client, or about the offer of ours that its client leaves for another server's.
+    #[must_use]
+    pub fn has_begun(&self, request: &Request) -> bool {
+        if !matches!(request.kind, Kind::Request | Kind::Decline | Kind::Release) {
+            return false;
+        }
+        let who = Identity::of(request);
+        let whence = Whence::of(request);
+        let leaves = request.options.server.is_some_and(|server| !self.is_us(request, server));
+        let address = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
+        let place = address.or(request.options.requested).and_then(|address| self.all.find(address));
+        let fits = |offer: &Offer| offer.whence == whence && (leaves || Some(offer.place) == place);
+        let offered = self.segment(request).iter().any(|id| self.offers.of(*id, who).is_some_and(fits));
+        let leased = |place: Place| {
+            self.all.state(place) == State::Leased
+                && self.recognises(place, request)
+                && self.came_as_leased(place, request)
+        };
+        offered || place.is_some_and(leased)
+    }
+
+    /// Whether the owner of the lease of `place` reaches us through routers.
+    fn is_routed(&self, place: Place, owner: &Binding) -> bool {
+        !self.subnets.get(self.all.subnet(place)).prefix.contains(owner.server)
+    }
+
+    fn is_reached_directly(&self, place: Place, owner: &Binding) -> bool {
+        owner.giaddr.is_unspecified() && !self.is_routed(place, owner)
+    }
+
+    /// Whether the station that sent `request` is the one that got the lease of `place`, which `owner` has. After a restart
+    /// any station may be: those behind a bridge could not give back what they have otherwise.
+    fn is_station_of(&self, place: Place, owner: &Binding, request: &Request) -> bool {
+        match (self.stations.at(place), request.mac()) {
+            _ if owner.station == Station::Unknown => true,
+            (Some(station), _) => request.eth_src == station,
+            (None, Some(mac)) => request.eth_src == mac,
+            (None, None) => true,
+        }
+    }
+
+    /// Where the owner of the lease of `place` got it; from the station that chaddr names, if it is not known.
+    pub(in crate::policy) fn whence(&self, place: Place) -> Option<Whence> {
+        let owner = self.binding(place)?;
+        if !owner.giaddr.is_unspecified() {
+            let agent = owner.agent();
+            let circuit = agent.as_ref().and_then(|agent| agent.circuit_id.as_deref());
+            return Some(Whence::Circuit(owner.giaddr, digest(&circuit)));
+        }
+        let own = || owner.chaddr().octets().try_into().unwrap_or_default();
+        Some(Whence::Station(owner.link, self.stations.at(place).unwrap_or_else(own)))
+    }
+
+    /// What is to be known of the station of a lease of `place` that `request` gets, and which one it is if it isn't the one
+    /// that chaddr names. That one may take over what another got in its name by going on with it; another one has to take
+    /// an offer for that: the device is behind a bridge now.
+    pub(in crate::policy) fn station_for(
+        &self,
+        place: Place,
+        request: &Request,
+        same_client: bool,
+    ) -> (Station, Option<[u8; 6]>) {
+        let own = request.mac().is_some_and(|mac| mac == request.eth_src);
+        let sender = (Station::Known, Some(request.eth_src));
+        let former = self.binding(place).filter(|_| same_client);
+        let unknown = former.is_some_and(|owner| owner.station == Station::Unknown);
+        let kept = former.map_or((Station::Known, None), |owner| (owner.station, self.stations.at(place)));
+        let runs = former.is_some() && self.all.state(place) == State::Leased;
+        match self.way(request) {
+            Way::Relay => (Station::Known, None),
+            Way::Link if own => (Station::Known, None),
+            Way::Link if unknown || !runs || self.is_offered_here(place, request) => sender,
+            // Who is on the link, and unicasts through a bridge.
+            Way::Router if unknown && former.is_some_and(|owner| self.is_reached_directly(place, owner)) => {
+                sender
+            }
+            Way::Link | Way::Router => kept,
+        }
+    }
+}
+
+/// What holds of the source of whatever comes without a relay.
+fn check_source(request: &Request, is_ours: bool) -> Result<(), Silence> {
+    let differs = request.unicast() && !request.ciaddr.is_unspecified() && request.ip_src != request.ciaddr;
+    // Whoever answers these sends more than it got, or ends what somebody has, by an address that the sender chose.
+    let by_address = matches!(request.kind, Kind::Release | Kind::Inform) || request.kind == Kind::Bootp;
+    let chosen = by_address && !request.ciaddr.is_unspecified() && request.ip_src != request.ciaddr;
+    if is_ours || differs || chosen { Err(Silence::SourceMismatch) } else { Ok(()) }
+}
+
+/// Whether the message goes on with an address that its client has, by the kind of it.
+fn goes_on(request: &Request) -> bool {
+    match request.kind {
+        Kind::Request | Kind::Release | Kind::Inform | Kind::Bootp => !request.ciaddr.is_unspecified(),
+        Kind::Discover | Kind::Decline => false,
+        Kind::LeaseQuery => true,
+    }
+}
+
+/// Whether the relay says the same of the circuit now, as far as it says something.
+fn circuits_agree(owner: &Binding, request: &Request) -> bool {
+    let before = owner.agent();
+    let before = before.as_ref().and_then(|agent| agent.circuit_id.as_ref());
+    let now = request.options.agent.as_ref().and_then(|agent| agent.circuit_id.as_ref());
+    before.zip(now).is_none_or(|(before, now)| before == now)
+}

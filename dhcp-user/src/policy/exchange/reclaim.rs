@@ -1,0 +1,61 @@
+//! Orphans: leases that a device, or those on a circuit, have forgotten: probed and ended when more is asked for than may be
+//! held.
+
+use std::sync::Arc;
+
+use dhcp_ebpf::lease::{BootSecs, Word};
+
+use super::draw::Drawn;
+use crate::message::Request;
+use crate::policy::book::addresses::Place;
+use crate::policy::event::Happened;
+use crate::policy::evidence::probe::{Purpose, Sign};
+use crate::policy::site::subnet_id::SubnetId;
+use crate::policy::{Policy, Turn};
+
+impl Policy {
+    /// Nobody answered for the lease: it is over, unless it was extended meanwhile.
+    pub(in crate::policy) fn end_orphan(&mut self, turn: &mut Turn<'_>, place: Place, judged: Word) {
+        if turn.words.revoke(self.all.address(place), judged).is_err() {
+            return self.probes.note_alive(place, turn.now, Sign::Seen);
+        }
+        self.end_released(turn, place, Happened::Reclaimed);
+        self.note_clean(turn, place);
+    }
+
+    /// Has the longest-silent lease of `leased` in `subnet` probed: if nobody answers, the client can have it instead.
+    /// Exhausted if each was found alive lately, or probing is off.
+    pub(in crate::policy) fn reclaim(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+        mut leased: Vec<Place>,
+    ) -> Drawn {
+        if !self.probing(subnet) {
+            return Drawn::Exhausted;
+        }
+        self.probes.forget_alive(turn.now);
+        leased.retain(|place| !self.is_for_good(*place));
+        let running = leased.iter().find(|place| self.probes.is_running(**place)).copied();
+        if let Some(place) = running {
+            if let Some(waiting) = self.waits(request, &[subnet]) {
+                return waiting.into();
+            }
+            let waits = !self.probes.claimed(place) && self.wait_for(request, place);
+            return if waits { Drawn::Wait } else { Drawn::Probing };
+        }
+        let silent = leased.into_iter().filter(|place| !self.probes.is_alive(*place));
+        let longest = silent.min_by_key(|place| self.heard(turn, *place));
+        let Some(place) = longest else { return Drawn::Exhausted };
+        let judged = turn.words.load(self.all.address(place));
+        let started = self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request));
+        if started { Drawn::Wait } else { Drawn::Probing }
+    }
+
+    /// When the owner of the address was last heard, by the daemon or by the kernel.
+    fn heard(&self, turn: &Turn<'_>, place: Place) -> BootSecs {
+        let word = turn.words.load(self.all.address(place));
+        self.binding(place).map_or(BootSecs(0), |binding| binding.heard(word, turn.now))
+    }
+}

@@ -1,0 +1,75 @@
+//! DHCPRELEASE (RFC 2131 §4.3.4): the owner gives its address back.
+
+use std::sync::Arc;
+
+use crate::message::Request;
+use crate::policy::action::{Action, Silence};
+use crate::policy::book::addresses::{Place, State, Stock};
+use crate::policy::book::binding::Party;
+use crate::policy::book::whence::Whence;
+use crate::policy::event::Happened;
+use crate::policy::{Policy, Turn};
+use crate::store::Change;
+
+impl Policy {
+    pub(in crate::policy) fn release(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let Some(server) = request.options.server else { return turn.silence(request, Silence::NoServer) };
+        if !self.is_us(request, server) {
+            return turn.silence(request, Silence::OtherServer);
+        }
+        if request.ciaddr.is_unspecified() {
+            return turn.silence(request, Silence::NoAddress);
+        }
+        let Some(place) = self.leased_to_sender(turn, request) else {
+            return self.release_offer(turn, request);
+        };
+        if !self.came_as_leased(place, request) {
+            return turn.silence(request, Silence::ForeignOrigin);
+        }
+        let word = turn.words.load(request.ciaddr);
+        // If the word is still the one that the RELEASE found, nothing was promised since.
+        let overtaken = self.binding(place).is_some_and(|binding| {
+            binding.is_for_good_since(request.arrival)
+                || request.word != Some(word) && binding.promised_after(word, request.arrival)
+        });
+        if overtaken || turn.words.revoke(request.ciaddr, word).is_err() {
+            return turn.silence(request, Silence::Overtaken);
+        }
+        // What it was offered beside it is given back with it.
+        self.offers.remove(place);
+        self.end_released(turn, place, Happened::Released);
+    }
+
+    /// The client gives back what it was only offered.
+    fn release_offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let place = self.all.find(request.ciaddr).filter(|place| self.is_offered_to(*place, request));
+        let Some(place) = place else { return turn.silence(request, Silence::NotOwner) };
+        if self.offers.at(place).is_some_and(|offer| offer.whence != Whence::of(request)) {
+            return turn.silence(request, Silence::ForeignOrigin);
+        }
+        self.lose_offer(place);
+        self.watch_fullness(turn, place);
+        self.rearm(place);
+    }
+
+    fn leased_to_sender(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
+        let place = self.all.find(request.ciaddr)?;
+        self.settle(turn, place);
+        (self.all.state(place) == State::Leased && self.owns(place, request)).then_some(place)
+    }
+
+    /// The word is revoked: the address is free at once, its last owner being preferred while there is choice.
+    pub(in crate::policy) fn end_released(&mut self, turn: &mut Turn<'_>, place: Place, what: Happened) {
+        let address = self.all.address(place);
+        let now = turn.now;
+        if let Some(binding) = self.binding_mut(place) {
+            (binding.expiry, binding.committed_until) = (now, now);
+            binding.ended_by = (what == Happened::Released).then_some(Party::Owner);
+        }
+        self.index.remove_lease(&self.all, place);
+        self.put_back(place, Stock::Freed);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        turn.tell(address, what, self.client(place));
+        self.watch_fullness(turn, place);
+    }
+}

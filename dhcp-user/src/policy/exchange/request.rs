@@ -1,0 +1,270 @@
+//! DHCPREQUEST (RFC 2131 §4.3.2): selecting, confirming after a reboot, renewing, rebinding.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::origin::Way;
+use crate::config::Reservation;
+use crate::message::Request;
+use crate::policy::action::{Action, Reply, Silence};
+use crate::policy::answer;
+use crate::policy::book::addresses::{Place, State};
+use crate::policy::book::binding::{Binding, Party};
+use crate::policy::book::identity::Identity;
+use crate::policy::book::whence::Whence;
+use crate::policy::site::reservations::{is_for, is_for_owner};
+use crate::policy::site::subnet::SubnetId;
+use crate::policy::site::terms::posed;
+use crate::policy::{Policy, Turn};
+
+impl Policy {
+    pub(in crate::policy) fn request(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        match request.options.server {
+            // From there a client can go on with a lease, and begin none.
+            None if self.way(request) == Way::Router => self.renewing(turn, request),
+            Some(server) if self.is_us(request, server) && self.way(request) == Way::Router => {
+                self.renewing(turn, request);
+            }
+            Some(server) if !self.is_us(request, server) => self.other_server(turn, request),
+            Some(_) if !self.is_of_own_lease(turn, request) => self.selecting(turn, request),
+            None if request.ciaddr.is_unspecified() => self.init_reboot(turn, request),
+            _ if !request.unicast() => self.rebinding(turn, request),
+            _ => self.renewing(turn, request),
+        }
+    }
+
+    /// Whether `ciaddr` is the address that the client has of us, and it asks for no other.
+    ///
+    /// Option 54 makes a REQUEST one of SELECTING (RFC 2131 §4.3.2), and `ciaddr` is to be zero there. But small stacks
+    /// leave option 54 in for ever, and others fill in `ciaddr` too early: what the client has already tells which it is.
+    fn is_of_own_lease(&mut self, turn: &mut Turn<'_>, request: &Request) -> bool {
+        let asks_for_it = request.options.requested.is_none_or(|requested| requested == request.ciaddr);
+        !request.ciaddr.is_unspecified() && asks_for_it && self.bound(turn, request).is_some()
+    }
+
+    /// The client has taken another server's offer: ours is free at once.
+    fn other_server(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let who = Identity::of(request);
+        for subnet in self.segment(request).iter() {
+            let own = self.offers.of(*subnet, who).filter(|offer| offer.whence == Whence::of(request));
+            if let Some(place) = own.map(|offer| offer.place) {
+                self.lose_offer(place);
+                self.watch_fullness(turn, place);
+            }
+        }
+        turn.silence(request, Silence::OtherServer);
+    }
+
+    /// Option 54 names us, option 50 the address we offered; some clients put it into `ciaddr`, or into both.
+    fn selecting(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let filled = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
+        let Some(address) = request.options.requested.or(filled) else {
+            return turn.silence(request, Silence::NoAddress);
+        };
+        // The ACK goes to `ciaddr` (RFC 2131 §4.1).
+        let own = [Ipv4Addr::UNSPECIFIED, request.ciaddr].contains(&request.ip_src);
+        if filled.is_some() && !request.relayed() && !own {
+            return turn.silence(request, Silence::SourceMismatch);
+        }
+        let segment = self.segment(request);
+        let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
+        let place = self.all.find(address).filter(|place| segment.contains(&self.all.subnet(*place)));
+        // It goes on with what it had, and fills in option 54 as well: nobody has offered it that again.
+        let goes_on = place.filter(|place| filled.is_some() && !self.is_offered_to(*place, request));
+        if goes_on.is_some_and(|place| self.has_ended(place, request)) {
+            return self.nak(turn, request, *first, "the lease was ended by the operator");
+        }
+        // The offer may be forgotten by now; if the address is still to be had, the client's choice stands.
+        let place = place
+            .filter(|place| self.available(turn, *place, request) && self.is_unused(turn, *place, request));
+        let Some(place) = place else {
+            return self.nak(turn, request, *first, "the address is not available");
+        };
+        let wished = self.lease_time(place, request);
+        let lease_time = match request.options.lease_time {
+            Some(_) => wished,
+            None => self.told(place).unwrap_or(wished),
+        };
+        self.grant(turn, request, place, lease_time);
+    }
+
+    /// The lease time that the client was told with the address at `place`: in an offer, else when it got the lease.
+    fn told(&self, place: Place) -> Option<u32> {
+        let offered = self.offers.at(place).map(|offer| offer.lease_time);
+        let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
+        offered.or_else(|| running?.told())
+    }
+
+    /// Option 50 names the address the client had before it was switched off.
+    fn init_reboot(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let Some(address) = request.options.requested else {
+            return turn.silence(request, Silence::NoAddress);
+        };
+        let segment = self.segment(request);
+        let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
+        let Some(subnet) = self.subnets.containing(address).filter(|subnet| segment.contains(subnet)) else {
+            return self.nak_if_authoritative(turn, request, *first, "the address is of another network");
+        };
+        if let Some(place) = self.held(turn, address, request) {
+            return self.prolong(turn, request, place);
+        }
+        if self.all.find(address).is_some_and(|place| self.has_ended(place, request)) {
+            self.nak_if_authoritative(turn, request, subnet, "the lease was ended by the operator");
+        } else if self.is_shut_out(address, request) {
+            self.nak_if_authoritative(turn, request, subnet, "the address is not for clients of this class");
+        } else if self.has_other(turn, address, &segment, request) {
+            self.nak_if_authoritative(turn, request, subnet, "the client has another address here");
+        } else {
+            turn.silence(request, Silence::UnknownClient);
+        }
+    }
+
+    /// Unicast to us: the client had its lease from us.
+    fn renewing(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        if let Some(place) = self.bound(turn, request) {
+            return self.prolong(turn, request, place);
+        }
+        let Some(subnet) = self.segment(request).first().copied() else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        let way = self.way(request);
+        if self.subnets.get(subnet).authoritative && !self.naks.take(turn.now, request.link, way) {
+            return turn.silence(request, Silence::NakLimited);
+        }
+        self.nak_if_authoritative(turn, request, subnet, "no such lease");
+    }
+
+    /// Broadcast, or through a relay: any server that knows the lease may extend it.
+    fn rebinding(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let segment = self.segment(request);
+        let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
+        let Some(subnet) = self.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet))
+        else {
+            return self.nak_if_authoritative(turn, request, *first, "the address is of another network");
+        };
+        if let Some(place) = self.bound(turn, request) {
+            self.prolong(turn, request, place);
+        } else if self.all.find(request.ciaddr).is_some() {
+            self.nak_if_authoritative(turn, request, subnet, "no such lease");
+        } else {
+            turn.silence(request, Silence::UnknownClient);
+        }
+    }
+
+    /// The place of `ciaddr` if the client's lease of it runs, or ran out and is in grace. One that was released or
+    /// is past its grace is no binding that a client could go on with (RFC 2131 §4.3.2).
+    fn bound(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
+        let place = self.held(turn, request.ciaddr, request)?;
+        matches!(self.all.state(place), State::Leased | State::Grace).then_some(place)
+    }
+
+    /// The place of `address` if the client holds it, or held it last and nobody has it now; unless its pool is not for
+    /// the client's classes (any more).
+    fn held(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, request: &Request) -> Option<Place> {
+        let place = self.all.find(address)?;
+        self.settle(turn, place);
+        if self.has_ended(place, request) {
+            return None;
+        }
+        let offered_to_another =
+            self.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request));
+        if offered_to_another || self.promised_to_another(turn, place, request) {
+            return None;
+        }
+        let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
+        let held = match (reservation, self.all.state(place)) {
+            (_, State::Quarantined) => false,
+            (Some(reservation), _) => {
+                let by_lease = self.reserved_by_lease(place, reservation, request);
+                by_lease || is_for(reservation, request) && !self.is_anothers(place, request)
+            }
+            (None, State::Reserved) => false,
+            (None, State::Free | State::Offered | State::Leased | State::Grace) => {
+                self.recognises(place, request)
+                    && self.is_admitted(place, request)
+                    && !self.belongs_elsewhere(turn, place, request)
+            }
+        };
+        held.then_some(place)
+    }
+
+    /// Whether the operator has ended the client's lease of the address at `place`.
+    fn has_ended(&self, place: Place, request: &Request) -> bool {
+        matches!(self.all.state(place), State::Grace | State::Free | State::Offered | State::Reserved)
+            && self.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Operator))
+            && self.recognises(place, request)
+    }
+
+    /// Whether the client has the address, or had it last, and its pool is not for it any more.
+    fn is_shut_out(&self, address: Ipv4Addr, request: &Request) -> bool {
+        let place = self.all.find(address).filter(|place| self.recognises(*place, request));
+        place.is_some_and(|place| !self.all.entry(place).reserved() && !self.is_admitted(place, request))
+    }
+
+    /// Whether a reservation by circuit-id is this client's: when it renews directly no relay says where it is.
+    fn reserved_by_lease(&self, place: Place, reservation: &Reservation, request: &Request) -> bool {
+        self.all.state(place) == State::Leased
+            && request.options.agent.is_none()
+            && self.recognises(place, request)
+            && self.binding(place).is_some_and(|owner| is_for_owner(reservation, owner.owner()))
+    }
+
+    /// Whether the client holds, or has reserved for it, another address of `segment`, and `address` is ours to give:
+    /// otherwise another server may have given it that one since.
+    fn has_other(
+        &mut self,
+        turn: &mut Turn<'_>,
+        address: Ipv4Addr,
+        segment: &[SubnetId],
+        request: &Request,
+    ) -> bool {
+        self.all.find(address).is_some()
+            && segment.iter().any(|subnet| {
+                let reserved = self.subnets.reservation_for(*subnet, request);
+                let reserved_elsewhere = reserved.is_some_and(|reservation| reservation.address != address);
+                let owned = self.index.owned(&self.all, *subnet, Identity::of(request));
+                reserved_elsewhere
+                    || owned.is_some_and(|place| {
+                        self.settle(turn, place);
+                        self.all.state(place) == State::Leased && self.all.address(place) != address
+                    })
+            })
+    }
+
+    /// A lease that runs is prolonged by what is configured now. One that ran out is granted anew, and so is one that
+    /// was got by BOOTP: its owner speaks DHCP now, and is no longer to have it for good.
+    fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
+        let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
+        let lease_time = match running.and_then(Binding::told) {
+            Some(told) => self.prolonged(place, told, request),
+            None => self.lease_time(place, request),
+        };
+        self.grant(turn, request, place, lease_time);
+    }
+
+    fn nak_if_authoritative(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+        message: &'static str,
+    ) {
+        if self.subnets.get(subnet).authoritative {
+            self.nak(turn, request, subnet, message);
+        } else {
+            turn.silence(request, Silence::NotAuthoritative);
+        }
+    }
+
+    fn nak(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId, message: &'static str) {
+        let Some(server) = self.subnets.server(subnet, request.link) else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        let longest = self.subnets.longest_datagram(request.link);
+        let Some(answer) = answer::nak(posed(request).unwrap_or(server), message, request, longest) else {
+            return turn.silence(request, Silence::Unanswerable);
+        };
+        let reply = Reply::Nak { server, answer };
+        turn.out.push(Action::Reply { request: Arc::clone(request), reply, granted: None });
+    }
+}

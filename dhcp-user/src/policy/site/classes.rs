@@ -1,0 +1,95 @@
+//! Which classes a client is in: a function of its request, of what its relay says, and of the configuration alone.
+//!
+//! A relay adds its information to what it forwards, and a client that renews sends past it. What the relay said when
+//! the lease began is kept with the lease and stands for what it would say now; a lease whose relay says something
+//! else has its slot written anew (`Policy::extends`). So every question has one answer for as long as it is known
+//! to the kernel.
+
+use crate::config::{Class, ClassSet, Match, Pattern};
+use crate::message::options::code;
+use crate::message::{AgentInformation, Request};
+use crate::policy::site::digest::digest;
+
+/// The classes of the configuration.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Classes {
+    all: Vec<Class>,
+    /// Whether any of them asks what the relay says.
+    pub(in crate::policy) by_relay: bool,
+    /// Stands for who is in which class and what that means.
+    digest: u64,
+}
+
+impl Classes {
+    pub(in crate::policy) fn new(classes: &[Class]) -> Self {
+        let asks =
+            |class: &Class| !class.matches.circuit_id.is_empty() || !class.matches.remote_id.is_empty();
+        let meant: Vec<_> = classes.iter().map(|class| (&class.matches, &class.overrides)).collect();
+        Self { all: classes.to_vec(), by_relay: classes.iter().any(asks), digest: digest(&meant) }
+    }
+
+    /// A number that stands for them.
+    pub(in crate::policy) fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// The classes of the client that sent `request`. `said` stands in for what no relay says of it.
+    pub(in crate::policy) fn of(&self, request: &Request, said: Option<&AgentInformation>) -> ClassSet {
+        let mut set = ClassSet::default();
+        let agent = request.options.agent.as_ref().or(said);
+        let fitting = self.all.iter().enumerate().filter(|(_, class)| fits(&class.matches, request, agent));
+        fitting.for_each(|(place, _)| set.insert(place));
+        set
+    }
+
+    /// Those of `set`, the one that overrides all others first.
+    pub(in crate::policy) fn overriding(&self, set: ClassSet) -> impl Iterator<Item = &Class> {
+        set.last_first().filter_map(|place| self.all.get(place))
+    }
+}
+
+/// Whether all that is asked fits.
+fn fits(asked: &Match, request: &Request, agent: Option<&AgentInformation>) -> bool {
+    let option = |code| request.options.get(code).map(AsRef::as_ref);
+    let circuit = agent.and_then(|agent| agent.circuit_id.as_deref());
+    let remote = agent.and_then(|agent| agent.remote_id.as_deref());
+    any_fits(&asked.vendor_class, option(code::VENDOR_CLASS))
+        && user_class_fits(&asked.user_class, option(code::USER_CLASS))
+        && any_fits(&asked.hw_address, Some(request.chaddr.octets()))
+        && any_fits(&asked.client_id, request.options.client_id.as_deref())
+        && any_fits(&asked.circuit_id, circuit)
+        && any_fits(&asked.remote_id, remote)
+        && architecture_fits(&asked.architecture, option(code::CLIENT_SYSTEM))
+}
+
+fn any_fits(patterns: &[Pattern], value: Option<&[u8]>) -> bool {
+    let fits = |value| patterns.iter().any(|pattern| pattern.fits(value));
+    patterns.is_empty() || value.is_some_and(fits)
+}
+
+/// RFC 3004 has instances, each with its length before it; many clients send one name and no length.
+fn user_class_fits(patterns: &[Pattern], value: Option<&[u8]>) -> bool {
+    any_fits(patterns, value)
+        || value.and_then(instances).is_some_and(|mut all| all.any(|one| any_fits(patterns, Some(one))))
+}
+
+/// The instances of a user class option; `None` if it is not made of such.
+fn instances(value: &[u8]) -> Option<impl Iterator<Item = &[u8]>> {
+    let mut rest = value;
+    while next_instance(&mut rest).is_some() {}
+    let mut left = value;
+    rest.is_empty().then(|| std::iter::from_fn(move || next_instance(&mut left)))
+}
+
+fn next_instance<'v>(rest: &mut &'v [u8]) -> Option<&'v [u8]> {
+    let (length, tail) = rest.split_first()?;
+    let (one, tail) = tail.split_at_checked(usize::from(*length))?;
+    *rest = tail;
+    Some(one)
+}
+
+fn architecture_fits(asked: &[u16], value: Option<&[u8]>) -> bool {
+    let told =
+        || value.unwrap_or_default().chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    asked.is_empty() || told().any(|architecture| asked.contains(&architecture))
+}

@@ -1,0 +1,160 @@
+//! The reservations of one subnet, found by their address or by their client.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hash, RandomState};
+
+use bytes::Bytes;
+use hashbrown::HashTable;
+
+use super::place::Place;
+use crate::config::{Reservation, ReservationKey};
+use crate::message::{AgentInformation, Request};
+use crate::store::HwAddr;
+
+#[derive(Debug)]
+pub(in crate::policy) struct Reservations {
+    all: Vec<Reservation>,
+    by_client: HashTable<usize>,
+    by_place: BTreeMap<Place, usize>,
+    hasher: RandomState,
+}
+
+/// The owner of a lease, by what its reservation may be found.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::policy) struct Owner<'a> {
+    pub(in crate::policy) client_id: Option<&'a [u8]>,
+    pub(in crate::policy) chaddr: HwAddr,
+    /// What its relay said: the value of option 82.
+    pub(in crate::policy) agent_info: Option<&'a [u8]>,
+    /// Whether the lease was found in the kernel, and no more than the hardware address is known.
+    pub(in crate::policy) adopted: bool,
+}
+
+impl Owner<'_> {
+    fn agent(&self) -> Option<AgentInformation> {
+        AgentInformation::read(Bytes::copy_from_slice(self.agent_info?)).ok()
+    }
+}
+
+/// What a client is recognised by, borrowed from where it stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Key<'a> {
+    ClientId(&'a [u8]),
+    HwAddress([u8; 6]),
+    Circuit(&'a [u8], Option<&'a [u8]>),
+}
+
+impl<'a> From<&'a ReservationKey> for Key<'a> {
+    fn from(key: &'a ReservationKey) -> Self {
+        match key {
+            ReservationKey::ClientId(id) => Self::ClientId(id),
+            ReservationKey::HwAddress(mac) => Self::HwAddress(*mac),
+            ReservationKey::Circuit { id, remote_id } => Self::Circuit(id, remote_id.as_deref()),
+        }
+    }
+}
+
+impl Reservations {
+    pub(in crate::policy) fn new(reservations: &[Reservation]) -> Self {
+        let mut this = Self {
+            all: reservations.to_vec(),
+            by_client: HashTable::with_capacity(reservations.len()),
+            by_place: BTreeMap::new(),
+            hasher: RandomState::new(),
+        };
+        for (at, reservation) in reservations.iter().enumerate() {
+            let hash = |at: &usize| this.hasher.hash_one(Key::from(&reservations[*at].key));
+            this.by_client.insert_unique(this.hasher.hash_one(Key::from(&reservation.key)), at, hash);
+        }
+        this
+    }
+
+    /// Notes where their addresses are.
+    pub(in crate::policy) fn place(&mut self, find: impl Fn(&Reservation) -> Option<Place>) {
+        let all = self.all.iter().enumerate();
+        self.by_place = all.filter_map(|(at, reservation)| Some((find(reservation)?, at))).collect();
+    }
+
+    /// The reservation of the address at `place`.
+    pub(in crate::policy) fn at(&self, place: Place) -> Option<&Reservation> {
+        self.by_place.get(&place).and_then(|at| self.all.get(*at))
+    }
+
+    /// The reservation of the client that sent `request`, and of which its relay says this.
+    pub(in crate::policy) fn by(
+        &self,
+        request: &Request,
+        agent: Option<&AgentInformation>,
+    ) -> Option<&Reservation> {
+        self.first(keys_with(request, agent))
+    }
+
+    /// The reservation of the owner of a lease, as far as the lease tells.
+    pub(in crate::policy) fn of_owner(&self, owner: Owner<'_>) -> Option<&Reservation> {
+        if self.all.is_empty() {
+            return None;
+        }
+        let chaddr = owner.chaddr;
+        let mac = chaddr.octets().try_into().ok().filter(|mac| HwAddr::ethernet(*mac) == chaddr);
+        let agent = owner.agent();
+        let own = owner.client_id.map(Key::ClientId).into_iter().chain(mac.map(Key::HwAddress));
+        self.first(own.chain(circuits(agent.as_ref())))
+    }
+
+    fn first<'a>(&self, mut keys: impl Iterator<Item = Key<'a>>) -> Option<&Reservation> {
+        if self.all.is_empty() {
+            return None;
+        }
+        keys.find_map(|key| {
+            let same = |at: &usize| self.all.get(*at).is_some_and(|there| Key::from(&there.key) == key);
+            self.by_client.find(self.hasher.hash_one(key), same).and_then(|at| self.all.get(*at))
+        })
+    }
+}
+
+/// Whether `reservation` is for the client which sent `request`.
+pub(in crate::policy) fn is_for(reservation: &Reservation, request: &Request) -> bool {
+    keys(request).any(|key| key == Key::from(&reservation.key))
+}
+
+/// Whether `reservation` is for the owner of a lease, as far as the lease tells.
+pub(in crate::policy) fn is_for_owner(reservation: &Reservation, owner: Owner<'_>) -> bool {
+    match &reservation.key {
+        ReservationKey::ClientId(id) => owner.client_id == Some(id.as_slice()),
+        ReservationKey::HwAddress(mac) => owner.chaddr == HwAddr::ethernet(*mac),
+        ReservationKey::Circuit { .. } => {
+            let agent = owner.agent();
+            circuits(agent.as_ref()).any(|key| key == Key::from(&reservation.key))
+        }
+    }
+}
+
+/// Whether `reservation` is for another than the owner of a lease. What the lease doesn't tell is no difference: one that
+/// was adopted tells the hardware address alone, and one got without a relay tells no circuit.
+pub(in crate::policy) fn is_for_another(reservation: &Reservation, owner: Owner<'_>) -> bool {
+    let is_told = match &reservation.key {
+        ReservationKey::ClientId(_) => !owner.adopted,
+        ReservationKey::HwAddress(_) => true,
+        ReservationKey::Circuit { .. } => owner.agent_info.is_some(),
+    };
+    is_told && !is_for_owner(reservation, owner)
+}
+
+/// What the client may have a reservation by, in the order in which one goes before another.
+fn keys(request: &Request) -> impl Iterator<Item = Key<'_>> {
+    keys_with(request, request.options.agent.as_ref())
+}
+
+fn keys_with<'a>(request: &'a Request, agent: Option<&'a AgentInformation>) -> impl Iterator<Item = Key<'a>> {
+    let client_id = request.options.client_id.as_deref().map(Key::ClientId);
+    let hardware = request.mac().map(Key::HwAddress);
+    client_id.into_iter().chain(hardware).chain(circuits(agent))
+}
+
+/// The circuit of one relay goes before the circuits of that id of all.
+fn circuits(agent: Option<&AgentInformation>) -> impl Iterator<Item = Key<'_>> {
+    let id = agent.and_then(|agent| agent.circuit_id.as_deref());
+    let remote = agent.and_then(|agent| agent.remote_id.as_deref());
+    let both = id.zip(remote).map(|(id, remote)| Key::Circuit(id, Some(remote)));
+    both.into_iter().chain(id.map(|id| Key::Circuit(id, None)))
+}

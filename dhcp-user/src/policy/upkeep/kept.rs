@@ -1,0 +1,60 @@
+//! Addresses in pools that no client is given: the server's own, and those of the routers and servers that clients are told
+//! of. They count as reserved. Who was promised one keeps it for as long as it goes on with it.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use crate::policy::Policy;
+use crate::policy::book::addresses::{Place, State, Stock};
+
+/// The addresses concerned.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Kept {
+    /// What hosts have by the configuration.
+    hosts: BTreeSet<Ipv4Addr>,
+    places: BTreeSet<Place>,
+}
+
+impl Kept {
+    /// What hosts have by the configuration is to be kept back.
+    pub(in crate::policy) fn of(hosts: BTreeSet<Ipv4Addr>) -> Self {
+        Self { hosts, places: BTreeSet::new() }
+    }
+}
+
+impl Policy {
+    /// Keeps back what hosts have by now, and gives back what they have no longer.
+    pub(in crate::policy) fn keep_back(&mut self) {
+        let hosts = self.kept.hosts.iter().copied().chain(self.subnets.own());
+        let places: BTreeSet<Place> = hosts.filter_map(|host| self.all.find(host)).collect();
+        let former = std::mem::replace(&mut self.kept.places, places.clone());
+        for place in former.difference(&places) {
+            self.all.keep(*place, false);
+            if self.all.state(*place) == State::Reserved {
+                self.put_back(*place, Stock::Freed);
+            }
+        }
+        for place in places.difference(&former) {
+            self.all.keep(*place, true);
+            self.lose_offer(*place);
+            if self.all.state(*place) == State::Free {
+                self.claim(*place);
+                self.probes.unclean(*place);
+                self.end_lingering(*place);
+                self.all.set(*place, State::Reserved);
+            }
+        }
+    }
+
+    /// Whether the address is the server's own.
+    pub(in crate::policy) fn is_own(&self, place: Place) -> bool {
+        self.all.entry(place).kept() && self.subnets.is_ours(self.all.address(place))
+    }
+
+    /// The server's own addresses that are in pools.
+    pub fn own_in_pools(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.subnets
+            .own()
+            .filter(|own| self.all.find(*own).is_some_and(|place| self.all.pool(place).is_some()))
+    }
+}

@@ -1,0 +1,59 @@
+//! Interfaces that come, go and change while the server runs: leases go along.
+
+use std::net::Ipv4Addr;
+
+use crate::policy::Policy;
+use crate::policy::action::Publication;
+use crate::policy::book::addresses::State;
+use crate::policy::book::binding::Binding;
+use crate::policy::site::subnet::Interface;
+use crate::policy::words::Words;
+
+/// An interface has another index from now on: the former, and the new one.
+pub type Renumbered = (u32, u32);
+
+impl Policy {
+    /// Goes on with `interfaces`. What is reached on an interface that was `renumbered` is reached on its new index,
+    /// one renumbering after the other. Gives the leases whose link has another index: they are to be published anew
+    /// ([`Policy::publication`]).
+    pub fn relink(&mut self, interfaces: Vec<Interface>, renumbered: &[Renumbered]) -> Vec<Ipv4Addr> {
+        let now =
+            |index: u32| renumbered.iter().fold(index, |at, (from, to)| if at == *from { *to } else { at });
+        self.subnets.relink(interfaces);
+        self.keep_back();
+        self.probes.relink(now);
+        self.witnesses.relink(now);
+        self.declines.relink(now);
+        let mut moved = Vec::new();
+        for place in self.all.places() {
+            let Some(binding) = self.all.entry_mut(place).binding.as_deref_mut() else { continue };
+            let before = binding.link.ifindex;
+            binding.link.ifindex = now(before);
+            if binding.link.ifindex != before && self.all.state(place) == State::Leased {
+                moved.push(self.all.address(place));
+            }
+        }
+        moved
+    }
+
+    /// What the kernel is to know of the lease of `address`, without any answer: its next renewal is the daemon's.
+    #[must_use]
+    pub fn publication(&self, words: &dyn Words, address: Ipv4Addr) -> Option<Publication> {
+        let place = self.all.find(address)?;
+        let shared = |owner: &&Binding| self.all.state(place) == State::Leased && !owner.is_for_good();
+        let binding = self.binding(place).filter(shared)?;
+        let word = words.load(address);
+        Some(Publication {
+            address,
+            link: binding.link,
+            chaddr: binding.chaddr().mac().unwrap_or_default(),
+            server: binding.server,
+            generation: word.generation(),
+            // The kernel may have promised more by itself.
+            expiry: binding.expiry.max(word.expiry()),
+            horizon: binding.committed_until,
+            basis: self.basis_at(place, binding.link),
+            memos: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,127 @@
+//! What the operator orders.
+
+use std::net::Ipv4Addr;
+
+use dhcp_ebpf::lease::BootSecs;
+
+use crate::config::Pool;
+use crate::policy::action::{Action, Outcome, Reuse};
+use crate::policy::book::addresses::{Place, State, Stock};
+use crate::policy::book::binding::{Binding, Party};
+use crate::policy::book::quarantine::Probation;
+use crate::policy::event::Happened;
+use crate::policy::evidence::probe::Purpose;
+use crate::policy::words::revoke_anyway;
+use crate::policy::{Policy, Turn};
+use crate::store::{Change, QuarantineCause};
+
+impl Policy {
+    /// Ends the lease of `address`, if there is one. A client that asks to go on with it gets a NAK; it may ask anew.
+    ///
+    /// It may not know, and use the address still. So that is not reused before a probe finds nobody there, or the last
+    /// promise has run out; unless the operator says so.
+    pub(in crate::policy) fn operator_release(
+        &mut self,
+        turn: &mut Turn<'_>,
+        address: Ipv4Addr,
+        reuse: Reuse,
+    ) {
+        let Some(place) = self.all.find(address) else { return };
+        self.settle(turn, place);
+        if self.all.state(place) != State::Leased {
+            return;
+        }
+        let promised = revoke_anyway(turn.words, address).expiry();
+        self.offers.remove(place);
+        match reuse {
+            Reuse::WhenClean => {
+                self.end_in_grace(turn, place, promised, Some(Party::Operator));
+                self.probe_vacated(turn, place);
+            }
+            Reuse::AtOnce => {
+                self.index.remove_lease(&self.all, place);
+                self.free_vacated(turn, place);
+            }
+        }
+        turn.tell(address, Happened::ReleasedByOperator, self.client(place));
+        self.watch_fullness(turn, place);
+    }
+
+    /// Asks whether the client of a lease that the operator has ended uses its address still.
+    pub(in crate::policy) fn probe_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
+        let waits = self.all.state(place) == State::Grace
+            && self.binding(place).is_some_and(|owner| is_vacated(owner, turn.now));
+        if !waits || !self.probing(self.all.subnet(place)) {
+            return self.probes.vacating.remove(place);
+        }
+        if !self.probes.is_running(place) {
+            self.start_probe(turn, place, Purpose::Vacated, None);
+        }
+        self.probes.vacating.ask_again(place, turn.now);
+        self.rearm(place);
+    }
+
+    /// What came of that.
+    pub(in crate::policy) fn probed_vacated(&mut self, turn: &mut Turn<'_>, place: Place, outcome: Outcome) {
+        // Where nobody can be asked, nothing tells that the client is gone.
+        if self.all.state(place) == State::Grace
+            && outcome == Outcome::Silent
+            && self.offers.at(place).is_none()
+        {
+            self.free_vacated(turn, place);
+            self.note_clean(turn, place);
+            self.watch_fullness(turn, place);
+        }
+    }
+
+    /// Its last owner has no promise any more, and is to learn of it.
+    fn free_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
+        self.probes.vacating.remove(place);
+        if let Some(owner) = self.binding_mut(place) {
+            (owner.expiry, owner.committed_until) = (turn.now, turn.now);
+            owner.ended_by = Some(Party::Operator);
+        }
+        self.put_back(place, Stock::Freed);
+        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        self.rearm(place);
+    }
+
+    /// Ends the quarantine of each address of `range` that is in one, for this reason if one is said.
+    pub(in crate::policy) fn operator_clear(
+        &mut self,
+        turn: &mut Turn<'_>,
+        range: Pool,
+        why: Option<QuarantineCause>,
+    ) {
+        let places: Vec<Place> = self.quarantined_in(range, why).collect();
+        for place in places {
+            self.end_quarantine(turn, place);
+            self.rearm(place);
+        }
+    }
+
+    /// How many addresses of `range` are in quarantine, for this reason if one is said.
+    #[must_use]
+    pub fn count_quarantined(&self, range: Pool, why: Option<QuarantineCause>) -> usize {
+        self.quarantined_in(range, why).count()
+    }
+
+    fn quarantined_in(&self, range: Pool, why: Option<QuarantineCause>) -> impl Iterator<Item = Place> {
+        let fits = move |probation: &Probation| why.is_none_or(|why| why == probation.why);
+        self.quarantine
+            .iter()
+            .filter(move |(place, probation)| range.contains(self.all.address(*place)) && fits(probation))
+            .map(|(place, _)| place)
+    }
+
+    /// Whether an address whose lease the operator ends is probed.
+    #[must_use]
+    pub fn probes_when_vacated(&self, address: Ipv4Addr) -> bool {
+        self.all.find(address).is_some_and(|place| self.probing(self.all.subnet(place)))
+    }
+}
+
+/// Whether the operator has ended the lease, and its client may not know.
+pub(in crate::policy) fn is_vacated(owner: &Binding, now: BootSecs) -> bool {
+    owner.ended_by == Some(Party::Operator) && owner.expiry > now
+}

@@ -1,0 +1,73 @@
+//! Promises, and quarantines, of addresses that are of no pool and no reservation any more: kept in mind until they
+//! have run out, should the address become ours to give again.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+
+use dhcp_ebpf::lease::BootSecs;
+
+use crate::policy::Turn;
+use crate::policy::action::Action;
+use crate::store::{Change, Record, Standing};
+
+/// By address.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Stranded {
+    records: BTreeMap<Ipv4Addr, Record>,
+    /// No promise runs out earlier.
+    next: Option<BootSecs>,
+}
+
+impl Stranded {
+    /// Keeps `record`, which is in the store, if it matters for some time.
+    pub(in crate::policy) fn add(&mut self, turn: &mut Turn<'_>, record: Record) {
+        let end = end(&record);
+        if end > turn.now {
+            self.next = self.next.into_iter().chain([end]).min();
+            self.records.insert(record.address, record);
+        } else {
+            turn.out.push(Action::Commit(Change::Delete(record.address)));
+        }
+    }
+
+    /// Whether a promise for this address is kept in mind.
+    pub(in crate::policy) fn holds(&self, address: Ipv4Addr) -> bool {
+        self.records.contains_key(&address)
+    }
+
+    /// When something is to be forgotten.
+    pub(in crate::policy) fn next(&self) -> Option<BootSecs> {
+        self.next
+    }
+
+    /// Forgets what has run out.
+    pub(in crate::policy) fn forget(&mut self, turn: &mut Turn<'_>) {
+        if self.next.is_none_or(|next| next > turn.now) {
+            return;
+        }
+        self.records.retain(|address, record| {
+            let holds = end(record) > turn.now;
+            if !holds {
+                turn.out.push(Action::Commit(Change::Delete(*address)));
+            }
+            holds
+        });
+        self.next = self.records.values().map(end).min();
+    }
+
+    /// All of them, in order of address.
+    pub(in crate::policy) fn into_records(self) -> impl Iterator<Item = Record> {
+        self.records.into_values()
+    }
+}
+
+/// From when on the record does not matter.
+fn end(record: &Record) -> BootSecs {
+    match record.standing {
+        Standing::Leased => record.committed_until,
+        Standing::Quarantined { until, .. } => until,
+        // It was ended before the promise: by the operator, a move, or for another's reservation.
+        Standing::Grace | Standing::Ended => record.expiry,
+        Standing::Free => BootSecs(0),
+    }
+}
