@@ -4,7 +4,7 @@ mod bench;
 mod build;
 mod conformance;
 mod demo;
-mod derive;
+mod dist;
 mod failures;
 mod machine;
 mod object;
@@ -48,6 +48,8 @@ enum Task {
     Conformance,
     /// Check what no compiler does: circles between files, what heads files, links and keys in the documentation
     Tidy,
+    /// Build packages into target/dist: .deb and tarball
+    Dist(dist::Args),
     /// Run the tests, all or a part; the last line is the sum
     Test(test::Args),
     /// Measure under load, beside a reflector and beside other servers; `bench --help` has the parts
@@ -65,6 +67,7 @@ fn main() -> ExitCode {
         Task::Detach(args) => serve::detach(&args),
         Task::Conformance => conformance::main(),
         Task::Tidy => tidy::main(),
+        Task::Dist(args) => dist::main(&args),
         Task::Test(args) => test::main(&args),
         Task::Bench(args) => bench::main(&args),
     };

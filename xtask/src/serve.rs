@@ -1,12 +1,17 @@
 //! `cargo xtask run`, `attach` and `detach`: the daemon on a real NIC.
 
-use std::{ffi::OsStr, fs, os::unix::process::CommandExt, path::PathBuf, process::ExitCode};
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+};
 
 use anyhow::{Context, Result};
 
 use crate::{
     build::{self, Profile},
-    derive::Nic,
     process,
     setup::{self, Purpose},
     workspace,
@@ -25,12 +30,14 @@ pub(crate) struct Args {
 
 /// Serves on a NIC in the foreground. Does not return once the daemon runs.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    become_daemon(&[OsStr::new("run"), "--config".as_ref(), config(args)?.as_os_str()])
+    let daemon = daemon()?;
+    become_daemon(&daemon, &[OsStr::new("run"), "--config".as_ref(), config(&daemon, args)?.as_os_str()])
 }
 
 /// Loads and pins the XDP program.
 pub(crate) fn attach(args: &Args) -> Result<ExitCode> {
-    become_daemon(&[OsStr::new("attach"), "--config".as_ref(), config(args)?.as_os_str()])
+    let daemon = daemon()?;
+    become_daemon(&daemon, &[OsStr::new("attach"), "--config".as_ref(), config(&daemon, args)?.as_os_str()])
 }
 
 /// Takes the XDP program off again. The configuration only says where it is pinned: the default place needs none.
@@ -39,14 +46,14 @@ pub(crate) fn detach(args: &Args) -> Result<ExitCode> {
     if let Some(config) = &args.config {
         words.extend(["--config".as_ref(), config.as_os_str()]);
     }
-    become_daemon(&words)
+    become_daemon(&daemon()?, &words)
 }
 
-fn config(args: &Args) -> Result<PathBuf> {
+fn config(daemon: &Path, args: &Args) -> Result<PathBuf> {
     if let Some(config) = &args.config {
         return Ok(config.clone());
     }
-    let text = Nic::find(&args.iface)?.config()?;
+    let text = process::output(Command::new(daemon).args(["derive-config", &args.iface]))?;
     let path = workspace::target_dir().join("xtask").join(format!("{}.toml", args.iface));
     let dir = path.parent().context("the configuration's place has no directory")?;
     fs::create_dir_all(dir)
@@ -58,10 +65,13 @@ fn config(args: &Args) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Builds, then replaces this process by the daemon, so that signals and exit status are its own.
-fn become_daemon(words: &[&OsStr]) -> Result<ExitCode> {
+fn daemon() -> Result<PathBuf> {
     setup::prepare(Purpose::Build)?;
-    let daemon = build::daemon(Profile::Release)?;
-    Err(process::as_root(&daemon)?.args(words).exec())
+    build::daemon(Profile::Release)
+}
+
+/// Replaces this process by the daemon, so that signals and exit status are its own.
+fn become_daemon(daemon: &Path, words: &[&OsStr]) -> Result<ExitCode> {
+    Err(process::as_root(daemon)?.args(words).exec())
         .with_context(|| format!("can't start {}", daemon.display()))
 }

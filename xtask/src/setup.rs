@@ -32,6 +32,8 @@ pub(crate) enum Purpose {
     Demo,
     /// Every real client, a load generator, and a server to stand beside
     Test,
+    /// A clean Debian to install the package into
+    Package,
     /// Other servers to compare with
     Bench,
 }
@@ -61,6 +63,12 @@ const TEST_TOOLS: &[Tool] = &[
     tool("cc", "gcc"),
     // To change a map behind the server's back.
     tool("bpftool", "bpftool"),
+];
+
+const PACKAGE_TOOLS: &[Tool] = &[
+    tool("mmdebstrap", "mmdebstrap"),
+    tool("systemd-nspawn", "systemd-container"),
+    tool("strip", "binutils"),
 ];
 
 const BENCH_TOOLS: &[Tool] = &[tool("dhcpd", "isc-dhcp-server")];
@@ -109,6 +117,9 @@ fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
     }
     if purpose >= Purpose::Test {
         tools.extend(TEST_TOOLS);
+    }
+    if purpose >= Purpose::Package {
+        tools.extend(PACKAGE_TOOLS);
     }
     if purpose >= Purpose::Bench {
         tools.extend(BENCH_TOOLS);

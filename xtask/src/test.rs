@@ -14,6 +14,7 @@ use clap::ValueEnum;
 
 use crate::{
     build::{self, Profile},
+    dist,
     failures::Failures,
     process,
     setup::{self, Purpose},
@@ -50,10 +51,18 @@ enum Part {
     Net,
     /// Deterministic simulation: test targets of `tests/` whose names begin with `sim`
     Sim,
+    /// The Debian package in a clean Debian; only when it is named
+    Package,
 }
+
+/// The test target that only [`Part::Package`] runs.
+const PACKAGE: &str = "package";
 
 /// Runs the tests; the last lines it prints say what failed, and the sum. Fails when a test failed or none ran.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
+    if args.part == Some(Part::Package) {
+        return package(args.filter.as_deref());
+    }
     setup::prepare(Purpose::Test)?;
     let daemon = build::daemon(Profile::Release)?;
     let wanted = |part| args.part.is_none_or(|chosen| chosen == part);
@@ -72,16 +81,32 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         }
     }
     let (simulations, others): (Vec<_>, Vec<_>) =
-        system_tests()?.into_iter().partition(|name| name.starts_with("sim"));
+        system_tests()?.into_iter().filter(|name| name != PACKAGE).partition(|name| name.starts_with("sim"));
     if wanted(Part::Sim) && !simulations.is_empty() {
         run(system_test_command(&simulations), named, &mut seen)?;
     }
     if wanted(Part::Net) {
         build::load_generator()?;
         let mut cargo = system_test_command(&others);
-        cargo.arg("--lib").arg("--config").arg(root_runner(&daemon, args.long)?);
+        cargo.arg("--lib").arg("--config").arg(root_runner(&daemon, args.long, &[])?);
         run(cargo, named, &mut seen)?;
     }
+    print!("{}", seen.failures);
+    println!("{}", seen.tally);
+    Ok(if seen.tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Packs a daemon, makes a clean Debian, and tests the one in the other.
+fn package(filter: Option<&str>) -> Result<ExitCode> {
+    setup::prepare(Purpose::Package)?;
+    let daemon = build::daemon(Profile::Dev)?;
+    let [(deb, _), _] = dist::packages(&daemon)?;
+    let debian = dist::clean_debian()?;
+    let mut cargo = system_test_command(&[PACKAGE.to_owned()]);
+    let more = [("XDHCPD_PACKAGE", deb.as_path()), ("XDHCPD_DEBIAN", debian.as_path())];
+    cargo.arg("--config").arg(root_runner(&daemon, false, &more)?);
+    let mut seen = Seen::default();
+    run(cargo, filter.as_slice(), &mut seen)?;
     print!("{}", seen.failures);
     println!("{}", seen.tally);
     Ok(if seen.tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -133,13 +158,14 @@ fn system_test_command(targets: &[String]) -> Command {
 /// A cargo setting that runs test binaries as root, each told which daemon to test.
 ///
 /// Cargo itself stays what it is, so that it leaves no file of root's in the target directory.
-fn root_runner(daemon: &Path, long: bool) -> Result<OsString> {
+fn root_runner(daemon: &Path, long: bool, places: &[(&str, &Path)]) -> Result<OsString> {
     let mut command = process::as_root_with(daemon)?;
     // sudo hands no variables on.
     let cycles = env::var(CYCLES).ok().or_else(|| long.then(|| LONG.to_owned()));
     for (name, value) in [(CYCLES, cycles), (SEED, env::var(SEED).ok())] {
         command.args(value.map(|value| format!("{name}={value}")));
     }
+    command.args(places.iter().map(|(name, place)| format!("{name}={}", place.display())));
     let words: Vec<String> = [command.get_program()]
         .into_iter()
         .chain(command.get_args())

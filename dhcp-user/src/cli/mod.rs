@@ -8,8 +8,10 @@
 
 mod ask;
 mod check_config;
+mod derive_config;
 mod output;
 mod serve;
+mod shell;
 mod store;
 mod table;
 mod text;
@@ -21,7 +23,9 @@ use clap::{Parser, Subcommand};
 
 pub use ask::Ask;
 pub use check_config::CheckConfig;
+pub use derive_config::DeriveConfig;
 pub use serve::{Attach, Detach, Run};
+pub use shell::{Completions, Man};
 pub use store::Store;
 pub use transfer::{Export, Import};
 
@@ -45,6 +49,13 @@ pub enum Verb {
     Detach(Detach),
     /// Check a configuration file: exit status 0, or 1 with every error and its line
     CheckConfig(CheckConfig),
+    /// Print a configuration for the subnet that an interface is in, to begin with
+    DeriveConfig(DeriveConfig),
+    /// Print a script that completes verbs and arguments for bash, zsh, fish, …
+    Completions(Completions),
+    /// Write the manual's pages, one for each verb
+    #[command(hide = true)]
+    Man(Man),
     /// Print all that another server needs to honour the leases, a line of JSON for each address
     Export(Export),
     /// Honour the leases that another server has exported: exit status 1 if any is refused

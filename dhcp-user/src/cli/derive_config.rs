@@ -1,9 +1,47 @@
-//! A configuration derived from what a NIC has: its IPv4 address, and the gateway it leads to.
+//! `derive-config`: a configuration derived from what a NIC has, its IPv4 address and the gateway it leads to.
 
-use std::{collections::BTreeSet, fs, net::Ipv4Addr};
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::Ipv4Addr;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context as _, Result, bail};
 use nix::ifaddrs::getifaddrs;
+
+use super::Exit;
+use super::output::{complain, finish};
+
+/// The NIC to serve on.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DeriveConfig {
+    /// The NIC; the one with the default route when not given
+    #[arg(value_name = "INTERFACE")]
+    interface: Option<String>,
+}
+
+impl DeriveConfig {
+    /// Prints a configuration for the subnet that a NIC is in.
+    #[must_use]
+    pub fn run(self) -> Exit {
+        let interface = self.interface.map_or_else(with_default_route, Ok);
+        match interface.and_then(|name| Nic::find(&name)).and_then(|nic| nic.config()) {
+            Ok(config) => finish(Exit::Done, io::stdout().write_all(config.as_bytes())),
+            Err(error) => complain(Exit::No, format_args!("{error:#}")),
+        }
+    }
+}
+
+/// The NIC that the default route is on.
+fn with_default_route() -> Result<String> {
+    let routes = routes()?;
+    let names = routes.lines().skip(1).filter_map(|line| line.split_whitespace().next());
+    let found = names.into_iter().find(|name| gateway(name, &routes).is_some());
+    found.map(str::to_owned).context("there is no default route: name the interface to serve on")
+}
+
+fn routes() -> Result<String> {
+    fs::read_to_string("/proc/net/route").context("can't read the routing table")
+}
 
 /// Addresses at the low end of a subnet that stay out of the pool: that is where routers and servers are given theirs.
 const HEAD: u32 = 9;
@@ -13,7 +51,7 @@ const LARGEST_POOL: u32 = 4096;
 
 /// A NIC's place in its network.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Nic {
+struct Nic {
     name: String,
     address: Ipv4Addr,
     prefix_len: u32,
@@ -26,7 +64,7 @@ impl Nic {
     ///
     /// # Errors
     /// When there is no such NIC, or it has no IPv4 address.
-    pub(crate) fn find(name: &str) -> Result<Self> {
+    fn find(name: &str) -> Result<Self> {
         if nix::net::if_::if_nametoindex(name).is_err() {
             bail!("there is no interface {name}; `ip link` lists those that are there");
         }
@@ -38,10 +76,10 @@ impl Nic {
             });
         let Some((address, mask)) = own else {
             bail!(
-                "{name} has no IPv4 address: give it one (`ip address add 192.0.2.1/24 dev {name}`), or --config FILE"
+                "{name} has no IPv4 address: give it one (`ip address add 192.0.2.1/24 dev {name}`), or write the configuration by hand"
             );
         };
-        let routes = fs::read_to_string("/proc/net/route").context("can't read the routing table")?;
+        let routes = routes()?;
         Ok(Self {
             name: name.to_owned(),
             address,
@@ -54,11 +92,13 @@ impl Nic {
     ///
     /// # Errors
     /// When the subnet is too small to lease from.
-    pub(crate) fn config(&self) -> Result<String> {
+    fn config(&self) -> Result<String> {
         let Self { name, address, prefix_len, gateway } = self;
         let pools = self.pools();
         if pools.is_empty() {
-            bail!("{address}/{prefix_len} on {name} leaves no address to lease: give --config FILE");
+            bail!(
+                "{address}/{prefix_len} on {name} leaves no address to lease: write the configuration by hand"
+            );
         }
         let network = Ipv4Addr::from_bits(self.network());
         let pools: Vec<_> = pools.iter().map(|(first, last)| format!("\"{first} - {last}\"")).collect();
