@@ -439,10 +439,9 @@ fn a_program_that_was_taken_off_is_put_back() -> Result<()> {
             fs::remove_file(pin.path())?;
         }
     }
-    shows(&server, SERVER_IF, "xdp", &json!("off"))?;
-    lan.server.ip(&format!("link set {SERVER_IF} mtu 1450"))?;
-    shows(&server, SERVER_IF, "xdp", &json!("native"))?;
+    // The kernel tells nobody of it.
     is_logged(&server, "was taken off")?;
+    shows(&server, SERVER_IF, "xdp", &json!("native"))?;
     kernel_answers(&server, &lan.client(1), &lease)
 }
 
@@ -465,8 +464,9 @@ fn a_foreign_program_is_named_with_what_to_do() -> Result<()> {
     ensure!(shown["xdp"] == "off", "{shown}");
     ensure!(shown["obstacle"].as_str().is_some_and(|obstacle| obstacle.contains(&advice)), "{shown}");
     lan.server.ip(&format!("link set dev {SERVER_IF} xdpdrv off"))?;
-    ensure!(server.interface(SERVER_IF)?.get("obstacle").is_none());
-    Ok(())
+    until("nobody is in the way", PROMPT, || {
+        Ok(server.interface(SERVER_IF)?.get("obstacle").is_none().then_some(()))
+    })
 }
 
 #[test]

@@ -47,6 +47,10 @@ pub(super) struct Served {
     controller: Option<u32>,
     /// Who listens where no program is attached.
     listener: Option<Listener>,
+    /// Why nobody can listen there at present.
+    unheard: Option<String>,
+    /// The program that the last look found on it; none before it was looked at as it is served now.
+    found: Option<Option<Occupant>>,
     /// What was there when our program could not be attached.
     refused: Option<Option<Occupant>>,
 }
@@ -89,8 +93,8 @@ pub(super) fn watch(beside: &Beside, found: mpsc::Sender<Look>) -> Result<()> {
     beside.runtime("links", move || look(changes, found))
 }
 
-/// Looks at all interfaces as long as somebody wants to know; and between whiles at what drivers count of the program's
-/// answers. It asks the kernel and drivers itself, and nobody waits for it.
+/// Looks at all interfaces as long as somebody wants to know; and between whiles, each second, at what drivers count of the
+/// program's answers, and whether the interfaces are as they were: a program that is taken off is told by nobody. It asks the kernel and drivers itself, and nobody waits for it.
 async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
     let changes = watched(changes)?;
     let mut moved = Vec::new();
@@ -114,7 +118,7 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
         let more = changes.get_ref().take();
         let is_over = more.is_none();
         moved.extend(more.unwrap_or_default());
-        let look = Found { links, counts: counts.clone(), moved: std::mem::take(&mut moved) };
+        let look = Found { links: links.clone(), counts: counts.clone(), moved: std::mem::take(&mut moved) };
         if found.send(Ok(look)).await.is_err() {
             return Ok(());
         }
@@ -134,7 +138,7 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
                 Ok(Err(_)) => sleep(transmission::LOOK).await,
                 Err(_) => {}
             }
-            if transmission::counted(&native) != counts {
+            if transmission::counted(&native) != counts || netlink::links().is_ok_and(|now| now != links) {
                 break;
             }
         }
@@ -169,7 +173,20 @@ impl Server {
         );
         let transmission = Transmission::from_now_on(&facts.name);
         let refused = (attached.is_none() && why.is_some()).then_some(state.xdp);
-        let served = Served { facts, xdp, why, driver, transmission, link, controller, listener, refused };
+        let (unheard, found) = (None, None);
+        let served = Served {
+            facts,
+            xdp,
+            why,
+            driver,
+            transmission,
+            link,
+            controller,
+            listener,
+            unheard,
+            found,
+            refused,
+        };
         self.interfaces.insert(served.facts.ifindex, served);
         Ok(())
     }
@@ -192,6 +209,8 @@ impl Server {
             link: LinkStatus::Missing,
             controller: None,
             listener: None,
+            unheard: None,
+            found: None,
             refused: None,
         };
         self.interfaces.insert(missing.facts.ifindex, missing);
@@ -232,8 +251,11 @@ impl Server {
     pub(super) fn link_trouble(&self) -> Option<String> {
         let blind = self.blind.iter().map(|why| format!("interfaces can't be looked at: {why}"));
         let deaf = self.interfaces.values().filter_map(|served| {
-            let deaf = served.listener.as_ref()?.deaf.lock().unwrap_or_else(PoisonError::into_inner);
-            deaf.as_ref().map(|why| format!("{} can't be listened on: {why}", served.facts.name))
+            let deaf = match &served.listener {
+                Some(listener) => listener.deaf.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+                None => served.unheard.clone(),
+            };
+            deaf.map(|why| format!("{} can't be listened on: {why}", served.facts.name))
         });
         let mut all: Vec<String> = blind.chain(deaf).collect();
         all.sort_unstable();
@@ -367,7 +389,12 @@ impl Server {
             }
         }
         served.facts = state.facts.clone();
+        served.found = Some(state.xdp);
+        let is_unheard = served.unheard.is_some();
         self.follow_attachment(configured, state);
+        if is_unheard {
+            self.listen_again(state.facts.ifindex);
+        }
     }
 
     /// The program may have been taken off, or may be let on by now.
@@ -396,7 +423,7 @@ impl Server {
     /// An interface is attached in another way from now on, or no more for what is `there`.
     pub(super) fn go_over_to(&mut self, ifindex: u32, attachment: Attachment, there: Option<Occupant>) {
         let Attachment { attached, why } = attachment;
-        let listener = if attached.is_none() { self.listen_on(ifindex).ok() } else { None };
+        let is_attached = attached.is_some();
         let Some(served) = self.interfaces.get_mut(&ifindex) else { return };
         if let Some(attached) = attached {
             tracing::info!(interface = served.facts.name, xdp = attached.name(), why, "attached");
@@ -405,7 +432,34 @@ impl Server {
         served.refused = attached.is_none().then_some(there);
         served.why = why;
         served.transmission = Transmission::from_now_on(&served.facts.name);
-        served.listener = listener;
+        served.found = None;
+        (served.listener, served.unheard) = (None, None);
+        if !is_attached {
+            self.listen_again(ifindex);
+        }
+    }
+
+    /// Listens on an interface without a program; if that fails it is tried again with each look, and told meanwhile.
+    fn listen_again(&mut self, ifindex: u32) {
+        let listener = self.listen_on(ifindex);
+        let Some(served) = self.interfaces.get_mut(&ifindex) else { return };
+        let interface = &served.facts.name;
+        match listener.map_err(|error| format!("{error:#}")) {
+            // Attached again meanwhile.
+            _ if served.xdp != Xdp::Off => served.unheard = None,
+            Ok(listener) => {
+                if served.unheard.take().is_some() {
+                    tracing::info!(interface, "listened on again");
+                }
+                served.listener = Some(listener);
+            }
+            Err(why) => {
+                if served.unheard.is_none() {
+                    tracing::warn!(interface, error = why, "can't be listened on; it is tried again");
+                }
+                served.unheard = Some(why);
+            }
+        }
     }
 
     /// Names, indices or addresses have changed: policy, probes and kernel go along, and what clients would be told
@@ -447,19 +501,19 @@ impl Server {
         }
     }
 
-    /// What is on an interface now, beside what we know: our program, or somebody else's.
+    /// What is on an interface by the last look at it: our program, or somebody else's. Nobody is asked anew: that could
+    /// take its time.
     pub(super) fn attachment(&self, served: &Served) -> (Xdp, Option<String>) {
         if !is_there(&served.facts) {
             return (Xdp::Off, None);
         }
-        let (kernel, facts) = (self.kernel.as_ref(), &served.facts);
-        match netlink::occupant(facts.ifindex) {
-            Ok(Some(there)) if kernel.is_some_and(|kernel| kernel.is_ours(there)) => {
-                (there.attached.into(), None)
-            }
-            Ok(Some(other)) => (Xdp::Off, Some(occupant::described(&facts.name, other))),
-            Ok(None) => (Xdp::Off, served.why.clone().filter(|_| served.refused.is_some())),
-            Err(error) => (served.xdp, Some(format!("{error:#}"))),
+        let is_ours = |there| self.kernel.as_ref().is_some_and(|kernel| kernel.is_ours(there));
+        let refused = || served.why.clone().filter(|_| served.refused.is_some());
+        match served.found {
+            Some(Some(there)) if is_ours(there) => (there.attached.into(), None),
+            Some(Some(other)) => (Xdp::Off, Some(occupant::described(&served.facts.name, other))),
+            Some(None) => (Xdp::Off, refused()),
+            None => (served.xdp, refused()),
         }
     }
 }
