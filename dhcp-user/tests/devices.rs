@@ -15,9 +15,9 @@ use dhcp_ebpf::lease::BootSecs;
 use dhcp_ebpf::question::{self, Asker, Keys};
 use dhcp_ebpf::slot::{CHUNK_CELLS, MEMOS, SLOT_CELLS};
 use dhcp_user::config::Config;
-use dhcp_user::datapath::hints::HeapHints;
-use dhcp_user::datapath::memory::Region;
-use dhcp_user::datapath::table::Table;
+use dhcp_user::datapath::leases::hints::HeapHints;
+use dhcp_user::datapath::leases::memory::Region;
+use dhcp_user::datapath::leases::table::Table;
 use dhcp_user::message::Request;
 use dhcp_user::policy::{Action, Answer, Event, Interface, Policy, Question, Reply, Words as _};
 use shape::{Device, Message, Shape, shapes};
@@ -149,7 +149,7 @@ impl Server {
             let event = Event::Extended {
                 address: extended.address,
                 word: self.table.load(extended.address),
-                renewals: extended.renewals,
+                renewals: extended.untold.renewals,
                 is_last_answer: true,
             };
             self.policy.handle(BootSecs(self.now), &self.table, event, &mut actions);

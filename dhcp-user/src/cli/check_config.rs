@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Exit;
 use super::output::{complain, finish, remark};
 use crate::config::{Config, ConfigError, LoadError};
-use crate::datapath::netlink;
+use crate::datapath::interfaces::netlink;
 use crate::server::{self, Capacity};
 
 /// The file to check, and how to say what is found.

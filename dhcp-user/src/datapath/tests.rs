@@ -13,10 +13,10 @@ use dhcp_ebpf::slot::{CHUNK_CELLS, MEMOS, SLOT_CELLS, Slot};
 use dhcp_ebpf::verdict::{Renewal, Verdict, Why};
 use dhcp_ebpf::wire::bootp;
 
-use super::frame;
-use super::hints::{HeapHints, Hints};
-use super::memory::{Region, SharedCells};
-use super::table::{Overtaken, Table};
+use super::frames::frame;
+use super::leases::hints::{HeapHints, Hints};
+use super::leases::memory::{Region, SharedCells};
+use super::leases::table::{Overtaken, Table};
 use crate::message::Request;
 use crate::policy::{Answer, Basis, Ground, Memo, Publication, Question, Reply, Words as _};
 
@@ -360,7 +360,7 @@ fn the_kernels_renewals_are_told_once() {
     assert_eq!(world.table.unreported(ADDRESS), 1);
     let told = world.table.extended(0, world.table.in_use());
     assert_eq!(told.len(), 1);
-    assert_eq!((told[0].address, told[0].renewals), (ADDRESS, 1));
+    assert_eq!((told[0].address, told[0].untold.renewals), (ADDRESS, 1));
     assert_eq!(told[0].word.expiry(), BootSecs::ceil(NOW + CLOCK_LAG).plus(LEASE_TIME));
     assert_eq!(world.table.extended(0, world.table.in_use()), []);
 }

@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::datapath::echo_socket::EchoSocket;
-use crate::datapath::packet_socket::{Receiver, Wanted};
-use crate::datapath::sender::Sender;
+use crate::datapath::frames::echo_socket::EchoSocket;
+use crate::datapath::frames::packet_socket::{Receiver, Wanted};
+use crate::datapath::frames::sender::Sender;
 use crate::policy::{Interface, Outcome, Via};
 use question::{Asked, Question};
 

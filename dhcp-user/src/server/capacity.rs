@@ -13,7 +13,8 @@ use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
 
 use super::room::LEASE;
 use crate::config::{Config, Subnet, XdpMode};
-use crate::datapath::kernel::{ADDRESSES, INTERFACES, Sizes, have_room};
+use crate::datapath::program::kernel::have_room;
+use crate::datapath::program::object::{ADDRESSES, INTERFACES, Sizes};
 
 /// The least number of slots: small sites can grow without new maps.
 const LEAST_SLOTS: u32 = 4096;

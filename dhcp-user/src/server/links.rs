@@ -20,12 +20,12 @@ use super::{Server, equipment, listen, service};
 use crate::config::{self, XdpMode};
 use crate::control::{LinkStatus, Xdp};
 use crate::datapath;
-use crate::datapath::attachment::{Attached, Attachment};
-use crate::datapath::kernel::Kernel;
-use crate::datapath::netlink::{self, Changes, LinkState, Occupant};
-use crate::datapath::occupant;
-use crate::datapath::packet_socket::{Receiver, Wanted};
-use crate::datapath::watch::watched;
+use crate::datapath::frames::packet_socket::{Receiver, Wanted};
+use crate::datapath::frames::watch::watched;
+use crate::datapath::interfaces::netlink::{self, Attached, Changes, LinkState, Occupant};
+use crate::datapath::program::attachment::Attachment;
+use crate::datapath::program::kernel::Kernel;
+use crate::datapath::program::occupant;
 use crate::policy::{Action, Interface, Renumbered};
 
 /// Changes come in bursts: the outcome is looked at when one is over.
@@ -161,7 +161,7 @@ impl Server {
         let xdp = attached.map_or(Xdp::Off, Xdp::from);
         let listener = if xdp == Xdp::Off { Some(self.listen_on(facts.ifindex)?) } else { None };
         let link = status(state);
-        let driver = datapath::transmission::driver(&facts.name).ok();
+        let driver = datapath::program::transmission::driver(&facts.name).ok();
         tracing::info!(
             interface = facts.name,
             driver,

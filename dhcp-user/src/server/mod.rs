@@ -67,14 +67,14 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use crate::clock::BootNanos;
 use crate::config::Config;
 use crate::control::{self, Event as Told, Startup, WallClock};
-use crate::datapath::attachment;
-use crate::datapath::kernel::Kernel;
-use crate::datapath::netlink::LinkState;
-use crate::datapath::outbox::Outbox;
-use crate::datapath::packet_socket::{Receiver, Wanted};
-use crate::datapath::ring::{self, Arrival};
-use crate::datapath::table::Table;
-use crate::datapath::watch::watched;
+use crate::datapath::frames::outbox::Outbox;
+use crate::datapath::frames::packet_socket::{Receiver, Wanted};
+use crate::datapath::frames::ring::{self, Arrival};
+use crate::datapath::frames::watch::watched;
+use crate::datapath::interfaces::netlink::LinkState;
+use crate::datapath::leases::table::Table;
+use crate::datapath::program::attachment;
+use crate::datapath::program::kernel::Kernel;
 use crate::limits::Limits;
 use crate::policy::{Event, Interface, Policy};
 use crate::privileges;
@@ -329,8 +329,8 @@ impl Server {
             .map(|lease| Event::Extended {
                 address: lease.address,
                 word: lease.word,
-                renewals: lease.renewals,
-                is_last_answer: lease.is_last_answer,
+                renewals: lease.untold.renewals,
+                is_last_answer: lease.untold.is_last_answer,
             })
             .collect();
         if self.policy.next_deadline().is_some_and(|deadline| deadline <= BootNanos::now().floor()) {
@@ -359,8 +359,8 @@ impl Server {
             .map(|lease| Event::Extended {
                 address: lease.address,
                 word: lease.word,
-                renewals: lease.renewals,
-                is_last_answer: lease.is_last_answer,
+                renewals: lease.untold.renewals,
+                is_last_answer: lease.untold.is_last_answer,
             })
             .collect();
         self.decide(events);

@@ -11,7 +11,7 @@ use std::net::Ipv4Addr;
 use dhcp_ebpf::lease::BootSecs;
 use dhcp_ebpf::slot::Identity;
 
-use crate::datapath::table::Table;
+use crate::datapath::leases::table::Table;
 use crate::policy::revoke_anyway;
 use crate::store::{Change, HwAddr, Record, Standing};
 
@@ -208,8 +208,8 @@ mod tests {
     use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
 
     use super::*;
-    use crate::datapath::hints::HeapHints;
-    use crate::datapath::memory::Region;
+    use crate::datapath::leases::hints::HeapHints;
+    use crate::datapath::leases::memory::Region;
     use crate::policy::{Basis, Publication, Words as _};
 
     const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 10);

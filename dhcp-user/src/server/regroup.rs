@@ -9,8 +9,8 @@ use super::Server;
 use super::absent::{is_there, missing};
 use super::links::{Served, attach};
 use crate::config::{self, Config, XdpMode};
-use crate::datapath::attachment::Attachment;
-use crate::datapath::netlink::LinkState;
+use crate::datapath::interfaces::netlink::LinkState;
+use crate::datapath::program::attachment::Attachment;
 use crate::policy::{Interface, Renumbered};
 
 /// What becomes of the interfaces of the next configuration, all that may fail done.

@@ -10,7 +10,7 @@ use super::Server;
 use super::reconcile::last_promise;
 use crate::clock::BootNanos;
 use crate::control::Startup;
-use crate::datapath::table::Table;
+use crate::datapath::leases::table::Table;
 use crate::policy::{Action, Adopted, State, Words as _, revoke_anyway};
 use crate::store::{Change, Record};
 

@@ -1,6 +1,6 @@
 //! Whether answers leave that the kernel has given: what drivers count is watched, and the operator told.
 //!
-//! A driver that can't send what a program in it answers drops it in silence (`datapath/transmission.rs`). Where the way of
+//! A driver that can't send what a program in it answers drops it in silence (`datapath/program/transmission.rs`). Where the way of
 //! attaching was the daemon's own choice, it then attaches in the stack instead, which sends like everybody else.
 
 use std::collections::BTreeMap;
@@ -9,9 +9,8 @@ use std::time::Duration;
 use super::Server;
 use crate::config::XdpMode;
 use crate::control::{Event as Told, Xdp};
-use crate::datapath::attachment::Attached;
-use crate::datapath::netlink::LinkState;
-use crate::datapath::transmission::Counts;
+use crate::datapath::interfaces::netlink::{Attached, LinkState};
+use crate::datapath::program::transmission::Counts;
 
 /// How often drivers are asked what they have counted.
 pub(super) const LOOK: Duration = Duration::from_secs(1);

@@ -185,7 +185,7 @@ fn an_answer_too_long_is_shortened_in_the_order_asked_for() {
         );
         assert!(!answer.complete && answer.options.len() <= most, "{}", answer.options.len());
         let Told::Reply(reply) = &offer else { panic!("no reply") };
-        assert!(crate::datapath::frame::write(&draft.request(1), reply, [2; 6]).is_some());
+        assert!(crate::datapath::frames::frame::write(&draft.request(1), reply, [2; 6]).is_some());
     }
 }
 
@@ -218,7 +218,7 @@ fn there_is_an_answer_however_little_room_there_is() {
         assert!(offer.codes().ends_with(&[118, 61]) && offer.answer().options.len() <= 308);
         assert!(offer.codes().contains(&1), "the mask");
         let Told::Reply(reply) = &offer else { panic!("no reply") };
-        assert!(crate::datapath::frame::write(&draft.request(1), reply, [2; 6]).is_some());
+        assert!(crate::datapath::frames::frame::write(&draft.request(1), reply, [2; 6]).is_some());
     }
 }
 

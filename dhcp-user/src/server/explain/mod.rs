@@ -14,7 +14,7 @@ use dhcp_ebpf::verdict::Why;
 
 use super::Server;
 use crate::control::{AnsweredBy, Explanation, Heard, No, Subject};
-use crate::datapath::table::Table;
+use crate::datapath::leases::table::Table;
 use crate::message::{Kind, Request};
 use crate::policy::{Publication, Question, Words as _};
 use history::{Became, CLIENTS, History, Message, Recent, Seen, about, sender, station};

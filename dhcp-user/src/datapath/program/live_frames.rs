@@ -24,11 +24,10 @@ use dhcp_ebpf::abi::live::{CELLS, Call, FRAME, FRAMES, LAST, LEN, LONGEST, MARK}
 use dhcp_ebpf::abi::{maps, programs};
 use dhcp_ebpf::slot::{Cells as _, CellsMut as _};
 
-use super::attachment::Attached;
-use super::departure::{Live, Outgoing};
-use super::kernel::{region, xdp};
-use super::memory::{Region, SharedCells};
-use super::netlink;
+use super::object::{region, xdp};
+use crate::datapath::frames::departure::{Live, Outgoing};
+use crate::datapath::interfaces::netlink::{self, Attached};
+use crate::datapath::leases::memory::{Region, SharedCells};
 
 /// `BPF_PROG_TEST_RUN` and `BPF_F_TEST_XDP_LIVE_FRAMES` of linux/bpf.h.
 const TEST_RUN: libc::c_long = 10;

@@ -14,35 +14,12 @@ use aya::programs::XdpMode as Mode;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 
-use super::kernel::{Kernel, xdp};
-use super::netlink::{self, Occupant};
+use super::kernel::Kernel;
+use super::object::xdp;
 use super::pins::{LinkPin, Pins};
 use super::{occupant, offload, transmission};
 use crate::config::XdpMode;
-
-/// How an interface is attached.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attached {
-    /// In the driver.
-    Native,
-    /// In the stack.
-    Generic,
-}
-
-impl Attached {
-    fn of(mode: Mode) -> Self {
-        if matches!(mode, Mode::Driver) { Self::Native } else { Self::Generic }
-    }
-
-    /// The name that `status` uses.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Generic => "generic",
-        }
-    }
-}
+use crate::datapath::interfaces::netlink::{self, Attached, Occupant};
 
 /// What came of attaching.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,7 +131,7 @@ impl Kernel {
         let program = xdp(&mut self.ebpf)?;
         let id = program
             .attach_to_if_index(*ifindex, mode)
-            .with_context(|| format!("attaching to {interface} by {}", Attached::of(mode).name()))?;
+            .with_context(|| format!("attaching to {interface} by {}", attached_by(mode).name()))?;
         let link = program.take_link(id)?;
         let Ok(link) = FdLink::try_from(link) else {
             bail!("{interface}: this kernel attaches XDP programs only by netlink, which can't be pinned");
@@ -278,6 +255,10 @@ fn way(interface: &str, wanted: XdpMode, bond: bool, driver: Option<String>) -> 
         }),
         XdpMode::Native | XdpMode::Generic | XdpMode::Off => Ok(Way { mode: wanted, why: None }),
     }
+}
+
+const fn attached_by(mode: Mode) -> Attached {
+    if matches!(mode, Mode::Driver) { Attached::Native } else { Attached::Generic }
 }
 
 /// How the program is attached to an interface now, as the kernel tells it.

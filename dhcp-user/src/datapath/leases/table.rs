@@ -13,6 +13,7 @@ use dhcp_ebpf::question::{self, Asker, Keys};
 use dhcp_ebpf::slot::{AnswerHead, Identity, MEMOS, Memo, Place, SLOT_CELLS, Slot};
 use thiserror::Error;
 
+use super::account::{Account, Untold};
 use super::answers::Answers;
 use super::body::Body;
 use super::hints::Hints;
@@ -32,16 +33,8 @@ pub struct Table {
     led: HashSet<RunKey>,
     /// Slots revoked since the last [`tidy`](Self::tidy).
     revoked: RefCell<Vec<Ipv4Addr>>,
-    /// Renewals by the kernel that were seen when the daemon changed a word, not told of yet.
-    owed: BTreeMap<u32, Owed>,
-}
-
-/// Renewals of one lease by the kernel that policy was not told of yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Owed {
-    renewals: u32,
-    /// Those of them after which the daemon has not answered.
-    since_answer: u32,
+    /// Renewals by the kernel that policy is not told of yet.
+    account: Account,
 }
 
 /// A lease that the kernel extended.
@@ -51,10 +44,8 @@ pub struct Extended {
     pub address: Ipv4Addr,
     /// Its word.
     pub word: Word,
-    /// How often since it was told of last.
-    pub renewals: u32,
-    /// Whether the daemon has not answered the client since.
-    pub is_last_answer: bool,
+    /// What policy is told of it.
+    pub untold: Untold,
 }
 
 /// A publication came too late: the lease was revoked after it was decided.
@@ -94,7 +85,7 @@ impl Table {
             runs,
             led: HashSet::default(),
             revoked: RefCell::default(),
-            owed: BTreeMap::new(),
+            account: Account::default(),
         }
     }
 
@@ -151,9 +142,7 @@ impl Table {
     /// The slot of an address, and its index; `None` when nothing was [`reserve`](Self::reserve)d for it.
     #[must_use]
     pub fn slot(&self, address: Ipv4Addr) -> Option<(u32, Slot<SharedCells<'_>>)> {
-        let first = self.runs.get(&(u32::from(address) >> 8))?;
-        let index = first + u32::from(address) % RUN;
-        self.slot_at(index).map(|slot| (index, slot))
+        slot_of(&self.slots, &self.runs, address)
     }
 
     fn slot_at(&self, index: u32) -> Option<Slot<SharedCells<'_>>> {
@@ -209,59 +198,32 @@ impl Table {
         address: Ipv4Addr,
         change: impl FnOnce(&Slot<SharedCells<'_>>) -> Option<Word>,
     ) -> Option<Word> {
-        let (index, slot) = self.slot(address)?;
-        let renewals = Notes::of(&slot).renewals(slot.word());
-        let word = change(&slot)?;
-        Notes::of(&slot).accounted(word).save(&slot);
-        if renewals > 0 {
-            let owed = self.owed.entry(index).or_default();
-            owed.renewals += renewals;
-            owed.since_answer += renewals;
-        }
-        Some(word)
+        let (index, slot) = slot_of(&self.slots, &self.runs, address)?;
+        self.account.change(index, &slot, change)
     }
 
     /// The daemon's answer to the client of this lease leaves: what the kernel answered it came before.
     pub fn answered(&mut self, address: Ipv4Addr) {
-        let Some((index, slot)) = self.slot(address) else { return };
-        let (word, notes) = (slot.word(), Notes::of(&slot));
-        let renewals = notes.renewals(word);
-        if renewals > 0 {
-            notes.accounted(word).save(&slot);
-            self.owed.entry(index).or_default().renewals += renewals;
-        }
-        if let Some(owed) = self.owed.get_mut(&index) {
-            owed.since_answer = 0;
+        if let Some((index, slot)) = slot_of(&self.slots, &self.runs, address) {
+            self.account.answered(index, &slot);
         }
     }
 
     /// Whether the kernel was seen to answer the client of this lease after the daemon did, and policy not told of it yet.
     #[must_use]
     pub fn kernel_answered_last(&self, address: Ipv4Addr) -> bool {
-        self.slot(address).is_some_and(|(index, slot)| {
-            let owed = self.owed.get(&index).is_some_and(|owed| owed.since_answer > 0);
-            owed || Notes::of(&slot).renewals(slot.word()) > 0
-        })
+        self.slot(address).is_some_and(|(index, slot)| self.account.kernel_answered_last(index, &slot))
     }
 
     /// Leases among `count` slots from `from` on that the kernel extended since they were looked at last.
     pub fn extended(&mut self, from: u32, count: u32) -> Vec<Extended> {
         let mut found = Vec::new();
         for index in from..from.saturating_add(count).min(as_u32(self.runs.len()) * RUN) {
-            let Some(slot) = self.slot_at(index) else { break };
+            let Some(slot) = self.slots.cells().slot(index) else { break };
             let word = slot.word();
-            let notes = Notes::of(&slot);
-            if notes.account_for(word) && !self.owed.contains_key(&index) {
-                continue;
-            }
-            let address = slot.addresses().0.into();
-            notes.accounted(word).save(&slot);
-            let owed = self.owed.remove(&index).unwrap_or_default();
-            let seen = notes.renewals(word);
-            let renewals = seen + owed.renewals;
-            if word.alive() && renewals > 0 {
-                let is_last_answer = seen + owed.since_answer > 0;
-                found.push(Extended { address, word, renewals, is_last_answer });
+            if let Some(untold) = self.account.settle(index, &slot, word) {
+                let address = slot.addresses().0.into();
+                found.push(Extended { address, word, untold });
             }
         }
         found
@@ -270,9 +232,7 @@ impl Table {
     /// How many renewals by the kernel were not told of yet.
     #[must_use]
     pub fn unreported(&self, address: Ipv4Addr) -> u32 {
-        self.slot(address).map_or(0, |(index, slot)| {
-            Notes::of(&slot).renewals(slot.word()) + self.owed.get(&index).map_or(0, |owed| owed.renewals)
-        })
+        self.slot(address).map_or(0, |(index, slot)| self.account.renewals(index, &slot))
     }
 
     /// How many slots belong to addresses.
@@ -500,7 +460,7 @@ impl Table {
 
     /// Slots and chunks as the packet logic sees them.
     #[cfg(test)]
-    pub(super) fn memory(&self) -> (SharedCells<'_>, SharedCells<'_>) {
+    pub(in crate::datapath) fn memory(&self) -> (SharedCells<'_>, SharedCells<'_>) {
         (self.slots.cells(), self.answers.memory())
     }
 
@@ -531,6 +491,15 @@ impl std::fmt::Debug for Table {
             .field("runs", &self.runs.len())
             .finish_non_exhaustive()
     }
+}
+
+fn slot_of<'a>(
+    slots: &'a Region,
+    runs: &BTreeMap<u32, u32>,
+    address: Ipv4Addr,
+) -> Option<(u32, Slot<SharedCells<'a>>)> {
+    let index = runs.get(&(u32::from(address) >> 8))? + u32::from(address) % RUN;
+    slots.cells().slot(index).map(|slot| (index, slot))
 }
 
 /// The places of the answers that a slot's memos give, void memos left out.

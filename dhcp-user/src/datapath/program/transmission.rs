@@ -6,7 +6,7 @@
 
 use std::io;
 
-use super::ethtool::Device;
+use crate::datapath::interfaces::ethtool::Device;
 
 /// Drivers of the kernel's tree that send what a program on them answers, whatever else is configured on the far end.
 const KNOWN: [&str; 28] = [

@@ -10,8 +10,8 @@ use dhcp_ebpf::slot::{ANSWER_HEAD, CHUNK_CELLS, MAX_CHUNKS};
 use dhcp_ebpf::wire::bootp;
 use dhcp_ebpf::{publish, request};
 
-use super::body::Body;
-use super::memory::SharedCells;
+use crate::datapath::leases::body::Body;
+use crate::datapath::leases::memory::SharedCells;
 use crate::message::Request;
 use crate::policy::{Answer, Reply};
 use crate::store::HwAddr;

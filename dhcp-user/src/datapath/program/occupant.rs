@@ -6,8 +6,7 @@ use std::sync::OnceLock;
 use aya::programs::{loaded_links, loaded_programs};
 use dhcp_ebpf::abi::programs;
 
-use super::attachment::Attached;
-use super::netlink::Occupant;
+use crate::datapath::interfaces::netlink::{Attached, Occupant};
 
 /// The programs that there were when this process could still look at all of them, by id: what each is called, and the
 /// link that holds it.

@@ -6,46 +6,22 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::programs::Xdp;
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, EbpfLoader, Pod};
-use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, constants, maps, programs};
+use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, constants, maps};
 use dhcp_ebpf::leads;
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::slot::{CHUNK_CELLS, CellsMut as _, SLOT_CELLS};
 
 use super::adoption::{self, Pinned};
-use super::hints::Hints;
 use super::live_frames::LiveFrames;
-use super::memory::{self, Region, SharedCells};
+use super::object::{ADDRESSES, INTERFACES, OBJECT, PINNED_MAPS, Sizes, region, xdp};
 use super::pins::Pins;
-
-/// The program, built beside this crate and carried inside its binary.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XDHCPD_BPF_OBJECT"));
-
-/// Maps that are pinned. Logs, constants, and what a CPU remembers belong to one load of the program.
-pub const PINNED_MAPS: [&str; 12] = [
-    maps::SLOTS,
-    maps::CHUNKS,
-    maps::RUNS,
-    maps::QUESTIONS,
-    maps::KEYS,
-    maps::CONTROL,
-    maps::INTERFACES,
-    maps::STATIONS,
-    maps::ADDRESSES,
-    maps::COUNTERS,
-    maps::BEGUN,
-    maps::FRESH,
-];
+use crate::datapath::leases::hints::Hints;
+use crate::datapath::leases::memory::{self, Region, SharedCells};
 
 /// How a frame's way through the kernel is told: 0 nothing (it costs nothing then), 4 each DHCP decision.
 pub type Diagnosis = u8;
-
-/// How many interfaces the program can be on.
-pub const INTERFACES: u32 = 256;
-/// At how many addresses it can take DHCP for ours, in maps that are made now.
-pub const ADDRESSES: u32 = 32 * 1024;
 
 /// A value of a map, as its raw bytes.
 #[repr(transparent)]
@@ -95,15 +71,6 @@ pub struct Shared {
     pub live: Option<LiveFrames>,
     /// The store that live words were promised by, if the maps were there before.
     pub adopted_from: Option<u128>,
-}
-
-/// How much the maps are to hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Leases.
-    pub slots: u32,
-    /// Pieces of answers.
-    pub chunks: u32,
 }
 
 /// Whether maps that are pinned in `dir` have room for `needed`.
@@ -285,17 +252,6 @@ impl Kernel {
     pub fn log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
         aya_log::EbpfLogger::init(&mut self.ebpf).context("opening the XDP program's log")
     }
-}
-
-pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
-    Ok(ebpf.program_mut(programs::XDHCPD).context("the BPF object has no DHCP program")?.try_into()?)
-}
-
-pub(super) fn region(map: &Map, cells: usize) -> Result<Region> {
-    let (Map::Array(data) | Map::HashMap(data)) = map else {
-        bail!("the BPF object has a map of the wrong type")
-    };
-    Region::mapped(data.fd(), cells)
 }
 
 /// The keys in the map; drawn anew for new maps.

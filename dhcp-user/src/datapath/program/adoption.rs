@@ -19,11 +19,11 @@ use dhcp_ebpf::abi::{self, Control, Link, RUN, RunKey, maps};
 use dhcp_ebpf::publish;
 use dhcp_ebpf::slot::{CHUNK_CELLS, Cells as _, CellsMut as _, MEMOS, SLOT_CELLS, Slot};
 
-use super::hints::Hints;
-use super::kernel::Sizes;
-use super::memory::{Region, SharedCells};
-use super::notes::Notes;
+use super::object::Sizes;
 use super::pins::{self, Pins};
+use crate::datapath::leases::hints::Hints;
+use crate::datapath::leases::memory::{Region, SharedCells};
+use crate::datapath::leases::notes::Notes;
 
 /// Maps whose sizes the configuration decides. All others stay, whatever it says.
 const SIZED: [&str; 4] = [maps::SLOTS, maps::CHUNKS, maps::RUNS, maps::QUESTIONS];
@@ -214,8 +214,8 @@ mod tests {
     use dhcp_ebpf::lease::{BootSecs, Word};
     use dhcp_ebpf::slot::{Identity, Memo, Place};
 
-    use super::super::hints::HeapHints;
     use super::*;
+    use crate::datapath::leases::hints::HeapHints;
 
     const LINK: Link = Link { ifindex: 7, outer: 0, inner: 0 };
     const HASH: u64 = 0x1234;

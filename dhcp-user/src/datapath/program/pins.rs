@@ -12,6 +12,8 @@ use anyhow::{Context as _, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
+use super::object::PINNED_MAPS;
+
 /// `BPF_OBJ_GET` and `BPF_LINK_DETACH` of linux/bpf.h.
 const OBJECT_GET: libc::c_long = 7;
 const LINK_DETACH: libc::c_long = 34;
@@ -147,7 +149,7 @@ impl Pins {
     /// # Errors
     /// When a pin can't be removed.
     pub fn remove_maps(&self) -> Result<()> {
-        super::kernel::PINNED_MAPS.iter().try_for_each(|name| remove(&self.map(name)))
+        PINNED_MAPS.iter().try_for_each(|name| remove(&self.map(name)))
     }
 }
 

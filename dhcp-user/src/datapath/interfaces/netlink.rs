@@ -15,7 +15,6 @@ use netlink_packet_route::link::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
-use super::attachment::Attached;
 use crate::policy::Interface;
 
 /// An interface as the kernel describes it.
@@ -29,6 +28,26 @@ pub struct LinkState {
     pub controller: Option<u32>,
     /// The XDP program on it.
     pub xdp: Option<Occupant>,
+}
+
+/// How a program is attached to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// In the driver.
+    Native,
+    /// In the stack.
+    Generic,
+}
+
+impl Attached {
+    /// The name that `status` uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Generic => "generic",
+        }
+    }
 }
 
 /// An XDP program that is attached to an interface.

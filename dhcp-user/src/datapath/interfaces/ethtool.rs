@@ -173,7 +173,7 @@ fn as_u32(count: usize) -> u32 {
 
 #[cfg(test)]
 impl Feature {
-    pub(super) fn at(name: &str, is_on: bool) -> Self {
+    pub(in crate::datapath) fn at(name: &str, is_on: bool) -> Self {
         Self { name: name.to_owned(), is_on, index: 0 }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::ethtool::{Device, Feature};
+use crate::datapath::interfaces::ethtool::{Device, Feature};
 
 /// The driver takes VLAN tags off before the program sees the frame: it would look untagged, or as if it had the inner tag only.
 const TAKE_TAGS: [&str; 2] = ["rx-vlan-hw-parse", "rx-vlan-stag-hw-parse"];

@@ -1,0 +1,88 @@
+//! Renewals by the kernel: how many there were that policy is not told of yet, and who answered a client last.
+
+use std::collections::BTreeMap;
+
+use dhcp_ebpf::lease::Word;
+use dhcp_ebpf::slot::Slot;
+
+use super::memory::SharedCells;
+use super::notes::Notes;
+
+/// Renewals that were seen when the daemon changed a word, by slot. Those since stand in the word itself.
+#[derive(Debug, Default)]
+pub struct Account(BTreeMap<u32, Seen>);
+
+/// Renewals of one lease by the kernel that policy was not told of yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    renewals: u32,
+    /// Those of them after which the daemon has not answered.
+    since_answer: u32,
+}
+
+/// What policy is to be told of a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untold {
+    /// How often the kernel renewed it since policy was told last.
+    pub renewals: u32,
+    /// Whether the daemon has not answered the client since.
+    pub is_last_answer: bool,
+}
+
+impl Account {
+    /// Changes a word, and keeps account of what the kernel did to it before.
+    pub(super) fn change(
+        &mut self,
+        index: u32,
+        slot: &Slot<SharedCells<'_>>,
+        change: impl FnOnce(&Slot<SharedCells<'_>>) -> Option<Word>,
+    ) -> Option<Word> {
+        let renewals = Notes::of(slot).renewals(slot.word());
+        let word = change(slot)?;
+        Notes::of(slot).accounted(word).save(slot);
+        if renewals > 0 {
+            let seen = self.0.entry(index).or_default();
+            seen.renewals += renewals;
+            seen.since_answer += renewals;
+        }
+        Some(word)
+    }
+
+    /// The daemon's answer leaves: what the kernel answered came before.
+    pub(super) fn answered(&mut self, index: u32, slot: &Slot<SharedCells<'_>>) {
+        let (word, notes) = (slot.word(), Notes::of(slot));
+        let renewals = notes.renewals(word);
+        if renewals > 0 {
+            notes.accounted(word).save(slot);
+            self.0.entry(index).or_default().renewals += renewals;
+        }
+        if let Some(seen) = self.0.get_mut(&index) {
+            seen.since_answer = 0;
+        }
+    }
+
+    /// Whether the kernel was seen to answer after the daemon did, and policy not told of it yet.
+    pub(super) fn kernel_answered_last(&self, index: u32, slot: &Slot<SharedCells<'_>>) -> bool {
+        let seen = self.0.get(&index).is_some_and(|seen| seen.since_answer > 0);
+        seen || Notes::of(slot).renewals(slot.word()) > 0
+    }
+
+    /// How many renewals policy was not told of.
+    pub(super) fn renewals(&self, index: u32, slot: &Slot<SharedCells<'_>>) -> u32 {
+        Notes::of(slot).renewals(slot.word()) + self.0.get(&index).map_or(0, |seen| seen.renewals)
+    }
+
+    /// What policy is told now of the slot, whose word is `word`; none where nothing happened.
+    pub(super) fn settle(&mut self, index: u32, slot: &Slot<SharedCells<'_>>, word: Word) -> Option<Untold> {
+        let notes = Notes::of(slot);
+        if notes.account_for(word) && !self.0.contains_key(&index) {
+            return None;
+        }
+        notes.accounted(word).save(slot);
+        let before = self.0.remove(&index).unwrap_or_default();
+        let since = notes.renewals(word);
+        let renewals = since + before.renewals;
+        (word.alive() && renewals > 0)
+            .then_some(Untold { renewals, is_last_answer: since + before.since_answer > 0 })
+    }
+}
