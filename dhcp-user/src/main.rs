@@ -23,6 +23,7 @@ fn main() -> ExitCode {
         Verb::DeriveConfig(derive) => derive.run().into(),
         Verb::Completions(completions) => completions.run().into(),
         Verb::Man(man) => man.run().into(),
+        Verb::Reference(reference) => reference.run().into(),
         Verb::Export(export) => export.run().into(),
         Verb::Import(import) => import.run().into(),
         Verb::Store(store) => store.run().into(),

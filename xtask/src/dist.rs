@@ -145,6 +145,9 @@ fn install(daemon: &Path, tree: &Path) -> Result<()> {
     let manual = tree.join("usr/share/man/man8");
     fs::create_dir_all(&manual)?;
     process::run(Command::new(&binary).arg("man").arg(&manual))?;
+    let formats = tree.join("usr/share/man/man5");
+    fs::create_dir_all(&formats)?;
+    fs::rename(manual.join("xdhcpd.toml.5"), formats.join("xdhcpd.toml.5"))?;
     Ok(())
 }
 

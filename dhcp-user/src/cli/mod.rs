@@ -25,7 +25,7 @@ pub use ask::Ask;
 pub use check_config::CheckConfig;
 pub use derive_config::DeriveConfig;
 pub use serve::{Attach, Detach, Run};
-pub use shell::{Completions, Man};
+pub use shell::{Completions, Man, Reference};
 pub use store::Store;
 pub use transfer::{Export, Import};
 
@@ -56,6 +56,9 @@ pub enum Verb {
     /// Write the manual's pages, one for each verb
     #[command(hide = true)]
     Man(Man),
+    /// Write the list of keys into configuration.md, and the schema beside it
+    #[command(hide = true)]
+    Reference(Reference),
     /// Print all that another server needs to honour the leases, a line of JSON for each address
     Export(Export),
     /// Honour the leases that another server has exported: exit status 1 if any is refused

@@ -1,4 +1,4 @@
-//! `completions` and `man`: what shells and readers of manuals want to know of the command line.
+//! `completions`, `man` and `reference`: what shells and readers want to know of command line and configuration.
 
 use std::fs;
 use std::io;
@@ -9,6 +9,7 @@ use clap::CommandFactory as _;
 
 use super::output::{complain, finish};
 use super::{Cli, Exit};
+use crate::config::keys;
 
 /// The shell to complete for.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,7 +46,36 @@ impl Man {
     }
 }
 
+/// Where the documents are.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Reference {
+    /// The directory of `configuration.md`
+    directory: PathBuf,
+}
+
+impl Reference {
+    /// Writes the list of keys into the page that has it, and the schema beside it.
+    #[must_use]
+    pub fn run(self) -> Exit {
+        match write_reference(&self.directory) {
+            Ok(()) => Exit::Done,
+            Err(error) => complain(Exit::Usage, format_args!("{error:#}")),
+        }
+    }
+}
+
+fn write_reference(directory: &Path) -> Result<()> {
+    let path = directory.join("configuration.md");
+    let page = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
+    let page = keys::with_keys(&page).with_context(|| format!("{} lacks the marks", path.display()))?;
+    fs::write(&path, page).with_context(|| format!("can't write {}", path.display()))?;
+    let path = directory.join("xdhcpd.schema.json");
+    fs::write(&path, keys::schema()).with_context(|| format!("can't write {}", path.display()))
+}
+
 fn write_pages(directory: &Path) -> Result<()> {
+    let path = directory.join("xdhcpd.toml.5");
+    fs::write(&path, keys::manual()).with_context(|| format!("can't write {}", path.display()))?;
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
     write_page(directory, program.clone())?;

@@ -14,6 +14,7 @@ mod disjoint;
 mod errors;
 mod hosts;
 mod interface;
+pub mod keys;
 mod lease_times;
 mod options;
 mod overrides;

@@ -4,6 +4,7 @@ use toml::Spanned;
 use toml::de::{DeString, DeTable};
 
 use super::errors::{Errors, Span};
+use super::keys;
 use super::value::Value;
 
 /// A table that is being read.
@@ -106,13 +107,23 @@ impl<'t> Section<'t> {
 
     /// Refuses every key that was not asked for.
     pub(super) fn finish(self) {
+        #[cfg(test)]
+        for key in &self.known {
+            assert!(
+                keys::is_known(&self.name, key),
+                "`{key}` of {} is to be added to keys/table.rs",
+                self.name
+            );
+        }
         for key in self.table.keys() {
             let name = key.get_ref().as_ref();
             if !self.known.contains(&name) {
-                let advice = nearest(name, self.known.iter().copied()).map_or_else(
-                    || format!("known are {}", self.known.join(", ")),
-                    |near| format!("did you mean `{near}`?"),
-                );
+                let elsewhere = keys::allowed_in(name);
+                let advice = match nearest(name, self.known.iter().copied()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None if !elsewhere.is_empty() => format!("it belongs in {}", elsewhere.join(", or ")),
+                    None => format!("known are {}", self.known.join(", ")),
+                };
                 self.refuse(&key.span(), format!("unknown key `{name}` in {}: {advice}", self.name));
             }
         }
@@ -124,28 +135,10 @@ pub(super) fn nearest<'n>(wrong: &str, names: impl IntoIterator<Item = &'n str>)
     let limit = (wrong.len() / 3).clamp(1, 5);
     names
         .into_iter()
-        .filter(|name| name.len().abs_diff(wrong.len()) <= limit)
-        .map(|name| (distance(wrong.as_bytes(), name.as_bytes()), name))
+        .map(|name| (strsim::levenshtein(wrong, name), name))
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, name)| name)
-}
-
-/// How many octets must be changed, inserted or removed to make `a` into `b` (Levenshtein).
-fn distance(a: &[u8], b: &[u8]) -> usize {
-    // How far what has been read of `a` is from each beginning of `b`: from the empty one first.
-    let mut from_empty = 0;
-    let mut row: Vec<usize> = (1..=b.len()).collect();
-    for x in a {
-        let mut diagonal = from_empty;
-        from_empty += 1;
-        let mut left = from_empty;
-        for (above, y) in row.iter_mut().zip(b) {
-            left = (diagonal + usize::from(x != y)).min(left + 1).min(*above + 1);
-            diagonal = std::mem::replace(above, left);
-        }
-    }
-    row.last().copied().unwrap_or(from_empty)
 }
 
 #[cfg(test)]
@@ -158,7 +151,5 @@ mod tests {
         assert_eq!(nearest("lease_time", names), Some("lease-time"));
         assert_eq!(nearest("pool", names), Some("pools"));
         assert_eq!(nearest("colour", names), None);
-        assert_eq!(distance(b"kitten", b"sitting"), 3);
-        assert_eq!(distance(b"", b"ab"), 2);
     }
 }
