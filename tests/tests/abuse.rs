@@ -220,3 +220,39 @@ fn a_flooded_control_socket_holds_up_no_client() -> Result<()> {
     drop(silent);
     until("the socket to answer again", PROMPT, || Ok(server.json(&["status"]).ok())).map(drop)
 }
+
+/// Operators that ask for much and never read an octet of it, and those that never end their line.
+#[test]
+fn operators_that_do_not_read_hold_up_nobody() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, &SUBNETS.replace("10.0.0.20", "10.0.0.250"))?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    for n in 10..200 {
+        lan.client(n).dora()?;
+    }
+    let path = lan.world.dir().join("control.sock");
+    let mut deaf = Vec::new();
+    for request in [r#"{"verb":"leases"}"#, r#"{"verb":"events"}"#, r#"{"verb":"audit"}"#, r#"{"verb":"#] {
+        for _ in 0..6 {
+            let mut stream = UnixStream::connect(&path)?;
+            stream.write_all(request.as_bytes())?;
+            if request.ends_with('}') {
+                stream.write_all(b"\n")?;
+            }
+            deaf.push(stream);
+        }
+    }
+    // What is to be followed is more than the followers' buffers hold.
+    for n in 10..100 {
+        let one = lan.client(n);
+        let lease = one.dora()?;
+        one.release(&lease)?;
+    }
+    client.renew(&lease)?;
+    ensure!(server.json(&["status"])?.get("trouble").is_none());
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    drop(deaf);
+    Ok(())
+}
