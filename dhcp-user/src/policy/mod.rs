@@ -35,7 +35,6 @@ pub(crate) mod tests;
 mod upkeep;
 mod words;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -63,25 +62,15 @@ pub use upkeep::restore::Adopted;
 pub use upkeep::views::{DeviceView, LeaseView, PoolView, QuarantineView};
 pub use words::{Words, revoke_anyway};
 
-use crate::config::{self, Config, Probe};
+use crate::config::Config;
 use crate::message::{Kind, Request};
-use crate::store::HwAddr;
-use book::addresses::{Addresses, Place};
-use book::circuits::Circuits;
-use book::deadlines::Deadlines;
+use book::Book;
+use book::addresses::Place;
 use book::identity::Keyed;
-use book::index::Index;
-use book::offers::Offers;
-use book::quarantine::Quarantine;
-use evidence::declines::Declines;
-use evidence::probe::Probes;
-use evidence::witnesses::Witnesses;
-use exchange::draw::Demand;
-use exchange::naks::Naks;
-use exchange::origin::Stations;
+use evidence::Evidence;
+use exchange::Heard;
 use predict::Predictions;
-use site::classes::Classes;
-use site::subnet::Subnets;
+use site::Site;
 use upkeep::kept::Kept;
 use upkeep::stranded::Stranded;
 
@@ -91,57 +80,15 @@ const DEADLINES_PER_CALL: usize = 256;
 /// All that the server knows and decides by.
 #[derive(Debug)]
 pub struct Policy {
-    settings: Settings,
-    /// Who may ask about leases.
-    requesters: BTreeSet<Ipv4Addr>,
-    subnets: Subnets,
-    classes: Classes,
-    all: Addresses,
-    index: Index,
+    site: Site,
+    book: Book,
+    predictions: Predictions,
+    evidence: Evidence,
+    heard: Heard,
+    /// What is given to no client of a pool.
     kept: Kept,
-    offers: Offers,
-    stations: Stations,
-    naks: Naks,
-    quarantine: Quarantine,
-    probes: Probes,
-    /// Whether addresses are probed, by the names of interfaces that say otherwise than the server.
-    probe_on: BTreeMap<String, Probe>,
-    /// How many probed addresses each subnet is to have.
-    demand: BTreeMap<SubnetId, Demand>,
-    /// Whose answers to probes prove nothing.
-    witnesses: Witnesses,
-    /// How many DECLINEs are believed.
-    declines: Declines,
-    deadlines: Deadlines,
-    /// When devices that hold as many leases as they may, or whose port's address another has, were told of.
-    capped: BTreeMap<(SubnetId, HwAddr), BootSecs>,
     /// What was promised for addresses that are not ours to give any more.
     stranded: Stranded,
-    predictions: Predictions,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Settings {
-    offer_hold: u32,
-    probe: Probe,
-    quarantine: u32,
-    horizon: f64,
-}
-
-impl Settings {
-    /// How far ahead of an ACK the store commits, in seconds.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a saturating cast is what is meant"
-    )]
-    fn horizon(&self, lease_time: u32) -> u32 {
-        ((self.horizon * f64::from(lease_time)).ceil() as u32).max(lease_time)
-    }
-}
-
-fn said_of_probing(interface: &config::Interface) -> Option<(String, Probe)> {
-    interface.probe.map(|probe| (interface.name.clone(), probe))
 }
 
 /// What every decision has at hand beside the state.
@@ -176,41 +123,16 @@ impl Policy {
     }
 
     fn keyed(config: &Config, interfaces: Vec<Interface>, keyed: Keyed) -> Self {
-        let trusting = config.interfaces.iter().filter(|interface| interface.trust_agent_information);
-        let trusting = trusting.map(|interface| interface.name.clone()).collect();
-        let mut subnets = Subnets::new(&config.subnets, trusting, interfaces);
-        let ids = || (0..).map(SubnetId).zip(&config.subnets);
-        let pools: Vec<_> = ids().flat_map(|(id, s)| s.pools.iter().map(move |pool| (id, pool))).collect();
-        let reservations: Vec<_> =
-            ids().flat_map(|(id, s)| s.reservations.iter().map(move |r| (id, r.address))).collect();
-        let limited = ids().filter(|(_, s)| s.max_leases_per_circuit.is_some()).map(|(id, _)| id).collect();
-        let all = Addresses::new(&pools, &reservations);
-        subnets.place_reservations(|address| all.find(address));
+        let mut site = Site::new(config, interfaces);
+        let book = Book::new(config, keyed.clone());
+        site.subnets.place_reservations(|address| book.all.find(address));
         let mut this = Self {
-            settings: Settings {
-                offer_hold: config.server.offer_hold,
-                probe: config.server.probe,
-                quarantine: config.server.quarantine,
-                horizon: config.server.horizon,
-            },
-            requesters: config.server.leasequery_from.iter().copied().collect(),
-            subnets,
-            classes: Classes::new(&config.classes),
-            predictions: Predictions::new(keyed.clone()),
-            index: Index::new(keyed, &all, Circuits::new(limited)),
+            site,
+            book,
+            predictions: Predictions::new(keyed),
+            evidence: Evidence::default(),
+            heard: Heard::default(),
             kept: Kept::of(config.hosts()),
-            all,
-            offers: Offers::default(),
-            stations: Stations::default(),
-            naks: Naks::default(),
-            quarantine: Quarantine::default(),
-            probes: Probes::default(),
-            probe_on: config.interfaces.iter().filter_map(said_of_probing).collect(),
-            demand: BTreeMap::new(),
-            witnesses: Witnesses::default(),
-            declines: Declines::default(),
-            deadlines: Deadlines::default(),
-            capped: BTreeMap::new(),
             stranded: Stranded::default(),
         };
         this.keep_back();
@@ -238,7 +160,7 @@ impl Policy {
     /// When [`Event::Tick`] is due next; if that is past, at once.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootSecs> {
-        self.deadlines.next().into_iter().chain(self.stranded.next()).min()
+        self.book.deadlines.next().into_iter().chain(self.stranded.next()).min()
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
@@ -266,7 +188,7 @@ impl Policy {
 
     /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).
     fn is_us(&self, request: &Request, server: Ipv4Addr) -> bool {
-        site::terms::posed(request) == Some(server) || self.subnets.is_ours(server)
+        site::terms::posed(request) == Some(server) || self.site.subnets.is_ours(server)
     }
 
     /// Whether the address at `place` is bound to the client that sent `request`.
@@ -274,7 +196,7 @@ impl Policy {
     /// One that omits its client identifier, or has only now begun to send one, is known by its hardware address if
     /// that holds no other lease.
     fn recognises(&self, place: Place, request: &Request) -> bool {
-        let Some(binding) = &self.all.entry(place).binding else { return false };
+        let Some(binding) = &self.book.all.entry(place).binding else { return false };
         if binding.identity() == Identity::of(request) {
             return true;
         }
@@ -283,8 +205,8 @@ impl Policy {
             if binding.chaddr().octets().is_empty() {
                 return false;
             }
-            let subnet = self.all.subnet(place);
-            let leased = self.index.leased_to_device(&self.all, subnet, binding.chaddr());
+            let subnet = self.book.all.subnet(place);
+            let leased = self.book.index.leased_to_device(&self.book.all, subnet, binding.chaddr());
             // What another has got in its name elsewhere is none of its leases.
             leased.iter().all(|other| *other == place || self.whence(*other) != self.whence(place))
         };
@@ -294,7 +216,7 @@ impl Policy {
     /// Whether the address was taken from another client that may not know, and may use it still.
     fn promised_to_another(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
         let runs = self.binding(place).is_some_and(|binding| binding.expiry > turn.now);
-        self.all.state(place) == State::Grace && runs && !self.recognises(place, request)
+        self.book.all.state(place) == State::Grace && runs && !self.recognises(place, request)
     }
 
     /// Whether the address at `place` is bound to exactly the client that sent `request`: what ends a lease must fit.
@@ -307,11 +229,11 @@ impl Policy {
 
     /// The binding of a place that has one.
     fn binding_mut(&mut self, place: Place) -> Option<&mut Binding> {
-        self.all.entry_mut(place).binding.as_deref_mut()
+        self.book.all.entry_mut(place).binding.as_deref_mut()
     }
 
     fn binding(&self, place: Place) -> Option<&Binding> {
-        self.all.entry(place).binding.as_deref()
+        self.book.all.entry(place).binding.as_deref()
     }
 
     fn client(&self, place: Place) -> Option<Client> {

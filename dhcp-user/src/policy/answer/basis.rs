@@ -28,23 +28,25 @@ impl Policy {
     /// What the present answers for a lease of `address` to a client on `link` rest on; `None` if no lease of it can be.
     #[must_use]
     pub fn basis(&self, address: Ipv4Addr, link: Link) -> Option<Basis> {
-        self.all.find(address).map(|place| self.basis_at(place, link))
+        self.book.all.find(address).map(|place| self.basis_at(place, link))
     }
 
     pub(in crate::policy) fn basis_at(&self, place: Place, link: Link) -> Basis {
-        let subnet = self.all.subnet(place);
-        let config = self.subnets.get(subnet);
-        let pool = self.all.pool(place).and_then(|pool| config.pools.get(self.all.pools()[pool].number));
+        let subnet = self.book.all.subnet(place);
+        let config = self.site.subnets.get(subnet);
+        let pool =
+            self.book.all.pool(place).and_then(|pool| config.pools.get(self.book.all.pools()[pool].number));
         let particular = |pool: &&DynamicPool| !pool.admits.is_open() || !pool.overrides.is_empty();
-        let reserved = self.all.entry(place).reserved();
-        let reservation = reserved.then(|| self.subnets.reservation_at(subnet, place)).flatten();
+        let reserved = self.book.all.entry(place).reserved();
+        let reservation = reserved.then(|| self.site.subnets.reservation_at(subnet, place)).flatten();
         // Its owner is to be sent there.
-        let elsewhere = self.reserved_for_owner_elsewhere(place).map(|reserved| self.all.address(reserved));
+        let elsewhere =
+            self.reserved_for_owner_elsewhere(place).map(|reserved| self.book.all.address(reserved));
         digest(&(
             VERSION,
             elsewhere,
-            self.classes.digest(),
-            self.subnets.basis(subnet, link),
+            self.site.classes.digest(),
+            self.site.subnets.basis(subnet, link),
             pool.filter(particular).map(|pool| (pool.admits, &pool.overrides)),
             reservation,
         ))

@@ -15,3 +15,43 @@ pub(in crate::policy) mod quarantine;
 pub(in crate::policy) mod record;
 pub(in crate::policy) mod vacating;
 pub(in crate::policy) mod whence;
+
+use crate::config::Config;
+use crate::policy::site::subnet_id::SubnetId;
+use addresses::Addresses;
+use circuits::Circuits;
+use deadlines::Deadlines;
+use identity::Keyed;
+use index::Index;
+use offers::Offers;
+use quarantine::Quarantine;
+
+/// All addresses, and all that is known of each.
+#[derive(Debug)]
+pub(in crate::policy) struct Book {
+    pub(in crate::policy) all: Addresses,
+    pub(in crate::policy) index: Index,
+    pub(in crate::policy) offers: Offers,
+    pub(in crate::policy) deadlines: Deadlines,
+    pub(in crate::policy) quarantine: Quarantine,
+}
+
+impl Book {
+    /// The addresses of this configuration, each without an owner.
+    pub(in crate::policy) fn new(config: &Config, keyed: Keyed) -> Self {
+        let subnets = || (0..).map(SubnetId).zip(&config.subnets);
+        let pools: Vec<_> =
+            subnets().flat_map(|(id, s)| s.pools.iter().map(move |pool| (id, pool))).collect();
+        let reserved = subnets().flat_map(|(id, s)| s.reservations.iter().map(move |r| (id, r.address)));
+        let reserved: Vec<_> = reserved.collect();
+        let limited = subnets().filter(|(_, s)| s.max_leases_per_circuit.is_some()).map(|(id, _)| id);
+        let all = Addresses::new(&pools, &reserved);
+        Self {
+            index: Index::new(keyed, &all, Circuits::new(limited.collect())),
+            all,
+            offers: Offers::default(),
+            deadlines: Deadlines::default(),
+            quarantine: Quarantine::default(),
+        }
+    }
+}

@@ -14,7 +14,7 @@ use crate::store::{HwAddr, Record, Standing};
 impl Policy {
     /// What is to be stored of the address at `place`.
     pub(in crate::policy) fn record(&self, place: Place) -> Record {
-        let standing = match self.all.state(place) {
+        let standing = match self.book.all.state(place) {
             State::Leased => Standing::Leased,
             State::Grace | State::Free | State::Offered | State::Reserved
                 if self.binding(place).is_some_and(by_operator) =>
@@ -22,12 +22,12 @@ impl Policy {
                 Standing::Ended
             }
             State::Grace => Standing::Grace,
-            State::Quarantined => self.quarantine.at(place).map_or(Standing::Free, Probation::standing),
+            State::Quarantined => self.book.quarantine.at(place).map_or(Standing::Free, Probation::standing),
             State::Free | State::Offered | State::Reserved => Standing::Free,
         };
-        let recurrences = self.quarantine.recurrences(place);
-        let record = self.record_of(self.all.address(place), standing, recurrences, self.binding(place));
-        match self.quarantine.at(place).and_then(|probation| probation.by) {
+        let recurrences = self.book.quarantine.recurrences(place);
+        let record = self.record_of(self.book.all.address(place), standing, recurrences, self.binding(place));
+        match self.book.quarantine.at(place).and_then(|probation| probation.by) {
             Some(chaddr) => Record { chaddr, ..record },
             None => record,
         }
@@ -66,7 +66,7 @@ impl Policy {
     }
 
     fn with_owner(&self, record: Record, binding: &Binding) -> Record {
-        let interface = self.subnets.interface(binding.link.ifindex);
+        let interface = self.site.subnets.interface(binding.link.ifindex);
         Record {
             client_id: binding.client_id().map(<[u8]>::to_vec),
             chaddr: binding.chaddr(),
@@ -87,7 +87,7 @@ impl Policy {
 
     /// The owner, or last owner, that `record` tells of.
     pub(in crate::policy) fn owner(&self, record: &Record) -> Binding {
-        let interface = self.subnets.interface_named(&record.interface);
+        let interface = self.site.subnets.interface_named(&record.interface);
         let (outer, inner) = record.vlan;
         Binding {
             particulars: Particulars::new(

@@ -215,29 +215,30 @@ pub(in crate::policy) enum Waiting {
 impl Policy {
     /// From now on probes are carried out. They are asked for only if the configuration wants them.
     pub fn carry_out_probes(&mut self) {
-        self.probes.carried_out = true;
+        self.evidence.probes.carried_out = true;
     }
 
     /// Whether addresses of `subnet` are probed: as the subnet says, else its interface, else the server.
     pub(in crate::policy) fn probing(&self, subnet: SubnetId) -> bool {
         let interface = || {
-            let name = &self.subnets.interface(self.link(subnet)?.ifindex)?.name;
-            self.probe_on.get(name).copied()
+            let name = &self.site.subnets.interface(self.link(subnet)?.ifindex)?.name;
+            self.site.probe_on.get(name).copied()
         };
-        let wanted = self.subnets.get(subnet).probe.or_else(interface).unwrap_or(self.settings.probe);
-        wanted == Probe::Auto && self.probes.carried_out
+        let wanted =
+            self.site.subnets.get(subnet).probe.or_else(interface).unwrap_or(self.site.settings.probe);
+        wanted == Probe::Auto && self.evidence.probes.carried_out
     }
 
     /// The link that clients of `subnet` are on, if they are on one of ours.
     fn link(&self, subnet: SubnetId) -> Option<Link> {
-        self.subnets.link(subnet).or_else(|| self.probes.heard_on.get(&subnet).copied())
+        self.site.subnets.link(subnet).or_else(|| self.evidence.probes.heard_on.get(&subnet).copied())
     }
 
     /// Remembers where the clients of a subnet are.
     pub(in crate::policy) fn note_way(&mut self, segment: &[SubnetId], request: &Request) {
-        if self.probes.carried_out && !request.relayed() {
-            for subnet in segment.iter().filter(|subnet| self.subnets.link(**subnet).is_none()) {
-                self.probes.heard_on.insert(*subnet, request.link);
+        if self.evidence.probes.carried_out && !request.relayed() {
+            for subnet in segment.iter().filter(|subnet| self.site.subnets.link(**subnet).is_none()) {
+                self.evidence.probes.heard_on.insert(*subnet, request.link);
             }
         }
     }
@@ -251,8 +252,8 @@ impl Policy {
     ) -> Option<Waiting> {
         let who = Identity::of(request);
         segment.iter().find_map(|id| {
-            let place = self.probes.waiting.get(&Sought(*id, who))?;
-            let waiter = self.probes.running.get_mut(place)?.waiter.as_mut()?;
+            let place = self.evidence.probes.waiting.get(&Sought(*id, who))?;
+            let waiter = self.evidence.probes.running.get_mut(place)?.waiter.as_mut()?;
             if who != Identity::of(&waiter.request) {
                 return None;
             }
@@ -267,26 +268,26 @@ impl Policy {
     /// Whether the address can be taken to be used by nobody but the client: because it is its own, or was offered to
     /// it, or nobody answered a probe.
     pub(in crate::policy) fn is_unused(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
-        let nobodys = self.all.state(place) == State::Free && !self.recognises(place, request);
-        !nobodys || !self.probing(self.all.subnet(place)) || self.is_clean(turn, place)
+        let nobodys = self.book.all.state(place) == State::Free && !self.recognises(place, request);
+        !nobodys || !self.probing(self.book.all.subnet(place)) || self.is_clean(turn, place)
     }
 
     pub(in crate::policy) fn is_clean(&self, turn: &Turn<'_>, place: Place) -> bool {
-        self.all.entry(place).stock() == Stock::Probed
-            && self.probes.clean.get(&place).is_some_and(|since| turn.now < since.plus(CLEAN_FOR))
+        self.book.all.entry(place).stock() == Stock::Probed
+            && self.evidence.probes.clean.get(&place).is_some_and(|since| turn.now < since.plus(CLEAN_FOR))
     }
 
     pub(in crate::policy) fn wait_for(&mut self, request: &Arc<Request>, place: Place) -> bool {
-        let Some(running) = self.probes.running.get_mut(&place) else { return false };
+        let Some(running) = self.evidence.probes.running.get_mut(&place) else { return false };
         // Leases that are asked after are no candidates that failed: each is asked after once.
         let counts = !matches!(running.purpose, Purpose::Reclaim { .. });
-        let tries = self.probes.tries.saturating_add(u8::from(counts));
+        let tries = self.evidence.probes.tries.saturating_add(u8::from(counts));
         running.waiter = Some(Waiter { request: Arc::clone(request), tries });
         if let Purpose::Candidate(_) = running.purpose {
-            self.all.restock(place, Stock::Awaited);
+            self.book.all.restock(place, Stock::Awaited);
         }
-        let subnet = self.all.subnet(place);
-        self.probes.waiting.insert((subnet, Identity::of(request).into()), place);
+        let subnet = self.book.all.subnet(place);
+        self.evidence.probes.waiting.insert((subnet, Identity::of(request).into()), place);
         true
     }
 
@@ -299,18 +300,18 @@ impl Policy {
         waiter: Option<&Arc<Request>>,
     ) -> bool {
         let for_any = matches!(purpose, Purpose::Candidate(_) | Purpose::Need);
-        let enough = for_any && waiter.is_some() && self.probes.has_tried_enough();
-        if enough || self.probes.running.len() >= MOST_PROBES {
+        let enough = for_any && waiter.is_some() && self.evidence.probes.has_tried_enough();
+        if enough || self.evidence.probes.running.len() >= MOST_PROBES {
             return false;
         }
         // One that was about something else, and lost its meaning.
         self.claim(place);
         if let Purpose::Candidate(_) = purpose {
-            self.all.restock(place, Stock::Probing);
+            self.book.all.restock(place, Stock::Probing);
         }
         let until = turn.after(PATIENCE);
-        let via = self.link(self.all.subnet(place)).map_or(Via::Icmp, Via::Arp);
-        self.probes.running.insert(place, Running { purpose, via, until, waiter: None });
+        let via = self.link(self.book.all.subnet(place)).map_or(Via::Icmp, Via::Arp);
+        self.evidence.probes.running.insert(place, Running { purpose, via, until, waiter: None });
         if let Some(request) = waiter {
             self.wait_for(request, place);
         }
@@ -320,15 +321,15 @@ impl Policy {
 
     /// A probe of `address` has come to an end.
     pub(in crate::policy) fn probed(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, outcome: Outcome) {
-        let Some(place) = self.all.find(address) else { return };
+        let Some(place) = self.book.all.find(address) else { return };
         if let Outcome::Answered(Some(by)) = outcome
             && self.is_for_others(place, by)
             && !self.believe(turn, place, by)
         {
             return self.probe_again(turn, place);
         }
-        let state = self.all.state(place);
-        let running = self.probes.running.remove(&place);
+        let state = self.book.all.state(place);
+        let running = self.evidence.probes.running.remove(&place);
         let Some(Running { purpose, waiter, .. }) = running else {
             // Given up, or its address was claimed and is free again; what was seen was seen.
             if let (State::Free, Outcome::Answered(by)) = (state, outcome) {
@@ -347,7 +348,7 @@ impl Policy {
                 self.note_clean(turn, place);
             }
             // Neither clean nor in use: another time.
-            (Purpose::Candidate(stock), State::Free, Outcome::Unknown) => self.all.restock(place, stock),
+            (Purpose::Candidate(stock), State::Free, Outcome::Unknown) => self.book.all.restock(place, stock),
             // A lease that was to be reclaimed may have been given back meanwhile, and a grace have ended.
             (_, State::Free, Outcome::Answered(by)) => self.seen_in_use(turn, place, by),
             (Purpose::Vacated, _, _) => self.probed_vacated(turn, place, outcome),
@@ -360,16 +361,16 @@ impl Policy {
                 self.quarantine_anew(turn, place, by);
             }
             (Purpose::Parole, State::Quarantined, Outcome::Unreachable | Outcome::Unknown) => {
-                self.quarantine.postpone(place, turn.after(PATIENCE));
+                self.book.quarantine.postpone(place, turn.after(PATIENCE));
             }
             (Purpose::Reclaim { judged }, State::Leased, Outcome::Silent) => {
                 self.end_orphan(turn, place, judged);
             }
             (Purpose::Reclaim { .. }, State::Leased, Outcome::Answered(_)) => {
-                self.probes.note_alive(place, turn.now, Sign::Seen);
+                self.evidence.probes.note_alive(place, turn.now, Sign::Seen);
             }
             (Purpose::Reclaim { .. }, State::Leased, Outcome::Unreachable) => {
-                self.probes.note_alive(place, turn.now, Sign::Presumed);
+                self.evidence.probes.note_alive(place, turn.now, Sign::Presumed);
             }
             _ => {}
         }
@@ -378,22 +379,22 @@ impl Policy {
 
     /// Nobody uses the address, if it is free.
     pub(in crate::policy) fn note_clean(&mut self, turn: &Turn<'_>, place: Place) {
-        if self.all.state(place) == State::Free {
-            self.probes.clean.insert(place, turn.now);
-            self.all.restock(place, Stock::Probed);
+        if self.book.all.state(place) == State::Free {
+            self.evidence.probes.clean.insert(place, turn.now);
+            self.book.all.restock(place, Stock::Probed);
         }
     }
 
     /// Whether the address is nobody's, and was not this station's last.
     fn is_for_others(&self, place: Place, station: [u8; 6]) -> bool {
-        matches!(self.all.state(place), State::Free | State::Quarantined | State::Grace)
+        matches!(self.book.all.state(place), State::Free | State::Quarantined | State::Grace)
             && !self.is_of_holder(place, station)
     }
 
     /// Whether what the station says of the address proves that it is in use.
     fn believe(&mut self, turn: &mut Turn<'_>, place: Place, station: [u8; 6]) -> bool {
-        let Some(link) = self.link(self.all.subnet(place)) else { return true };
-        match self.witnesses.heard(turn.now, link, station, self.all.address(place)) {
+        let Some(link) = self.link(self.book.all.subnet(place)) else { return true };
+        match self.evidence.witnesses.heard(turn.now, link, station, self.book.all.address(place)) {
             Credence::Believed => true,
             Credence::Disbelieved => false,
             Credence::FoundOut(addresses) => {
@@ -406,7 +407,7 @@ impl Policy {
 
     /// The answer to the probe of the address doesn't count: others are to be heard.
     fn probe_again(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let Some(running) = self.probes.running.get_mut(&place) else { return };
+        let Some(running) = self.evidence.probes.running.get_mut(&place) else { return };
         running.until = turn.after(PATIENCE);
         let (purpose, via) = (running.purpose, running.via);
         self.ask(turn, place, purpose, via);
@@ -415,32 +416,37 @@ impl Policy {
     /// Asks after the address. Whose answers prove nothing isn't heard; but where its holder is asked after, that one is,
     /// whatever it says of other addresses.
     fn ask(&mut self, turn: &mut Turn<'_>, place: Place, purpose: Purpose, via: Via) {
-        let mut except = self.witnesses.disbelieved_on(turn.now, via);
+        let mut except = self.evidence.witnesses.disbelieved_on(turn.now, via);
         let is_heard = |station: &[u8; 6]| purpose.asks_holder() && self.is_of_holder(place, *station);
         if except.iter().any(is_heard) {
             except = except.iter().copied().filter(|station| !is_heard(station)).collect();
         }
-        turn.out.push(Action::Probe { address: self.all.address(place), via, except });
+        turn.out.push(Action::Probe { address: self.book.all.address(place), via, except });
         self.rearm(place);
     }
 
     /// Whether the station is that of the address's owner, or last owner, or stood for it when it got the lease.
     pub(in crate::policy) fn is_of_holder(&self, place: Place, station: [u8; 6]) -> bool {
         self.binding(place).is_some_and(|owner| owner.chaddr() == HwAddr::ethernet(station))
-            || self.stations.at(place) == Some(station)
+            || self.heard.stations.at(place) == Some(station)
     }
 
     /// What is in quarantine on the word of this station alone is not any more.
     fn forget_testimony(&mut self, turn: &mut Turn<'_>, link: Link, station: [u8; 6]) {
         let by = Some(HwAddr::ethernet(station));
         let said = |probation: &Probation| probation.why == QuarantineCause::Probe && probation.by == by;
-        let places: Vec<Place> =
-            self.quarantine.iter().filter(|(_, probation)| said(probation)).map(|(place, _)| place).collect();
+        let places: Vec<Place> = self
+            .book
+            .quarantine
+            .iter()
+            .filter(|(_, probation)| said(probation))
+            .map(|(place, _)| place)
+            .collect();
         for place in places {
-            if self.link(self.all.subnet(place)) != Some(link) {
+            if self.link(self.book.all.subnet(place)) != Some(link) {
                 continue;
             }
-            self.quarantine.strike(place);
+            self.book.quarantine.strike(place);
             self.end_quarantine(turn, place);
             self.rearm(place);
         }
@@ -453,25 +459,25 @@ impl Policy {
         if !given_back || !by.is_some_and(|station| self.is_of_holder(place, station)) {
             return self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
         }
-        self.probes.clean.remove(&place);
-        self.all.restock(place, Stock::Lingering);
-        self.probes.lingering.insert(place, turn.after(ALIVE_FOR));
+        self.evidence.probes.clean.remove(&place);
+        self.book.all.restock(place, Stock::Lingering);
+        self.evidence.probes.lingering.insert(place, turn.after(ALIVE_FOR));
         self.rearm(place);
     }
 
     /// The address may be asked for again.
     pub(in crate::policy) fn end_lingering(&mut self, place: Place) {
-        self.probes.lingering.remove(&place);
-        if self.all.entry(place).stock() == Stock::Lingering {
-            self.all.restock(place, Stock::Freed);
+        self.evidence.probes.lingering.remove(&place);
+        if self.book.all.entry(place).stock() == Stock::Lingering {
+            self.book.all.restock(place, Stock::Freed);
         }
     }
 
     /// Whoever carries out probes has not told what came of one: nothing was learnt.
     pub(in crate::policy) fn give_up_probe(&mut self, place: Place) {
-        let Some(running) = self.probes.running.remove(&place) else { return };
+        let Some(running) = self.evidence.probes.running.remove(&place) else { return };
         if let Purpose::Candidate(stock) = running.purpose {
-            self.all.restock(place, stock);
+            self.book.all.restock(place, stock);
         }
         if let Some(waiter) = running.waiter {
             self.no_longer_waits(place, &waiter.request);
@@ -480,9 +486,9 @@ impl Policy {
 
     /// The address is somebody's before its probe has come to an end, or in spite of what an earlier one said.
     pub(in crate::policy) fn claim(&mut self, place: Place) {
-        let Some(running) = self.probes.running.remove(&place) else { return };
+        let Some(running) = self.evidence.probes.running.remove(&place) else { return };
         if let Purpose::Candidate(stock) = running.purpose {
-            self.all.restock(place, stock);
+            self.book.all.restock(place, stock);
         }
         self.stop_waiting(place, running.waiter);
     }
@@ -490,7 +496,7 @@ impl Policy {
     fn stop_waiting(&mut self, place: Place, waiter: Option<Waiter>) {
         if let Some(waiter) = waiter {
             self.no_longer_waits(place, &waiter.request);
-            self.probes.again.push_back(waiter);
+            self.evidence.probes.again.push_back(waiter);
         }
     }
 
@@ -503,23 +509,23 @@ impl Policy {
     }
 
     fn no_longer_waits(&mut self, place: Place, request: &Request) {
-        self.probes.waiting.remove(&Sought(self.all.subnet(place), Identity::of(request)));
+        self.evidence.probes.waiting.remove(&Sought(self.book.all.subnet(place), Identity::of(request)));
     }
 
     /// Clients whose waiting is over ask anew.
     pub(in crate::policy) fn hear_again(&mut self, turn: &mut Turn<'_>) {
-        while let Some(Waiter { request, tries }) = self.probes.again.pop_front() {
-            self.probes.tries = tries;
+        while let Some(Waiter { request, tries }) = self.evidence.probes.again.pop_front() {
+            self.evidence.probes.tries = tries;
             self.message(turn, &request);
         }
-        self.probes.tries = 0;
+        self.evidence.probes.tries = 0;
     }
 
     /// The address may leave quarantine if nobody answers for it.
     pub(in crate::policy) fn parole(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let running = self.probes.running.contains_key(&place);
+        let running = self.evidence.probes.running.contains_key(&place);
         if !running && !self.start_probe(turn, place, Purpose::Parole, None) {
-            self.quarantine.postpone(place, turn.after(PATIENCE));
+            self.book.quarantine.postpone(place, turn.after(PATIENCE));
         }
     }
 }

@@ -22,12 +22,12 @@ impl Policy {
         why: QuarantineCause,
         by: Option<HwAddr>,
     ) {
-        let address = self.all.address(place);
+        let address = self.book.all.address(place);
         let promised = revoke_anyway(turn.words, address).expiry();
-        let before = self.quarantine.recurrences(place);
-        let length = self.settings.quarantine.saturating_mul(1 << before.min(MAX_DOUBLINGS));
+        let before = self.book.quarantine.recurrences(place);
+        let length = self.site.settings.quarantine.saturating_mul(1 << before.min(MAX_DOUBLINGS));
         let until = turn.after(length).max(promised);
-        self.quarantine.set_recurrences(place, before.saturating_add(1));
+        self.book.quarantine.set_recurrences(place, before.saturating_add(1));
         self.put_out_of_use(turn, place, Probation::believed(turn.now, until, why, by));
     }
 
@@ -41,9 +41,9 @@ impl Policy {
         by: HwAddr,
         arrival: BootSecs,
     ) {
-        let last = revoke_anyway(turn.words, self.all.address(place));
+        let last = revoke_anyway(turn.words, self.book.all.address(place));
         let is_promised = self.is_promised_since(place, last, arrival);
-        let probation = turn.after(self.settings.quarantine.min(SHORT));
+        let probation = turn.after(self.site.settings.quarantine.min(SHORT));
         // No shorter than a second more: by its length a restart knows it from one that nobody counts on.
         let until = if is_promised { probation.plus(1).max(last.expiry()) } else { probation };
         let why = QuarantineCause::Declined;
@@ -54,7 +54,7 @@ impl Policy {
     /// Whether the kernel has promised the leased address, whose word was `last`, after the message came that is dealt
     /// with.
     pub(in crate::policy) fn is_promised_since(&self, place: Place, last: Word, arrival: BootSecs) -> bool {
-        self.all.state(place) == State::Leased
+        self.book.all.state(place) == State::Leased
             && self.binding(place).is_some_and(|binding| {
                 last.expiry() > binding.granted_until && binding.promised_after(last, arrival)
             })
@@ -67,17 +67,17 @@ impl Policy {
         place: Place,
         by: Option<[u8; 6]>,
     ) {
-        self.quarantine.remove(self.all.subnet(place), place);
+        self.book.quarantine.remove(self.book.all.subnet(place), place);
         self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
     }
 
     fn put_out_of_use(&mut self, turn: &mut Turn<'_>, place: Place, probation: Probation) {
-        let (address, why) = (self.all.address(place), probation.why);
-        self.offers.remove(place);
+        let (address, why) = (self.book.all.address(place), probation.why);
+        self.book.offers.remove(place);
         self.claim(place);
         let client = self.client(place);
-        self.all.set(place, State::Quarantined);
-        self.quarantine.add(self.all.subnet(place), place, probation);
+        self.book.all.set(place, State::Quarantined);
+        self.book.quarantine.add(self.book.all.subnet(place), place, probation);
         self.unbind(place);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
         turn.tell(address, Happened::Quarantined(why), client);
@@ -87,9 +87,9 @@ impl Policy {
 
     /// The address may be used again.
     pub(in crate::policy) fn end_quarantine(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let address = self.all.address(place);
+        let address = self.book.all.address(place);
         self.claim(place);
-        self.quarantine.remove(self.all.subnet(place), place);
+        self.book.quarantine.remove(self.book.all.subnet(place), place);
         self.put_back(place, Stock::Freed);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
         turn.tell(address, Happened::QuarantineOver, None);

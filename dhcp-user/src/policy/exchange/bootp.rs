@@ -38,7 +38,7 @@ impl Policy {
 
     /// Those of `segment` whose terms for BOOTP are right.
     fn serving(&self, segment: &Segment, right: impl Fn(Bootp) -> bool) -> Segment {
-        segment.iter().copied().filter(|id| right(self.subnets.get(*id).bootp)).collect()
+        segment.iter().copied().filter(|id| right(self.site.subnets.get(*id).bootp)).collect()
     }
 
     /// Whether the client wants to hear from a server that goes by another name (`sname`, RFC 951 §7.3).
@@ -52,9 +52,9 @@ impl Policy {
 
     /// The address reserved for the client, if it can have it now.
     fn reserved(&mut self, turn: &mut Turn<'_>, request: &Request, served: &Segment) -> Option<Place> {
-        let reserved = served.iter().filter_map(|id| self.subnets.reservation_for(*id, request));
+        let reserved = served.iter().filter_map(|id| self.site.subnets.reservation_for(*id, request));
         let places: Vec<Place> =
-            reserved.filter_map(|reservation| self.all.find(reservation.address)).collect();
+            reserved.filter_map(|reservation| self.book.all.find(reservation.address)).collect();
         places.into_iter().find(|place| self.available(turn, *place, request))
     }
 
@@ -79,10 +79,10 @@ impl Policy {
     /// The client has an address and wants to know what to boot (RFC 951 §3: `yiaddr` is for who does not know its
     /// own). Nothing is noted.
     fn tell_parameters(&self, turn: &mut Turn<'_>, request: &Arc<Request>, served: &Segment) {
-        let own = self.subnets.containing(request.ciaddr).filter(|subnet| served.contains(subnet));
+        let own = self.site.subnets.containing(request.ciaddr).filter(|subnet| served.contains(subnet));
         let reply = own.and_then(|subnet| {
-            let server = self.subnets.server(subnet, request.link)?;
-            let place = self.all.find(request.ciaddr);
+            let server = self.site.subnets.server(subnet, request.link)?;
+            let place = self.book.all.find(request.ciaddr);
             let terms = self.terms_without_lease(subnet, place, server, request);
             let answer = answer::bootp(&terms, request)?;
             Some(Reply::Bootp { yiaddr: Ipv4Addr::UNSPECIFIED, server, answer })

@@ -27,7 +27,7 @@ impl Policy {
         let Some(address) = request.options.requested else {
             return turn.silence(request, Silence::NoAddress);
         };
-        let owned = self.all.find(address).filter(|place| self.has_or_is_offered(turn, *place, request));
+        let owned = self.book.all.find(address).filter(|place| self.has_or_is_offered(turn, *place, request));
         let Some(place) = owned else { return turn.silence(request, Silence::NotOwner) };
         if !self.may_decline(turn, place, request) {
             if self.is_offered_here(place, request) {
@@ -41,15 +41,16 @@ impl Policy {
             return turn.silence(request, Silence::Overtaken);
         }
         turn.tell(address, Happened::Declined, Some(request.as_ref().into()));
-        let subnet = self.all.subnet(place);
-        if self.quarantine.declined_by(subnet, request.chaddr) < MAX_DECLINED_BY_DEVICE {
-            match self.declines.judge(turn.now, request) {
+        let subnet = self.book.all.subnet(place);
+        if self.book.quarantine.declined_by(subnet, request.chaddr) < MAX_DECLINED_BY_DEVICE {
+            match self.evidence.declines.judge(turn.now, request) {
                 Credit::Good => {
                     self.quarantine(turn, place, QuarantineCause::Declined, Some(request.chaddr));
                 }
                 Credit::Spent { tell } => {
                     self.quarantine_in_doubt(turn, place, request.chaddr, request.arrival);
-                    let (subnet, client) = (self.subnets.get(subnet).prefix, Client::from(request.as_ref()));
+                    let (subnet, client) =
+                        (self.site.subnets.get(subnet).prefix, Client::from(request.as_ref()));
                     let told = tell.then_some(LeaseEvent::ManyDeclines { subnet, client });
                     turn.out.extend(told.map(Action::Event));
                 }
@@ -63,7 +64,7 @@ impl Policy {
     /// Whether the address is leased or offered to exactly the client that sent `request`.
     fn has_or_is_offered(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
         self.settle(turn, place);
-        let leased = self.all.state(place) == State::Leased && self.owns(place, request);
+        let leased = self.book.all.state(place) == State::Leased && self.owns(place, request);
         leased || self.is_offered_to(place, request)
     }
 
@@ -71,7 +72,7 @@ impl Policy {
     /// where its owner got it. Who was offered it as well, by the name that both go by, has nothing but the offer to give
     /// up: cloned machines have one client identifier.
     fn may_decline(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
-        let promised = match self.all.state(place) {
+        let promised = match self.book.all.state(place) {
             State::Leased => true,
             State::Grace => self.binding(place).is_some_and(|owner| owner.expiry > turn.now),
             State::Free | State::Offered | State::Quarantined | State::Reserved => false,
@@ -85,23 +86,23 @@ impl Policy {
 
     /// Whether the address is offered to the client that sent `request`, where that comes from.
     pub(in crate::policy) fn is_offered_here(&self, place: Place, request: &Request) -> bool {
-        let here = self.offers.at(place).is_some_and(|offer| offer.whence == Whence::of(request));
+        let here = self.book.offers.at(place).is_some_and(|offer| offer.whence == Whence::of(request));
         here && self.is_offered_to(place, request)
     }
 
     /// Whether the address is offered to exactly the client that sent `request`.
     pub(in crate::policy) fn is_offered_to(&self, place: Place, request: &Request) -> bool {
         let who = Identity::of(request);
-        self.offers.at(place).is_some_and(|offer| offer.client == who && offer.chaddr == request.chaddr)
+        self.book.offers.at(place).is_some_and(|offer| offer.client == who && offer.chaddr == request.chaddr)
     }
 
     /// The device has declined too much to be believed: it loses the address, which stays in use, but for others first.
     /// If the kernel may have promised it anew since the device declined at `arrival`, that is kept in mind; but not in
     /// the second of the grant, or it could drain the pool by declining at once.
     fn give_up(&mut self, turn: &mut Turn<'_>, place: Place, arrival: BootSecs) {
-        let address = self.all.address(place);
+        let address = self.book.all.address(place);
         let last = revoke_anyway(turn.words, address);
-        self.offers.remove(place);
+        self.book.offers.remove(place);
         if self.is_promised_since(place, last, arrival) {
             return self.end_in_grace(turn, place, last.expiry(), None);
         }

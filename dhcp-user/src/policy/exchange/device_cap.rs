@@ -96,7 +96,7 @@ impl Policy {
         if place.is_some_and(|place| held.own_offer == Some(place)) {
             return false;
         }
-        let silent = || held.others().filter(|place| !self.probes.is_in_use(*place, turn.now));
+        let silent = || held.others().filter(|place| !self.evidence.probes.is_in_use(*place, turn.now));
         let kept = silent().filter(|place| self.is_for_good(*place)).count();
         silent().count() > kept || counted(kept).saturating_add(held.offered) >= cap
     }
@@ -106,11 +106,11 @@ impl Policy {
         let whence = Whence::of(request);
         let own_lease = if leased.is_empty() { None } else { self.owned_in(subnet, request) };
         let own_lease = own_lease.filter(|own| leased.contains(own));
-        let own_offer = self.offers.of(subnet, Identity::of(request));
+        let own_offer = self.book.offers.of(subnet, Identity::of(request));
         let own_offer = own_offer
             .filter(|offer| offer.chaddr == request.chaddr && offer.whence == whence)
             .map(|offer| offer.place);
-        let offered = self.offers.of_device(subnet, request.chaddr, whence);
+        let offered = self.book.offers.of_device(subnet, request.chaddr, whence);
         let offered = offered.saturating_sub(u32::from(own_offer.is_some()));
         Held { leased, own_lease, own_offer, offered }
     }
@@ -118,13 +118,13 @@ impl Policy {
     /// The leases that the client's device has in `subnet`, and got where it asks from now: what another has got in its name
     /// elsewhere doesn't count against it.
     pub(in crate::policy) fn leased_from_here(&self, subnet: SubnetId, request: &Request) -> Vec<Place> {
-        let mut leased = self.index.leased_to_device(&self.all, subnet, request.chaddr);
+        let mut leased = self.book.index.leased_to_device(&self.book.all, subnet, request.chaddr);
         leased.retain(|place| self.whence(*place) == Some(Whence::of(request)));
         leased
     }
 
     fn is_leased_to_device(&self, place: Place, request: &Request) -> bool {
-        self.all.state(place) == State::Leased
+        self.book.all.state(place) == State::Leased
             && self.binding(place).is_some_and(|owner| owner.chaddr() == request.chaddr)
     }
 
@@ -135,14 +135,14 @@ impl Policy {
 
     /// How many leases that are not known to be in use the client's device may hold in `subnet`.
     fn cap(&self, subnet: SubnetId, request: &Request) -> u32 {
-        let config = self.subnets.get(subnet);
+        let config = self.site.subnets.get(subnet);
         let ras = Identity::of(request).is_ras();
         if ras { config.max_leases_per_ras_device } else { config.max_leases_per_device }
     }
 
     /// How many leases the device may hold where each answers its probes.
     fn hard_cap(&self, subnet: SubnetId, request: &Request) -> u32 {
-        self.subnets.get(subnet).max_leases_per_device_in_use.max(self.cap(subnet, request))
+        self.site.subnets.get(subnet).max_leases_per_device_in_use.max(self.cap(subnet, request))
     }
 
     /// The device holds as many leases as it may: one of them may turn out to be an orphan.
@@ -168,7 +168,7 @@ impl Policy {
         subnet: SubnetId,
     ) {
         if self.is_to_be_told(turn, subnet, request) {
-            let (prefix, hard) = (self.subnets.get(subnet).prefix, self.hard_cap(subnet, request));
+            let (prefix, hard) = (self.site.subnets.get(subnet).prefix, self.hard_cap(subnet, request));
             let held = self.held_with(self.leased_from_here(subnet, request), subnet, request);
             let at_hard_cap = self.probing(subnet) && held.count() >= hard;
             let cap = if at_hard_cap { hard } else { self.cap(subnet, request) };
@@ -185,11 +185,11 @@ impl Policy {
         subnet: SubnetId,
         request: &Request,
     ) -> bool {
-        self.capped.retain(|_, told| turn.now < told.plus(TELL_AGAIN));
+        self.heard.capped.retain(|_, told| turn.now < told.plus(TELL_AGAIN));
         let device = (subnet, request.chaddr);
-        let tell = self.capped.len() < MOST_CAPPED && !self.capped.contains_key(&device);
+        let tell = self.heard.capped.len() < MOST_CAPPED && !self.heard.capped.contains_key(&device);
         if tell {
-            self.capped.insert(device, turn.now);
+            self.heard.capped.insert(device, turn.now);
         }
         tell
     }

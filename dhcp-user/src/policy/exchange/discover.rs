@@ -29,11 +29,11 @@ impl Policy {
             return self.contest(turn, request, place);
         }
         let place = match self.own(turn, request, &segment) {
-            Some(place) if self.over_cap(turn, self.all.subnet(place), request, Some(place)) => {
-                return self.at_cap(turn, request, self.all.subnet(place));
+            Some(place) if self.over_cap(turn, self.book.all.subnet(place), request, Some(place)) => {
+                return self.at_cap(turn, request, self.book.all.subnet(place));
             }
-            Some(place) if self.over_circuit_cap(self.all.subnet(place), request, Some(place)) => {
-                return self.at_circuit_cap(turn, request, self.all.subnet(place));
+            Some(place) if self.over_circuit_cap(self.book.all.subnet(place), request, Some(place)) => {
+                return self.at_circuit_cap(turn, request, self.book.all.subnet(place));
             }
             Some(place) => place,
             None => {
@@ -56,9 +56,9 @@ impl Policy {
     }
 
     fn offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
-        let subnet = self.all.subnet(place);
+        let subnet = self.book.all.subnet(place);
         let lease_time = self.lease_time(place, request);
-        let Some(server) = self.subnets.server(subnet, request.link) else {
+        let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoSubnet);
         };
         let said = self.said(place, request);
@@ -66,7 +66,7 @@ impl Policy {
         let Some(answer) = answer::answer(Type::Offer, &terms, request) else {
             return turn.silence(request, Silence::Unanswerable);
         };
-        let yiaddr = self.all.address(place);
+        let yiaddr = self.book.all.address(place);
         self.note_offer(turn, request, place, lease_time);
         self.note_discover(request);
         let reply = Reply::Offer { yiaddr, server, answer };
@@ -94,15 +94,15 @@ impl Policy {
     }
 
     fn reserved_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
-        self.all.find(self.subnets.reservation_for(subnet, request)?.address)
+        self.book.all.find(self.site.subnets.reservation_for(subnet, request)?.address)
     }
 
     fn offered_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
-        self.offers.of(subnet, Identity::of(request)).map(|offer| offer.place)
+        self.book.offers.of(subnet, Identity::of(request)).map(|offer| offer.place)
     }
 
     pub(in crate::policy) fn owned_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
-        self.index.owned(&self.all, subnet, Identity::of(request))
+        self.book.index.owned(&self.book.all, subnet, Identity::of(request))
     }
 
     /// The address that the client asks for (option 50), if anybody could have it.
@@ -112,9 +112,9 @@ impl Policy {
         request: &Request,
         segment: &[SubnetId],
     ) -> Option<Place> {
-        let place = self.all.find(request.options.requested?)?;
-        let here = segment.contains(&self.all.subnet(place)) && self.available(turn, place, request);
-        (here && self.all.state(place) == State::Free).then_some(place)
+        let place = self.book.all.find(request.options.requested?)?;
+        let here = segment.contains(&self.book.all.subnet(place)) && self.available(turn, place, request);
+        (here && self.book.all.state(place) == State::Free).then_some(place)
     }
 
     /// Whether the client may have the address at `place`, now.
@@ -125,7 +125,7 @@ impl Policy {
         request: &Request,
     ) -> bool {
         self.settle(turn, place);
-        if let Some(offer) = self.offers.at(place)
+        if let Some(offer) = self.book.offers.at(place)
             && offer.client != Identity::of(request)
         {
             return false;
@@ -133,9 +133,9 @@ impl Policy {
         if self.promised_to_another(turn, place, request) {
             return false;
         }
-        let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
+        let reservation = self.site.subnets.reservation_at(self.book.all.subnet(place), place);
         let entitled = reservation.map(|reservation| is_for(reservation, request));
-        match (self.all.state(place), entitled) {
+        match (self.book.all.state(place), entitled) {
             (State::Quarantined, _) | (_, Some(false)) => false,
             // Our own address is no client's, whatever the configuration says.
             (State::Reserved, Some(true)) if self.is_own(place) => false,
@@ -162,7 +162,7 @@ impl Policy {
         classes: ClassSet,
     ) -> Option<Place> {
         loop {
-            if let Some(place) = self.all.next_free(subnet, classes) {
+            if let Some(place) = self.book.all.next_free(subnet, classes) {
                 self.no_longer_exhausted(place);
                 return Some(place);
             }
@@ -174,42 +174,42 @@ impl Policy {
 
     /// There was an address in the pool of `place` for somebody.
     pub(in crate::policy) fn no_longer_exhausted(&mut self, place: Place) {
-        if let Some(pool) = self.all.pool_mut(place) {
+        if let Some(pool) = self.book.all.pool_mut(place) {
             pool.exhausted = false;
         }
     }
 
     /// Keeps the address for the client while it thinks.
     fn note_offer(&mut self, turn: &mut Turn<'_>, request: &Request, place: Place, lease_time: u32) {
-        let subnet = self.all.subnet(place);
+        let subnet = self.book.all.subnet(place);
         let who = Identity::of(request);
-        if let Some(former) = self.offers.of(subnet, who).map(|offer| offer.place) {
+        if let Some(former) = self.book.offers.of(subnet, who).map(|offer| offer.place) {
             if former == place {
-                self.offers.remove(place);
+                self.book.offers.remove(place);
             } else {
                 self.lose_offer(former);
             }
         }
-        if self.all.state(place) == State::Free {
+        if self.book.all.state(place) == State::Free {
             self.claim(place);
-            self.all.set(place, State::Offered);
+            self.book.all.set(place, State::Offered);
         }
-        let until = turn.after(self.settings.offer_hold);
+        let until = turn.after(self.site.settings.offer_hold);
         let client = who.into();
         let whence = Whence::of(request);
-        let limited = self.subnets.get(subnet).max_leases_per_circuit.is_some();
+        let limited = self.site.subnets.get(subnet).max_leases_per_circuit.is_some();
         let circuit = Circuit::of(request).filter(|_| limited);
         let chaddr = request.chaddr;
-        self.offers.add(Offer { place, subnet, client, chaddr, whence, circuit, until, lease_time });
+        self.book.offers.add(Offer { place, subnet, client, chaddr, whence, circuit, until, lease_time });
         self.rearm(place);
         self.watch_fullness(turn, place);
     }
 
     /// Forgets the offer at `place`, and gives it back; an address that was kept for nothing else is free again.
     pub(in crate::policy) fn lose_offer(&mut self, place: Place) -> Option<Offer> {
-        let offer = self.offers.remove(place)?;
-        if self.all.state(place) == State::Offered {
-            self.all.set(place, State::Free);
+        let offer = self.book.offers.remove(place)?;
+        if self.book.all.state(place) == State::Offered {
+            self.book.all.set(place, State::Free);
         }
         Some(offer)
     }
@@ -221,10 +221,10 @@ impl Policy {
         request: &Arc<Request>,
         segment: &[SubnetId],
     ) {
-        let classes = self.classes.of(request, None);
+        let classes = self.site.classes.of(request, None);
         let (mut pools, mut untold) = (0, None);
         for id in segment {
-            for pool in self.all.pools_for_mut(*id, classes) {
+            for pool in self.book.all.pools_for_mut(*id, classes) {
                 pools += 1;
                 if !std::mem::replace(&mut pool.exhausted, true) {
                     untold = untold.or(Some(*id));
@@ -232,7 +232,7 @@ impl Policy {
             }
         }
         if let Some(subnet) = untold {
-            let subnet = self.subnets.get(subnet).prefix;
+            let subnet = self.site.subnets.get(subnet).prefix;
             let event = LeaseEvent::Exhausted { subnet, client: request.as_ref().into() };
             turn.out.push(Action::Event(event));
         }

@@ -5,24 +5,18 @@
 
 use std::sync::Arc;
 
-use dhcp_ebpf::lease::BootSecs;
-
 use crate::config::ClassSet;
 use crate::message::Request;
 use crate::policy::action::Outcome;
 use crate::policy::book::addresses::{Place, State, Stock};
+use crate::policy::evidence::demand::Demand;
 use crate::policy::evidence::probe::{Purpose, Sign, Waiting};
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::{Policy, Turn};
 use crate::store::{HwAddr, QuarantineCause};
 
-/// How many addresses of a subnet are kept probed: few, and more each time a client finds none.
-const LEAST_STOCK: u32 = 4;
-const MOST_STOCK: u32 = 1024;
-/// How many of them are probed anew for one message.
+/// How many addresses of a subnet are probed anew for one message.
 const MOST_AT_ONCE: usize = 16;
-/// Without a client that found none for so long, in seconds, the stock is halved.
-const CALM: u32 = 60;
 /// How many addresses in grace are looked at to find one whose promise is over.
 const MOST_LOOKED_AT: usize = 16;
 
@@ -46,19 +40,6 @@ impl From<Waiting> for Drawn {
     }
 }
 
-/// How many probed addresses a subnet is to have, and when a client last found none.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::policy) struct Demand {
-    stock: u32,
-    missed: BootSecs,
-}
-
-impl Demand {
-    fn calmed(self, now: BootSecs) -> Self {
-        Self { stock: (self.stock / 2).max(LEAST_STOCK), missed: now }
-    }
-}
-
 impl Policy {
     /// An address of `segment` for a client that has none of its own: the one it asks for, else any.
     pub(in crate::policy) fn draw(
@@ -68,7 +49,7 @@ impl Policy {
         segment: &[SubnetId],
     ) -> Drawn {
         let asked = self.asked(turn, request, segment);
-        let classes = self.classes.of(request, None);
+        let classes = self.site.classes.of(request, None);
         if let Some(waiting) = self.waits(request, segment) {
             return waiting.into();
         }
@@ -84,22 +65,22 @@ impl Policy {
         if let Some(drawn) = segment.iter().find_map(|id| self.draw_in_need(turn, request, *id, classes)) {
             return drawn;
         }
-        let busy = segment.iter().any(|id| self.all.stocked(*id, classes, Stock::Awaited) > 0);
-        if busy || self.probes.has_tried_enough() { Drawn::Probing } else { Drawn::Exhausted }
+        let busy = segment.iter().any(|id| self.book.all.stocked(*id, classes, Stock::Awaited) > 0);
+        if busy || self.evidence.probes.has_tried_enough() { Drawn::Probing } else { Drawn::Exhausted }
     }
 
     /// The free address that the client asked for: at once if it was found unused, else after a probe.
     fn draw_asked(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> Option<Drawn> {
-        if !self.probing(self.all.subnet(place)) || self.is_clean(turn, place) {
+        if !self.probing(self.book.all.subnet(place)) || self.is_clean(turn, place) {
             return Some(Drawn::Address(place));
         }
-        if self.all.entry(place).stock() == Stock::Lingering {
+        if self.book.all.entry(place).stock() == Stock::Lingering {
             return None;
         }
-        let waits = if self.probes.is_running(place) {
-            !self.probes.claimed(place) && self.wait_for(request, place)
+        let waits = if self.evidence.probes.is_running(place) {
+            !self.evidence.probes.claimed(place) && self.wait_for(request, place)
         } else {
-            let stock = self.all.entry(place).stock();
+            let stock = self.book.all.entry(place).stock();
             self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
         };
         waits.then_some(Drawn::Wait)
@@ -112,12 +93,12 @@ impl Policy {
             return self.next_free(turn, subnet, classes);
         }
         let found = loop {
-            let place = self.all.first_of(subnet, classes, Stock::Probed)?;
+            let place = self.book.all.first_of(subnet, classes, Stock::Probed)?;
             if self.is_clean(turn, place) {
                 break place;
             }
-            self.probes.unclean(place);
-            self.all.restock(place, Stock::Freed);
+            self.evidence.probes.unclean(place);
+            self.book.all.restock(place, Stock::Freed);
         };
         self.no_longer_exhausted(found);
         self.fill_stock(turn, subnet, classes);
@@ -132,14 +113,14 @@ impl Policy {
         subnet: SubnetId,
         classes: ClassSet,
     ) -> bool {
-        if !self.probing(subnet) || self.probes.has_tried_enough() {
+        if !self.probing(subnet) || self.evidence.probes.has_tried_enough() {
             return false;
         }
         self.note_miss(turn, subnet);
-        let waits = if let Some(place) = self.all.first_of(subnet, classes, Stock::Probing) {
+        let waits = if let Some(place) = self.book.all.first_of(subnet, classes, Stock::Probing) {
             self.wait_for(request, place)
         } else if let Some(place) = self.next_free(turn, subnet, classes) {
-            let stock = self.all.entry(place).stock();
+            let stock = self.book.all.entry(place).stock();
             self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
         } else {
             return false;
@@ -151,20 +132,16 @@ impl Policy {
     /// Probes as many addresses of `subnet` as clients in `classes` are likely to want soon. A client whose candidates
     /// turn out to be in use has no more of them probed than its own.
     fn fill_stock(&mut self, turn: &mut Turn<'_>, subnet: SubnetId, classes: ClassSet) {
-        if !self.probes.is_first_try() {
+        if !self.evidence.probes.is_first_try() {
             return;
         }
-        let demand = self.demand(turn, subnet);
-        if demand.missed.plus(CALM) <= turn.now {
-            *demand = demand.calmed(turn.now);
-        }
-        let wanted = demand.stock;
+        let wanted = self.demand(turn, subnet).wanted(turn.now);
         for _ in 0..MOST_AT_ONCE {
-            let have = self.all.stocked(subnet, classes, Stock::Probed)
-                + self.all.stocked(subnet, classes, Stock::Probing);
-            let next = self.all.next_free(subnet, classes).filter(|_| have < wanted);
+            let have = self.book.all.stocked(subnet, classes, Stock::Probed)
+                + self.book.all.stocked(subnet, classes, Stock::Probing);
+            let next = self.book.all.next_free(subnet, classes).filter(|_| have < wanted);
             let Some(place) = next else { return };
-            let stock = self.all.entry(place).stock();
+            let stock = self.book.all.entry(place).stock();
             if !self.start_probe(turn, place, Purpose::Candidate(stock), None) {
                 return;
             }
@@ -173,19 +150,14 @@ impl Policy {
 
     /// A client found no probed address: the stock is too small, unless it has just become too old.
     fn note_miss(&mut self, turn: &Turn<'_>, subnet: SubnetId) {
-        if !self.probes.is_first_try() {
+        if !self.evidence.probes.is_first_try() {
             return;
         }
-        let demand = self.demand(turn, subnet);
-        if demand.missed.plus(CALM) <= turn.now {
-            *demand = demand.calmed(turn.now);
-        } else {
-            *demand = Demand { stock: (demand.stock * 2).min(MOST_STOCK), missed: turn.now };
-        }
+        self.demand(turn, subnet).note_miss(turn.now);
     }
 
     fn demand(&mut self, turn: &Turn<'_>, subnet: SubnetId) -> &mut Demand {
-        self.demand.entry(subnet).or_insert(Demand { stock: LEAST_STOCK, missed: turn.now })
+        self.evidence.demand.entry(subnet).or_insert_with(|| Demand::new(turn.now))
     }
 
     /// Nothing else is left in `subnet`: what was put out of use on weak evidence, longest ago first, then what is in
@@ -198,24 +170,24 @@ impl Policy {
         subnet: SubnetId,
         classes: ClassSet,
     ) -> Option<Drawn> {
-        self.probes.forget_alive(turn.now);
+        self.evidence.probes.forget_alive(turn.now);
         let place = self.in_need(turn, subnet, classes)?;
         if self.probing(subnet) {
             return self.start_probe(turn, place, Purpose::Need, Some(request)).then_some(Drawn::Wait);
         }
         self.give_up_for(turn, place);
-        (self.all.state(place) == State::Free).then_some(Drawn::Address(place))
+        (self.book.all.state(place) == State::Free).then_some(Drawn::Address(place))
     }
 
     fn in_need(&mut self, turn: &Turn<'_>, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
         let is_at_hand = |this: &Self, place: Place| {
-            !this.all.entry(place).withheld()
-                && !this.probes.is_running(place)
-                && !this.probes.is_alive(place)
-                && this.offers.at(place).is_none()
+            !this.book.all.entry(place).withheld()
+                && !this.evidence.probes.is_running(place)
+                && !this.evidence.probes.is_alive(place)
+                && this.book.offers.at(place).is_none()
         };
-        let open = |this: &Self, place: Place| this.all.is_open_to(place, classes);
-        let mut doubtful = self.quarantine.doubtful(subnet);
+        let open = |this: &Self, place: Place| this.book.all.is_open_to(place, classes);
+        let mut doubtful = self.book.quarantine.doubtful(subnet);
         if let Some(place) = doubtful.find(|place| is_at_hand(self, *place) && open(self, *place)) {
             return Some(place);
         }
@@ -224,18 +196,18 @@ impl Policy {
         };
         // What can't be had goes behind the others, so that those are looked at, too.
         for _ in 0..MOST_LOOKED_AT {
-            let place = self.all.first_in_grace(subnet, classes)?;
+            let place = self.book.all.first_in_grace(subnet, classes)?;
             if is_over(self, place) {
                 return Some(place);
             }
-            self.all.put_off(place);
+            self.book.all.put_off(place);
         }
         None
     }
 
     /// The address is given up for whoever is in need of it.
     fn give_up_for(&mut self, turn: &mut Turn<'_>, place: Place) {
-        match self.all.state(place) {
+        match self.book.all.state(place) {
             State::Grace => self.end_grace(turn, place),
             State::Quarantined => self.end_quarantine(turn, place),
             State::Free | State::Offered | State::Leased | State::Reserved => {}
@@ -246,8 +218,8 @@ impl Policy {
     /// A probe of an address that somebody is in need of, and that is not free, has come to its end.
     pub(in crate::policy) fn probed_in_need(&mut self, turn: &mut Turn<'_>, place: Place, outcome: Outcome) {
         // Its last owner may have come back for it meanwhile.
-        let state = self.all.state(place);
-        if self.offers.at(place).is_some() || !matches!(state, State::Grace | State::Quarantined) {
+        let state = self.book.all.state(place);
+        if self.book.offers.at(place).is_some() || !matches!(state, State::Grace | State::Quarantined) {
             return;
         }
         match outcome {
@@ -261,7 +233,7 @@ impl Policy {
                     return self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
                 }
                 // Its owner sleeps, and uses it still: nobody else gets it before the grace is over.
-                self.probes.note_alive(place, turn.now, Sign::Seen);
+                self.evidence.probes.note_alive(place, turn.now, Sign::Seen);
             }
             Outcome::Unknown => {}
         }

@@ -22,13 +22,13 @@ impl Policy {
         let said = request.options.agent.is_none() && self.recognises(place, request);
         let said = said.then(|| self.binding(place)?.agent()).flatten();
         let agent = request.options.agent.as_ref().or(said.as_ref());
-        self.elsewhere(place, |id| self.subnets.reservation_by(id, request, agent))
+        self.elsewhere(place, |id| self.site.subnets.reservation_by(id, request, agent))
     }
 
     /// The same for the owner of the lease of `place`, as far as the lease tells.
     pub(in crate::policy) fn reserved_for_owner_elsewhere(&self, place: Place) -> Option<Place> {
         let owner = self.binding(place)?;
-        self.elsewhere(place, |id| self.subnets.reservation_of_owner(id, owner.owner()))
+        self.elsewhere(place, |id| self.site.subnets.reservation_of_owner(id, owner.owner()))
     }
 
     fn elsewhere<'a>(
@@ -36,12 +36,13 @@ impl Policy {
         place: Place,
         reservation: impl Fn(SubnetId) -> Option<&'a Reservation>,
     ) -> Option<Place> {
-        if !self.subnets.reserves() {
+        if !self.site.subnets.reserves() {
             return None;
         }
-        let segment = self.subnets.segment(self.all.subnet(place));
+        let segment = self.site.subnets.segment(self.book.all.subnet(place));
         let reserved = segment.iter().filter_map(|id| reservation(*id));
-        let mut places = reserved.filter_map(|reservation| self.all.find(reservation.address)).peekable();
+        let mut places =
+            reserved.filter_map(|reservation| self.book.all.find(reservation.address)).peekable();
         let first = places.peek().copied();
         first.filter(|_| places.all(|reserved| reserved != place))
     }
@@ -56,8 +57,9 @@ impl Policy {
     ) -> bool {
         let Some(reserved) = self.reserved_elsewhere(place, request) else { return false };
         self.settle(turn, reserved);
-        let offered = self.offers.at(reserved).is_some_and(|offer| offer.client != Identity::of(request));
-        let taken = match self.all.state(reserved) {
+        let offered =
+            self.book.offers.at(reserved).is_some_and(|offer| offer.client != Identity::of(request));
+        let taken = match self.book.all.state(reserved) {
             State::Quarantined => true,
             State::Leased => !self.recognises(reserved, request),
             // Our own address is no client's, whatever the configuration says.
@@ -69,7 +71,7 @@ impl Policy {
 
     /// Whether another device than the one that sent `request` has the lease of `place`.
     pub(in crate::policy) fn is_anothers(&self, place: Place, request: &Request) -> bool {
-        self.all.state(place) == State::Leased
+        self.book.all.state(place) == State::Leased
             && self.binding(place).is_some_and(|owner| owner.chaddr() != request.chaddr)
             && !self.recognises(place, request)
     }
@@ -82,13 +84,14 @@ impl Policy {
         request: &Request,
     ) -> Option<Place> {
         for id in segment {
-            let reservation = self.subnets.reservation_for(*id, request);
+            let reservation = self.site.subnets.reservation_for(*id, request);
             let port = reservation.filter(|r| matches!(r.key, ReservationKey::Circuit { .. }));
-            let Some(place) = port.and_then(|reservation| self.all.find(reservation.address)) else {
+            let Some(place) = port.and_then(|reservation| self.book.all.find(reservation.address)) else {
                 continue;
             };
             self.settle(turn, place);
-            let offered = self.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request));
+            let offered =
+                self.book.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request));
             if offered || self.is_anothers(place, request) {
                 return Some(place);
             }
@@ -99,15 +102,15 @@ impl Policy {
     /// Another device is on the port than the one that has its address. It gets the address if the other does not answer
     /// for it, and nothing as long as it does.
     pub(in crate::policy) fn contest(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
-        let leased = self.all.state(place) == State::Leased;
+        let leased = self.book.all.state(place) == State::Leased;
         let outcome = if leased { self.ask_owner(turn, request, place) } else { Drawn::Exhausted };
         match outcome {
             Drawn::Wait | Drawn::Address(_) => {}
             Drawn::Probing => turn.silence(request, Silence::Probing),
             Drawn::Exhausted => {
-                let subnet = self.all.subnet(place);
+                let subnet = self.book.all.subnet(place);
                 if leased && self.is_to_be_told(turn, subnet, request) {
-                    let (address, client) = (self.all.address(place), request.as_ref().into());
+                    let (address, client) = (self.book.all.address(place), request.as_ref().into());
                     turn.out.push(Action::Event(LeaseEvent::PortInUse { address, client }));
                 }
                 turn.silence(request, Silence::PortInUse);
@@ -118,21 +121,21 @@ impl Policy {
     /// Has the owner of the lease of `place` probed: if nobody answers, the client can have the address instead.
     /// Exhausted if it was found alive lately, has it for good, or probing is off.
     fn ask_owner(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> Drawn {
-        let subnet = self.all.subnet(place);
+        let subnet = self.book.all.subnet(place);
         let for_good = self.binding(place).is_some_and(Binding::is_for_good);
         if !self.probing(subnet) || for_good {
             return Drawn::Exhausted;
         }
-        self.probes.forget_alive(turn.now);
-        let waits = if self.probes.is_running(place) {
+        self.evidence.probes.forget_alive(turn.now);
+        let waits = if self.evidence.probes.is_running(place) {
             if let Some(waiting) = self.waits(request, &[subnet]) {
                 return waiting.into();
             }
-            !self.probes.claimed(place) && self.wait_for(request, place)
-        } else if self.probes.is_alive(place) {
+            !self.evidence.probes.claimed(place) && self.wait_for(request, place)
+        } else if self.evidence.probes.is_alive(place) {
             return Drawn::Exhausted;
         } else {
-            let judged = turn.words.load(self.all.address(place));
+            let judged = turn.words.load(self.book.all.address(place));
             self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request))
         };
         if waits { Drawn::Wait } else { Drawn::Probing }

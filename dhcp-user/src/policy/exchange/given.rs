@@ -20,9 +20,9 @@ impl Policy {
         request: &Request,
         said: Option<&AgentInformation>,
     ) -> Terms<'a> {
-        let given = self.given(self.all.subnet(place), Some(place), self.classes.of(request, said));
+        let given = self.given(self.book.all.subnet(place), Some(place), self.site.classes.of(request, said));
         let (server, longest) =
-            (posed(request).unwrap_or(server), self.subnets.longest_datagram(request.link));
+            (posed(request).unwrap_or(server), self.site.subnets.longest_datagram(request.link));
         Terms { given, server, lease_time: Some(lease_time), longest }
     }
 
@@ -34,9 +34,9 @@ impl Policy {
         server: Ipv4Addr,
         request: &Request,
     ) -> Terms<'a> {
-        let given = self.given(subnet, place, self.classes.of(request, None));
+        let given = self.given(subnet, place, self.site.classes.of(request, None));
         let (server, longest) =
-            (posed(request).unwrap_or(server), self.subnets.longest_datagram(request.link));
+            (posed(request).unwrap_or(server), self.site.subnets.longest_datagram(request.link));
         Terms { given, server, lease_time: None, longest }
     }
 
@@ -47,30 +47,31 @@ impl Policy {
         owner: &Binding,
         server: Ipv4Addr,
     ) -> Terms<'_> {
-        let given = self.given(self.all.subnet(place), Some(place), ClassSet::default());
-        let longest = self.subnets.longest_datagram(owner.link);
+        let given = self.given(self.book.all.subnet(place), Some(place), ClassSet::default());
+        let longest = self.site.subnets.longest_datagram(owner.link);
         Terms { given, server, lease_time: Some(owner.lease_time), longest }
     }
 
     fn given(&self, subnet: SubnetId, place: Option<Place>, member_of: ClassSet) -> Given<'_> {
-        let reserved = place.filter(|place| self.all.entry(*place).reserved());
-        let pool = place.and_then(|place| self.all.pool(place)).map(|pool| self.all.pools()[pool].number);
-        let config = self.subnets.get(subnet);
+        let reserved = place.filter(|place| self.book.all.entry(*place).reserved());
+        let pool =
+            place.and_then(|place| self.book.all.pool(place)).map(|pool| self.book.all.pools()[pool].number);
+        let config = self.site.subnets.get(subnet);
         Given {
             subnet: config,
             pool: pool.and_then(|number| config.pools.get(number)).filter(|pool| !pool.overrides.is_empty()),
-            classes: &self.classes,
+            classes: &self.site.classes,
             member_of,
-            reservation: reserved.and_then(|place| self.subnets.reservation_at(subnet, place)),
+            reservation: reserved.and_then(|place| self.site.subnets.reservation_at(subnet, place)),
         }
     }
 
     /// What a new lease of the address at `place` lasts, in seconds: what the client wishes (option 51), as far as its
     /// terms and the fullness of the pool allow, this address included. What is reserved never gets scarce.
     pub(in crate::policy) fn lease_time(&self, place: Place, request: &Request) -> u32 {
-        let scarce = self.all.pool(place).filter(|_| !self.all.entry(place).reserved());
-        let tally = scarce.map(|pool| self.all.pools()[pool].tally).unwrap_or_default();
-        let given = scarce.is_some() && self.all.state(place) == State::Free;
+        let scarce = self.book.all.pool(place).filter(|_| !self.book.all.entry(place).reserved());
+        let tally = scarce.map(|pool| self.book.all.pools()[pool].tally).unwrap_or_default();
+        let given = scarce.is_some() && self.book.all.state(place) == State::Free;
         let used = tally.size() - tally.of(State::Free) + u32::from(given);
         self.times(place, request).for_new_lease(request.options.lease_time, used, tally.size())
     }
@@ -95,7 +96,7 @@ impl Policy {
     /// The lease times that the client has at `place`.
     pub(in crate::policy) fn times(&self, place: Place, request: &Request) -> LeaseTimes {
         let said = self.said(place, request);
-        let classes = self.classes.of(request, said.as_ref());
-        *self.given(self.all.subnet(place), Some(place), classes).times()
+        let classes = self.site.classes.of(request, said.as_ref());
+        *self.given(self.book.all.subnet(place), Some(place), classes).times()
     }
 }

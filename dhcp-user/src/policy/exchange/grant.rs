@@ -28,17 +28,17 @@ impl Policy {
         place: Place,
         lease_time: u32,
     ) {
-        let subnet = self.all.subnet(place);
+        let subnet = self.book.all.subnet(place);
         if self.over_cap(turn, subnet, request, Some(place)) {
             return self.tell_cap(turn, request, subnet);
         }
         if self.over_circuit_cap(subnet, request, Some(place)) {
             return self.tell_circuit_cap(turn, request, subnet);
         }
-        let Some(server) = self.subnets.server(subnet, request.link) else {
+        let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoSubnet);
         };
-        let address = self.all.address(place);
+        let address = self.book.all.address(place);
         let said = self.said(place, request);
         let Some(reply) = self.granting(place, server, lease_time, request, said.as_ref()) else {
             return turn.silence(request, Silence::Unanswerable);
@@ -94,7 +94,7 @@ impl Policy {
         request: &Request,
         said: Option<&AgentInformation>,
     ) -> Option<Reply> {
-        let yiaddr = self.all.address(place);
+        let yiaddr = self.book.all.address(place);
         let terms = self.terms(place, server, lease_time, request, said);
         match request.kind {
             Kind::Bootp => {
@@ -109,7 +109,7 @@ impl Policy {
     /// Whether the lease goes on as the kernel knows it, or doesn't: same client, same way to it, same lease time, same
     /// classes by what its relay says.
     fn extends(&self, place: Place, request: &Request, server: Ipv4Addr, lease_time: u32) -> bool {
-        self.all.state(place) == State::Leased
+        self.book.all.state(place) == State::Leased
             && self.recognises(place, request)
             && !self.is_said_otherwise(place, request)
             && self.binding(place).is_some_and(|binding| {
@@ -123,16 +123,18 @@ impl Policy {
 
     /// The client moves to `place` from what it had before, in the subnet and on the link.
     fn leave_others(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) {
-        let subnet = self.all.subnet(place);
+        let subnet = self.book.all.subnet(place);
         let kept = self.kept_identifier(place, request).map(Box::<[u8]>::from);
         let who = Identity::new(request.options.client_id.as_deref().or(kept.as_deref()), request.chaddr);
-        if let Some(former) = self.index.owned(&self.all, subnet, who).filter(|former| *former != place) {
+        if let Some(former) =
+            self.book.index.owned(&self.book.all, subnet, who).filter(|former| *former != place)
+        {
             self.vacate(turn, former);
         }
         for id in self.segment(request).iter().filter(|id| **id != subnet) {
             // There it may go on being the last owner of an address that it has no lease of.
-            let leased = |former: &Place| self.all.state(*former) == State::Leased;
-            if let Some(former) = self.index.owned(&self.all, *id, who).filter(leased) {
+            let leased = |former: &Place| self.book.all.state(*former) == State::Leased;
+            if let Some(former) = self.book.index.owned(&self.book.all, *id, who).filter(leased) {
                 self.vacate(turn, former);
             }
         }
@@ -146,10 +148,10 @@ impl Policy {
 
     /// Ends what the kernel may still promise of the address, so that its slot can be written anew.
     fn make_way(&mut self, turn: &Turn<'_>, place: Place) -> Word {
-        let address = self.all.address(place);
+        let address = self.book.all.address(place);
         let word = turn.words.load(address);
         // A grant of this very batch may not be published yet: it must find another generation.
-        if word.alive() || self.all.state(place) == State::Leased {
+        if word.alive() || self.book.all.state(place) == State::Leased {
             revoke_anyway(turn.words, address)
         } else {
             word
@@ -171,14 +173,14 @@ impl Policy {
         let promise = turn.after(lease_time);
         // The word of an address never goes back, whoever had it before.
         let expiry = promise.max(word.expiry());
-        let ahead = turn.after(self.settings.horizon(lease_time));
+        let ahead = turn.after(self.site.settings.horizon(lease_time));
         let same = self.recognises(place, request);
         let (station, other_station) = self.station_for(place, request, same);
         self.take_offer(place);
         self.claim(place);
-        self.probes.unclean(place);
+        self.evidence.probes.unclean(place);
         if !same {
-            self.probes.changes_hands(place);
+            self.evidence.probes.changes_hands(place);
         }
         let former = self.unbind(place).filter(|_| same);
         let (expiry, floor) = match &former {
@@ -204,8 +206,8 @@ impl Policy {
             Some(old) if self.way(request) == Way::Router => old.giaddr,
             _ => request.giaddr,
         };
-        self.all.set(place, State::Leased);
-        self.all.entry_mut(place).binding = Some(Box::new(Binding {
+        self.book.all.set(place, State::Leased);
+        self.book.all.entry_mut(place).binding = Some(Box::new(Binding {
             particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
             adopted: false,
             station,
@@ -222,33 +224,33 @@ impl Policy {
             last_heard: turn.now,
             kernel_renewals,
         }));
-        self.stations.set(place, other_station);
-        self.index.add_owner(&self.all, place);
-        self.index.add_lease(&self.all, place);
+        self.heard.stations.set(place, other_station);
+        self.book.index.add_owner(&self.book.all, place);
+        self.book.index.add_lease(&self.book.all, place);
     }
 
     /// Forgets the owner, or last owner, of the address at `place`.
     pub(in crate::policy) fn unbind(&mut self, place: Place) -> Option<Box<Binding>> {
-        if self.all.entry(place).binding.is_some() {
-            self.index.remove_owner(&self.all, place);
-            self.index.remove_lease(&self.all, place);
+        if self.book.all.entry(place).binding.is_some() {
+            self.book.index.remove_owner(&self.book.all, place);
+            self.book.index.remove_lease(&self.book.all, place);
         }
-        self.stations.set(place, None);
-        self.all.entry_mut(place).binding.take()
+        self.heard.stations.set(place, None);
+        self.book.all.entry_mut(place).binding.take()
     }
 
     /// The client has moved to another address. It is found there from now on; but what it was promised here is kept
     /// in mind until it has run out: it may not learn of its new address, or somebody may have posed as it.
     pub(in crate::policy) fn vacate(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let address = self.all.address(place);
-        match self.all.state(place) {
+        let address = self.book.all.address(place);
+        match self.book.all.state(place) {
             State::Leased => {
                 let promised = revoke_anyway(turn.words, address).expiry();
-                self.index.remove_owner(&self.all, place);
+                self.book.index.remove_owner(&self.book.all, place);
                 self.end_in_grace(turn, place, promised, None);
                 turn.tell(address, Happened::Moved, self.client(place));
             }
-            State::Grace => self.index.remove_owner(&self.all, place),
+            State::Grace => self.book.index.remove_owner(&self.book.all, place),
             State::Free | State::Offered | State::Quarantined | State::Reserved => {
                 self.unbind(place);
                 turn.out.push(Action::Commit(Change::Delete(address)));
@@ -258,14 +260,14 @@ impl Policy {
 
     /// The address is nobody's any more: reserved if the configuration says so, else free.
     pub(in crate::policy) fn put_back(&mut self, place: Place, stock: Stock) {
-        if self.all.entry(place).withheld() {
-            self.all.set(place, State::Reserved);
+        if self.book.all.entry(place).withheld() {
+            self.book.all.set(place, State::Reserved);
         } else {
-            self.all.free(place, stock);
+            self.book.all.free(place, stock);
         }
         // It may have been offered to its last owner meanwhile.
-        if self.offers.at(place).is_some() && self.all.state(place) == State::Free {
-            self.all.set(place, State::Offered);
+        if self.book.offers.at(place).is_some() && self.book.all.state(place) == State::Free {
+            self.book.all.set(place, State::Offered);
         }
     }
 }

@@ -14,12 +14,12 @@ impl Policy {
             return turn.silence(request, Silence::NoAddress);
         }
         let segment = self.segment(request);
-        let own = self.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet));
+        let own = self.site.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet));
         let Some(subnet) = own else { return turn.silence(request, Silence::NoSubnet) };
-        let Some(server) = self.subnets.server(subnet, request.link) else {
+        let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoSubnet);
         };
-        let place = self.all.find(request.ciaddr);
+        let place = self.book.all.find(request.ciaddr);
         let terms = self.terms_without_lease(subnet, place, server, request);
         match answer::answer(Type::Ack, &terms, request) {
             Some(answer) => turn.out.push(Action::Reply {

@@ -32,10 +32,10 @@ impl Policy {
     /// The OFFER, on the terms of the address that the client would have been offered.
     fn ipv6_only(&mut self, turn: &mut Turn<'_>, request: &Request, segment: &[SubnetId]) -> Option<Reply> {
         let own = self.own(turn, request, segment);
-        let classes = self.classes.of(request, None);
+        let classes = self.site.classes.of(request, None);
         let place = own.or_else(|| segment.iter().find_map(|id| self.next_free(turn, *id, classes)));
-        let subnet = place.map_or(*segment.first()?, |place| self.all.subnet(place));
-        let server = self.subnets.server(subnet, request.link)?;
+        let subnet = place.map_or(*segment.first()?, |place| self.book.all.subnet(place));
+        let server = self.site.subnets.server(subnet, request.link)?;
         let said = place.and_then(|place| self.said(place, request));
         let terms = match place {
             Some(place) => self.terms(place, server, self.lease_time(place, request), request, said.as_ref()),

@@ -83,47 +83,53 @@ impl Policy {
     /// The answer goes to `giaddr`, and tells who has which address: both `giaddr` and the sender must be listed
     /// (RFC 4388 §6.3, §7).
     fn check_requester(&self, request: &Request) -> Result<(), Silence> {
-        let listed = [request.giaddr, request.ip_src].iter().all(|address| self.requesters.contains(address));
+        let listed =
+            [request.giaddr, request.ip_src].iter().all(|address| self.site.requesters.contains(address));
         if !request.relayed() || !listed {
             return Err(Silence::QueryNotAllowed);
         }
         match request.options.server {
-            Some(server) if !self.subnets.is_ours(server) => Err(Silence::OtherServer),
+            Some(server) if !self.site.subnets.is_ours(server) => Err(Silence::OtherServer),
             _ => Ok(()),
         }
     }
 
     /// The address of ours that the relay asked, else the first of the interface that it asked on.
     fn asked_at(&self, request: &Request) -> Option<Ipv4Addr> {
-        if self.subnets.is_ours(request.ip_dst) {
+        if self.site.subnets.is_ours(request.ip_dst) {
             return Some(request.ip_dst);
         }
-        self.subnets.interface(request.link.ifindex)?.addresses.first().copied()
+        self.site.subnets.interface(request.link.ifindex)?.addresses.first().copied()
     }
 
     /// The leases that run, the one whose client was heard last first (RFC 4388 §6.4.1).
     fn leases_of(&mut self, turn: &mut Turn<'_>, subject: Subject<'_>) -> Vec<Place> {
         let mut places: Vec<Place> = match subject {
-            Subject::Address(address) => self.all.find(address).into_iter().collect(),
+            Subject::Address(address) => self.book.all.find(address).into_iter().collect(),
             Subject::Device(device) => self
+                .site
                 .subnets
                 .ids()
-                .flat_map(|subnet| self.index.leased_to_device(&self.all, subnet, device))
+                .flat_map(|subnet| self.book.index.leased_to_device(&self.book.all, subnet, device))
                 .collect(),
             Subject::Client(id) => {
                 let who = Identity::ClientId(id);
-                self.subnets.ids().filter_map(|subnet| self.index.owned(&self.all, subnet, who)).collect()
+                self.site
+                    .subnets
+                    .ids()
+                    .filter_map(|subnet| self.book.index.owned(&self.book.all, subnet, who))
+                    .collect()
             }
         };
         places.iter().for_each(|place| self.settle(turn, *place));
-        places.retain(|place| self.all.state(*place) == State::Leased);
+        places.retain(|place| self.book.all.state(*place) == State::Leased);
         places.sort_by_key(|place| (self.standing(turn, *place).map(|lease| lease.silent), *place));
         places
     }
 
     fn standing(&self, turn: &Turn<'_>, place: Place) -> Option<Standing> {
         let binding = self.binding(place)?;
-        let word = turn.words.load(self.all.address(place));
+        let word = turn.words.load(self.book.all.address(place));
         if binding.is_for_good() {
             let silent = turn.now.0.saturating_sub(binding.last_heard.0);
             return Some(Standing { remaining: FOR_GOOD, silent, renewal: None, rebinding: None });
@@ -159,8 +165,11 @@ impl Policy {
         };
         let terms = self.terms_of_lease(place, owner, server);
         let mut options = Composed { head: head(Type::LeaseActive, server), ..Composed::default() };
-        let others: Vec<u8> =
-            all.iter().take(MOST_ASSOCIATED).flat_map(|place| self.all.address(*place).octets()).collect();
+        let others: Vec<u8> = all
+            .iter()
+            .take(MOST_ASSOCIATED)
+            .flat_map(|place| self.book.all.address(*place).octets())
+            .collect();
         // Told whether it was asked for or not; a question about an address has one lease.
         if all.len() > 1 {
             options.rest.push((code::ASSOCIATED_IP, Value::Text(&others)));
@@ -176,10 +185,10 @@ impl Policy {
         if wanted.contains(&code::AGENT_INFORMATION) {
             options.agent_information = owner.agent_info();
         }
-        let longest = self.subnets.longest_datagram(request.link);
+        let longest = self.site.subnets.longest_datagram(request.link);
         Ok(Reply::Lease {
             status: LeaseStatus::Active,
-            ciaddr: self.all.address(place),
+            ciaddr: self.book.all.address(place),
             chaddr: owner.chaddr(),
             server,
             answer: written(&options, request, longest)?,
@@ -194,7 +203,7 @@ impl Policy {
         server: Ipv4Addr,
     ) -> Result<Reply, Silence> {
         let (status, kind) = match subject {
-            Subject::Address(address) if self.all.find(address).is_some() => {
+            Subject::Address(address) if self.book.all.find(address).is_some() => {
                 (LeaseStatus::Unassigned, Type::LeaseUnassigned)
             }
             _ => (LeaseStatus::Unknown, Type::LeaseUnknown),
@@ -204,7 +213,7 @@ impl Policy {
             echoes: answer::echoes(&[code::CLIENT_IDENTIFIER], request),
             ..Composed::default()
         };
-        let answer = written(&options, request, self.subnets.longest_datagram(request.link))?;
+        let answer = written(&options, request, self.site.subnets.longest_datagram(request.link))?;
         Ok(Reply::Lease { status, ciaddr: request.ciaddr, chaddr: request.chaddr, server, answer })
     }
 }

@@ -21,3 +21,21 @@ pub(in crate::policy) mod origin;
 pub(in crate::policy) mod reclaim;
 pub(in crate::policy) mod release;
 pub(in crate::policy) mod request;
+
+use std::collections::BTreeMap;
+
+use dhcp_ebpf::lease::BootSecs;
+
+use crate::policy::site::subnet_id::SubnetId;
+use crate::store::HwAddr;
+use naks::Naks;
+use origin::Stations;
+
+/// What messages lead to beside leases.
+#[derive(Debug, Default)]
+pub(in crate::policy) struct Heard {
+    pub(in crate::policy) stations: Stations,
+    pub(in crate::policy) naks: Naks,
+    /// When devices that hold as many leases as they may, or whose port's address another has, were told of.
+    pub(in crate::policy) capped: BTreeMap<(SubnetId, HwAddr), BootSecs>,
+}

@@ -67,7 +67,7 @@ impl Policy {
     /// Why it gets no answer.
     pub(in crate::policy) fn admit(&self, request: &Request) -> Result<(), Silence> {
         let way = self.way(request);
-        if way == Way::Relay && self.subnets.is_ours(request.giaddr) {
+        if way == Way::Relay && self.site.subnets.is_ours(request.giaddr) {
             return Err(Silence::RelayIsUs);
         }
         if request.kind == Kind::LeaseQuery {
@@ -83,7 +83,7 @@ impl Policy {
             }
             Way::Relay => Ok(()),
             Way::Router if !goes_on(request) => Err(Silence::NotOnLink),
-            Way::Link | Way::Router => check_source(request, self.subnets.is_ours(request.ip_src)),
+            Way::Link | Way::Router => check_source(request, self.site.subnets.is_ours(request.ip_src)),
         }
     }
 
@@ -103,9 +103,10 @@ impl Policy {
     }
 
     fn trusts(&self, request: &Request) -> bool {
-        let own = self.subnets.containing(request.ciaddr).filter(|_| request.unicast() && goes_on(request));
-        own.is_some_and(|subnet| self.subnets.get(subnet).trust_agent_information)
-            || self.subnets.trusts(request.link)
+        let own =
+            self.site.subnets.containing(request.ciaddr).filter(|_| request.unicast() && goes_on(request));
+        own.is_some_and(|subnet| self.site.subnets.get(subnet).trust_agent_information)
+            || self.site.subnets.trusts(request.link)
     }
 
     /// How a message came here.
@@ -121,9 +122,9 @@ impl Policy {
         // looked at that; but the router's own hardware address stands in its frame.
         let is_own = request.mac().is_none_or(|mac| mac == request.eth_src);
         let of_link = |here: &Segment| {
-            self.subnets.containing(request.ip_src).is_some_and(|subnet| here.contains(&subnet))
+            self.site.subnets.containing(request.ip_src).is_some_and(|subnet| here.contains(&subnet))
         };
-        if is_own && self.subnets.on_link(request.link).is_some_and(of_link) {
+        if is_own && self.site.subnets.on_link(request.link).is_some_and(of_link) {
             Way::Link
         } else {
             Way::Router
@@ -134,25 +135,25 @@ impl Policy {
     /// that (RFC 2131 §4.3.2: `ciaddr` of a unicast message is to be trusted).
     pub(in crate::policy) fn segment(&self, request: &Request) -> Segment {
         if !request.relayed() && request.unicast() && goes_on(request) {
-            let own = self.subnets.containing(request.ciaddr).filter(|_| !request.ciaddr.is_unspecified());
+            let own =
+                self.site.subnets.containing(request.ciaddr).filter(|_| !request.ciaddr.is_unspecified());
             if let Some(subnet) = own {
-                return self.subnets.segment(subnet);
+                return self.site.subnets.segment(subnet);
             }
         }
-        self.subnets.of(request)
+        self.site.subnets.of(request)
     }
 
     /// Whether a relay may have this address. One of a pool is a client's, which can take an address and claim to be a
     /// relay; but it can't send from any other where its access network looks at sources (RFC 2827).
     fn may_relay(&self, address: Ipv4Addr) -> bool {
-        let pooled = self
-            .all
-            .find(address)
-            .is_some_and(|place| self.all.pool(place).is_some() && !self.all.entry(place).withheld());
+        let pooled = self.book.all.find(address).is_some_and(|place| {
+            self.book.all.pool(place).is_some() && !self.book.all.entry(place).withheld()
+        });
         !address.is_unspecified()
             && !address.is_broadcast()
-            && !self.subnets.is_ours(address)
-            && (!pooled || self.subnets.lists(address))
+            && !self.site.subnets.is_ours(address)
+            && (!pooled || self.site.subnets.lists(address))
     }
 
     /// Whether who sent `request`, to end the lease of `place`, is where its owner is: on the same link and, by relay,
@@ -163,12 +164,12 @@ impl Policy {
         if owner.link.ifindex != 0 && owner.link != request.link {
             return false;
         }
-        let subnet = self.all.subnet(place);
+        let subnet = self.book.all.subnet(place);
         let behind = !owner.giaddr.is_unspecified();
         match self.way(request) {
             Way::Relay => {
                 let same_relay = owner.giaddr == request.giaddr
-                    || (behind || owner.adopted) && self.subnets.list_together(subnet, request.giaddr);
+                    || (behind || owner.adopted) && self.site.subnets.list_together(subnet, request.giaddr);
                 same_relay && circuits_agree(owner, request)
             }
             // A client that is not on our link unicasts through its router; nothing but the source tells who it is.
@@ -176,7 +177,7 @@ impl Policy {
                 request.ip_src == request.ciaddr
                     && (self.is_routed(place, owner)
                         || owner.station == Station::Unknown
-                        || self.stations.at(place) == Some(request.eth_src))
+                        || self.heard.stations.at(place) == Some(request.eth_src))
             }
             Way::Link if request.unicast() && request.ip_src == request.ciaddr && behind => true,
             Way::Link => (!behind || owner.adopted) && self.is_station_of(place, owner, request),
@@ -194,11 +195,11 @@ impl Policy {
         let whence = Whence::of(request);
         let leaves = request.options.server.is_some_and(|server| !self.is_us(request, server));
         let address = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
-        let place = address.or(request.options.requested).and_then(|address| self.all.find(address));
+        let place = address.or(request.options.requested).and_then(|address| self.book.all.find(address));
         let fits = |offer: &Offer| offer.whence == whence && (leaves || Some(offer.place) == place);
-        let offered = self.segment(request).iter().any(|id| self.offers.of(*id, who).is_some_and(fits));
+        let offered = self.segment(request).iter().any(|id| self.book.offers.of(*id, who).is_some_and(fits));
         let leased = |place: Place| {
-            self.all.state(place) == State::Leased
+            self.book.all.state(place) == State::Leased
                 && self.recognises(place, request)
                 && self.came_as_leased(place, request)
         };
@@ -207,7 +208,7 @@ impl Policy {
 
     /// Whether the owner of the lease of `place` reaches us through routers.
     fn is_routed(&self, place: Place, owner: &Binding) -> bool {
-        !self.subnets.get(self.all.subnet(place)).prefix.contains(owner.server)
+        !self.site.subnets.get(self.book.all.subnet(place)).prefix.contains(owner.server)
     }
 
     fn is_reached_directly(&self, place: Place, owner: &Binding) -> bool {
@@ -217,7 +218,7 @@ impl Policy {
     /// Whether the station that sent `request` is the one that got the lease of `place`, which `owner` has. After a restart
     /// any station may be: those behind a bridge could not give back what they have otherwise.
     fn is_station_of(&self, place: Place, owner: &Binding, request: &Request) -> bool {
-        match (self.stations.at(place), request.mac()) {
+        match (self.heard.stations.at(place), request.mac()) {
             _ if owner.station == Station::Unknown => true,
             (Some(station), _) => request.eth_src == station,
             (None, Some(mac)) => request.eth_src == mac,
@@ -234,7 +235,7 @@ impl Policy {
             return Some(Whence::Circuit(owner.giaddr, digest(&circuit)));
         }
         let own = || owner.chaddr().octets().try_into().unwrap_or_default();
-        Some(Whence::Station(owner.link, self.stations.at(place).unwrap_or_else(own)))
+        Some(Whence::Station(owner.link, self.heard.stations.at(place).unwrap_or_else(own)))
     }
 
     /// What is to be known of the station of a lease of `place` that `request` gets, and which one it is if it isn't the one
@@ -250,8 +251,9 @@ impl Policy {
         let sender = (Station::Known, Some(request.eth_src));
         let former = self.binding(place).filter(|_| same_client);
         let unknown = former.is_some_and(|owner| owner.station == Station::Unknown);
-        let kept = former.map_or((Station::Known, None), |owner| (owner.station, self.stations.at(place)));
-        let runs = former.is_some() && self.all.state(place) == State::Leased;
+        let kept =
+            former.map_or((Station::Known, None), |owner| (owner.station, self.heard.stations.at(place)));
+        let runs = former.is_some() && self.book.all.state(place) == State::Leased;
         match self.way(request) {
             Way::Relay => (Station::Known, None),
             Way::Link if own => (Station::Known, None),

@@ -16,8 +16,8 @@ use crate::policy::{Policy, Turn};
 impl Policy {
     /// Nobody answered for the lease: it is over, unless it was extended meanwhile.
     pub(in crate::policy) fn end_orphan(&mut self, turn: &mut Turn<'_>, place: Place, judged: Word) {
-        if turn.words.revoke(self.all.address(place), judged).is_err() {
-            return self.probes.note_alive(place, turn.now, Sign::Seen);
+        if turn.words.revoke(self.book.all.address(place), judged).is_err() {
+            return self.evidence.probes.note_alive(place, turn.now, Sign::Seen);
         }
         self.end_released(turn, place, Happened::Reclaimed);
         self.note_clean(turn, place);
@@ -35,27 +35,27 @@ impl Policy {
         if !self.probing(subnet) {
             return Drawn::Exhausted;
         }
-        self.probes.forget_alive(turn.now);
+        self.evidence.probes.forget_alive(turn.now);
         leased.retain(|place| !self.is_for_good(*place));
-        let running = leased.iter().find(|place| self.probes.is_running(**place)).copied();
+        let running = leased.iter().find(|place| self.evidence.probes.is_running(**place)).copied();
         if let Some(place) = running {
             if let Some(waiting) = self.waits(request, &[subnet]) {
                 return waiting.into();
             }
-            let waits = !self.probes.claimed(place) && self.wait_for(request, place);
+            let waits = !self.evidence.probes.claimed(place) && self.wait_for(request, place);
             return if waits { Drawn::Wait } else { Drawn::Probing };
         }
-        let silent = leased.into_iter().filter(|place| !self.probes.is_alive(*place));
+        let silent = leased.into_iter().filter(|place| !self.evidence.probes.is_alive(*place));
         let longest = silent.min_by_key(|place| self.heard(turn, *place));
         let Some(place) = longest else { return Drawn::Exhausted };
-        let judged = turn.words.load(self.all.address(place));
+        let judged = turn.words.load(self.book.all.address(place));
         let started = self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request));
         if started { Drawn::Wait } else { Drawn::Probing }
     }
 
     /// When the owner of the address was last heard, by the daemon or by the kernel.
     fn heard(&self, turn: &Turn<'_>, place: Place) -> BootSecs {
-        let word = turn.words.load(self.all.address(place));
+        let word = turn.words.load(self.book.all.address(place));
         self.binding(place).map_or(BootSecs(0), |binding| binding.heard(word, turn.now))
     }
 }

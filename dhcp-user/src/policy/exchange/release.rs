@@ -36,15 +36,15 @@ impl Policy {
             return turn.silence(request, Silence::Overtaken);
         }
         // What it was offered beside it is given back with it.
-        self.offers.remove(place);
+        self.book.offers.remove(place);
         self.end_released(turn, place, Happened::Released);
     }
 
     /// The client gives back what it was only offered.
     fn release_offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        let place = self.all.find(request.ciaddr).filter(|place| self.is_offered_to(*place, request));
+        let place = self.book.all.find(request.ciaddr).filter(|place| self.is_offered_to(*place, request));
         let Some(place) = place else { return turn.silence(request, Silence::NotOwner) };
-        if self.offers.at(place).is_some_and(|offer| offer.whence != Whence::of(request)) {
+        if self.book.offers.at(place).is_some_and(|offer| offer.whence != Whence::of(request)) {
             return turn.silence(request, Silence::ForeignOrigin);
         }
         self.lose_offer(place);
@@ -53,20 +53,20 @@ impl Policy {
     }
 
     fn leased_to_sender(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
-        let place = self.all.find(request.ciaddr)?;
+        let place = self.book.all.find(request.ciaddr)?;
         self.settle(turn, place);
-        (self.all.state(place) == State::Leased && self.owns(place, request)).then_some(place)
+        (self.book.all.state(place) == State::Leased && self.owns(place, request)).then_some(place)
     }
 
     /// The word is revoked: the address is free at once, its last owner being preferred while there is choice.
     pub(in crate::policy) fn end_released(&mut self, turn: &mut Turn<'_>, place: Place, what: Happened) {
-        let address = self.all.address(place);
+        let address = self.book.all.address(place);
         let now = turn.now;
         if let Some(binding) = self.binding_mut(place) {
             (binding.expiry, binding.committed_until) = (now, now);
             binding.ended_by = (what == Happened::Released).then_some(Party::Owner);
         }
-        self.index.remove_lease(&self.all, place);
+        self.book.index.remove_lease(&self.book.all, place);
         self.put_back(place, Stock::Freed);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
         turn.tell(address, what, self.client(place));

@@ -46,7 +46,7 @@ impl Policy {
     fn other_server(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let who = Identity::of(request);
         for subnet in self.segment(request).iter() {
-            let own = self.offers.of(*subnet, who).filter(|offer| offer.whence == Whence::of(request));
+            let own = self.book.offers.of(*subnet, who).filter(|offer| offer.whence == Whence::of(request));
             if let Some(place) = own.map(|offer| offer.place) {
                 self.lose_offer(place);
                 self.watch_fullness(turn, place);
@@ -68,7 +68,8 @@ impl Policy {
         }
         let segment = self.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
-        let place = self.all.find(address).filter(|place| segment.contains(&self.all.subnet(*place)));
+        let place =
+            self.book.all.find(address).filter(|place| segment.contains(&self.book.all.subnet(*place)));
         // It goes on with what it had, and fills in option 54 as well: nobody has offered it that again.
         let goes_on = place.filter(|place| filled.is_some() && !self.is_offered_to(*place, request));
         if goes_on.is_some_and(|place| self.has_ended(place, request)) {
@@ -90,8 +91,8 @@ impl Policy {
 
     /// The lease time that the client was told with the address at `place`: in an offer, else when it got the lease.
     fn told(&self, place: Place) -> Option<u32> {
-        let offered = self.offers.at(place).map(|offer| offer.lease_time);
-        let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
+        let offered = self.book.offers.at(place).map(|offer| offer.lease_time);
+        let running = self.binding(place).filter(|_| self.book.all.state(place) == State::Leased);
         offered.or_else(|| running?.told())
     }
 
@@ -102,13 +103,14 @@ impl Policy {
         };
         let segment = self.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
-        let Some(subnet) = self.subnets.containing(address).filter(|subnet| segment.contains(subnet)) else {
+        let Some(subnet) = self.site.subnets.containing(address).filter(|subnet| segment.contains(subnet))
+        else {
             return self.nak_if_authoritative(turn, request, *first, "the address is of another network");
         };
         if let Some(place) = self.held(turn, address, request) {
             return self.prolong(turn, request, place);
         }
-        if self.all.find(address).is_some_and(|place| self.has_ended(place, request)) {
+        if self.book.all.find(address).is_some_and(|place| self.has_ended(place, request)) {
             self.nak_if_authoritative(turn, request, subnet, "the lease was ended by the operator");
         } else if self.is_shut_out(address, request) {
             self.nak_if_authoritative(turn, request, subnet, "the address is not for clients of this class");
@@ -128,7 +130,7 @@ impl Policy {
             return turn.silence(request, Silence::NoSubnet);
         };
         let way = self.way(request);
-        if self.subnets.get(subnet).authoritative && !self.naks.take(turn.now, request.link, way) {
+        if self.site.subnets.get(subnet).authoritative && !self.heard.naks.take(turn.now, request.link, way) {
             return turn.silence(request, Silence::NakLimited);
         }
         self.nak_if_authoritative(turn, request, subnet, "no such lease");
@@ -138,13 +140,14 @@ impl Policy {
     fn rebinding(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let segment = self.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
-        let Some(subnet) = self.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet))
+        let Some(subnet) =
+            self.site.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet))
         else {
             return self.nak_if_authoritative(turn, request, *first, "the address is of another network");
         };
         if let Some(place) = self.bound(turn, request) {
             self.prolong(turn, request, place);
-        } else if self.all.find(request.ciaddr).is_some() {
+        } else if self.book.all.find(request.ciaddr).is_some() {
             self.nak_if_authoritative(turn, request, subnet, "no such lease");
         } else {
             turn.silence(request, Silence::UnknownClient);
@@ -155,24 +158,24 @@ impl Policy {
     /// is past its grace is no binding that a client could go on with (RFC 2131 §4.3.2).
     fn bound(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
         let place = self.held(turn, request.ciaddr, request)?;
-        matches!(self.all.state(place), State::Leased | State::Grace).then_some(place)
+        matches!(self.book.all.state(place), State::Leased | State::Grace).then_some(place)
     }
 
     /// The place of `address` if the client holds it, or held it last and nobody has it now; unless its pool is not for
     /// the client's classes (any more).
     fn held(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, request: &Request) -> Option<Place> {
-        let place = self.all.find(address)?;
+        let place = self.book.all.find(address)?;
         self.settle(turn, place);
         if self.has_ended(place, request) {
             return None;
         }
         let offered_to_another =
-            self.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request));
+            self.book.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request));
         if offered_to_another || self.promised_to_another(turn, place, request) {
             return None;
         }
-        let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
-        let held = match (reservation, self.all.state(place)) {
+        let reservation = self.site.subnets.reservation_at(self.book.all.subnet(place), place);
+        let held = match (reservation, self.book.all.state(place)) {
             (_, State::Quarantined) => false,
             (Some(reservation), _) => {
                 let by_lease = self.reserved_by_lease(place, reservation, request);
@@ -190,20 +193,20 @@ impl Policy {
 
     /// Whether the operator has ended the client's lease of the address at `place`.
     fn has_ended(&self, place: Place, request: &Request) -> bool {
-        matches!(self.all.state(place), State::Grace | State::Free | State::Offered | State::Reserved)
+        matches!(self.book.all.state(place), State::Grace | State::Free | State::Offered | State::Reserved)
             && self.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Operator))
             && self.recognises(place, request)
     }
 
     /// Whether the client has the address, or had it last, and its pool is not for it any more.
     fn is_shut_out(&self, address: Ipv4Addr, request: &Request) -> bool {
-        let place = self.all.find(address).filter(|place| self.recognises(*place, request));
-        place.is_some_and(|place| !self.all.entry(place).reserved() && !self.is_admitted(place, request))
+        let place = self.book.all.find(address).filter(|place| self.recognises(*place, request));
+        place.is_some_and(|place| !self.book.all.entry(place).reserved() && !self.is_admitted(place, request))
     }
 
     /// Whether a reservation by circuit-id is this client's: when it renews directly no relay says where it is.
     fn reserved_by_lease(&self, place: Place, reservation: &Reservation, request: &Request) -> bool {
-        self.all.state(place) == State::Leased
+        self.book.all.state(place) == State::Leased
             && request.options.agent.is_none()
             && self.recognises(place, request)
             && self.binding(place).is_some_and(|owner| is_for_owner(reservation, owner.owner()))
@@ -218,15 +221,15 @@ impl Policy {
         segment: &[SubnetId],
         request: &Request,
     ) -> bool {
-        self.all.find(address).is_some()
+        self.book.all.find(address).is_some()
             && segment.iter().any(|subnet| {
-                let reserved = self.subnets.reservation_for(*subnet, request);
+                let reserved = self.site.subnets.reservation_for(*subnet, request);
                 let reserved_elsewhere = reserved.is_some_and(|reservation| reservation.address != address);
-                let owned = self.index.owned(&self.all, *subnet, Identity::of(request));
+                let owned = self.book.index.owned(&self.book.all, *subnet, Identity::of(request));
                 reserved_elsewhere
                     || owned.is_some_and(|place| {
                         self.settle(turn, place);
-                        self.all.state(place) == State::Leased && self.all.address(place) != address
+                        self.book.all.state(place) == State::Leased && self.book.all.address(place) != address
                     })
             })
     }
@@ -234,7 +237,7 @@ impl Policy {
     /// A lease that runs is prolonged by what is configured now. One that ran out is granted anew, and so is one that
     /// was got by BOOTP: its owner speaks DHCP now, and is no longer to have it for good.
     fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
-        let running = self.binding(place).filter(|_| self.all.state(place) == State::Leased);
+        let running = self.binding(place).filter(|_| self.book.all.state(place) == State::Leased);
         let lease_time = match running.and_then(Binding::told) {
             Some(told) => self.prolonged(place, told, request),
             None => self.lease_time(place, request),
@@ -249,7 +252,7 @@ impl Policy {
         subnet: SubnetId,
         message: &'static str,
     ) {
-        if self.subnets.get(subnet).authoritative {
+        if self.site.subnets.get(subnet).authoritative {
             self.nak(turn, request, subnet, message);
         } else {
             turn.silence(request, Silence::NotAuthoritative);
@@ -257,10 +260,10 @@ impl Policy {
     }
 
     fn nak(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId, message: &'static str) {
-        let Some(server) = self.subnets.server(subnet, request.link) else {
+        let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoSubnet);
         };
-        let longest = self.subnets.longest_datagram(request.link);
+        let longest = self.site.subnets.longest_datagram(request.link);
         let Some(answer) = answer::nak(posed(request).unwrap_or(server), message, request, longest) else {
             return turn.silence(request, Silence::Unanswerable);
         };

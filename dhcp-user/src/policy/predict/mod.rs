@@ -66,7 +66,7 @@ impl Policy {
         request: &Request,
         until: BootSecs,
     ) -> Habits {
-        let address = self.all.address(place);
+        let address = self.book.all.address(place);
         let Some(mac) = request.mac().filter(|_| request.kind == Kind::Request) else {
             return Habits::default();
         };
@@ -102,7 +102,7 @@ impl Policy {
         // What the relay says now is kept with the lease.
         let said = request.options.agent.as_ref().or(said);
         let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
-        for (form, ground, differs) in self.forms(self.all.address(place), request, habits) {
+        for (form, ground, differs) in self.forms(self.book.all.address(place), request, habits) {
             let known = |memo: &Memo| {
                 memo.question.options == form.area
                     && (memo.question.ciaddr, memo.question.giaddr) == (form.ciaddr, form.giaddr)
@@ -131,15 +131,15 @@ impl Policy {
     /// What was published on the present [basis](Policy::basis) is this.
     #[must_use]
     pub fn answer_to(&self, address: Ipv4Addr, question: &Question) -> Option<Answer> {
-        let place = self.all.find(address)?;
-        let owner = self.binding(place).filter(|_| self.all.state(place) == State::Leased)?;
+        let place = self.book.all.find(address)?;
+        let owner = self.binding(place).filter(|_| self.book.all.state(place) == State::Leased)?;
         let Question { ciaddr, giaddr, relay_src: ip_src, ref options } = *question;
         let form = Form { ciaddr, giaddr, ip_src, ip_dst: Ipv4Addr::BROADCAST, area: options.clone() };
         let asked = Request::expected(owner.link, owner.chaddr(), form).ok()?;
         let asked = Some(self.judge_agent(asked)).filter(is_publishable)?;
         self.goes_on(&asked, address)?;
         // Its pool may have been closed to the client's class.
-        let admitted = self.all.entry(place).reserved() || self.is_admitted(place, &asked);
+        let admitted = self.book.all.entry(place).reserved() || self.is_admitted(place, &asked);
         if !admitted {
             return None;
         }
@@ -166,7 +166,7 @@ impl Policy {
     fn goes_on(&self, request: &Request, address: Ipv4Addr) -> Option<Going> {
         let Request { ciaddr, ref options, .. } = *request;
         let asks_for_it = options.requested.is_none_or(|requested| requested == address);
-        let names_us = options.server.is_none_or(|server| self.subnets.is_ours(server));
+        let names_us = options.server.is_none_or(|server| self.site.subnets.is_ours(server));
         match ciaddr.is_unspecified() {
             true => (options.server.is_none() && options.requested == Some(address)).then_some(Going::Reboot),
             false => (ciaddr == address && names_us && (options.server.is_none() || asks_for_it))
@@ -182,10 +182,10 @@ impl Policy {
         asked: &Request,
         said: Option<&AgentInformation>,
     ) -> bool {
-        let pool = self.all.pool(place).filter(|_| !self.all.entry(place).reserved());
+        let pool = self.book.all.pool(place).filter(|_| !self.book.all.entry(place).reserved());
         let admits = pool.is_none_or(|pool| {
-            let admits = self.all.pools()[pool].admits;
-            admits.is_open() || admits.admits(self.classes.of(asked, said))
+            let admits = self.book.all.pools()[pool].admits;
+            admits.is_open() || admits.admits(self.site.classes.of(asked, said))
         });
         admits && self.is_lasting(place, lease_time, asked)
     }
@@ -198,7 +198,7 @@ impl Policy {
         if request.plain && self.goes_on(request, address).is_some() {
             forms.push((areas::came(request), Ground::Asked, InWhatNoAnswerSays));
         }
-        let names_us = request.options.server.is_some_and(|server| self.subnets.is_ours(server));
+        let names_us = request.options.server.is_some_and(|server| self.site.subnets.is_ours(server));
         let own = Areas::of(&request.area, address);
         let expected = [
             (Renewal, habits.learnt.renewal, InMore),

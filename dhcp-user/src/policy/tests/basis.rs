@@ -190,7 +190,11 @@ fn the_ways_to_a_subnet_are_its_own_leases_concern() {
     let reached = |made: Made| {
         let policy = made.policy();
         let request = Draft::discover(1).via(RELAY).request(START);
-        policy.segment(&request).iter().map(|id| policy.subnets.get(*id).prefix.network).collect::<Vec<_>>()
+        policy
+            .segment(&request)
+            .iter()
+            .map(|id| policy.site.subnets.get(*id).prefix.network)
+            .collect::<Vec<_>>()
     };
     assert!(reached(beside.clone()).contains(&host(0)));
     let mut listed = beside.clone();

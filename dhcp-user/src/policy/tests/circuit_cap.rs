@@ -9,7 +9,7 @@ fn limited(cap: u32) -> Subnet {
 }
 
 fn unprobed(subnet: Subnet) -> Subnet {
-    Subnet { probe: Some(Probe::Off), ..subnet }
+    Subnet { probe: Some(crate::config::Probe::Off), ..subnet }
 }
 
 /// Behind this port of the relay.

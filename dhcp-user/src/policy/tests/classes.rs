@@ -124,7 +124,7 @@ fn each_key_of_a_match_is_looked_for_where_it_stands() {
         ),
     ];
     for (name, matches, draft, fits) in cases {
-        let classes = classes::Classes::new(&[phones(), class(name, matches)]);
+        let classes = site::classes::Classes::new(&[phones(), class(name, matches)]);
         let found = classes.of(&draft.request(START), None).last_first().any(|place| place == 1);
         assert_eq!(found, fits, "{name}");
     }

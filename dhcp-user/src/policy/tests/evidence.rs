@@ -398,14 +398,14 @@ fn a_release_of_what_was_only_offered_frees_it() {
 
 #[test]
 fn probing_is_as_the_subnet_says_else_the_interface_else_the_server() {
-    let probes = |server, interface: Option<config::Probe>, of_subnet| {
+    let probes = |server, interface: Option<crate::config::Probe>, of_subnet| {
         let mut bench = Bench::new(vec![Subnet { probe: of_subnet, ..subnet(10, 30) }]);
         bench.config.server.probe = server;
         let name = "eth0".to_owned();
-        let xdp = config::XdpMode::Off;
+        let xdp = crate::config::XdpMode::Off;
         let (rate_limit, circuit_rate_limit) = (None, None);
         let trust_agent_information = false;
-        let eth0 = config::Interface {
+        let eth0 = crate::config::Interface {
             name,
             xdp,
             probe: interface,
@@ -418,7 +418,7 @@ fn probing_is_as_the_subnet_says_else_the_interface_else_the_server() {
         bench.policy.carry_out_probes();
         bench.send(&Draft::discover(1)).offered().is_none()
     };
-    use config::Probe::{Auto, Off};
+    use crate::config::Probe::{Auto, Off};
     assert!(probes(Auto, None, None) && !probes(Off, None, None));
     assert!(probes(Off, Some(Auto), None) && !probes(Auto, Some(Off), None));
     assert!(probes(Off, Some(Off), Some(Auto)) && !probes(Auto, Some(Auto), Some(Off)));

@@ -24,12 +24,12 @@ impl Policy {
         renewals: u32,
         is_last_answer: bool,
     ) {
-        let Some(place) = self.all.find(address) else { return };
+        let Some(place) = self.book.all.find(address) else { return };
         let word = turn.words.load(address);
-        if self.all.state(place) != State::Leased || word.generation() != seen.generation() {
+        if self.book.all.state(place) != State::Leased || word.generation() != seen.generation() {
             return;
         }
-        let horizon = self.settings;
+        let horizon = self.site.settings;
         let Some(binding) = self.binding_mut(place) else { return };
         let extended_at = BootSecs(word.expiry().0.saturating_sub(binding.lease_time));
         binding.expiry = binding.expiry.max(word.expiry());
@@ -50,7 +50,7 @@ impl Policy {
 
     /// The daemon's answer to the client of this lease leaves.
     pub fn answered(&mut self, address: Ipv4Addr) {
-        let place = self.all.find(address);
+        let place = self.book.all.find(address);
         if let Some(binding) = place.and_then(|place| self.binding_mut(place)) {
             binding.answered_by = AnsweredBy::Daemon;
         }

@@ -59,7 +59,7 @@ impl Policy {
         out: &mut Vec<Action>,
     ) -> Result<(), ImportError> {
         let turn = &mut Turn { now, words, out };
-        let place = self.all.find(record.address).ok_or(ImportError::NotServed)?;
+        let place = self.book.all.find(record.address).ok_or(ImportError::NotServed)?;
         self.settle(turn, place);
         let owner = self.owner_here(place, record);
         match record.standing {
@@ -72,8 +72,8 @@ impl Policy {
             // As reserved until it is put back where it belongs.
             Standing::Free => self.import_memory(turn, place, owner, State::Reserved)?,
         }
-        let recurrences = self.quarantine.recurrences(place).max(record.recurrences);
-        self.quarantine.set_recurrences(place, recurrences);
+        let recurrences = self.book.quarantine.recurrences(place).max(record.recurrences);
+        self.book.quarantine.set_recurrences(place, recurrences);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
         // By itself the kernel would promise less, or nothing.
         turn.out.extend(self.publication(turn.words, record.address).map(Action::Publish));
@@ -87,7 +87,9 @@ impl Policy {
     /// The owner that `record` tells of, reached where clients of its subnet are if the interface isn't known by name.
     fn owner_here(&self, place: Place, record: &Record) -> Binding {
         let mut owner = self.owner(record);
-        if let Some(link) = self.subnets.link(self.all.subnet(place)).filter(|_| owner.link.ifindex == 0) {
+        if let Some(link) =
+            self.site.subnets.link(self.book.all.subnet(place)).filter(|_| owner.link.ifindex == 0)
+        {
             owner.link = link;
         }
         let end = owner.expiry.max(owner.committed_until);
@@ -98,14 +100,14 @@ impl Policy {
         if let Some(obstacle) = self.obstacle(turn, place, &owner) {
             return Err(obstacle);
         }
-        if self.all.state(place) == State::Leased {
+        if self.book.all.state(place) == State::Leased {
             if let Some(here) = self.binding_mut(place) {
                 here.expiry = here.expiry.max(owner.expiry);
                 here.committed_until = here.committed_until.max(here.expiry);
             }
             return Ok(());
         }
-        self.offers.remove(place);
+        self.book.offers.remove(place);
         self.claim(place);
         self.rebind(turn, place, owner, State::Leased);
         Ok(())
@@ -117,7 +119,7 @@ impl Policy {
             return Some(ImportError::Nobody);
         }
         let other = self.binding(place).filter(|here| !is_same_client(here, owner));
-        match (self.all.state(place), other) {
+        match (self.book.all.state(place), other) {
             (State::Quarantined, _) => return Some(ImportError::Quarantined),
             (State::Leased, Some(other)) => return Some(ImportError::Leased(Client::from(other))),
             (State::Grace, Some(other)) if other.expiry > turn.now => {
@@ -128,9 +130,9 @@ impl Policy {
         if self.is_reserved_for_another(place, owner) {
             return Some(ImportError::Reserved);
         }
-        let found = self.index.owned(&self.all, self.all.subnet(place), owner.identity());
-        let another = found.filter(|other| *other != place && self.all.state(*other) == State::Leased);
-        another.map(|other| ImportError::HasAnother(self.all.address(other)))
+        let found = self.book.index.owned(&self.book.all, self.book.all.subnet(place), owner.identity());
+        let another = found.filter(|other| *other != place && self.book.all.state(*other) == State::Leased);
+        another.map(|other| ImportError::HasAnother(self.book.all.address(other)))
     }
 
     fn import_quarantine(
@@ -139,17 +141,17 @@ impl Policy {
         place: Place,
         probation: Probation,
     ) -> Result<(), ImportError> {
-        match (self.all.state(place), self.client(place)) {
-            (State::Quarantined, _) => self.quarantine.postpone(place, probation.until),
+        match (self.book.all.state(place), self.client(place)) {
+            (State::Quarantined, _) => self.book.quarantine.postpone(place, probation.until),
             (State::Leased, Some(client)) => return Err(ImportError::Leased(client)),
             (State::Grace, Some(client)) if self.binding(place).is_some_and(|b| b.expiry > turn.now) => {
                 return Err(ImportError::Promised(client));
             }
             _ => {
-                self.offers.remove(place);
+                self.book.offers.remove(place);
                 self.claim(place);
-                self.all.set(place, State::Quarantined);
-                self.quarantine.add(self.all.subnet(place), place, probation);
+                self.book.all.set(place, State::Quarantined);
+                self.book.quarantine.add(self.book.all.subnet(place), place, probation);
                 self.unbind(place);
             }
         }
@@ -168,7 +170,7 @@ impl Policy {
             return Ok(());
         }
         let known = self.binding(place).map(|here| is_same_client(here, &owner));
-        match (self.all.state(place), known) {
+        match (self.book.all.state(place), known) {
             (_, Some(true)) => {}
             (_, Some(false)) | (State::Offered | State::Quarantined, _) => {
                 return Err(ImportError::Forgotten);

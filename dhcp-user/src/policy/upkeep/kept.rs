@@ -25,36 +25,37 @@ impl Kept {
 impl Policy {
     /// Keeps back what hosts have by now, and gives back what they have no longer.
     pub(in crate::policy) fn keep_back(&mut self) {
-        let hosts = self.kept.hosts.iter().copied().chain(self.subnets.own());
-        let places: BTreeSet<Place> = hosts.filter_map(|host| self.all.find(host)).collect();
+        let hosts = self.kept.hosts.iter().copied().chain(self.site.subnets.own());
+        let places: BTreeSet<Place> = hosts.filter_map(|host| self.book.all.find(host)).collect();
         let former = std::mem::replace(&mut self.kept.places, places.clone());
         for place in former.difference(&places) {
-            self.all.keep(*place, false);
-            if self.all.state(*place) == State::Reserved {
+            self.book.all.keep(*place, false);
+            if self.book.all.state(*place) == State::Reserved {
                 self.put_back(*place, Stock::Freed);
             }
         }
         for place in places.difference(&former) {
-            self.all.keep(*place, true);
+            self.book.all.keep(*place, true);
             self.lose_offer(*place);
-            if self.all.state(*place) == State::Free {
+            if self.book.all.state(*place) == State::Free {
                 self.claim(*place);
-                self.probes.unclean(*place);
+                self.evidence.probes.unclean(*place);
                 self.end_lingering(*place);
-                self.all.set(*place, State::Reserved);
+                self.book.all.set(*place, State::Reserved);
             }
         }
     }
 
     /// Whether the address is the server's own.
     pub(in crate::policy) fn is_own(&self, place: Place) -> bool {
-        self.all.entry(place).kept() && self.subnets.is_ours(self.all.address(place))
+        self.book.all.entry(place).kept() && self.site.subnets.is_ours(self.book.all.address(place))
     }
 
     /// The server's own addresses that are in pools.
     pub fn own_in_pools(&self) -> impl Iterator<Item = Ipv4Addr> {
-        self.subnets
+        self.site
+            .subnets
             .own()
-            .filter(|own| self.all.find(*own).is_some_and(|place| self.all.pool(place).is_some()))
+            .filter(|own| self.book.all.find(*own).is_some_and(|place| self.book.all.pool(place).is_some()))
     }
 }

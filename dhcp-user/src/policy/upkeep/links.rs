@@ -19,18 +19,18 @@ impl Policy {
     pub fn relink(&mut self, interfaces: Vec<Interface>, renumbered: &[Renumbered]) -> Vec<Ipv4Addr> {
         let now =
             |index: u32| renumbered.iter().fold(index, |at, (from, to)| if at == *from { *to } else { at });
-        self.subnets.relink(interfaces);
+        self.site.subnets.relink(interfaces);
         self.keep_back();
-        self.probes.relink(now);
-        self.witnesses.relink(now);
-        self.declines.relink(now);
+        self.evidence.probes.relink(now);
+        self.evidence.witnesses.relink(now);
+        self.evidence.declines.relink(now);
         let mut moved = Vec::new();
-        for place in self.all.places() {
-            let Some(binding) = self.all.entry_mut(place).binding.as_deref_mut() else { continue };
+        for place in self.book.all.places() {
+            let Some(binding) = self.book.all.entry_mut(place).binding.as_deref_mut() else { continue };
             let before = binding.link.ifindex;
             binding.link.ifindex = now(before);
-            if binding.link.ifindex != before && self.all.state(place) == State::Leased {
-                moved.push(self.all.address(place));
+            if binding.link.ifindex != before && self.book.all.state(place) == State::Leased {
+                moved.push(self.book.all.address(place));
             }
         }
         moved
@@ -39,8 +39,8 @@ impl Policy {
     /// What the kernel is to know of the lease of `address`, without any answer: its next renewal is the daemon's.
     #[must_use]
     pub fn publication(&self, words: &dyn Words, address: Ipv4Addr) -> Option<Publication> {
-        let place = self.all.find(address)?;
-        let shared = |owner: &&Binding| self.all.state(place) == State::Leased && !owner.is_for_good();
+        let place = self.book.all.find(address)?;
+        let shared = |owner: &&Binding| self.book.all.state(place) == State::Leased && !owner.is_for_good();
         let binding = self.binding(place).filter(shared)?;
         let word = words.load(address);
         Some(Publication {

@@ -26,20 +26,20 @@ impl Policy {
         address: Ipv4Addr,
         reuse: Reuse,
     ) {
-        let Some(place) = self.all.find(address) else { return };
+        let Some(place) = self.book.all.find(address) else { return };
         self.settle(turn, place);
-        if self.all.state(place) != State::Leased {
+        if self.book.all.state(place) != State::Leased {
             return;
         }
         let promised = revoke_anyway(turn.words, address).expiry();
-        self.offers.remove(place);
+        self.book.offers.remove(place);
         match reuse {
             Reuse::WhenClean => {
                 self.end_in_grace(turn, place, promised, Some(Party::Operator));
                 self.probe_vacated(turn, place);
             }
             Reuse::AtOnce => {
-                self.index.remove_lease(&self.all, place);
+                self.book.index.remove_lease(&self.book.all, place);
                 self.free_vacated(turn, place);
             }
         }
@@ -49,24 +49,24 @@ impl Policy {
 
     /// Asks whether the client of a lease that the operator has ended uses its address still.
     pub(in crate::policy) fn probe_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let waits = self.all.state(place) == State::Grace
+        let waits = self.book.all.state(place) == State::Grace
             && self.binding(place).is_some_and(|owner| is_vacated(owner, turn.now));
-        if !waits || !self.probing(self.all.subnet(place)) {
-            return self.probes.vacating.remove(place);
+        if !waits || !self.probing(self.book.all.subnet(place)) {
+            return self.evidence.probes.vacating.remove(place);
         }
-        if !self.probes.is_running(place) {
+        if !self.evidence.probes.is_running(place) {
             self.start_probe(turn, place, Purpose::Vacated, None);
         }
-        self.probes.vacating.ask_again(place, turn.now);
+        self.evidence.probes.vacating.ask_again(place, turn.now);
         self.rearm(place);
     }
 
     /// What came of that.
     pub(in crate::policy) fn probed_vacated(&mut self, turn: &mut Turn<'_>, place: Place, outcome: Outcome) {
         // Where nobody can be asked, nothing tells that the client is gone.
-        if self.all.state(place) == State::Grace
+        if self.book.all.state(place) == State::Grace
             && outcome == Outcome::Silent
-            && self.offers.at(place).is_none()
+            && self.book.offers.at(place).is_none()
         {
             self.free_vacated(turn, place);
             self.note_clean(turn, place);
@@ -76,7 +76,7 @@ impl Policy {
 
     /// Its last owner has no promise any more, and is to learn of it.
     fn free_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
-        self.probes.vacating.remove(place);
+        self.evidence.probes.vacating.remove(place);
         if let Some(owner) = self.binding_mut(place) {
             (owner.expiry, owner.committed_until) = (turn.now, turn.now);
             owner.ended_by = Some(Party::Operator);
@@ -108,16 +108,19 @@ impl Policy {
 
     fn quarantined_in(&self, range: Pool, why: Option<QuarantineCause>) -> impl Iterator<Item = Place> {
         let fits = move |probation: &Probation| why.is_none_or(|why| why == probation.why);
-        self.quarantine
+        self.book
+            .quarantine
             .iter()
-            .filter(move |(place, probation)| range.contains(self.all.address(*place)) && fits(probation))
+            .filter(move |(place, probation)| {
+                range.contains(self.book.all.address(*place)) && fits(probation)
+            })
             .map(|(place, _)| place)
     }
 
     /// Whether an address whose lease the operator ends is probed.
     #[must_use]
     pub fn probes_when_vacated(&self, address: Ipv4Addr) -> bool {
-        self.all.find(address).is_some_and(|place| self.probing(self.all.subnet(place)))
+        self.book.all.find(address).is_some_and(|place| self.probing(self.book.all.subnet(place)))
     }
 }
 

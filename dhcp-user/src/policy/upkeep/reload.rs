@@ -47,7 +47,7 @@ impl Known {
 impl Policy {
     /// Makes the policy that is to come after this one ([`go_over_to`](Self::go_over_to)), wherever there is time for it.
     pub fn successor(&self) -> impl FnOnce(&Config, Vec<Interface>) -> Self + Send + use<> {
-        let (key, probes) = (self.index.key(), self.probes.is_carried_out());
+        let (key, probes) = (self.book.index.key(), self.evidence.probes.is_carried_out());
         move |config, interfaces| {
             let mut next = Self::keyed(config, interfaces, key);
             if probes {
@@ -71,22 +71,22 @@ impl Policy {
     ) -> (Reloaded, Self) {
         let turn = &mut Turn { now, words, out };
         let mut old = std::mem::replace(self, next);
-        self.witnesses = std::mem::take(&mut old.witnesses);
-        self.declines = std::mem::take(&mut old.declines);
+        self.evidence.witnesses = std::mem::take(&mut old.evidence.witnesses);
+        self.evidence.declines = std::mem::take(&mut old.evidence.declines);
         std::mem::swap(&mut self.predictions, &mut old.predictions);
         let mut done = Reloaded::default();
-        for place in old.all.in_order_of_use() {
+        for place in old.book.all.in_order_of_use() {
             let known = old.give_away(place);
             if known.is_nothing() {
                 continue;
             }
-            match self.all.find(known.address) {
+            match self.book.all.find(known.address) {
                 Some(place) => self.take_over(turn, place, known, &mut done),
                 None => self.withdraw(turn, known, &mut done),
             }
         }
         for record in std::mem::take(&mut old.stranded).into_records() {
-            match self.all.find(record.address) {
+            match self.book.all.find(record.address) {
                 Some(place) => self.restore_one(turn, place, &record),
                 None => self.stranded.add(turn, record),
             }
@@ -97,23 +97,23 @@ impl Policy {
     /// All that is known of one address, for another policy.
     fn give_away(&mut self, place: Place) -> Known {
         Known {
-            address: self.all.address(place),
-            state: self.all.state(place),
-            probation: self.quarantine.at(place).cloned(),
-            recurrences: self.quarantine.recurrences(place),
-            station: self.stations.at(place),
-            binding: self.all.entry_mut(place).binding.take(),
+            address: self.book.all.address(place),
+            state: self.book.all.state(place),
+            probation: self.book.quarantine.at(place).cloned(),
+            recurrences: self.book.quarantine.recurrences(place),
+            station: self.heard.stations.at(place),
+            binding: self.book.all.entry_mut(place).binding.take(),
         }
     }
 
     fn take_over(&mut self, turn: &mut Turn<'_>, place: Place, known: Known, done: &mut Reloaded) {
-        self.quarantine.set_recurrences(place, known.recurrences);
+        self.book.quarantine.set_recurrences(place, known.recurrences);
         let owned = known.binding.is_some();
         match (known.state, known.binding) {
             (State::Quarantined, _) => {
                 if let Some(probation) = known.probation {
-                    self.all.set(place, State::Quarantined);
-                    self.quarantine.add(self.all.subnet(place), place, probation);
+                    self.book.all.set(place, State::Quarantined);
+                    self.book.quarantine.add(self.book.all.subnet(place), place, probation);
                 }
             }
             (State::Leased, Some(binding)) if self.is_reserved_for_another(place, &binding) => {
@@ -135,14 +135,14 @@ impl Policy {
             (_, None) => {}
         }
         if owned && self.binding(place).is_some() {
-            self.stations.set(place, known.station);
+            self.heard.stations.set(place, known.station);
         }
         self.rearm(place);
     }
 
     /// The address is its owner's no more, being reserved for another; nobody gets it before the promise ends.
     pub(in crate::policy) fn withdraw_from(&mut self, turn: &mut Turn<'_>, place: Place, owner: Binding) {
-        let (address, client) = (self.all.address(place), Client::from(&owner));
+        let (address, client) = (self.book.all.address(place), Client::from(&owner));
         self.rebind(turn, place, ended(turn, address, owner), State::Grace);
         turn.out.push(Action::Commit(Change::Put(self.record(place))));
         turn.tell(address, Happened::Withdrawn, Some(client));
@@ -169,7 +169,7 @@ impl Policy {
     }
 
     pub(in crate::policy) fn is_reserved_for_another(&self, place: Place, binding: &Binding) -> bool {
-        let reservation = self.subnets.reservation_at(self.all.subnet(place), place);
+        let reservation = self.site.subnets.reservation_at(self.book.all.subnet(place), place);
         reservation.is_some_and(|reservation| is_for_another(reservation, binding.owner()))
     }
 }

@@ -49,13 +49,13 @@ impl Policy {
     ) {
         let turn = &mut Turn { now, words, out };
         for record in records {
-            match self.all.find(record.address) {
+            match self.book.all.find(record.address) {
                 Some(place) => self.restore_one(turn, place, &record),
                 None => self.stranded.add(turn, record),
             }
         }
         for lease in adopted {
-            if let Some(place) = self.all.find(lease.address) {
+            if let Some(place) = self.book.all.find(lease.address) {
                 self.adopt(turn, place, lease);
             }
         }
@@ -68,7 +68,7 @@ impl Policy {
     }
 
     pub(in crate::policy) fn restore_one(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record) {
-        self.quarantine.set_recurrences(place, record.recurrences);
+        self.book.quarantine.set_recurrences(place, record.recurrences);
         let word = turn.words.load(record.address);
         match &record.standing {
             Standing::Leased => self.restore_lease(turn, place, record, word),
@@ -77,9 +77,9 @@ impl Policy {
                     if word.alive() { revoke_anyway(turn.words, record.address).expiry() } else { *until };
                 let by = (!nobody(record.chaddr)).then_some(record.chaddr);
                 let probation = Probation::believed(*since, promised.max(*until), *why, by);
-                let probation = probation.restored(self.settings.quarantine);
-                self.all.set(place, State::Quarantined);
-                self.quarantine.add(self.all.subnet(place), place, probation);
+                let probation = probation.restored(self.site.settings.quarantine);
+                self.book.all.set(place, State::Quarantined);
+                self.book.quarantine.add(self.book.all.subnet(place), place, probation);
             }
             Standing::Grace | Standing::Ended | Standing::Free if word.alive() => {
                 // Its end was committed, but not to the word: what was promised there holds as long as it says.
@@ -103,7 +103,7 @@ impl Policy {
             }
         }
         // A quarantine may have to end with a probe, and nobody carries out probes yet.
-        if self.all.state(place) != State::Quarantined {
+        if self.book.all.state(place) != State::Quarantined {
             self.settle(turn, place);
         }
         self.rearm(place);
@@ -112,7 +112,7 @@ impl Policy {
     /// If the operator has ended the lease, its address is asked for when probes are carried out.
     pub(in crate::policy) fn wait_for_vacancy(&mut self, turn: &Turn<'_>, place: Place) {
         if self.binding(place).is_some_and(|owner| is_vacated(owner, turn.now)) {
-            self.probes.vacating.ask_again(place, turn.now);
+            self.evidence.probes.vacating.ask_again(place, turn.now);
         }
     }
 
@@ -156,7 +156,7 @@ impl Policy {
     /// A live word that no record tells of.
     fn adopt(&mut self, turn: &mut Turn<'_>, place: Place, lease: &Adopted) {
         let word = turn.words.load(lease.address);
-        if self.all.state(place) == State::Leased || !word.alive() {
+        if self.book.all.state(place) == State::Leased || !word.alive() {
             return;
         }
         let owner = Binding {
@@ -197,19 +197,19 @@ impl Policy {
         self.unbind(place);
         // Two records of one client in one subnet: it has moved. It is found where it has a lease, else at the later
         // one, and what it was promised at the other is kept until it ends.
-        let former = self.index.owned(&self.all, self.all.subnet(place), owner.identity());
+        let former = self.book.index.owned(&self.book.all, self.book.all.subnet(place), owner.identity());
         let stays =
-            former.filter(|former| self.all.state(*former) == State::Leased && state != State::Leased);
+            former.filter(|former| self.book.all.state(*former) == State::Leased && state != State::Leased);
         if let (Some(former), None) = (former, stays) {
             self.vacate(turn, former);
         }
-        self.all.set(place, state);
-        self.all.entry_mut(place).binding = Some(Box::new(owner));
+        self.book.all.set(place, state);
+        self.book.all.entry_mut(place).binding = Some(Box::new(owner));
         if stays.is_none() {
-            self.index.add_owner(&self.all, place);
+            self.book.index.add_owner(&self.book.all, place);
         }
         if state == State::Leased {
-            self.index.add_lease(&self.all, place);
+            self.book.index.add_lease(&self.book.all, place);
         }
     }
 }

@@ -100,17 +100,17 @@ pub struct DeviceView {
 impl Policy {
     /// Stations whose answers to probes prove nothing at `now`: the link, the hardware address, and what they answered for.
     pub fn disbelieved(&self, now: BootSecs) -> impl Iterator<Item = (Link, [u8; 6], &[Ipv4Addr])> {
-        self.witnesses.disbelieved(now)
+        self.evidence.witnesses.disbelieved(now)
     }
 
     /// From where so many DECLINEs came lately that they keep addresses out of use for minutes only.
     pub fn spent_declines(&self, now: BootSecs) -> impl Iterator<Item = &Source> {
-        self.declines.spent(now)
+        self.evidence.declines.spent(now)
     }
 
     /// The leases there are, in order of address: all that are leased, in grace, or free and remembered.
     pub fn leases(&self) -> impl Iterator<Item = LeaseView> + '_ {
-        self.all.places().filter_map(|place| self.view(place))
+        self.book.all.places().filter_map(|place| self.view(place))
     }
 
     /// Some of the leases above `after`, in order of address, and the address to go on after; none at the end.
@@ -135,7 +135,7 @@ impl Policy {
         each: impl Fn(Place) -> Option<T>,
     ) -> (Vec<T>, Option<Ipv4Addr>) {
         let (mut items, mut last, mut work) = (Vec::new(), None, 0);
-        let mut places = self.all.places_after(after);
+        let mut places = self.book.all.places_after(after);
         while items.len() < most
             && work < PAGE_WORK
             && let Some(place) = places.next()
@@ -144,43 +144,43 @@ impl Policy {
             last = Some(place);
             items.extend(each(place));
         }
-        let next = places.next().and(last).map(|last| self.all.address(last));
+        let next = places.next().and(last).map(|last| self.book.all.address(last));
         (items, next)
     }
 
     /// What is to be kept of `address`, if it is of a pool or a reservation.
     #[must_use]
     pub fn kept(&self, address: Ipv4Addr) -> Option<Record> {
-        self.all.find(address).map(|place| self.record(place))
+        self.book.all.find(address).map(|place| self.record(place))
     }
 
     fn is_remembered(&self, place: Place) -> bool {
         self.binding(place).is_some()
-            || self.all.state(place) == State::Quarantined
-            || self.quarantine.recurrences(place) > 0
+            || self.book.all.state(place) == State::Quarantined
+            || self.book.quarantine.recurrences(place) > 0
     }
 
     /// The lease of `address`.
     #[must_use]
     pub fn lease(&self, address: Ipv4Addr) -> Option<LeaseView> {
-        self.view(self.all.find(address)?)
+        self.view(self.book.all.find(address)?)
     }
 
     /// How many addresses are leased.
     #[must_use]
     pub fn leased(&self) -> usize {
-        self.all.total().of(State::Leased) as usize
+        self.book.all.total().of(State::Leased) as usize
     }
 
     /// The state of `address`, if it is of a pool or a reservation.
     #[must_use]
     pub fn state(&self, address: Ipv4Addr) -> Option<State> {
-        self.all.find(address).map(|place| self.all.state(place))
+        self.book.all.find(address).map(|place| self.book.all.state(place))
     }
 
     /// The pools, in the order of the configuration.
     pub fn pools(&self) -> impl Iterator<Item = PoolView> + '_ {
-        self.all.pools().iter().map(|pool| PoolView {
+        self.book.all.pools().iter().map(|pool| PoolView {
             subnet: self.prefix(pool.subnet),
             pool: pool.range,
             tally: pool.tally,
@@ -189,13 +189,13 @@ impl Policy {
 
     /// The addresses in quarantine, in order.
     pub fn quarantined(&self) -> impl Iterator<Item = QuarantineView> + '_ {
-        self.quarantine.iter().map(|(place, probation)| QuarantineView {
-            address: self.all.address(place),
+        self.book.quarantine.iter().map(|(place, probation)| QuarantineView {
+            address: self.book.all.address(place),
             since: probation.since,
             until: probation.until,
             why: probation.why,
             by: probation.by,
-            recurrences: self.quarantine.recurrences(place),
+            recurrences: self.book.quarantine.recurrences(place),
         })
     }
 
@@ -204,9 +204,9 @@ impl Policy {
     #[must_use]
     pub fn orphans_after(&self, after: Option<Ipv4Addr>, most: usize) -> (Vec<DeviceView>, Option<Ipv4Addr>) {
         let device = |place: Place| {
-            let leased = self.binding(place).filter(|_| self.all.state(place) == State::Leased)?;
-            let (subnet, chaddr) = (self.all.subnet(place), leased.chaddr());
-            let all = self.index.leased_to_device(&self.all, subnet, chaddr);
+            let leased = self.binding(place).filter(|_| self.book.all.state(place) == State::Leased)?;
+            let (subnet, chaddr) = (self.book.all.subnet(place), leased.chaddr());
+            let all = self.book.index.leased_to_device(&self.book.all, subnet, chaddr);
             (all.len() > 1 && all.first() == Some(&place)).then(|| self.device(subnet, chaddr, &all))
         };
         self.page(after, most, device)
@@ -214,14 +214,14 @@ impl Policy {
 
     fn view(&self, place: Place) -> Option<LeaseView> {
         let binding: &Binding = self.binding(place)?;
-        let interface = self.subnets.interface(binding.link.ifindex);
+        let interface = self.site.subnets.interface(binding.link.ifindex);
         Some(LeaseView {
-            address: self.all.address(place),
+            address: self.book.all.address(place),
             chaddr: binding.chaddr(),
             client_id: binding.client_id().map(<[u8]>::to_vec),
             host_name: binding.host_name().map(str::to_owned),
-            state: self.all.state(place),
-            subnet: self.prefix(self.all.subnet(place)),
+            state: self.book.all.state(place),
+            subnet: self.prefix(self.book.all.subnet(place)),
             link: binding.link,
             interface: interface.map(|interface| interface.name.clone()).unwrap_or_default(),
             giaddr: binding.giaddr,
@@ -236,7 +236,7 @@ impl Policy {
     }
 
     fn device(&self, subnet: SubnetId, chaddr: HwAddr, places: &[Place]) -> DeviceView {
-        let config = self.subnets.get(subnet);
+        let config = self.site.subnets.get(subnet);
         let ras = |place: &Place| {
             let id = self.binding(*place).map(Binding::identity);
             id.as_ref().is_some_and(Identity::is_ras)
@@ -252,6 +252,6 @@ impl Policy {
     }
 
     fn prefix(&self, subnet: SubnetId) -> Prefix {
-        self.subnets.get(subnet).prefix
+        self.site.subnets.get(subnet).prefix
     }
 }

@@ -1,0 +1,48 @@
+//! How many addresses of a subnet are to have been probed before anybody asks for one.
+
+use dhcp_ebpf::lease::BootSecs;
+
+/// Few, and more each time a client finds none.
+const LEAST_STOCK: u32 = 4;
+const MOST_STOCK: u32 = 1024;
+/// Without a client that found none for so long, in seconds, the stock is halved.
+const CALM: u32 = 60;
+
+/// How many probed addresses a subnet is to have, and when a client last found none.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::policy) struct Demand {
+    stock: u32,
+    missed: BootSecs,
+}
+
+impl Demand {
+    /// That of a subnet nobody has asked for an address of.
+    pub(in crate::policy) fn new(now: BootSecs) -> Self {
+        Self { stock: LEAST_STOCK, missed: now }
+    }
+
+    /// How many are wanted at `now`.
+    pub(in crate::policy) fn wanted(&mut self, now: BootSecs) -> u32 {
+        if self.is_calm(now) {
+            *self = self.calmed(now);
+        }
+        self.stock
+    }
+
+    /// A client found no probed address: the stock is too small, unless it has just become too old.
+    pub(in crate::policy) fn note_miss(&mut self, now: BootSecs) {
+        *self = if self.is_calm(now) {
+            self.calmed(now)
+        } else {
+            Self { stock: (self.stock * 2).min(MOST_STOCK), missed: now }
+        };
+    }
+
+    fn is_calm(self, now: BootSecs) -> bool {
+        self.missed.plus(CALM) <= now
+    }
+
+    fn calmed(self, now: BootSecs) -> Self {
+        Self { stock: (self.stock / 2).max(LEAST_STOCK), missed: now }
+    }
+}
