@@ -36,6 +36,37 @@ pub mod maps {
     pub const OUTGOING: &str = "OUTGOING";
     /// Array of one, mmapable, not pinned: the cells of a [`Call`](super::live::Call).
     pub const CALL: &str = "CALL";
+    /// Ring, not pinned: what is captured, as [`capture`](super::capture) has it.
+    pub const CAPTURED: &str = "CAPTURED";
+    /// Per-CPU array of one, not pinned: how many frames that ring had no room for.
+    pub const UNCAPTURED: &str = "UNCAPTURED";
+}
+
+/// Copies of frames, which the program makes that takes the DHCP program's place while somebody captures. Its ring lives as
+/// long as that; what is laid out here is no part of [`VERSION`].
+pub mod capture {
+    /// [`Header::direction`] of a frame that came.
+    pub const CAME: u8 = 0;
+    /// [`Header::direction`] of an answer that leaves.
+    pub const LEFT: u8 = 1;
+
+    /// What precedes a frame. At most [`RECORD_LARGE`](super::RECORD_LARGE) octets of it follow.
+    #[repr(C)]
+    #[derive(Clone, Copy, Debug)]
+    pub struct Header {
+        /// Boot time in nanoseconds at which the frame came, or that which was answered.
+        pub at: u64,
+        /// The interface.
+        pub ifindex: u32,
+        /// Octets of the frame; more than follow if it is a long one.
+        pub len: u16,
+        /// The counter of what became of the frame.
+        pub counter: u8,
+        /// [`CAME`] or [`LEFT`].
+        pub direction: u8,
+    }
+
+    const _: () = assert!(size_of::<Header>() == 16);
 }
 
 /// How the daemon has the kernel send frames: it writes them into a map and runs the DHCP program that often, each time on a
@@ -90,6 +121,8 @@ pub mod constants {
 pub mod programs {
     /// The DHCP program.
     pub const XDHCPD: &str = "xdhcpd";
+    /// Does what the DHCP program does and copies frames: takes its place while somebody captures.
+    pub const CAPTURING: &str = "capturing";
     /// Notes how many of the frames that the daemon has sent drivers have taken: a raw tracepoint program.
     pub const TAKEN: &str = "taken";
     /// Where it runs; besides, the thread that calls runs it on a context of zeros, by which it makes itself known.

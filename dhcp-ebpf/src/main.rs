@@ -15,6 +15,7 @@ use aya_log_ebpf::debug;
 use dhcp_ebpf::frame::forget;
 use dhcp_ebpf::renewal;
 use dhcp_ebpf::verdict::Verdict;
+use kernel::capture;
 use kernel::live;
 use kernel::maps::{self, KernelMaps};
 use kernel::packet::Packet;
@@ -43,6 +44,36 @@ pub fn xdhcpd(ctx: XdpContext) -> u32 {
                 Verdict::Up(_) | Verdict::Drop(_) => xdp_action::XDP_DROP,
             }
         }
+    }
+}
+
+/// Takes the place of `xdhcpd` while somebody captures: does the same, and copies what comes and what it answers. What goes up is
+/// the daemon's to tell of. Blank frames don't come here: the daemon has `xdhcpd` run on them.
+#[xdp]
+pub fn capturing(ctx: XdpContext) -> u32 {
+    let mut packet = Packet::new(&ctx);
+    let now = maps::boot_time();
+    let ifindex = ctx.ingress_ifindex() as u32;
+    let came = capture::came(&mut packet, ifindex, now);
+    let decided = renewal::handle(&mut packet, &KernelMaps, ifindex, now);
+    if let Verdict::Up(why) = decided {
+        if let Some(came) = came {
+            came.forget();
+        }
+        return ring::send(&mut packet, forget(why as usize, now), ifindex, now);
+    }
+    let counter = decided.counter();
+    maps::count(counter);
+    if let Some(came) = came {
+        came.keep(counter);
+    }
+    match decided {
+        Verdict::Reply(_) => {
+            capture::left(&mut packet, ifindex, now, counter);
+            xdp_action::XDP_TX
+        }
+        Verdict::Pass(_) => xdp_action::XDP_PASS,
+        Verdict::Up(_) | Verdict::Drop(_) => xdp_action::XDP_DROP,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The DHCPv4 daemon behind the XDP program.
 
+pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -46,6 +46,7 @@ const DEMO_TOOLS: &[Tool] = &[
     tool("ip", "iproute2"),
     tool("ethtool", "ethtool"),
     tool("tcpdump", "tcpdump"),
+    tool("tshark", "tshark"),
     // Of the clients there are, the one that renews a lease of seconds by its own timer.
     tool("dhclient", "isc-dhcp-client"),
 ];

@@ -1,4 +1,5 @@
 //! The kernel's side of the packet logic's traits.
+pub mod capture;
 pub mod live;
 pub mod maps;
 pub mod packet;

@@ -69,7 +69,7 @@ enum QuarantineChange {
 #[derive(Debug, clap::Args)]
 struct Quarantined {
     /// The address in quarantine, or all of these
-    #[arg(value_name = "ADDRESS|PREFIX", value_parser = addresses)]
+    #[arg(value_name = "ADDRESS|PREFIX", value_parser = prefix)]
     which: (Ipv4Addr, u8),
     /// Only those that are in quarantine for this reason
     #[arg(long)]
@@ -179,7 +179,8 @@ impl Ask {
     }
 }
 
-fn addresses(text: &str) -> Result<(Ipv4Addr, u8), String> {
+/// An address, or a prefix.
+pub(super) fn prefix(text: &str) -> Result<(Ipv4Addr, u8), String> {
     let (address, len) = text.split_once('/').unwrap_or((text, "32"));
     let parsed = address.parse().ok().zip(len.parse().ok());
     parsed
@@ -187,14 +188,19 @@ fn addresses(text: &str) -> Result<(Ipv4Addr, u8), String> {
         .ok_or_else(|| "write an IPv4 address, or a prefix such as 192.0.2.0/24".to_owned())
 }
 
-fn subject(text: &str) -> Result<Subject, String> {
-    if let Ok(address) = text.parse() {
-        return Ok(Subject::Address(address));
-    }
+/// A hardware address.
+pub(super) fn hw_address(text: &str) -> Result<[u8; 6], String> {
     let octets: Option<Vec<u8>> = text
         .split(':')
         .map(|octet| u8::from_str_radix(octet, 16).ok().filter(|_| octet.len() == 2))
         .collect();
-    let mac = octets.and_then(|octets| octets.try_into().ok()).map(Subject::HwAddress);
-    mac.ok_or_else(|| "write an IPv4 address, or a hardware address such as 02:00:00:00:00:01".to_owned())
+    let mac = octets.and_then(|octets| octets.try_into().ok());
+    mac.ok_or_else(|| "write a hardware address such as 02:00:00:00:00:01".to_owned())
+}
+
+fn subject(text: &str) -> Result<Subject, String> {
+    let named = text.parse().map(Subject::Address);
+    named
+        .or_else(|_| hw_address(text).map(Subject::HwAddress))
+        .map_err(|_| "write an IPv4 address, or a hardware address such as 02:00:00:00:00:01".to_owned())
 }

@@ -7,6 +7,7 @@
 )]
 
 mod ask;
+mod capture;
 mod check_config;
 mod derive_config;
 mod output;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use ask::Ask;
+pub use capture::Capture;
 pub use check_config::CheckConfig;
 pub use derive_config::DeriveConfig;
 pub use serve::{Attach, Detach, Run};
@@ -59,6 +61,8 @@ pub enum Verb {
     /// Write the list of keys into configuration.md, and the schema beside it
     #[command(hide = true)]
     Reference(Reference),
+    /// Capture what comes and what leaves, the kernel's answers included, with what became of each frame and why
+    Capture(Capture),
     /// Print all that another server needs to honour the leases, a line of JSON for each address
     Export(Export),
     /// Honour the leases that another server has exported: exit status 1 if any is refused

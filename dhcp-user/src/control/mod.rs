@@ -18,6 +18,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod capture;
 mod client;
 mod portable;
 #[cfg(test)]

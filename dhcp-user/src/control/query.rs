@@ -12,6 +12,7 @@ use super::report::{
     Released, Reloaded, Stats, Status,
 };
 use super::request::Subject;
+use crate::capture::Told;
 use crate::config::Prefix;
 use crate::store::QuarantineCause;
 
@@ -79,6 +80,8 @@ pub enum Query {
     Explain(Subject, Reply<Explanation>),
     /// What happens from now on.
     Events(Reply<broadcast::Receiver<Event>>),
+    /// What comes and leaves from now on.
+    Capture(Reply<broadcast::Receiver<Told>>),
     /// What another server would need, a page of it.
     Export {
         /// How far this export has come, and where the page goes on.

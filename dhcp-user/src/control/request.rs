@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capture::Filter;
 use crate::store::QuarantineCause;
 
 /// What an operator asks for.
@@ -55,6 +56,12 @@ pub enum Request {
     },
     /// What happens from now on.
     Events,
+    /// Frames that come and leave from now on.
+    Capture {
+        /// Which of them.
+        #[serde(default)]
+        filter: Filter,
+    },
     /// All that another server needs to honour the leases.
     Export,
     /// Honour the leases that follow, one in a line.

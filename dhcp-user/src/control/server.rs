@@ -14,11 +14,13 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
+use super::capture::Telling;
 use super::portable::Portable;
 use super::query::{Export, No, Page, Query, Reply};
 use super::report::{Audit, Event, Status};
 use super::request::{Line, Outcome, Request};
 use super::startup::Startup;
+use crate::capture::{Filter, Item, Told};
 use crate::config::Prefix;
 use crate::pulse::Pulse;
 use crate::store::QuarantineCause;
@@ -174,6 +176,10 @@ impl Client {
                 Ok(events) => self.follow(events).await?,
                 Err(outcome) => outcome,
             },
+            Request::Capture { filter } => match self.ask(queries, Query::Capture).await? {
+                Ok(frames) => self.capture(&filter, frames).await?,
+                Err(outcome) => outcome,
+            },
             Request::Export => self.export(queries).await?,
             Request::Import => self.import(queries).await?,
             Request::Reload => self.one(queries, Query::Reload).await?,
@@ -289,6 +295,36 @@ impl Client {
                     Err(RecvError::Lagged(missed)) => drop(self.items([missed_events(missed)]).await?),
                     Err(RecvError::Closed) => return Ok(Outcome::Done),
                 },
+                _ = signs.tick() => {
+                    if let Some(stuck) = self.stuck() {
+                        return Ok(stuck);
+                    }
+                    self.send(b"\n").await?;
+                }
+            }
+        }
+    }
+
+    /// Frames as they come and leave, until the client leaves or the daemon ends.
+    async fn capture(
+        &mut self,
+        filter: &Filter,
+        mut frames: broadcast::Receiver<Told>,
+    ) -> io::Result<Outcome> {
+        let mut signs = interval(SIGN_OF_LIFE);
+        let mut telling = Telling::of(filter);
+        loop {
+            tokio::select! {
+                told = frames.recv() => {
+                    let item = match told {
+                        Ok(told) => telling.item(told),
+                        Err(RecvError::Lagged(missed)) => Some(Item::Missed(missed)),
+                        Err(RecvError::Closed) => return Ok(Outcome::Done),
+                    };
+                    if let Some(item) = item {
+                        self.items([item]).await?;
+                    }
+                }
                 _ = signs.tick() => {
                     if let Some(stuck) = self.stuck() {
                         return Ok(stuck);

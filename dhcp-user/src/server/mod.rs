@@ -16,6 +16,7 @@
 //! watchdog.rs  whether this one lives
 //! awake.rs   whether CPUs may sleep;  capacity.rs  what the maps are to hold, and how much memory that is
 //! service.rs what the service manager is told;  notifications.rs  the thread that tells it
+//! capture.rs who captures is told of frames
 //! operator.rs what the command line orders about addresses;  reports.rs what it asks for;  traffic.rs  what is counted
 //! ```
 
@@ -24,6 +25,7 @@ mod audit;
 mod awake;
 mod beside;
 mod capacity;
+mod capture;
 mod commit;
 mod committing;
 mod configuring;
@@ -84,6 +86,7 @@ use crate::store::Loss;
 use audit::Audits;
 use awake::Awake;
 use beside::{Backoff, Beside};
+use capture::Captures;
 use commit::Owed;
 use committing::Committing;
 use configuring::Configuring;
@@ -145,6 +148,7 @@ pub struct Server {
     limits: Limits,
     went_up: WentUp,
     exports: Exports,
+    captures: Captures,
     awake: Awake,
     configuring: Configuring,
     reloads: Reloads,
@@ -318,6 +322,7 @@ impl Server {
         self.awake.beat(self.config.server.keep_cpus_awake);
         self.orders.give_up();
         self.audits.give_up();
+        self.captures.rest();
         self.watch_disk();
         let extended = self.table.extended(self.look_from, self.look_at);
         self.look_from += self.look_at;
@@ -353,6 +358,7 @@ impl Server {
     fn finish(mut self, on_exit: OnExit) -> Result<()> {
         self.pulse.rest();
         service::stopping();
+        self.captures.end();
         let all = self.table.extended(0, self.table.in_use());
         let events = all
             .into_iter()

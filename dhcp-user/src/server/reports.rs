@@ -40,6 +40,7 @@ impl Server {
             Query::Quarantine(reply) => reply.give(self.quarantine()),
             Query::QuarantineClear { prefix, why, reply } => self.clear(prefix, why, reply),
             Query::Events(reply) => reply.give(self.events.subscribe()),
+            Query::Capture(reply) => reply.done(self.capture().map_err(|error| format!("{error:#}"))),
             Query::Explain(client, reply) => match self.explain(client) {
                 Ok(explanation) => reply.give(explanation),
                 Err(No(why)) => reply.no(why),

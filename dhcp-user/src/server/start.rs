@@ -17,6 +17,7 @@ use super::audit::Audits;
 use super::awake::Awake;
 use super::beside::Beside;
 use super::capacity::{leasable, sizes};
+use super::capture::Captures;
 use super::committing::Committing;
 use super::configuring::Configuring;
 use super::decided::Orders;
@@ -129,6 +130,7 @@ impl Server {
             traffic: Traffic::new(),
             went_up: WentUp::default(),
             exports: Exports::default(),
+            captures: Captures::default(),
             awake: Awake::new(),
             configuring: Configuring::begin(&beside)?,
             reloads: Reloads::default(),

@@ -12,7 +12,7 @@ use super::{Server, reports};
 use crate::clock::BootNanos;
 use crate::datapath::frames::frame;
 use crate::datapath::frames::ring::Arrival;
-use crate::message::Request;
+use crate::message::{Kind, Request};
 use crate::policy::{Action, Event, Granted, LeaseEvent, Publication, Reply, Words as _};
 use crate::pulse::Stage;
 
@@ -22,6 +22,7 @@ const STALE: u64 = 4_000_000_000;
 impl Server {
     /// Reads a frame. What can't be used is counted.
     pub(super) fn admit(&mut self, arrival: Arrival) -> Option<Event> {
+        self.captures.came(&arrival);
         let at = BootNanos(arrival.at);
         if BootNanos::now().0.saturating_sub(at.0) > STALE {
             self.leave_unread(&arrival, Unanswered::Lost(Lost::Stale));
@@ -51,6 +52,10 @@ impl Server {
                 tracing::trace!(kind = request.kind.name(), chaddr = %request.chaddr, why = ?arrival.why, "received");
                 let request = Arc::new(request);
                 self.went_up.note(&request, arrival.why, &self.table);
+                if matches!(request.kind, Kind::Release | Kind::Decline) {
+                    // Nothing answers these.
+                    self.became(&request, || "taken by the daemon".to_owned());
+                }
                 Some(Event::Message(request))
             }
             Err(malformed) => {
@@ -65,18 +70,26 @@ impl Server {
         self.traffic.dropped(why.name());
         let at = BootNanos(arrival.at).floor();
         self.went_up.unread(&arrival.frame, arrival.ifindex, at, why, &self.table);
+        self.captures.became(&arrival.frame, arrival.ifindex, || no_answer(why));
     }
 
     /// A request is not decided.
     fn refuse(&mut self, request: &Request, why: Unanswered) {
         self.traffic.dropped(why.name());
         self.went_up.refused(request, why, &self.table);
+        self.became(request, || no_answer(why));
     }
 
     /// A request that was decided gets no answer.
     fn leave_unanswered(&mut self, request: &Request, why: Unanswered) {
         self.traffic.dropped(why.name());
         self.went_up.unanswered(request, why);
+        self.became(request, || no_answer(why));
+    }
+
+    /// Whoever captures is told what becomes of a request.
+    fn became(&mut self, request: &Request, what: impl FnOnce() -> String) {
+        self.captures.became(&request.frame, request.link.ifindex, what);
     }
 
     /// Whether a frame that no program looked at was sent to us.
@@ -116,7 +129,9 @@ impl Server {
                 Decided::Former => self.former = self.former.saturating_sub(1),
                 Decided::Action(action) if committed.is_err() && !self.needs_no_commit(&action) => {
                     if let Action::Reply { request, .. } = &action {
-                        self.went_up.unanswered(request, Unanswered::Lost(Lost::NotCommitted));
+                        let why = Unanswered::Lost(Lost::NotCommitted);
+                        self.went_up.unanswered(request, why);
+                        self.became(request, || no_answer(why));
                     }
                 }
                 Decided::Action(action) => self.act(action, &mut leaving),
@@ -219,6 +234,8 @@ impl Server {
         };
         self.traffic.sent(sent);
         self.went_up.answered(request, sent);
+        self.became(request, || format!("answered by the daemon: {sent}"));
+        self.captures.leaves(&frame, ifindex, sent);
         Some((ifindex, frame))
     }
 
@@ -248,4 +265,9 @@ impl Server {
         // Nobody may be listening.
         let _ = self.events.send(told);
     }
+}
+
+/// What a capture says of a request without an answer.
+fn no_answer(why: Unanswered) -> String {
+    format!("no answer: {}", why.name())
 }

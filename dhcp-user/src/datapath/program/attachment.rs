@@ -143,7 +143,7 @@ impl Kernel {
     /// Whether the program on an interface is the one that this daemon has loaded.
     #[must_use]
     pub fn is_ours(&self, occupant: Occupant) -> bool {
-        occupant.program == self.program
+        self.has_loaded(occupant.program)
     }
 
     /// Puts this program into every attachment of an earlier daemon's.

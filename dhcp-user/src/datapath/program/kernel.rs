@@ -3,19 +3,21 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::net::Ipv4Addr;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
-use aya::{Ebpf, EbpfLoader, Pod};
-use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, constants, maps};
+use aya::{Ebpf, Pod};
+use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, maps};
 use dhcp_ebpf::leads;
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::slot::{CHUNK_CELLS, CellsMut as _, SLOT_CELLS};
 
 use super::adoption::{self, Pinned};
+use super::capture::{Instead, Means};
 use super::live_frames::LiveFrames;
-use super::object::{ADDRESSES, INTERFACES, OBJECT, PINNED_MAPS, Sizes, region, xdp};
+use super::object::{self, ADDRESSES, OBJECT, Sizes, region, xdp};
 use super::pins::Pins;
 use crate::datapath::leases::hints::Hints;
 use crate::datapath::leases::memory::{self, Region, SharedCells};
@@ -48,7 +50,11 @@ pub struct Kernel {
     counters: PerCpuArray<MapData, u64>,
     control: Region,
     /// The kernel's number of the program.
-    pub(super) program: u32,
+    program: u32,
+    /// The program itself.
+    plain: OwnedFd,
+    instead: Instead,
+    sizes: Sizes,
     /// Keeps others away from the pins.
     _held: File,
 }
@@ -89,31 +95,23 @@ impl Kernel {
         pins.prepare()?;
         let held = pins.hold()?;
         let pinned = Pinned::look(&pins, needed)?;
-        let Sizes { slots, chunks } = pinned.sizes(needed);
+        let sizes = pinned.sizes(needed);
+        let Sizes { slots, chunks } = sizes;
         if let Pinned::Outgrown(outgrown) = &pinned {
             outgrown.make_way(&pins)?;
         }
-        let lines = leads::lines_for(slots);
-        let mut loader = EbpfLoader::new();
-        loader
-            .override_global(aya_log::LEVEL, &diagnosis, false)
-            .map_max_entries(maps::SLOTS, slots)
-            .map_max_entries(maps::CHUNKS, chunks)
-            .override_global(constants::QUESTION_LINES, &lines, true)
-            .map_max_entries(maps::QUESTIONS, lines)
-            .map_max_entries(maps::INTERFACES, INTERFACES)
-            .map_max_entries(maps::ADDRESSES, ADDRESSES)
-            .map_max_entries(maps::RUNS, (slots / abi::RUN * 4).max(1024));
-        for name in PINNED_MAPS {
-            loader.map_pin_path(name, pins.map(name));
-        }
+        let lines = object::lines(sizes);
+        let mut loader = object::loader(&pins, sizes, &lines);
+        loader.override_global(aya_log::LEVEL, &diagnosis, false);
         let mut ebpf = loader
             .load(OBJECT)
             .context("making the BPF maps (root and a kernel of at least 5.15 are needed)")?;
         let program = xdp(&mut ebpf)?;
         program.load().context("the kernel refused the XDP program")?;
+        let plain = program.fd()?.as_fd().try_clone_to_owned().context("keeping the XDP program")?;
         let program = program.info().context("asking for the number of the XDP program")?.id();
-        let live = LiveFrames::over(&mut ebpf);
+        let instead = Instead::default();
+        let live = LiveFrames::over(&mut ebpf, instead.clone());
         if let Err(error) = &live {
             tracing::info!(
                 error = format!("{error:#}"),
@@ -145,8 +143,20 @@ impl Kernel {
         let stations = take(maps::STATIONS)?.try_into()?;
         let addresses = take(maps::ADDRESSES)?.try_into()?;
         let counters = take(maps::COUNTERS)?.try_into()?;
-        let mut kernel =
-            Self { ebpf, pins, interfaces, stations, addresses, counters, control, program, _held: held };
+        let mut kernel = Self {
+            ebpf,
+            pins,
+            interfaces,
+            stations,
+            addresses,
+            counters,
+            control,
+            program,
+            plain,
+            instead,
+            sizes,
+            _held: held,
+        };
         if let Pinned::Outgrown(outgrown) = pinned {
             outgrown.fill(&shared.slots, &shared.answers, &mut shared.hints)?;
             kernel.replace_everywhere()?;
@@ -154,6 +164,20 @@ impl Kernel {
             outgrown.hand_over(&shared.slots);
         }
         Ok((kernel, shared))
+    }
+
+    /// What it takes to capture.
+    ///
+    /// # Errors
+    /// When the process may open no more files.
+    pub fn means_of_capture(&self) -> Result<Means> {
+        let plain = self.plain.try_clone().context("keeping the XDP program")?;
+        Ok(Means { pins: self.pins.clone(), sizes: self.sizes, plain, instead: self.instead.clone() })
+    }
+
+    /// Whether a program is the one that was loaded here, or is in its place while somebody captures.
+    pub(super) fn has_loaded(&self, program: u32) -> bool {
+        program == self.program || self.instead.is(program)
     }
 
     /// Says that the maps are made, with the leases that there are: another daemon may take them over as they are.

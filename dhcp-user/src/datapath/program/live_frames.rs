@@ -24,6 +24,7 @@ use dhcp_ebpf::abi::live::{CELLS, Call, FRAME, FRAMES, LAST, LEN, LONGEST, MARK}
 use dhcp_ebpf::abi::{maps, programs};
 use dhcp_ebpf::slot::{Cells as _, CellsMut as _};
 
+use super::capture::Instead;
 use super::object::{region, xdp};
 use crate::datapath::frames::departure::{Live, Outgoing};
 use crate::datapath::interfaces::netlink::{self, Attached};
@@ -45,6 +46,8 @@ pub struct LiveFrames {
     watch: OwnedFd,
     /// The kernel's number of the program.
     number: u32,
+    /// The program that is attached instead while somebody captures.
+    instead: Instead,
     frames: Region,
     call: Region,
     _watching: RawTracePointLink,
@@ -89,7 +92,7 @@ impl LiveFrames {
     ///
     /// # Errors
     /// When the kernel doesn't let drivers be watched, or has no such tracepoint.
-    pub(super) fn over(ebpf: &mut Ebpf) -> Result<Self> {
+    pub(super) fn over(ebpf: &mut Ebpf, instead: Instead) -> Result<Self> {
         let watch: &mut RawTracePoint = ebpf
             .program_mut(programs::TAKEN)
             .context("the BPF object has no program to watch drivers")?
@@ -105,7 +108,15 @@ impl LiveFrames {
             region(&ebpf.take_map(name).with_context(|| format!("the BPF object has no map {name}"))?, cells)
         };
         let frames = map(maps::OUTGOING, FRAMES as usize * CELLS)?;
-        Ok(Self { program, watch, number, frames, call: map(maps::CALL, Call::CELLS)?, _watching: watching })
+        Ok(Self {
+            program,
+            watch,
+            number,
+            instead,
+            frames,
+            call: map(maps::CALL, Call::CELLS)?,
+            _watching: watching,
+        })
     }
 
     /// Has the kernel send the `count` frames that are in their places.
@@ -141,7 +152,10 @@ impl Live for LiveFrames {
     /// Only where the program is in the driver: there frames that come and go by it are known to arrive.
     fn serves(&self, ifindex: u32) -> bool {
         match netlink::occupant(ifindex) {
-            Ok(Some(there)) => there.program == self.number && there.attached == Attached::Native,
+            Ok(Some(there)) => {
+                let is_ours = there.program == self.number || self.instead.is(there.program);
+                is_ours && there.attached == Attached::Native
+            }
             Ok(None) => false,
             Err(error) => {
                 tracing::debug!(

@@ -10,11 +10,13 @@
 //! pins.rs        where all that outlives the daemon is pinned
 //! adoption.rs    what an earlier daemon left there
 //! attachment.rs  the program on interfaces (occupant.rs: others' programs; offload.rs, transmission.rs: what drivers can't do)
+//! capture.rs     the program that copies frames, while somebody captures
 //! live_frames.rs many frames sent by a system call, through the program
 //! ```
 
 pub mod adoption;
 pub mod attachment;
+pub mod capture;
 pub mod kernel;
 pub mod live_frames;
 pub mod object;

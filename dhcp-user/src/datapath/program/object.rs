@@ -1,31 +1,17 @@
-//! The BPF object that the binary carries: its program, its maps, which of them are pinned and how large they are made.
+//! The BPF object that the binary carries: its programs, its maps, and how large they are made.
 
 use anyhow::{Context as _, Result, bail};
-use aya::Ebpf;
 use aya::maps::Map;
 use aya::programs::Xdp;
-use dhcp_ebpf::abi::{maps, programs};
+use aya::{Ebpf, EbpfLoader};
+use dhcp_ebpf::abi::{self, constants, maps, programs};
+use dhcp_ebpf::leads;
 
+use super::pins::{PINNED_MAPS, Pins};
 use crate::datapath::leases::memory::Region;
 
 /// The program, built beside this crate and carried inside its binary.
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("XDHCPD_BPF_OBJECT"));
-
-/// Maps that are pinned. Logs, constants, and what a CPU remembers belong to one load of the program.
-pub const PINNED_MAPS: [&str; 12] = [
-    maps::SLOTS,
-    maps::CHUNKS,
-    maps::RUNS,
-    maps::QUESTIONS,
-    maps::KEYS,
-    maps::CONTROL,
-    maps::INTERFACES,
-    maps::STATIONS,
-    maps::ADDRESSES,
-    maps::COUNTERS,
-    maps::BEGUN,
-    maps::FRESH,
-];
 
 /// How many interfaces the program can be on.
 pub const INTERFACES: u32 = 256;
@@ -39,6 +25,31 @@ pub struct Sizes {
     pub slots: u32,
     /// Pieces of answers.
     pub chunks: u32,
+}
+
+/// How many lines of questions there are to be.
+pub(super) const fn lines(sizes: Sizes) -> u32 {
+    leads::lines_for(sizes.slots)
+}
+
+/// Loads the object over maps that are pinned, or pins new ones of these sizes.
+///
+/// `lines` is how many lines of questions there are: [`lines`] of the sizes.
+pub(super) fn loader<'a>(pins: &Pins, sizes: Sizes, lines: &'a u32) -> EbpfLoader<'a> {
+    let Sizes { slots, chunks } = sizes;
+    let mut loader = EbpfLoader::new();
+    loader
+        .map_max_entries(maps::SLOTS, slots)
+        .map_max_entries(maps::CHUNKS, chunks)
+        .override_global(constants::QUESTION_LINES, lines, true)
+        .map_max_entries(maps::QUESTIONS, *lines)
+        .map_max_entries(maps::INTERFACES, INTERFACES)
+        .map_max_entries(maps::ADDRESSES, ADDRESSES)
+        .map_max_entries(maps::RUNS, (slots / abi::RUN * 4).max(1024));
+    for name in PINNED_MAPS {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    loader
 }
 
 /// The program that answers.

@@ -49,7 +49,7 @@ pub fn described(interface: &str, occupant: Occupant) -> String {
     let Occupant { attached, program } = occupant;
     let known = known(program);
     let name = known.as_ref().and_then(|known| known.name.as_deref());
-    let is_ours = name == Some(programs::XDHCPD);
+    let is_ours = name.is_some_and(is_ours);
     let whose = match name {
         Some(_) if is_ours => format!("a program of another xdhcpd (id {program}, {})", attached.name()),
         Some(name) => format!("the XDP program {name} (id {program}, {})", attached.name()),
@@ -76,8 +76,13 @@ pub fn described(interface: &str, occupant: Occupant) -> String {
     format!("{whose} is attached to {interface}: {advice}")
 }
 
+/// Whether a program of this name is one of an xdhcpd, which may have been killed while somebody captured.
+fn is_ours(name: &str) -> bool {
+    name == programs::XDHCPD || name == programs::CAPTURING
+}
+
 /// Whether the program is one of an xdhcpd, by its name.
 #[must_use]
 pub fn is_xdhcpd(occupant: &Occupant) -> bool {
-    known(occupant.program).is_some_and(|known| known.name.as_deref() == Some(programs::XDHCPD))
+    known(occupant.program).is_some_and(|known| known.name.as_deref().is_some_and(is_ours))
 }

@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -12,11 +12,30 @@ use anyhow::{Context as _, Result, bail};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
-use super::object::PINNED_MAPS;
+use dhcp_ebpf::abi::maps;
 
-/// `BPF_OBJ_GET` and `BPF_LINK_DETACH` of linux/bpf.h.
+/// `BPF_OBJ_GET`, `BPF_LINK_UPDATE` and `BPF_LINK_DETACH` of linux/bpf.h.
 const OBJECT_GET: libc::c_long = 7;
+const LINK_UPDATE: libc::c_long = 29;
 const LINK_DETACH: libc::c_long = 34;
+/// `BPF_F_REPLACE`: only in the place of the program that is named.
+const REPLACE: u32 = 4;
+
+/// Maps that are pinned. Logs, constants, and what a CPU remembers belong to one load of the program.
+pub const PINNED_MAPS: [&str; 12] = [
+    maps::SLOTS,
+    maps::CHUNKS,
+    maps::RUNS,
+    maps::QUESTIONS,
+    maps::KEYS,
+    maps::CONTROL,
+    maps::INTERFACES,
+    maps::STATIONS,
+    maps::ADDRESSES,
+    maps::COUNTERS,
+    maps::BEGUN,
+    maps::FRESH,
+];
 
 /// The pin directory of one instance.
 #[derive(Clone, Debug)]
@@ -154,6 +173,23 @@ impl Pins {
 }
 
 impl LinkPin {
+    /// Puts a program in the place of another, atomically: each frame meets the one or the other.
+    ///
+    /// # Errors
+    /// When the attachment is gone, or has another program by now.
+    pub fn exchange(&self, before: BorrowedFd<'_>, after: BorrowedFd<'_>) -> io::Result<()> {
+        #[repr(C)]
+        struct Update {
+            link: u32,
+            program: u32,
+            flags: u32,
+            before: u32,
+        }
+        let link = opened(&self.path)?;
+        let [link, program, before] = [link.as_fd(), after, before].map(|fd| fd.as_raw_fd().cast_unsigned());
+        bpf(LINK_UPDATE, &Update { link, program, flags: REPLACE, before }).map(drop)
+    }
+
     /// Takes the program off its interface, and removes the pin. By removing alone it would stay on for a while yet: the
     /// kernel gives up what was pinned at its leisure.
     ///
@@ -171,6 +207,11 @@ impl LinkPin {
 }
 
 fn take_off(pin: &Path) -> io::Result<()> {
+    bpf(LINK_DETACH, &opened(pin)?.as_raw_fd()).map(drop)
+}
+
+/// The object that a pin holds.
+fn opened(pin: &Path) -> io::Result<OwnedFd> {
     #[repr(C)]
     struct Object {
         pathname: u64,
@@ -179,14 +220,13 @@ fn take_off(pin: &Path) -> io::Result<()> {
     }
     let pin = CString::new(pin.as_os_str().as_bytes())?;
     let object = Object { pathname: pin.as_ptr() as u64, fd: 0, flags: 0 };
-    let link = bpf(OBJECT_GET, &object)?;
+    let opened = bpf(OBJECT_GET, &object)?;
     // SAFETY: a descriptor that was just opened and belongs to nobody else.
-    let link = unsafe { OwnedFd::from_raw_fd(link) };
-    bpf(LINK_DETACH, &link.as_raw_fd()).map(drop)
+    Ok(unsafe { OwnedFd::from_raw_fd(opened) })
 }
 
 fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<i32> {
-    // SAFETY: both callers pass the leading part of the kernel's `union bpf_attr` for the command, by reference and with
+    // SAFETY: all callers pass the leading part of the kernel's `union bpf_attr` for the command, by reference and with
     // its size; the kernel takes the rest for zero. The one pointer in it is to a string that outlives the call.
     let done = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(done).unwrap_or(i32::MAX)) }
