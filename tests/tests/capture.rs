@@ -19,7 +19,7 @@ use system_tests::wait::{PROMPT, until};
 
 /// Clients that renew while somebody captures.
 const CLIENTS: u32 = 500;
-/// Renewals a second, some times as many as are read.
+/// Renewals a second.
 const RATE: Pace = Pace::Rate(50_000.0);
 
 const SUBNET: &str = r#"
