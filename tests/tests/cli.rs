@@ -220,5 +220,7 @@ fn a_configuration_is_checked_with_the_line_of_each_error() -> Result<()> {
         let found = said.lines().any(|text| text.contains(&format!(":{line}:")) && text.contains(word));
         ensure!(found, "nothing about {word} in line {line}: {said}");
     }
+    let marked = format!(" {first} | colour = \"red\"\n {} | ^\n", " ".repeat(first.to_string().len()));
+    ensure!(said.contains(&marked), "the place is not shown: {said}");
     Ok(())
 }

@@ -78,24 +78,45 @@ impl CheckConfig {
         let printed = if self.json {
             print_json(&checked, &warnings)
         } else {
-            warnings.iter().for_each(|warning| remark(format_args!("{warning} (a warning)")));
-            self.print_text(&checked)
+            let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+            warnings.iter().for_each(|warning| {
+                remark(format_args!("{warning} (a warning){}", pointed_at(&text, warning)));
+            });
+            self.print_text(&checked, &text)
         };
         finish(exit, printed)
     }
 
-    fn print_text(&self, checked: &Result<Config, Vec<ConfigError>>) -> io::Result<()> {
+    fn print_text(&self, checked: &Result<Config, Vec<ConfigError>>, text: &str) -> io::Result<()> {
         match checked {
             Ok(config) => {
                 let capacity = Capacity::of(config);
                 writeln!(io::stdout(), "{}: good: {}; {capacity}", self.file.display(), summary(config))
             }
             Err(errors) => {
-                errors.iter().for_each(remark);
+                errors.iter().for_each(|error| remark(format_args!("{error}{}", pointed_at(text, error))));
                 Ok(())
             }
         }
     }
+}
+
+/// The line of the text that something is said of, below it a mark where. Nothing of a line that isn't there, or
+/// that a terminal might take for more than text.
+fn pointed_at(text: &str, error: &ConfigError) -> String {
+    let shown = |line: &&str| !line.trim().is_empty() && !line.chars().any(|c| c.is_control() && c != '\t');
+    let Some(line) = text.lines().nth(error.line.saturating_sub(1)).filter(shown) else {
+        return String::new();
+    };
+    let number = error.line;
+    // Tabs stay, so that the mark is where the terminal has the character.
+    let before: String = line
+        .chars()
+        .take(error.column.saturating_sub(1))
+        .map(|c| if c == '\t' { '\t' } else { ' ' })
+        .collect();
+    let margin = " ".repeat(number.to_string().len());
+    format!("\n {number} | {line}\n {margin} | {before}^")
 }
 
 /// What to warn of on this machine, as far as its interfaces can be looked at.
