@@ -1,5 +1,6 @@
 //! The DHCPv4 daemon behind the XDP program.
 
+pub mod adopt;
 pub mod capture;
 pub mod cli;
 pub mod clock;

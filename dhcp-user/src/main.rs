@@ -27,6 +27,8 @@ fn main() -> ExitCode {
         Verb::Capture(capture) => capture.run().into(),
         Verb::Export(export) => export.run().into(),
         Verb::Import(import) => import.run().into(),
+        Verb::ImportConfig(import) => import.run().into(),
+        Verb::ImportLeases(import) => import.run().into(),
         Verb::Store(store) => store.run().into(),
         Verb::Ask(ask) => ask.run().into(),
     }

@@ -59,6 +59,20 @@ impl Kea {
         Ok(Self { process, leases })
     }
 
+    /// Its configuration and its leases, as another server would be given them.
+    #[must_use]
+    pub fn files(&self) -> (PathBuf, PathBuf) {
+        (self.leases.with_file_name("kea-dhcp4.conf"), self.leases.clone())
+    }
+
+    /// Ends it. What it has said is in its files.
+    ///
+    /// # Errors
+    /// When it can't be ended.
+    pub fn stop(mut self) -> Result<()> {
+        self.process.kill()
+    }
+
     /// What it has logged.
     #[must_use]
     pub fn log(&self) -> String {

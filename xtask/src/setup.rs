@@ -57,6 +57,7 @@ const TEST_TOOLS: &[Tool] = &[
     tool("perfdhcp", "kea-admin"),
     tool("dnsmasq", "dnsmasq-base"),
     tool("kea-dhcp4", "kea-dhcp4-server"),
+    tool("dhcpd", "isc-dhcp-server"),
     tool("valgrind", "valgrind"),
     tool("systemd-analyze", "systemd"),
     tool("setpriv", "util-linux"),
@@ -71,8 +72,6 @@ const PACKAGE_TOOLS: &[Tool] = &[
     tool("systemd-nspawn", "systemd-container"),
     tool("strip", "binutils"),
 ];
-
-const BENCH_TOOLS: &[Tool] = &[tool("dhcpd", "isc-dhcp-server")];
 
 /// Sets up for one purpose and says so when there was nothing to do.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
@@ -121,9 +120,6 @@ fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
     }
     if purpose >= Purpose::Package {
         tools.extend(PACKAGE_TOOLS);
-    }
-    if purpose >= Purpose::Bench {
-        tools.extend(BENCH_TOOLS);
     }
     tools.into_iter().filter(|tool| !is_there(tool)).map(|tool| tool.package).collect()
 }

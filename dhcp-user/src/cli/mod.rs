@@ -6,6 +6,7 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
+mod adopt;
 mod ask;
 mod capture;
 mod check_config;
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub use adopt::{ImportConfig, ImportLeases};
 pub use ask::Ask;
 pub use capture::Capture;
 pub use check_config::CheckConfig;
@@ -67,6 +69,10 @@ pub enum Verb {
     Export(Export),
     /// Honour the leases that another server has exported: exit status 1 if any is refused
     Import(Import),
+    /// Make a configuration of another server's: exit status 1 if none can be made
+    ImportConfig(ImportConfig),
+    /// Honour the leases in another server's files: exit status 1 if the daemon refuses any
+    ImportLeases(ImportLeases),
     /// Look at a lease store
     Store(Store),
     #[command(flatten)]

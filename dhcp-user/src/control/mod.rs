@@ -34,7 +34,7 @@ mod tests;
 mod wall;
 
 pub use client::{ClientError, ask, import};
-pub use portable::{Portable, Treated};
+pub use portable::{Cause as QuarantinedFor, Confined, Portable, Treated};
 pub use query::{Export, No, Page, Query, Reply};
 pub use report::{
     AnsweredBy, Audit, Cleared, Event, Explanation, Finding, Free, Heard, Imported, InterfaceStatus,

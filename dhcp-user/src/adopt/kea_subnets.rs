@@ -1,0 +1,223 @@
+//! Kea's subnets, alone and in shared networks, with their pools and reservations.
+
+use std::net::Ipv4Addr;
+
+use super::draft::{Block, list, quoted};
+use super::json::Node;
+use super::kea_classes::{Classes, allowed};
+use super::kea_scopes::{Definitions, Scope, octets, without_equivalent};
+
+/// What is known at the place of a subnet.
+struct Around<'k> {
+    definitions: &'k Definitions,
+    known: &'k Classes,
+}
+
+/// The subnets, each with its own tables behind it.
+pub(super) fn subnets(
+    dhcp4: &Node,
+    global: &Scope,
+    definitions: &Definitions,
+    known: &Classes,
+    server: &mut Block,
+) -> Vec<Block> {
+    let around = Around { definitions, known };
+    let mut all: Vec<Vec<Block>> = Vec::new();
+    for node in dhcp4.get("subnet4").map(Node::list).unwrap_or_default() {
+        all.push(around.subnet(node, None, &global.within(node)));
+    }
+    for network in dhcp4.get("shared-networks").map(Node::list).unwrap_or_default() {
+        for (key, value) in network.entries() {
+            match key.as_str() {
+                "name" | "subnet4" | "option-data" | "relay" | "client-class" | "client-classes" => {}
+                key if Scope::has(key) => {}
+                _ => without_equivalent(server, key, value),
+            }
+        }
+        let scope = global.within(network);
+        for node in network.get("subnet4").map(Node::list).unwrap_or_default() {
+            all.push(around.subnet(node, Some(network), &scope.within(node)));
+        }
+    }
+    for node in dhcp4.get("reservations").map(Node::list).unwrap_or_default() {
+        let address = node.get("ip-address").and_then(Node::text).and_then(|text| text.parse().ok());
+        let home = all.iter_mut().find(|blocks| address.is_some_and(|address| holds(blocks, address)));
+        match home {
+            Some(blocks) => blocks.push(around.reservation(node)),
+            None => server.note(&node.at, "a global reservation without an address in one of the subnets: write it into its [[subnet]], with an address"),
+        }
+    }
+    all.into_iter().flatten().collect()
+}
+
+/// Whether the subnet that `blocks` begin with has this address.
+fn holds(blocks: &[Block], address: Ipv4Addr) -> bool {
+    let prefix = blocks.first().and_then(|block| {
+        block.items.iter().find_map(|item| match item {
+            super::draft::Item::Key { key, value, .. } if key == "prefix" => Some(value.trim_matches('"')),
+            _ => None,
+        })
+    });
+    let range = prefix.and_then(prefix_of);
+    range.is_some_and(|(first, last)| (first..=last).contains(&address.to_bits()))
+}
+
+impl Around<'_> {
+    fn subnet(&self, node: &Node, network: Option<&Node>, scope: &Scope) -> Vec<Block> {
+        let mut block = Block::new("[[subnet]]", &node.at);
+        let prefix = node.get("subnet");
+        let written = prefix.and_then(Node::text).unwrap_or_default();
+        block.needed(prefix.map_or(&node.at, |prefix| &prefix.at), "prefix", quoted(&canonical(written)));
+        if let Some(name) = network.and_then(|network| network.get("name")) {
+            block.key(&name.at, "shared-network", quoted(name.text().unwrap_or_default()));
+        }
+        scope.with_defaults(&node.at).write(&mut block);
+        if let Some(relay) = node.get("relay").or_else(|| network.and_then(|network| network.get("relay"))) {
+            let addresses = relay.get("ip-addresses").map(Node::list).unwrap_or_default().iter();
+            let addresses: Vec<&str> = addresses
+                .chain(relay.get("ip-address"))
+                .filter_map(Node::text)
+                .filter(|a| *a != "0.0.0.0")
+                .collect();
+            if !addresses.is_empty() {
+                block.key(&relay.at, "relays", list(addresses));
+            }
+        }
+        self.definitions.options(node, &mut block);
+        if let Some(network) = network {
+            self.definitions.options(network, &mut block);
+        }
+        for (key, value) in node.entries() {
+            match key.as_str() {
+                "subnet" | "pools" | "option-data" | "reservations" | "relay" | "client-class"
+                | "client-classes" => {}
+                key if Scope::has(key) => {}
+                _ => without_equivalent(&mut block, key, value),
+            }
+        }
+        let mut blocks = vec![block];
+        for pool in node.get("pools").map(Node::list).unwrap_or_default() {
+            blocks.push(self.pool(pool, &[Some(node), network]));
+        }
+        for reservation in node.get("reservations").map(Node::list).unwrap_or_default() {
+            blocks.push(self.reservation(reservation));
+        }
+        blocks
+    }
+
+    /// A pool; it is for the classes of all that it is in, which must be one of ours or it isn't opened at all.
+    fn pool(&self, node: &Node, outer: &[Option<&Node>]) -> Block {
+        let mut block = Block::new("[[subnet.pools]]", &node.at);
+        let range = node.get("pool");
+        let written = range.and_then(Node::text).unwrap_or_default();
+        let range_at = range.map_or(&node.at, |range| &range.at);
+        let prefix =
+            outer.iter().flatten().next().and_then(|subnet| subnet.get("subnet")).and_then(Node::text);
+        match prefix.and_then(prefix_of).zip(ends(written)) {
+            Some((prefix, (first, last))) => {
+                let inner = (first.max(prefix.0.saturating_add(1)), last.min(prefix.1.saturating_sub(1)));
+                if inner != (first, last) {
+                    let what = format!(
+                        "\"{written}\": the subnet's first and last address are given to nobody here"
+                    );
+                    block.note(range_at, what);
+                }
+                let [first, last] = [inner.0, inner.1].map(Ipv4Addr::from_bits);
+                block.needed(range_at, "range", quoted(&format!("{first} - {last}")));
+            }
+            None => block.needed(range_at, "range", quoted(written)),
+        }
+        let mut restricted = false;
+        for place in [Some(node)].iter().chain(outer).flatten() {
+            match allowed(place, self.known) {
+                Ok(None) => {}
+                Ok(Some(names)) if !restricted => {
+                    restricted = true;
+                    block.needed(&place.at, "allow", list(names.iter().map(String::as_str)));
+                }
+                Ok(Some(names)) => {
+                    block.refused = Some(format!(
+                        "it is for clients that are in {} and in another class as well; a pool here is for any of its classes",
+                        names.join(", ")
+                    ));
+                }
+                Err((at, name)) => {
+                    block.refused =
+                        Some(format!("it is for class \"{name}\" only ({at}), which there is none of here"));
+                }
+            }
+        }
+        self.definitions.options(node, &mut block);
+        Scope::default().within(node).write(&mut block);
+        for (key, value) in node.entries() {
+            match key.as_str() {
+                "pool" | "option-data" | "client-class" | "client-classes" => {}
+                key if Scope::has(key) => {}
+                _ => without_equivalent(&mut block, key, value),
+            }
+        }
+        block
+    }
+
+    fn reservation(&self, node: &Node) -> Block {
+        let mut block = Block::new("[[subnet.reservation]]", &node.at);
+        for (key, value) in node.entries() {
+            let text = value.text().unwrap_or_default();
+            match key.as_str() {
+                "hw-address" | "client-id" | "circuit-id" => match octets(text) {
+                    Some(octets) => block.needed(&value.at, key, quoted(&colons(&octets))),
+                    None => block.note(&value.at, format!("{key} = {text}: not octets")),
+                },
+                "duid" | "flex-id" => {
+                    block.note(
+                        &value.at,
+                        format!("{key} = {text}: reservations are by hw-address, client-id or circuit-id"),
+                    );
+                }
+                "ip-address" => block.needed(&value.at, "address", quoted(text)),
+                "hostname" if text.is_empty() => {}
+                "hostname" => block.key(&value.at, "host-name", quoted(text)),
+                "option-data" => {}
+                "client-classes" if value.list().is_empty() => {}
+                "client-classes" => block.note(
+                    &value.at,
+                    "client-classes: a reservation puts nobody into a class; give it the options themselves",
+                ),
+                key if Scope::has(key) => {}
+                _ => without_equivalent(&mut block, key, value),
+            }
+        }
+        self.definitions.options(node, &mut block);
+        Scope::default().within(node).write(&mut block);
+        block
+    }
+}
+
+fn colons(octets: &[u8]) -> String {
+    let pairs: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    pairs.join(":")
+}
+
+/// A prefix without bits beyond its length, which Kea takes and we don't.
+fn canonical(written: &str) -> String {
+    let len = written.split_once('/').map_or("", |(_, len)| len.trim());
+    prefix_of(written)
+        .map_or_else(|| written.to_owned(), |(first, _)| format!("{}/{len}", Ipv4Addr::from_bits(first)))
+}
+
+/// The first and the last address of a prefix.
+fn prefix_of(written: &str) -> Option<(u32, u32)> {
+    let (address, len) = written.split_once('/')?;
+    let address = address.trim().parse::<Ipv4Addr>().ok()?.to_bits();
+    let mask = u32::MAX.checked_shl(32_u32.checked_sub(len.trim().parse().ok()?)?).unwrap_or(0);
+    Some((address & mask, address | !mask))
+}
+
+/// The first and the last address of a pool: `FIRST - LAST`, or a prefix.
+fn ends(written: &str) -> Option<(u32, u32)> {
+    let ends = written.split_once('-').and_then(|(first, last)| {
+        let [first, last] = [first, last].map(|end| end.trim().parse::<Ipv4Addr>().map(Ipv4Addr::to_bits));
+        Some((first.ok()?, last.ok()?))
+    });
+    ends.or_else(|| prefix_of(written))
+}
