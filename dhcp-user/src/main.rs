@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Verb::Import(import) => import.run().into(),
         Verb::ImportConfig(import) => import.run().into(),
         Verb::ImportLeases(import) => import.run().into(),
+        Verb::WhoHad(who_had) => who_had.run().into(),
         Verb::Store(store) => store.run().into(),
         Verb::Ask(ask) => ask.run().into(),
     }

@@ -18,6 +18,7 @@ mod store;
 mod table;
 mod text;
 mod transfer;
+mod who_had;
 
 use std::process::ExitCode;
 
@@ -32,6 +33,7 @@ pub use serve::{Attach, Detach, Run};
 pub use shell::{Completions, Man, Reference};
 pub use store::Store;
 pub use transfer::{Export, Import};
+pub use who_had::WhoHad;
 
 /// A DHCPv4 server whose renewals are answered in the NIC's driver.
 #[derive(Debug, Parser)]
@@ -73,6 +75,8 @@ pub enum Verb {
     ImportConfig(ImportConfig),
     /// Honour the leases in another server's files: exit status 1 if the daemon refuses any
     ImportLeases(ImportLeases),
+    /// Tell who had which address when, from the lease journal: exit status 1 if nobody
+    WhoHad(WhoHad),
     /// Look at a lease store
     Store(Store),
     #[command(flatten)]

@@ -14,6 +14,7 @@ mod disjoint;
 mod errors;
 mod hosts;
 mod interface;
+mod journal;
 pub mod keys;
 mod lease_times;
 mod options;
@@ -38,6 +39,7 @@ use toml::de::DeTable;
 pub use class::{Class, ClassSet, Match, Pattern};
 pub use errors::ConfigError;
 pub use interface::{Interface, XdpMode};
+pub use journal::Journal;
 pub use lease_times::LeaseTimes;
 pub use options::{OptionSet, option_name};
 pub use overrides::{Boot, Overrides};
@@ -69,6 +71,8 @@ pub struct Config {
     pub classes: Vec<Class>,
     /// The subnets served, at least one; no two overlap.
     pub subnets: Vec<Subnet>,
+    /// Where it is written down who had which address, if anywhere.
+    pub journal: Option<Journal>,
     /// What is not wrong, and may not be meant; in the order of the text.
     pub warnings: Vec<ConfigError>,
     pools_at: Vec<PoolsAt>,
@@ -117,7 +121,15 @@ impl Config {
     /// A configuration of these parts.
     #[must_use]
     pub fn of(server: Server, interfaces: Vec<Interface>, classes: Vec<Class>, subnets: Vec<Subnet>) -> Self {
-        Self { server, interfaces, classes, subnets, warnings: Vec::new(), pools_at: Vec::new() }
+        Self {
+            server,
+            interfaces,
+            classes,
+            subnets,
+            journal: None,
+            warnings: Vec::new(),
+            pools_at: Vec::new(),
+        }
     }
 
     /// All lease times that a client may be given, and what gives them.
@@ -157,13 +169,18 @@ fn read(mut document: Section<'_>) -> Option<Config> {
     let subnets = some_of(&mut document, "subnet", "prefix = \"192.0.2.0/24\"", |value| {
         value.each_section("subnet", |section| Subnet::read(section, &server_options, &names, &mut others))
     });
+    let journal = document.optional("journal", |value| Journal::read(value.section("[journal]")?));
     if let (Some(server), Some(horizon_at), Some(classes), Some(subnets)) =
         (&server, &horizon_at, &classes, &subnets)
     {
         check_horizon(document.errors(), horizon_at, server.horizon, lease_times(subnets, classes));
     }
     document.finish();
-    Some(Config { pools_at: others.pools_at, ..Config::of(server?, interfaces?, classes?, subnets?) })
+    Some(Config {
+        journal: journal?,
+        pools_at: others.pools_at,
+        ..Config::of(server?, interfaces?, classes?, subnets?)
+    })
 }
 
 /// An array of tables of which there must be one.

@@ -120,7 +120,7 @@ impl Server {
     }
 }
 
-fn absolute_path(value: Value<'_>) -> Option<PathBuf> {
+pub(super) fn absolute_path(value: Value<'_>) -> Option<PathBuf> {
     let text = value.text("a path")?;
     if text.starts_with('/') && !text.contains('\0') {
         Some(PathBuf::from(text))

@@ -88,7 +88,11 @@ impl Server {
             // Before the maps promise what it is for.
             kernel.rest_on(self.committing.last());
         }
+        let is_on_disk = outcome.is_ok();
         let committed = self.judge(&changes, outcome);
+        if is_on_disk {
+            self.write_down(&changes, &then);
+        }
         if committed.is_ok() {
             // With what this one is for, the thread that decides is busy for a while; the disk need not wait for that.
             self.begin_next();

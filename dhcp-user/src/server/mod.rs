@@ -6,6 +6,7 @@
 //! this file  waits for frames, queries, signals and the beat
 //! turn.rs    one batch: decide ─► commit ─► publish ─► send
 //! decided.rs what waits for the disk;  committing.rs  the thread that has the store;  commit.rs  what if it takes none
+//! journaling.rs  what the lease journal is handed
 //! reload.rs  a changed configuration;  configuring.rs  the thread that reads it;  regroup.rs  other interfaces in it
 //! stale.rs   what the kernel is to forget
 //! links.rs   what becomes of interfaces;  transmission.rs  whether answers leave
@@ -32,6 +33,7 @@ mod configuring;
 mod decided;
 mod equipment;
 mod explain;
+mod journaling;
 mod links;
 mod not_committed;
 mod notifications;
@@ -77,6 +79,7 @@ use crate::datapath::interfaces::netlink::LinkState;
 use crate::datapath::leases::table::Table;
 use crate::datapath::program::attachment;
 use crate::datapath::program::kernel::Kernel;
+use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::policy::{Event, Interface, Policy};
 use crate::privileges;
@@ -160,6 +163,8 @@ pub struct Server {
     blind: Option<String>,
     /// What the store has not taken, while it takes nothing.
     owed: Option<Owed>,
+    /// `None`: the configuration wants none.
+    journal: Option<Journal>,
     events: broadcast::Sender<Told>,
     wall: WallClock,
     started: BootNanos,
@@ -371,6 +376,9 @@ impl Server {
             .collect();
         self.decide(events);
         let committed = self.settle();
+        if let Some(journal) = self.journal.take() {
+            journal.finish();
+        }
         let _ = std::fs::remove_file(&self.config.server.control_socket);
         let leases = self.policy.leased();
         match on_exit {

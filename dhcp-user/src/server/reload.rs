@@ -164,6 +164,7 @@ fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("metrics-listen", a.metrics_listen != b.metrics_listen),
         ("store", a.store != b.store),
         ("pin-dir", a.pin_dir != b.pin_dir),
+        ("[journal]", old.journal != new.journal),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
 }

@@ -85,7 +85,8 @@ impl Server {
 
     /// What the operator has to see to; none when all is well.
     fn trouble(&self) -> Option<String> {
-        let all = [self.disk_trouble(), self.link_trouble(), self.loses_answers()].into_iter().flatten();
+        let all = [self.disk_trouble(), self.link_trouble(), self.loses_answers(), self.journal_trouble()];
+        let all = all.into_iter().flatten();
         let all: Vec<String> = all.chain(self.weak_evidence()).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }

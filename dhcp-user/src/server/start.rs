@@ -23,6 +23,7 @@ use super::configuring::Configuring;
 use super::decided::Orders;
 use super::equipment::{limits, open_store, ours, prober};
 use super::explain::WentUp;
+use super::journaling;
 use super::reconcile::{Maps, reconcile};
 use super::reload::Reloads;
 use super::room;
@@ -102,6 +103,8 @@ impl Server {
         let mut policy = Policy::new(&config, facts.clone(), seed);
         policy.carry_out_probes();
 
+        let journal = journaling::begin(&config, &*store, &records, &beside)?;
+
         let (events, _) = broadcast::channel(EVENTS);
         let ours = ours(&config, &facts);
         let (arrivals, sockets) = mpsc::channel(WAITING);
@@ -139,6 +142,7 @@ impl Server {
             pulse: startup.pulse(),
             blind: None,
             owed: None,
+            journal,
             events,
             wall: WallClock::read().context("reading the clocks")?,
             started: BootNanos::now(),

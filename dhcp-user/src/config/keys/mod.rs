@@ -27,6 +27,7 @@ pub(super) enum Table {
     File,
     Server,
     Store,
+    Journal,
     Interface,
     Subnet,
     Pool,
@@ -37,10 +38,11 @@ pub(super) enum Table {
 }
 
 /// All of them, in the order in which they are described.
-const TABLES: [Table; 10] = [
+const TABLES: [Table; 11] = [
     Table::File,
     Table::Server,
     Table::Store,
+    Table::Journal,
     Table::Interface,
     Table::Subnet,
     Table::Pool,
@@ -114,6 +116,7 @@ impl Table {
             Self::File => "this file",
             Self::Server => "[server]",
             Self::Store => "store",
+            Self::Journal => "[journal]",
             Self::Interface => "[[interface]]",
             Self::Subnet => "[[subnet]]",
             Self::Pool => "a pool",
@@ -130,6 +133,7 @@ impl Table {
             Self::File => "At the top",
             Self::Server => "`[server]`",
             Self::Store => "`store` as a table",
+            Self::Journal => "`[journal]`",
             Self::Interface => "`[[interface]]`",
             Self::Subnet => "`[[subnet]]`",
             Self::Pool => "A pool as a table",

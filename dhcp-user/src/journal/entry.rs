@@ -1,0 +1,197 @@
+//! One line of the journal.
+
+use std::net::Ipv4Addr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::control::{WallClock, colon_hex};
+use crate::message::AgentInformation;
+use crate::store::Record;
+
+/// Something that was committed about the lease of an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Entry {
+    /// When it was committed.
+    pub(super) time: Timestamp,
+    pub(super) what: What,
+    /// Why a lease has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) why: Option<End>,
+    /// Who renewed it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) by: Option<By>,
+    /// It was learnt from the store at a start: when it happened isn't known.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) recovered: bool,
+    pub(super) address: Ipv4Addr,
+    /// Whom it is about; none where nothing is kept of the former owner.
+    #[serde(flatten)]
+    pub(super) client: Option<Client>,
+    /// How many times the kernel has renewed it between `since` and `last-heard`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) kernel_renewals: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<Timestamp>,
+    /// The last commit that this line, and those before it, tell of wholly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) commit: Option<Mark>,
+}
+
+/// What was committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum What {
+    Granted,
+    Renewed,
+    /// Neither: what is known of the client, say, or how far the kernel may promise.
+    Updated,
+    Ended,
+}
+
+/// Who renewed a lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum By {
+    Kernel,
+    Daemon,
+}
+
+/// Why a lease has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// Its client gave it back.
+    Released,
+    /// It ran out.
+    Expired,
+    /// The operator ended it.
+    Operator,
+    /// Its client took another address.
+    Moved,
+    /// Its client found somebody else using the address.
+    Declined,
+    /// Somebody else was seen to use the address.
+    InUse,
+    /// It was taken from a device that held too many and was silent.
+    Reclaimed,
+    /// Its subnet, pool or reservation is gone.
+    Withdrawn,
+    /// Somebody else has got it, and nothing was told of its end.
+    Reassigned,
+    /// Nothing was told of its end: it was over when the last that was promised had run out.
+    NotTold,
+}
+
+impl End {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Released => "released",
+            Self::Expired => "expired",
+            Self::Operator => "operator",
+            Self::Moved => "moved",
+            Self::Declined => "declined",
+            Self::InUse => "in-use",
+            Self::Reclaimed => "reclaimed",
+            Self::Withdrawn => "withdrawn",
+            Self::Reassigned => "reassigned",
+            Self::NotTold => "not-told",
+        }
+    }
+}
+
+/// Who has, or had, a lease, where, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Client {
+    pub(super) hw_address: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) client_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) host_name: Option<String>,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub(super) interface: String,
+    /// The ids of its tags, the outer first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) vlan: Vec<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) relay: Option<Ipv4Addr>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) circuit_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) remote_id: Option<String>,
+    pub(super) server: Ipv4Addr,
+    /// In seconds.
+    pub(super) lease_time: u32,
+    pub(super) last_heard: Timestamp,
+    /// The last expiry that the daemon knew of.
+    pub(super) expires: Timestamp,
+    /// No promise for the address goes beyond this.
+    pub(super) promised_until: Timestamp,
+}
+
+/// A commit of a store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Mark {
+    pub(super) store: String,
+    pub(super) number: u64,
+}
+
+/// What is not in the journal. Its `what` is `lost`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Lost {
+    pub(super) time: Timestamp,
+    pub(super) what: String,
+    pub(super) entries: u64,
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+}
+
+/// By this a line is known to be one of [`Lost`]; in a text of a client's, quotes have a backslash before them.
+pub(super) const LOST: &str = r#""what":"lost""#;
+/// By this a line is known to have a [`Mark`].
+pub(super) const MARKED: &str = r#""commit":{"#;
+
+impl Client {
+    pub(super) fn of(record: &Record, clock: WallClock) -> Self {
+        let agent = record.agent_info.clone().and_then(|raw| AgentInformation::read(raw.into()).ok());
+        let (circuit, remote) = agent.map_or((None, None), |agent| (agent.circuit_id, agent.remote_id));
+        let (outer, inner) = record.vlan;
+        Self {
+            hw_address: record.chaddr.to_string(),
+            client_id: record.client_id.as_deref().map(colon_hex),
+            host_name: record.host_name.clone(),
+            interface: record.interface.clone(),
+            vlan: [outer, inner].into_iter().filter(|id| *id != 0).collect(),
+            relay: Some(record.giaddr).filter(|relay| !relay.is_unspecified()),
+            circuit_id: circuit.map(|id| wire_text(&id)),
+            remote_id: remote.map(|id| wire_text(&id)),
+            server: record.server,
+            lease_time: record.lease_time,
+            last_heard: clock.at(record.last_heard),
+            expires: clock.at(record.expiry),
+            promised_until: clock.at(record.committed_until),
+        }
+    }
+
+    /// Who it is, whatever else is known of it.
+    pub(super) fn identity(&self) -> (&str, Option<&str>) {
+        (&self.hw_address, self.client_id.as_deref())
+    }
+}
+
+/// Octets as the text that they are, or as `hex:` and their digits where they are none.
+#[must_use]
+pub fn wire_text(octets: &[u8]) -> String {
+    let text = std::str::from_utf8(octets).ok();
+    let text = text.filter(|text| !text.is_empty() && !text.starts_with("hex:"));
+    match text.filter(|text| text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic())) {
+        Some(text) => text.to_owned(),
+        None => format!("hex:{}", colon_hex(octets)),
+    }
+}
