@@ -185,8 +185,12 @@ impl World {
 
     /// What need not wait for what was decided before is done at once.
     fn carry_on(&mut self, mut decided: Decided) {
-        if decided.seen.is_some_and(|(_, used)| !used) {
+        if let Some((address, false)) = decided.seen {
             self.note(decided.seen);
+            // What was decided before and waits for its commit is known better by now.
+            for earlier in self.batch.iter_mut().filter(|earlier| earlier.seen == Some((address, true))) {
+                earlier.seen = None;
+            }
         }
         if !decided.actions.iter().any(Action::waits) {
             self.act(decided.client, std::mem::take(&mut decided.actions));
