@@ -106,7 +106,9 @@ fn lease(server: &Server<'_>, address: Ipv4Addr) -> Result<Value> {
 fn noticed(server: &Server<'_>, address: Ipv4Addr, before: &Value) -> Result<Value> {
     until("the daemon to move the horizon ahead", PROMPT, || {
         let now = lease(server, address)?;
-        Ok((now["committed-until"] != *before && now["kernel-renewals"] != 0).then_some(now))
+        let is_known = now["committed-until"] != *before && now["kernel-renewals"] != 0;
+        // What is decided is shown at once; the kernel is told when it is on disk.
+        Ok((is_known && now.get("not-committed").is_none()).then_some(now))
     })
 }
 
