@@ -15,7 +15,7 @@ const NEWCOMERS: u32 = 1 << 20;
 /// Where the kernel is asked for a latency, and says which one holds.
 const DEVICE: &str = "/dev/cpu_dma_latency";
 /// Only what this is about: a line for each lease would be most of the load.
-const LOG: &str = "warn,dhcp_user::server::awake=info";
+const LOG: &str = "warn,dhcp_user::server::process::awake=info";
 
 const SUBNET: &str = r#"
 [[subnet]]

@@ -1,57 +1,31 @@
 //! The server around the policy core: it brings events, and does what the core decides.
 //!
+//! In the order of a packet's life, with what stands apart from that behind it. A folder imports from those below it in this
+//! list, never from one above.
+//!
 //! ```text
-//! start.rs   store and kernel part opened; reconcile.rs  held against each other;
-//!            restore.rs  policy restored from both; interfaces attached
-//! this file  waits for frames, queries, signals and the beat
-//! turn.rs    one batch: decide ─► commit ─► publish ─► send
-//! decided.rs what waits for the disk;  committing.rs  the thread that has the store;  commit.rs  what if it takes none
-//! journaling.rs  what the lease journal is handed
-//! reload.rs  a changed configuration;  configuring.rs  the thread that reads it;  regroup.rs  other interfaces in it
-//! stale.rs   what the kernel is to forget
-//! links.rs   what becomes of interfaces;  transmission.rs  whether answers leave
-//! explain.rs why requests went up
-//! transfer.rs leases to and from another server
-//! audit.rs   whether policy, store and kernel agree
-//! beside.rs  the threads and tasks beside this one
-//! watchdog.rs  whether this one lives
-//! awake.rs   whether CPUs may sleep;  capacity.rs  what the maps are to hold, and how much memory that is
-//! service.rs what the service manager is told;  notifications.rs  the thread that tells it
-//! capture.rs who captures is told of frames
-//! operator.rs what the command line orders about addresses;  reports.rs what it asks for;  traffic.rs  what is counted
+//! start      store and kernel part opened, held against each other, policy restored from both, interfaces attached
+//! reload     a changed configuration, and what the kernel is to forget by it
+//! operator   what the command line orders: leases ended, quarantines cleared, leases from and to others, the audit
+//! links      what becomes of interfaces, and whether answers leave by them
+//! turn       one batch: frames are read, decide ─► commit ─► publish ─► send
+//! reports    what is counted, explained, captured and shown
+//! commit     what waits for the disk, the thread that has the store, and what if it takes none
+//! equipment  what a configuration needs: limits, probes, the store, maps and memory
+//! process    the threads beside this one, whether it lives, what the service manager is told
 //! ```
+//!
+//! This file waits for frames, queries, signals and the beat.
 
-mod absent;
-mod audit;
-mod awake;
-mod beside;
-mod capacity;
-mod capture;
 mod commit;
-mod committing;
-mod configuring;
-mod decided;
 mod equipment;
-mod explain;
-mod journaling;
 mod links;
-mod not_committed;
-mod notifications;
 mod operator;
-mod reconcile;
-mod regroup;
+mod process;
 mod reload;
 mod reports;
-mod restore;
-mod room;
-mod service;
-mod stale;
 mod start;
-mod traffic;
-mod transfer;
-mod transmission;
 mod turn;
-mod watchdog;
 
 use std::collections::HashSet;
 use std::net::Ipv4Addr;
@@ -86,20 +60,21 @@ use crate::privileges;
 use crate::probe::{self, Prober};
 use crate::pulse::{Pulse, Stage};
 use crate::store::Loss;
-use audit::Audits;
-use awake::Awake;
-use beside::{Backoff, Beside};
-use capture::Captures;
 use commit::Owed;
-use committing::Committing;
-use configuring::Configuring;
-use decided::{Decided, Orders};
-use explain::WentUp;
+use commit::decided::{Decided, Orders};
+use commit::thread::Committing;
 use links::{Deaf, Served};
+use operator::audit::Audits;
+use operator::transfer::Exports;
+use process::awake::Awake;
+use process::beside::{Backoff, Beside};
+use process::{service, watchdog};
 use reload::Reloads;
-use stale::Forgetting;
-use traffic::Traffic;
-use transfer::Exports;
+use reload::configuring::Configuring;
+use reload::stale::Forgetting;
+use reports::capture::Captures;
+use reports::explain::WentUp;
+use reports::traffic::Traffic;
 
 /// How many records of a ring are taken into one batch.
 const BATCH: usize = 512;
@@ -276,9 +251,9 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     finished
 }
 
-pub use capacity::{Capacity, TooMuch, memory_left};
+pub use equipment::capacity::{Capacity, TooMuch, memory_left};
+pub use operator::transfer::export_stopped;
 pub use start::attach_only;
-pub use transfer::export_stopped;
 
 impl Intake {
     /// Takes what lies in the rings.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::committing::Ended;
-use super::decided::Decided;
-use super::explain::{Lost, Unanswered};
-use super::not_committed::NotCommitted;
-use super::{Server, reports};
+use super::Server;
+use super::commit::decided::Decided;
+use super::commit::not_committed::NotCommitted;
+use super::commit::thread::Ended;
+use super::reports;
+use super::reports::explain::{Lost, Unanswered};
 use crate::clock::BootNanos;
 use crate::datapath::frames::frame;
 use crate::datapath::frames::ring::Arrival;

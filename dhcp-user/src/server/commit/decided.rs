@@ -1,0 +1,174 @@
+//! What was decided and waits for the disk, and the operators who wait for it.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use super::not_committed::NotCommitted;
+use crate::clock::BootNanos;
+use crate::policy::{Action, Event};
+use crate::server::Server;
+use crate::store::Change;
+
+/// How long an operator waits for the disk at most.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Something that is to be done when all that was decided before it is on disk.
+#[derive(Clone, Debug)]
+pub(in crate::server) enum Decided {
+    /// What policy decided.
+    Action(Action),
+    /// The operator who gave the order of this number is told that it is done.
+    Order(u64),
+    /// All that was decided before the configuration or the interfaces changed is done.
+    Former,
+}
+
+impl Decided {
+    /// The change to the store that it is.
+    pub(in crate::server) const fn change(&self) -> Option<&Change> {
+        match self {
+            Self::Action(Action::Commit(change)) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// The address of a lease that it changes, in the store or for the kernel.
+    fn address(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Action(Action::Commit(change)) => Some(change.address()),
+            Self::Action(Action::Publish(lease)) => Some(lease.address),
+            Self::Action(Action::Horizon { address, .. }) => Some(*address),
+            _ => None,
+        }
+    }
+}
+
+/// What is to be committed, and what is to be done then.
+pub(in crate::server) fn parted(decided: Vec<Decided>) -> (Vec<Change>, Vec<Decided>) {
+    let mut changes = Vec::new();
+    let mut rest = Vec::with_capacity(decided.len());
+    for one in decided {
+        match one {
+            Decided::Action(Action::Commit(change)) => changes.push(change),
+            other => rest.push(other),
+        }
+    }
+    (changes, rest)
+}
+
+type Answer = Box<dyn FnOnce(Result<(), NotCommitted>)>;
+
+/// Orders of operators that are carried out and not yet on disk.
+#[derive(Default)]
+pub(in crate::server) struct Orders {
+    next: u64,
+    waiting: BTreeMap<u64, (Instant, Answer)>,
+}
+
+impl fmt::Debug for Orders {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Orders").field("waiting", &self.waiting.len()).finish_non_exhaustive()
+    }
+}
+
+impl Orders {
+    fn add(&mut self, answer: Answer) -> u64 {
+        self.next += 1;
+        self.waiting.insert(self.next, (Instant::now(), answer));
+        self.next
+    }
+
+    /// What an order was about is on disk, or will not be for now. Who has been told otherwise is told no more.
+    pub(in crate::server) fn ended(&mut self, number: u64, committed: &Result<(), NotCommitted>) {
+        if let Some((_, answer)) = self.waiting.remove(&number) {
+            answer(committed.clone());
+        }
+    }
+
+    /// Tells those who have waited long enough.
+    pub(in crate::server) fn give_up(&mut self) {
+        while let Some(entry) = self.waiting.first_entry().filter(|first| first.get().0.elapsed() >= PATIENCE)
+        {
+            let (since, answer) = entry.remove();
+            answer(Err(NotCommitted::late(since.elapsed())));
+        }
+    }
+}
+
+impl Server {
+    /// Puts what was decided behind all that was decided before.
+    pub(in crate::server) fn queue(&mut self, actions: impl IntoIterator<Item = Action>) {
+        self.decided.extend(actions.into_iter().map(Decided::Action));
+    }
+
+    /// Decides by an operator's order, and answers when what that led to is on disk; or after a while that it is not.
+    pub(in crate::server) fn order(
+        &mut self,
+        event: Event,
+        answer: impl FnOnce(Result<(), NotCommitted>) + 'static,
+    ) {
+        let mut actions = Vec::new();
+        self.policy.handle(BootNanos::now().floor(), &self.table, event, &mut actions);
+        self.queue(actions);
+        self.when_on_disk(answer);
+    }
+
+    /// Answers when all that was decided by now is on disk; or after a while that it is not.
+    pub(in crate::server) fn when_on_disk(
+        &mut self,
+        answer: impl FnOnce(Result<(), NotCommitted>) + 'static,
+    ) {
+        let number = self.orders.add(Box::new(answer));
+        self.decided.push(Decided::Order(number));
+    }
+
+    /// What was decided by now rests on what has just been changed: what is published of it is looked at once more.
+    pub(in crate::server) fn mark_former(&mut self) {
+        self.former += 1;
+        self.decided.push(Decided::Former);
+    }
+
+    /// Changes that are decided and not known to be on disk, the last to an address coming last.
+    pub(in crate::server) fn undurable(&self) -> impl Iterator<Item = &Change> {
+        let owed = self.owed.iter().flat_map(|owed| owed.changes());
+        let queued = self.decided.iter().filter_map(Decided::change);
+        owed.chain(self.committing.changes()).chain(queued)
+    }
+
+    /// Addresses of leases that are not, or not yet for the kernel, as policy has them.
+    pub(in crate::server) fn unsettled(&self) -> HashSet<Ipv4Addr> {
+        let waiting = self.committing.then().iter().chain(&self.decided).filter_map(Decided::address);
+        self.undurable().map(Change::address).chain(waiting).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use super::*;
+
+    #[test]
+    fn an_order_is_answered_once() {
+        let said = Rc::new(RefCell::new(Vec::new()));
+        let mut orders = Orders::default();
+        let add = |orders: &mut Orders| {
+            let said = Rc::clone(&said);
+            orders.add(Box::new(move |outcome| said.borrow_mut().push(outcome.is_ok())))
+        };
+        let (first, second) = (add(&mut orders), add(&mut orders));
+        orders.ended(first, &Ok(()));
+        orders.ended(first, &Ok(()));
+        orders.give_up();
+        assert_eq!(*said.borrow(), [true]);
+        if let Some((since, _)) = orders.waiting.get_mut(&second) {
+            *since -= PATIENCE;
+        }
+        orders.give_up();
+        orders.ended(second, &Ok(()));
+        assert_eq!(*said.borrow(), [true, false]);
+    }
+}

@@ -1,0 +1,68 @@
+//! What the lease journal is handed: each commit after it has succeeded, with what policy told of its leases.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::decided::Decided;
+use crate::clock::BootNanos;
+use crate::config::Config;
+use crate::journal::{End, Journal, Known, Said};
+use crate::policy::{Action, Happened, LeaseEvent};
+use crate::server::Server;
+use crate::server::process::beside::Beside;
+use crate::store::{Change, QuarantineCause, Record, Store};
+
+/// The journal that the configuration wants, if any, from what the store holds.
+///
+/// # Errors
+/// When the process may have no more threads.
+pub(in crate::server) fn begin(
+    config: &Config,
+    store: &dyn Store,
+    records: &[Record],
+    beside: &Beside,
+) -> Result<Option<Journal>> {
+    let begun = config.journal.clone().map(|settings| {
+        Journal::begin(settings, store.id(), store.last_commit(), records, |name, work| {
+            beside.thread(name, work)
+        })
+    });
+    begun.transpose()
+}
+
+impl Server {
+    /// Hands over what is on disk by the last commit, which was made together with what is to be done `then`.
+    pub(in crate::server) fn write_down(&mut self, changes: &Arc<Vec<Change>>, then: &[Decided]) {
+        let Some(journal) = &mut self.journal else { return };
+        let mut said = Said::default();
+        for decided in then {
+            if let Decided::Action(Action::Event(LeaseEvent::Lease { address, what, .. })) = decided
+                && let Some(known) = known(*what)
+            {
+                said.note(*address, known);
+            }
+        }
+        journal.committed(BootNanos::now().floor(), self.committing.last(), changes, said);
+    }
+
+    /// What keeps the journal from being written, in words for the operator.
+    pub(in crate::server) fn journal_trouble(&self) -> Option<String> {
+        self.journal.as_ref().and_then(Journal::trouble)
+    }
+}
+
+const fn known(what: Happened) -> Option<Known> {
+    Some(match what {
+        Happened::Granted | Happened::Renewed => Known::Promised,
+        Happened::Released => Known::Ended(End::Released),
+        Happened::ReleasedByOperator => Known::Ended(End::Operator),
+        Happened::Expired => Known::Ended(End::Expired),
+        Happened::Moved => Known::Ended(End::Moved),
+        Happened::Declined => Known::Ended(End::Declined),
+        Happened::Quarantined(QuarantineCause::Probe) => Known::Ended(End::InUse),
+        Happened::Reclaimed => Known::Ended(End::Reclaimed),
+        Happened::Withdrawn => Known::Ended(End::Withdrawn),
+        Happened::Quarantined(QuarantineCause::Declined) | Happened::QuarantineOver => return None,
+    })
+}

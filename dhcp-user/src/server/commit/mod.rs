@@ -1,0 +1,211 @@
+//! Commits, and what to do while the store takes none: its disk is full, say, or read-only.
+//!
+//! Then nothing is promised, and all else goes on: the kernel answers renewals up to their horizons, and offers, NAKs
+//! and answers to INFORM need no disk. What was decided meanwhile is owed to the store; it is brought to it again and
+//! again, at growing intervals, and clients that got no ACK repeat their REQUESTs. To end instead would help nobody: a
+//! daemon that starts anew has the same disk, and cannot answer even what needs none.
+
+pub(super) mod decided;
+pub(super) mod journaling;
+pub(super) mod not_committed;
+pub(super) mod thread;
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use super::Server;
+use super::process::service;
+use crate::clock::BootNanos;
+use crate::policy::{Action, Happened, LeaseEvent};
+use crate::store::{Change, StoreError};
+use decided::{Decided, parted};
+use not_committed::NotCommitted;
+use thread::Committed;
+
+/// How long until the store is tried again, first and at most. After a failure it reads all it has, so not often.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(16);
+/// A commit that takes so long is told of.
+const LATE: Duration = Duration::from_secs(1);
+
+/// What the store has not taken.
+#[derive(Debug)]
+pub(super) struct Owed {
+    /// The last change to each address.
+    changes: BTreeMap<Ipv4Addr, Change>,
+    why: NotCommitted,
+    wait: Duration,
+    next: Instant,
+}
+
+impl Owed {
+    /// Why commits fail, in words for the operator.
+    pub(super) fn why(&self) -> &str {
+        self.why.reason()
+    }
+
+    /// What is owed.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.changes.values()
+    }
+
+    fn add(&mut self, changes: impl IntoIterator<Item = Change>) {
+        self.changes.extend(changes.into_iter().map(|change| (change.address(), change)));
+    }
+}
+
+impl Server {
+    /// Begins to commit what was decided, unless a commit is under way; what needs no commit is done. While some is owed,
+    /// that is tried together with what was decided since when it is time to, and until then nothing is promised.
+    pub(super) fn commit_next(&mut self) {
+        if !self.committing.is_idle() {
+            return;
+        }
+        let due = self.owed.as_ref().is_none_or(|owed| Instant::now() >= owed.next);
+        if self.decided.is_empty() && (self.owed.is_none() || !due) {
+            return;
+        }
+        let (mut changes, then) = parted(std::mem::take(&mut self.decided));
+        if let Some(owed) = &mut self.owed {
+            owed.add(std::mem::take(&mut changes));
+            if !due {
+                let why = owed.why.clone();
+                return self.carry_out(then, &Err(why));
+            }
+            changes = owed.changes.values().cloned().collect();
+        } else if changes.is_empty() {
+            return self.carry_out(then, &Ok(()));
+        }
+        self.committing.begin(BootNanos::now().floor(), changes, then);
+    }
+
+    /// Goes on when a commit has come to its end: the disk with the next, and this thread with what that one was for.
+    pub(super) fn committed(&mut self, commit: Committed) {
+        let Committed { changes, outcome, then, took } = commit;
+        if took >= LATE {
+            tracing::warn!(
+                seconds = took.as_secs(),
+                changes = changes.len(),
+                "a commit took long: look into the disk"
+            );
+        }
+        if let Some(kernel) = &self.kernel {
+            // Before the maps promise what it is for.
+            kernel.rest_on(self.committing.last());
+        }
+        let is_on_disk = outcome.is_ok();
+        let committed = self.judge(&changes, outcome);
+        if is_on_disk {
+            self.write_down(&changes, &then);
+        }
+        if committed.is_ok() {
+            // With what this one is for, the thread that decides is busy for a while; the disk need not wait for that.
+            self.begin_next();
+        }
+        self.carry_out(then, &committed);
+        self.commit_next();
+    }
+
+    /// Begins to commit what was decided, if there is anything to commit and nothing in the way.
+    fn begin_next(&mut self) {
+        if self.decided.iter().any(|decided| decided.change().is_some()) {
+            let (changes, then) = parted(std::mem::take(&mut self.decided));
+            self.committing.begin(BootNanos::now().floor(), changes, then);
+        }
+    }
+
+    /// Commits and does all that was decided, and lets nothing else happen before. For a start and an end only: whoever
+    /// decides waits for no disk.
+    ///
+    /// # Errors
+    /// When the store takes no commits by now. Nothing that depends on them was done then.
+    pub(super) fn settle(&mut self) -> Result<(), NotCommitted> {
+        if let Some(owed) = &mut self.owed {
+            owed.next = Instant::now();
+        }
+        self.commit_next();
+        while let Some(ended) = self.committing.wait() {
+            self.ended(ended);
+        }
+        if !self.committing.is_idle() {
+            return Err(NotCommitted::because("the thread that commits has ended"));
+        }
+        self.owed.as_ref().map_or(Ok(()), |owed| Err(owed.why.clone()))
+    }
+
+    /// Takes note of a commit that has come to its end.
+    ///
+    /// # Errors
+    /// When it failed. Nothing that depends on the changes may be done then.
+    fn judge(&mut self, changes: &[Change], outcome: Result<(), StoreError>) -> Result<(), NotCommitted> {
+        let owed = self.owed.take();
+        let Err(error) = outcome else {
+            self.exports.note(changes);
+            if owed.is_some() {
+                self.publish_owed(changes);
+                tracing::info!(changes = changes.len(), "leases are committed again, and what was owed is");
+                service::tell(self);
+            }
+            return Ok(());
+        };
+        let why = NotCommitted::because(&error);
+        let wait = match &owed {
+            Some(owed) => {
+                tracing::warn!(%error, changes = changes.len(), "leases still can't be committed");
+                (owed.wait * 2).min(LONGEST_WAIT)
+            }
+            None => {
+                tracing::error!(%error, "leases can't be committed: until they can, none is granted or extended");
+                FIRST_WAIT
+            }
+        };
+        let is_new = owed.is_none();
+        let mut owed = Owed { changes: BTreeMap::new(), why: why.clone(), wait, next: Instant::now() + wait };
+        owed.add(changes.iter().cloned());
+        self.owed = Some(owed);
+        if is_new {
+            service::tell(self);
+        }
+        Err(why)
+    }
+
+    /// The kernel was told of none of what was owed: it is, after all that was decided since.
+    fn publish_owed(&mut self, changes: &[Change]) {
+        let Self { policy, table, decided, .. } = self;
+        let published = changes.iter().filter_map(|change| policy.publication(table, change.address()));
+        decided.extend(published.map(|lease| Decided::Action(Action::Publish(lease))));
+    }
+
+    /// What keeps leases from being granted, in words for the operator.
+    pub(super) fn disk_trouble(&self) -> Option<String> {
+        let late = self.committing.since().filter(|since| *since >= LATE).map(|since| {
+            format!(
+                "the disk has not answered a commit for {} s: no lease is granted or extended until it does",
+                since.as_secs()
+            )
+        });
+        late.or_else(|| self.owed.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why())))
+    }
+
+    /// Tells the service manager when the disk begins to be late, and when it is no more.
+    pub(super) fn watch_disk(&mut self) {
+        let is_late = self.committing.since().is_some_and(|since| since >= LATE);
+        if is_late != self.disk_is_late {
+            self.disk_is_late = is_late;
+            service::tell(self);
+        }
+    }
+
+    /// Whether what was decided may be done though the store has not taken what was decided with it.
+    pub(super) fn needs_no_commit(&mut self, action: &Action) -> bool {
+        let tells = matches!(
+            action,
+            Action::Event(LeaseEvent::Lease { what: Happened::Granted | Happened::Renewed, .. })
+        );
+        if matches!(action, Action::Reply { granted: Some(_), .. }) {
+            self.traffic.dropped("not-committed");
+        }
+        !action.promises() && !tells
+    }
+}

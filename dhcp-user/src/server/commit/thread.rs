@@ -1,0 +1,304 @@
+//! A thread that has the store: while the disk takes one batch, the next is decided, and nobody waits for it.
+//!
+//! One commit is under way at a time; what is decided meanwhile makes the next, so batches grow with the time that the disk
+//! takes. What is to be done when a commit has ended stays here until then. What the store holds is read by the same thread,
+//! between two commits.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use dhcp_ebpf::lease::BootSecs;
+use tokio::sync::Notify;
+
+use super::decided::Decided;
+use crate::store::{Change, Record, Store, StoreError, StoreId};
+
+/// How many reads may wait for the thread.
+const READS: usize = 64;
+
+/// The thread that has the store, and what it is at.
+pub(in crate::server) struct Committing {
+    id: StoreId,
+    /// The number of the last commit that succeeded.
+    last: u64,
+    work: Sender<Work>,
+    done: Receiver<Done>,
+    notify: Arc<Notify>,
+    under_way: Option<UnderWay>,
+    /// How many reads wait.
+    reads: usize,
+}
+
+/// A commit under way.
+struct UnderWay {
+    since: Instant,
+    changes: Arc<Vec<Change>>,
+    then: Vec<Decided>,
+}
+
+enum Work {
+    Commit { now: BootSecs, changes: Arc<Vec<Change>> },
+    Read { number: u64, addresses: Vec<Ipv4Addr> },
+}
+
+enum Done {
+    /// And the number of the last commit that succeeded.
+    Commit(Result<(), StoreError>, u64),
+    Read(Read),
+}
+
+/// Something that the thread has done.
+pub(in crate::server) enum Ended {
+    Commit(Committed),
+    Read(Read),
+}
+
+/// A commit that has come to its end.
+pub(in crate::server) struct Committed {
+    pub(in crate::server) changes: Arc<Vec<Change>>,
+    pub(in crate::server) outcome: Result<(), StoreError>,
+    /// What was to be done then, as far as the outcome lets it.
+    pub(in crate::server) then: Vec<Decided>,
+    /// How long it took.
+    pub(in crate::server) took: Duration,
+}
+
+/// What the store held of some addresses, at a moment between two commits: all that ended before this are in it.
+pub(in crate::server) struct Read {
+    /// Which read it was.
+    pub(in crate::server) number: u64,
+    pub(in crate::server) records: Result<Vec<(Ipv4Addr, Option<Record>)>, StoreError>,
+}
+
+impl Committing {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the process may have no more threads.
+    pub(in crate::server) fn over(store: Box<dyn Store>) -> Result<Self> {
+        let (work, taken) = channel();
+        let (given, done) = channel();
+        let notify = Arc::new(Notify::new());
+        let told = Arc::clone(&notify);
+        let (id, last) = (store.id(), store.last_commit());
+        thread::Builder::new()
+            .name("commit".into())
+            .spawn(move || {
+                let told = Told(told);
+                serve(store, &taken, given, &told.0);
+            })
+            .context("starting the thread that commits")?;
+        Ok(Self { id, last, work, done, notify, under_way: None, reads: 0 })
+    }
+
+    /// Which store it is.
+    pub(in crate::server) const fn id(&self) -> StoreId {
+        self.id
+    }
+
+    /// The number of the last commit that succeeded.
+    pub(in crate::server) const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Whether no commit is under way.
+    pub(in crate::server) const fn is_idle(&self) -> bool {
+        self.under_way.is_none()
+    }
+
+    /// For how long a commit has been under way; `None` if none is.
+    pub(in crate::server) fn since(&self) -> Option<Duration> {
+        self.under_way.as_ref().map(|under_way| under_way.since.elapsed())
+    }
+
+    /// What the commit under way changes.
+    pub(in crate::server) fn changes(&self) -> &[Change] {
+        self.under_way.as_ref().map_or(&[], |under_way| &under_way.changes)
+    }
+
+    /// What is to be done when the commit under way has ended.
+    pub(in crate::server) fn then(&self) -> &[Decided] {
+        self.under_way.as_ref().map_or(&[], |under_way| &under_way.then)
+    }
+
+    /// Begins to commit `changes`; what is to be done `then` comes back with them.
+    ///
+    /// # Panics
+    /// When a commit is under way.
+    pub(in crate::server) fn begin(&mut self, now: BootSecs, changes: Vec<Change>, then: Vec<Decided>) {
+        assert!(self.is_idle(), "a commit is begun only when none is under way");
+        let changes = Arc::new(changes);
+        // If the thread is no more, whoever waits for the end of this is told.
+        let _ = self.work.send(Work::Commit { now, changes: Arc::clone(&changes) });
+        self.under_way = Some(UnderWay { since: Instant::now(), changes, then });
+    }
+
+    /// Has what the store holds of `addresses` read, after the commit under way. Says whether it will be: not where many
+    /// wait already.
+    pub(in crate::server) fn read(&mut self, number: u64, addresses: Vec<Ipv4Addr>) -> bool {
+        if self.reads == READS {
+            return false;
+        }
+        self.reads += 1;
+        self.work.send(Work::Read { number, addresses }).is_ok()
+    }
+
+    /// Waits until the thread has done something; for ever when it has nothing to do. `None`: the thread is no more.
+    pub(in crate::server) async fn ended(&mut self) -> Option<Ended> {
+        loop {
+            match self.done.try_recv() {
+                Ok(done) => return self.back(done),
+                Err(TryRecvError::Empty) => self.notify.notified().await,
+                Err(TryRecvError::Disconnected) => return None,
+            }
+        }
+    }
+
+    /// The same without letting anything else happen: for a start and an end, when nothing else is to be done. `None`: no
+    /// commit is under way.
+    pub(in crate::server) fn wait(&mut self) -> Option<Ended> {
+        if self.is_idle() {
+            return None;
+        }
+        let done = self.done.recv().ok()?;
+        self.back(done)
+    }
+
+    fn back(&mut self, done: Done) -> Option<Ended> {
+        match done {
+            Done::Commit(outcome, number) => {
+                self.last = number;
+                let UnderWay { since, changes, then } = self.under_way.take()?;
+                Some(Ended::Commit(Committed { changes, outcome, then, took: since.elapsed() }))
+            }
+            Done::Read(read) => {
+                self.reads = self.reads.saturating_sub(1);
+                Some(Ended::Read(read))
+            }
+        }
+    }
+}
+
+/// Whoever waits looks once more when the thread has ended, even by a panic.
+struct Told(Arc<Notify>);
+
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+/// Whoever has `done` at the other end learns of the end of this by its being dropped.
+fn serve(mut store: Box<dyn Store>, work: &Receiver<Work>, done: Sender<Done>, notify: &Notify) {
+    for work in work {
+        let ended = match work {
+            Work::Commit { now, changes } => {
+                let outcome = store.commit(now, &changes);
+                Done::Commit(outcome, store.last_commit())
+            }
+            Work::Read { number, addresses } => {
+                let read = |address| store.record(address).map(|record| (address, record));
+                Done::Read(Read { number, records: addresses.into_iter().map(read).collect() })
+            }
+        };
+        if done.send(ended).is_err() {
+            return;
+        }
+        notify.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Action;
+
+    /// A store that takes a commit only when it is let.
+    struct Gate(Receiver<Result<(), StoreError>>);
+
+    impl Store for Gate {
+        fn id(&self) -> StoreId {
+            StoreId(7)
+        }
+
+        fn load(&mut self) -> Result<Vec<Record>, StoreError> {
+            Ok(Vec::new())
+        }
+
+        fn record(&mut self, _: Ipv4Addr) -> Result<Option<Record>, StoreError> {
+            Ok(None)
+        }
+
+        fn last_commit(&self) -> u64 {
+            0
+        }
+
+        fn commit(&mut self, _: BootSecs, _: &[Change]) -> Result<(), StoreError> {
+            self.0.recv().expect("the test goes on")
+        }
+    }
+
+    const LATER: Decided = Decided::Action(Action::Horizon {
+        address: Ipv4Addr::new(192, 0, 2, 1),
+        generation: 3,
+        until: BootSecs(9),
+    });
+
+    fn change(last: u8) -> Vec<Change> {
+        vec![Change::Delete([192, 0, 2, last].into())]
+    }
+
+    fn commit(ended: Option<Ended>) -> Committed {
+        match ended {
+            Some(Ended::Commit(committed)) => committed,
+            _ => panic!("a commit has ended"),
+        }
+    }
+
+    #[tokio::test]
+    async fn one_commit_is_under_way_at_a_time_and_reads_wait_for_it() {
+        let (open, gate) = channel();
+        let mut committing = Committing::over(Box::new(Gate(gate))).expect("a thread");
+        assert!(committing.wait().is_none() && committing.is_idle());
+        committing.begin(BootSecs(1), change(1), vec![LATER]);
+        assert!(committing.read(5, vec![[192, 0, 2, 1].into()]));
+        assert!(!committing.is_idle() && committing.changes() == change(1) && committing.then().len() == 1);
+        open.send(Ok(())).expect("the thread waits");
+        let ended = commit(committing.ended().await);
+        assert!(*ended.changes == change(1) && ended.outcome.is_ok());
+        assert!(matches!(ended.then[..], [Decided::Action(Action::Horizon { generation: 3, .. })]));
+        let Some(Ended::Read(read)) = committing.ended().await else { panic!("it is read") };
+        assert!(read.number == 5 && read.records.is_ok_and(|records| records.len() == 1));
+        committing.begin(BootSecs(2), change(2), Vec::new());
+        open.send(Ok(())).expect("the thread waits");
+        assert_eq!(*commit(committing.wait()).changes, change(2));
+        assert!(committing.is_idle() && committing.id() == StoreId(7));
+    }
+
+    #[tokio::test]
+    async fn reads_that_wait_have_a_bound() {
+        let (open, gate) = channel();
+        let mut committing = Committing::over(Box::new(Gate(gate))).expect("a thread");
+        committing.begin(BootSecs(1), change(1), Vec::new());
+        assert!((0..READS as u64).all(|number| committing.read(number, Vec::new())));
+        assert!(!committing.read(99, Vec::new()));
+        open.send(Ok(())).expect("the thread waits");
+        assert!(commit(committing.ended().await).outcome.is_ok());
+        assert!(matches!(committing.ended().await, Some(Ended::Read(Read { number: 0, .. }))));
+        assert!(committing.read(99, Vec::new()));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_thread_that_is_no_more_is_told() {
+        let (open, gate) = channel();
+        let mut committing = Committing::over(Box::new(Gate(gate))).expect("a thread");
+        committing.begin(BootSecs(1), change(1), Vec::new());
+        drop(open);
+        assert!(committing.ended().await.is_none());
+        assert!(committing.wait().is_none());
+    }
+}

@@ -1,0 +1,550 @@
+//! The life of interfaces: whatever becomes of them, what can be served is served, and leases are kept.
+//!
+//! A thread of its own looks at all interfaces when netlink tells of a change, and now and then in any case. Here the
+//! outcome is compared with what is known, so nothing depends on whether each change was told, or in which order.
+
+mod transmission;
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use super::Server;
+use super::commit::decided::Decided;
+use super::equipment;
+use super::equipment::absent::{is_there, vacant};
+use super::listen;
+use super::process::beside::{Backoff, Beside};
+use super::process::service;
+use crate::config::{self, XdpMode};
+use crate::control::{LinkStatus, Xdp};
+use crate::datapath;
+use crate::datapath::frames::packet_socket::{Receiver, Wanted};
+use crate::datapath::frames::watch::watched;
+use crate::datapath::interfaces::netlink::{self, Attached, Changes, LinkState, Occupant};
+use crate::datapath::program::attachment::Attachment;
+use crate::datapath::program::kernel::Kernel;
+use crate::datapath::program::occupant;
+use crate::policy::{Action, Interface, Renumbered};
+use transmission::Transmission;
+
+/// Changes come in bursts: the outcome is looked at when one is over.
+const SETTLED: Duration = Duration::from_millis(50);
+/// How long until interfaces are looked at though nothing was told of them.
+const NOW_AND_THEN: Duration = Duration::from_secs(20);
+/// An interface that is served, or would be if it were there.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) facts: Interface,
+    pub(super) xdp: Xdp,
+    /// Why it is attached so, where that was not simply asked for.
+    pub(super) why: Option<String>,
+    /// The name of its driver, if that is known.
+    pub(super) driver: Option<String>,
+    /// What has become of answers that the driver was given.
+    pub(super) transmission: Transmission,
+    pub(super) link: LinkStatus,
+    controller: Option<u32>,
+    /// Who listens where no program is attached.
+    listener: Option<Listener>,
+    /// Why nobody can listen there at present.
+    unheard: Option<String>,
+    /// The program that the last look found on it; none before it was looked at as it is served now.
+    found: Option<Option<Occupant>>,
+    /// What was there when our program could not be attached.
+    refused: Option<Option<Occupant>>,
+}
+
+/// A task that brings the frames of an interface; it ends with this.
+#[derive(Debug)]
+struct Listener {
+    task: AbortHandle,
+    /// Why it hears nothing at present.
+    deaf: Deaf,
+}
+
+/// Why an interface can't be listened on at present.
+pub(super) type Deaf = Arc<Mutex<Option<String>>>;
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// All interfaces at one moment, or why they can't be looked at.
+pub(super) type Look = Result<Found, String>;
+
+/// All interfaces at one moment.
+pub(super) struct Found {
+    links: Vec<LinkState>,
+    /// What drivers have counted of what programs on them sent, by interface.
+    pub(super) counts: transmission::Counted,
+    /// Indices of those that have just been moved into another network namespace.
+    moved: Vec<u32>,
+}
+
+/// Begins to look at all interfaces, whenever something has changed and now and then.
+///
+/// # Errors
+/// When changes can't be listened for, or there can be no thread.
+pub(super) fn watch(beside: &Beside, found: mpsc::Sender<Look>) -> Result<()> {
+    let changes = Changes::listen().context("listening for changes of interfaces")?;
+    beside.runtime("links", move || look(changes, found))
+}
+
+/// Looks at all interfaces as long as somebody wants to know; and between whiles, each second, at what drivers count of the
+/// program's answers, and whether the interfaces are as they were: a program that is taken off is told by nobody. It asks the kernel and drivers itself, and nobody waits for it.
+async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
+    let changes = watched(changes)?;
+    let mut moved = Vec::new();
+    let mut backoff = Backoff::new();
+    loop {
+        moved.extend(changes.get_ref().take().unwrap_or_default());
+        let links = match netlink::links() {
+            Ok(links) => links,
+            Err(error) => {
+                if found.send(Err(format!("{error:#}"))).await.is_err() {
+                    return Ok(());
+                }
+                sleep(backoff.next()).await;
+                continue;
+            }
+        };
+        backoff = Backoff::new();
+        let native = transmission::native(&links);
+        let counts = transmission::counted(&native);
+        // What has changed while it looked may be in what was found, or not.
+        let more = changes.get_ref().take();
+        let is_over = more.is_none();
+        moved.extend(more.unwrap_or_default());
+        let look = Found { links: links.clone(), counts: counts.clone(), moved: std::mem::take(&mut moved) };
+        if found.send(Ok(look)).await.is_err() {
+            return Ok(());
+        }
+        if !is_over {
+            sleep(SETTLED).await;
+            continue;
+        }
+        let looked = Instant::now();
+        while looked.elapsed() < NOW_AND_THEN {
+            match timeout(transmission::LOOK, changes.readable()).await {
+                Ok(Ok(mut guard)) => {
+                    sleep(SETTLED).await;
+                    guard.clear_ready();
+                    break;
+                }
+                // Without being told it looks now and then.
+                Ok(Err(_)) => sleep(transmission::LOOK).await,
+                Err(_) => {}
+            }
+            if transmission::counted(&native) != counts || netlink::links().is_ok_and(|now| now != links) {
+                break;
+            }
+        }
+    }
+}
+
+impl Server {
+    /// Begins to serve an interface that is there: attaches the program, or listens without it.
+    ///
+    /// # Errors
+    /// When the driver, another program or a missing right doesn't let it.
+    pub(super) fn serve(&mut self, configured: &config::Interface, state: &LinkState) -> Result<()> {
+        let attachment = attach(self.kernel.as_mut(), configured, state)?;
+        self.welcome(state, attachment)
+    }
+
+    pub(super) fn welcome(&mut self, state: &LinkState, attachment: Attachment) -> Result<()> {
+        let LinkState { facts, controller, .. } = state.clone();
+        let Attachment { attached, why } = attachment;
+        let xdp = attached.map_or(Xdp::Off, Xdp::from);
+        let listener = if xdp == Xdp::Off { Some(self.listen_on(facts.ifindex)?) } else { None };
+        let link = status(state);
+        let driver = datapath::program::transmission::driver(&facts.name).ok();
+        tracing::info!(
+            interface = facts.name,
+            driver,
+            ?xdp,
+            why,
+            ?link,
+            addresses = ?facts.addresses,
+            "interface served"
+        );
+        let transmission = Transmission::from_now_on(&facts.name);
+        let refused = (attached.is_none() && why.is_some()).then_some(state.xdp);
+        let (unheard, found) = (None, None);
+        let served = Served {
+            facts,
+            xdp,
+            why,
+            driver,
+            transmission,
+            link,
+            controller,
+            listener,
+            unheard,
+            found,
+            refused,
+        };
+        self.interfaces.insert(served.facts.ifindex, served);
+        Ok(())
+    }
+
+    fn listen_on(&self, ifindex: u32) -> Result<Listener> {
+        let receiver = Receiver::open(ifindex, Wanted::Dhcp)?;
+        let deaf = Arc::default();
+        let hearing = listen(receiver, ifindex, self.arrivals.clone(), Arc::clone(&deaf));
+        Ok(Listener { task: self.beside.task("listen", hearing), deaf })
+    }
+
+    /// Notes that an interface of the configuration isn't there.
+    pub(super) fn miss(&mut self, facts: Interface) {
+        let missing = Served {
+            facts,
+            xdp: Xdp::Off,
+            why: None,
+            driver: None,
+            transmission: Transmission::default(),
+            link: LinkStatus::Missing,
+            controller: None,
+            listener: None,
+            unheard: None,
+            found: None,
+            refused: None,
+        };
+        self.interfaces.insert(missing.facts.ifindex, missing);
+    }
+
+    /// What is known of the configured interfaces, in the order of the configuration, and of those that are served no more.
+    pub(super) fn facts(&self) -> Vec<Interface> {
+        let configured = self.config.interfaces.iter();
+        let served = configured.filter_map(|configured| Some(self.served(&configured.name)?.facts.clone()));
+        served.chain(self.left.iter().cloned()).collect()
+    }
+
+    /// An index that stands for an interface that isn't there, and for no other.
+    pub(super) fn vacancy(&mut self) -> u32 {
+        self.vacancies += 1;
+        vacant(self.vacancies)
+    }
+
+    /// Goes along with what was found.
+    pub(super) fn looked(&mut self, look: Look) {
+        match look {
+            Ok(found) => {
+                if self.blind.take().is_some() {
+                    tracing::info!("interfaces can be looked at again");
+                }
+                self.follow(&found);
+            }
+            Err(why) => {
+                if self.blind.is_none() {
+                    tracing::warn!(why, "interfaces can't be looked at; it is tried again and again");
+                }
+                self.blind = Some(why);
+            }
+        }
+    }
+
+    /// What can't be seen or heard of interfaces at present.
+    pub(super) fn link_trouble(&self) -> Option<String> {
+        let blind = self.blind.iter().map(|why| format!("interfaces can't be looked at: {why}"));
+        let deaf = self.interfaces.values().filter_map(|served| {
+            let deaf = match &served.listener {
+                Some(listener) => listener.deaf.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+                None => served.unheard.clone(),
+            };
+            deaf.map(|why| format!("{} can't be listened on: {why}", served.facts.name))
+        });
+        let mut all: Vec<String> = blind.chain(deaf).collect();
+        all.sort_unstable();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// Compares what was found with what is known, and goes along.
+    fn follow(&mut self, found: &Found) {
+        self.seen.clone_from(&found.links);
+        let before = self.facts();
+        let mut renumbered = Vec::new();
+        for configured in &self.config.clone().interfaces {
+            let Some(known) = before.iter().find(|facts| facts.name == configured.name) else { continue };
+            let state = found.links.iter().find(|state| state.facts.name == configured.name);
+            let is_same = state.is_some_and(|state| state.facts.ifindex == known.ifindex);
+            // Attaching takes its time, and many may have come at once.
+            self.alive();
+            if is_there(known) && !is_same {
+                self.lose(known, found, &mut renumbered);
+            }
+            let Some(state) = state else { continue };
+            if is_there(known) && is_same {
+                self.follow_one(configured, state, found);
+            } else if let Some(vacant) = self.served(&configured.name).map(|missing| missing.facts.ifindex) {
+                self.gain(vacant, configured, state, &mut renumbered);
+            }
+        }
+        self.alive();
+        self.judge_transmission(&found.counts);
+        let facts = self.facts();
+        if facts != before {
+            self.go_on_with(&facts, &renumbered);
+            service::tell(self);
+        }
+    }
+
+    /// An interface is gone. Where it went it is not ours to serve: the program is taken off it.
+    fn lose(&mut self, known: &Interface, found: &Found, renumbered: &mut Vec<Renumbered>) {
+        let Interface { name, ifindex, .. } = known;
+        let elsewhere = found.links.iter().find(|state| state.facts.ifindex == *ifindex);
+        let how = match elsewhere {
+            Some(state) => format!("was renamed {}", state.facts.name),
+            None if found.moved.contains(ifindex) => "was moved into another network namespace".to_owned(),
+            None => "was removed".to_owned(),
+        };
+        tracing::warn!(
+            interface = name,
+            how,
+            "interface gone; its leases are kept, and served when it is back"
+        );
+        if let Some(kernel) = &mut self.kernel
+            && let Err(error) = kernel.forget_interface(name, *ifindex)
+        {
+            tracing::warn!(
+                interface = name,
+                error = format!("{error:#}"),
+                "the program may still be attached"
+            );
+        }
+        self.table.forget_interface(*ifindex);
+        self.interfaces.remove(ifindex);
+        let vacant = self.vacancy();
+        self.miss(Interface { ifindex: vacant, addresses: Vec::new(), ..known.clone() });
+        renumbered.push((*ifindex, vacant));
+    }
+
+    /// An interface has come, or come back.
+    fn gain(
+        &mut self,
+        vacant: u32,
+        configured: &config::Interface,
+        state: &LinkState,
+        renumbered: &mut Vec<Renumbered>,
+    ) {
+        let served = self.serve(configured, state).or_else(|error| {
+            let interface = &configured.name;
+            tracing::warn!(interface, error = format!("{error:#}"), "not attached; the daemon answers alone");
+            self.welcome(state, Attachment { attached: None, why: Some(format!("{error:#}")) })
+        });
+        match served {
+            Ok(()) => {
+                self.interfaces.remove(&vacant);
+                renumbered.push((vacant, state.facts.ifindex));
+            }
+            // It may be gone again; the next look tells.
+            Err(error) => {
+                tracing::warn!(interface = configured.name, error = format!("{error:#}"), "can't be served");
+            }
+        }
+    }
+
+    /// What has changed about an interface that is still there.
+    fn follow_one(&mut self, configured: &config::Interface, state: &LinkState, found: &Found) {
+        let Some(served) = self.interfaces.get_mut(&state.facts.ifindex) else { return };
+        let interface = &configured.name;
+        if served.link != status(state) {
+            served.link = status(state);
+            match served.link {
+                LinkStatus::Up => tracing::info!(interface, "link up"),
+                _ => tracing::warn!(interface, "link down; its clients can't be reached"),
+            }
+        }
+        if served.facts.mac != state.facts.mac {
+            let mac = crate::control::colon_hex(&state.facts.mac);
+            tracing::info!(interface, mac, "hardware address changed");
+        }
+        if served.facts.addresses != state.facts.addresses {
+            tracing::info!(
+                interface,
+                before = ?served.facts.addresses,
+                now = ?state.facts.addresses,
+                "addresses changed"
+            );
+        }
+        if served.facts.mtu != state.facts.mtu {
+            tracing::info!(interface, before = served.facts.mtu, now = state.facts.mtu, "MTU changed");
+        }
+        if served.controller != state.controller {
+            served.controller = state.controller;
+            let of = state.controller.and_then(|index| {
+                found.links.iter().find(|link| link.facts.ifindex == index).map(|link| &link.facts.name)
+            });
+            match of {
+                Some(of) => tracing::warn!(
+                    interface,
+                    of,
+                    "became a port of another interface; it is served on, but an address that is moved there is \
+                     not this interface's any more (`server-id` names one for it)"
+                ),
+                None => tracing::info!(interface, "is no port of another interface any more"),
+            }
+        }
+        served.facts = state.facts.clone();
+        served.found = Some(state.xdp);
+        let is_unheard = served.unheard.is_some();
+        self.follow_attachment(configured, state);
+        if is_unheard {
+            self.listen_again(state.facts.ifindex);
+        }
+    }
+
+    /// The program may have been taken off, or may be let on by now.
+    fn follow_attachment(&mut self, configured: &config::Interface, state: &LinkState) {
+        let (Some(kernel), Some(served)) = (&mut self.kernel, self.interfaces.get(&state.facts.ifindex))
+        else {
+            return;
+        };
+        let is_ours = state.xdp.is_some_and(|there| kernel.is_ours(there));
+        if configured.xdp == XdpMode::Off || is_ours || served.refused == Some(state.xdp) {
+            return;
+        }
+        let interface = &configured.name;
+        if served.xdp != Xdp::Off {
+            tracing::warn!(interface, "the XDP program was taken off; attaching it again");
+        }
+        let attached = attach(Some(kernel), configured, state);
+        let attachment = attached.unwrap_or_else(|error| {
+            let why = format!("{error:#}");
+            tracing::warn!(interface, error = why, "not attached; the daemon answers alone");
+            Attachment { attached: None, why: Some(why) }
+        });
+        self.go_over_to(state.facts.ifindex, attachment, state.xdp);
+    }
+
+    /// An interface is attached in another way from now on, or no more for what is `there`.
+    pub(super) fn go_over_to(&mut self, ifindex: u32, attachment: Attachment, there: Option<Occupant>) {
+        let Attachment { attached, why } = attachment;
+        let is_attached = attached.is_some();
+        let Some(served) = self.interfaces.get_mut(&ifindex) else { return };
+        if let Some(attached) = attached {
+            tracing::info!(interface = served.facts.name, xdp = attached.name(), why, "attached");
+        }
+        served.xdp = attached.map_or(Xdp::Off, Xdp::from);
+        served.refused = attached.is_none().then_some(there);
+        served.why = why;
+        served.transmission = Transmission::from_now_on(&served.facts.name);
+        served.found = None;
+        (served.listener, served.unheard) = (None, None);
+        if !is_attached {
+            self.listen_again(ifindex);
+        }
+    }
+
+    /// Listens on an interface without a program; if that fails it is tried again with each look, and told meanwhile.
+    fn listen_again(&mut self, ifindex: u32) {
+        let listener = self.listen_on(ifindex);
+        let Some(served) = self.interfaces.get_mut(&ifindex) else { return };
+        let interface = &served.facts.name;
+        match listener.map_err(|error| format!("{error:#}")) {
+            // Attached again meanwhile.
+            _ if served.xdp != Xdp::Off => served.unheard = None,
+            Ok(listener) => {
+                if served.unheard.take().is_some() {
+                    tracing::info!(interface, "listened on again");
+                }
+                served.listener = Some(listener);
+            }
+            Err(why) => {
+                if served.unheard.is_none() {
+                    tracing::warn!(interface, error = why, "can't be listened on; it is tried again");
+                }
+                served.unheard = Some(why);
+            }
+        }
+    }
+
+    /// Names, indices or addresses have changed: policy, probes and kernel go along, and what clients would be told
+    /// otherwise now is answered anew.
+    pub(super) fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) {
+        self.mark_former();
+        let moved = self.policy.relink(facts.to_vec(), renumbered);
+        let Self { policy, table, decided, .. } = self;
+        let published = moved.into_iter().filter_map(|address| policy.publication(table, address));
+        // Some of them may not be on disk yet.
+        decided.extend(published.map(|lease| Decided::Action(Action::Publish(lease))));
+        self.ours = equipment::ours(&self.config, facts);
+        self.warn_of_own();
+        self.know(facts);
+        self.limits = equipment::limits(&self.config, facts);
+        let there: Vec<u32> =
+            facts.iter().filter(|facts| is_there(facts)).map(|facts| facts.ifindex).collect();
+        self.outbox.follow(&there);
+        if let Some(prober) = &mut self.prober {
+            prober.follow(facts.iter().filter(|facts| is_there(facts)));
+        }
+        self.forget_stale(None);
+    }
+
+    /// Says which of our own addresses are in pools, and so leased to nobody.
+    pub(super) fn warn_of_own(&self) {
+        for address in self.policy.own_in_pools() {
+            tracing::warn!(%address, "an address of ours is in a pool: it is leased to nobody");
+        }
+    }
+
+    /// Has the kernel part know the interfaces that are there, and our addresses.
+    pub(super) fn know(&mut self, facts: &[Interface]) {
+        let Self { kernel: Some(kernel), ours, .. } = self else { return };
+        let mut there = facts.iter().filter(|facts| is_there(facts));
+        let told = there.try_for_each(|facts| kernel.know_interface(facts.ifindex, facts.mac));
+        if let Err(error) = told.and_then(|()| kernel.know_addresses(ours)) {
+            tracing::warn!("{error:#}; requests it doesn't know of go to the host's stack");
+        }
+    }
+
+    /// What is on an interface by the last look at it: our program, or somebody else's. Nobody is asked anew: that could
+    /// take its time.
+    pub(super) fn attachment(&self, served: &Served) -> (Xdp, Option<String>) {
+        if !is_there(&served.facts) {
+            return (Xdp::Off, None);
+        }
+        let is_ours = |there| self.kernel.as_ref().is_some_and(|kernel| kernel.is_ours(there));
+        let refused = || served.why.clone().filter(|_| served.refused.is_some());
+        match served.found {
+            Some(Some(there)) if is_ours(there) => (there.attached.into(), None),
+            Some(Some(other)) => (Xdp::Off, Some(occupant::described(&served.facts.name, other))),
+            Some(None) => (Xdp::Off, refused()),
+            None => (served.xdp, refused()),
+        }
+    }
+}
+
+/// Attaches the program to an interface, if it is to be.
+pub(super) fn attach(
+    kernel: Option<&mut Kernel>,
+    configured: &config::Interface,
+    state: &LinkState,
+) -> Result<Attachment> {
+    let Some(kernel) = kernel.filter(|_| configured.xdp != XdpMode::Off) else {
+        return Ok(Attachment { attached: None, why: None });
+    };
+    kernel.know_interface(state.facts.ifindex, state.facts.mac)?;
+    kernel.attach(&state.facts.name, state.facts.ifindex, configured.xdp)
+}
+
+fn status(state: &LinkState) -> LinkStatus {
+    if state.is_up { LinkStatus::Up } else { LinkStatus::Down }
+}
+
+impl From<Attached> for Xdp {
+    fn from(attached: Attached) -> Self {
+        match attached {
+            Attached::Native => Self::Native,
+            Attached::Generic => Self::Generic,
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! What operators order about addresses: the end of a lease, of quarantines. What is said to be done is on disk.
+
+pub(super) mod audit;
+pub(super) mod transfer;
+
+use std::net::Ipv4Addr;
+
+use dhcp_ebpf::lease::BootSecs;
+
+use super::Server;
+use crate::config::Prefix;
+use crate::control::{Cleared, Free, Released, Reply};
+use crate::policy::{Event, Reuse, State, Words as _};
+use crate::store::QuarantineCause;
+
+impl Server {
+    pub(super) fn release(&mut self, address: Ipv4Addr, now: bool, reply: Reply<Released>) {
+        let lease = self.policy.lease(address).filter(|lease| lease.state == State::Leased);
+        let Some(lease) = lease else { return reply.no(format!("{address} is not leased")) };
+        // What was given for good ends with the order: that can't be waited for.
+        let told = Some(lease.expires).filter(|expires| *expires != BootSecs::NEVER).unwrap_or_default();
+        let promised = self.wall.at(told.max(self.table.load(address).expiry()));
+        let (reuse, free) = if now {
+            (Reuse::AtOnce, Free::AtOnce)
+        } else if self.policy.probes_when_vacated(address) {
+            (Reuse::WhenClean, Free::AfterACleanProbe)
+        } else {
+            (Reuse::WhenClean, Free::AtTheEndOfItsPromise)
+        };
+        let until = Some(promised).filter(|_| free != Free::AtOnce);
+        let done = Released { address, what: "released".into(), free, until };
+        let order = Event::OperatorRelease { address, reuse };
+        self.order(order, |committed| reply.done(committed.map(|()| done)));
+    }
+
+    pub(super) fn clear(&mut self, prefix: Prefix, why: Option<QuarantineCause>, reply: Reply<Cleared>) {
+        let range = prefix.pool();
+        let count = self.policy.count_quarantined(range, why);
+        let address = Some(prefix.network).filter(|_| prefix.len == 32);
+        if count == 0 {
+            return reply.no(match address {
+                Some(address) => format!("{address} is not in quarantine"),
+                None => format!("no address of {prefix} is in quarantine"),
+            });
+        }
+        let done = Cleared { address, prefix: prefix.to_string(), what: "cleared".into(), count };
+        let order = Event::QuarantineClear { range, why };
+        self.order(order, |committed| reply.done(committed.map(|()| done)));
+    }
+}

@@ -1,0 +1,111 @@
+//! A thread that reads a configuration and makes what comes of it: whoever decides only goes over to it.
+
+use std::collections::{BTreeSet, HashSet};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use anyhow::Result;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::config::Config;
+use crate::policy::{Interface, Policy};
+use crate::probe::Prober;
+use crate::server::equipment;
+use crate::server::equipment::capacity::{self, Capacity};
+use crate::server::process::beside::Beside;
+
+/// The thread, and what it has made. One configuration is made at a time, so the queues need no bound.
+pub(in crate::server) struct Configuring {
+    work: Sender<Work>,
+    made: UnboundedReceiver<Result<Box<Next>>>,
+}
+
+type Successor = Box<dyn FnOnce(&Config, Vec<Interface>) -> Policy + Send>;
+
+enum Work {
+    Make { file: PathBuf, facts: Vec<Interface>, successor: Successor, present: Arc<Config> },
+    Discard(Box<dyn Send>),
+}
+
+/// A configuration that can be gone over to.
+pub(in crate::server) struct Next {
+    pub(in crate::server) config: Config,
+    /// The interfaces as it was made for.
+    pub(in crate::server) facts: Vec<Interface>,
+    /// Without any lease yet.
+    pub(in crate::server) policy: Policy,
+    pub(in crate::server) prober: Option<Prober>,
+    pub(in crate::server) ours: HashSet<Ipv4Addr>,
+    /// Addresses for which there must be slots, one of each block of 256.
+    pub(in crate::server) leasable: Vec<Ipv4Addr>,
+}
+
+impl Configuring {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the process may have no more threads.
+    pub(in crate::server) fn begin(beside: &Beside) -> Result<Self> {
+        let (work, taken) = channel();
+        let (given, made) = unbounded_channel();
+        beside.thread("configuration", move || serve(&taken, &given))?;
+        Ok(Self { work, made })
+    }
+
+    /// Has the configuration in `file` read, for a policy that comes after the present one.
+    pub(in crate::server) fn make(
+        &self,
+        file: &Path,
+        facts: Vec<Interface>,
+        policy: &Policy,
+        present: &Arc<Config>,
+    ) {
+        let (successor, present) = (Box::new(policy.successor()), Arc::clone(present));
+        // If the thread is no more the daemon is about to end.
+        let _ = self.work.send(Work::Make { file: file.to_owned(), facts, successor, present });
+    }
+
+    /// What comes of the last that was to be made; waits for ever when nothing is.
+    pub(in crate::server) async fn made(&mut self) -> Result<Box<Next>> {
+        match self.made.recv().await {
+            Some(made) => made,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Frees what may take its time to be freed.
+    pub(in crate::server) fn discard(&self, what: impl Send + 'static) {
+        // If the thread is no more it is freed here.
+        let _ = self.work.send(Work::Discard(Box::new(what)));
+    }
+}
+
+fn serve(work: &Receiver<Work>, given: &UnboundedSender<Result<Box<Next>>>) {
+    for work in work {
+        match work {
+            Work::Make { file, facts, successor, present } => {
+                if given.send(make(&file, facts, successor, &present)).is_err() {
+                    return;
+                }
+            }
+            Work::Discard(what) => drop(what),
+        }
+    }
+}
+
+fn make(file: &Path, facts: Vec<Interface>, successor: Successor, present: &Config) -> Result<Box<Next>> {
+    let config = Config::load(file)?;
+    Capacity::of(&config).check_beside(&Capacity::of(present), capacity::memory_left())?;
+    let blocks: BTreeSet<u32> =
+        capacity::leasable(&config).map(|address| u32::from(address) & !0xff).collect();
+    Ok(Box::new(Next {
+        policy: successor(&config, facts.clone()),
+        prober: equipment::prober(&config, &facts)?,
+        ours: equipment::ours(&config, &facts),
+        leasable: blocks.into_iter().map(Ipv4Addr::from).collect(),
+        config,
+        facts,
+    }))
+}

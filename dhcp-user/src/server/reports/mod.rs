@@ -1,0 +1,332 @@
+//! What operators ask for, answered from policy, table and counters.
+
+pub(super) mod capture;
+pub(super) mod explain;
+pub(super) mod traffic;
+
+use std::collections::HashSet;
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+use dhcp_ebpf::abi::Link;
+use dhcp_ebpf::slot::MEMOS;
+
+use super::Server;
+use crate::clock::BootNanos;
+use crate::control::{
+    self, InterfaceStatus, Lease, LeaseDetail, Memo, No, Orphan, OrphanLease, Page, PoolCounts, Quarantined,
+    Query, Stage, Stats, Status, WallClock, colon_hex,
+};
+use crate::policy::{AnsweredBy, Client, Happened, LeaseEvent, LeaseView, Source, State, Words as _};
+use crate::store::{Change, HwAddr, QuarantineCause};
+
+impl Server {
+    /// Answers an operator's query. What it changes is said to be done when it is on disk. What it shows is what was decided,
+    /// on disk or not.
+    pub(super) fn answer(&mut self, query: Query) {
+        // Wall time may have been set (by NTP, after a boot with a wrong clock) since moments were last shown.
+        self.wall = WallClock::read().map_or(self.wall, |read| self.wall.unless_set(read));
+        match query {
+            Query::Status(reply) => reply.give(self.status()),
+            Query::Stats(reply) => match self.stats() {
+                Ok(stats) => reply.give(stats),
+                Err(error) => reply.no(format!("the kernel's counters can't be read: {error:#}")),
+            },
+            Query::Pools(reply) => reply.give(self.pools()),
+            Query::Leases { after, most, reply } => reply.give(self.leases(after, most)),
+            Query::LeaseShow(address, reply) => match self.policy.lease(address) {
+                Some(lease) => reply.give(self.lease_detail(&lease)),
+                None => reply.no(format!("no lease of {address}")),
+            },
+            Query::LeaseRelease { address, now, reply } => self.release(address, now, reply),
+            Query::Audit { after, most, reply } => self.audit(after, most, reply),
+            Query::Orphans { after, most, reply } => reply.give(self.orphans(after, most)),
+            Query::Quarantine(reply) => reply.give(self.quarantine()),
+            Query::QuarantineClear { prefix, why, reply } => self.clear(prefix, why, reply),
+            Query::Events(reply) => reply.give(self.events.subscribe()),
+            Query::Capture(reply) => reply.done(self.capture().map_err(|error| format!("{error:#}"))),
+            Query::Explain(client, reply) => match self.explain(client) {
+                Ok(explanation) => reply.give(explanation),
+                Err(No(why)) => reply.no(why),
+            },
+            Query::Export { export, most, reply } => reply.give(self.export(&export, most)),
+            Query::Import(leases, reply) => self.import(&leases, reply),
+            Query::Reload(reply) => self.reload(Some(reply)),
+        }
+    }
+
+    fn status(&self) -> Status {
+        let mut interfaces: Vec<_> = self
+            .interfaces
+            .values()
+            .map(|served| {
+                let (xdp, obstacle) = self.attachment(served);
+                let configured =
+                    self.config.interfaces.iter().find(|configured| configured.name == served.facts.name);
+                InterfaceStatus {
+                    name: served.facts.name.clone(),
+                    xdp,
+                    xdp_configured: configured.map_or("off", |configured| configured.xdp.name()).into(),
+                    xdp_why: served.why.clone().filter(|_| obstacle.is_none()),
+                    driver: served.driver.clone(),
+                    link: served.link,
+                    addresses: served.facts.addresses.clone(),
+                    obstacle,
+                }
+            })
+            .collect();
+        interfaces.sort_by(|a, b| a.name.cmp(&b.name));
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            stage: Stage::Serving,
+            uptime_seconds: BootNanos::now().0.saturating_sub(self.started.0) / 1_000_000_000,
+            interfaces,
+            store: "embedded".into(),
+            trouble: self.trouble(),
+            leases: self.policy.leased() as u64,
+        }
+    }
+
+    /// What the operator has to see to; none when all is well.
+    fn trouble(&self) -> Option<String> {
+        let all = [self.disk_trouble(), self.link_trouble(), self.loses_answers(), self.journal_trouble()];
+        let all = all.into_iter().flatten();
+        let all: Vec<String> = all.chain(self.weak_evidence()).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// What would put addresses out of use and is not believed.
+    fn weak_evidence(&self) -> impl Iterator<Item = String> {
+        let now = BootNanos::now().floor();
+        let liars = self.policy.disbelieved(now).map(|(link, station, _)| {
+            let on = self.name_of(link).unwrap_or_default();
+            let station = colon_hex(&station);
+            format!("{station} on {on} answers ARP for addresses that are nobody's (proxy ARP?): its answers don't count")
+        });
+        let declines = self.policy.spent_declines(now).map(|source| {
+            let from = match source {
+                Source::Link(link) => self.name_of(*link).unwrap_or_default(),
+                Source::Relay(relay, None) => format!("relay {relay}"),
+                Source::Relay(relay, Some(circuit)) => {
+                    format!("relay {relay}, circuit {}", colon_hex(circuit))
+                }
+            };
+            format!("many DECLINEs came from {from}: they put addresses out of use for minutes only")
+        });
+        liars.chain(declines).collect::<Vec<_>>().into_iter()
+    }
+
+    fn stats(&self) -> Result<Stats> {
+        let counters = self.kernel.as_ref().map(|kernel| kernel.counters()).transpose()?.unwrap_or_default();
+        Ok(Stats { kernel: traffic::kernel(&counters), daemon: self.traffic.report() })
+    }
+
+    fn pools(&self) -> Vec<PoolCounts> {
+        self.policy
+            .pools()
+            .map(|pool| PoolCounts {
+                subnet: pool.subnet.to_string(),
+                pool: pool.pool.to_string(),
+                size: pool.tally.size(),
+                free: pool.tally.of(State::Free),
+                offered: pool.tally.of(State::Offered),
+                leased: pool.tally.of(State::Leased),
+                grace: pool.tally.of(State::Grace),
+                quarantined: pool.tally.of(State::Quarantined),
+                reserved: pool.tally.of(State::Reserved),
+            })
+            .collect()
+    }
+
+    fn leases(&self, after: Option<Ipv4Addr>, most: usize) -> Page<Lease> {
+        let (page, next) = self.policy.leases_after(after, most);
+        let undurable: HashSet<Ipv4Addr> = self.undurable().map(Change::address).collect();
+        let items = page
+            .iter()
+            .filter(|lease| matches!(lease.state, State::Leased | State::Grace))
+            .map(|view| Lease { not_committed: undurable.contains(&view.address), ..self.lease(view) })
+            .collect();
+        Page { items, next }
+    }
+
+    /// A lease with what the kernel did to it by now.
+    pub(super) fn lease(&self, view: &LeaseView) -> Lease {
+        let word = self.table.load(view.address);
+        let unreported = self.table.unreported(view.address);
+        let leased = view.state == State::Leased && word.alive();
+        let expires = if leased { word.expiry().max(view.expires) } else { view.expires };
+        let kernel_last =
+            self.table.kernel_answered_last(view.address) || view.answered_by == AnsweredBy::Kernel;
+        let vlan = [view.link.outer, view.link.inner].into_iter().filter(|id| *id != 0).collect();
+        Lease {
+            address: view.address,
+            hw_address: view.chaddr.to_string(),
+            client_id: view.client_id.as_deref().map(colon_hex),
+            host_name: view.host_name.clone(),
+            state: view.state.name().into(),
+            subnet: view.subnet.to_string(),
+            interface: view.interface.clone(),
+            vlan,
+            relay: Some(view.giaddr).filter(|relay| !relay.is_unspecified()),
+            relay_information: view.agent_info.as_deref().map(colon_hex),
+            expires: self.wall.at(expires),
+            committed_until: self.wall.at(view.committed_until),
+            last_answered_by: if kernel_last {
+                control::AnsweredBy::Kernel
+            } else {
+                control::AnsweredBy::Daemon
+            },
+            kernel_renewals: view.kernel_renewals + u64::from(unreported),
+            not_committed: false,
+        }
+    }
+
+    fn lease_detail(&self, view: &LeaseView) -> LeaseDetail {
+        let memos = self.table.slot(view.address).map_or_else(Vec::new, |(_, slot)| {
+            (0..MEMOS)
+                .map(|index| slot.memo(index))
+                .filter(|memo| memo.hash != 0 && slot.word().alive())
+                .collect()
+        });
+        let memos = memos
+            .into_iter()
+            .map(|memo| {
+                let (head, body) = self.table.answer(memo.place);
+                Memo {
+                    giaddr: memo.giaddr.into(),
+                    question: format!("{:016x}", memo.hash),
+                    lease_time: head.lease_time,
+                    answer: colon_hex(&body),
+                }
+            })
+            .collect();
+        let not_committed = self.undurable().any(|change| change.address() == view.address);
+        LeaseDetail { lease: Lease { not_committed, ..self.lease(view) }, memos }
+    }
+
+    fn orphans(&self, after: Option<Ipv4Addr>, most: usize) -> Page<Orphan> {
+        let (devices, next) = self.policy.orphans_after(after, most);
+        let items = devices
+            .into_iter()
+            .map(|device| Orphan {
+                hw_address: device.chaddr.to_string(),
+                cap: device.cap,
+                leases: device
+                    .leases
+                    .into_iter()
+                    .map(|lease| OrphanLease {
+                        address: lease.address,
+                        client_id: lease.client_id.as_deref().map(colon_hex),
+                        last_heard: self.wall.at(lease.last_heard),
+                    })
+                    .collect(),
+            })
+            .collect();
+        Page { items, next }
+    }
+
+    fn quarantine(&self) -> Vec<Quarantined> {
+        self.policy
+            .quarantined()
+            .map(|address| Quarantined {
+                address: address.address,
+                since: self.wall.at(address.since),
+                until: self.wall.at(address.until),
+                why: match address.why {
+                    QuarantineCause::Declined => "declined".into(),
+                    QuarantineCause::Probe => "probe".into(),
+                },
+                by: address.by.as_ref().map(HwAddr::to_string).unwrap_or_default(),
+            })
+            .collect()
+    }
+
+    /// The name of the interface of a link.
+    pub(super) fn name_of(&self, link: Link) -> Option<String> {
+        self.interfaces.get(&link.ifindex).map(|served| served.facts.name.clone())
+    }
+}
+
+fn vlan(link: Link) -> Vec<u16> {
+    [link.outer, link.inner].into_iter().filter(|id| *id != 0).collect()
+}
+
+/// An event as listeners are told of it.
+pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>) -> control::Event {
+    let of = |told: control::Event, client: &Client| control::Event {
+        hw_address: Some(client.chaddr.to_string()),
+        client_id: client.client_id.as_deref().map(colon_hex),
+        interface: name_of(client.link),
+        vlan: vlan(client.link),
+        relay: Some(client.giaddr).filter(|relay| !relay.is_unspecified()),
+        relay_information: client.agent_info.as_deref().map(colon_hex),
+        ..told
+    };
+    match event {
+        LeaseEvent::Lease { address, what, client } => {
+            let told =
+                control::Event { address: Some(*address), ..control::Event::now(Happened::name(*what)) };
+            match client {
+                Some(client) => of(told, client),
+                None => told,
+            }
+        }
+        LeaseEvent::PoolFull { subnet, pool, percent } => control::Event {
+            subnet: Some(subnet.to_string()),
+            detail: Some(format!("{pool} is {percent} % full")),
+            ..control::Event::now("pool-full")
+        },
+        LeaseEvent::Exhausted { subnet, client } => of(
+            control::Event { subnet: Some(subnet.to_string()), ..control::Event::now("exhausted") },
+            client,
+        ),
+        LeaseEvent::ProbeLiar { link, station, addresses } => {
+            let those: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+            control::Event {
+                hw_address: Some(colon_hex(station)),
+                interface: name_of(*link),
+                vlan: vlan(*link),
+                detail: Some(format!(
+                    "it answers for {}, which are nobody's: what it says proves nothing",
+                    those.join(", ")
+                )),
+                ..control::Event::now("probe-liar")
+            }
+        }
+        LeaseEvent::ManyDeclines { subnet, client } => of(
+            control::Event {
+                subnet: Some(subnet.to_string()),
+                detail: Some(
+                    "so many DECLINEs came from there that they put addresses out of use for minutes only"
+                        .into(),
+                ),
+                ..control::Event::now("many-declines")
+            },
+            client,
+        ),
+        LeaseEvent::PortInUse { address, client } => of(
+            control::Event {
+                address: Some(*address),
+                detail: Some("another device has the address of its port, and answers".to_owned()),
+                ..control::Event::now("port-in-use")
+            },
+            client,
+        ),
+        LeaseEvent::DeviceCap { subnet, client, cap } => of(
+            control::Event {
+                subnet: Some(subnet.to_string()),
+                detail: Some(format!("the device may hold {cap}")),
+                ..control::Event::now("device-cap")
+            },
+            client,
+        ),
+        LeaseEvent::CircuitCap { subnet, client, cap } => of(
+            control::Event {
+                subnet: Some(subnet.to_string()),
+                detail: Some(format!("the clients of its circuit may hold {cap}")),
+                ..control::Event::now("circuit-cap")
+            },
+            client,
+        ),
+    }
+}

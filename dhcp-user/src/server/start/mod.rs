@@ -1,0 +1,325 @@
+//! Start: the store opened, the maps adopted or made, policy restored from both, interfaces attached.
+
+mod reconcile;
+mod restore;
+
+use std::collections::HashMap;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Context as _, Result, bail};
+use aya::maps::{MapData, RingBuf};
+use dhcp_ebpf::question::Keys;
+use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
+use tokio::sync::{broadcast, mpsc};
+
+use super::EVENTS;
+use super::Intake;
+use super::Server;
+use super::commit::decided::Orders;
+use super::commit::journaling;
+use super::commit::thread::Committing;
+use super::equipment::absent::{is_there, missing, vacant};
+use super::equipment::capacity::{leasable, sizes};
+use super::equipment::room;
+use super::equipment::{limits, open_store, ours, prober};
+use super::operator::audit::Audits;
+use super::operator::transfer::Exports;
+use super::process::awake::Awake;
+use super::process::beside::Beside;
+use super::reload::Reloads;
+use super::reload::configuring::Configuring;
+use super::reports::capture::Captures;
+use super::reports::explain::WentUp;
+use super::reports::traffic::Traffic;
+use crate::clock::BootNanos;
+use crate::config::{Config, XdpMode};
+use crate::control::{Startup, WallClock};
+use crate::datapath::frames::outbox::Outbox;
+use crate::datapath::frames::watch::watched;
+use crate::datapath::interfaces::netlink::{self, LinkState};
+use crate::datapath::leases::hints::HeapHints;
+use crate::datapath::leases::memory::Region;
+use crate::datapath::leases::table::Table;
+use crate::datapath::program::adoption;
+use crate::datapath::program::attachment::{self, Attachment};
+use crate::datapath::program::kernel::{Kernel, Shared};
+use crate::datapath::program::live_frames::LiveFrames;
+use crate::datapath::program::object::Sizes;
+use crate::datapath::program::occupant;
+use crate::policy::{Interface, Policy};
+use crate::privileges;
+use crate::store::{Expected, Loss, Promised, StoreId};
+use reconcile::{Maps, reconcile};
+
+/// How many frames of packet sockets may wait.
+const WAITING: usize = 4096;
+/// The level that the program logs each of its decisions at (`debug`), and none.
+const DIAGNOSIS: u8 = 4;
+
+impl Server {
+    /// Brings everything up, the interfaces last.
+    ///
+    /// # Errors
+    /// When any part can't be had; the message says which and what to do.
+    pub(super) fn start(
+        config: Config,
+        file: &Path,
+        diagnosis: bool,
+        loss: Loss,
+        startup: &Startup,
+        beside: Beside,
+    ) -> Result<(Self, Intake)> {
+        let config = Arc::new(config);
+        let found = found(&config)?;
+        let facts = facts(&config, &found);
+        if let Some(listen) = config.server.metrics_listen {
+            tracing::warn!(%listen, "metrics-listen has no effect: this version serves no metrics (see `xdhcpd stats`)");
+        }
+        let promised = adoption::rest_on(&config.server.pin_dir);
+        let promised = promised.map(|(store, number)| Promised { store: StoreId(store), number });
+        let mut store = open_store(&config, Expected { promised, loss })?;
+        let id = store.id();
+        let (datapath, records) = thread::scope(|scope| {
+            // The kernel takes its time over the program, and the disk over the leases.
+            let records = scope.spawn(|| store.load());
+            (Datapath::open(&config, diagnosis), records.join())
+        });
+        occupant::look_around();
+        // Threads that are started from here on have no more rights either.
+        privileges::give_up().context("giving up rights that are not needed")?;
+        let Datapath { kernel, mut table, rings, live, adopted_from } = datapath?;
+        let records = records.unwrap_or_else(|panic| resume_unwind(panic));
+        let mut records = records.context("loading the leases")?;
+        let maps = match adopted_from {
+            Some(adopted) if adopted != id.0 => Maps::Foreign,
+            _ if store.has_lost() => Maps::Ahead,
+            _ => Maps::Ours,
+        };
+        let now = BootNanos::now().floor();
+        let changes = reconcile(&mut table, &mut records, maps, now);
+        if !changes.is_empty() {
+            store.commit(now, &changes).context("committing what only the pinned maps knew")?;
+        }
+        let seed = std::hash::RandomState::new();
+        let seed = std::hash::BuildHasher::hash_one(&seed, id);
+        let mut policy = Policy::new(&config, facts.clone(), seed);
+        policy.carry_out_probes();
+
+        let journal = journaling::begin(&config, &*store, &records, &beside)?;
+
+        let (events, _) = broadcast::channel(EVENTS);
+        let ours = ours(&config, &facts);
+        let (arrivals, sockets) = mpsc::channel(WAITING);
+        let mut server = Self {
+            file: file.to_owned(),
+            policy,
+            table,
+            committing: Committing::over(store)?,
+            decided: Vec::new(),
+            orders: Orders::default(),
+            audits: Audits::default(),
+            former: 0,
+            disk_is_late: false,
+            kernel,
+            outbox: Outbox::open(live.map(|live| Box::new(live) as _), |name, work| {
+                beside.thread(name, work)
+            })?,
+            prober: prober(&config, &facts)?,
+            limits: limits(&config, &facts),
+            interfaces: HashMap::default(),
+            left: Vec::new(),
+            vacancies: facts.len(),
+            seen: found.iter().flatten().cloned().collect(),
+            arrivals,
+            ours,
+            traffic: Traffic::new(),
+            went_up: WentUp::default(),
+            exports: Exports::default(),
+            captures: Captures::default(),
+            awake: Awake::new(),
+            configuring: Configuring::begin(&beside)?,
+            reloads: Reloads::default(),
+            forgetting: None,
+            beside,
+            pulse: startup.pulse(),
+            blind: None,
+            owed: None,
+            journal,
+            events,
+            wall: WallClock::read().context("reading the clocks")?,
+            started: BootNanos::now(),
+            look_from: 0,
+            look_at: 0,
+            config,
+        };
+        let known = records.len();
+        server.restore(records, startup)?;
+        server.forget_stale(None);
+        while server.is_forgetting() {
+            server.forget_some();
+        }
+        server.look_at = server.slots_per_beat();
+        room::make((server.table.in_use() as usize).saturating_sub(known));
+        if let Some(kernel) = &server.kernel {
+            kernel.rest_on(server.committing.last());
+            kernel.belongs_to(server.committing.id().0);
+        }
+        server.attach(&facts, &found)?;
+        server.config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        server.warn_of_own();
+        let (begun, fresh) = rings.unzip();
+        let begun = begun.map(watched).transpose().context("watching the ring of exchanges begun")?;
+        let fresh = fresh.map(watched).transpose().context("watching the ring of new exchanges")?;
+        Ok((server, Intake { begun, fresh, sockets }))
+    }
+
+    /// Attaches the program to every interface that is there, or listens there without it.
+    fn attach(&mut self, facts: &[Interface], found: &[Option<LinkState>]) -> Result<()> {
+        self.know(facts);
+        let config = Arc::clone(&self.config);
+        match &self.kernel {
+            Some(kernel) => {
+                kernel.beat(BootNanos::now().0);
+                kernel.stay_on(&attachable(&config))?;
+            }
+            None => {
+                let names = config.interfaces.iter().map(|interface| interface.name.as_str());
+                attachment::leave(&config.server.pin_dir, &names.collect::<Vec<_>>())?;
+            }
+        }
+        for ((configured, facts), state) in config.interfaces.iter().zip(facts).zip(found) {
+            match state {
+                Some(state) => self.serve(configured, state)?,
+                None => self.miss(facts.clone()),
+            }
+        }
+        Ok(())
+    }
+
+    /// How many slots are looked at in a beat, so that each is seen several times within its lease's T1.
+    pub(super) fn slots_per_beat(&self) -> u32 {
+        let shortest = self.config.lease_times().map(|(_, times)| times.shortest()).min().unwrap_or(60);
+        let beats = (f64::from(shortest) / 16.0).clamp(0.25, 5.0) / super::BEAT.as_secs_f64();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 20")]
+        let beats = beats.floor().max(1.0) as u32;
+        self.table.in_use().div_ceil(beats)
+    }
+}
+
+/// What answers renewals, and what it shares with us.
+struct Datapath {
+    /// `None`: no interface wants the program.
+    kernel: Option<Kernel>,
+    table: Table,
+    rings: Option<(RingBuf<MapData>, RingBuf<MapData>)>,
+    live: Option<LiveFrames>,
+    /// The store that the maps' words were promised by.
+    adopted_from: Option<u128>,
+}
+
+impl Datapath {
+    fn open(config: &Config, diagnosis: bool) -> Result<Self> {
+        let needed = sizes(config);
+        let mut datapath = if !attachable(config).is_empty() {
+            let level = if diagnosis { DIAGNOSIS } else { 0 };
+            let (kernel, shared) = Kernel::open(&config.server.pin_dir, needed, level)?;
+            let Shared { slots, answers, keys, hints, begun, fresh, live, adopted_from } = shared;
+            let table = Table::new(slots, answers, keys, Box::new(hints));
+            Self { kernel: Some(kernel), table, rings: Some((begun, fresh)), live, adopted_from }
+        } else {
+            Self { kernel: None, table: heap_table(needed), rings: None, live: None, adopted_from: None }
+        };
+        for address in leasable(config) {
+            datapath.table.reserve(address)?;
+        }
+        Ok(datapath)
+    }
+}
+
+/// Loads, attaches and pins the program for every interface, and leaves it to answer and to wait for a daemon.
+///
+/// # Errors
+/// When the kernel refuses anything.
+pub fn attach_only(config: &Config) -> Result<()> {
+    let found = found(config)?;
+    let facts = facts(config, &found);
+    let (mut kernel, _) = Kernel::open(&config.server.pin_dir, sizes(config), 0)?;
+    kernel.know_addresses(&ours(config, &facts))?;
+    kernel.stay_on(&attachable(config))?;
+    for (configured, facts) in config.interfaces.iter().zip(&facts).filter(|(_, facts)| is_there(facts)) {
+        if configured.xdp == XdpMode::Off {
+            tracing::info!(interface = facts.name, "not attached: its `xdp` is off");
+            continue;
+        }
+        kernel.know_interface(facts.ifindex, facts.mac)?;
+        let Attachment { attached, why } = kernel.attach(&facts.name, facts.ifindex, configured.xdp)?;
+        if let Some(attached) = attached {
+            tracing::info!(interface = facts.name, xdp = attached.name(), why, "attached");
+        }
+    }
+    kernel.made();
+    Ok(())
+}
+
+/// What the kernel says of the configured interfaces, in the order of the configuration; none for those that are not
+/// there.
+///
+/// One that is missing, or has no address yet, is served when it comes or gets one. Where none can be served at all
+/// the configuration is not for this machine, or it is too early: the service manager may try again.
+fn found(config: &Config) -> Result<Vec<Option<LinkState>>> {
+    let known = netlink::links()?;
+    let named = |name: &str| known.iter().find(|state| state.facts.name == name).cloned();
+    let found: Vec<Option<LinkState>> =
+        config.interfaces.iter().map(|configured| named(&configured.name)).collect();
+    let missing = config.interfaces.iter().zip(&found).filter(|(_, state)| state.is_none());
+    let missing: Vec<&str> = missing.map(|(configured, _)| configured.name.as_str()).collect();
+    if missing.len() == found.len() {
+        let names: Vec<_> = known.iter().map(|state| state.facts.name.as_str()).collect();
+        bail!("no Ethernet interface {}; there are: {}", missing.join(", "), names.join(", "));
+    }
+    for interface in missing {
+        tracing::warn!(interface, "there is no such interface yet; it is served when it comes");
+    }
+    if config.subnets.iter().all(|subnet| subnet.server_id.is_none()) {
+        let there = || found.iter().flatten();
+        let without: Vec<&str> =
+            there().filter(|s| s.facts.addresses.is_empty()).map(|s| s.facts.name.as_str()).collect();
+        if without.len() == there().count() {
+            bail!(
+                "{} has no IPv4 address to serve from: give it one, or set `server-id`",
+                without.join(", ")
+            );
+        }
+        for interface in without {
+            tracing::warn!(interface, "it has no IPv4 address to serve from yet");
+        }
+    }
+    Ok(found)
+}
+
+/// The interfaces that are to have the program.
+fn attachable(config: &Config) -> Vec<&str> {
+    let wanted = config.interfaces.iter().filter(|interface| interface.xdp != XdpMode::Off);
+    wanted.map(|interface| interface.name.as_str()).collect()
+}
+
+/// What policy is to know of the configured interfaces, in the order of the configuration.
+fn facts(config: &Config, found: &[Option<LinkState>]) -> Vec<Interface> {
+    let all = config.interfaces.iter().zip(found).enumerate();
+    all.map(|(number, (configured, state))| match state {
+        Some(state) => state.facts.clone(),
+        None => missing(&configured.name, vacant(number)),
+    })
+    .collect()
+}
+
+/// A table without a kernel: all is answered by the daemon.
+fn heap_table(needed: Sizes) -> Table {
+    let keys = Keys([[0; 4]; Keys::POSITIONS]);
+    let slots = Region::heap(needed.slots as usize * SLOT_CELLS);
+    let answers = Region::heap(needed.chunks as usize * CHUNK_CELLS);
+    Table::new(slots, answers, Box::new(keys), Box::new(HeapHints::default()))
+}
