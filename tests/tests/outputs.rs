@@ -189,7 +189,22 @@ fn a_link_that_takes_nothing_holds_up_no_other() -> Result<()> {
         for n in newcomers.by_ref().take(50) {
             there(n).send(&there(n).discovering())?;
         }
-        Ok((not_sent()? > 0).then_some(()))
+        Ok((not_sent()? > 20).then_some(()))
+    })?;
+    // Which link it is, and whose answers are lost.
+    let stats = server.stats()?;
+    ensure!(stats.count(&["daemon", "not-sent", "srv1"])? > 0, "{stats:?}");
+    ensure!(stats.count(&["daemon", "not-sent", "srv0"])? == 0, "{stats:?}");
+    let trouble = || -> Result<String> {
+        Ok(server.json(&["status"])?["trouble"].as_str().unwrap_or_default().to_owned())
+    };
+    ensure!(trouble()?.contains("could not be sent on srv1"), "{}", trouble()?);
+    until("the loss to be explained", PROMPT, || {
+        let client = there(newcomers.next().context("more newcomers")?);
+        client.send(&client.discovering())?;
+        let mac = client.mac.map(|octet| format!("{octet:02x}")).join(":");
+        let said = until("it to be heard", PROMPT, || Ok(server.json(&["explain", &mac]).ok()))?;
+        Ok(said["why"].as_str().is_some_and(|why| why.starts_with("not-sent: ")).then_some(()))
     })?;
 
     for n in 0..50 {
@@ -198,7 +213,7 @@ fn a_link_that_takes_nothing_holds_up_no_other() -> Result<()> {
     }
     tc("qdisc del dev srv1 root")?;
     until("the link to be served again", PROMPT, || Ok(there(0).dora().ok()))?;
-    Ok(())
+    until("the trouble to be over", 4 * PROMPT, || Ok(trouble()?.is_empty().then_some(())))
 }
 
 #[test]

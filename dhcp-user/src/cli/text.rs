@@ -115,6 +115,9 @@ fn stats(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     counters(table, "daemon", "sent", &daemon.sent);
     counters(table, "daemon", "dropped", &daemon.dropped);
     counters(table, "daemon", "odd", &daemon.odd);
+    for (interface, count) in daemon.not_sent.iter().filter(|(_, count)| **count > 0) {
+        table.row([&"daemon", &"not-sent", &printable(interface), count]);
+    }
     let unheard = [
         ("log-lines-dropped", daemon.log_lines_dropped),
         ("notifications-dropped", daemon.notifications_dropped),

@@ -133,6 +133,9 @@ pub struct TrafficStats {
     /// Served in spite of something wrong with them, by what that is.
     #[serde(default)]
     pub odd: BTreeMap<Word, u64>,
+    /// Replies that could not be sent, by interface; their sum is in `dropped`.
+    #[serde(default)]
+    pub not_sent: BTreeMap<String, u64>,
     /// Lines of the log that were left out, because nobody took them.
     #[serde(default)]
     pub log_lines_dropped: u64,

@@ -167,11 +167,6 @@ impl Server {
         }
     }
 
-    /// Counts what the kernel refused to send since this was done last.
-    pub(super) fn count_unsent(&mut self) {
-        (0..self.outbox.refused()).for_each(|_| self.traffic.dropped("not-sent"));
-    }
-
     fn publish(&mut self, mut lease: Publication) {
         if self.former > 0
             && let Some(present) = self.policy.basis(lease.address, lease.link)

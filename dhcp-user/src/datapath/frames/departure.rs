@@ -32,8 +32,8 @@ pub trait Live {
     fn send(&mut self, ifindex: u32, frames: &[Outgoing]) -> Vec<usize>;
 }
 
-/// Sends by a packet socket; gives how many frames were refused.
-pub type BySocket = dyn Fn(&[Outgoing]) -> usize + Send + Sync;
+/// Sends by a packet socket; gives the frames that were refused.
+pub type BySocket = dyn Fn(&[Outgoing]) -> Vec<Outgoing> + Send + Sync;
 
 /// The ways out, and which interfaces are served from the kernel.
 pub struct Departure {
@@ -48,27 +48,36 @@ impl Departure {
         Self { live, judged: HashMap::new() }
     }
 
-    /// Sends frames; gives how many were refused.
+    /// Sends frames; gives those that were refused.
     ///
     /// Those of one interface leave in the order that they are in. Only when the driver takes some frames and others not
     /// do the latter leave later, and if it isn't known which those are, some leave twice: a client takes either for what a
     /// network may do to any frame.
-    pub fn send(&mut self, mut batch: Vec<Outgoing>, socket: &BySocket, now: Instant) -> usize {
+    pub fn send(&mut self, mut batch: Vec<Outgoing>, socket: &BySocket, now: Instant) -> Vec<Outgoing> {
         if self.live.is_none() || batch.len() < MANY {
             return socket(&batch);
         }
         batch.sort_by_key(|(ifindex, _)| *ifindex);
-        batch.chunk_by(|one, next| one.0 == next.0).map(|frames| self.send_on(frames, socket, now)).sum()
+        batch
+            .chunk_by(|one, next| one.0 == next.0)
+            .flat_map(|frames| self.send_on(frames, socket, now))
+            .collect()
     }
 
     /// Sends frames of one interface.
-    fn send_on(&mut self, frames: &[Outgoing], socket: &BySocket, now: Instant) -> usize {
-        let Some((ifindex, _)) = frames.first() else { return 0 };
+    fn send_on(&mut self, frames: &[Outgoing], socket: &BySocket, now: Instant) -> Vec<Outgoing> {
+        let Some((ifindex, _)) = frames.first() else { return Vec::new() };
         let most = self.live.as_ref().map_or(usize::MAX, |live| live.most());
-        frames.chunks(most).map(|frames| self.send_some(*ifindex, frames, socket, now)).sum()
+        frames.chunks(most).flat_map(|frames| self.send_some(*ifindex, frames, socket, now)).collect()
     }
 
-    fn send_some(&mut self, ifindex: u32, frames: &[Outgoing], socket: &BySocket, now: Instant) -> usize {
+    fn send_some(
+        &mut self,
+        ifindex: u32,
+        frames: &[Outgoing],
+        socket: &BySocket,
+        now: Instant,
+    ) -> Vec<Outgoing> {
         let Some(live) = self.live.as_mut().filter(|live| {
             frames.len() >= MANY
                 && frames.iter().all(|(_, frame)| live.takes(frame))
@@ -78,7 +87,7 @@ impl Departure {
         };
         let left = live.send(ifindex, frames);
         if left.is_empty() {
-            return 0;
+            return Vec::new();
         }
         if left.len() == frames.len() {
             tracing::debug!(
@@ -195,9 +204,9 @@ mod tests {
             let left = self.left.clone();
             let socket = move |frames: &[Outgoing]| {
                 noted(&left, Way::Socket, frames);
-                0
+                Vec::new()
             };
-            assert_eq!(self.departure.send(batch, &socket, self.began + after), 0);
+            assert_eq!(self.departure.send(batch, &socket, self.began + after), []);
             std::mem::take(&mut *self.left.lock().expect("nobody panics"))
         }
     }
@@ -281,12 +290,12 @@ mod tests {
     #[test]
     fn without_a_way_from_the_kernel_all_leave_by_the_socket_and_are_counted_if_refused() {
         let mut departure = Departure::new(None);
-        let refused = departure.send(frames(1, 200), &|frames: &[Outgoing]| frames.len(), Instant::now());
-        assert_eq!(refused, 200);
+        let refused = departure.send(frames(1, 200), &|frames: &[Outgoing]| frames.to_vec(), Instant::now());
+        assert_eq!(refused, frames(1, 200));
         let left = Left::default();
         let kernel = Kernel { left, refused: (0..20).collect(), looks: Arc::default() };
         let mut departure = Departure::new(Some(Box::new(kernel)));
-        let refused = departure.send(frames(1, 40), &|frames: &[Outgoing]| frames.len(), Instant::now());
-        assert_eq!(refused, 20, "what neither way took");
+        let refused = departure.send(frames(1, 40), &|frames: &[Outgoing]| frames.to_vec(), Instant::now());
+        assert_eq!(refused, frames(1, 20), "what neither way took");
     }
 }

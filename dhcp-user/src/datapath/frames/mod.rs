@@ -8,7 +8,7 @@
 //! packet_socket.rs  frames in without it (lost.rs: what found no room)
 //! frame.rs          replies as frames
 //! outbox.rs         frames out, by a thread of their own when there are many
-//! departure.rs      which way they leave (sender.rs: a packet socket for each link)
+//! departure.rs      which way they leave (sender.rs: a packet socket for each link; unsent.rs: what could not)
 //! echo_socket.rs    ICMP echo, for probes
 //! watch.rs          descriptors that the runtime watches
 //! ```
@@ -21,4 +21,5 @@ pub mod outbox;
 pub mod packet_socket;
 pub mod ring;
 pub mod sender;
+pub mod unsent;
 pub mod watch;

@@ -5,7 +5,7 @@
 //! shorter way for many.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use anyhow::Result;
 
 use super::departure::{BySocket, Departure, Live, Outgoing};
 use super::sender::Sender;
+use super::unsent::{Taken, Unsent};
 
 /// So many frames at once are not worth waking the thread for.
 const FEW: usize = 8;
@@ -31,7 +32,7 @@ pub struct Outbox {
     /// What is behind `socket`, but in tests.
     sender: Option<Arc<Sender>>,
     waiting: Arc<AtomicUsize>,
-    refused: Arc<AtomicU64>,
+    unsent: Arc<Unsent>,
     /// `None` only while it is dropped.
     batches: Option<SyncSender<Batch>>,
     /// Nothing comes out of it; it ends with the thread.
@@ -60,16 +61,16 @@ impl Outbox {
         mut departure: Departure,
         start: impl FnOnce(&'static str, Work) -> Result<()>,
     ) -> Result<Self> {
-        let (waiting, refused) = (Arc::<AtomicUsize>::default(), Arc::<AtomicU64>::default());
+        let (waiting, unsent) = (Arc::<AtomicUsize>::default(), Arc::<Unsent>::default());
         let (batches, handed_over) = sync_channel(BATCHES);
-        let work = (Arc::clone(&socket), Arc::clone(&waiting), Arc::clone(&refused));
+        let work = (Arc::clone(&socket), Arc::clone(&waiting), Arc::clone(&unsent));
         let (alive, ended) = sync_channel(1);
         let work = move || {
             let _alive: SyncSender<()> = alive;
             send_all(&handed_over, &mut departure, &*work.0, &work.1, &work.2);
         };
         start("send", Box::new(work))?;
-        Ok(Self { socket, sender: None, waiting, refused, batches: Some(batches), ended })
+        Ok(Self { socket, sender: None, waiting, unsent, batches: Some(batches), ended })
     }
 
     /// Sends frames, now or soon.
@@ -79,14 +80,14 @@ impl Outbox {
         }
         // Only this thread adds, so none can come between.
         if frames.len() <= FEW && self.waiting.load(Ordering::Acquire) == 0 {
-            return self.count((self.socket)(&frames));
+            return self.unsent.add((self.socket)(&frames));
         }
         self.waiting.fetch_add(1, Ordering::AcqRel);
         let Some(batches) = &self.batches else { return };
         // It has enough to do, or has panicked, and the daemon ends.
         if let Err(TrySendError::Full(unsent) | TrySendError::Disconnected(unsent)) = batches.try_send(frames)
         {
-            self.count((self.socket)(&unsent));
+            self.unsent.add((self.socket)(&unsent));
             self.waiting.fetch_sub(1, Ordering::AcqRel);
         }
     }
@@ -98,13 +99,9 @@ impl Outbox {
         }
     }
 
-    /// How many frames the kernel refused since this was last asked.
-    pub fn refused(&self) -> u64 {
-        self.refused.swap(0, Ordering::Relaxed)
-    }
-
-    fn count(&self, refused: usize) {
-        self.refused.fetch_add(refused as u64, Ordering::Relaxed);
+    /// What the kernel refused since this was last asked, if it refused anything.
+    pub fn unsent(&self) -> Option<Taken> {
+        self.unsent.take()
     }
 }
 
@@ -122,10 +119,10 @@ fn send_all(
     departure: &mut Departure,
     socket: &BySocket,
     waiting: &AtomicUsize,
-    refused: &AtomicU64,
+    unsent: &Unsent,
 ) {
     for batch in batches {
-        refused.fetch_add(departure.send(batch, socket, Instant::now()) as u64, Ordering::Relaxed);
+        unsent.add(departure.send(batch, socket, Instant::now()));
         waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
@@ -155,7 +152,7 @@ mod tests {
         let left = Arc::clone(left);
         Arc::new(move |batch: &[Outgoing]| {
             left.lock().expect("nobody panics").extend(batch.iter().map(|(number, _)| *number));
-            0
+            Vec::new()
         })
     }
 
@@ -215,14 +212,14 @@ mod tests {
 
     #[test]
     fn what_is_refused_is_counted_once_wherever_it_was_sent() {
-        let outbox = Outbox::over(Arc::new(|batch: &[Outgoing]| batch.len()), Departure::new(None), start)
+        let outbox = Outbox::over(Arc::new(|batch: &[Outgoing]| batch.to_vec()), Departure::new(None), start)
             .expect("a thread");
         outbox.send(frames(0..3));
         outbox.send(frames(0..100));
         let mut refused = 0;
         while refused < 103 {
-            refused += outbox.refused();
+            refused += outbox.unsent().map_or(0, |unsent| unsent.links.values().sum());
         }
-        assert_eq!((refused, outbox.refused()), (103, 0));
+        assert_eq!((refused, outbox.unsent()), (103, None));
     }
 }

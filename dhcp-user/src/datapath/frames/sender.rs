@@ -10,7 +10,6 @@ use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
 use bytes::Bytes;
 
 use super::departure::Outgoing;
@@ -33,20 +32,22 @@ impl Sender {
     ///
     /// # Errors
     /// When the process may not open packet sockets (`CAP_NET_RAW`).
-    pub fn open() -> Result<Self> {
+    pub fn open() -> anyhow::Result<Self> {
         Ok(Self { links: Mutex::default(), spare: Arc::new(socket(0)?) })
     }
 
-    /// Sends frames, each on the interface with that index, those of one interface in order. Gives how many the kernel
+    /// Sends frames, each on the interface with that index, those of one interface in order. Gives those that the kernel
     /// refused.
-    pub fn send(&self, frames: &[Outgoing]) -> usize {
-        let of_one = |frames: &[Outgoing]| frames.first().map_or(0, |(link, _)| self.send_on(*link, frames));
+    pub fn send(&self, frames: &[Outgoing]) -> Vec<Outgoing> {
+        let of_one = |frames: &[Outgoing]| {
+            frames.first().map_or_else(Vec::new, |(link, _)| self.send_on(*link, frames))
+        };
         if frames.windows(2).all(|two| matches!(two, [one, next] if one.0 == next.0)) {
             return of_one(frames);
         }
         let mut frames = frames.to_vec();
         frames.sort_by_key(|(ifindex, _)| *ifindex);
-        frames.chunk_by(|one, next| one.0 == next.0).map(of_one).sum()
+        frames.chunk_by(|one, next| one.0 == next.0).flat_map(of_one).collect()
     }
 
     /// Sends one frame on the interface with that index.
@@ -102,20 +103,19 @@ impl Sender {
         }
     }
 
-    /// Sends frames of one link.
-    fn send_on(&self, ifindex: u32, frames: &[Outgoing]) -> usize {
+    /// Sends frames of one link; gives those that were refused.
+    fn send_on(&self, ifindex: u32, frames: &[Outgoing]) -> Vec<Outgoing> {
         let socket = self.of(ifindex);
-        let (mut left, mut refused) = (frames, 0);
+        let (mut left, mut refused) = (frames, Vec::new());
         while !left.is_empty() {
             let (now, later) = left.split_at(left.len().min(BATCH));
-            match send_batch(&socket, ifindex, now) {
-                Sent::All { refused: some } => refused += some,
+            if let Err((sent, error)) = send_batch(&socket, ifindex, now, &mut refused) {
                 // More would only be refused, too.
-                Sent::Until { sent, refused: some, error } => {
-                    tracing::debug!(%error, ifindex, replies = left.len() - sent, "replies could not be sent");
-                    self.forget_if_gone(ifindex, &error);
-                    return refused + some + (left.len() - sent);
-                }
+                let unsent = left.get(sent..).unwrap_or_default();
+                tracing::debug!(%error, ifindex, replies = unsent.len(), "replies could not be sent");
+                self.forget_if_gone(ifindex, &error);
+                refused.extend_from_slice(unsent);
+                return refused;
             }
             left = later;
         }
@@ -123,15 +123,16 @@ impl Sender {
     }
 }
 
-/// How far a batch has come.
-enum Sent {
-    /// To its end, but for so many frames that were refused.
-    All { refused: usize },
-    /// The link takes no more: so many were sent, or refused each for itself.
-    Until { sent: usize, refused: usize, error: io::Error },
-}
-
-fn send_batch(socket: &OwnedFd, ifindex: u32, frames: &[Outgoing]) -> Sent {
+/// Sends a batch. What is refused for itself is added to `refused`.
+///
+/// # Errors
+/// When the link takes no more: how many frames it has gone through before, and why.
+fn send_batch(
+    socket: &OwnedFd,
+    ifindex: u32,
+    frames: &[Outgoing],
+    refused: &mut Vec<Outgoing>,
+) -> Result<(), (usize, io::Error)> {
     let mut address = link_address(ifindex);
     let mut pieces: Vec<libc::iovec> = frames
         .iter()
@@ -149,7 +150,7 @@ fn send_batch(socket: &OwnedFd, ifindex: u32, frames: &[Outgoing]) -> Sent {
             message
         })
         .collect();
-    let (mut at, mut refused) = (0, 0);
+    let mut at = 0;
     while at < messages.len() {
         let rest = &mut messages[at..];
         // SAFETY: `rest` points at headers whose name and pieces (addresses, frames) outlive the call; sending
@@ -163,18 +164,18 @@ fn send_batch(socket: &OwnedFd, ifindex: u32, frames: &[Outgoing]) -> Sent {
                     Some(libc::EINTR) => {}
                     // The buffer is full of what the link doesn't take, or there is no link.
                     Some(libc::EAGAIN | libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
-                        return Sent::Until { sent: at, refused, error };
+                        return Err((at, error));
                     }
                     _ => {
                         tracing::debug!(%error, ifindex, "a reply could not be sent");
-                        refused += 1;
+                        refused.extend(frames.get(at).cloned());
                         at += 1;
                     }
                 }
             }
         }
     }
-    Sent::All { refused }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! outcome is compared with what is known, so nothing depends on whether each change was told, or in which order.
 
 mod transmission;
+mod unsent;
 
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,7 @@ use crate::datapath::program::kernel::Kernel;
 use crate::datapath::program::occupant;
 use crate::policy::{Action, Interface, Renumbered};
 use transmission::Transmission;
+use unsent::Unsent;
 
 /// Changes come in bursts: the outcome is looked at when one is over.
 const SETTLED: Duration = Duration::from_millis(50);
@@ -48,6 +50,8 @@ pub(super) struct Served {
     pub(super) driver: Option<String>,
     /// What has become of answers that the driver was given.
     pub(super) transmission: Transmission,
+    /// The daemon's replies that it has not taken.
+    pub(super) unsent: Unsent,
     pub(super) link: LinkStatus,
     controller: Option<u32>,
     /// Who listens where no program is attached.
@@ -185,6 +189,7 @@ impl Server {
             why,
             driver,
             transmission,
+            unsent: Unsent::default(),
             link,
             controller,
             listener,
@@ -211,6 +216,7 @@ impl Server {
             why: None,
             driver: None,
             transmission: Transmission::default(),
+            unsent: Unsent::default(),
             link: LinkStatus::Missing,
             controller: None,
             listener: None,

@@ -89,7 +89,13 @@ impl Server {
 
     /// What the operator has to see to; none when all is well.
     fn trouble(&self) -> Option<String> {
-        let all = [self.disk_trouble(), self.link_trouble(), self.loses_answers(), self.journal_trouble()];
+        let all = [
+            self.disk_trouble(),
+            self.link_trouble(),
+            self.loses_answers(),
+            self.loses_replies(),
+            self.journal_trouble(),
+        ];
         let all = all.into_iter().flatten();
         let all: Vec<String> = all.chain(self.weak_evidence()).collect();
         (!all.is_empty()).then(|| all.join("; "))
@@ -118,7 +124,8 @@ impl Server {
 
     fn stats(&self) -> Result<Stats> {
         let counters = self.kernel.as_ref().map(|kernel| kernel.counters()).transpose()?.unwrap_or_default();
-        Ok(Stats { kernel: traffic::kernel(&counters), daemon: self.traffic.report() })
+        let interfaces = self.config.interfaces.iter().map(|interface| interface.name.clone());
+        Ok(Stats { kernel: traffic::kernel(&counters), daemon: self.traffic.report(interfaces) })
     }
 
     fn pools(&self) -> Vec<PoolCounts> {

@@ -22,6 +22,8 @@ pub(in crate::server) struct Traffic {
     sent: BTreeMap<&'static str, u64>,
     dropped: BTreeMap<&'static str, u64>,
     odd: BTreeMap<&'static str, u64>,
+    /// Replies that could not be sent, by interface.
+    not_sent: BTreeMap<String, u64>,
 }
 
 impl Traffic {
@@ -32,6 +34,7 @@ impl Traffic {
             sent: zeros(&SENT),
             dropped: BTreeMap::new(),
             odd: BTreeMap::new(),
+            not_sent: BTreeMap::new(),
         }
     }
 
@@ -47,17 +50,28 @@ impl Traffic {
         *self.dropped.entry(why).or_default() += 1;
     }
 
+    /// Replies that could not be sent, by the name of their interface if that is known.
+    pub(in crate::server) fn not_sent(&mut self, interface: Option<&str>, replies: u64) {
+        *self.dropped.entry("not-sent").or_default() += replies;
+        if let Some(interface) = interface {
+            *self.not_sent.entry(interface.to_owned()).or_default() += replies;
+        }
+    }
+
     /// A message that has something wrong with it, and is served.
     pub(in crate::server) fn odd(&mut self, what: &'static str) {
         *self.odd.entry(what).or_default() += 1;
     }
 
-    pub(in crate::server) fn report(&self) -> TrafficStats {
+    /// All counters, those by interface for these at least.
+    pub(in crate::server) fn report(&self, interfaces: impl Iterator<Item = String>) -> TrafficStats {
+        let none = interfaces.map(|interface| (interface, 0));
         TrafficStats {
             received: words(&self.received),
             sent: words(&self.sent),
             dropped: words(&self.dropped),
             odd: words(&self.odd),
+            not_sent: none.chain(self.not_sent.clone()).collect(),
             log_lines_dropped: logging::lines_dropped(),
             notifications_dropped: service::notifications_dropped(),
         }

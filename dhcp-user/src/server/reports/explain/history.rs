@@ -7,7 +7,7 @@ use ahash::HashMap;
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
-use super::reasons::Unanswered;
+use super::reasons::{Lost, Unanswered};
 use crate::message::{Kind, Request};
 
 /// How many clients are remembered at least; at most twice as many are.
@@ -119,6 +119,16 @@ impl History {
         };
         if let Some(message) = messages.iter_mut().find(it) {
             message.became = became;
+        }
+    }
+
+    /// The last answer to a client in this exchange could not be sent.
+    pub(super) fn unsent(&mut self, client: &[u8; 6], xid: u32) {
+        let mut messages = self.0.get_mut(client).into_iter().flatten().rev();
+        let answered =
+            |message: &&mut Message| message.xid == xid && matches!(message.became, Became::Answered(_));
+        if let Some(message) = messages.find(answered) {
+            message.became = Became::Unanswered(Unanswered::Lost(Lost::NotSent));
         }
     }
 

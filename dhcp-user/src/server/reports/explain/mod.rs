@@ -111,6 +111,11 @@ impl WentUp {
         self.history.became(request, Became::Unanswered(why));
     }
 
+    /// The answer to a client in the exchange of this number could not be sent.
+    pub(in crate::server) fn unsent(&mut self, client: &[u8; 6], xid: u32) {
+        self.history.unsent(client, xid);
+    }
+
     /// The kernel was told of a lease, whose word is `word` now.
     pub(in crate::server) fn published(&mut self, lease: Publication, word: Word) {
         if let Some(last) =

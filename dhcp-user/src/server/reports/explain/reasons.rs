@@ -28,6 +28,7 @@ pub(in crate::server) enum Lost {
     UnknownInterface,
     ReplyTooLong,
     NotCommitted,
+    NotSent,
 }
 
 impl Lost {
@@ -40,6 +41,7 @@ impl Lost {
             Self::UnknownInterface => "unknown-interface",
             Self::ReplyTooLong => "reply-too-long",
             Self::NotCommitted => "not-committed",
+            Self::NotSent => "not-sent",
         }
     }
 }
@@ -194,6 +196,10 @@ const fn lost(why: Lost) -> (&'static str, &'static str) {
             "the store took no commit, and nothing is promised without one",
             "look at `status` and the log: the disk may be full",
         ),
+        Lost::NotSent => (
+            "it was answered, and its link did not take the answer",
+            "look at the interface: its carrier, its queue; the client repeats",
+        ),
     }
 }
 
@@ -209,7 +215,7 @@ mod tests {
         assert_eq!(mine, "not-owner: it would end a lease that is not the sender's");
         let malformed = Unanswered::Malformed(Malformed::OptionLength(51)).words();
         assert!(malformed.starts_with("option-length: it can't be read: option 51 of a wrong length; "));
-        for why in [Lost::Stale, Lost::NotCommitted] {
+        for why in [Lost::Stale, Lost::NotCommitted, Lost::NotSent] {
             let words = Unanswered::Lost(why).words();
             assert!(words.starts_with(&format!("{}: ", why.name())), "{words}");
         }
@@ -258,7 +264,8 @@ mod tests {
             Unanswerable,
         });
         let limits = all!(Limit { Link, Circuit, Client, Leasequery });
-        let losses = all!(Lost { Stale, NotForUs, Overtaken, UnknownInterface, ReplyTooLong, NotCommitted });
+        let losses =
+            all!(Lost { Stale, NotForUs, Overtaken, UnknownInterface, ReplyTooLong, NotCommitted, NotSent });
         let malformed = all!(Malformed {
             NotDhcp, Truncated, TooManyTags, IpHeaderLength, IpLength, Fragment, IpChecksum, IpSource, UdpLength,
             UdpChecksum, Short, NotRequest, HardwareAddressLength, Cookie, RelayAddress, ClientAddress,
