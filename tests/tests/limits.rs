@@ -1,10 +1,10 @@
 //! Limits on the wire: a flood of new clients on a link is cut to its limit while leases that run go on, a client that
-//! does nothing but ask is heard only so often.
+//! does nothing but ask is heard only so often, and a port of a relay has its share of messages and of leases.
 
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
-use system_tests::client::{Client, Request, Via, append_option, granted};
+use system_tests::client::{Client, Lease, Request, Via, append_option, granted};
 use system_tests::paths::{self, AGENT_MAC, SERVER};
 use system_tests::server::{Server, Stats, Xdp};
 use system_tests::topology::Lan;
@@ -175,4 +175,106 @@ fn who_poses_as_a_client_in_everything_does_not_lock_it_out() -> Result<()> {
     let lan = lan()?;
     let server = Server::start(&lan, Xdp::Native, &limited(""))?;
     goes_on_while(&|victim| victim.discovering(), &server, &lan)
+}
+
+/// Behind the relay each port has two leases; those who answer probes there do so by the clients' own kernel.
+const PORTS_OF_TWO: &str = r#"
+[[subnet]]
+prefix = "10.9.0.0/24"
+pools = ["10.9.0.10 - 10.9.0.30"]
+lease-time = "10m"
+max-leases-per-circuit = 2
+"#;
+
+/// Client `n` behind port `port` of the relay.
+fn behind(lan: &Lan, n: u16, port: u8) -> Client<'_> {
+    let agent_info = Some(vec![1, 2, b'p', port]);
+    Client {
+        via: Via::Relay { mac: AGENT_MAC, address: Ipv4Addr::new(10, 9, 0, 1), agent_info },
+        ..lan.client(n)
+    }
+}
+
+/// Sends DISCOVERs of this client until the refusals that the cap of its port has led to are more than `before`; no
+/// answer comes to any.
+fn refused_at_the_cap(server: &Server, client: &Client, before: u64) -> Result<()> {
+    until("the cap to refuse the client", PROMPT, || {
+        let discover = client.discovering();
+        client.send(&discover)?;
+        let offer = client.answer(&discover, Instant::now() + Duration::from_millis(100))?;
+        ensure!(offer.is_none(), "offered beyond the cap: {offer:?}");
+        Ok((dropped(&server.stats()?, "circuit-cap") > before).then_some(()))
+    })?;
+    let explained = server.json(&["explain", &client.mac.map(|octet| format!("{octet:02x}")).join(":")])?;
+    let why = explained["why"].as_str().unwrap_or_default();
+    ensure!(why.starts_with("circuit-cap: ") && why.contains("max-leases-per-circuit"), "{explained}");
+    until("the refusal to be told of", PROMPT, || {
+        Ok(server
+            .log()
+            .lines()
+            .any(|line| line.contains("INFO") && line.contains("circuit-cap"))
+            .then_some(()))
+    })
+}
+
+fn is_leased(server: &Server, lease: &Lease) -> Result<bool> {
+    Ok(server.lease(lease.address)?.is_some_and(|told| told["state"] == "leased"))
+}
+
+#[test]
+fn a_port_of_a_relay_has_no_more_leases_than_it_may() -> Result<()> {
+    let lan = lan()?;
+    let mut server = Server::start(&lan, Xdp::Native, PORTS_OF_TWO)?;
+    let leases = [behind(&lan, 1, 1).dora()?, behind(&lan, 2, 1).dora()?];
+    refused_at_the_cap(&server, &behind(&lan, 3, 1), 0)?;
+    // Nobody asked for more than what was offered: a REQUEST for a free address is refused as well.
+    let mut request = behind(&lan, 4, 1).rebooting(Ipv4Addr::new(10, 9, 0, 25));
+    append_option(&mut request.message.options, 54, &SERVER.octets());
+    behind(&lan, 4, 1).send(&request)?;
+    until("the REQUEST to be refused", PROMPT, || {
+        Ok((dropped(&server.stats()?, "circuit-cap") > 1).then_some(()))
+    })?;
+    ensure!(behind(&lan, 4, 1).answer(&request, Instant::now())?.is_none());
+    // What was begun goes on, and the other port has a share of its own.
+    for (n, lease) in (1..).zip(&leases) {
+        behind(&lan, n, 1).rebind(lease)?;
+    }
+    behind(&lan, 5, 2).dora()?;
+    // A restart counts what there was; a RELEASE makes room.
+    server.stop()?;
+    server.start_again()?;
+    refused_at_the_cap(&server, &behind(&lan, 3, 1), 0)?;
+    behind(&lan, 1, 1).release(&leases[0])?;
+    until("the RELEASE to be heard", PROMPT, || Ok((!is_leased(&server, &leases[0])?).then_some(())))?;
+    behind(&lan, 3, 1).dora()?;
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+#[test]
+fn a_silent_lease_of_a_port_makes_room_and_one_that_answers_its_probe_does_not() -> Result<()> {
+    let lan = lan()?;
+    lan.route_behind_relay()?;
+    let server = Server::with_settings(&lan, Xdp::Native, "probe = \"auto\"", PORTS_OF_TWO)?;
+    let silent = behind(&lan, 1, 1).dora()?;
+    let used = behind(&lan, 2, 1).dora()?;
+    lan.occupy(used.address, "lo")?;
+    let third = behind(&lan, 3, 1);
+    let newcomer = until("the third to be offered an address", PROMPT, || {
+        let discover = third.discovering();
+        third.send(&discover)?;
+        third.answer(&discover, Instant::now() + Duration::from_millis(300))
+    })?;
+    let newcomer = granted(&third.select(&newcomer)?)?;
+    ensure!(!is_leased(&server, &silent)?, "nobody answered for {silent:?}");
+    ensure!(is_leased(&server, &used)? && is_leased(&server, &newcomer)?);
+    behind(&lan, 2, 1).rebind(&used)?;
+
+    // Both answer now: the port is full, and both keep what they have.
+    lan.occupy(newcomer.address, "lo")?;
+    refused_at_the_cap(&server, &behind(&lan, 4, 1), 0)?;
+    ensure!(is_leased(&server, &used)? && is_leased(&server, &newcomer)?);
+    third.rebind(&newcomer)?;
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
 }
