@@ -13,6 +13,7 @@ pub mod journal;
 pub mod limits;
 pub mod logging;
 pub mod message;
+pub mod metrics;
 pub mod policy;
 pub mod privileges;
 pub mod probe;

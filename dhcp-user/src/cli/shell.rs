@@ -10,6 +10,7 @@ use clap::CommandFactory as _;
 use super::output::{complain, finish};
 use super::{Cli, Exit};
 use crate::config::keys;
+use crate::metrics;
 
 /// The shell to complete for.
 #[derive(Clone, Debug, clap::Args)]
@@ -54,7 +55,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Writes the list of keys into the page that has it, and the schema beside it.
+    /// Writes the lists of keys and metrics into the pages that have them, and the schema beside them.
     #[must_use]
     pub fn run(self) -> Exit {
         match write_reference(&self.directory) {
@@ -65,12 +66,17 @@ impl Reference {
 }
 
 fn write_reference(directory: &Path) -> Result<()> {
-    let path = directory.join("configuration.md");
-    let page = fs::read_to_string(&path).with_context(|| format!("can't read {}", path.display()))?;
-    let page = keys::with_keys(&page).with_context(|| format!("{} lacks the marks", path.display()))?;
-    fs::write(&path, page).with_context(|| format!("can't write {}", path.display()))?;
+    rewrite(&directory.join("configuration.md"), keys::with_keys)?;
+    rewrite(&directory.join("metrics.md"), metrics::with_metrics)?;
     let path = directory.join("xdhcpd.schema.json");
     fs::write(&path, keys::schema()).with_context(|| format!("can't write {}", path.display()))
+}
+
+/// Writes what is between the marks of a page anew.
+fn rewrite(path: &Path, with: impl FnOnce(&str) -> Option<String>) -> Result<()> {
+    let page = fs::read_to_string(path).with_context(|| format!("can't read {}", path.display()))?;
+    let page = with(&page).with_context(|| format!("{} lacks the marks", path.display()))?;
+    fs::write(path, page).with_context(|| format!("can't write {}", path.display()))
 }
 
 fn write_pages(directory: &Path) -> Result<()> {

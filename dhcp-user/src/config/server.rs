@@ -139,7 +139,7 @@ fn socket_path(value: Value<'_>) -> Option<PathBuf> {
 }
 
 fn listen_address(value: Value<'_>) -> Option<SocketAddr> {
-    let form = "an address and port, such as \"127.0.0.1:9547\" or \"[::1]:9547\"";
+    let form = "an address and port, such as \"127.0.0.1:19067\" or \"[::1]:19067\"";
     let text = value.text(form)?;
     match text.parse::<SocketAddr>() {
         Ok(address) if address.port() != 0 => Some(address),

@@ -20,6 +20,7 @@
 
 mod capture;
 mod client;
+mod measured;
 mod portable;
 #[cfg(test)]
 pub(crate) mod properties;
@@ -34,6 +35,7 @@ mod tests;
 mod wall;
 
 pub use client::{ClientError, ask, import};
+pub use measured::{Histogram, MOST_POOLS, Measured, RingFill};
 pub use portable::{Cause as QuarantinedFor, Confined, Portable, Treated};
 pub use query::{Export, No, Page, Query, Reply};
 pub use report::{

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::measured::Measured;
 use super::portable::Portable;
 use super::report::{
     Cleared, Event, Explanation, Finding, Imported, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined,
@@ -25,6 +26,8 @@ pub enum Query {
     Status(Reply<Status>),
     /// The counters of kernel and daemon.
     Stats(Reply<Stats>),
+    /// All that is counted and measured.
+    Measured(Reply<Measured>),
     /// Every pool, subnet by subnet.
     Pools(Reply<Vec<PoolCounts>>),
     /// Leases in the order of their addresses, a page of them.

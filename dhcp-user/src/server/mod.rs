@@ -55,6 +55,7 @@ use crate::datapath::program::attachment;
 use crate::datapath::program::kernel::Kernel;
 use crate::journal::Journal;
 use crate::limits::Limits;
+use crate::metrics;
 use crate::policy::{Event, Interface, Policy};
 use crate::privileges;
 use crate::probe::{self, Prober};
@@ -74,6 +75,7 @@ use reload::configuring::Configuring;
 use reload::stale::Forgetting;
 use reports::capture::Captures;
 use reports::explain::WentUp;
+use reports::measuring::Measuring;
 use reports::traffic::Traffic;
 
 /// How many records of a ring are taken into one batch.
@@ -123,6 +125,7 @@ pub struct Server {
     /// Every address that frames for us may be sent to.
     ours: HashSet<Ipv4Addr>,
     traffic: Traffic,
+    measuring: Measuring,
     limits: Limits,
     went_up: WentUp,
     exports: Exports,
@@ -176,6 +179,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     service::starting();
     let socket = config.server.control_socket.clone();
     let (queries, mut asked) = mpsc::channel(QUERIES);
+    let by_http = queries.clone();
     let startup = Arc::new(Startup::default());
     let (beside, mut panics) = Beside::new();
     let (listener, told) = (control::bind(&socket), Arc::clone(&startup));
@@ -183,6 +187,11 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
         .map_err(Into::into)
         .and_then(|listener| beside.runtime("control", move || control::serve(listener, queries, told)))
         .with_context(|| format!("opening the control socket {}", socket.display()))?;
+    // Before rights are given up: the port may be one that takes some.
+    let listener = config.server.metrics_listen.map(|address| {
+        metrics::bind(address).with_context(|| format!("listening on {address} (metrics-listen)"))
+    });
+    let listener = listener.transpose().inspect_err(|_| drop(std::fs::remove_file(&socket)))?;
     let (mut server, mut intake) = Server::start(config, file, diagnosis, loss, &startup, beside)
         .inspect_err(|_| {
             // Nobody answers there any more.
@@ -190,6 +199,10 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
         })?;
     let (found, mut looks) = mpsc::channel(LOOKS);
     links::watch(&server.beside, found)?;
+    if let Some(listener) = listener {
+        let pulse = startup.pulse();
+        server.beside.runtime("metrics", move || metrics::serve(listener, by_http, pulse))?;
+    }
     if let Err(error) = privileges::refuse() {
         tracing::warn!(error = format!("{error:#}"), "the kernel has no filter for system calls");
     }
@@ -271,8 +284,16 @@ impl Server {
     /// Decides a batch of frames.
     fn take(&mut self, arrived: Vec<Arrival>) {
         self.awake.came(arrived.len());
-        let events = arrived.into_iter().filter_map(|arrival| self.admit(arrival)).collect();
+        let mut events = Vec::with_capacity(arrived.len());
+        for arrival in arrived {
+            let at = arrival.at;
+            if let Some(event) = self.admit(arrival) {
+                self.measuring.admitted(at);
+                events.push(event);
+            }
+        }
         self.decide(events);
+        self.measuring.decided();
     }
 
     /// Whether there is room for more decisions beside the commit under way. Otherwise what comes in waits in the rings.

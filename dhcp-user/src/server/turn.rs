@@ -44,6 +44,9 @@ impl Server {
                 let request =
                     Request { word: arrival.word.or_else(unseen), ..self.policy.judge_agent(request) };
                 self.traffic.received(request.kind.name());
+                if request.kind == Kind::Request && !request.ciaddr.is_unspecified() {
+                    self.measuring.renewal();
+                }
                 request.oddities().for_each(|what| self.traffic.odd(what));
                 let begun = || self.policy.has_begun(&request);
                 if let Err(limit) = self.limits.check(&request, at.0, begun) {

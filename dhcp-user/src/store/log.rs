@@ -25,7 +25,7 @@ use super::marker::{Marker, Reached};
 use super::reclaim::Reclaim;
 use super::record::Record;
 use super::segment::{Draft, Entry, Extent, FRAMES, Frame, Seal, padded};
-use super::{Change, Expected, Loss, Store, StoreError, StoreId};
+use super::{Change, Expected, Loss, Size, Store, StoreError, StoreId};
 
 /// A [`Store`] in segments on a disk.
 pub struct Log<D: Disk> {
@@ -34,6 +34,7 @@ pub struct Log<D: Disk> {
     boot: BootId,
     /// The number of the last commit that returned.
     last: u64,
+    size: Size,
     has_lost: bool,
     /// `None` after a failure, until the log has been read anew.
     state: Option<State>,
@@ -94,8 +95,8 @@ impl<D: Disk> Log<D> {
             "lease store open in {}",
             disk.path().display()
         );
-        let (id, last) = (state.id, state.last());
-        Ok(Self { disk, id, boot, last, has_lost, state: Some(state) })
+        let (id, last, size) = (state.id, state.last(), state.size());
+        Ok(Self { disk, id, boot, last, size, has_lost, state: Some(state) })
     }
 
     /// The state, read anew if an earlier failure has made it uncertain. Whoever takes it puts it back on success.
@@ -136,12 +137,17 @@ impl<D: Disk> Store for Log<D> {
         let mut state = self.take(now)?;
         state.append(&mut self.disk, now, changes)?;
         self.last = state.last();
+        self.size = state.size();
         self.state = Some(state);
         Ok(())
     }
 
     fn last_commit(&self) -> u64 {
         self.last
+    }
+
+    fn size(&self) -> Size {
+        self.size
     }
 
     fn has_lost(&self) -> bool {
@@ -195,6 +201,12 @@ impl State {
     /// The number of the last commit.
     fn last(&self) -> u64 {
         self.number.saturating_sub(1)
+    }
+
+    /// What segments take, those to be used again aside, and how many records are current.
+    fn size(&self) -> Size {
+        let octets = self.segments.iter().map(|segment| u64::from(segment.size)).sum();
+        Size { octets, records: self.index.len() as u64 }
     }
 
     /// Makes `changes` durable in one frame. After an error the state is not to be used any more.

@@ -90,10 +90,24 @@ pub trait Store: Send {
     /// The number of the last commit that returned. They are numbered without a gap.
     fn last_commit(&self) -> u64;
 
+    /// How large it is.
+    fn size(&self) -> Size {
+        Size::default()
+    }
+
     /// Whether something was lost when it was opened, and that was accepted: what maps promise may be later than it.
     fn has_lost(&self) -> bool {
         false
     }
+}
+
+/// How large a store is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// What it takes of the disk.
+    pub octets: u64,
+    /// How many records are in it.
+    pub records: u64,
 }
 
 /// What is known of a store before it is opened, and what is to be done if it is less.

@@ -181,7 +181,7 @@ pub(super) const KEYS: &[Key] = &[
         Text,
         None,
         "0.1",
-        "read, and warned of: nothing listens there yet",
+        "serve metrics for Prometheus by HTTP on this address and port, such as `\"127.0.0.1:19067\"`: see [Metrics](metrics.md)",
     ),
     key("name", &[Table::Interface], Text, Required, "0.1", "the kernel's name of it"),
     key(

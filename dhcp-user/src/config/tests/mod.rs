@@ -17,7 +17,7 @@ const DOCUMENTED: &str = r#"
 [server]
 state-dir      = "/var/lib/xdhcpd"
 control-socket = "/run/xdhcpd/control.sock"
-metrics-listen = "127.0.0.1:9547"     # optional, Prometheus text format at /metrics
+metrics-listen = "127.0.0.1:19067"     # optional, Prometheus text format at /metrics
 offer-hold     = "10s"                # how long an unanswered OFFER keeps its address
 probe          = "auto"               # auto | off: conflict probing before an OFFER
 quarantine     = "24h"
@@ -85,7 +85,7 @@ fn limits_are_messages_a_second() {
 #[test]
 fn the_documented_configuration_means_what_it_says() {
     let config = Config::parse(DOCUMENTED, "xdhcpd.toml").unwrap();
-    let server = Server { metrics_listen: Some("127.0.0.1:9547".parse().unwrap()), ..Server::default() };
+    let server = Server { metrics_listen: Some("127.0.0.1:19067".parse().unwrap()), ..Server::default() };
     assert_eq!(config.server, server);
     let (rate_limit, circuit_rate_limit) = (None, None);
     let eth0 = Interface {

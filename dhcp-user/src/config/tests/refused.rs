@@ -132,7 +132,7 @@ fn servers() {
     server("pin-dir = '/a\u{0}'", &[(2, "not valid TOML")]);
     server("pin-dir = \"/a\\u0000\"", &[(2, "not an absolute path")]);
     server(&format!("control-socket = '/{}'", "x".repeat(107)), &[(2, "108 octets, a socket's at most 107")]);
-    server("metrics-listen = '9547'", &[(2, "not an address and port, such as \"127.0.0.1:9547\"")]);
+    server("metrics-listen = '9547'", &[(2, "not an address and port, such as \"127.0.0.1:19067\"")]);
     server("metrics-listen = '127.0.0.1:0'", &[(2, "write the port")]);
     server("metrics-listen = 9547", &[(2, "expected an address and port")]);
     server("offer-hold = '0s'", &[(2, "must be longer than zero")]);

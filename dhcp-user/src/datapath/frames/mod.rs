@@ -4,7 +4,7 @@
 //! or out, is counted where it is lost, and no link that takes nothing holds up another.
 //!
 //! ```text
-//! ring.rs           frames up from the program
+//! ring.rs           frames up from the program (fill.rs: how many wait there)
 //! packet_socket.rs  frames in without it (lost.rs: what found no room)
 //! frame.rs          replies as frames
 //! outbox.rs         frames out, by a thread of their own when there are many
@@ -15,6 +15,7 @@
 
 pub mod departure;
 pub mod echo_socket;
+pub mod fill;
 pub mod frame;
 mod lost;
 pub mod outbox;

@@ -4,4 +4,5 @@
 //! last, never what the configuration wishes.
 
 pub mod ethtool;
+pub mod losses;
 pub mod netlink;

@@ -160,7 +160,7 @@ fn local(message: &AddressMessage) -> Option<Ipv4Addr> {
 }
 
 /// Asks for all of a kind.
-fn dump(request: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
+pub(super) fn dump(request: RouteNetlinkMessage) -> Result<Vec<RouteNetlinkMessage>> {
     ask(request, NLM_F_DUMP)
 }
 

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
 use aya::{Ebpf, Pod};
 use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, maps};
 use dhcp_ebpf::leads;
@@ -19,6 +19,7 @@ use super::capture::{Instead, Means};
 use super::live_frames::LiveFrames;
 use super::object::{self, ADDRESSES, OBJECT, Sizes, region, xdp};
 use super::pins::Pins;
+use crate::datapath::frames::fill::Fill;
 use crate::datapath::leases::hints::Hints;
 use crate::datapath::leases::memory::{self, Region, SharedCells};
 
@@ -55,6 +56,7 @@ pub struct Kernel {
     plain: OwnedFd,
     instead: Instead,
     sizes: Sizes,
+    fills: [(&'static str, Fill); 2],
     /// Keeps others away from the pins.
     _held: File,
 }
@@ -125,6 +127,8 @@ impl Kernel {
         let adopted_from = adoption::store(&control);
         let mut keys: Array<MapData, Raw<Keys>> = take(maps::KEYS)?.try_into()?;
         let keys = drawn(&mut keys, !matches!(pinned, Pinned::Nothing))?;
+        let (begun, begun_fill) = ring(take(maps::BEGUN)?)?;
+        let (fresh, fresh_fill) = ring(take(maps::FRESH)?)?;
         let mut shared = Shared {
             slots: region(&take(maps::SLOTS)?, slots as usize * SLOT_CELLS)?,
             answers: region(&take(maps::CHUNKS)?, chunks as usize * CHUNK_CELLS)?,
@@ -134,8 +138,8 @@ impl Kernel {
                 questions: region(&take(maps::QUESTIONS)?, lines as usize * leads::LINE)?,
                 lines,
             },
-            begun: take(maps::BEGUN)?.try_into()?,
-            fresh: take(maps::FRESH)?.try_into()?,
+            begun,
+            fresh,
             live: live.ok(),
             adopted_from,
         };
@@ -155,6 +159,7 @@ impl Kernel {
             plain,
             instead,
             sizes,
+            fills: [("begun", begun_fill), ("fresh", fresh_fill)],
             _held: held,
         };
         if let Pinned::Outgrown(outgrown) = pinned {
@@ -269,6 +274,11 @@ impl Kernel {
             .collect()
     }
 
+    /// The rings to the daemon: the name of each, how many octets it holds, and how many of them wait to be read.
+    pub fn rings(&self) -> impl Iterator<Item = (&'static str, u64, u64)> + '_ {
+        self.fills.iter().map(|(name, fill)| (*name, fill.size(), fill.waiting()))
+    }
+
     /// Starts to tell the program's way in the log, when it was loaded with a diagnosis.
     ///
     /// # Errors
@@ -276,6 +286,15 @@ impl Kernel {
     pub fn log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
         aya_log::EbpfLogger::init(&mut self.ebpf).context("opening the XDP program's log")
     }
+}
+
+/// A ring, and how full it is.
+fn ring(map: Map) -> Result<(RingBuf<MapData>, Fill)> {
+    let Map::RingBuf(data) = &map else { bail!("the BPF object has no ring where there should be one") };
+    let size = data.info().context("asking for the size of a ring")?.max_entries();
+    let ring: RingBuf<MapData> = map.try_into()?;
+    let fill = Fill::of(&ring, size)?;
+    Ok((ring, fill))
 }
 
 /// The keys in the map; drawn anew for new maps.

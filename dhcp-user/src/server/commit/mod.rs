@@ -95,6 +95,7 @@ impl Server {
             kernel.rest_on(self.committing.last());
         }
         let is_on_disk = outcome.is_ok();
+        self.measuring.committed(took, changes.len(), !is_on_disk);
         let committed = self.judge(&changes, outcome);
         if is_on_disk {
             self.write_down(&changes, &then);

@@ -15,7 +15,7 @@ use dhcp_ebpf::lease::BootSecs;
 use tokio::sync::Notify;
 
 use super::decided::Decided;
-use crate::store::{Change, Record, Store, StoreError, StoreId};
+use crate::store::{Change, Record, Size, Store, StoreError, StoreId};
 
 /// How many reads may wait for the thread.
 const READS: usize = 64;
@@ -25,6 +25,8 @@ pub(in crate::server) struct Committing {
     id: StoreId,
     /// The number of the last commit that succeeded.
     last: u64,
+    /// How large the store was then.
+    size: Size,
     work: Sender<Work>,
     done: Receiver<Done>,
     notify: Arc<Notify>,
@@ -46,8 +48,8 @@ enum Work {
 }
 
 enum Done {
-    /// And the number of the last commit that succeeded.
-    Commit(Result<(), StoreError>, u64),
+    /// And the number of the last commit that succeeded, and how large the store is.
+    Commit(Result<(), StoreError>, u64, Size),
     Read(Read),
 }
 
@@ -84,7 +86,7 @@ impl Committing {
         let (given, done) = channel();
         let notify = Arc::new(Notify::new());
         let told = Arc::clone(&notify);
-        let (id, last) = (store.id(), store.last_commit());
+        let (id, last, size) = (store.id(), store.last_commit(), store.size());
         thread::Builder::new()
             .name("commit".into())
             .spawn(move || {
@@ -92,7 +94,7 @@ impl Committing {
                 serve(store, &taken, given, &told.0);
             })
             .context("starting the thread that commits")?;
-        Ok(Self { id, last, work, done, notify, under_way: None, reads: 0 })
+        Ok(Self { id, last, size, work, done, notify, under_way: None, reads: 0 })
     }
 
     /// Which store it is.
@@ -103,6 +105,11 @@ impl Committing {
     /// The number of the last commit that succeeded.
     pub(in crate::server) const fn last(&self) -> u64 {
         self.last
+    }
+
+    /// How large the store was after that commit.
+    pub(in crate::server) const fn size(&self) -> Size {
+        self.size
     }
 
     /// Whether no commit is under way.
@@ -170,8 +177,8 @@ impl Committing {
 
     fn back(&mut self, done: Done) -> Option<Ended> {
         match done {
-            Done::Commit(outcome, number) => {
-                self.last = number;
+            Done::Commit(outcome, number, size) => {
+                (self.last, self.size) = (number, size);
                 let UnderWay { since, changes, then } = self.under_way.take()?;
                 Some(Ended::Commit(Committed { changes, outcome, then, took: since.elapsed() }))
             }
@@ -198,7 +205,7 @@ fn serve(mut store: Box<dyn Store>, work: &Receiver<Work>, done: Sender<Done>, n
         let ended = match work {
             Work::Commit { now, changes } => {
                 let outcome = store.commit(now, &changes);
-                Done::Commit(outcome, store.last_commit())
+                Done::Commit(outcome, store.last_commit(), store.size())
             }
             Work::Read { number, addresses } => {
                 let read = |address| store.record(address).map(|record| (address, record));

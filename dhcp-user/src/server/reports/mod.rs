@@ -2,6 +2,7 @@
 
 pub(super) mod capture;
 pub(super) mod explain;
+pub(super) mod measuring;
 pub(super) mod traffic;
 
 use std::collections::HashSet;
@@ -17,8 +18,25 @@ use crate::control::{
     self, InterfaceStatus, Lease, LeaseDetail, Memo, No, Orphan, OrphanLease, Page, PoolCounts, Quarantined,
     Query, Stage, Stats, Status, WallClock, colon_hex,
 };
-use crate::policy::{AnsweredBy, Client, Happened, LeaseEvent, LeaseView, Source, State, Words as _};
+use crate::policy::{
+    AnsweredBy, Client, Happened, LeaseEvent, LeaseView, PoolView, Source, State, Words as _,
+};
 use crate::store::{Change, HwAddr, QuarantineCause};
+
+/// A pool as it is shown.
+fn counts(pool: &PoolView) -> PoolCounts {
+    PoolCounts {
+        subnet: pool.subnet.to_string(),
+        pool: pool.pool.to_string(),
+        size: pool.tally.size(),
+        free: pool.tally.of(State::Free),
+        offered: pool.tally.of(State::Offered),
+        leased: pool.tally.of(State::Leased),
+        grace: pool.tally.of(State::Grace),
+        quarantined: pool.tally.of(State::Quarantined),
+        reserved: pool.tally.of(State::Reserved),
+    }
+}
 
 impl Server {
     /// Answers an operator's query. What it changes is said to be done when it is on disk. What it shows is what was decided,
@@ -32,6 +50,7 @@ impl Server {
                 Ok(stats) => reply.give(stats),
                 Err(error) => reply.no(format!("the kernel's counters can't be read: {error:#}")),
             },
+            Query::Measured(reply) => reply.done(self.measured().map_err(|error| format!("{error:#}"))),
             Query::Pools(reply) => reply.give(self.pools()),
             Query::Leases { after, most, reply } => reply.give(self.leases(after, most)),
             Query::LeaseShow(address, reply) => match self.policy.lease(address) {
@@ -55,7 +74,7 @@ impl Server {
         }
     }
 
-    fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         let mut interfaces: Vec<_> = self
             .interfaces
             .values()
@@ -122,27 +141,14 @@ impl Server {
         liars.chain(declines).collect::<Vec<_>>().into_iter()
     }
 
-    fn stats(&self) -> Result<Stats> {
+    pub(super) fn stats(&self) -> Result<Stats> {
         let counters = self.kernel.as_ref().map(|kernel| kernel.counters()).transpose()?.unwrap_or_default();
         let interfaces = self.config.interfaces.iter().map(|interface| interface.name.clone());
         Ok(Stats { kernel: traffic::kernel(&counters), daemon: self.traffic.report(interfaces) })
     }
 
     fn pools(&self) -> Vec<PoolCounts> {
-        self.policy
-            .pools()
-            .map(|pool| PoolCounts {
-                subnet: pool.subnet.to_string(),
-                pool: pool.pool.to_string(),
-                size: pool.tally.size(),
-                free: pool.tally.of(State::Free),
-                offered: pool.tally.of(State::Offered),
-                leased: pool.tally.of(State::Leased),
-                grace: pool.tally.of(State::Grace),
-                quarantined: pool.tally.of(State::Quarantined),
-                reserved: pool.tally.of(State::Reserved),
-            })
-            .collect()
+        self.policy.pools().map(|pool| counts(&pool)).collect()
     }
 
     fn leases(&self, after: Option<Ipv4Addr>, most: usize) -> Page<Lease> {

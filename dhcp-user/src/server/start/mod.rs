@@ -33,6 +33,7 @@ use super::reload::Reloads;
 use super::reload::configuring::Configuring;
 use super::reports::capture::Captures;
 use super::reports::explain::WentUp;
+use super::reports::measuring::Measuring;
 use super::reports::traffic::Traffic;
 use crate::clock::BootNanos;
 use crate::config::{Config, XdpMode};
@@ -75,9 +76,6 @@ impl Server {
         let config = Arc::new(config);
         let found = found(&config)?;
         let facts = facts(&config, &found);
-        if let Some(listen) = config.server.metrics_listen {
-            tracing::warn!(%listen, "metrics-listen has no effect: this version serves no metrics (see `xdhcpd stats`)");
-        }
         let promised = adoption::rest_on(&config.server.pin_dir);
         let promised = promised.map(|(store, number)| Promised { store: StoreId(store), number });
         let mut store = open_store(&config, Expected { promised, loss })?;
@@ -136,6 +134,7 @@ impl Server {
             arrivals,
             ours,
             traffic: Traffic::new(),
+            measuring: Measuring::new(config.server.metrics_listen.is_some()),
             went_up: WentUp::default(),
             exports: Exports::default(),
             captures: Captures::default(),

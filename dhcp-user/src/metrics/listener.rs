@@ -1,0 +1,177 @@
+//! Connections, and how many there may be: whoever is one too many, or takes too long, is sent away and counted.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{sleep, timeout};
+
+use super::patience::Patient;
+use super::snapshot::{Served, Source};
+use super::{host, http};
+use crate::control::Query;
+use crate::pulse::Pulse;
+
+/// How many connections are served at a time, and how many more are told that they are too many.
+const MOST: usize = 32;
+const MOST_REFUSED: usize = 32;
+/// How long a client may take to send a request's head, or to take in a part of the answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a connection lasts at most, whatever comes and goes on it.
+const LIFE: Duration = Duration::from_secs(60);
+/// How long who is refused may take to hear of it.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How long until connections are accepted again after that failed.
+const AGAIN: Duration = Duration::from_secs(1);
+/// What a request's head may take.
+const HEAD: usize = 16 * 1024;
+const HEADERS: usize = 64;
+
+const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+    Retry-After: 1\r\nConnection: close\r\nContent-Length: 21\r\n\r\ntoo many connections\n";
+
+/// What all connections share.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) source: Source,
+    pub(super) listens_on: SocketAddr,
+    /// The name of this machine.
+    pub(super) machine: String,
+    answered: AtomicU64,
+    refused: AtomicU64,
+    broken_off: AtomicU64,
+    unanswered: AtomicU64,
+}
+
+impl Site {
+    pub(super) fn served(&self) -> Served {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Served {
+            answered: of(&self.answered),
+            refused: of(&self.refused),
+            broken_off: of(&self.broken_off),
+            unanswered: of(&self.unanswered),
+        }
+    }
+
+    pub(super) fn count_unanswered(&self) {
+        self.unanswered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Begins to listen.
+///
+/// # Errors
+/// When the address can't be had.
+pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
+    let listener = StdListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Serves whoever comes, until nobody takes queries any more.
+///
+/// # Errors
+/// When the listener can't be waited for.
+pub async fn serve(listener: StdListener, queries: mpsc::Sender<Query>, pulse: Arc<Pulse>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let counter = || AtomicU64::new(0);
+    let site = Arc::new(Site {
+        source: Source::new(queries, pulse),
+        listens_on: listener.local_addr()?,
+        machine: host::machine(),
+        answered: counter(),
+        refused: counter(),
+        broken_off: counter(),
+        unanswered: counter(),
+    });
+    let (places, refusals) = (Arc::new(Semaphore::new(MOST)), Arc::new(Semaphore::new(MOST_REFUSED)));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = site.source.ended() => return Ok(()),
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, most likely: they come back, and accepting at once would only spin.
+                tracing::warn!("can't accept a connection for metrics: {error}");
+                sleep(AGAIN).await;
+                continue;
+            }
+        };
+        let site = Arc::clone(&site);
+        match Arc::clone(&places).try_acquire_owned() {
+            Ok(place) => {
+                tokio::spawn(async move {
+                    connection(stream, site).await;
+                    drop(place);
+                });
+            }
+            Err(_) => {
+                site.refused.fetch_add(1, Ordering::Relaxed);
+                // Who is more than that finds the connection closed.
+                if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
+                    tokio::spawn(async move {
+                        let _ = timeout(FAREWELL, refuse(stream)).await;
+                        drop(place);
+                    });
+                }
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, site: Arc<Site>) {
+    let of = Arc::clone(&site);
+    let service = service_fn(move |request| {
+        let site = Arc::clone(&of);
+        async move {
+            let answer = http::answer(Arc::clone(&site), request).await;
+            site.answered.fetch_add(1, Ordering::Relaxed);
+            answer
+        }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(PATIENCE)
+        .max_buf_size(HEAD)
+        .max_headers(HEADERS)
+        .half_close(false)
+        .serve_connection(TokioIo::new(Patient::new(stream, PATIENCE)), service);
+    let mut served = pin!(served);
+    let ended = match timeout(LIFE, served.as_mut()).await {
+        Ok(ended) => ended.is_ok(),
+        Err(_) => {
+            // Between two requests it ends at once, else after the answer under way.
+            served.as_mut().graceful_shutdown();
+            matches!(timeout(PATIENCE, served).await, Ok(Ok(())))
+        }
+    };
+    if !ended {
+        site.broken_off.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Says that there are too many, and hears the client out: what is not read when a connection is closed would take the
+/// answer away again.
+async fn refuse(mut stream: TcpStream) -> io::Result<()> {
+    stream.write_all(REFUSAL).await?;
+    stream.shutdown().await?;
+    let mut heard = [0; 1024];
+    for _ in 0..HEAD / heard.len() {
+        if stream.read(&mut heard).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,35 @@
+//! What the daemon tells by HTTP (`metrics-listen`): metrics for Prometheus, and the same under the names that Stork's
+//! dashboard of Kea knows.
+//!
+//! Owns the listening socket and a thread's runtime. Whoever decides is asked by queries, one at a time, like an operator
+//! asks; nothing here changes anything. Invariant: whatever comes by this socket holds up nobody else, takes bounded memory,
+//! and is answered, refused or given up, each counted.
+//!
+//! ```text
+//! snapshot.rs   all figures at one moment, shared by all who ask within a moment
+//! families.rs   the metrics: name, type, labels, where the value comes from
+//! kea.rs        the same under Kea's names
+//! host.rs       whom a browser may take us for
+//! patience.rs   a connection that takes nothing is given up
+//! http.rs       which path is what
+//! listener.rs   connections, and how many
+//! page.rs       the part of docs/metrics.md that lists all metrics
+//! ```
+
+// What comes over the socket is for whoever wrote it to get right, and never ends the daemon.
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
+mod families;
+mod host;
+mod http;
+mod kea;
+mod listener;
+mod page;
+mod patience;
+mod snapshot;
+
+pub use listener::{bind, serve};
+pub use page::with_metrics;
