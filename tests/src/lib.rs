@@ -10,6 +10,7 @@ pub mod confine;
 pub mod echo;
 pub mod faults;
 pub mod full_disk;
+pub mod http;
 pub mod kea;
 pub mod load;
 pub mod mangle;

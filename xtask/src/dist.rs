@@ -35,7 +35,7 @@ const FILES: [(&str, &str); 9] = [
 /// Folders that are installed whole, where they are there.
 const FOLDERS: [(&str, &str); 3] = [
     ("dhcp-user/docs", "usr/share/doc/xdhcpd/docs"),
-    ("dhcp-user/dashboards", "usr/share/doc/xdhcpd/dashboards"),
+    ("dhcp-user/packaging/dashboards", "usr/share/doc/xdhcpd/dashboards"),
     ("dhcp-user/hooks", "usr/share/doc/xdhcpd/hooks"),
 ];
 

@@ -63,6 +63,8 @@ const TEST_TOOLS: &[Tool] = &[
     tool("setpriv", "util-linux"),
     // System calls that fail on demand are a library that a test compiles.
     tool("cc", "gcc"),
+    tool("prometheus", "prometheus"),
+    tool("promtool", "prometheus"),
     // To change a map behind the server's back.
     tool("bpftool", "bpftool"),
 ];

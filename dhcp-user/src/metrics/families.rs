@@ -133,9 +133,13 @@ pub(super) const FAMILIES: &[Family] = &[
         "What a ring between XDP program and daemon holds at most.",
         |s| Values::Many(s.measured.rings.iter().map(|of| (vec![of.ring.to_owned()], of.size)).collect()),
     ),
-    family("xdhcpd_ring_waiting_bytes", Gauge, &["ring"], "What waits in a ring to be read by the daemon.", |s| {
-        Values::Many(s.measured.rings.iter().map(|of| (vec![of.ring.to_owned()], of.waiting)).collect())
-    }),
+    family(
+        "xdhcpd_ring_waiting_bytes",
+        Gauge,
+        &["ring"],
+        "What waits in a ring to be read by the daemon.",
+        |s| Values::Many(s.measured.rings.iter().map(|of| (vec![of.ring.to_owned()], of.waiting)).collect()),
+    ),
     family("xdhcpd_received", Counter, &["message"], "Messages that came to the daemon, by type.", |s| {
         by_word(&s.measured.stats.daemon.received)
     }),
@@ -170,13 +174,9 @@ pub(super) const FAMILIES: &[Family] = &[
         "How long after its arrival a message that came to the daemon was decided, and answered if that needs no disk.",
         |s| Values::Histogram(s.measured.decision_seconds.clone()),
     ),
-    family(
-        "xdhcpd_commit_seconds",
-        Kind::Histogram,
-        &[],
-        "How long commits to the store took.",
-        |s| Values::Histogram(s.measured.commit_seconds.clone()),
-    ),
+    family("xdhcpd_commit_seconds", Kind::Histogram, &[], "How long commits to the store took.", |s| {
+        Values::Histogram(s.measured.commit_seconds.clone())
+    }),
     family("xdhcpd_commit_changes", Kind::Histogram, &[], "How many changes a commit had.", |s| {
         Values::Histogram(s.measured.commit_changes.clone())
     }),
@@ -202,11 +202,17 @@ pub(super) const FAMILIES: &[Family] = &[
         "Notifications that the service manager did not take in time.",
         |s| Values::One(s.measured.stats.daemon.notifications_dropped),
     ),
-    family("xdhcpd_interface_up", Gauge, &["interface"], "1 while an interface is there and frames pass.", |s| {
-        let up = |status| u64::from(status == LinkStatus::Up);
-        let all = s.measured.status.interfaces.iter();
-        Values::Many(all.map(|of| (vec![of.name.clone()], up(of.link))).collect())
-    }),
+    family(
+        "xdhcpd_interface_up",
+        Gauge,
+        &["interface"],
+        "1 while an interface is there and frames pass.",
+        |s| {
+            let up = |status| u64::from(status == LinkStatus::Up);
+            let all = s.measured.status.interfaces.iter();
+            Values::Many(all.map(|of| (vec![of.name.clone()], up(of.link))).collect())
+        },
+    ),
     family(
         "xdhcpd_interface_attached",
         Gauge,
@@ -302,8 +308,7 @@ struct Scrape(Arc<Snapshot>);
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for family in FAMILIES {
-            let metric =
-                encoder.encode_descriptor(family.name, family.help, None, family.kind.of_crate())?;
+            let metric = encoder.encode_descriptor(family.name, family.help, None, family.kind.of_crate())?;
             encode(family, (family.values)(&self.0), metric)?;
         }
         Ok(())

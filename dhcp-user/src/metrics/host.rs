@@ -42,15 +42,38 @@ mod tests {
     #[test]
     fn addresses_and_our_own_names_are_ours_and_nothing_else_is() {
         for ours in [
-            "127.0.0.1", "127.0.0.1:19067", "192.0.2.1:80", "[::1]:19067", "[::1]", "localhost", "LOCALHOST:1",
-            "localhost.:19067", "dhcp1", "Dhcp1:19067",
+            "127.0.0.1",
+            "127.0.0.1:19067",
+            "192.0.2.1:80",
+            "[::1]:19067",
+            "[::1]",
+            "localhost",
+            "LOCALHOST:1",
+            "localhost.:19067",
+            "dhcp1",
+            "Dhcp1:19067",
         ] {
             assert!(is_ours(ours, "dhcp1"), "{ours}");
         }
         for theirs in [
-            "", ":", ":80", "evil.example", "evil.example:19067", "127.0.0.1.evil.example", "localhost.evil.example",
-            "dhcp1.evil.example", "127.0.0.1:evil", "127.0.0.1:+80", "[::1", "[evil]", "[::1].evil.example", "::1",
-            "user@127.0.0.1", "127.0.0.1:80:80", "0x7f.1", "\u{ff11}27.0.0.1",
+            "",
+            ":",
+            ":80",
+            "evil.example",
+            "evil.example:19067",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "dhcp1.evil.example",
+            "127.0.0.1:evil",
+            "127.0.0.1:+80",
+            "[::1",
+            "[evil]",
+            "[::1].evil.example",
+            "::1",
+            "user@127.0.0.1",
+            "127.0.0.1:80:80",
+            "0x7f.1",
+            "\u{ff11}27.0.0.1",
         ] {
             assert!(!is_ours(theirs, "dhcp1"), "{theirs}");
         }

@@ -19,15 +19,14 @@ pub(super) type Body = Full<Bytes>;
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const PLAIN: &str = "text/plain; charset=utf-8";
-const SAME_ORIGIN: (HeaderName, HeaderValue) = (
-    HeaderName::from_static("cross-origin-resource-policy"),
-    HeaderValue::from_static("same-origin"),
-);
+const SAME_ORIGIN: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin"));
 
 /// Answers a request. Its body is not looked at: nothing here takes one.
 pub(super) async fn answer<B>(site: Arc<Site>, request: Request<B>) -> Result<Response<Body>, Infallible> {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refusal = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD: nothing can be changed here\n");
+        let mut refusal =
+            text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD: nothing can be changed here\n");
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return Ok(refusal);
     }

@@ -57,7 +57,10 @@ pub(super) fn encoded(snapshot: &Snapshot) -> Result<String, fmt::Error> {
         for (number, pools) in subnets.iter().enumerate() {
             let (prefix, number) = (&pools.subnet, number + 1);
             let value = of(pools);
-            writeln!(page, "{name}{{subnet=\"{prefix}\",subnet_id=\"{number}\",prefix=\"{prefix}\"}} {value}")?;
+            writeln!(
+                page,
+                "{name}{{subnet=\"{prefix}\",subnet_id=\"{number}\",prefix=\"{prefix}\"}} {value}"
+            )?;
         }
     }
     head(&mut page, "kea_dhcp4_global4_addresses_declined_total", "Declined counts from all subnets")?;

@@ -28,7 +28,8 @@ impl Fill {
     /// # Errors
     /// When it can't be mapped.
     pub fn of(map: impl AsFd, size: u32) -> Result<Self> {
-        let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().context("the system has no size of pages")?;
+        let page =
+            sysconf(SysconfVar::PAGE_SIZE).ok().flatten().context("the system has no size of pages")?;
         let page = usize::try_from(page).context("the size of pages")?;
         let bytes = NonZeroUsize::new(2 * page).context("the size of pages is zero")?;
         // SAFETY: a fresh mapping, nowhere near memory in use, that is only read. The kernel keeps the pages for as long as

@@ -12,7 +12,8 @@ use crate::server::Server;
 const COMMIT_SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 /// Bounds for changes in a commit.
-const COMMIT_CHANGES: &[f64] = &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
+const COMMIT_CHANGES: &[f64] =
+    &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
 /// Bounds for what takes a processor, in seconds; after the last a message is too old to be decided.
 const DECISION_SECONDS: &[f64] =
     &[0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 4.0];
@@ -38,8 +39,7 @@ struct Decisions {
 impl Measuring {
     /// `messages`: whether each message is measured, and not only each commit.
     pub(in crate::server) fn new(messages: bool) -> Self {
-        let decisions =
-            || Decisions { seconds: Histogram::new(DECISION_SECONDS), arrived: Vec::new() };
+        let decisions = || Decisions { seconds: Histogram::new(DECISION_SECONDS), arrived: Vec::new() };
         Self {
             commit_seconds: Histogram::new(COMMIT_SECONDS),
             commit_changes: Histogram::new(COMMIT_CHANGES),
