@@ -10,7 +10,7 @@ use hyper::header::{
 };
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::listener::Site;
+use super::site::{Outcome, Site};
 use super::{families, host, kea};
 
 /// What is sent back.
@@ -82,7 +82,7 @@ async fn metrics_of_kea(site: &Site) -> Response<Body> {
 }
 
 fn no_answer(site: &Site, why: &str) -> Response<Body> {
-    site.count_unanswered();
+    site.count(Outcome::Unanswered);
     text(StatusCode::SERVICE_UNAVAILABLE, &format!("{why}\n"))
 }
 

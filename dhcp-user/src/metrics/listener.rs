@@ -4,7 +4,6 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -15,9 +14,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
+use super::http;
 use super::patience::Patient;
-use super::snapshot::{Served, Source};
-use super::{host, http};
+use super::site::{Outcome, Site};
+use super::snapshot::Source;
 use crate::control::Query;
 use crate::pulse::Pulse;
 
@@ -39,35 +39,6 @@ const HEADERS: usize = 64;
 const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
     Retry-After: 1\r\nConnection: close\r\nContent-Length: 21\r\n\r\ntoo many connections\n";
 
-/// What all connections share.
-#[derive(Debug)]
-pub(super) struct Site {
-    pub(super) source: Source,
-    pub(super) listens_on: SocketAddr,
-    /// The name of this machine.
-    pub(super) machine: String,
-    answered: AtomicU64,
-    refused: AtomicU64,
-    broken_off: AtomicU64,
-    unanswered: AtomicU64,
-}
-
-impl Site {
-    pub(super) fn served(&self) -> Served {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Served {
-            answered: of(&self.answered),
-            refused: of(&self.refused),
-            broken_off: of(&self.broken_off),
-            unanswered: of(&self.unanswered),
-        }
-    }
-
-    pub(super) fn count_unanswered(&self) {
-        self.unanswered.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// Begins to listen.
 ///
 /// # Errors
@@ -84,16 +55,7 @@ pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
 /// When the listener can't be waited for.
 pub async fn serve(listener: StdListener, queries: mpsc::Sender<Query>, pulse: Arc<Pulse>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
-    let counter = || AtomicU64::new(0);
-    let site = Arc::new(Site {
-        source: Source::new(queries, pulse),
-        listens_on: listener.local_addr()?,
-        machine: host::machine(),
-        answered: counter(),
-        refused: counter(),
-        broken_off: counter(),
-        unanswered: counter(),
-    });
+    let site = Arc::new(Site::new(Source::new(queries, pulse), listener.local_addr()?));
     let (places, refusals) = (Arc::new(Semaphore::new(MOST)), Arc::new(Semaphore::new(MOST_REFUSED)));
     loop {
         let accepted = tokio::select! {
@@ -118,7 +80,7 @@ pub async fn serve(listener: StdListener, queries: mpsc::Sender<Query>, pulse: A
                 });
             }
             Err(_) => {
-                site.refused.fetch_add(1, Ordering::Relaxed);
+                site.count(Outcome::Refused);
                 // Who is more than that finds the connection closed.
                 if let Ok(place) = Arc::clone(&refusals).try_acquire_owned() {
                     tokio::spawn(async move {
@@ -137,7 +99,7 @@ async fn connection(stream: TcpStream, site: Arc<Site>) {
         let site = Arc::clone(&of);
         async move {
             let answer = http::answer(Arc::clone(&site), request).await;
-            site.answered.fetch_add(1, Ordering::Relaxed);
+            site.count(Outcome::Answered);
             answer
         }
     });
@@ -158,7 +120,7 @@ async fn connection(stream: TcpStream, site: Arc<Site>) {
         }
     };
     if !ended {
-        site.broken_off.fetch_add(1, Ordering::Relaxed);
+        site.count(Outcome::BrokenOff);
     }
 }
 

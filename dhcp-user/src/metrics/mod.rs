@@ -11,6 +11,7 @@
 //! kea.rs        the same under Kea's names
 //! host.rs       whom a browser may take us for
 //! patience.rs   a connection that takes nothing is given up
+//! site.rs       what all connections share
 //! http.rs       which path is what
 //! listener.rs   connections, and how many
 //! page.rs       the part of docs/metrics.md that lists all metrics
@@ -29,6 +30,7 @@ mod kea;
 mod listener;
 mod page;
 mod patience;
+mod site;
 mod snapshot;
 
 pub use listener::{bind, serve};
