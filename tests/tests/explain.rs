@@ -72,11 +72,11 @@ fn the_last_request_is_explained() -> Result<()> {
 fn who_was_not_heard_of_is_not_explained() -> Result<()> {
     let lan = Lan::new("explain", SERVER, 24)?;
     let server = Server::start(&lan, Xdp::Native, SUBNET)?;
-    for who in ["10.0.0.10", "02:00:00:00:00:77"] {
+    for who in ["10.0.0.10", "02:00:00:00:00:77", "printer"] {
         let output = output(&mut server.cli(&["explain", who])?)?;
         ensure!(output.status.code() == Some(1) && String::from_utf8(output.stderr)?.contains(who));
     }
-    ensure!(output(&mut server.cli(&["explain", "printer"])?)?.status.code() == Some(2));
+    ensure!(output(&mut server.cli(&["explain", "hex:0"])?)?.status.code() == Some(2));
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use super::Exit;
 use super::output::{Output, complain, finish};
 use crate::config::DEFAULT_CONTROL_SOCKET;
 use crate::config::Prefix;
-use crate::control::{self, Audit, Cause, ClientError, Outcome, Request, Subject};
+use crate::control::{self, Audit, Cause, ClientError, Outcome, Request, Subject, from_colon_hex};
+use crate::journal::wire_text;
 
 /// A question to a running daemon.
 #[derive(Debug, Subcommand)]
@@ -104,8 +105,8 @@ pub struct Leased {
 /// A client.
 #[derive(Debug, clap::Args)]
 pub struct Explain {
-    /// The address it has leased, or its hardware address
-    #[arg(value_name = "ADDRESS|MAC", value_parser = subject)]
+    /// The address it has leased, its hardware address, or the circuit that it is on: the id as text, or hex: and its octets
+    #[arg(value_name = "ADDRESS|MAC|CIRCUIT", value_parser = subject)]
     client: Subject,
     #[command(flatten)]
     daemon: Daemon,
@@ -199,8 +200,19 @@ pub(super) fn hw_address(text: &str) -> Result<[u8; 6], String> {
 }
 
 fn subject(text: &str) -> Result<Subject, String> {
-    let named = text.parse().map(Subject::Address);
-    named
-        .or_else(|_| hw_address(text).map(Subject::HwAddress))
-        .map_err(|_| "write an IPv4 address, or a hardware address such as 02:00:00:00:00:01".to_owned())
+    if let Ok(address) = text.parse() {
+        return Ok(Subject::Address(address));
+    }
+    if let Ok(mac) = hw_address(text) {
+        return Ok(Subject::HwAddress(mac));
+    }
+    match text.strip_prefix("hex:") {
+        None if text.is_empty() => {
+            Err("write an IPv4 address, a hardware address, or a circuit id".to_owned())
+        }
+        None => Ok(Subject::Circuit(wire_text(text.as_bytes()))),
+        Some(hex) => from_colon_hex(&hex.to_ascii_lowercase())
+            .map(|octets| Subject::Circuit(wire_text(&octets)))
+            .ok_or_else(|| "write octets such as hex:00:04:00:64".to_owned()),
+    }
 }

@@ -123,10 +123,17 @@ fn pointed_at(text: &str, error: &ConfigError) -> String {
 fn warnings(config: &Config) -> Vec<ConfigError> {
     let links = netlink::links().unwrap_or_default();
     let served = |name: &str| config.interfaces.iter().any(|interface| interface.name == name);
-    let facts = links.iter().map(|link| &link.facts).filter(|facts| served(&facts.name));
-    config.warnings_beside(
-        facts.flat_map(|facts| facts.addresses.iter().map(|address| (facts.name.as_str(), *address))),
-    )
+    let facts: Vec<_> = links.iter().map(|link| &link.facts).filter(|facts| served(&facts.name)).collect();
+    let own =
+        facts.iter().flat_map(|facts| facts.addresses.iter().map(|address| (facts.name.as_str(), *address)));
+    let mut warnings = config.warnings_beside(own.clone());
+    // It may be for another machine, or an interface is not there yet.
+    if facts.len() == config.interfaces.len() && facts.iter().all(|facts| !facts.addresses.is_empty()) {
+        let own: Vec<_> = own.map(|(_, address)| address).collect();
+        warnings.extend(config.unreachable_beside(&own));
+        warnings.sort();
+    }
+    warnings
 }
 
 fn print_json(checked: &Result<Config, Vec<ConfigError>>, warnings: &[ConfigError]) -> io::Result<()> {

@@ -270,12 +270,17 @@ fn object(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
 
 /// Who decided, why, and each of the last messages on a line.
 fn explained(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
-    let Explanation { address, decided_by, why, differs, messages } = serde_json::from_str(item.get())?;
+    let Explanation { address, hw_address, decided_by, why, differs, messages } =
+        serde_json::from_str(item.get())?;
     table.row([&"address", &address]);
+    if let Some(client) = hw_address {
+        table.row([&"client", &client]);
+    }
     table.row([&"decided-by", &answered_by(decided_by)]);
     table.row([&"why", &why]);
     table.row([&"differs", &differs.join(", ")]);
-    for Heard { time, message, address, interface, vlan, relay, answered, why } in messages {
+    for Heard { time, message, address, interface, vlan, relay, circuit, subnets, answered, why } in messages
+    {
         let vlan: Vec<_> = vlan.iter().map(ToString::to_string).collect();
         let became = match (answered, why) {
             (Some(answer), _) => format!("answered by {answer}"),
@@ -288,11 +293,17 @@ fn explained(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
             ("on ", interface),
             ("vlan ", Some(vlan.join(", ")).filter(|ids| !ids.is_empty())),
             ("through ", relay.map(|relay| relay.to_string())),
+            ("circuit ", circuit),
         ]
         .into_iter()
         .filter_map(|(name, detail)| Some(format!(" {name}{}", detail?)))
         .collect();
+        let is_silent = became.starts_with("no answer");
         table.row([&"heard", &format!("{time} {message}{told}: {became}")]);
+        if is_silent {
+            let subnets = if subnets.is_empty() { "none".to_owned() } else { subnets.join(", ") };
+            table.row([&"", &format!("  subnets considered: {subnets}")]);
+        }
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ const CLASSLESS_STATIC_ROUTE: u8 = 121;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PoolsAt {
     pools: Vec<Pool>,
-    at: ConfigError,
+    pub(super) at: ConfigError,
 }
 
 impl Config {

@@ -22,6 +22,7 @@ mod overrides;
 mod pool;
 mod prefix;
 mod probe;
+mod reach;
 mod reservation;
 mod section;
 mod server;

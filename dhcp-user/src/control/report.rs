@@ -309,6 +309,9 @@ pub struct Quarantined {
 pub struct Explanation {
     /// The client's address.
     pub address: Ipv4Addr,
+    /// The client's hardware address, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hw_address: Option<String>,
     /// Who answered.
     pub decided_by: AnsweredBy,
     /// Why.
@@ -340,6 +343,12 @@ pub struct Heard {
     /// The relay it came through (giaddr).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Ipv4Addr>,
+    /// The circuit that the relay names: the id as text, or `hex:` and its octets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit: Option<String>,
+    /// The prefixes of the subnets that were considered, if it got no answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subnets: Vec<String>,
     /// The type of the answer, if it got one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answered: Option<Word>,

@@ -94,13 +94,15 @@ const fn one_address() -> u8 {
 }
 
 /// A client, as an operator names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Subject {
     /// By the address it has leased.
     Address(Ipv4Addr),
     /// By its hardware address (Ethernet).
     HwAddress([u8; 6]),
+    /// By the circuit that its relay names: the id as text, or `hex:` and its octets.
+    Circuit(String),
 }
 
 impl Request {

@@ -195,6 +195,7 @@ fn shapes_are_as_documented() {
     );
     shown(
         json!(Explanation {
+            hw_address: None,
             address: a,
             decided_by: AnsweredBy::Daemon,
             why: "w".to_owned(),

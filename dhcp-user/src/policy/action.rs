@@ -319,6 +319,8 @@ impl LeaseStatus {
 pub enum Silence {
     /// No subnet is served there.
     NoSubnet,
+    /// A subnet is served there, and this server has no address to serve it from.
+    NoServerId,
     /// `giaddr` is one of our own addresses.
     RelayIsUs,
     /// The source of a message is not its `ciaddr`, where it has to be, or is an address of ours.
@@ -378,6 +380,7 @@ impl Silence {
     pub fn name(self) -> &'static str {
         match self {
             Self::NoSubnet => "no-subnet",
+            Self::NoServerId => "no-server-id",
             Self::RelayIsUs => "relay-is-us",
             Self::SourceMismatch => "source-mismatch",
             Self::NotOnLink => "not-on-link",

@@ -9,7 +9,7 @@
 //! operator   what the command line orders: leases ended, quarantines cleared, leases from and to others, the audit
 //! links      what becomes of interfaces, and whether answers leave by them
 //! turn       one batch: frames are read, decide ─► commit ─► publish ─► send
-//! reports    what is counted, explained, captured and shown
+//! reports    what is counted, explained, captured and shown, and what is to be mended
 //! commit     what waits for the disk, the thread that has the store, and what if it takes none
 //! equipment  what a configuration needs: limits, probes, the store, maps and memory
 //! process    the threads beside this one, whether it lives, what the service manager is told
@@ -52,7 +52,7 @@ use crate::datapath::frames::watch::watched;
 use crate::datapath::interfaces::netlink::LinkState;
 use crate::datapath::leases::table::Table;
 use crate::datapath::program::attachment;
-use crate::datapath::program::kernel::Kernel;
+use crate::datapath::program::kernel::{Kernel, NamedLog};
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::metrics;
@@ -74,6 +74,7 @@ use reload::Reloads;
 use reload::configuring::Configuring;
 use reload::stale::Forgetting;
 use reports::capture::Captures;
+use reports::complaints::Complaints;
 use reports::explain::WentUp;
 use reports::measuring::Measuring;
 use reports::traffic::Traffic;
@@ -128,6 +129,7 @@ pub struct Server {
     measuring: Measuring,
     limits: Limits,
     went_up: WentUp,
+    complaints: Complaints,
     exports: Exports,
     captures: Captures,
     awake: Awake,
@@ -321,6 +323,7 @@ impl Server {
         self.alive();
         self.count_unsent();
         self.awake.beat(self.config.server.keep_cpus_awake);
+        self.complain_again();
         self.orders.give_up();
         self.audits.give_up();
         self.captures.rest();
@@ -392,7 +395,7 @@ impl Server {
 }
 
 /// Brings what the program says of each frame into the log.
-async fn diagnose(logger: EbpfLogger<&'static dyn log::Log>) {
+async fn diagnose(logger: EbpfLogger<NamedLog>) {
     if let Ok(mut logger) = watched(logger) {
         while let Ok(mut guard) = logger.readable_mut().await {
             guard.get_inner_mut().flush();

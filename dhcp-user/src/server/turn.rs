@@ -9,7 +9,7 @@ use super::commit::decided::Decided;
 use super::commit::not_committed::NotCommitted;
 use super::commit::thread::Ended;
 use super::reports;
-use super::reports::explain::{Lost, Unanswered};
+use super::reports::explain::{Glimpse, Lost, Unanswered};
 use crate::clock::BootNanos;
 use crate::datapath::frames::frame;
 use crate::datapath::frames::ring::Arrival;
@@ -73,22 +73,33 @@ impl Server {
     fn leave_unread(&mut self, arrival: &Arrival, why: Unanswered) {
         self.traffic.dropped(why.name());
         let at = BootNanos(arrival.at).floor();
-        self.went_up.unread(&arrival.frame, arrival.ifindex, at, why, &self.table);
+        let Self { went_up, policy, table, .. } = self;
+        let glimpse = || Glimpse::of(&arrival.frame, arrival.ifindex);
+        went_up.unread(glimpse, at, why, table, |seen| policy.considered_at(seen.link, seen.relay));
+        self.complain_of_frame(&arrival.frame, arrival.ifindex, why);
         self.captures.became(&arrival.frame, arrival.ifindex, || no_answer(why));
     }
 
     /// A request is not decided.
     fn refuse(&mut self, request: &Request, why: Unanswered) {
         self.traffic.dropped(why.name());
-        self.went_up.refused(request, why, &self.table);
+        let Self { went_up, policy, table, .. } = self;
+        went_up.refused(request, why, table, || policy.considered(request));
+        self.complain_of(request, why);
         self.became(request, || no_answer(why));
     }
 
     /// A request that was decided gets no answer.
     fn leave_unanswered(&mut self, request: &Request, why: Unanswered) {
         self.traffic.dropped(why.name());
-        self.went_up.unanswered(request, why);
+        self.note_unanswered(request, why);
+        self.complain_of(request, why);
         self.became(request, || no_answer(why));
+    }
+
+    fn note_unanswered(&mut self, request: &Request, why: Unanswered) {
+        let Self { went_up, policy, .. } = self;
+        went_up.unanswered(request, why, || policy.considered(request));
     }
 
     /// Whoever captures is told what becomes of a request.
@@ -134,7 +145,7 @@ impl Server {
                 Decided::Action(action) if committed.is_err() && !self.needs_no_commit(&action) => {
                     if let Action::Reply { request, .. } = &action {
                         let why = Unanswered::Lost(Lost::NotCommitted);
-                        self.went_up.unanswered(request, why);
+                        self.note_unanswered(request, why);
                         self.became(request, || no_answer(why));
                     }
                 }

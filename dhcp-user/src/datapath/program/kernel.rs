@@ -16,6 +16,7 @@ use dhcp_ebpf::slot::{CHUNK_CELLS, CellsMut as _, SLOT_CELLS};
 
 use super::adoption::{self, Pinned};
 use super::capture::{Instead, Means};
+use super::diagnosis::Named;
 use super::live_frames::LiveFrames;
 use super::object::{self, ADDRESSES, OBJECT, Sizes, region, xdp};
 use super::pins::Pins;
@@ -283,8 +284,9 @@ impl Kernel {
     ///
     /// # Errors
     /// When the program's log ring can't be opened.
-    pub fn log(&mut self) -> Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
-        aya_log::EbpfLogger::init(&mut self.ebpf).context("opening the XDP program's log")
+    pub fn log(&mut self) -> Result<aya_log::EbpfLogger<NamedLog>> {
+        let log = Named(log::logger());
+        aya_log::EbpfLogger::init_with_logger(&mut self.ebpf, log).context("opening the XDP program's log")
     }
 }
 
@@ -296,6 +298,9 @@ fn ring(map: Map) -> Result<(RingBuf<MapData>, Fill)> {
     let fill = Fill::of(&ring, size)?;
     Ok((ring, fill))
 }
+
+/// Where the program's log goes.
+pub type NamedLog = Named<&'static dyn log::Log>;
 
 /// The keys in the map; drawn anew for new maps.
 fn drawn(map: &mut Array<MapData, Raw<Keys>>, adopted: bool) -> Result<Box<Keys>> {

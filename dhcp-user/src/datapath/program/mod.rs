@@ -11,12 +11,14 @@
 //! adoption.rs    what an earlier daemon left there
 //! attachment.rs  the program on interfaces (occupant.rs: others' programs; offload.rs, transmission.rs: what drivers can't do)
 //! capture.rs     the program that copies frames, while somebody captures
+//! diagnosis.rs  what the program says of frames, in names
 //! live_frames.rs many frames sent by a system call, through the program
 //! ```
 
 pub mod adoption;
 pub mod attachment;
 pub mod capture;
+pub mod diagnosis;
 pub mod kernel;
 pub mod live_frames;
 pub mod object;

@@ -59,7 +59,7 @@ impl Policy {
         let subnet = self.book.all.subnet(place);
         let lease_time = self.lease_time(place, request);
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
-            return turn.silence(request, Silence::NoSubnet);
+            return turn.silence(request, Silence::NoServerId);
         };
         let said = self.said(place, request);
         let terms = self.terms(place, server, lease_time, request, said.as_ref());

@@ -36,7 +36,7 @@ impl Policy {
             return self.tell_circuit_cap(turn, request, subnet);
         }
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
-            return turn.silence(request, Silence::NoSubnet);
+            return turn.silence(request, Silence::NoServerId);
         };
         let address = self.book.all.address(place);
         let said = self.said(place, request);

@@ -17,7 +17,7 @@ impl Policy {
         let own = self.site.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet));
         let Some(subnet) = own else { return turn.silence(request, Silence::NoSubnet) };
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
-            return turn.silence(request, Silence::NoSubnet);
+            return turn.silence(request, Silence::NoServerId);
         };
         let place = self.book.all.find(request.ciaddr);
         let terms = self.terms_without_lease(subnet, place, server, request);

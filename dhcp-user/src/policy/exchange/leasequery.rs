@@ -72,7 +72,7 @@ impl Policy {
     fn query(&mut self, turn: &mut Turn<'_>, request: &Request) -> Result<Reply, Silence> {
         self.check_requester(request)?;
         let subject = Subject::of(request).ok_or(Silence::UnclearQuery)?;
-        let server = self.asked_at(request).ok_or(Silence::NoSubnet)?;
+        let server = self.asked_at(request).ok_or(Silence::NoServerId)?;
         let leases = self.leases_of(turn, subject);
         match leases.first() {
             Some(place) => self.active(turn, request, subject, server, *place, &leases),

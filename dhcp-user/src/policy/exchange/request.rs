@@ -261,7 +261,7 @@ impl Policy {
 
     fn nak(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId, message: &'static str) {
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
-            return turn.silence(request, Silence::NoSubnet);
+            return turn.silence(request, Silence::NoServerId);
         };
         let longest = self.site.subnets.longest_datagram(request.link);
         let Some(answer) = answer::nak(posed(request).unwrap_or(server), message, request, longest) else {

@@ -223,7 +223,7 @@ impl Subnets {
     }
 
     /// The subnets served through this relay: the one it has its address in, and those that list it.
-    fn behind(&self, giaddr: Ipv4Addr) -> Vec<SubnetId> {
+    pub(in crate::policy) fn behind(&self, giaddr: Ipv4Addr) -> Vec<SubnetId> {
         let lists = |id: &SubnetId| self.get(*id).relays.contains(&giaddr);
         self.containing(giaddr).into_iter().chain(self.ids().filter(lists)).collect()
     }

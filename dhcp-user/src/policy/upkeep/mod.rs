@@ -15,3 +15,4 @@ pub(in crate::policy) mod reload;
 pub(in crate::policy) mod restore;
 pub(in crate::policy) mod stranded;
 pub(in crate::policy) mod views;
+pub(in crate::policy) mod ways;

@@ -7,6 +7,7 @@ mod transmission;
 mod unsent;
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -493,6 +494,17 @@ impl Server {
             prober.follow(facts.iter().filter(|facts| is_there(facts)));
         }
         self.forget_stale(None);
+    }
+
+    /// Says what of the configuration may not be meant. Whether something leads to a subnet can be told only where all
+    /// interfaces are there, with their addresses.
+    pub(super) fn warn_of_configuration(&self) {
+        self.config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        let facts = || self.interfaces.values().map(|served| &served.facts);
+        if facts().all(|facts| is_there(facts) && !facts.addresses.is_empty()) {
+            let own: Vec<Ipv4Addr> = facts().flat_map(|facts| facts.addresses.iter().copied()).collect();
+            self.config.unreachable_beside(&own).iter().for_each(|warning| tracing::warn!("{warning}"));
+        }
     }
 
     /// Says which of our own addresses are in pools, and so leased to nobody.

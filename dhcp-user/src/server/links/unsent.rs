@@ -61,7 +61,9 @@ impl Server {
                 );
             }
         }
-        unsent.answers().for_each(|(client, xid)| self.went_up.unsent(&client, xid));
+        let Self { went_up, policy, .. } = self;
+        let considered = |link, relay| policy.considered_at(link, relay);
+        unsent.answers().for_each(|(client, xid)| went_up.unsent(&client, xid, considered));
     }
 
     /// Interfaces by which replies can't be sent, in words; none when all is well.

@@ -137,7 +137,6 @@ impl Server {
         self.policy.carry_out_probes();
         self.alive();
         self.prober = prober;
-        config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
         let former = (former, std::mem::replace(&mut self.config, Arc::new(config)));
         self.configuring.discard(former);
         self.queue(actions);
@@ -146,6 +145,7 @@ impl Server {
         self.alive();
         let facts = self.facts();
         self.go_on_with(&facts, &renumbered);
+        self.warn_of_configuration();
         self.alive();
         // What was known before says nothing about what is asked from now on.
         self.went_up = WentUp::default();

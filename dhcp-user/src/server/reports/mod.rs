@@ -1,6 +1,7 @@
 //! What operators ask for, answered from policy, table and counters.
 
 pub(super) mod capture;
+pub(super) mod complaints;
 pub(super) mod explain;
 pub(super) mod measuring;
 pub(super) mod traffic;
@@ -64,7 +65,7 @@ impl Server {
             Query::QuarantineClear { prefix, why, reply } => self.clear(prefix, why, reply),
             Query::Events(reply) => reply.give(self.events.subscribe()),
             Query::Capture(reply) => reply.done(self.capture().map_err(|error| format!("{error:#}"))),
-            Query::Explain(client, reply) => match self.explain(client) {
+            Query::Explain(client, reply) => match self.explain(&client) {
                 Ok(explanation) => reply.give(explanation),
                 Err(No(why)) => reply.no(why),
             },

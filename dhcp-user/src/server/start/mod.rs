@@ -32,6 +32,7 @@ use super::process::beside::Beside;
 use super::reload::Reloads;
 use super::reload::configuring::Configuring;
 use super::reports::capture::Captures;
+use super::reports::complaints::Complaints;
 use super::reports::explain::WentUp;
 use super::reports::measuring::Measuring;
 use super::reports::traffic::Traffic;
@@ -136,6 +137,7 @@ impl Server {
             traffic: Traffic::new(),
             measuring: Measuring::new(config.server.metrics_listen.is_some()),
             went_up: WentUp::default(),
+            complaints: Complaints::default(),
             exports: Exports::default(),
             captures: Captures::default(),
             awake: Awake::new(),
@@ -167,7 +169,7 @@ impl Server {
             kernel.belongs_to(server.committing.id().0);
         }
         server.attach(&facts, &found)?;
-        server.config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+        server.warn_of_configuration();
         server.warn_of_own();
         let (begun, fresh) = rings.unzip();
         let begun = begun.map(watched).transpose().context("watching the ring of exchanges begun")?;

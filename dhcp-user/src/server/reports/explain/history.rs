@@ -7,7 +7,9 @@ use ahash::HashMap;
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
+use super::glimpse::Glimpse;
 use super::reasons::{Lost, Unanswered};
+use crate::config::Prefix;
 use crate::message::{Kind, Request};
 
 /// How many clients are remembered at least; at most twice as many are.
@@ -27,7 +29,7 @@ pub(super) enum Became {
 }
 
 /// One message that the daemon got.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) at: BootSecs,
     /// Nothing if it could not be read.
@@ -37,7 +39,11 @@ pub(super) struct Message {
     pub(super) relay: Ipv4Addr,
     /// The address that it is about, if it names one.
     pub(super) about: Ipv4Addr,
+    /// The circuit that it came by, where a relay said so.
+    pub(super) circuit: Option<Box<[u8]>>,
     pub(super) became: Became,
+    /// The subnets that its client might have had an address of, if it got no answer.
+    pub(super) considered: Box<[Prefix]>,
     pub(super) seen: Seen,
 }
 
@@ -57,23 +63,32 @@ impl Message {
             link: request.link,
             relay: request.giaddr,
             about: about(request),
+            circuit: circuit(request).map(Into::into),
             became,
+            considered: Box::default(),
             seen,
         }
     }
 
     /// One that could not be read, or was not.
-    pub(super) fn unread(at: BootSecs, ifindex: u32, why: Unanswered, seen: Seen) -> Self {
+    pub(super) fn unread(at: BootSecs, glimpse: Glimpse, why: Unanswered, seen: Seen) -> Self {
+        let Glimpse { link, relay, about, circuit, client: _ } = glimpse;
         Self {
             at,
             kind: None,
             xid: 0,
-            link: Link { ifindex, outer: 0, inner: 0 },
-            relay: Ipv4Addr::UNSPECIFIED,
-            about: Ipv4Addr::UNSPECIFIED,
+            link,
+            relay,
+            about,
+            circuit,
             became: Became::Unanswered(why),
+            considered: Box::default(),
             seen,
         }
+    }
+
+    pub(super) fn considered_for(self, considered: Box<[Prefix]>) -> Self {
+        Self { considered, ..self }
     }
 }
 
@@ -87,13 +102,13 @@ pub(super) fn about(request: &Request) -> Ipv4Addr {
 }
 
 /// Whom a request is put down to: its client's hardware address if it has six octets, else the station that sent it.
-pub(super) fn sender(request: &Request) -> [u8; 6] {
+pub(in crate::server) fn sender(request: &Request) -> [u8; 6] {
     request.chaddr.octets().try_into().unwrap_or(request.eth_src)
 }
 
-/// Whom a frame that can't be read is put down to: the station that sent it.
-pub(super) fn station(frame: &[u8]) -> Option<[u8; 6]> {
-    frame.get(6..12)?.try_into().ok()
+/// The circuit that the relay of a request names.
+pub(in crate::server) fn circuit(request: &Request) -> Option<&[u8]> {
+    request.options.agent.as_ref()?.circuit_id.as_deref()
 }
 
 /// The last messages of the clients that were heard last.
@@ -111,7 +126,12 @@ impl History {
     }
 
     /// Puts down what became of a request that was added; or of one of which nothing is remembered, which stays so.
-    pub(super) fn became(&mut self, request: &Request, became: Became) {
+    pub(super) fn became(
+        &mut self,
+        request: &Request,
+        became: Became,
+        considered: impl FnOnce() -> Box<[Prefix]>,
+    ) {
         let Some(messages) = self.0.get_mut(&sender(request)) else { return };
         let it = |message: &&mut Message| {
             (message.xid, message.kind, message.at) == (request.xid, Some(request.kind), request.arrival)
@@ -119,16 +139,23 @@ impl History {
         };
         if let Some(message) = messages.iter_mut().find(it) {
             message.became = became;
+            message.considered = considered();
         }
     }
 
     /// The last answer to a client in this exchange could not be sent.
-    pub(super) fn unsent(&mut self, client: &[u8; 6], xid: u32) {
+    pub(super) fn unsent(
+        &mut self,
+        client: &[u8; 6],
+        xid: u32,
+        considered: impl FnOnce(Link, Ipv4Addr) -> Box<[Prefix]>,
+    ) {
         let mut messages = self.0.get_mut(client).into_iter().flatten().rev();
         let answered =
             |message: &&mut Message| message.xid == xid && matches!(message.became, Became::Answered(_));
         if let Some(message) = messages.find(answered) {
             message.became = Became::Unanswered(Unanswered::Lost(Lost::NotSent));
+            message.considered = considered(message.link, message.relay);
         }
     }
 
@@ -147,6 +174,16 @@ impl History {
     /// The messages of a client, the latest last.
     pub(super) fn of(&self, client: &[u8; 6]) -> &[Message] {
         self.0.get(client).map_or(&[], Vec::as_slice)
+    }
+
+    /// The client that was the last to be heard by this circuit; first of all one that got no answer.
+    pub(super) fn who_is_on(&self, is_meant: impl Fn(&[u8]) -> bool) -> Option<[u8; 6]> {
+        let came = |messages: &Vec<Message>| {
+            let last = messages.last().filter(|last| last.circuit.as_deref().is_some_and(&is_meant))?;
+            Some((matches!(last.became, Became::Unanswered(_)), last.at))
+        };
+        let all = self.0.iter().filter_map(|(client, messages)| Some((came(messages)?, *client)));
+        all.max().map(|(_, client)| client)
     }
 
     /// The client that was the last to name this address.

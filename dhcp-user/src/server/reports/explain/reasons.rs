@@ -57,6 +57,30 @@ impl Unanswered {
         }
     }
 
+    /// Whether the operator has something to mend: otherwise no client gets an answer there.
+    pub(in crate::server) const fn is_to_be_mended(self) -> bool {
+        match self {
+            Self::Silent(why) => matches!(
+                why,
+                Silence::NoSubnet
+                    | Silence::NoServerId
+                    | Silence::RelayIsUs
+                    | Silence::RelaySource
+                    | Silence::NoPool
+                    | Silence::Exhausted
+                    | Silence::PortInUse
+                    | Silence::DeviceCap
+                    | Silence::CircuitCap
+                    | Silence::DeclinedTooOften
+                    | Silence::QueryNotAllowed
+                    | Silence::Unanswerable
+            ),
+            Self::Limited(why) => matches!(why, Limit::Link | Limit::Circuit | Limit::Leasequery),
+            Self::Lost(why) => matches!(why, Lost::Stale | Lost::ReplyTooLong),
+            Self::Malformed(_) => false,
+        }
+    }
+
     /// What was found, and what to do, if the operator can do anything.
     pub(in crate::server) fn words(self) -> String {
         let (found, advice) = match self {
@@ -78,6 +102,10 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
         Silence::NoSubnet => (
             "no subnet is served where it came from",
             "add a subnet for this interface and VLAN, or list the relay's address in `relays` of one",
+        ),
+        Silence::NoServerId => (
+            "a subnet is served where it came from, and this server has no address to serve it from",
+            "set `server-id` of the subnet, or give the interface an address",
         ),
         Silence::RelayIsUs => {
             ("its giaddr is an address of this server", "a relay on this machine must use another")
@@ -204,6 +232,9 @@ const fn lost(why: Lost) -> (&'static str, &'static str) {
 }
 
 #[cfg(test)]
+pub(super) use tests::every;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -233,10 +264,10 @@ mod tests {
         }};
     }
 
-    /// The tables of `docs/explain.md`: what it must say.
-    fn documented() -> Vec<String> {
-        let silences = all!(Silence {
+    fn silences() -> impl Iterator<Item = Silence> {
+        all!(Silence {
             NoSubnet,
+            NoServerId,
             RelayIsUs,
             RelaySource,
             SourceMismatch,
@@ -262,22 +293,43 @@ mod tests {
             QueryNotAllowed,
             UnclearQuery,
             Unanswerable,
-        });
-        let limits = all!(Limit { Link, Circuit, Client, Leasequery });
-        let losses =
-            all!(Lost { Stale, NotForUs, Overtaken, UnknownInterface, ReplyTooLong, NotCommitted, NotSent });
-        let malformed = all!(Malformed {
+        })
+        .into_iter()
+    }
+
+    fn limits() -> impl Iterator<Item = Limit> {
+        all!(Limit { Link, Circuit, Client, Leasequery }).into_iter()
+    }
+
+    fn losses() -> impl Iterator<Item = Lost> {
+        all!(Lost { Stale, NotForUs, Overtaken, UnknownInterface, ReplyTooLong, NotCommitted, NotSent })
+            .into_iter()
+    }
+
+    fn defects() -> impl Iterator<Item = Malformed> {
+        all!(Malformed {
             NotDhcp, Truncated, TooManyTags, IpHeaderLength, IpLength, Fragment, IpChecksum, IpSource, UdpLength,
             UdpChecksum, Short, NotRequest, HardwareAddressLength, Cookie, RelayAddress, ClientAddress,
             OptionTruncated, Overload, OptionLength(51), MessageType, ServerMessage, ClientIdentifier, NoIdentity,
             AgentInformation,
-        });
+        }).into_iter()
+    }
+
+    /// All reasons that there are.
+    pub(in crate::server::reports::explain) fn every() -> Vec<Unanswered> {
+        let silent = silences().map(Unanswered::Silent).chain(limits().map(Unanswered::Limited));
+        let lost = losses().map(Unanswered::Lost).chain(defects().map(Unanswered::Malformed));
+        silent.chain(lost).collect()
+    }
+
+    /// The tables of `docs/explain.md`: what it must say.
+    fn documented() -> Vec<String> {
         let row = |name: &str, (found, advice): (&str, &str)| format!("| `{name}` | {found} | {advice} |");
-        let silences = silences.map(|why| row(why.name(), silent(why)));
-        let limits = limits.map(|why| row(why.name(), limited(why)));
-        let losses = losses.map(|why| row(why.name(), lost(why)));
-        let malformed = malformed.map(|why| format!("| `{}` | {why} |", why.name()));
-        silences.into_iter().chain(limits).chain(losses).chain(malformed).collect()
+        let silences = silences().map(|why| row(why.name(), silent(why)));
+        let limits = limits().map(|why| row(why.name(), limited(why)));
+        let losses = losses().map(|why| row(why.name(), lost(why)));
+        let malformed = defects().map(|why| format!("| `{}` | {why} |", why.name()));
+        silences.chain(limits).chain(losses).chain(malformed).collect()
     }
 
     #[test]

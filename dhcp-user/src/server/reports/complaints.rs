@@ -1,0 +1,211 @@
+//! Why clients get no answer, in the log: what an operator has to mend, once a minute and reason, with how many were left out.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use dhcp_ebpf::abi::Link;
+
+use super::explain::{Glimpse, Unanswered, circuit, sender};
+use crate::config::Vlan;
+use crate::control::colon_hex;
+use crate::journal::wire_text;
+use crate::message::Request;
+use crate::policy::Silence;
+use crate::server::Server;
+
+/// How long nothing more is said of a reason.
+const PAUSE: Duration = Duration::from_secs(60);
+/// How many relays or VLANs are named at most.
+const NAMED: usize = 16;
+
+/// What was said lately.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Complaints(BTreeMap<&'static str, Said>);
+
+#[derive(Debug)]
+struct Said {
+    at: Instant,
+    why: Unanswered,
+    left_out: u64,
+    /// Who came last of those that were left out.
+    last: [u8; 6],
+}
+
+impl Complaints {
+    /// Whether it is to be said now that a message of `client` got no answer. If not it is counted.
+    fn is_due(&mut self, why: Unanswered, client: [u8; 6], now: Instant) -> bool {
+        match self.0.get_mut(why.name()) {
+            Some(said) => {
+                said.left_out += 1;
+                said.last = client;
+                false
+            }
+            None => {
+                self.0.insert(why.name(), Said { at: now, why, left_out: 0, last: client });
+                true
+            }
+        }
+    }
+
+    /// The reasons whose minute is over, each with how many messages were left out since, and who sent the last of them.
+    /// Where there were none the next is said at once.
+    fn over(&mut self, now: Instant) -> Vec<(Unanswered, u64, [u8; 6])> {
+        let mut over = Vec::new();
+        self.0.retain(|_, said| {
+            if now.saturating_duration_since(said.at) < PAUSE {
+                return true;
+            }
+            if said.left_out == 0 {
+                return false;
+            }
+            over.push((said.why, said.left_out, said.last));
+            (said.at, said.left_out) = (now, 0);
+            true
+        });
+        over
+    }
+}
+
+impl Server {
+    /// Says what is to be mended for this request to get an answer, if it is time to.
+    pub(in crate::server) fn complain_of(&mut self, request: &Request, why: Unanswered) {
+        if why.is_to_be_mended() && self.complaints.is_due(why, sender(request), Instant::now()) {
+            self.complain(
+                why,
+                &Glimpse {
+                    link: request.link,
+                    relay: request.giaddr,
+                    client: sender(request),
+                    about: request.ciaddr,
+                    circuit: circuit(request).map(Into::into),
+                },
+            );
+        }
+    }
+
+    /// The same of a frame that was not read.
+    pub(in crate::server) fn complain_of_frame(&mut self, frame: &[u8], ifindex: u32, why: Unanswered) {
+        if why.is_to_be_mended()
+            && let Some(glimpse) = Glimpse::of(frame, ifindex)
+            && self.complaints.is_due(why, glimpse.client, Instant::now())
+        {
+            self.complain(why, &glimpse);
+        }
+    }
+
+    /// Says how many were left out, of those reasons whose minute is over.
+    pub(in crate::server) fn complain_again(&mut self) {
+        for (why, left_out, last) in self.complaints.over(Instant::now()) {
+            tracing::warn!(
+                reason = why.name(),
+                left_out,
+                last = colon_hex(&last),
+                "no answer, {left_out} more within the last minute: {}",
+                why.words()
+            );
+        }
+    }
+
+    fn complain(&self, why: Unanswered, whose: &Glimpse) {
+        let Link { ifindex: _, outer, inner } = whose.link;
+        tracing::warn!(
+            reason = why.name(),
+            client = colon_hex(&whose.client),
+            interface = self.name_of(whose.link),
+            vlan = (outer != 0).then(|| tracing::field::display(tags(Vlan { outer, inner }))),
+            relay = (!whose.relay.is_unspecified()).then(|| tracing::field::display(whose.relay)),
+            circuit = whose.circuit.as_deref().map(wire_text),
+            "no answer: {}{}",
+            why.words(),
+            self.what_there_is(why, whose)
+        );
+    }
+
+    /// The known ones among which the right one is missing.
+    fn what_there_is(&self, why: Unanswered, whose: &Glimpse) -> String {
+        match why {
+            Unanswered::Silent(Silence::NoSubnet) if !whose.relay.is_unspecified() => format!(
+                ": the giaddr {} is in no subnet and no `relays` lists it; the relays that are listed: {}",
+                whose.relay,
+                listed(&self.policy.relays())
+            ),
+            Unanswered::Silent(Silence::NoSubnet) => {
+                let here = Vlan { outer: whose.link.outer, inner: whose.link.inner };
+                let vlans = self.policy.vlans();
+                let on = self.name_of(whose.link).unwrap_or_default();
+                if vlans.contains(&here) {
+                    let own = self.interfaces.get(&whose.link.ifindex);
+                    let own = own.map(|served| listed(&served.facts.addresses)).unwrap_or_default();
+                    return format!(
+                        ": no subnet for {} has an address of {on} in it (it has: {own}), nor a `server-id` of its own",
+                        tags(here)
+                    );
+                }
+                let vlans: Vec<String> = vlans.into_iter().map(tags).collect();
+                format!(": {} on {on} has no subnet; there are subnets for: {}", tags(here), listed(&vlans))
+            }
+            Unanswered::Silent(Silence::RelaySource | Silence::QueryNotAllowed) => {
+                let relays: Vec<Ipv4Addr> = match why {
+                    Unanswered::Silent(Silence::RelaySource) => self.policy.relays(),
+                    _ => self.config.server.leasequery_from.clone(),
+                };
+                format!(": it came by {}; those that are listed: {}", whose.relay, listed(&relays))
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// The tags of a link, as an operator writes them.
+fn tags(vlan: Vlan) -> String {
+    match vlan {
+        Vlan { outer: 0, .. } => "what is untagged".to_owned(),
+        Vlan { outer, inner: 0 } => format!("VLAN {outer}"),
+        Vlan { outer, inner } => format!("VLAN [{outer}, {inner}]"),
+    }
+}
+
+fn listed(all: &[impl Display]) -> String {
+    if all.is_empty() {
+        return "none".to_owned();
+    }
+    let shown: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
+    let more = all.len().saturating_sub(NAMED);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    format!("{}{more}", shown.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_is_said_once_a_minute_and_what_was_left_out_is_counted() {
+        let mut complaints = Complaints::default();
+        let [none, full] = [Silence::NoSubnet, Silence::Exhausted].map(Unanswered::Silent);
+        let begun = Instant::now();
+        assert!(complaints.is_due(none, [1; 6], begun));
+        assert!(complaints.is_due(full, [2; 6], begun));
+        for n in 3..9 {
+            assert!(!complaints.is_due(none, [n; 6], begun + Duration::from_secs(59)));
+        }
+        assert!(complaints.over(begun + Duration::from_secs(59)).is_empty());
+        assert_eq!(complaints.over(begun + PAUSE), [(none, 6, [8; 6])]);
+        // One of them goes on, and was said just now; the other is over.
+        assert!(!complaints.is_due(none, [9; 6], begun + PAUSE));
+        assert!(complaints.is_due(full, [9; 6], begun + PAUSE));
+        assert_eq!(complaints.over(begun + 2 * PAUSE), [(none, 1, [9; 6])]);
+        assert!(complaints.over(begun + 3 * PAUSE).is_empty());
+        assert!(complaints.is_due(none, [1; 6], begun + 3 * PAUSE));
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let relays: Vec<Ipv4Addr> = (0..20).map(|n| Ipv4Addr::new(10, 0, 0, n)).collect();
+        assert!(listed(&relays).ends_with("10.0.0.15 and 4 more"));
+        assert_eq!(listed(&relays[..1]), "10.0.0.0");
+        assert_eq!(listed(&[Ipv4Addr::LOCALHOST; 0]), "none");
+    }
+}
