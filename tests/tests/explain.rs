@@ -238,3 +238,72 @@ fn the_kernels_answer_comes_after_a_message_that_got_none() -> Result<()> {
     })?;
     Ok(())
 }
+
+/// Who answered last outlives the daemon: what it was told of by the kernel, and what happened while it was away.
+#[test]
+fn who_answered_last_is_true_after_a_restart() -> Result<()> {
+    let lan = Lan::new("explain", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    fn shown(server: &Server, address: std::net::Ipv4Addr) -> Result<Value> {
+        server.lease(address)?.context("the lease")
+    }
+    let last =
+        |server: &Server| Ok::<_, anyhow::Error>(shown(server, lease.address)?["last-answered-by"].take());
+    for round in 0..6 {
+        let renewals = shown(&server, lease.address)?["kernel-renewals"].as_u64();
+        until("a renewal to be the kernel's", PROMPT, || {
+            client.renew(&lease)?;
+            Ok((shown(&server, lease.address)?["kernel-renewals"].as_u64() > renewals).then_some(()))
+        })?;
+        if round % 2 == 0 {
+            server.stop()?;
+        } else {
+            server.crash()?;
+        }
+        server.start_again()?;
+        for _ in 0..3 {
+            ensure!(last(&server)? == "kernel", "round {round}: the kernel answered before the restart");
+        }
+        let mut asked = client.renewing(&lease);
+        append_option(&mut asked.message.options, 60, &[b'a' + round]);
+        client.extend(&asked, &lease)?;
+        ensure!(last(&server)? == "daemon", "round {round}: the daemon has answered");
+        server.crash()?;
+        server.start_again()?;
+        ensure!(last(&server)? == "daemon", "round {round}: the daemon answered before the restart");
+        server.crash()?;
+        // The kernel may have forgotten its usual question for that one, but knows this.
+        client.extend(&asked.again(), &lease)?;
+        server.start_again()?;
+        ensure!(last(&server)? == "kernel", "round {round}: the kernel answered while the daemon was away");
+        client.renew(&lease)?;
+    }
+    Ok(())
+}
+
+/// Of a lease that ran out, too, as long as its address is in grace.
+#[test]
+fn who_answered_last_is_true_of_a_lease_that_ran_out() -> Result<()> {
+    let lan = Lan::new("explain", SERVER, 24)?;
+    let subnet = SUBNET.replace("lease-time = \"10m\"", "lease-time = \"3s\"");
+    let mut server = Server::start(&lan, Xdp::Native, &subnet)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    until("a renewal to be the kernel's", PROMPT, || {
+        client.renew(&lease)?;
+        Ok((server.stats()?.kernel_acked("renewing")? > 0).then_some(()))
+    })?;
+    until("the lease to run out", PROMPT, || Ok((server.pool_count("grace")? == 1).then_some(())))?;
+    for way in ["before a restart", "after one"] {
+        let shown = server.lease(lease.address)?.context("the lease")?;
+        ensure!(shown["state"] == "grace" && shown["last-answered-by"] == "kernel", "{way}: {shown}");
+        server.crash()?;
+        server.start_again()?;
+    }
+    ensure!(client.dora()?.address == lease.address);
+    let shown = server.lease(lease.address)?.context("the lease")?;
+    ensure!(shown["state"] == "leased" && shown["last-answered-by"] == "daemon", "{shown}");
+    Ok(())
+}

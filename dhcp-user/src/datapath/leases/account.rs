@@ -9,16 +9,10 @@ use super::memory::SharedCells;
 use super::notes::Notes;
 
 /// Renewals that were seen when the daemon changed a word, by slot. Those since stand in the word itself.
+///
+/// Who answered last stands in the slot's notes: that outlives the daemon.
 #[derive(Debug, Default)]
-pub struct Account(BTreeMap<u32, Seen>);
-
-/// Renewals of one lease by the kernel that policy was not told of yet.
-#[derive(Clone, Copy, Debug, Default)]
-struct Seen {
-    renewals: u32,
-    /// Those of them after which the daemon has not answered.
-    since_answer: u32,
-}
+pub struct Account(BTreeMap<u32, u32>);
 
 /// What policy is to be told of a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +31,12 @@ impl Account {
         slot: &Slot<SharedCells<'_>>,
         change: impl FnOnce(&Slot<SharedCells<'_>>) -> Option<Word>,
     ) -> Option<Word> {
-        let renewals = Notes::of(slot).renewals(slot.word());
+        let before = slot.word();
+        let renewals = Notes::of(slot).renewals(before);
         let word = change(slot)?;
-        Notes::of(slot).accounted(word).save(slot);
+        Notes::of(slot).settled(before).accounted(word).save(slot);
         if renewals > 0 {
-            let seen = self.0.entry(index).or_default();
-            seen.renewals += renewals;
-            seen.since_answer += renewals;
+            *self.0.entry(index).or_default() += renewals;
         }
         Some(word)
     }
@@ -52,24 +45,15 @@ impl Account {
     pub(super) fn answered(&mut self, index: u32, slot: &Slot<SharedCells<'_>>) {
         let (word, notes) = (slot.word(), Notes::of(slot));
         let renewals = notes.renewals(word);
+        notes.answered(word).save(slot);
         if renewals > 0 {
-            notes.accounted(word).save(slot);
-            self.0.entry(index).or_default().renewals += renewals;
+            *self.0.entry(index).or_default() += renewals;
         }
-        if let Some(seen) = self.0.get_mut(&index) {
-            seen.since_answer = 0;
-        }
-    }
-
-    /// Whether the kernel was seen to answer after the daemon did, and policy not told of it yet.
-    pub(super) fn kernel_answered_last(&self, index: u32, slot: &Slot<SharedCells<'_>>) -> bool {
-        let seen = self.0.get(&index).is_some_and(|seen| seen.since_answer > 0);
-        seen || Notes::of(slot).renewals(slot.word()) > 0
     }
 
     /// How many renewals policy was not told of.
     pub(super) fn renewals(&self, index: u32, slot: &Slot<SharedCells<'_>>) -> u32 {
-        Notes::of(slot).renewals(slot.word()) + self.0.get(&index).map_or(0, |seen| seen.renewals)
+        Notes::of(slot).renewals(slot.word()) + self.0.get(&index).copied().unwrap_or_default()
     }
 
     /// What policy is told now of the slot, whose word is `word`; none where nothing happened.
@@ -78,11 +62,9 @@ impl Account {
         if notes.account_for(word) && !self.0.contains_key(&index) {
             return None;
         }
-        notes.accounted(word).save(slot);
-        let before = self.0.remove(&index).unwrap_or_default();
-        let since = notes.renewals(word);
-        let renewals = since + before.renewals;
+        notes.settled(word).save(slot);
+        let renewals = notes.renewals(word) + self.0.remove(&index).unwrap_or_default();
         (word.alive() && renewals > 0)
-            .then_some(Untold { renewals, is_last_answer: since + before.since_answer > 0 })
+            .then_some(Untold { renewals, is_last_answer: notes.kernel_answered_last(word) })
     }
 }

@@ -5,8 +5,8 @@ use dhcp_ebpf::slot::{MEMOS, Slot};
 
 use super::memory::SharedCells;
 
-/// Which memos are led to by the question map, which are of questions that nobody asked yet, which was written last, and how much of what the kernel did to the
-/// word was told to policy.
+/// Which memos are led to by the question map, which are of questions that nobody asked yet, which was written last, how much of what the kernel did to the
+/// word was told to policy, and whether the kernel answered the client last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notes(u64);
 
@@ -15,6 +15,7 @@ const LAST_SHIFT: u32 = 8;
 const LAST: u64 = 0xff << LAST_SHIFT;
 const EXPECTED_SHIFT: usize = 16;
 const EXPECTED: u64 = 0xff << EXPECTED_SHIFT;
+const KERNEL_LAST: u64 = 1 << 24;
 /// The upper half of a lease word: alive, generation, changes.
 const ACCOUNTED: u64 = 0xffff_ffff_0000_0000;
 
@@ -86,6 +87,31 @@ impl Notes {
     #[must_use]
     pub const fn accounted(self, word: Word) -> Self {
         Self(self.0 & !ACCOUNTED | word.0 & ACCOUNTED)
+    }
+
+    /// With all that led to this word told, and put down if some of it was an answer of the kernel's.
+    #[must_use]
+    pub fn settled(self, word: Word) -> Self {
+        let last = if self.renewals(word) > 0 { KERNEL_LAST } else { 0 };
+        Self(self.0 | last).accounted(word)
+    }
+
+    /// With all that led to this word told, the daemon having answered since.
+    #[must_use]
+    pub const fn answered(self, word: Word) -> Self {
+        Self(self.0 & !KERNEL_LAST).accounted(word)
+    }
+
+    /// What is left of them when the slot is emptied: who answered last, until it is somebody's again.
+    #[must_use]
+    pub const fn emptied(self) -> Self {
+        Self(self.0 & KERNEL_LAST)
+    }
+
+    /// Whether the kernel answered the client after the daemon did, up to this word.
+    #[must_use]
+    pub fn kernel_answered_last(self, word: Word) -> bool {
+        self.0 & KERNEL_LAST != 0 || self.renewals(word) > 0
     }
 
     /// Whether nothing happened to the word since.

@@ -188,8 +188,10 @@ impl Table {
         if word.alive() {
             // The client moved to another link or card: its slot is written anew, for the same lease.
             self.change(lease.address, |slot| Some(publish::suspend(slot)));
+            let kept = self.slot(lease.address).map(|(_, slot)| Notes::of(&slot).emptied());
+            return self.grant(lease, &identity, kept.unwrap_or_default());
         }
-        self.grant(lease, &identity)
+        self.grant(lease, &identity, Notes::default())
     }
 
     /// Changes a word and keeps account of what the kernel did to it before.
@@ -209,10 +211,11 @@ impl Table {
         }
     }
 
-    /// Whether the kernel was seen to answer the client of this lease after the daemon did, and policy not told of it yet.
+    /// Whether the kernel answered the client of this lease after the daemon did; of one that ended, as far as it is known
+    /// since the maps were made.
     #[must_use]
     pub fn kernel_answered_last(&self, address: Ipv4Addr) -> bool {
-        self.slot(address).is_some_and(|(index, slot)| self.account.kernel_answered_last(index, &slot))
+        self.slot(address).is_some_and(|(_, slot)| Notes::of(&slot).kernel_answered_last(slot.word()))
     }
 
     /// Leases among `count` slots from `from` on that the kernel extended since they were looked at last.
@@ -268,14 +271,18 @@ impl Table {
         }
     }
 
-    /// Writes a dead slot and brings it to life.
-    fn grant(&mut self, lease: &Publication, identity: &Identity) -> Result<Published, Overtaken> {
+    /// Writes a dead slot and brings it to life, with `notes` to begin with.
+    fn grant(
+        &mut self,
+        lease: &Publication,
+        identity: &Identity,
+        mut notes: Notes,
+    ) -> Result<Published, Overtaken> {
         self.clear(lease.address);
         let mut published = Published::default();
         let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
         let mut asked = Vec::new();
         let mut last = None;
-        let mut notes = Notes::default();
         for memo in lease.memos.iter().take(MEMOS) {
             match self.prepare(lease, memo, last) {
                 Some(prepared) => {
@@ -433,7 +440,7 @@ impl Table {
         for index in 0..MEMOS {
             slot.void_memo(index);
         }
-        Notes::default().save(&slot);
+        notes.emptied().save(&slot);
         for (index, memo) in memos.iter().enumerate().filter(|(_, memo)| memo.hash != 0) {
             self.answers.take_back(memo.place);
             if notes.is_led(index) {
@@ -479,6 +486,7 @@ impl Words for Table {
     fn revoke(&self, address: Ipv4Addr, judged: Word) -> Result<Word, Word> {
         let Some((_, slot)) = self.slot(address) else { return Ok(judged.revoked()) };
         let revoked = publish::revoke(&slot, judged)?;
+        Notes::of(&slot).settled(judged).save(&slot);
         self.revoked.borrow_mut().push(address);
         Ok(revoked)
     }

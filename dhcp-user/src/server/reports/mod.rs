@@ -169,8 +169,13 @@ impl Server {
         let unreported = self.table.unreported(view.address);
         let leased = view.state == State::Leased && word.alive();
         let expires = if leased { word.expiry().max(view.expires) } else { view.expires };
-        let kernel_last =
-            self.table.kernel_answered_last(view.address) || view.answered_by == AnsweredBy::Kernel;
+        let by_the_kernel = self.table.kernel_answered_last(view.address);
+        let kernel_last = match view.state {
+            State::Leased if word.alive() => by_the_kernel,
+            // Of a new lease that is being committed; the slot tells of the one before.
+            State::Leased => view.answered_by == AnsweredBy::Kernel,
+            _ => by_the_kernel || view.answered_by == AnsweredBy::Kernel,
+        };
         let vlan = [view.link.outer, view.link.inner].into_iter().filter(|id| *id != 0).collect();
         Lease {
             address: view.address,
