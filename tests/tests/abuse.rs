@@ -75,12 +75,18 @@ fn a_release_must_fit_its_lease_in_everything() -> Result<()> {
         request.envelope.ip_dst = SERVER;
         request
     };
+    let to_all = |mut request: Request| {
+        request.envelope.ip_dst = Ipv4Addr::BROADCAST;
+        request.envelope.eth_dst = [0xff; 6];
+        request
+    };
     let free = Ipv4Addr::new(10, 0, 0, 20);
     let cases = [
         ("another device", "not-owner", lan.client(2).releasing(&lease)),
         ("another identifier", "not-owner", posing.releasing(&lease)),
         ("another server", "other-server", to_us(client.releasing(&elsewhere))),
-        ("no server", "no-server", without_server(right())),
+        ("no server, and sent to all", "no-server", to_all(without_server(right()))),
+        ("no server, from another device", "not-owner", without_server(lan.client(2).releasing(&lease))),
         ("another source", "source-mismatch", from(WITNESS, right())),
         ("no address", "no-address", of(Ipv4Addr::UNSPECIFIED, right())),
         ("an address it does not have", "not-owner", from(free, of(free, right()))),

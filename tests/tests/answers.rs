@@ -326,3 +326,46 @@ fn a_ports_address_goes_to_its_new_device_when_the_old_one_is_silent() -> Result
     ensure!(server.json(&["audit"])?["consistent"] == true);
     Ok(())
 }
+
+/// RFC 2131 §4.4.6 has a RELEASE name its server and its client as the REQUEST did. systemd-networkd leaves option 54 out, and
+/// ConnMan option 61: sent to us alone, for the sender's own lease, it is meant all the same.
+#[test]
+fn a_release_without_server_or_client_identifier_ends_the_lease() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let mut client = lan.client(1);
+    client.client_id = Some(b"\xff\x01\x02\x03\x04\0\x02\0\0\xab\x11\x07".to_vec());
+    let id = client.client_id.clone().unwrap_or_default();
+    let us = SERVER.octets();
+    let forms: [(&str, &[(u8, &[u8])]); 3] = [
+        ("without 54", &[(53, &[7]), (61, &id)]),
+        ("without 61", &[(53, &[7]), (54, &us)]),
+        ("without either", &[(53, &[7])]),
+    ];
+    for (what, list) in forms {
+        let lease = client.dora()?;
+        client.send(&with_options(client.releasing(&lease), list))?;
+        until(&format!("the address to be free: {what}"), PROMPT, || {
+            Ok((server.pool_count("leased")? == 0 && server.lease(lease.address)?.is_none()).then_some(()))
+        })?;
+    }
+    Ok(())
+}
+
+/// A DECLINE without option 61, as ConnMan sends it, is its owner's.
+#[test]
+fn a_decline_without_the_client_identifier_is_the_owners() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let mut client = lan.client(1);
+    client.client_id = Some(b"\x01me".to_vec());
+    let lease = client.dora()?;
+    let address = lease.address.octets();
+    client.send(&with_options(
+        client.declining(&lease),
+        &[(53, &[4]), (50, &address), (54, &SERVER.octets())],
+    ))?;
+    until("it to be believed", PROMPT, || Ok((server.pool_count("quarantined")? == 1).then_some(())))?;
+    ensure!(client.dora()?.address != lease.address);
+    Ok(())
+}

@@ -220,10 +220,15 @@ impl Policy {
     }
 
     /// Whether the address at `place` is bound to exactly the client that sent `request`: what ends a lease must fit.
+    ///
+    /// ConnMan leaves its client identifier out of what ends a lease (RFC 2131 §4.4.6 asks for it): the address, which is
+    /// named, and the hardware address tell.
     fn owns(&self, place: Place, request: &Request) -> bool {
         self.binding(place).is_some_and(|binding| {
             binding.chaddr() == request.chaddr
-                && (binding.adopted || binding.identity() == Identity::of(request))
+                && (binding.adopted
+                    || request.options.client_id.is_none()
+                    || binding.identity() == Identity::of(request))
         })
     }
 

@@ -13,7 +13,11 @@ use crate::store::Change;
 
 impl Policy {
     pub(in crate::policy) fn release(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        let Some(server) = request.options.server else { return turn.silence(request, Silence::NoServer) };
+        // systemd-networkd's names no server. Sent to us alone, by the client itself, it is meant for us.
+        let sent_to = (request.unicast() && !request.relayed()).then_some(request.ip_dst);
+        let Some(server) = request.options.server.or(sent_to) else {
+            return turn.silence(request, Silence::NoServer);
+        };
         if !self.is_us(request, server) {
             return turn.silence(request, Silence::OtherServer);
         }

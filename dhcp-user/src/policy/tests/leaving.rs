@@ -19,12 +19,14 @@ fn a_release_must_fit_in_everything() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
     let good = Draft::release(1, address);
+    let to_all = Draft { ciaddr: address, ip_src: address, ..Draft::new(7, 1) };
     let forged = [
         (Draft { ip_src: host(99), ..good.clone() }, Silence::SourceMismatch),
         (Draft::release(2, address), Silence::NotOwner),
         (good.clone().id(b"\x00me"), Silence::NotOwner),
         (Draft::release(1, host(11)), Silence::NotOwner),
-        (Draft::new(7, 1).unicast(address), Silence::NoServer),
+        (to_all, Silence::NoServer),
+        (Draft::new(7, 2).unicast(address), Silence::NotOwner),
         (Draft::new(7, 1).unicast(address).address(54, host(2)), Silence::OtherServer),
         (Draft::new(7, 1).address(54, SERVER), Silence::NoAddress),
     ];
