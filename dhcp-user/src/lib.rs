@@ -14,6 +14,7 @@ pub mod limits;
 pub mod logging;
 pub mod message;
 pub mod metrics;
+pub mod places;
 pub mod policy;
 pub mod privileges;
 pub mod probe;

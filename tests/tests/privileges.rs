@@ -1,10 +1,14 @@
-//! What the daemon gives up once it serves, started by hand with all rights that there are.
+//! What the daemon gives up once it serves, started by hand with all rights that there are; and what it could not do without.
 
 use anyhow::{Context, Result, ensure};
-use std::fs;
+use nix::unistd::{Uid, chown};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use system_tests::paths::SERVER;
-use system_tests::server::{Server, Xdp};
+use system_tests::process::output;
+use system_tests::server::{Launch, Server, Xdp, cli};
 use system_tests::topology::Lan;
+use system_tests::wait::{PROMPT, until};
 
 const SUBNET: &str = r#"
 [[subnet]]
@@ -36,5 +40,50 @@ fn no_thread_has_more_rights_than_serving_takes() -> Result<()> {
         }
         ensure!(of("NoNewPrivs")? == "1" && of("Seccomp")? == "2", "{}: {status}", of("Name")?);
     }
+    Ok(())
+}
+
+const ROOT: u32 = 0;
+const NOBODY: u32 = 65_534;
+
+/// Root may do anything as long as it has all its capabilities: what the daemon could not do later, it does not start without.
+#[test]
+fn what_would_be_closed_to_the_daemon_is_found_at_the_start() -> Result<()> {
+    let lan = Lan::new("places", SERVER, 16)?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let lease = lan.client(1).dora()?;
+    server.stop()?;
+    server.detach()?;
+    let config = lan.world.dir().join("xdhcpd.toml").display().to_string();
+    let cases = [
+        ("state", NOBODY, 0o700, "state-dir"),
+        ("state/store", NOBODY, 0o700, "the store"),
+        ("state/store", ROOT, 0o500, "the store"),
+        ("state/store/reached", NOBODY, 0o600, "the store's file"),
+        ("xdhcpd.toml", ROOT, 0o000, "the configuration"),
+        ("xdhcpd.toml", NOBODY, 0o600, "the configuration"),
+    ];
+    for (name, owner, mode, said) in cases {
+        let path = lan.world.dir().join(name);
+        let was = fs::metadata(&path)?;
+        chown(&path, Some(Uid::from_raw(owner)), None)?;
+        fs::set_permissions(&path, Permissions::from_mode(mode))?;
+        let checked = output(cli()?.args(["check-config", &config]))?;
+        let before = server.log().len();
+        server.launch_again(&Launch::default())?;
+        until("the start to be refused", PROMPT, || Ok((!server.is_running()?).then_some(())))?;
+        let log = server.log().split_off(before);
+        chown(&path, Some(Uid::from_raw(was.uid())), None)?;
+        fs::set_permissions(&path, was.permissions())?;
+
+        let line = format!("{said} {} can't be", path.display());
+        ensure!(log.contains(&line) && log.contains("Permission denied"), "{name}: {log}");
+        ensure!(!log.contains("interface served"), "{log}");
+        // Another user may be the one that serves: of what is not ours a check knows nothing.
+        let warned = String::from_utf8_lossy(&checked.stderr).contains(&line);
+        ensure!(checked.status.success() && warned == (owner == ROOT), "{name}: {checked:?}");
+    }
+    server.start_again()?;
+    lan.client(1).renew(&lease)?;
     Ok(())
 }

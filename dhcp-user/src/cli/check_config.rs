@@ -1,7 +1,7 @@
 //! `check-config`: whether a file would be taken, and if not, all that is wrong with it.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -9,6 +9,7 @@ use super::Exit;
 use super::output::{complain, finish, remark};
 use crate::config::{Config, ConfigError, LoadError};
 use crate::datapath::interfaces::netlink;
+use crate::places::{self, Closed};
 use crate::server::{self, Capacity};
 
 /// The file to check, and how to say what is found.
@@ -74,7 +75,7 @@ impl CheckConfig {
             }
         };
         let exit = if checked.is_ok() { Exit::Done } else { Exit::No };
-        let warnings = checked.as_ref().map(warnings).unwrap_or_default();
+        let warnings = checked.as_ref().map(|config| warnings(config, &self.file)).unwrap_or_default();
         let printed = if self.json {
             print_json(&checked, &warnings)
         } else {
@@ -119,8 +120,8 @@ fn pointed_at(text: &str, error: &ConfigError) -> String {
     format!("\n {number} | {line}\n {margin} | {before}^")
 }
 
-/// What to warn of on this machine, as far as its interfaces can be looked at.
-fn warnings(config: &Config) -> Vec<ConfigError> {
+/// What to warn of on this machine, as far as its interfaces and directories can be looked at.
+fn warnings(config: &Config, file: &Path) -> Vec<ConfigError> {
     let links = netlink::links().unwrap_or_default();
     let served = |name: &str| config.interfaces.iter().any(|interface| interface.name == name);
     let facts: Vec<_> = links.iter().map(|link| &link.facts).filter(|facts| served(&facts.name)).collect();
@@ -133,6 +134,14 @@ fn warnings(config: &Config) -> Vec<ConfigError> {
         warnings.extend(config.unreachable_beside(&own));
         warnings.sort();
     }
+    // Who checks need not be who serves.
+    let closed = places::closed(config, file).into_iter().filter(Closed::is_for_all);
+    warnings.extend(closed.map(|closed| ConfigError {
+        file: file.display().to_string(),
+        line: 1,
+        column: 1,
+        message: closed.to_string(),
+    }));
     warnings
 }
 

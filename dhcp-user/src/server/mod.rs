@@ -87,6 +87,8 @@ const TOGETHER: usize = 64;
 const DECIDED: usize = 16 * BATCH;
 /// How often the beat comes: heartbeat, deadlines, a look at some of the lease words.
 const BEAT: Duration = Duration::from_millis(250);
+/// How long the disk has for the last commit, and to close the store.
+const END: Duration = Duration::from_secs(20);
 /// How many queries of operators may wait.
 const QUERIES: usize = 64;
 /// How many looks at the interfaces may wait.
@@ -358,7 +360,7 @@ impl Server {
         self.decide(found.into_iter().map(|(address, outcome)| Event::Probed { address, outcome }).collect());
     }
 
-    /// The last things: what the kernel extended is committed.
+    /// The last things: what the kernel extended is committed, and the store closed.
     fn finish(mut self, on_exit: OnExit) -> Result<()> {
         self.pulse.rest();
         service::stopping();
@@ -374,12 +376,14 @@ impl Server {
             })
             .collect();
         self.decide(events);
-        let committed = self.settle();
+        let until = Instant::now() + END;
+        let settled = self.settle(Some(until));
         if let Some(journal) = self.journal.take() {
             journal.finish();
         }
         let _ = std::fs::remove_file(&self.config.server.control_socket);
         let leases = self.policy.leased();
+        let closed = self.committing.close(until);
         match on_exit {
             _ if self.kernel.is_none() => tracing::info!(leases, "stopped"),
             OnExit::Stay => {
@@ -390,7 +394,8 @@ impl Server {
                 tracing::info!(leases, from = ?detached, "stopped and detached; no renewal is answered");
             }
         }
-        committed.context("the last that was decided is lost")
+        settled.context("what was decided last is not on disk; no client was promised it")?;
+        closed.context("the store could not be closed in order; what was committed is on disk")
     }
 }
 

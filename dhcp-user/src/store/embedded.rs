@@ -25,6 +25,12 @@ pub(super) const SEGMENT_SIZE: u32 = 4 << 20;
 pub type Embedded = Log<Directory>;
 
 impl Embedded {
+    /// Where the store in `state_dir` is.
+    #[must_use]
+    pub fn directory(state_dir: &Path) -> PathBuf {
+        state_dir.join(DIRECTORY)
+    }
+
     /// Opens the store in `state_dir`, or makes one; `boot` is the kernel's boot id, `now` the time since boot.
     ///
     /// It is this process's alone until it is dropped.
@@ -45,7 +51,7 @@ impl Embedded {
         now: BootSecs,
         expected: Expected,
     ) -> Result<Self, StoreError> {
-        let path = state_dir.join(DIRECTORY);
+        let path = Self::directory(state_dir);
         let directory = Directory::lock(&path)?;
         let fresh = random_id().map_err(|error| StoreError::from_io(&path, "drawing its id", error))?;
         Log::start(directory, fresh, boot, now, expected)

@@ -150,18 +150,20 @@ impl<D: Disk> Store for Log<D> {
         self.size
     }
 
+    /// Leaves the marker exact, whatever becomes of the machine.
+    fn close(&mut self) -> Result<(), StoreError> {
+        self.state.take().map_or(Ok(()), |state| state.marker.sync(&mut self.disk))
+    }
+
     fn has_lost(&self) -> bool {
         self.has_lost
     }
 }
 
-/// A store that is closed leaves its marker exact, whatever becomes of the machine.
 impl<D: Disk> Drop for Log<D> {
     fn drop(&mut self) {
-        if let Some(state) = &self.state {
-            // Without it a loss of power may hide that the last commits are missing, as it may while the store is open.
-            let _ = state.marker.sync(&mut self.disk);
-        }
+        // Without it a loss of power may hide that the last commits are missing, as it may while the store is open.
+        let _ = self.close();
     }
 }
 

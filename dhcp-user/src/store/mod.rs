@@ -95,6 +95,14 @@ pub trait Store: Send {
         Size::default()
     }
 
+    /// Leaves the store such that a loss of power hides nothing of what was committed. Nothing is committed afterwards.
+    ///
+    /// # Errors
+    /// [`StoreError`] when that is not certain. What was committed is on disk all the same.
+    fn close(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Whether something was lost when it was opened, and that was accepted: what maps promise may be later than it.
     fn has_lost(&self) -> bool {
         false

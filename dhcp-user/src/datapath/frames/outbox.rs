@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -20,6 +20,8 @@ const FEW: usize = 8;
 /// How many batches may wait. Further ones leave at once, by whoever decides, and so before those that wait: it never waits
 /// for the thread, which may have to wait for the kernel's lock on interfaces.
 const BATCHES: usize = 8;
+/// How long the end waits for what was handed over.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 type Batch = Vec<Outgoing>;
 
@@ -105,12 +107,12 @@ impl Outbox {
     }
 }
 
-/// Whatever was handed over leaves before this returns.
+/// Whatever was handed over leaves before this returns, if the kernel takes it in time.
 impl Drop for Outbox {
     fn drop(&mut self) {
         drop(self.batches.take());
-        // The error says that the thread has ended.
-        let _ = self.ended.recv();
+        // An error says that the thread has ended, or has had its time.
+        let _ = self.ended.recv_timeout(PATIENCE);
     }
 }
 

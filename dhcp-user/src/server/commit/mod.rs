@@ -117,20 +117,17 @@ impl Server {
     }
 
     /// Commits and does all that was decided, and lets nothing else happen before. For a start and an end only: whoever
-    /// decides waits for no disk.
+    /// decides waits for no disk. An end waits `until` then at most.
     ///
     /// # Errors
     /// When the store takes no commits by now. Nothing that depends on them was done then.
-    pub(super) fn settle(&mut self) -> Result<(), NotCommitted> {
+    pub(super) fn settle(&mut self, until: Option<Instant>) -> Result<(), NotCommitted> {
         if let Some(owed) = &mut self.owed {
             owed.next = Instant::now();
         }
         self.commit_next();
-        while let Some(ended) = self.committing.wait() {
+        while let Some(ended) = self.committing.wait(until)? {
             self.ended(ended);
-        }
-        if !self.committing.is_idle() {
-            return Err(NotCommitted::because("the thread that commits has ended"));
         }
         self.owed.as_ref().map_or(Ok(()), |owed| Err(owed.why.clone()))
     }

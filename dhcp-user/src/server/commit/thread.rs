@@ -6,8 +6,8 @@
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -15,6 +15,7 @@ use dhcp_ebpf::lease::BootSecs;
 use tokio::sync::Notify;
 
 use super::decided::Decided;
+use super::not_committed::NotCommitted;
 use crate::store::{Change, Record, Size, Store, StoreError, StoreId};
 
 /// How many reads may wait for the thread.
@@ -33,6 +34,7 @@ pub(in crate::server) struct Committing {
     under_way: Option<UnderWay>,
     /// How many reads wait.
     reads: usize,
+    thread: JoinHandle<()>,
 }
 
 /// A commit under way.
@@ -51,6 +53,8 @@ enum Done {
     /// And the number of the last commit that succeeded, and how large the store is.
     Commit(Result<(), StoreError>, u64, Size),
     Read(Read),
+    /// The last thing.
+    Closed(Result<(), StoreError>),
 }
 
 /// Something that the thread has done.
@@ -87,14 +91,14 @@ impl Committing {
         let notify = Arc::new(Notify::new());
         let told = Arc::clone(&notify);
         let (id, last, size) = (store.id(), store.last_commit(), store.size());
-        thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("commit".into())
             .spawn(move || {
                 let told = Told(told);
                 serve(store, &taken, given, &told.0);
             })
             .context("starting the thread that commits")?;
-        Ok(Self { id, last, size, work, done, notify, under_way: None, reads: 0 })
+        Ok(Self { id, last, size, work, done, notify, under_way: None, reads: 0, thread })
     }
 
     /// Which store it is.
@@ -165,14 +169,45 @@ impl Committing {
         }
     }
 
-    /// The same without letting anything else happen: for a start and an end, when nothing else is to be done. `None`: no
-    /// commit is under way.
-    pub(in crate::server) fn wait(&mut self) -> Option<Ended> {
+    /// The same without letting anything else happen, until then at most: for a start and an end, when nothing else is to be
+    /// done. `None`: no commit is under way.
+    ///
+    /// # Errors
+    /// When the disk does not answer in time, or the thread is no more.
+    pub(in crate::server) fn wait(&mut self, until: Option<Instant>) -> Result<Option<Ended>, NotCommitted> {
         if self.is_idle() {
-            return None;
+            return Ok(None);
         }
-        let done = self.done.recv().ok()?;
-        self.back(done)
+        let since = self.since().unwrap_or_default();
+        let done = self.receive(until).map_err(|error| no_answer(error, since))?;
+        Ok(self.back(done))
+    }
+
+    /// Has the store closed, and ends the thread. All that was begun is done before.
+    ///
+    /// # Errors
+    /// When the disk does not answer until then, or refuses.
+    pub(in crate::server) fn close(mut self, until: Instant) -> Result<(), NotCommitted> {
+        let since = Instant::now();
+        // Without anybody who gives it work the thread ends.
+        self.work = channel().0;
+        let closed = loop {
+            match self.receive(Some(until)) {
+                Ok(Done::Closed(closed)) => break closed,
+                Ok(Done::Commit(..) | Done::Read(_)) => {}
+                Err(error) => return Err(no_answer(error, since.elapsed())),
+            }
+        };
+        let ended = self.thread.join();
+        closed.map_err(NotCommitted::because)?;
+        ended.map_err(|_| NotCommitted::because(GONE))
+    }
+
+    fn receive(&self, until: Option<Instant>) -> Result<Done, RecvTimeoutError> {
+        match until {
+            Some(until) => self.done.recv_timeout(until.saturating_duration_since(Instant::now())),
+            None => self.done.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        }
     }
 
     fn back(&mut self, done: Done) -> Option<Ended> {
@@ -182,11 +217,21 @@ impl Committing {
                 let UnderWay { since, changes, then } = self.under_way.take()?;
                 Some(Ended::Commit(Committed { changes, outcome, then, took: since.elapsed() }))
             }
+            Done::Closed(_) => None,
             Done::Read(read) => {
                 self.reads = self.reads.saturating_sub(1);
                 Some(Ended::Read(read))
             }
         }
+    }
+}
+
+const GONE: &str = "the thread that commits has ended";
+
+fn no_answer(error: RecvTimeoutError, since: Duration) -> NotCommitted {
+    match error {
+        RecvTimeoutError::Timeout => NotCommitted::late(since),
+        RecvTimeoutError::Disconnected => NotCommitted::because(GONE),
     }
 }
 
@@ -217,6 +262,8 @@ fn serve(mut store: Box<dyn Store>, work: &Receiver<Work>, done: Sender<Done>, n
         }
         notify.notify_one();
     }
+    // If the daemon does not end in order nobody needs to know.
+    let _ = done.send(Done::Closed(store.close()));
 }
 
 #[cfg(test)]
@@ -270,7 +317,7 @@ mod tests {
     async fn one_commit_is_under_way_at_a_time_and_reads_wait_for_it() {
         let (open, gate) = channel();
         let mut committing = Committing::over(Box::new(Gate(gate))).expect("a thread");
-        assert!(committing.wait().is_none() && committing.is_idle());
+        assert!(committing.wait(None).is_ok_and(|ended| ended.is_none()) && committing.is_idle());
         committing.begin(BootSecs(1), change(1), vec![LATER]);
         assert!(committing.read(5, vec![[192, 0, 2, 1].into()]));
         assert!(!committing.is_idle() && committing.changes() == change(1) && committing.then().len() == 1);
@@ -282,7 +329,7 @@ mod tests {
         assert!(read.number == 5 && read.records.is_ok_and(|records| records.len() == 1));
         committing.begin(BootSecs(2), change(2), Vec::new());
         open.send(Ok(())).expect("the thread waits");
-        assert_eq!(*commit(committing.wait()).changes, change(2));
+        assert_eq!(*commit(committing.wait(None).expect("an answer")).changes, change(2));
         assert!(committing.is_idle() && committing.id() == StoreId(7));
     }
 
@@ -306,6 +353,25 @@ mod tests {
         committing.begin(BootSecs(1), change(1), Vec::new());
         drop(open);
         assert!(committing.ended().await.is_none());
-        assert!(committing.wait().is_none());
+        assert!(committing.wait(None).is_err_and(|error| error.reason() == GONE));
+        assert!(committing.close(Instant::now()).is_err_and(|error| error.reason() == GONE));
+    }
+
+    #[test]
+    fn a_store_is_closed_after_what_was_begun_and_nobody_waits_for_it_for_ever() {
+        let (open, gate) = channel();
+        let mut committing = Committing::over(Box::new(Gate(gate))).expect("a thread");
+        committing.begin(BootSecs(1), change(1), Vec::new());
+        let soon = || Instant::now() + Duration::from_millis(1);
+        assert!(committing.wait(Some(soon())).is_err());
+        assert!(!committing.is_idle(), "it is still under way");
+        open.send(Ok(())).expect("the thread waits");
+        assert_eq!(committing.close(Instant::now() + Duration::from_secs(60)), Ok(()));
+
+        let (open, gate) = channel();
+        let mut committing = Committing::over(Box::new(Gate(gate))).expect("a thread");
+        committing.begin(BootSecs(1), change(1), Vec::new());
+        assert!(committing.close(soon()).is_err());
+        drop(open);
     }
 }

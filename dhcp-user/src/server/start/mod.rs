@@ -51,6 +51,7 @@ use crate::datapath::program::kernel::{Kernel, Shared};
 use crate::datapath::program::live_frames::LiveFrames;
 use crate::datapath::program::object::Sizes;
 use crate::datapath::program::occupant;
+use crate::places;
 use crate::policy::{Interface, Policy};
 use crate::privileges;
 use crate::store::{Expected, Loss, Promised, StoreId};
@@ -80,6 +81,11 @@ impl Server {
         let promised = adoption::rest_on(&config.server.pin_dir);
         let promised = promised.map(|(store, number)| Promised { store: StoreId(store), number });
         let mut store = open_store(&config, Expected { promised, loss })?;
+        let closed = places::closed(&config, file);
+        if !closed.is_empty() {
+            let all: Vec<String> = closed.iter().map(ToString::to_string).collect();
+            bail!("{}", all.join("; "));
+        }
         let id = store.id();
         let (datapath, records) = thread::scope(|scope| {
             // The kernel takes its time over the program, and the disk over the leases.
