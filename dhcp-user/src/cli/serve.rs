@@ -10,7 +10,7 @@ use super::output::{complain, finish};
 use crate::config::{Config, LoadError};
 use crate::datapath::interfaces::netlink;
 use crate::datapath::program::{attachment, occupant};
-use crate::logging::Log;
+use crate::logging::{Log, LogFormat};
 use crate::server::{self, Capacity, OnExit, TooMuch};
 use crate::store::Loss;
 
@@ -20,6 +20,9 @@ pub struct Run {
     /// The configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// The form of the log
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    log_format: LogFormat,
     /// Log what becomes of every DHCP frame in the kernel, too (slow)
     #[arg(long)]
     diagnose: bool,
@@ -61,7 +64,7 @@ impl Run {
     #[must_use]
     pub fn run(self) -> Exit {
         // The program speaks under the name of its crate.
-        logging(if self.diagnose { "info,dhcp_ebpf=debug" } else { "info" }, |_| {
+        logging(if self.diagnose { "info,dhcp_ebpf=debug" } else { "info" }, self.log_format, |_| {
             let config = load(&self.config)?;
             let capacity = Capacity::of(&config).beside(&config.server.pin_dir);
             match capacity.check(server::memory_left()) {
@@ -82,7 +85,7 @@ impl Attach {
     /// Attaches and leaves.
     #[must_use]
     pub fn run(self) -> Exit {
-        logging("info", |_| {
+        logging("info", LogFormat::Auto, |_| {
             server::attach_only(&load(&self.config)?)?;
             Ok(Exit::Done)
         })
@@ -93,7 +96,7 @@ impl Detach {
     /// Detaches and says from where.
     #[must_use]
     pub fn run(self) -> Exit {
-        logging("warn", |log| {
+        logging("warn", LogFormat::Auto, |log| {
             let dir = match &self.config {
                 Some(file) => load(file)?.server.pin_dir,
                 None => self.pin_dir,
@@ -134,8 +137,8 @@ pub(super) fn load(file: &std::path::Path) -> Result<Config> {
 }
 
 /// Does something that is logged, and says why if it fails.
-fn logging(level: &str, work: impl FnOnce(&Log) -> Result<Exit>) -> Exit {
-    let log = match Log::start(level) {
+fn logging(level: &str, format: LogFormat, work: impl FnOnce(&Log) -> Result<Exit>) -> Exit {
+    let log = match Log::start(level, format) {
         Ok(log) => log,
         Err(error) => return complain(Exit::Usage, format_args!("{error:#}")),
     };

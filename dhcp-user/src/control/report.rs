@@ -363,7 +363,7 @@ pub struct Heard {
 pub struct Event {
     /// When.
     pub time: Timestamp,
-    /// What: `granted`, `released`, `pool-full`, …
+    /// What: `granted`, `released`, `pool-filling`, …
     pub what: Word,
     /// The address it happened to.
     #[serde(default, skip_serializing_if = "Option::is_none")]

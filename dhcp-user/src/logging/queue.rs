@@ -7,6 +7,8 @@ use std::sync::mpsc::{Receiver, RecvError, SyncSender, TryRecvError, TrySendErro
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::format::{Form, Weight};
+
 /// The name of the thread that writes.
 pub(super) const THREAD: &str = "log";
 /// How many lines may wait.
@@ -52,11 +54,11 @@ enum Item {
 }
 
 impl Queue {
-    /// A queue whose lines are written to `to`, by a thread of its own.
-    pub(super) fn before(to: impl Write + Send + 'static) -> io::Result<Self> {
+    /// A queue whose lines, all of this form, are written to `to` by a thread of its own.
+    pub(super) fn before(to: impl Write + Send + 'static, form: Form) -> io::Result<Self> {
         let (queue, lines) = sync_channel(WAITING);
         let lost = Arc::<Lost>::default();
-        let writer = Writer { lines, to, lost: Arc::clone(&lost), torn: false };
+        let writer = Writer { lines, to, form, lost: Arc::clone(&lost), torn: false };
         thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
             // Nothing can be said of it here; other threads do.
             let _ = crate::privileges::give_up();
@@ -66,15 +68,13 @@ impl Queue {
     }
 
     /// Puts a line, with its end, into the queue. Where there is no room it is left out.
-    pub(super) fn put(&self, line: &str) {
-        self.put_octets(line.as_bytes());
-    }
-
-    fn put_octets(&self, line: &[u8]) {
-        let text = match line.get(..LONGEST) {
-            Some(start) => [start, " (cut)\n".as_bytes()].concat(),
-            None => line.to_vec(),
-        };
+    pub(super) fn put(&self, line: impl Into<Vec<u8>>) {
+        let mut text = line.into();
+        // An entry of the journal is no longer than that by itself.
+        if text.len() > LONGEST && text.ends_with(b"\n") && !text.starts_with(b"PRIORITY=") {
+            text.truncate(LONGEST);
+            text.extend_from_slice(" (cut)\n".as_bytes());
+        }
         let left_out = self.lost.untold.swap(0, Relaxed);
         match self.to.try_send(Item::Line { left_out, text }) {
             Ok(()) => {}
@@ -109,7 +109,7 @@ pub(super) struct Line<'q>(pub(super) &'q Queue);
 
 impl Write for Line<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.put_octets(line);
+        self.0.put(line);
         Ok(line.len())
     }
 
@@ -122,6 +122,7 @@ impl Write for Line<'_> {
 struct Writer<W> {
     lines: Receiver<Item>,
     to: W,
+    form: Form,
     lost: Arc<Lost>,
     /// The last line that was begun has no end.
     torn: bool,
@@ -155,16 +156,13 @@ impl Page {
         self.lines.push(Written { end: self.text.len(), what: What::Line });
     }
 
-    fn left_out(&mut self, of: u64) {
+    fn left_out(&mut self, of: u64, form: Form) {
         if of == 0 {
             return;
         }
-        let now = jiff::Timestamp::now();
         let lines = if of == 1 { "line was" } else { "lines were" };
-        let text = format!(
-            "{now}  WARN {of} {lines} left out here: nobody read the log, or there was no room for it\n"
-        );
-        self.text.extend_from_slice(text.as_bytes());
+        let text = format!("{of} {lines} left out here: nobody read the log, or there was no room for it");
+        self.text.extend_from_slice(&form.line(Weight::Warning, &text));
         self.lines.push(Written { end: self.text.len(), what: What::Notice { of } });
     }
 }
@@ -175,14 +173,15 @@ impl<W: Write> Writer<W> {
         while let Ok(item) = self.next(&mut page) {
             match item {
                 Item::Line { left_out, text } => {
-                    page.left_out(left_out);
+                    self.left_out(&mut page, left_out);
                     page.line(&text);
-                    if page.text.len() >= TOGETHER {
+                    if page.text.len() >= TOGETHER || self.form == Form::Journal {
                         self.write(&mut page);
                     }
                 }
                 Item::Flush(done) => {
-                    page.left_out(self.lost.untold.swap(0, Relaxed));
+                    let left_out = self.lost.untold.swap(0, Relaxed);
+                    self.left_out(&mut page, left_out);
                     self.write(&mut page);
                     // Whoever asked may have given up.
                     let _ = done.try_send(());
@@ -192,13 +191,22 @@ impl<W: Write> Writer<W> {
         self.write(&mut page);
     }
 
+    /// Says how many were left out. An entry of the journal is a page of its own.
+    fn left_out(&mut self, page: &mut Page, of: u64) {
+        page.left_out(of, self.form);
+        if self.form == Form::Journal {
+            self.write(page);
+        }
+    }
+
     /// What comes next. Before it is waited for, all else is written.
     fn next(&mut self, page: &mut Page) -> Result<Item, RecvError> {
         match self.lines.try_recv() {
             Ok(item) => Ok(item),
             Err(TryRecvError::Disconnected) => Err(RecvError),
             Err(TryRecvError::Empty) => {
-                page.left_out(self.lost.untold.swap(0, Relaxed));
+                let left_out = self.lost.untold.swap(0, Relaxed);
+                self.left_out(page, left_out);
                 self.write(page);
                 self.lines.recv()
             }
@@ -249,6 +257,7 @@ mod tests {
     use std::sync::Mutex;
     use std::sync::mpsc::Sender;
 
+    const PLAIN: Form = Form::Text { colours: false };
     const SOON: Duration = Duration::from_secs(10);
 
     /// A file that takes so many octets, and what it has taken.
@@ -305,10 +314,10 @@ mod tests {
     fn while_nobody_reads_lines_are_left_out_and_told_of_where_they_are_missing() {
         let (read, to_read) = std::sync::mpsc::channel();
         let (written, lines) = std::sync::mpsc::channel();
-        let queue = Queue::before(Pipe(to_read, written)).expect("a thread");
+        let queue = Queue::before(Pipe(to_read, written), PLAIN).expect("a thread");
         queue.put("first\n");
         let all = 20 * WAITING as u64;
-        (0..all).for_each(|n| queue.put(&format!("{n}\n")));
+        (0..all).for_each(|n| queue.put(format!("{n}\n")));
         let dropped = queue.dropped();
         assert!(dropped >= all - (WAITING + TOGETHER) as u64, "{dropped}");
         queue.flush(Duration::from_millis(20));
@@ -333,7 +342,7 @@ mod tests {
     #[test]
     fn a_full_disk_costs_the_lines_that_it_does_not_take_and_no_other() {
         let disk = Disk::with_room(10);
-        let queue = Queue::before(disk.clone()).expect("a thread");
+        let queue = Queue::before(disk.clone(), PLAIN).expect("a thread");
         for line in ["first\n", "second\n", "third\n"] {
             queue.put(line);
             queue.flush(SOON);
@@ -353,8 +362,8 @@ mod tests {
     #[test]
     fn a_long_line_is_cut() {
         let disk = Disk::with_room(1 << 20);
-        let queue = Queue::before(disk.clone()).expect("a thread");
-        queue.put(&"x".repeat(100_000));
+        let queue = Queue::before(disk.clone(), PLAIN).expect("a thread");
+        queue.put("x".repeat(100_000) + "\n");
         queue.flush(SOON);
         assert_eq!(disk.text(), format!("{} (cut)\n", "x".repeat(LONGEST)));
     }

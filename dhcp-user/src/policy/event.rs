@@ -81,11 +81,51 @@ pub enum LeaseEvent {
     },
 }
 
+/// How much an event weighs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// It tells why a client got no answer, which is told by itself.
+    Detail,
+    /// It is usual.
+    Usual,
+    /// The operator may want to see to it some day.
+    Notice,
+    /// The operator should see to it.
+    Warning,
+}
+
 impl LeaseEvent {
-    /// Whether the operator should see to it.
+    /// The word for events of its kind.
     #[must_use]
-    pub const fn is_a_warning(&self) -> bool {
-        matches!(self, Self::ProbeLiar { .. } | Self::ManyDeclines { .. })
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Lease { what, .. } => what.kind(),
+            Self::PoolFull { percent, .. } if *percent < 100 => "pool-filling",
+            Self::PoolFull { .. } => "pool-full",
+            Self::Exhausted { .. } => "exhausted",
+            Self::ProbeLiar { .. } => "probe-liar",
+            Self::ManyDeclines { .. } => "many-declines",
+            Self::PortInUse { .. } => "port-in-use",
+            Self::DeviceCap { .. } => "device-cap",
+            Self::CircuitCap { .. } => "circuit-cap",
+        }
+    }
+
+    /// How much it weighs.
+    #[must_use]
+    pub const fn weight(&self) -> Weight {
+        match self {
+            Self::Lease { what: Happened::Declined | Happened::Quarantined(_), .. }
+            | Self::ProbeLiar { .. }
+            | Self::ManyDeclines { .. } => Weight::Warning,
+            Self::PoolFull { percent, .. } if *percent >= 100 => Weight::Warning,
+            Self::PoolFull { .. } => Weight::Notice,
+            Self::Lease { .. } => Weight::Usual,
+            Self::Exhausted { .. }
+            | Self::PortInUse { .. }
+            | Self::DeviceCap { .. }
+            | Self::CircuitCap { .. } => Weight::Detail,
+        }
     }
 }
 
@@ -117,6 +157,24 @@ pub enum Happened {
 }
 
 impl Happened {
+    /// The word for events of its kind.
+    #[must_use]
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Granted => "granted",
+            Self::Renewed => "renewed",
+            Self::Released => "released",
+            Self::ReleasedByOperator => "released-by-operator",
+            Self::Expired => "expired",
+            Self::Moved => "moved",
+            Self::Declined => "declined",
+            Self::Quarantined(_) => "quarantined",
+            Self::QuarantineOver => "quarantine-over",
+            Self::Reclaimed => "reclaimed",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
     /// Its name in a log line.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -49,7 +49,7 @@ pub use answer::basis::Basis;
 pub use book::addresses::{State, Tally};
 pub use book::binding::{AnsweredBy, Binding};
 pub use book::identity::Identity;
-pub use event::{Client, Happened, LeaseEvent};
+pub use event::{Client, Happened, LeaseEvent, Weight};
 pub use evidence::declines::Source;
 pub use evidence::probe::PATIENCE;
 pub use site::subnet::Interface;

@@ -77,6 +77,7 @@ use reports::capture::Captures;
 use reports::complaints::Complaints;
 use reports::explain::WentUp;
 use reports::measuring::Measuring;
+use reports::narration::Narration;
 use reports::traffic::Traffic;
 
 /// How many records of a ring are taken into one batch.
@@ -132,6 +133,7 @@ pub struct Server {
     limits: Limits,
     went_up: WentUp,
     complaints: Complaints,
+    narration: Narration,
     exports: Exports,
     captures: Captures,
     awake: Awake,
@@ -326,6 +328,7 @@ impl Server {
         self.count_unsent();
         self.awake.beat(self.config.server.keep_cpus_awake);
         self.complain_again();
+        self.narrate_rest();
         self.orders.give_up();
         self.audits.give_up();
         self.captures.rest();

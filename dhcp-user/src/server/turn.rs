@@ -1,6 +1,7 @@
 //! One batch: frames are read, events decided, and what was decided is done in the order that keeps promises.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -10,11 +11,12 @@ use super::commit::not_committed::NotCommitted;
 use super::commit::thread::Ended;
 use super::reports;
 use super::reports::explain::{Glimpse, Lost, Unanswered};
+use super::reports::narration::{NARRATOR, narrate};
 use crate::clock::BootNanos;
 use crate::datapath::frames::frame;
 use crate::datapath::frames::ring::Arrival;
 use crate::message::{Kind, Request};
-use crate::policy::{Action, Event, Granted, LeaseEvent, Publication, Reply, Words as _};
+use crate::policy::{Action, Event, Granted, LeaseEvent, Publication, Reply, Weight, Words as _};
 use crate::pulse::Stage;
 
 /// Frames that waited longer than this many nanoseconds are dropped: their senders have repeated them, or given up.
@@ -249,29 +251,20 @@ impl Server {
         Some((ifindex, frame))
     }
 
-    fn tell(&self, event: &LeaseEvent) {
-        let warns = event.is_a_warning();
-        if self.events.receiver_count() == 0 && !warns && !tracing::enabled!(tracing::Level::INFO) {
+    fn tell(&mut self, event: &LeaseEvent) {
+        let weight = event.weight();
+        let has_line = self.narration.has_line(weight, Instant::now());
+        let is_written = has_line || tracing::enabled!(target: NARRATOR, tracing::Level::DEBUG);
+        if !is_written && weight != Weight::Detail {
+            self.narration.leave_out(event.kind());
+        }
+        if !is_written && self.events.receiver_count() == 0 {
             return;
         }
         let told = reports::event(event, |link| self.name_of(link));
-        if warns {
-            let (from, interface, detail) = (&told.hw_address, &told.interface, &told.detail);
-            tracing::warn!(from, interface, detail, "{}", told.what);
+        if is_written {
+            narrate(&told, weight, has_line);
         }
-        tracing::info!(
-            address = told.address.map(tracing::field::display),
-            client = told.hw_address,
-            client_id = told.client_id,
-            subnet = told.subnet,
-            interface = told.interface,
-            vlan = (!told.vlan.is_empty()).then(|| tracing::field::debug(&told.vlan)),
-            relay = told.relay.map(tracing::field::display),
-            relay_information = told.relay_information,
-            detail = told.detail,
-            "{}",
-            told.what
-        );
         // Nobody may be listening.
         let _ = self.events.send(told);
     }

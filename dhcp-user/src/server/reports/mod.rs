@@ -4,6 +4,7 @@ pub(super) mod capture;
 pub(super) mod complaints;
 pub(super) mod explain;
 pub(super) mod measuring;
+pub(super) mod narration;
 pub(super) mod traffic;
 
 use std::collections::HashSet;
@@ -293,7 +294,7 @@ pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>
         LeaseEvent::PoolFull { subnet, pool, percent } => control::Event {
             subnet: Some(subnet.to_string()),
             detail: Some(format!("{pool} is {percent} % full")),
-            ..control::Event::now("pool-full")
+            ..control::Event::now(if *percent < 100 { "pool-filling" } else { "pool-full" })
         },
         LeaseEvent::Exhausted { subnet, client } => of(
             control::Event { subnet: Some(subnet.to_string()), ..control::Event::now("exhausted") },

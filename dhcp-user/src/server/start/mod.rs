@@ -35,6 +35,7 @@ use super::reports::capture::Captures;
 use super::reports::complaints::Complaints;
 use super::reports::explain::WentUp;
 use super::reports::measuring::Measuring;
+use super::reports::narration::Narration;
 use super::reports::traffic::Traffic;
 use crate::clock::BootNanos;
 use crate::config::{Config, XdpMode};
@@ -144,6 +145,7 @@ impl Server {
             measuring: Measuring::new(config.server.metrics_listen.is_some()),
             went_up: WentUp::default(),
             complaints: Complaints::default(),
+            narration: Narration::default(),
             exports: Exports::default(),
             captures: Captures::default(),
             awake: Awake::new(),
