@@ -46,9 +46,9 @@ pub use action::{
 };
 pub use answer::Answer;
 pub use answer::basis::Basis;
-pub use book::addresses::{State, Tally};
 pub use book::binding::{AnsweredBy, Binding};
 pub use book::identity::Identity;
+pub use book::state::{State, Tally};
 pub use event::{Client, Happened, LeaseEvent, Weight};
 pub use evidence::declines::Source;
 pub use evidence::probe::PATIENCE;
@@ -65,12 +65,12 @@ pub use words::{Words, revoke_anyway};
 use crate::config::Config;
 use crate::message::{Kind, Request};
 use book::Book;
-use book::addresses::Place;
 use book::identity::Keyed;
 use evidence::Evidence;
 use exchange::Heard;
 use predict::Predictions;
 use site::Site;
+use site::place::Place;
 use upkeep::kept::Kept;
 use upkeep::stranded::Stranded;
 
@@ -125,7 +125,7 @@ impl Policy {
     fn keyed(config: &Config, interfaces: Vec<Interface>, keyed: Keyed) -> Self {
         let mut site = Site::new(config, interfaces);
         let book = Book::new(config, keyed.clone());
-        site.subnets.place_reservations(|address| book.all.find(address));
+        site.subnets.place_reservations(|address| book.find(address));
         let mut this = Self {
             site,
             book,
@@ -160,7 +160,7 @@ impl Policy {
     /// When [`Event::Tick`] is due next; if that is past, at once.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootSecs> {
-        self.book.deadlines.next().into_iter().chain(self.stranded.next()).min()
+        self.book.next_deadline().into_iter().chain(self.stranded.next()).min()
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
@@ -191,57 +191,7 @@ impl Policy {
         site::terms::posed(request) == Some(server) || self.site.subnets.is_ours(server)
     }
 
-    /// Whether the address at `place` is bound to the client that sent `request`.
-    ///
-    /// One that omits its client identifier, or has only now begun to send one, is known by its hardware address if
-    /// that holds no other lease.
-    fn recognises(&self, place: Place, request: &Request) -> bool {
-        let Some(binding) = &self.book.all.entry(place).binding else { return false };
-        if binding.identity() == Identity::of(request) {
-            return true;
-        }
-        let one_is_silent = binding.client_id().is_some() != request.options.client_id.is_some();
-        let alone = || {
-            if binding.chaddr().octets().is_empty() {
-                return false;
-            }
-            let subnet = self.book.all.subnet(place);
-            let leased = self.book.index.leased_to_device(&self.book.all, subnet, binding.chaddr());
-            // What another has got in its name elsewhere is none of its leases.
-            leased.iter().all(|other| *other == place || self.whence(*other) != self.whence(place))
-        };
-        one_is_silent && binding.chaddr() == request.chaddr && alone()
-    }
-
-    /// Whether the address was taken from another client that may not know, and may use it still.
-    fn promised_to_another(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
-        let runs = self.binding(place).is_some_and(|binding| binding.expiry > turn.now);
-        self.book.all.state(place) == State::Grace && runs && !self.recognises(place, request)
-    }
-
-    /// Whether the address at `place` is bound to exactly the client that sent `request`: what ends a lease must fit.
-    ///
-    /// ConnMan leaves its client identifier out of what ends a lease (RFC 2131 §4.4.6 asks for it): the address, which is
-    /// named, and the hardware address tell.
-    fn owns(&self, place: Place, request: &Request) -> bool {
-        self.binding(place).is_some_and(|binding| {
-            binding.chaddr() == request.chaddr
-                && (binding.adopted
-                    || request.options.client_id.is_none()
-                    || binding.identity() == Identity::of(request))
-        })
-    }
-
-    /// The binding of a place that has one.
-    fn binding_mut(&mut self, place: Place) -> Option<&mut Binding> {
-        self.book.all.entry_mut(place).binding.as_deref_mut()
-    }
-
-    fn binding(&self, place: Place) -> Option<&Binding> {
-        self.book.all.entry(place).binding.as_deref()
-    }
-
     fn client(&self, place: Place) -> Option<Client> {
-        self.binding(place).map(Client::from)
+        self.book.binding(place).map(Client::from)
     }
 }

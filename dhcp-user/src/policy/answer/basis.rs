@@ -14,8 +14,8 @@ use dhcp_ebpf::abi::Link;
 
 use crate::config::DynamicPool;
 use crate::policy::Policy;
-use crate::policy::book::addresses::Place;
 use crate::policy::site::digest::digest;
+use crate::policy::site::place::Place;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -28,20 +28,18 @@ impl Policy {
     /// What the present answers for a lease of `address` to a client on `link` rest on; `None` if no lease of it can be.
     #[must_use]
     pub fn basis(&self, address: Ipv4Addr, link: Link) -> Option<Basis> {
-        self.book.all.find(address).map(|place| self.basis_at(place, link))
+        self.book.find(address).map(|place| self.basis_at(place, link))
     }
 
     pub(in crate::policy) fn basis_at(&self, place: Place, link: Link) -> Basis {
-        let subnet = self.book.all.subnet(place);
+        let subnet = self.book.subnet(place);
         let config = self.site.subnets.get(subnet);
-        let pool =
-            self.book.all.pool(place).and_then(|pool| config.pools.get(self.book.all.pools()[pool].number));
+        let pool = self.book.pool(place).and_then(|pool| config.pools.get(pool.number));
         let particular = |pool: &&DynamicPool| !pool.admits.is_open() || !pool.overrides.is_empty();
-        let reserved = self.book.all.entry(place).reserved();
+        let reserved = self.book.is_reserved(place);
         let reservation = reserved.then(|| self.site.subnets.reservation_at(subnet, place)).flatten();
         // Its owner is to be sent there.
-        let elsewhere =
-            self.reserved_for_owner_elsewhere(place).map(|reserved| self.book.all.address(reserved));
+        let elsewhere = self.reserved_for_owner_elsewhere(place).map(|reserved| self.book.address(reserved));
         digest(&(
             VERSION,
             elsewhere,

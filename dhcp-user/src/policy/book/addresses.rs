@@ -1,4 +1,6 @@
-//! Every address in exactly one state, the counts that must add up, and the order in which free ones are used.
+//! Every address in exactly one state, the counts that must add up, and the lists that free addresses are taken from.
+//!
+//! A state changes in one place ([`Addresses::leave`]), which counts it out of the old state and into the new one.
 
 use std::net::Ipv4Addr;
 use std::ops::Range;
@@ -6,91 +8,16 @@ use std::ops::Range;
 use dhcp_ebpf::lease::BootSecs;
 
 use super::binding::Binding;
-use crate::config::{Admission, ClassSet, DynamicPool, Pool};
-pub(in crate::policy) use crate::policy::site::place::Place;
+use super::pools::{List, PoolState, UNPROBED};
+use super::state::{State, Stock, Tally};
+use crate::config::{ClassSet, DynamicPool, Pool};
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
-
-/// The state of an address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
-    /// Anybody may have it.
-    Free,
-    /// Kept for a client that was offered it.
-    Offered,
-    /// Promised to a client.
-    Leased,
-    /// Expired, and kept for its last owner a while.
-    Grace,
-    /// Seen in use by somebody it was not promised to.
-    Quarantined,
-    /// Kept for a client by the configuration, which has not taken it.
-    Reserved,
-}
-
-impl State {
-    /// All there are.
-    pub const ALL: [Self; 6] =
-        [Self::Free, Self::Offered, Self::Leased, Self::Grace, Self::Quarantined, Self::Reserved];
-
-    /// Its name in the command line's output.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Free => "free",
-            Self::Offered => "offered",
-            Self::Leased => "leased",
-            Self::Grace => "grace",
-            Self::Quarantined => "quarantined",
-            Self::Reserved => "reserved",
-        }
-    }
-}
-
-/// How an address became free. The order is the one they are used in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::policy) enum Stock {
-    /// It never had an owner, lowest first.
-    Fresh,
-    /// It was given back, oldest first.
-    Freed,
-    /// It expired and its grace is over, oldest first.
-    Expired,
-    /// It is being probed, before anybody asked for it.
-    Probing,
-    /// It is being probed for a client that waits for it.
-    Awaited,
-    /// Nobody answered when it was probed, longest ago first.
-    Probed,
-    /// It was given back, and who gave it back still answers for it: it is left alone for a while.
-    Lingering,
-}
-
-/// Where the next address to be used is looked for.
-const UNPROBED: [Stock; 3] = [Stock::Fresh, Stock::Freed, Stock::Expired];
-const STOCKS: usize = UNPROBED.len() + 4;
-
-/// How many addresses of a pool are in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally([u32; State::ALL.len()]);
-
-impl Tally {
-    /// How many are in `state`.
-    #[must_use]
-    pub fn of(&self, state: State) -> u32 {
-        self.0[state as usize]
-    }
-
-    /// How many there are in all.
-    #[must_use]
-    pub fn size(&self) -> u32 {
-        self.0.iter().sum()
-    }
-}
 
 /// What is known of one address.
 #[derive(Debug)]
-pub(in crate::policy) struct Entry {
-    pub(in crate::policy) binding: Option<Box<Binding>>,
+pub(super) struct Entry {
+    pub(super) binding: Option<Box<Binding>>,
     /// The earliest moment that the calendar has for it; zero for none.
     armed: BootSecs,
     /// The latest, if that is another; zero if not.
@@ -106,32 +33,32 @@ pub(in crate::policy) struct Entry {
 }
 
 impl Entry {
-    pub(in crate::policy) fn stock(&self) -> Stock {
+    pub(super) fn stock(&self) -> Stock {
         self.stock
     }
 
-    pub(in crate::policy) fn reserved(&self) -> bool {
+    pub(super) fn reserved(&self) -> bool {
         self.reserved
     }
 
     /// Whether it is a host's.
-    pub(in crate::policy) fn kept(&self) -> bool {
+    pub(super) fn kept(&self) -> bool {
         self.kept
     }
 
     /// Whether it is never given to just any client: reserved for one, or a host's.
-    pub(in crate::policy) fn withheld(&self) -> bool {
+    pub(super) fn withheld(&self) -> bool {
         self.reserved || self.kept
     }
 
     /// The moment it is looked at next.
-    pub(in crate::policy) fn armed(&self) -> Option<BootSecs> {
+    pub(super) fn armed(&self) -> Option<BootSecs> {
         Some(self.armed).filter(|at| *at != BootSecs(0))
     }
 
     /// Has it looked at no later than `due`; true if the calendar is to have that moment too. Of several that it has,
     /// one in the middle is forgotten: the last would be set again and again, and lie there for as long as a lease.
-    pub(in crate::policy) fn arm(&mut self, due: BootSecs) -> bool {
+    pub(super) fn arm(&mut self, due: BootSecs) -> bool {
         let earlier = self.armed().is_none_or(|armed| due < armed);
         if earlier {
             if self.later == BootSecs(0) {
@@ -143,7 +70,7 @@ impl Entry {
     }
 
     /// The moment `at` is past, or nothing waits for it any more; false if it was not the next, which is all the same.
-    pub(in crate::policy) fn disarm(&mut self, at: BootSecs) -> bool {
+    pub(super) fn disarm(&mut self, at: BootSecs) -> bool {
         let next = self.armed() == Some(at);
         if next {
             self.armed = std::mem::take(&mut self.later);
@@ -162,39 +89,9 @@ struct Run {
     pool: Option<u32>,
 }
 
-/// One pool.
-#[derive(Debug)]
-pub(in crate::policy) struct PoolState {
-    pub(in crate::policy) subnet: SubnetId,
-    /// Its place among the pools of the subnet.
-    pub(in crate::policy) number: usize,
-    pub(in crate::policy) range: Pool,
-    /// Whose it is.
-    pub(in crate::policy) admits: Admission,
-    pub(in crate::policy) tally: Tally,
-    /// The share of the pool in use that was last told of, in percent: 0, 80, 95 or 100.
-    pub(in crate::policy) alarm: u8,
-    /// Whether it was told that a client found no address here, and none has found one since.
-    pub(in crate::policy) exhausted: bool,
-    lists: [List; STOCKS],
-    /// Addresses in grace, those first that came into it first.
-    grace: List,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct List {
-    head: Place,
-    tail: Place,
-    length: u32,
-}
-
-impl List {
-    const EMPTY: Self = Self { head: Place::NONE, tail: Place::NONE, length: 0 };
-}
-
 /// All addresses.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Addresses {
+pub(super) struct Addresses {
     /// By first address.
     runs: Vec<Run>,
     entries: Vec<Entry>,
@@ -207,10 +104,7 @@ pub(in crate::policy) struct Addresses {
 
 impl Addresses {
     /// The addresses of these pools (those of a subnet together, none overlapping) and these reservations.
-    pub(in crate::policy) fn new(
-        pools: &[(SubnetId, &DynamicPool)],
-        reservations: &[(SubnetId, Ipv4Addr)],
-    ) -> Self {
+    pub(super) fn new(pools: &[(SubnetId, &DynamicPool)], reservations: &[(SubnetId, Ipv4Addr)]) -> Self {
         let mut this = Self::default();
         let mut runs: Vec<(u32, u32, SubnetId, Option<u32>)> = Vec::new();
         for (number, (subnet, pool)) in (0u32..).zip(pools) {
@@ -222,17 +116,7 @@ impl Addresses {
             }
             let of_subnet = &mut this.pools_of[subnet.at()];
             of_subnet.end = at + 1;
-            this.pools.push(PoolState {
-                subnet: *subnet,
-                number: at - of_subnet.start,
-                range: pool.range,
-                admits: pool.admits,
-                tally: Tally::default(),
-                alarm: 0,
-                exhausted: false,
-                lists: [List::EMPTY; STOCKS],
-                grace: List::EMPTY,
-            });
+            this.pools.push(PoolState::new(*subnet, at - of_subnet.start, pool));
         }
         for (subnet, address) in reservations {
             if !pools.iter().any(|(_, pool)| pool.range.contains(*address)) {
@@ -277,7 +161,7 @@ impl Addresses {
     }
 
     /// The place of `address`, if it is of a pool or a reservation.
-    pub(in crate::policy) fn find(&self, address: Ipv4Addr) -> Option<Place> {
+    pub(super) fn find(&self, address: Ipv4Addr) -> Option<Place> {
         let bits = address.to_bits();
         let after = self.runs.partition_point(|run| run.first <= bits);
         let run = self.runs.get(after.checked_sub(1)?)?;
@@ -285,52 +169,49 @@ impl Addresses {
     }
 
     /// The address at `place`.
-    pub(in crate::policy) fn address(&self, place: Place) -> Ipv4Addr {
+    pub(super) fn address(&self, place: Place) -> Ipv4Addr {
         let run = self.run(place);
         Ipv4Addr::from_bits(run.first + (place.0 - run.base))
     }
 
     /// The subnet that the address at `place` is served in.
-    pub(in crate::policy) fn subnet(&self, place: Place) -> SubnetId {
+    pub(super) fn subnet(&self, place: Place) -> SubnetId {
         self.run(place).subnet
     }
 
     /// The number of the pool it is in, if it is in one.
-    pub(in crate::policy) fn pool(&self, place: Place) -> Option<usize> {
+    pub(super) fn pool(&self, place: Place) -> Option<usize> {
         self.run(place).pool.map(|pool| pool as usize)
     }
 
-    pub(in crate::policy) fn entry(&self, place: Place) -> &Entry {
+    pub(super) fn entry(&self, place: Place) -> &Entry {
         &self.entries[place.at()]
     }
 
-    pub(in crate::policy) fn entry_mut(&mut self, place: Place) -> &mut Entry {
+    pub(super) fn entry_mut(&mut self, place: Place) -> &mut Entry {
         &mut self.entries[place.at()]
     }
 
-    pub(in crate::policy) fn state(&self, place: Place) -> State {
+    pub(super) fn state(&self, place: Place) -> State {
         self.entry(place).state
     }
 
     /// How many addresses there are in which state, those outside pools included.
-    pub(in crate::policy) fn total(&self) -> Tally {
+    pub(super) fn total(&self) -> Tally {
         self.total
     }
 
-    pub(in crate::policy) fn pools(&self) -> &[PoolState] {
+    pub(super) fn pools(&self) -> &[PoolState] {
         &self.pools
     }
 
     /// All places, lowest address first.
-    pub(in crate::policy) fn places(&self) -> impl Iterator<Item = Place> + use<> {
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> + use<> {
         (0..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Place)
     }
 
     /// The places of addresses above `address`, lowest first; all if there is none.
-    pub(in crate::policy) fn places_after(
-        &self,
-        address: Option<Ipv4Addr>,
-    ) -> impl Iterator<Item = Place> + use<> {
+    pub(super) fn places_after(&self, address: Option<Ipv4Addr>) -> impl Iterator<Item = Place> + use<> {
         let first = address.map_or(0, |address| {
             let bits = address.to_bits();
             let after = self.runs.partition_point(|run| run.first <= bits);
@@ -341,7 +222,7 @@ impl Addresses {
     }
 
     /// All places: those in grace and the free ones last, each stock in the order it is used in.
-    pub(in crate::policy) fn in_order_of_use(&self) -> Vec<Place> {
+    pub(super) fn in_order_of_use(&self) -> Vec<Place> {
         let is_listed = |place: &Place| {
             matches!(self.state(*place), State::Free | State::Grace) && self.pool(*place).is_some()
         };
@@ -359,33 +240,28 @@ impl Addresses {
 
     /// The free address of `subnet` that a client in `classes` is to have next: never used, else freed longest ago,
     /// else expired longest ago.
-    pub(in crate::policy) fn next_free(&self, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
+    pub(super) fn next_free(&self, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
         UNPROBED.into_iter().find_map(|stock| self.first_of(subnet, classes, stock))
     }
 
     /// The free address of `subnet` for a client in `classes` that has been in `stock` longest.
-    pub(in crate::policy) fn first_of(
-        &self,
-        subnet: SubnetId,
-        classes: ClassSet,
-        stock: Stock,
-    ) -> Option<Place> {
+    pub(super) fn first_of(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> Option<Place> {
         self.lists_of(subnet, classes, stock).map(|list| list.head).find(|head| *head != Place::NONE)
     }
 
     /// How many free addresses of `subnet` for clients in `classes` are in `stock`.
-    pub(in crate::policy) fn stocked(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> u32 {
+    pub(super) fn stocked(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> u32 {
         self.lists_of(subnet, classes, stock).map(|list| list.length).sum()
     }
 
     /// The address of `subnet` for a client in `classes` that has been in grace longest.
-    pub(in crate::policy) fn first_in_grace(&self, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
+    pub(super) fn first_in_grace(&self, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
         let heads = self.pools_for(subnet, classes).map(|pool| pool.grace.head);
         heads.into_iter().find(|head| *head != Place::NONE)
     }
 
     /// The address in grace is looked at again after all others of its pool.
-    pub(in crate::policy) fn put_off(&mut self, place: Place) {
+    pub(super) fn put_off(&mut self, place: Place) {
         if self.state(place) == State::Grace {
             self.unlink(place, State::Grace);
             self.append(place);
@@ -393,7 +269,7 @@ impl Addresses {
     }
 
     /// Whether the address is in a pool for clients in `classes`.
-    pub(in crate::policy) fn is_open_to(&self, place: Place, classes: ClassSet) -> bool {
+    pub(super) fn is_open_to(&self, place: Place, classes: ClassSet) -> bool {
         self.pool(place).is_some_and(|pool| self.pools[pool].admits.admits(classes))
     }
 
@@ -406,8 +282,8 @@ impl Addresses {
         pools.unwrap_or_default().iter().filter(move |pool| pool.admits.admits(classes))
     }
 
-    /// The pools of `subnet` for clients in `classes`.
-    pub(in crate::policy) fn pools_for_mut(
+    /// The pools of `subnet` for clients in `classes`, to note what was told of them.
+    pub(super) fn pools_for_mut(
         &mut self,
         subnet: SubnetId,
         classes: ClassSet,
@@ -418,25 +294,25 @@ impl Addresses {
     }
 
     /// The pool of the address, if it is in one.
-    pub(in crate::policy) fn pool_mut(&mut self, place: Place) -> Option<&mut PoolState> {
+    pub(super) fn pool_mut(&mut self, place: Place) -> Option<&mut PoolState> {
         let pool = self.pool(place)?;
         self.pools.get_mut(pool)
     }
 
     /// Whether the address is a host's, from now on.
-    pub(in crate::policy) fn keep(&mut self, place: Place, kept: bool) {
+    pub(super) fn keep(&mut self, place: Place, kept: bool) {
         self.entry_mut(place).kept = kept;
     }
 
     /// Makes the address free, in `stock`, behind those that have been there longer.
-    pub(in crate::policy) fn free(&mut self, place: Place, stock: Stock) {
+    pub(super) fn free(&mut self, place: Place, stock: Stock) {
         self.leave(place, State::Free);
         self.entry_mut(place).stock = stock;
         self.append(place);
     }
 
     /// Moves the address to `stock`, where it is to be found while it is free.
-    pub(in crate::policy) fn restock(&mut self, place: Place, stock: Stock) {
+    pub(super) fn restock(&mut self, place: Place, stock: Stock) {
         if self.state(place) == State::Free {
             self.free(place, stock);
         } else {
@@ -445,7 +321,7 @@ impl Addresses {
     }
 
     /// Moves the address to `state`; back to free means to the front of the stock it was in.
-    pub(in crate::policy) fn set(&mut self, place: Place, state: State) {
+    pub(super) fn set(&mut self, place: Place, state: State) {
         if self.state(place) != state {
             self.leave(place, state);
             match state {
@@ -465,20 +341,20 @@ impl Addresses {
     }
 
     /// The counts, taken anew from the states: those of each pool, and the total.
-    pub(in crate::policy) fn recount(&self) -> (Vec<Tally>, Tally) {
+    pub(super) fn recount(&self) -> (Vec<Tally>, Tally) {
         let mut tallies = vec![Tally::default(); self.pools.len()];
         let mut total = Tally::default();
         for place in self.places() {
-            total.0[self.state(place) as usize] += 1;
+            total.count(self.state(place), 1);
             if let Some(pool) = self.pool(place) {
-                tallies[pool].0[self.state(place) as usize] += 1;
+                tallies[pool].count(self.state(place), 1);
             }
         }
         (tallies, total)
     }
 
     /// How many addresses each pool has in its lists of free ones, and in that of those in grace, walked.
-    pub(in crate::policy) fn listed(&self) -> Vec<(u32, u32)> {
+    pub(super) fn listed(&self) -> Vec<(u32, u32)> {
         let length = |list: &List| u32::try_from(self.walk(list).count()).unwrap_or(u32::MAX);
         let pools = self.pools.iter();
         pools.map(|pool| (pool.lists.iter().map(length).sum(), length(&pool.grace))).collect()
@@ -489,11 +365,9 @@ impl Addresses {
     }
 
     fn count(&mut self, place: Place, state: State, by: i32) {
-        let total = &mut self.total.0[state as usize];
-        *total = total.saturating_add_signed(by);
+        self.total.count(state, by);
         if let Some(pool) = self.pool(place) {
-            let count = &mut self.pools[pool].tally.0[state as usize];
-            *count = count.saturating_add_signed(by);
+            self.pools[pool].tally.count(state, by);
         }
     }
 

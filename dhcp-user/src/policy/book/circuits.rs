@@ -5,17 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use dhcp_ebpf::abi::Link;
-use dhcp_ebpf::lease::BootSecs;
 
-use super::addresses::{Addresses, Place, State};
+use super::addresses::Addresses;
 use super::binding::Binding;
+use super::state::State;
 use crate::message::{AgentInformation, Request};
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
-
-/// A circuit at its limit is told of again after so many seconds.
-const TELL_AGAIN: u32 = 300;
-/// Of no more circuits than this at a time.
-const MOST_TOLD: usize = 256;
 
 /// A port, by its name. The name is whole: two ports are never taken for one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,37 +48,31 @@ impl Circuit {
 
 /// What is leased on which circuit, in subnets that limit it.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Circuits {
+pub(super) struct Circuits {
     limited: BTreeSet<SubnetId>,
     leased: HashMap<(SubnetId, Circuit), BTreeSet<Place>>,
     /// On which circuit an address counts: what its owner says later doesn't move it before it is granted anew.
     of_place: BTreeMap<Place, Circuit>,
-    /// When circuits at their limit were told of.
-    told: BTreeMap<(SubnetId, Circuit), BootSecs>,
 }
 
 impl Circuits {
     /// For these subnets.
-    pub(in crate::policy) fn new(limited: BTreeSet<SubnetId>) -> Self {
+    pub(super) fn new(limited: BTreeSet<SubnetId>) -> Self {
         Self { limited, ..Self::default() }
     }
 
     /// What is leased of `subnet` on `circuit`.
-    pub(in crate::policy) fn leased(
-        &self,
-        subnet: SubnetId,
-        circuit: &Circuit,
-    ) -> impl Iterator<Item = Place> {
+    pub(super) fn leased(&self, subnet: SubnetId, circuit: &Circuit) -> impl Iterator<Item = Place> {
         self.leased.get(&(subnet, circuit.clone())).into_iter().flatten().copied()
     }
 
     /// Whether the address at `place` counts on `circuit`.
-    pub(in crate::policy) fn is_on(&self, place: Place, circuit: &Circuit) -> bool {
+    pub(super) fn is_on(&self, place: Place, circuit: &Circuit) -> bool {
         self.of_place.get(&place) == Some(circuit)
     }
 
     /// Whether the address counts where its owner is, as far as that matters.
-    pub(in crate::policy) fn agrees(&self, all: &Addresses, place: Place) -> bool {
+    pub(super) fn agrees(&self, all: &Addresses, place: Place) -> bool {
         let owner = || all.entry(place).binding.as_deref().and_then(Circuit::of_owner);
         match self.limited.contains(&all.subnet(place)) && all.state(place) == State::Leased {
             true => self.of_place.get(&place) == owner().as_ref(),
@@ -91,7 +81,7 @@ impl Circuits {
     }
 
     /// The address is leased.
-    pub(in crate::policy) fn add(&mut self, all: &Addresses, place: Place) {
+    pub(super) fn add(&mut self, all: &Addresses, place: Place) {
         let subnet = all.subnet(place);
         if !self.limited.contains(&subnet) {
             return;
@@ -103,7 +93,7 @@ impl Circuits {
     }
 
     /// It is leased no more.
-    pub(in crate::policy) fn remove(&mut self, all: &Addresses, place: Place) {
+    pub(super) fn remove(&mut self, all: &Addresses, place: Place) {
         let Some(circuit) = self.of_place.remove(&place) else { return };
         let key = (all.subnet(place), circuit);
         if let Some(places) = self.leased.get_mut(&key) {
@@ -112,21 +102,5 @@ impl Circuits {
                 self.leased.remove(&key);
             }
         }
-    }
-
-    /// Whether the operator is to be told that a client of the circuit gets nothing: now and then, and of so many.
-    pub(in crate::policy) fn is_to_be_told(
-        &mut self,
-        now: BootSecs,
-        subnet: SubnetId,
-        circuit: &Circuit,
-    ) -> bool {
-        self.told.retain(|_, told| now < told.plus(TELL_AGAIN));
-        let key = (subnet, circuit.clone());
-        let tell = self.told.len() < MOST_TOLD && !self.told.contains_key(&key);
-        if tell {
-            self.told.insert(key, now);
-        }
-        tell
     }
 }

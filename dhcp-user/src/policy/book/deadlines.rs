@@ -4,27 +4,27 @@ use std::collections::{BTreeMap, VecDeque};
 
 use dhcp_ebpf::lease::BootSecs;
 
-use super::addresses::Place;
+use crate::policy::site::place::Place;
 
 /// Deadlines, earliest first; those of a second in the order they were set in. An entry may turn out to be too early
 /// (the kernel extended the lease) or void: whoever takes it out judges, and sets it anew.
 ///
 /// By second: a heap of millions would be searched in as many places as it has levels, for each that is taken out.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Deadlines(BTreeMap<BootSecs, VecDeque<Place>>);
+pub(super) struct Deadlines(BTreeMap<BootSecs, VecDeque<Place>>);
 
 impl Deadlines {
-    pub(in crate::policy) fn add(&mut self, at: BootSecs, place: Place) {
+    pub(super) fn add(&mut self, at: BootSecs, place: Place) {
         self.0.entry(at).or_default().push_back(place);
     }
 
     /// The earliest entry.
-    pub(in crate::policy) fn next(&self) -> Option<BootSecs> {
+    pub(super) fn next(&self) -> Option<BootSecs> {
         self.0.first_key_value().map(|(at, _)| *at)
     }
 
     /// Takes out the earliest entry if its moment has come by `now`.
-    pub(in crate::policy) fn take_due(&mut self, now: BootSecs) -> Option<(BootSecs, Place)> {
+    pub(super) fn take_due(&mut self, now: BootSecs) -> Option<(BootSecs, Place)> {
         let mut second = self.0.first_entry().filter(|second| *second.key() <= now)?;
         let (at, place) = (*second.key(), second.get_mut().pop_front());
         if second.get().is_empty() {
@@ -35,7 +35,7 @@ impl Deadlines {
 
     /// How many entries there are.
     #[cfg(test)]
-    pub(in crate::policy) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.0.values().map(VecDeque::len).sum()
     }
 }

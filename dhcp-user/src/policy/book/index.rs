@@ -2,17 +2,19 @@
 
 use hashbrown::HashTable;
 
-use super::addresses::{Addresses, Place, State};
+use super::addresses::Addresses;
 use super::binding::Binding;
 use super::circuits::Circuits;
 use super::identity::{Identity, Keyed};
+use super::state::State;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet::SubnetId;
 use crate::store::HwAddr;
 
 /// Bindings by subnet and identity (at most one each), and by subnet and hardware address the leases of clients that are
 /// known by something else.
 #[derive(Debug)]
-pub(in crate::policy) struct Index {
+pub(super) struct Index {
     keyed: Keyed,
     owners: HashTable<Place>,
     devices: HashTable<Place>,
@@ -20,34 +22,25 @@ pub(in crate::policy) struct Index {
 }
 
 impl Index {
-    pub(in crate::policy) fn key(&self) -> Keyed {
+    pub(super) fn key(&self) -> Keyed {
         self.keyed.clone()
     }
 
     /// Room for every address to have an owner: to make it later would hold up whoever asks by a look at each binding.
     /// Memory is taken as it is used, but for an octet an address.
-    pub(in crate::policy) fn new(keyed: Keyed, all: &Addresses, circuits: Circuits) -> Self {
+    pub(super) fn new(keyed: Keyed, all: &Addresses, circuits: Circuits) -> Self {
         let count = all.places().count();
         let (owners, devices) = (HashTable::with_capacity(count), HashTable::with_capacity(count));
         Self { keyed, owners, devices, circuits }
     }
 
     /// What is leased on which circuit.
-    pub(in crate::policy) fn circuits(&self) -> &Circuits {
+    pub(super) fn circuits(&self) -> &Circuits {
         &self.circuits
     }
 
-    pub(in crate::policy) fn circuits_mut(&mut self) -> &mut Circuits {
-        &mut self.circuits
-    }
-
     /// The address bound to the client `who` in `subnet`: its own, or the last one it had.
-    pub(in crate::policy) fn owned(
-        &self,
-        all: &Addresses,
-        subnet: SubnetId,
-        who: Identity<'_>,
-    ) -> Option<Place> {
+    pub(super) fn owned(&self, all: &Addresses, subnet: SubnetId, who: Identity<'_>) -> Option<Place> {
         let hash = self.keyed.hash(&(subnet, who));
         let same = |place: &Place| {
             all.subnet(*place) == subnet
@@ -57,12 +50,7 @@ impl Index {
     }
 
     /// The addresses leased to the device `chaddr` in `subnet`, lowest first.
-    pub(in crate::policy) fn leased_to_device(
-        &self,
-        all: &Addresses,
-        subnet: SubnetId,
-        chaddr: HwAddr,
-    ) -> Vec<Place> {
+    pub(super) fn leased_to_device(&self, all: &Addresses, subnet: SubnetId, chaddr: HwAddr) -> Vec<Place> {
         if chaddr.octets().is_empty() {
             return Vec::new();
         }
@@ -81,20 +69,20 @@ impl Index {
         found
     }
 
-    pub(in crate::policy) fn add_owner(&mut self, all: &Addresses, place: Place) {
+    pub(super) fn add_owner(&mut self, all: &Addresses, place: Place) {
         let keyed = &self.keyed;
         self.owners
             .insert_unique(owner_hash(keyed, all, place), place, |place| owner_hash(keyed, all, *place));
     }
 
     /// To be called while the binding is still there.
-    pub(in crate::policy) fn remove_owner(&mut self, all: &Addresses, place: Place) {
+    pub(super) fn remove_owner(&mut self, all: &Addresses, place: Place) {
         remove(&mut self.owners, owner_hash(&self.keyed, all, place), place);
     }
 
     /// The address is leased. Clients without a hardware address have no device in common, and those without an identifier
     /// are found as owners.
-    pub(in crate::policy) fn add_lease(&mut self, all: &Addresses, place: Place) {
+    pub(super) fn add_lease(&mut self, all: &Addresses, place: Place) {
         self.circuits.add(all, place);
         if !has_device_beside(all, place) {
             return;
@@ -105,7 +93,7 @@ impl Index {
     }
 
     /// To be called while the binding is still there.
-    pub(in crate::policy) fn remove_lease(&mut self, all: &Addresses, place: Place) {
+    pub(super) fn remove_lease(&mut self, all: &Addresses, place: Place) {
         self.circuits.remove(all, place);
         if has_device_beside(all, place) {
             remove(&mut self.devices, device_hash(&self.keyed, all, place), place);

@@ -1,19 +1,27 @@
 //! The book: the state of every address, and whom it is promised to.
 //!
 //! It owns addresses, bindings, offers, quarantine, the calendar, and the indexes by which a client, a device or a circuit is
-//! found. It uses the site for where an address is. Its invariant: every address is in exactly one state, and the counts
-//! by state add up to the size of the pool at every instant.
+//! found. It uses the site for where an address is. Nothing outside changes a state: what may happen to an address are the
+//! [`transitions`], and what is known of one is asked for in [`known`] and [`clients`].
+//!
+//! Its invariant: every address is in exactly one state, and the counts by state add up to the size of the pool at every
+//! instant.
 
-pub(in crate::policy) mod addresses;
+mod addresses;
 pub(in crate::policy) mod binding;
 pub(in crate::policy) mod circuits;
-pub(in crate::policy) mod deadlines;
+mod clients;
+mod deadlines;
 pub(in crate::policy) mod identity;
-pub(in crate::policy) mod index;
+mod index;
+mod known;
 pub(in crate::policy) mod offers;
+mod pools;
 pub(in crate::policy) mod quarantine;
 pub(in crate::policy) mod record;
-pub(in crate::policy) mod vacating;
+pub(in crate::policy) mod state;
+mod stations;
+pub(in crate::policy) mod transitions;
 pub(in crate::policy) mod whence;
 
 use crate::config::Config;
@@ -25,15 +33,17 @@ use identity::Keyed;
 use index::Index;
 use offers::Offers;
 use quarantine::Quarantine;
+use stations::Stations;
 
 /// All addresses, and all that is known of each.
 #[derive(Debug)]
 pub(in crate::policy) struct Book {
-    pub(in crate::policy) all: Addresses,
-    pub(in crate::policy) index: Index,
-    pub(in crate::policy) offers: Offers,
-    pub(in crate::policy) deadlines: Deadlines,
-    pub(in crate::policy) quarantine: Quarantine,
+    all: Addresses,
+    index: Index,
+    offers: Offers,
+    deadlines: Deadlines,
+    quarantine: Quarantine,
+    stations: Stations,
 }
 
 impl Book {
@@ -52,6 +62,7 @@ impl Book {
             offers: Offers::default(),
             deadlines: Deadlines::default(),
             quarantine: Quarantine::default(),
+            stations: Stations::default(),
         }
     }
 }

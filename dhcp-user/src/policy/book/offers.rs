@@ -6,10 +6,10 @@ use ahash::RandomState;
 use dhcp_ebpf::lease::BootSecs;
 use hashbrown::{Equivalent, HashMap};
 
-use super::addresses::Place;
 use super::circuits::Circuit;
 use super::identity::Identity;
 use super::whence::Whence;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet::SubnetId;
 use crate::store::HwAddr;
 
@@ -45,7 +45,7 @@ impl From<Identity<'_>> for Offered {
 }
 
 impl Offered {
-    fn identity(&self) -> Identity<'_> {
+    pub(super) fn identity(&self) -> Identity<'_> {
         match self {
             Self::ClientId(id) => Identity::ClientId(id),
             Self::Hardware(chaddr) => Identity::Hardware(*chaddr),
@@ -71,7 +71,7 @@ impl Equivalent<(SubnetId, Offered)> for Sought<'_> {
 
 /// All offers.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Offers {
+pub(super) struct Offers {
     by_place: HashMap<Place, Offer, RandomState>,
     by_client: HashMap<(SubnetId, Offered), Place, RandomState>,
     by_device: HashMap<(SubnetId, HwAddr, Whence), u32, RandomState>,
@@ -79,31 +79,27 @@ pub(in crate::policy) struct Offers {
 }
 
 impl Offers {
-    pub(in crate::policy) fn at(&self, place: Place) -> Option<&Offer> {
+    pub(super) fn at(&self, place: Place) -> Option<&Offer> {
         self.by_place.get(&place)
     }
 
     /// The offer that the client `who` has in `subnet`.
-    pub(in crate::policy) fn of(&self, subnet: SubnetId, who: Identity<'_>) -> Option<&Offer> {
+    pub(super) fn of(&self, subnet: SubnetId, who: Identity<'_>) -> Option<&Offer> {
         self.by_client.get(&Sought(subnet, who)).and_then(|place| self.by_place.get(place))
     }
 
     /// How many offers of `subnet` were made to the device there.
-    pub(in crate::policy) fn of_device(&self, subnet: SubnetId, chaddr: HwAddr, whence: Whence) -> u32 {
+    pub(super) fn of_device(&self, subnet: SubnetId, chaddr: HwAddr, whence: Whence) -> u32 {
         self.by_device.get(&(subnet, chaddr, whence)).copied().unwrap_or(0)
     }
 
     /// The addresses of `subnet` that are offered on `circuit`.
-    pub(in crate::policy) fn on_circuit(
-        &self,
-        subnet: SubnetId,
-        circuit: &Circuit,
-    ) -> impl Iterator<Item = Place> {
+    pub(super) fn on_circuit(&self, subnet: SubnetId, circuit: &Circuit) -> impl Iterator<Item = Place> {
         self.by_circuit.get(&(subnet, circuit.clone())).into_iter().flatten().copied()
     }
 
     /// Notes an offer. The address and the client must have none.
-    pub(in crate::policy) fn add(&mut self, offer: Offer) {
+    pub(super) fn add(&mut self, offer: Offer) {
         self.by_client.insert((offer.subnet, offer.client.clone()), offer.place);
         *self.by_device.entry((offer.subnet, offer.chaddr, offer.whence)).or_insert(0) += 1;
         if let Some(circuit) = &offer.circuit {
@@ -112,7 +108,7 @@ impl Offers {
         self.by_place.insert(offer.place, offer);
     }
 
-    pub(in crate::policy) fn remove(&mut self, place: Place) -> Option<Offer> {
+    pub(super) fn remove(&mut self, place: Place) -> Option<Offer> {
         let offer = self.by_place.remove(&place)?;
         self.by_client.remove(&Sought(offer.subnet, offer.client.identity()));
         let device = (offer.subnet, offer.chaddr, offer.whence);

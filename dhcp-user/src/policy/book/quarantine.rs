@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use dhcp_ebpf::lease::BootSecs;
 
-use super::addresses::Place;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet::SubnetId;
 use crate::store::{HwAddr, QuarantineCause, Standing};
 
@@ -52,7 +52,7 @@ impl Probation {
 
 /// All of them, and how often each address was in before.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Quarantine {
+pub(super) struct Quarantine {
     places: BTreeMap<Place, Probation>,
     /// Those on weak evidence, by the moment they came.
     doubtful: BTreeSet<(SubnetId, BootSecs, Place)>,
@@ -61,44 +61,44 @@ pub(in crate::policy) struct Quarantine {
 }
 
 impl Quarantine {
-    pub(in crate::policy) fn at(&self, place: Place) -> Option<&Probation> {
+    pub(super) fn at(&self, place: Place) -> Option<&Probation> {
         self.places.get(&place)
     }
 
-    pub(in crate::policy) fn iter(&self) -> impl Iterator<Item = (Place, &Probation)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Place, &Probation)> {
         self.places.iter().map(|(place, probation)| (*place, probation))
     }
 
     /// How often the address was quarantined, the present time included.
-    pub(in crate::policy) fn recurrences(&self, place: Place) -> u32 {
+    pub(super) fn recurrences(&self, place: Place) -> u32 {
         self.recurrences.get(&place).copied().unwrap_or(0)
     }
 
     /// The present time was no time: there was no evidence.
-    pub(in crate::policy) fn strike(&mut self, place: Place) {
+    pub(super) fn strike(&mut self, place: Place) {
         if let Some(count) = self.recurrences.get_mut(&place) {
             *count = count.saturating_sub(1);
         }
     }
 
     /// The addresses of `subnet` that are in on weak evidence, longest ago first.
-    pub(in crate::policy) fn doubtful(&self, subnet: SubnetId) -> impl Iterator<Item = Place> {
+    pub(super) fn doubtful(&self, subnet: SubnetId) -> impl Iterator<Item = Place> {
         let from = (subnet, BootSecs(0), Place::FIRST);
         self.doubtful.range(from..).take_while(move |(of, ..)| *of == subnet).map(|(.., place)| *place)
     }
 
-    pub(in crate::policy) fn set_recurrences(&mut self, place: Place, count: u32) {
+    pub(super) fn set_recurrences(&mut self, place: Place, count: u32) {
         if count > 0 {
             self.recurrences.insert(place, count);
         }
     }
 
     /// How many addresses of `subnet` are in quarantine because this device declined them.
-    pub(in crate::policy) fn declined_by(&self, subnet: SubnetId, chaddr: HwAddr) -> u32 {
+    pub(super) fn declined_by(&self, subnet: SubnetId, chaddr: HwAddr) -> u32 {
         self.declined.get(&(subnet, chaddr)).copied().unwrap_or(0)
     }
 
-    pub(in crate::policy) fn add(&mut self, subnet: SubnetId, place: Place, probation: Probation) {
+    pub(super) fn add(&mut self, subnet: SubnetId, place: Place, probation: Probation) {
         if let (QuarantineCause::Declined, Some(chaddr)) = (probation.why, probation.by) {
             *self.declined.entry((subnet, chaddr)).or_insert(0) += 1;
         }
@@ -109,13 +109,13 @@ impl Quarantine {
     }
 
     /// The probation lasts at least until then.
-    pub(in crate::policy) fn postpone(&mut self, place: Place, until: BootSecs) {
+    pub(super) fn postpone(&mut self, place: Place, until: BootSecs) {
         if let Some(probation) = self.places.get_mut(&place) {
             probation.until = probation.until.max(until);
         }
     }
 
-    pub(in crate::policy) fn remove(&mut self, subnet: SubnetId, place: Place) {
+    pub(super) fn remove(&mut self, subnet: SubnetId, place: Place) {
         let Some(probation) = self.places.remove(&place) else { return };
         self.doubtful.remove(&(subnet, probation.since, place));
         if let (QuarantineCause::Declined, Some(chaddr)) = (probation.why, probation.by)

@@ -7,6 +7,7 @@ pub(in crate::policy) mod declines;
 pub(in crate::policy) mod demand;
 pub(in crate::policy) mod probe;
 pub(in crate::policy) mod quarantining;
+pub(in crate::policy) mod vacating;
 pub(in crate::policy) mod witnesses;
 
 use std::collections::BTreeMap;

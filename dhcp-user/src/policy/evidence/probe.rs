@@ -15,14 +15,15 @@ use super::witnesses::Credence;
 use crate::config::Probe;
 use crate::message::Request;
 use crate::policy::action::{Action, Outcome, Silence, Via};
-use crate::policy::book::addresses::{Place, State, Stock};
 use crate::policy::book::binding::Party;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::offers::{Offered, Sought};
 use crate::policy::book::quarantine::Probation;
-use crate::policy::book::vacating::Vacating;
+use crate::policy::book::state::{State, Stock};
 use crate::policy::book::whence::Whence;
 use crate::policy::event::LeaseEvent;
+use crate::policy::evidence::vacating::Vacating;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::{Policy, Turn};
 use crate::store::{HwAddr, QuarantineCause};
@@ -268,12 +269,12 @@ impl Policy {
     /// Whether the address can be taken to be used by nobody but the client: because it is its own, or was offered to
     /// it, or nobody answered a probe.
     pub(in crate::policy) fn is_unused(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
-        let nobodys = self.book.all.state(place) == State::Free && !self.recognises(place, request);
-        !nobodys || !self.probing(self.book.all.subnet(place)) || self.is_clean(turn, place)
+        let nobodys = self.book.state(place) == State::Free && !self.book.recognises(place, request);
+        !nobodys || !self.probing(self.book.subnet(place)) || self.is_clean(turn, place)
     }
 
     pub(in crate::policy) fn is_clean(&self, turn: &Turn<'_>, place: Place) -> bool {
-        self.book.all.entry(place).stock() == Stock::Probed
+        self.book.stock(place) == Stock::Probed
             && self.evidence.probes.clean.get(&place).is_some_and(|since| turn.now < since.plus(CLEAN_FOR))
     }
 
@@ -284,9 +285,9 @@ impl Policy {
         let tries = self.evidence.probes.tries.saturating_add(u8::from(counts));
         running.waiter = Some(Waiter { request: Arc::clone(request), tries });
         if let Purpose::Candidate(_) = running.purpose {
-            self.book.all.restock(place, Stock::Awaited);
+            self.book.restock(place, Stock::Awaited);
         }
-        let subnet = self.book.all.subnet(place);
+        let subnet = self.book.subnet(place);
         self.evidence.probes.waiting.insert((subnet, Identity::of(request).into()), place);
         true
     }
@@ -307,10 +308,10 @@ impl Policy {
         // One that was about something else, and lost its meaning.
         self.claim(place);
         if let Purpose::Candidate(_) = purpose {
-            self.book.all.restock(place, Stock::Probing);
+            self.book.restock(place, Stock::Probing);
         }
         let until = turn.after(PATIENCE);
-        let via = self.link(self.book.all.subnet(place)).map_or(Via::Icmp, Via::Arp);
+        let via = self.link(self.book.subnet(place)).map_or(Via::Icmp, Via::Arp);
         self.evidence.probes.running.insert(place, Running { purpose, via, until, waiter: None });
         if let Some(request) = waiter {
             self.wait_for(request, place);
@@ -321,14 +322,14 @@ impl Policy {
 
     /// A probe of `address` has come to an end.
     pub(in crate::policy) fn probed(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, outcome: Outcome) {
-        let Some(place) = self.book.all.find(address) else { return };
+        let Some(place) = self.book.find(address) else { return };
         if let Outcome::Answered(Some(by)) = outcome
             && self.is_for_others(place, by)
             && !self.believe(turn, place, by)
         {
             return self.probe_again(turn, place);
         }
-        let state = self.book.all.state(place);
+        let state = self.book.state(place);
         let running = self.evidence.probes.running.remove(&place);
         let Some(Running { purpose, waiter, .. }) = running else {
             // Given up, or its address was claimed and is free again; what was seen was seen.
@@ -348,7 +349,7 @@ impl Policy {
                 self.note_clean(turn, place);
             }
             // Neither clean nor in use: another time.
-            (Purpose::Candidate(stock), State::Free, Outcome::Unknown) => self.book.all.restock(place, stock),
+            (Purpose::Candidate(stock), State::Free, Outcome::Unknown) => self.book.restock(place, stock),
             // A lease that was to be reclaimed may have been given back meanwhile, and a grace have ended.
             (_, State::Free, Outcome::Answered(by)) => self.seen_in_use(turn, place, by),
             (Purpose::Vacated, _, _) => self.probed_vacated(turn, place, outcome),
@@ -361,7 +362,7 @@ impl Policy {
                 self.quarantine_anew(turn, place, by);
             }
             (Purpose::Parole, State::Quarantined, Outcome::Unreachable | Outcome::Unknown) => {
-                self.book.quarantine.postpone(place, turn.after(PATIENCE));
+                self.book.postpone(place, turn.after(PATIENCE));
             }
             (Purpose::Reclaim { judged }, State::Leased, Outcome::Silent) => {
                 self.end_orphan(turn, place, judged);
@@ -379,22 +380,22 @@ impl Policy {
 
     /// Nobody uses the address, if it is free.
     pub(in crate::policy) fn note_clean(&mut self, turn: &Turn<'_>, place: Place) {
-        if self.book.all.state(place) == State::Free {
+        if self.book.state(place) == State::Free {
             self.evidence.probes.clean.insert(place, turn.now);
-            self.book.all.restock(place, Stock::Probed);
+            self.book.restock(place, Stock::Probed);
         }
     }
 
     /// Whether the address is nobody's, and was not this station's last.
     fn is_for_others(&self, place: Place, station: [u8; 6]) -> bool {
-        matches!(self.book.all.state(place), State::Free | State::Quarantined | State::Grace)
-            && !self.is_of_holder(place, station)
+        matches!(self.book.state(place), State::Free | State::Quarantined | State::Grace)
+            && !self.book.is_of_holder(place, station)
     }
 
     /// Whether what the station says of the address proves that it is in use.
     fn believe(&mut self, turn: &mut Turn<'_>, place: Place, station: [u8; 6]) -> bool {
-        let Some(link) = self.link(self.book.all.subnet(place)) else { return true };
-        match self.evidence.witnesses.heard(turn.now, link, station, self.book.all.address(place)) {
+        let Some(link) = self.link(self.book.subnet(place)) else { return true };
+        match self.evidence.witnesses.heard(turn.now, link, station, self.book.address(place)) {
             Credence::Believed => true,
             Credence::Disbelieved => false,
             Credence::FoundOut(addresses) => {
@@ -417,18 +418,12 @@ impl Policy {
     /// whatever it says of other addresses.
     fn ask(&mut self, turn: &mut Turn<'_>, place: Place, purpose: Purpose, via: Via) {
         let mut except = self.evidence.witnesses.disbelieved_on(turn.now, via);
-        let is_heard = |station: &[u8; 6]| purpose.asks_holder() && self.is_of_holder(place, *station);
+        let is_heard = |station: &[u8; 6]| purpose.asks_holder() && self.book.is_of_holder(place, *station);
         if except.iter().any(is_heard) {
             except = except.iter().copied().filter(|station| !is_heard(station)).collect();
         }
-        turn.out.push(Action::Probe { address: self.book.all.address(place), via, except });
+        turn.out.push(Action::Probe { address: self.book.address(place), via, except });
         self.rearm(place);
-    }
-
-    /// Whether the station is that of the address's owner, or last owner, or stood for it when it got the lease.
-    pub(in crate::policy) fn is_of_holder(&self, place: Place, station: [u8; 6]) -> bool {
-        self.binding(place).is_some_and(|owner| owner.chaddr() == HwAddr::ethernet(station))
-            || self.heard.stations.at(place) == Some(station)
     }
 
     /// What is in quarantine on the word of this station alone is not any more.
@@ -437,16 +432,15 @@ impl Policy {
         let said = |probation: &Probation| probation.why == QuarantineCause::Probe && probation.by == by;
         let places: Vec<Place> = self
             .book
-            .quarantine
-            .iter()
+            .quarantined()
             .filter(|(_, probation)| said(probation))
             .map(|(place, _)| place)
             .collect();
         for place in places {
-            if self.link(self.book.all.subnet(place)) != Some(link) {
+            if self.link(self.book.subnet(place)) != Some(link) {
                 continue;
             }
-            self.book.quarantine.strike(place);
+            self.book.strike_recurrence(place);
             self.end_quarantine(turn, place);
             self.rearm(place);
         }
@@ -455,12 +449,12 @@ impl Policy {
     /// Somebody uses a free address. Who has only just given it back may take a moment to be gone; anybody else has no
     /// business there.
     fn seen_in_use(&mut self, turn: &mut Turn<'_>, place: Place, by: Option<[u8; 6]>) {
-        let given_back = self.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Owner));
-        if !given_back || !by.is_some_and(|station| self.is_of_holder(place, station)) {
+        let given_back = self.book.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Owner));
+        if !given_back || !by.is_some_and(|station| self.book.is_of_holder(place, station)) {
             return self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
         }
         self.evidence.probes.clean.remove(&place);
-        self.book.all.restock(place, Stock::Lingering);
+        self.book.restock(place, Stock::Lingering);
         self.evidence.probes.lingering.insert(place, turn.after(ALIVE_FOR));
         self.rearm(place);
     }
@@ -468,8 +462,8 @@ impl Policy {
     /// The address may be asked for again.
     pub(in crate::policy) fn end_lingering(&mut self, place: Place) {
         self.evidence.probes.lingering.remove(&place);
-        if self.book.all.entry(place).stock() == Stock::Lingering {
-            self.book.all.restock(place, Stock::Freed);
+        if self.book.stock(place) == Stock::Lingering {
+            self.book.restock(place, Stock::Freed);
         }
     }
 
@@ -477,7 +471,7 @@ impl Policy {
     pub(in crate::policy) fn give_up_probe(&mut self, place: Place) {
         let Some(running) = self.evidence.probes.running.remove(&place) else { return };
         if let Purpose::Candidate(stock) = running.purpose {
-            self.book.all.restock(place, stock);
+            self.book.restock(place, stock);
         }
         if let Some(waiter) = running.waiter {
             self.no_longer_waits(place, &waiter.request);
@@ -488,7 +482,7 @@ impl Policy {
     pub(in crate::policy) fn claim(&mut self, place: Place) {
         let Some(running) = self.evidence.probes.running.remove(&place) else { return };
         if let Purpose::Candidate(stock) = running.purpose {
-            self.book.all.restock(place, stock);
+            self.book.restock(place, stock);
         }
         self.stop_waiting(place, running.waiter);
     }
@@ -509,7 +503,7 @@ impl Policy {
     }
 
     fn no_longer_waits(&mut self, place: Place, request: &Request) {
-        self.evidence.probes.waiting.remove(&Sought(self.book.all.subnet(place), Identity::of(request)));
+        self.evidence.probes.waiting.remove(&Sought(self.book.subnet(place), Identity::of(request)));
     }
 
     /// Clients whose waiting is over ask anew.
@@ -525,7 +519,7 @@ impl Policy {
     pub(in crate::policy) fn parole(&mut self, turn: &mut Turn<'_>, place: Place) {
         let running = self.evidence.probes.running.contains_key(&place);
         if !running && !self.start_probe(turn, place, Purpose::Parole, None) {
-            self.book.quarantine.postpone(place, turn.after(PATIENCE));
+            self.book.postpone(place, turn.after(PATIENCE));
         }
     }
 }

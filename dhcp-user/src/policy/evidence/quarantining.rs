@@ -1,11 +1,11 @@
 //! Taking an address out of use on evidence, and giving it back.
 
-use dhcp_ebpf::lease::{BootSecs, Word};
+use dhcp_ebpf::lease::BootSecs;
 
 use crate::policy::action::Action;
-use crate::policy::book::addresses::{Place, State, Stock};
 use crate::policy::book::quarantine::{Probation, SHORT};
 use crate::policy::event::Happened;
+use crate::policy::site::place::Place;
 use crate::policy::words::revoke_anyway;
 use crate::policy::{Policy, Turn};
 use crate::store::{Change, HwAddr, QuarantineCause};
@@ -22,12 +22,12 @@ impl Policy {
         why: QuarantineCause,
         by: Option<HwAddr>,
     ) {
-        let address = self.book.all.address(place);
+        let address = self.book.address(place);
         let promised = revoke_anyway(turn.words, address).expiry();
-        let before = self.book.quarantine.recurrences(place);
+        let before = self.book.recurrences(place);
         let length = self.site.settings.quarantine.saturating_mul(1 << before.min(MAX_DOUBLINGS));
         let until = turn.after(length).max(promised);
-        self.book.quarantine.set_recurrences(place, before.saturating_add(1));
+        self.book.set_recurrences(place, before.saturating_add(1));
         self.put_out_of_use(turn, place, Probation::believed(turn.now, until, why, by));
     }
 
@@ -41,23 +41,14 @@ impl Policy {
         by: HwAddr,
         arrival: BootSecs,
     ) {
-        let last = revoke_anyway(turn.words, self.book.all.address(place));
-        let is_promised = self.is_promised_since(place, last, arrival);
+        let last = revoke_anyway(turn.words, self.book.address(place));
+        let is_promised = self.book.is_promised_since(place, last, arrival);
         let probation = turn.after(self.site.settings.quarantine.min(SHORT));
         // No shorter than a second more: by its length a restart knows it from one that nobody counts on.
         let until = if is_promised { probation.plus(1).max(last.expiry()) } else { probation };
         let why = QuarantineCause::Declined;
         let probation = Probation { since: turn.now, until, why, by: Some(by), doubtful: !is_promised };
         self.put_out_of_use(turn, place, probation);
-    }
-
-    /// Whether the kernel has promised the leased address, whose word was `last`, after the message came that is dealt
-    /// with.
-    pub(in crate::policy) fn is_promised_since(&self, place: Place, last: Word, arrival: BootSecs) -> bool {
-        self.book.all.state(place) == State::Leased
-            && self.binding(place).is_some_and(|binding| {
-                last.expiry() > binding.granted_until && binding.promised_after(last, arrival)
-            })
     }
 
     /// Somebody answers for an address that is in quarantine already.
@@ -67,19 +58,15 @@ impl Policy {
         place: Place,
         by: Option<[u8; 6]>,
     ) {
-        self.book.quarantine.remove(self.book.all.subnet(place), place);
         self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
     }
 
     fn put_out_of_use(&mut self, turn: &mut Turn<'_>, place: Place, probation: Probation) {
-        let (address, why) = (self.book.all.address(place), probation.why);
-        self.book.offers.remove(place);
+        let (address, why) = (self.book.address(place), probation.why);
         self.claim(place);
         let client = self.client(place);
-        self.book.all.set(place, State::Quarantined);
-        self.book.quarantine.add(self.book.all.subnet(place), place, probation);
-        self.unbind(place);
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        self.book.quarantine(place, probation);
+        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         turn.tell(address, Happened::Quarantined(why), client);
         self.rearm(place);
         self.watch_fullness(turn, place);
@@ -87,11 +74,10 @@ impl Policy {
 
     /// The address may be used again.
     pub(in crate::policy) fn end_quarantine(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let address = self.book.all.address(place);
+        let address = self.book.address(place);
         self.claim(place);
-        self.book.quarantine.remove(self.book.all.subnet(place), place);
-        self.put_back(place, Stock::Freed);
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        self.book.end_quarantine(place);
+        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         turn.tell(address, Happened::QuarantineOver, None);
         self.watch_fullness(turn, place);
     }

@@ -8,8 +8,8 @@ use crate::config::Bootp;
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer;
-use crate::policy::book::addresses::Place;
 use crate::policy::book::binding::FOR_GOOD;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet::{Segment, SubnetId};
 use crate::policy::{Policy, Turn};
 
@@ -54,7 +54,7 @@ impl Policy {
     fn reserved(&mut self, turn: &mut Turn<'_>, request: &Request, served: &Segment) -> Option<Place> {
         let reserved = served.iter().filter_map(|id| self.site.subnets.reservation_for(*id, request));
         let places: Vec<Place> =
-            reserved.filter_map(|reservation| self.book.all.find(reservation.address)).collect();
+            reserved.filter_map(|reservation| self.book.find(reservation.address)).collect();
         places.into_iter().find(|place| self.available(turn, *place, request))
     }
 
@@ -82,7 +82,7 @@ impl Policy {
         let own = self.site.subnets.containing(request.ciaddr).filter(|subnet| served.contains(subnet));
         let reply = own.and_then(|subnet| {
             let server = self.site.subnets.server(subnet, request.link)?;
-            let place = self.book.all.find(request.ciaddr);
+            let place = self.book.find(request.ciaddr);
             let terms = self.terms_without_lease(subnet, place, server, request);
             let answer = answer::bootp(&terms, request)?;
             Some(Reply::Bootp { yiaddr: Ipv4Addr::UNSPECIFIED, server, answer })

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use super::draw::Drawn;
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
-use crate::policy::book::addresses::{Place, State};
 use crate::policy::book::circuits::Circuit;
 use crate::policy::book::identity::Identity;
+use crate::policy::book::state::State;
 use crate::policy::event::LeaseEvent;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::{Policy, Turn};
 
@@ -29,18 +30,17 @@ impl Policy {
         let Some(cap) = self.site.subnets.get(subnet).max_leases_per_circuit else { return false };
         let Some(circuit) = Circuit::of(request) else { return false };
         if place.is_some_and(|place| {
-            self.book.all.state(place) == State::Leased && self.recognises(place, request)
+            self.book.state(place) == State::Leased && self.book.recognises(place, request)
         }) {
             return false;
         }
-        let own = self.owned_in(subnet, request);
-        let own_offer = self.book.offers.of(subnet, Identity::of(request)).map(|offer| offer.place);
+        let own = self.book.owned_by(subnet, request);
+        let own_offer = self.book.offer_of(subnet, Identity::of(request)).map(|offer| offer.place);
         let others = |place: &Place| own != Some(*place) && own_offer != Some(*place);
-        let circuits = self.book.index.circuits();
-        let leased = circuits.leased(subnet, &circuit).filter(others).count();
+        let leased = self.book.leased_on(subnet, &circuit).filter(others).count();
         // An offer of an address that is leased to its client is no lease more.
-        let offered = self.book.offers.on_circuit(subnet, &circuit).filter(others);
-        let offered = offered.filter(|place| !circuits.is_on(*place, &circuit)).count();
+        let offered = self.book.offered_on(subnet, &circuit).filter(others);
+        let offered = offered.filter(|place| !self.book.is_on(*place, &circuit)).count();
         u32::try_from(leased + offered).is_ok_and(|held| held >= cap)
     }
 
@@ -52,7 +52,7 @@ impl Policy {
         subnet: SubnetId,
     ) {
         let Some(circuit) = Circuit::of(request) else { return };
-        let leased = self.book.index.circuits().leased(subnet, &circuit).collect();
+        let leased = self.book.leased_on(subnet, &circuit).collect();
         match self.reclaim(turn, request, subnet, leased) {
             Drawn::Wait | Drawn::Address(_) => {}
             Drawn::Probing => turn.silence(request, Silence::Probing),
@@ -70,7 +70,7 @@ impl Policy {
         let config = self.site.subnets.get(subnet);
         let (prefix, cap) = (config.prefix, config.max_leases_per_circuit.unwrap_or_default());
         if let Some(circuit) = Circuit::of(request)
-            && self.book.index.circuits_mut().is_to_be_told(turn.now, subnet, &circuit)
+            && self.heard.circuits_at_cap.is_to_be_told(turn.now, (subnet, circuit))
         {
             let event = LeaseEvent::CircuitCap { subnet: prefix, client: request.as_ref().into(), cap };
             turn.out.push(Action::Event(event));

@@ -6,11 +6,10 @@ use dhcp_ebpf::lease::BootSecs;
 
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
-use crate::policy::book::addresses::{Place, State, Stock};
-use crate::policy::book::identity::Identity;
-use crate::policy::book::whence::Whence;
+use crate::policy::book::state::{State, Stock};
 use crate::policy::event::{Client, Happened, LeaseEvent};
 use crate::policy::evidence::declines::Credit;
+use crate::policy::site::place::Place;
 use crate::policy::words::revoke_anyway;
 use crate::policy::{Policy, Turn};
 use crate::store::{Change, QuarantineCause};
@@ -27,22 +26,22 @@ impl Policy {
         let Some(address) = request.options.requested else {
             return turn.silence(request, Silence::NoAddress);
         };
-        let owned = self.book.all.find(address).filter(|place| self.has_or_is_offered(turn, *place, request));
+        let owned = self.book.find(address).filter(|place| self.has_or_is_offered(turn, *place, request));
         let Some(place) = owned else { return turn.silence(request, Silence::NotOwner) };
         if !self.may_decline(turn, place, request) {
-            if self.is_offered_here(place, request) {
-                self.lose_offer(place);
+            if self.book.is_offered_here(place, request) {
+                self.book.withdraw_offer(place);
                 self.rearm(place);
                 self.watch_fullness(turn, place);
             }
             return turn.silence(request, Silence::ForeignOrigin);
         }
-        if self.binding(place).is_some_and(|binding| binding.is_for_good_since(request.arrival)) {
+        if self.book.binding(place).is_some_and(|binding| binding.is_for_good_since(request.arrival)) {
             return turn.silence(request, Silence::Overtaken);
         }
         turn.tell(address, Happened::Declined, Some(request.as_ref().into()));
-        let subnet = self.book.all.subnet(place);
-        if self.book.quarantine.declined_by(subnet, request.chaddr) < MAX_DECLINED_BY_DEVICE {
+        let subnet = self.book.subnet(place);
+        if self.book.declined_by(subnet, request.chaddr) < MAX_DECLINED_BY_DEVICE {
             match self.evidence.declines.judge(turn.now, request) {
                 Credit::Good => {
                     self.quarantine(turn, place, QuarantineCause::Declined, Some(request.chaddr));
@@ -64,50 +63,38 @@ impl Policy {
     /// Whether the address is leased or offered to exactly the client that sent `request`.
     fn has_or_is_offered(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
         self.settle(turn, place);
-        let leased = self.book.all.state(place) == State::Leased && self.owns(place, request);
-        leased || self.is_offered_to(place, request)
+        let leased = self.book.state(place) == State::Leased && self.book.owns(place, request);
+        leased || self.book.is_offered_to(place, request)
     }
 
     /// Whether `request` may end all that is known of the address: a lease, and a promise that runs still, only from
     /// where its owner got it. Who was offered it as well, by the name that both go by, has nothing but the offer to give
     /// up: cloned machines have one client identifier.
     fn may_decline(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
-        let promised = match self.book.all.state(place) {
+        let promised = match self.book.state(place) {
             State::Leased => true,
-            State::Grace => self.binding(place).is_some_and(|owner| owner.expiry > turn.now),
+            State::Grace => self.book.binding(place).is_some_and(|owner| owner.expiry > turn.now),
             State::Free | State::Offered | State::Quarantined | State::Reserved => false,
         };
         if promised {
-            self.owns(place, request) && self.came_as_leased(place, request)
+            self.book.owns(place, request) && self.came_as_leased(place, request)
         } else {
-            self.is_offered_here(place, request)
+            self.book.is_offered_here(place, request)
         }
-    }
-
-    /// Whether the address is offered to the client that sent `request`, where that comes from.
-    pub(in crate::policy) fn is_offered_here(&self, place: Place, request: &Request) -> bool {
-        let here = self.book.offers.at(place).is_some_and(|offer| offer.whence == Whence::of(request));
-        here && self.is_offered_to(place, request)
-    }
-
-    /// Whether the address is offered to exactly the client that sent `request`.
-    pub(in crate::policy) fn is_offered_to(&self, place: Place, request: &Request) -> bool {
-        let who = Identity::of(request);
-        self.book.offers.at(place).is_some_and(|offer| offer.client == who && offer.chaddr == request.chaddr)
     }
 
     /// The device has declined too much to be believed: it loses the address, which stays in use, but for others first.
     /// If the kernel may have promised it anew since the device declined at `arrival`, that is kept in mind; but not in
     /// the second of the grant, or it could drain the pool by declining at once.
     fn give_up(&mut self, turn: &mut Turn<'_>, place: Place, arrival: BootSecs) {
-        let address = self.book.all.address(place);
+        let address = self.book.address(place);
         let last = revoke_anyway(turn.words, address);
-        self.book.offers.remove(place);
-        if self.is_promised_since(place, last, arrival) {
+        self.book.withdraw_offer(place);
+        if self.book.is_promised_since(place, last, arrival) {
             return self.end_in_grace(turn, place, last.expiry(), None);
         }
-        self.unbind(place);
-        self.put_back(place, Stock::Freed);
+        self.book.forget(place);
+        self.book.free(place, Stock::Freed);
         turn.out.push(Action::Commit(Change::Delete(address)));
         self.watch_fullness(turn, place);
     }

@@ -8,18 +8,12 @@ use std::sync::Arc;
 use super::draw::Drawn;
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
-use crate::policy::book::addresses::{Place, State};
-use crate::policy::book::binding::Binding;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::whence::Whence;
 use crate::policy::event::LeaseEvent;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet::{Segment, SubnetId};
 use crate::policy::{Policy, Turn};
-
-/// A device at its cap is told of again after so many seconds.
-const TELL_AGAIN: u32 = 300;
-/// Of no more devices than this at a time.
-const MOST_CAPPED: usize = 256;
 
 /// What a device holds of a subnet, from where it speaks.
 struct Held {
@@ -81,7 +75,8 @@ impl Policy {
             return false;
         }
         let leased = self.leased_from_here(subnet, request);
-        if place.is_some_and(|place| leased.contains(&place) || self.is_leased_to_device(place, request)) {
+        if place.is_some_and(|place| leased.contains(&place) || self.book.is_leased_to_device(place, request))
+        {
             return false;
         }
         let held = self.held_with(leased, subnet, request);
@@ -97,20 +92,20 @@ impl Policy {
             return false;
         }
         let silent = || held.others().filter(|place| !self.evidence.probes.is_in_use(*place, turn.now));
-        let kept = silent().filter(|place| self.is_for_good(*place)).count();
+        let kept = silent().filter(|place| self.book.is_for_good(*place)).count();
         silent().count() > kept || counted(kept).saturating_add(held.offered) >= cap
     }
 
     /// What the client's device holds in `subnet`: what is leased to it, and what was offered.
     fn held_with(&self, leased: Vec<Place>, subnet: SubnetId, request: &Request) -> Held {
         let whence = Whence::of(request);
-        let own_lease = if leased.is_empty() { None } else { self.owned_in(subnet, request) };
+        let own_lease = if leased.is_empty() { None } else { self.book.owned_by(subnet, request) };
         let own_lease = own_lease.filter(|own| leased.contains(own));
-        let own_offer = self.book.offers.of(subnet, Identity::of(request));
+        let own_offer = self.book.offer_of(subnet, Identity::of(request));
         let own_offer = own_offer
             .filter(|offer| offer.chaddr == request.chaddr && offer.whence == whence)
             .map(|offer| offer.place);
-        let offered = self.book.offers.of_device(subnet, request.chaddr, whence);
+        let offered = self.book.offers_of_device(subnet, request.chaddr, whence);
         let offered = offered.saturating_sub(u32::from(own_offer.is_some()));
         Held { leased, own_lease, own_offer, offered }
     }
@@ -118,19 +113,9 @@ impl Policy {
     /// The leases that the client's device has in `subnet`, and got where it asks from now: what another has got in its name
     /// elsewhere doesn't count against it.
     pub(in crate::policy) fn leased_from_here(&self, subnet: SubnetId, request: &Request) -> Vec<Place> {
-        let mut leased = self.book.index.leased_to_device(&self.book.all, subnet, request.chaddr);
-        leased.retain(|place| self.whence(*place) == Some(Whence::of(request)));
+        let mut leased = self.book.leased_to_device(subnet, request.chaddr);
+        leased.retain(|place| self.book.whence(*place) == Some(Whence::of(request)));
         leased
-    }
-
-    fn is_leased_to_device(&self, place: Place, request: &Request) -> bool {
-        self.book.all.state(place) == State::Leased
-            && self.binding(place).is_some_and(|owner| owner.chaddr() == request.chaddr)
-    }
-
-    /// What was given for good is kept by those that are silent, too.
-    pub(in crate::policy) fn is_for_good(&self, place: Place) -> bool {
-        self.binding(place).is_some_and(Binding::is_for_good)
     }
 
     /// How many leases that are not known to be in use the client's device may hold in `subnet`.
@@ -185,12 +170,6 @@ impl Policy {
         subnet: SubnetId,
         request: &Request,
     ) -> bool {
-        self.heard.capped.retain(|_, told| turn.now < told.plus(TELL_AGAIN));
-        let device = (subnet, request.chaddr);
-        let tell = self.heard.capped.len() < MOST_CAPPED && !self.heard.capped.contains_key(&device);
-        if tell {
-            self.heard.capped.insert(device, turn.now);
-        }
-        tell
+        self.heard.devices_at_cap.is_to_be_told(turn.now, (subnet, request.chaddr))
     }
 }

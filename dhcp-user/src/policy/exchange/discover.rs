@@ -7,12 +7,13 @@ use crate::config::ClassSet;
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer::{self, Type};
-use crate::policy::book::addresses::{Place, State};
 use crate::policy::book::circuits::Circuit;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::offers::Offer;
+use crate::policy::book::state::State;
 use crate::policy::book::whence::Whence;
 use crate::policy::event::LeaseEvent;
+use crate::policy::site::place::Place;
 use crate::policy::site::reservations::is_for;
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::{Policy, Turn};
@@ -29,11 +30,11 @@ impl Policy {
             return self.contest(turn, request, place);
         }
         let place = match self.own(turn, request, &segment) {
-            Some(place) if self.over_cap(turn, self.book.all.subnet(place), request, Some(place)) => {
-                return self.at_cap(turn, request, self.book.all.subnet(place));
+            Some(place) if self.over_cap(turn, self.book.subnet(place), request, Some(place)) => {
+                return self.at_cap(turn, request, self.book.subnet(place));
             }
-            Some(place) if self.over_circuit_cap(self.book.all.subnet(place), request, Some(place)) => {
-                return self.at_circuit_cap(turn, request, self.book.all.subnet(place));
+            Some(place) if self.over_circuit_cap(self.book.subnet(place), request, Some(place)) => {
+                return self.at_circuit_cap(turn, request, self.book.subnet(place));
             }
             Some(place) => place,
             None => {
@@ -56,7 +57,7 @@ impl Policy {
     }
 
     fn offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
-        let subnet = self.book.all.subnet(place);
+        let subnet = self.book.subnet(place);
         let lease_time = self.lease_time(place, request);
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoServerId);
@@ -66,7 +67,7 @@ impl Policy {
         let Some(answer) = answer::answer(Type::Offer, &terms, request) else {
             return turn.silence(request, Silence::Unanswerable);
         };
-        let yiaddr = self.book.all.address(place);
+        let yiaddr = self.book.address(place);
         self.note_offer(turn, request, place, lease_time);
         self.note_discover(request);
         let reply = Reply::Offer { yiaddr, server, answer };
@@ -94,15 +95,15 @@ impl Policy {
     }
 
     fn reserved_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
-        self.book.all.find(self.site.subnets.reservation_for(subnet, request)?.address)
+        self.book.find(self.site.subnets.reservation_for(subnet, request)?.address)
+    }
+
+    fn owned_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
+        self.book.owned_by(subnet, request)
     }
 
     fn offered_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
-        self.book.offers.of(subnet, Identity::of(request)).map(|offer| offer.place)
-    }
-
-    pub(in crate::policy) fn owned_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
-        self.book.index.owned(&self.book.all, subnet, Identity::of(request))
+        self.book.offer_of(subnet, Identity::of(request)).map(|offer| offer.place)
     }
 
     /// The address that the client asks for (option 50), if anybody could have it.
@@ -112,9 +113,9 @@ impl Policy {
         request: &Request,
         segment: &[SubnetId],
     ) -> Option<Place> {
-        let place = self.book.all.find(request.options.requested?)?;
-        let here = segment.contains(&self.book.all.subnet(place)) && self.available(turn, place, request);
-        (here && self.book.all.state(place) == State::Free).then_some(place)
+        let place = self.book.find(request.options.requested?)?;
+        let here = segment.contains(&self.book.subnet(place)) && self.available(turn, place, request);
+        (here && self.book.state(place) == State::Free).then_some(place)
     }
 
     /// Whether the client may have the address at `place`, now.
@@ -125,27 +126,25 @@ impl Policy {
         request: &Request,
     ) -> bool {
         self.settle(turn, place);
-        if let Some(offer) = self.book.offers.at(place)
-            && offer.client != Identity::of(request)
-        {
+        if self.book.is_offered_to_another(place, request) {
             return false;
         }
-        if self.promised_to_another(turn, place, request) {
+        if self.book.promised_to_another(place, turn.now, request) {
             return false;
         }
-        let reservation = self.site.subnets.reservation_at(self.book.all.subnet(place), place);
+        let reservation = self.site.subnets.reservation_at(self.book.subnet(place), place);
         let entitled = reservation.map(|reservation| is_for(reservation, request));
-        match (self.book.all.state(place), entitled) {
+        match (self.book.state(place), entitled) {
             (State::Quarantined, _) | (_, Some(false)) => false,
             // Our own address is no client's, whatever the configuration says.
             (State::Reserved, Some(true)) if self.is_own(place) => false,
             // A reservation holds whatever the pool around it says; but that of a port is for one device at a time.
-            (_, Some(true)) => !self.is_anothers(place, request),
+            (_, Some(true)) => !self.book.is_anothers(place, request),
             (State::Free | State::Offered, None) => {
                 self.is_admitted(place, request) && !self.belongs_elsewhere(turn, place, request)
             }
             (State::Leased | State::Grace, None) => {
-                self.binding(place).is_some_and(|binding| binding.identity() == Identity::of(request))
+                self.book.binding(place).is_some_and(|binding| binding.identity() == Identity::of(request))
                     && self.is_admitted(place, request)
                     && !self.belongs_elsewhere(turn, place, request)
             }
@@ -162,8 +161,8 @@ impl Policy {
         classes: ClassSet,
     ) -> Option<Place> {
         loop {
-            if let Some(place) = self.book.all.next_free(subnet, classes) {
-                self.no_longer_exhausted(place);
+            if let Some(place) = self.book.next_free(subnet, classes) {
+                self.book.no_longer_exhausted(place);
                 return Some(place);
             }
             if !self.meet_deadline(turn) {
@@ -172,27 +171,12 @@ impl Policy {
         }
     }
 
-    /// There was an address in the pool of `place` for somebody.
-    pub(in crate::policy) fn no_longer_exhausted(&mut self, place: Place) {
-        if let Some(pool) = self.book.all.pool_mut(place) {
-            pool.exhausted = false;
-        }
-    }
-
     /// Keeps the address for the client while it thinks.
     fn note_offer(&mut self, turn: &mut Turn<'_>, request: &Request, place: Place, lease_time: u32) {
-        let subnet = self.book.all.subnet(place);
+        let subnet = self.book.subnet(place);
         let who = Identity::of(request);
-        if let Some(former) = self.book.offers.of(subnet, who).map(|offer| offer.place) {
-            if former == place {
-                self.book.offers.remove(place);
-            } else {
-                self.lose_offer(former);
-            }
-        }
-        if self.book.all.state(place) == State::Free {
+        if self.book.state(place) == State::Free {
             self.claim(place);
-            self.book.all.set(place, State::Offered);
         }
         let until = turn.after(self.site.settings.offer_hold);
         let client = who.into();
@@ -200,18 +184,9 @@ impl Policy {
         let limited = self.site.subnets.get(subnet).max_leases_per_circuit.is_some();
         let circuit = Circuit::of(request).filter(|_| limited);
         let chaddr = request.chaddr;
-        self.book.offers.add(Offer { place, subnet, client, chaddr, whence, circuit, until, lease_time });
+        self.book.offer(Offer { place, subnet, client, chaddr, whence, circuit, until, lease_time });
         self.rearm(place);
         self.watch_fullness(turn, place);
-    }
-
-    /// Forgets the offer at `place`, and gives it back; an address that was kept for nothing else is free again.
-    pub(in crate::policy) fn lose_offer(&mut self, place: Place) -> Option<Offer> {
-        let offer = self.book.offers.remove(place)?;
-        if self.book.all.state(place) == State::Offered {
-            self.book.all.set(place, State::Free);
-        }
-        Some(offer)
     }
 
     /// There is no address for the client on its link: each pool that is for it is full, which is told of once.
@@ -224,12 +199,9 @@ impl Policy {
         let classes = self.site.classes.of(request, None);
         let (mut pools, mut untold) = (0, None);
         for id in segment {
-            for pool in self.book.all.pools_for_mut(*id, classes) {
-                pools += 1;
-                if !std::mem::replace(&mut pool.exhausted, true) {
-                    untold = untold.or(Some(*id));
-                }
-            }
+            let (count, news) = self.book.note_exhausted(*id, classes);
+            pools += count;
+            untold = untold.or(news.then_some(*id));
         }
         if let Some(subnet) = untold {
             let subnet = self.site.subnets.get(subnet).prefix;

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use crate::config::ClassSet;
 use crate::message::Request;
 use crate::policy::action::Outcome;
-use crate::policy::book::addresses::{Place, State, Stock};
+use crate::policy::book::state::{State, Stock};
 use crate::policy::evidence::demand::Demand;
 use crate::policy::evidence::probe::{Purpose, Sign, Waiting};
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::{Policy, Turn};
 use crate::store::{HwAddr, QuarantineCause};
@@ -65,22 +66,22 @@ impl Policy {
         if let Some(drawn) = segment.iter().find_map(|id| self.draw_in_need(turn, request, *id, classes)) {
             return drawn;
         }
-        let busy = segment.iter().any(|id| self.book.all.stocked(*id, classes, Stock::Awaited) > 0);
+        let busy = segment.iter().any(|id| self.book.stocked(*id, classes, Stock::Awaited) > 0);
         if busy || self.evidence.probes.has_tried_enough() { Drawn::Probing } else { Drawn::Exhausted }
     }
 
     /// The free address that the client asked for: at once if it was found unused, else after a probe.
     fn draw_asked(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> Option<Drawn> {
-        if !self.probing(self.book.all.subnet(place)) || self.is_clean(turn, place) {
+        if !self.probing(self.book.subnet(place)) || self.is_clean(turn, place) {
             return Some(Drawn::Address(place));
         }
-        if self.book.all.entry(place).stock() == Stock::Lingering {
+        if self.book.stock(place) == Stock::Lingering {
             return None;
         }
         let waits = if self.evidence.probes.is_running(place) {
             !self.evidence.probes.claimed(place) && self.wait_for(request, place)
         } else {
-            let stock = self.book.all.entry(place).stock();
+            let stock = self.book.stock(place);
             self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
         };
         waits.then_some(Drawn::Wait)
@@ -93,14 +94,14 @@ impl Policy {
             return self.next_free(turn, subnet, classes);
         }
         let found = loop {
-            let place = self.book.all.first_of(subnet, classes, Stock::Probed)?;
+            let place = self.book.first_of(subnet, classes, Stock::Probed)?;
             if self.is_clean(turn, place) {
                 break place;
             }
             self.evidence.probes.unclean(place);
-            self.book.all.restock(place, Stock::Freed);
+            self.book.restock(place, Stock::Freed);
         };
-        self.no_longer_exhausted(found);
+        self.book.no_longer_exhausted(found);
         self.fill_stock(turn, subnet, classes);
         Some(found)
     }
@@ -117,10 +118,10 @@ impl Policy {
             return false;
         }
         self.note_miss(turn, subnet);
-        let waits = if let Some(place) = self.book.all.first_of(subnet, classes, Stock::Probing) {
+        let waits = if let Some(place) = self.book.first_of(subnet, classes, Stock::Probing) {
             self.wait_for(request, place)
         } else if let Some(place) = self.next_free(turn, subnet, classes) {
-            let stock = self.book.all.entry(place).stock();
+            let stock = self.book.stock(place);
             self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
         } else {
             return false;
@@ -137,11 +138,11 @@ impl Policy {
         }
         let wanted = self.demand(turn, subnet).wanted(turn.now);
         for _ in 0..MOST_AT_ONCE {
-            let have = self.book.all.stocked(subnet, classes, Stock::Probed)
-                + self.book.all.stocked(subnet, classes, Stock::Probing);
-            let next = self.book.all.next_free(subnet, classes).filter(|_| have < wanted);
+            let have = self.book.stocked(subnet, classes, Stock::Probed)
+                + self.book.stocked(subnet, classes, Stock::Probing);
+            let next = self.book.next_free(subnet, classes).filter(|_| have < wanted);
             let Some(place) = next else { return };
-            let stock = self.book.all.entry(place).stock();
+            let stock = self.book.stock(place);
             if !self.start_probe(turn, place, Purpose::Candidate(stock), None) {
                 return;
             }
@@ -176,38 +177,39 @@ impl Policy {
             return self.start_probe(turn, place, Purpose::Need, Some(request)).then_some(Drawn::Wait);
         }
         self.give_up_for(turn, place);
-        (self.book.all.state(place) == State::Free).then_some(Drawn::Address(place))
+        (self.book.state(place) == State::Free).then_some(Drawn::Address(place))
     }
 
     fn in_need(&mut self, turn: &Turn<'_>, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
         let is_at_hand = |this: &Self, place: Place| {
-            !this.book.all.entry(place).withheld()
+            !this.book.is_withheld(place)
                 && !this.evidence.probes.is_running(place)
                 && !this.evidence.probes.is_alive(place)
-                && this.book.offers.at(place).is_none()
+                && this.book.offer_at(place).is_none()
         };
-        let open = |this: &Self, place: Place| this.book.all.is_open_to(place, classes);
-        let mut doubtful = self.book.quarantine.doubtful(subnet);
-        if let Some(place) = doubtful.find(|place| is_at_hand(self, *place) && open(self, *place)) {
-            return Some(place);
+        let open = |this: &Self, place: Place| this.book.is_open_to(place, classes);
+        let in_doubt =
+            self.book.in_doubt(subnet).find(|place| is_at_hand(self, *place) && open(self, *place));
+        if in_doubt.is_some() {
+            return in_doubt;
         }
         let is_over = |this: &Self, place: Place| {
-            this.binding(place).is_none_or(|owner| owner.expiry <= turn.now) && is_at_hand(this, place)
+            this.book.binding(place).is_none_or(|owner| owner.expiry <= turn.now) && is_at_hand(this, place)
         };
         // What can't be had goes behind the others, so that those are looked at, too.
         for _ in 0..MOST_LOOKED_AT {
-            let place = self.book.all.first_in_grace(subnet, classes)?;
+            let place = self.book.first_in_grace(subnet, classes)?;
             if is_over(self, place) {
                 return Some(place);
             }
-            self.book.all.put_off(place);
+            self.book.put_off(place);
         }
         None
     }
 
     /// The address is given up for whoever is in need of it.
     fn give_up_for(&mut self, turn: &mut Turn<'_>, place: Place) {
-        match self.book.all.state(place) {
+        match self.book.state(place) {
             State::Grace => self.end_grace(turn, place),
             State::Quarantined => self.end_quarantine(turn, place),
             State::Free | State::Offered | State::Leased | State::Reserved => {}
@@ -218,8 +220,8 @@ impl Policy {
     /// A probe of an address that somebody is in need of, and that is not free, has come to its end.
     pub(in crate::policy) fn probed_in_need(&mut self, turn: &mut Turn<'_>, place: Place, outcome: Outcome) {
         // Its last owner may have come back for it meanwhile.
-        let state = self.book.all.state(place);
-        if self.book.offers.at(place).is_some() || !matches!(state, State::Grace | State::Quarantined) {
+        let state = self.book.state(place);
+        if self.book.offer_at(place).is_some() || !matches!(state, State::Grace | State::Quarantined) {
             return;
         }
         match outcome {
@@ -229,7 +231,7 @@ impl Policy {
             }
             Outcome::Answered(by) if state == State::Quarantined => self.quarantine_anew(turn, place, by),
             Outcome::Answered(by) => {
-                if by.is_some_and(|station| !self.is_of_holder(place, station)) {
+                if by.is_some_and(|station| !self.book.is_of_holder(place, station)) {
                     return self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
                 }
                 // Its owner sleeps, and uses it still: nobody else gets it before the grace is over.

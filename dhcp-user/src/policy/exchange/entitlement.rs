@@ -6,11 +6,11 @@ use super::draw::Drawn;
 use crate::config::{Reservation, ReservationKey};
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
-use crate::policy::book::addresses::{Place, State};
 use crate::policy::book::binding::Binding;
-use crate::policy::book::identity::Identity;
+use crate::policy::book::state::State;
 use crate::policy::event::LeaseEvent;
 use crate::policy::evidence::probe::Purpose;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::{Policy, Turn};
 
@@ -19,15 +19,15 @@ impl Policy {
     /// its link.
     pub(in crate::policy) fn reserved_elsewhere(&self, place: Place, request: &Request) -> Option<Place> {
         // A direct renewal says nothing of the relay; what was said when the lease began still holds.
-        let said = request.options.agent.is_none() && self.recognises(place, request);
-        let said = said.then(|| self.binding(place)?.agent()).flatten();
+        let said = request.options.agent.is_none() && self.book.recognises(place, request);
+        let said = said.then(|| self.book.binding(place)?.agent()).flatten();
         let agent = request.options.agent.as_ref().or(said.as_ref());
         self.elsewhere(place, |id| self.site.subnets.reservation_by(id, request, agent))
     }
 
     /// The same for the owner of the lease of `place`, as far as the lease tells.
     pub(in crate::policy) fn reserved_for_owner_elsewhere(&self, place: Place) -> Option<Place> {
-        let owner = self.binding(place)?;
+        let owner = self.book.binding(place)?;
         self.elsewhere(place, |id| self.site.subnets.reservation_of_owner(id, owner.owner()))
     }
 
@@ -39,10 +39,9 @@ impl Policy {
         if !self.site.subnets.reserves() {
             return None;
         }
-        let segment = self.site.subnets.segment(self.book.all.subnet(place));
+        let segment = self.site.subnets.segment(self.book.subnet(place));
         let reserved = segment.iter().filter_map(|id| reservation(*id));
-        let mut places =
-            reserved.filter_map(|reservation| self.book.all.find(reservation.address)).peekable();
+        let mut places = reserved.filter_map(|reservation| self.book.find(reservation.address)).peekable();
         let first = places.peek().copied();
         first.filter(|_| places.all(|reserved| reserved != place))
     }
@@ -57,23 +56,15 @@ impl Policy {
     ) -> bool {
         let Some(reserved) = self.reserved_elsewhere(place, request) else { return false };
         self.settle(turn, reserved);
-        let offered =
-            self.book.offers.at(reserved).is_some_and(|offer| offer.client != Identity::of(request));
-        let taken = match self.book.all.state(reserved) {
+        let offered = self.book.is_offered_to_another(reserved, request);
+        let taken = match self.book.state(reserved) {
             State::Quarantined => true,
-            State::Leased => !self.recognises(reserved, request),
+            State::Leased => !self.book.recognises(reserved, request),
             // Our own address is no client's, whatever the configuration says.
             State::Reserved => self.is_own(reserved),
             State::Free | State::Offered | State::Grace => false,
         };
-        !offered && !taken && !self.promised_to_another(turn, reserved, request)
-    }
-
-    /// Whether another device than the one that sent `request` has the lease of `place`.
-    pub(in crate::policy) fn is_anothers(&self, place: Place, request: &Request) -> bool {
-        self.book.all.state(place) == State::Leased
-            && self.binding(place).is_some_and(|owner| owner.chaddr() != request.chaddr)
-            && !self.recognises(place, request)
+        !offered && !taken && !self.book.promised_to_another(reserved, turn.now, request)
     }
 
     /// The address that is reserved for the port that the client is on, if another device has it, or was offered it.
@@ -86,13 +77,12 @@ impl Policy {
         for id in segment {
             let reservation = self.site.subnets.reservation_for(*id, request);
             let port = reservation.filter(|r| matches!(r.key, ReservationKey::Circuit { .. }));
-            let Some(place) = port.and_then(|reservation| self.book.all.find(reservation.address)) else {
+            let Some(place) = port.and_then(|reservation| self.book.find(reservation.address)) else {
                 continue;
             };
             self.settle(turn, place);
-            let offered =
-                self.book.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request));
-            if offered || self.is_anothers(place, request) {
+            let offered = self.book.is_offered_to_another(place, request);
+            if offered || self.book.is_anothers(place, request) {
                 return Some(place);
             }
         }
@@ -102,15 +92,15 @@ impl Policy {
     /// Another device is on the port than the one that has its address. It gets the address if the other does not answer
     /// for it, and nothing as long as it does.
     pub(in crate::policy) fn contest(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
-        let leased = self.book.all.state(place) == State::Leased;
+        let leased = self.book.state(place) == State::Leased;
         let outcome = if leased { self.ask_owner(turn, request, place) } else { Drawn::Exhausted };
         match outcome {
             Drawn::Wait | Drawn::Address(_) => {}
             Drawn::Probing => turn.silence(request, Silence::Probing),
             Drawn::Exhausted => {
-                let subnet = self.book.all.subnet(place);
+                let subnet = self.book.subnet(place);
                 if leased && self.is_to_be_told(turn, subnet, request) {
-                    let (address, client) = (self.book.all.address(place), request.as_ref().into());
+                    let (address, client) = (self.book.address(place), request.as_ref().into());
                     turn.out.push(Action::Event(LeaseEvent::PortInUse { address, client }));
                 }
                 turn.silence(request, Silence::PortInUse);
@@ -121,8 +111,8 @@ impl Policy {
     /// Has the owner of the lease of `place` probed: if nobody answers, the client can have the address instead.
     /// Exhausted if it was found alive lately, has it for good, or probing is off.
     fn ask_owner(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> Drawn {
-        let subnet = self.book.all.subnet(place);
-        let for_good = self.binding(place).is_some_and(Binding::is_for_good);
+        let subnet = self.book.subnet(place);
+        let for_good = self.book.binding(place).is_some_and(Binding::is_for_good);
         if !self.probing(subnet) || for_good {
             return Drawn::Exhausted;
         }
@@ -135,7 +125,7 @@ impl Policy {
         } else if self.evidence.probes.is_alive(place) {
             return Drawn::Exhausted;
         } else {
-            let judged = turn.words.load(self.book.all.address(place));
+            let judged = turn.words.load(self.book.address(place));
             self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request))
         };
         if waits { Drawn::Wait } else { Drawn::Probing }

@@ -5,8 +5,9 @@ use std::net::Ipv4Addr;
 use crate::config::{ClassSet, LeaseTimes};
 use crate::message::{AgentInformation, Request};
 use crate::policy::Policy;
-use crate::policy::book::addresses::{Place, State};
 use crate::policy::book::binding::Binding;
+use crate::policy::book::state::State;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::site::terms::{Given, Terms, posed};
 
@@ -20,7 +21,7 @@ impl Policy {
         request: &Request,
         said: Option<&AgentInformation>,
     ) -> Terms<'a> {
-        let given = self.given(self.book.all.subnet(place), Some(place), self.site.classes.of(request, said));
+        let given = self.given(self.book.subnet(place), Some(place), self.site.classes.of(request, said));
         let (server, longest) =
             (posed(request).unwrap_or(server), self.site.subnets.longest_datagram(request.link));
         Terms { given, server, lease_time: Some(lease_time), longest }
@@ -47,15 +48,14 @@ impl Policy {
         owner: &Binding,
         server: Ipv4Addr,
     ) -> Terms<'_> {
-        let given = self.given(self.book.all.subnet(place), Some(place), ClassSet::default());
+        let given = self.given(self.book.subnet(place), Some(place), ClassSet::default());
         let longest = self.site.subnets.longest_datagram(owner.link);
         Terms { given, server, lease_time: Some(owner.lease_time), longest }
     }
 
     fn given(&self, subnet: SubnetId, place: Option<Place>, member_of: ClassSet) -> Given<'_> {
-        let reserved = place.filter(|place| self.book.all.entry(*place).reserved());
-        let pool =
-            place.and_then(|place| self.book.all.pool(place)).map(|pool| self.book.all.pools()[pool].number);
+        let reserved = place.filter(|place| self.book.is_reserved(*place));
+        let pool = place.and_then(|place| self.book.pool(place)).map(|pool| pool.number);
         let config = self.site.subnets.get(subnet);
         Given {
             subnet: config,
@@ -69,9 +69,9 @@ impl Policy {
     /// What a new lease of the address at `place` lasts, in seconds: what the client wishes (option 51), as far as its
     /// terms and the fullness of the pool allow, this address included. What is reserved never gets scarce.
     pub(in crate::policy) fn lease_time(&self, place: Place, request: &Request) -> u32 {
-        let scarce = self.book.all.pool(place).filter(|_| !self.book.all.entry(place).reserved());
-        let tally = scarce.map(|pool| self.book.all.pools()[pool].tally).unwrap_or_default();
-        let given = scarce.is_some() && self.book.all.state(place) == State::Free;
+        let scarce = self.book.pool(place).filter(|_| !self.book.is_reserved(place));
+        let tally = scarce.map(|pool| pool.tally).unwrap_or_default();
+        let given = scarce.is_some() && self.book.state(place) == State::Free;
         let used = tally.size() - tally.of(State::Free) + u32::from(given);
         self.times(place, request).for_new_lease(request.options.lease_time, used, tally.size())
     }
@@ -97,6 +97,6 @@ impl Policy {
     pub(in crate::policy) fn times(&self, place: Place, request: &Request) -> LeaseTimes {
         let said = self.said(place, request);
         let classes = self.site.classes.of(request, said.as_ref());
-        *self.given(self.book.all.subnet(place), Some(place), classes).times()
+        *self.given(self.book.subnet(place), Some(place), classes).times()
     }
 }

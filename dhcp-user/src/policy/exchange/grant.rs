@@ -9,10 +9,11 @@ use super::origin::Way;
 use crate::message::{AgentInformation, Kind, Request};
 use crate::policy::action::{Action, Granted, Publication, Reply, Silence};
 use crate::policy::answer::{self, Type};
-use crate::policy::book::addresses::{Place, State, Stock};
 use crate::policy::book::binding::{AnsweredBy, Binding, FOR_GOOD, Particulars};
 use crate::policy::book::identity::Identity;
+use crate::policy::book::state::State;
 use crate::policy::event::{Client, Happened};
+use crate::policy::site::place::Place;
 use crate::policy::words::revoke_anyway;
 use crate::policy::{Policy, Turn};
 use crate::store::Change;
@@ -28,7 +29,7 @@ impl Policy {
         place: Place,
         lease_time: u32,
     ) {
-        let subnet = self.book.all.subnet(place);
+        let subnet = self.book.subnet(place);
         if self.over_cap(turn, subnet, request, Some(place)) {
             return self.tell_cap(turn, request, subnet);
         }
@@ -38,7 +39,7 @@ impl Policy {
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoServerId);
         };
-        let address = self.book.all.address(place);
+        let address = self.book.address(place);
         let said = self.said(place, request);
         let Some(reply) = self.granting(place, server, lease_time, request, said.as_ref()) else {
             return turn.silence(request, Silence::Unanswerable);
@@ -57,12 +58,12 @@ impl Policy {
         let word = if extends { turn.words.load(address) } else { self.make_way(turn, place) };
         self.leave_others(turn, place, request);
         self.bind(turn, place, request, server, lease_time, word, extends);
-        let Some(binding) = self.binding(place) else { return };
+        let Some(binding) = self.book.binding(place) else { return };
         let (expiry, horizon, client) = (binding.expiry, binding.committed_until, Client::from(binding));
         let shared = !binding.is_for_good();
         let what = if extends { Happened::Renewed } else { Happened::Granted };
         let generation = word.generation();
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         let publication = shared.then(|| Publication {
             address,
             link: request.link,
@@ -94,7 +95,7 @@ impl Policy {
         request: &Request,
         said: Option<&AgentInformation>,
     ) -> Option<Reply> {
-        let yiaddr = self.book.all.address(place);
+        let yiaddr = self.book.address(place);
         let terms = self.terms(place, server, lease_time, request, said);
         match request.kind {
             Kind::Bootp => {
@@ -109,10 +110,10 @@ impl Policy {
     /// Whether the lease goes on as the kernel knows it, or doesn't: same client, same way to it, same lease time, same
     /// classes by what its relay says.
     fn extends(&self, place: Place, request: &Request, server: Ipv4Addr, lease_time: u32) -> bool {
-        self.book.all.state(place) == State::Leased
-            && self.recognises(place, request)
+        self.book.state(place) == State::Leased
+            && self.book.recognises(place, request)
             && !self.is_said_otherwise(place, request)
-            && self.binding(place).is_some_and(|binding| {
+            && self.book.binding(place).is_some_and(|binding| {
                 binding.chaddr() == request.chaddr
                     && binding.link == request.link
                     && binding.server == server
@@ -123,18 +124,16 @@ impl Policy {
 
     /// The client moves to `place` from what it had before, in the subnet and on the link.
     fn leave_others(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) {
-        let subnet = self.book.all.subnet(place);
+        let subnet = self.book.subnet(place);
         let kept = self.kept_identifier(place, request).map(Box::<[u8]>::from);
         let who = Identity::new(request.options.client_id.as_deref().or(kept.as_deref()), request.chaddr);
-        if let Some(former) =
-            self.book.index.owned(&self.book.all, subnet, who).filter(|former| *former != place)
-        {
+        if let Some(former) = self.book.owned(subnet, who).filter(|former| *former != place) {
             self.vacate(turn, former);
         }
         for id in self.segment(request).iter().filter(|id| **id != subnet) {
             // There it may go on being the last owner of an address that it has no lease of.
-            let leased = |former: &Place| self.book.all.state(*former) == State::Leased;
-            if let Some(former) = self.book.index.owned(&self.book.all, *id, who).filter(leased) {
+            let leased = |former: &Place| self.book.state(*former) == State::Leased;
+            if let Some(former) = self.book.owned(*id, who).filter(leased) {
                 self.vacate(turn, former);
             }
         }
@@ -142,16 +141,16 @@ impl Policy {
 
     /// The identifier by which a client that omits it is known at `place`: it is bound by it there.
     fn kept_identifier(&self, place: Place, request: &Request) -> Option<&[u8]> {
-        let omitted = request.options.client_id.is_none() && self.recognises(place, request);
-        self.binding(place).filter(|_| omitted)?.client_id()
+        let omitted = request.options.client_id.is_none() && self.book.recognises(place, request);
+        self.book.binding(place).filter(|_| omitted)?.client_id()
     }
 
     /// Ends what the kernel may still promise of the address, so that its slot can be written anew.
     fn make_way(&mut self, turn: &Turn<'_>, place: Place) -> Word {
-        let address = self.book.all.address(place);
+        let address = self.book.address(place);
         let word = turn.words.load(address);
         // A grant of this very batch may not be published yet: it must find another generation.
-        if word.alive() || self.book.all.state(place) == State::Leased {
+        if word.alive() || self.book.state(place) == State::Leased {
             revoke_anyway(turn.words, address)
         } else {
             word
@@ -174,40 +173,38 @@ impl Policy {
         // The word of an address never goes back, whoever had it before.
         let expiry = promise.max(word.expiry());
         let ahead = turn.after(self.site.settings.horizon(lease_time));
-        let same = self.recognises(place, request);
+        let same = self.book.recognises(place, request);
         let (station, other_station) = self.station_for(place, request, same);
-        self.take_offer(place);
+        self.book.take_offer(place);
         self.claim(place);
         self.evidence.probes.unclean(place);
         if !same {
             self.evidence.probes.changes_hands(place);
         }
-        let former = self.unbind(place).filter(|_| same);
-        let (expiry, floor) = match &former {
+        let former = self.book.binding(place).filter(|_| same);
+        let (expiry, floor) = match former {
             // A promise of this very batch may not be in the word yet.
             Some(old) if extends => (expiry.max(old.expiry), old.committed_until),
             _ => (expiry, expiry),
         };
-        let former_promise = former.as_ref().map_or(BootSecs(0), |old| {
+        let former_promise = former.map_or(BootSecs(0), |old| {
             if extends { old.former_promise } else { old.promise_of(word).max(old.former_promise) }
         });
-        let kernel_renewals = former.as_ref().map_or(0, |old| old.kernel_renewals);
+        let kernel_renewals = former.map_or(0, |old| old.kernel_renewals);
         // This answer has not left yet.
-        let answered_by = former.as_ref().map_or(AnsweredBy::Daemon, |old| old.answered_by);
-        let (agent_info, client_id) =
-            former.as_ref().map_or((None, None), |old| (old.agent_info(), old.client_id()));
+        let answered_by = former.map_or(AnsweredBy::Daemon, |old| old.answered_by);
+        let (agent_info, client_id) = former.map_or((None, None), |old| (old.agent_info(), old.client_id()));
         // A direct renewal says nothing of the relay, and some clients omit their identifier: what was said when the
         // lease began still holds.
         let client_id = request.options.client_id.as_deref().or(client_id);
         let agent_info = request.believed_agent_info().map(AsRef::as_ref).or(agent_info);
         let host_name = request.host_name();
         // Who renews past its relay is still behind it.
-        let giaddr = match &former {
+        let giaddr = match former {
             Some(old) if self.way(request) == Way::Router => old.giaddr,
             _ => request.giaddr,
         };
-        self.book.all.set(place, State::Leased);
-        self.book.all.entry_mut(place).binding = Some(Box::new(Binding {
+        let owner = Box::new(Binding {
             particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
             adopted: false,
             station,
@@ -223,51 +220,26 @@ impl Policy {
             committed_until: ahead.max(floor).max(expiry),
             last_heard: turn.now,
             kernel_renewals,
-        }));
-        self.heard.stations.set(place, other_station);
-        self.book.index.add_owner(&self.book.all, place);
-        self.book.index.add_lease(&self.book.all, place);
-    }
-
-    /// Forgets the owner, or last owner, of the address at `place`.
-    pub(in crate::policy) fn unbind(&mut self, place: Place) -> Option<Box<Binding>> {
-        if self.book.all.entry(place).binding.is_some() {
-            self.book.index.remove_owner(&self.book.all, place);
-            self.book.index.remove_lease(&self.book.all, place);
-        }
-        self.heard.stations.set(place, None);
-        self.book.all.entry_mut(place).binding.take()
+        });
+        self.book.grant(place, owner, other_station);
     }
 
     /// The client has moved to another address. It is found there from now on; but what it was promised here is kept
     /// in mind until it has run out: it may not learn of its new address, or somebody may have posed as it.
     pub(in crate::policy) fn vacate(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let address = self.book.all.address(place);
-        match self.book.all.state(place) {
+        let address = self.book.address(place);
+        match self.book.state(place) {
             State::Leased => {
                 let promised = revoke_anyway(turn.words, address).expiry();
-                self.book.index.remove_owner(&self.book.all, place);
+                self.book.move_away(place);
                 self.end_in_grace(turn, place, promised, None);
                 turn.tell(address, Happened::Moved, self.client(place));
             }
-            State::Grace => self.book.index.remove_owner(&self.book.all, place),
+            State::Grace => self.book.move_away(place),
             State::Free | State::Offered | State::Quarantined | State::Reserved => {
-                self.unbind(place);
+                self.book.forget(place);
                 turn.out.push(Action::Commit(Change::Delete(address)));
             }
-        }
-    }
-
-    /// The address is nobody's any more: reserved if the configuration says so, else free.
-    pub(in crate::policy) fn put_back(&mut self, place: Place, stock: Stock) {
-        if self.book.all.entry(place).withheld() {
-            self.book.all.set(place, State::Reserved);
-        } else {
-            self.book.all.free(place, stock);
-        }
-        // It may have been offered to its last owner meanwhile.
-        if self.book.offers.at(place).is_some() && self.book.all.state(place) == State::Free {
-            self.book.all.set(place, State::Offered);
         }
     }
 }

@@ -19,7 +19,7 @@ impl Policy {
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoServerId);
         };
-        let place = self.book.all.find(request.ciaddr);
+        let place = self.book.find(request.ciaddr);
         let terms = self.terms_without_lease(subnet, place, server, request);
         match answer::answer(Type::Ack, &terms, request) {
             Some(answer) => turn.out.push(Action::Reply {

@@ -34,7 +34,7 @@ impl Policy {
         let own = self.own(turn, request, segment);
         let classes = self.site.classes.of(request, None);
         let place = own.or_else(|| segment.iter().find_map(|id| self.next_free(turn, *id, classes)));
-        let subnet = place.map_or(*segment.first()?, |place| self.book.all.subnet(place));
+        let subnet = place.map_or(*segment.first()?, |place| self.book.subnet(place));
         let server = self.site.subnets.server(subnet, request.link)?;
         let said = place.and_then(|place| self.said(place, request));
         let terms = match place {

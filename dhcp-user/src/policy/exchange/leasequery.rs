@@ -8,9 +8,10 @@ use crate::message::options::code;
 use crate::policy::action::{Action, LeaseStatus, Reply, Silence};
 use crate::policy::answer::encode::{self, Composed, Field, Room, Value};
 use crate::policy::answer::{self, Answer, Type};
-use crate::policy::book::addresses::{Place, State};
 use crate::policy::book::binding::{Binding, FOR_GOOD};
 use crate::policy::book::identity::Identity;
+use crate::policy::book::state::State;
+use crate::policy::site::place::Place;
 use crate::policy::site::terms::Terms;
 use crate::policy::{Policy, Turn};
 use crate::store::HwAddr;
@@ -105,31 +106,27 @@ impl Policy {
     /// The leases that run, the one whose client was heard last first (RFC 4388 §6.4.1).
     fn leases_of(&mut self, turn: &mut Turn<'_>, subject: Subject<'_>) -> Vec<Place> {
         let mut places: Vec<Place> = match subject {
-            Subject::Address(address) => self.book.all.find(address).into_iter().collect(),
+            Subject::Address(address) => self.book.find(address).into_iter().collect(),
             Subject::Device(device) => self
                 .site
                 .subnets
                 .ids()
-                .flat_map(|subnet| self.book.index.leased_to_device(&self.book.all, subnet, device))
+                .flat_map(|subnet| self.book.leased_to_device(subnet, device))
                 .collect(),
             Subject::Client(id) => {
                 let who = Identity::ClientId(id);
-                self.site
-                    .subnets
-                    .ids()
-                    .filter_map(|subnet| self.book.index.owned(&self.book.all, subnet, who))
-                    .collect()
+                self.site.subnets.ids().filter_map(|subnet| self.book.owned(subnet, who)).collect()
             }
         };
         places.iter().for_each(|place| self.settle(turn, *place));
-        places.retain(|place| self.book.all.state(*place) == State::Leased);
+        places.retain(|place| self.book.state(*place) == State::Leased);
         places.sort_by_key(|place| (self.standing(turn, *place).map(|lease| lease.silent), *place));
         places
     }
 
     fn standing(&self, turn: &Turn<'_>, place: Place) -> Option<Standing> {
-        let binding = self.binding(place)?;
-        let word = turn.words.load(self.book.all.address(place));
+        let binding = self.book.binding(place)?;
+        let word = turn.words.load(self.book.address(place));
         if binding.is_for_good() {
             let silent = turn.now.0.saturating_sub(binding.last_heard.0);
             return Some(Standing { remaining: FOR_GOOD, silent, renewal: None, rebinding: None });
@@ -160,16 +157,13 @@ impl Policy {
         place: Place,
         all: &[Place],
     ) -> Result<Reply, Silence> {
-        let (Some(owner), Some(lease)) = (self.binding(place), self.standing(turn, place)) else {
+        let (Some(owner), Some(lease)) = (self.book.binding(place), self.standing(turn, place)) else {
             return Err(Silence::Unanswerable);
         };
         let terms = self.terms_of_lease(place, owner, server);
         let mut options = Composed { head: head(Type::LeaseActive, server), ..Composed::default() };
-        let others: Vec<u8> = all
-            .iter()
-            .take(MOST_ASSOCIATED)
-            .flat_map(|place| self.book.all.address(*place).octets())
-            .collect();
+        let others: Vec<u8> =
+            all.iter().take(MOST_ASSOCIATED).flat_map(|place| self.book.address(*place).octets()).collect();
         // Told whether it was asked for or not; a question about an address has one lease.
         if all.len() > 1 {
             options.rest.push((code::ASSOCIATED_IP, Value::Text(&others)));
@@ -188,7 +182,7 @@ impl Policy {
         let longest = self.site.subnets.longest_datagram(request.link);
         Ok(Reply::Lease {
             status: LeaseStatus::Active,
-            ciaddr: self.book.all.address(place),
+            ciaddr: self.book.address(place),
             chaddr: owner.chaddr(),
             server,
             answer: written(&options, request, longest)?,
@@ -203,7 +197,7 @@ impl Policy {
         server: Ipv4Addr,
     ) -> Result<Reply, Silence> {
         let (status, kind) = match subject {
-            Subject::Address(address) if self.book.all.find(address).is_some() => {
+            Subject::Address(address) if self.book.find(address).is_some() => {
                 (LeaseStatus::Unassigned, Type::LeaseUnassigned)
             }
             _ => (LeaseStatus::Unknown, Type::LeaseUnknown),

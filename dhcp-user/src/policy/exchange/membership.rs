@@ -2,30 +2,32 @@
 
 use crate::message::{AgentInformation, Request};
 use crate::policy::Policy;
-use crate::policy::book::addresses::Place;
+use crate::policy::site::place::Place;
 
 impl Policy {
     /// What is known of the relay of a client that sends past it, if that matters: what it said of the owner of the
     /// lease of `place`, if the client is that.
     pub(in crate::policy) fn said(&self, place: Place, request: &Request) -> Option<AgentInformation> {
-        if !self.site.classes.by_relay || request.options.agent.is_some() || !self.recognises(place, request)
+        if !self.site.classes.by_relay
+            || request.options.agent.is_some()
+            || !self.book.recognises(place, request)
         {
             return None;
         }
-        self.binding(place)?.agent()
+        self.book.binding(place)?.agent()
     }
 
     /// Whether `request` comes with other information of its relay than the lease of `place` has, and that matters.
     pub(in crate::policy) fn is_said_otherwise(&self, place: Place, request: &Request) -> bool {
-        let before = self.binding(place).and_then(|binding| binding.agent_info());
+        let before = self.book.binding(place).and_then(|binding| binding.agent_info());
         self.site.classes.by_relay && request.believed_agent_info().is_some_and(|now| before != Some(now))
     }
 
     /// Whether the pool of `place` is for the client that sent `request`. What is in no pool is for whom it is
     /// reserved.
     pub(in crate::policy) fn is_admitted(&self, place: Place, request: &Request) -> bool {
-        let Some(pool) = self.book.all.pool(place) else { return true };
-        let admits = self.book.all.pools()[pool].admits;
+        let Some(pool) = self.book.pool(place) else { return true };
+        let admits = pool.admits;
         admits.is_open() || admits.admits(self.site.classes.of(request, self.said(place, request).as_ref()))
     }
 }

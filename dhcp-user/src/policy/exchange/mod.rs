@@ -1,7 +1,7 @@
 //! The exchange: a file for each message that a client sends, and what they share.
 //!
 //! It owns no lease: what it decides it writes into the book, and tells by actions. It owns what messages alone lead to: the
-//! stations that spoke and the NAKs that went out. Its invariant: no promise leaves before the commit that holds it.
+//! NAKs that went out, and of whom the operator was told. Its invariant: no promise leaves before the commit that holds it.
 
 pub(in crate::policy) mod bootp;
 pub(in crate::policy) mod circuit_cap;
@@ -17,25 +17,24 @@ pub(in crate::policy) mod ipv6_only;
 pub(in crate::policy) mod leasequery;
 pub(in crate::policy) mod membership;
 pub(in crate::policy) mod naks;
+pub(in crate::policy) mod notices;
 pub(in crate::policy) mod origin;
 pub(in crate::policy) mod reclaim;
 pub(in crate::policy) mod release;
 pub(in crate::policy) mod request;
 
-use std::collections::BTreeMap;
-
-use dhcp_ebpf::lease::BootSecs;
-
+use crate::policy::book::circuits::Circuit;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::store::HwAddr;
 use naks::Naks;
-use origin::Stations;
+use notices::Notices;
 
 /// What messages lead to beside leases.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Heard {
-    pub(in crate::policy) stations: Stations,
     pub(in crate::policy) naks: Naks,
-    /// When devices that hold as many leases as they may, or whose port's address another has, were told of.
-    pub(in crate::policy) capped: BTreeMap<(SubnetId, HwAddr), BootSecs>,
+    /// The devices that hold as many leases as they may, or whose port's address another has.
+    pub(in crate::policy) devices_at_cap: Notices<(SubnetId, HwAddr)>,
+    /// The circuits that hold as many leases as they may.
+    pub(in crate::policy) circuits_at_cap: Notices<(SubnetId, Circuit)>,
 }

@@ -14,20 +14,17 @@
 //! any other unicast through routers: ciaddr is the source; RENEWING, RELEASE, INFORM and no other message
 //! ```
 
-use std::collections::HashMap;
 use std::net::Ipv4Addr;
-
-use ahash::RandomState;
 
 use crate::message::{Kind, Request};
 use crate::policy::Policy;
 use crate::policy::action::Silence;
-use crate::policy::book::addresses::{Place, State};
 use crate::policy::book::binding::{Binding, Station};
 use crate::policy::book::identity::Identity;
 use crate::policy::book::offers::Offer;
+use crate::policy::book::state::State;
 use crate::policy::book::whence::Whence;
-use crate::policy::site::digest::digest;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet::Segment;
 
 /// How a message came here.
@@ -39,25 +36,6 @@ pub(in crate::policy) enum Way {
     Router,
     /// By a relay agent.
     Relay,
-}
-
-/// The stations that got leases in another station's name, or in the name of none: a bridge that stands for its hosts, or
-/// somebody who poses as another.
-#[derive(Debug, Default)]
-pub(in crate::policy) struct Stations(HashMap<Place, [u8; 6], RandomState>);
-
-impl Stations {
-    /// The station that got the lease of `place`, if it isn't the one that its chaddr names.
-    pub(in crate::policy) fn at(&self, place: Place) -> Option<[u8; 6]> {
-        self.0.get(&place).copied()
-    }
-
-    pub(in crate::policy) fn set(&mut self, place: Place, station: Option<[u8; 6]>) {
-        match station {
-            Some(station) => self.0.insert(place, station),
-            None => self.0.remove(&place),
-        };
-    }
 }
 
 impl Policy {
@@ -147,9 +125,10 @@ impl Policy {
     /// Whether a relay may have this address. One of a pool is a client's, which can take an address and claim to be a
     /// relay; but it can't send from any other where its access network looks at sources (RFC 2827).
     fn may_relay(&self, address: Ipv4Addr) -> bool {
-        let pooled = self.book.all.find(address).is_some_and(|place| {
-            self.book.all.pool(place).is_some() && !self.book.all.entry(place).withheld()
-        });
+        let pooled = self
+            .book
+            .find(address)
+            .is_some_and(|place| self.book.pool(place).is_some() && !self.book.is_withheld(place));
         !address.is_unspecified()
             && !address.is_broadcast()
             && !self.site.subnets.is_ours(address)
@@ -159,12 +138,12 @@ impl Policy {
     /// Whether who sent `request`, to end the lease of `place`, is where its owner is: on the same link and, by relay,
     /// behind the same one or another that is listed for the same subnets, and on the same circuit if both are told.
     pub(in crate::policy) fn came_as_leased(&self, place: Place, request: &Request) -> bool {
-        let Some(owner) = self.binding(place) else { return false };
+        let Some(owner) = self.book.binding(place) else { return false };
         // An imported lease has no link yet.
         if owner.link.ifindex != 0 && owner.link != request.link {
             return false;
         }
-        let subnet = self.book.all.subnet(place);
+        let subnet = self.book.subnet(place);
         let behind = !owner.giaddr.is_unspecified();
         match self.way(request) {
             Way::Relay => {
@@ -177,7 +156,7 @@ impl Policy {
                 request.ip_src == request.ciaddr
                     && (self.is_routed(place, owner)
                         || owner.station == Station::Unknown
-                        || self.heard.stations.at(place) == Some(request.eth_src))
+                        || self.book.station(place) == Some(request.eth_src))
             }
             Way::Link if request.unicast() && request.ip_src == request.ciaddr && behind => true,
             Way::Link => (!behind || owner.adopted) && self.is_station_of(place, owner, request),
@@ -195,12 +174,12 @@ impl Policy {
         let whence = Whence::of(request);
         let leaves = request.options.server.is_some_and(|server| !self.is_us(request, server));
         let address = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
-        let place = address.or(request.options.requested).and_then(|address| self.book.all.find(address));
+        let place = address.or(request.options.requested).and_then(|address| self.book.find(address));
         let fits = |offer: &Offer| offer.whence == whence && (leaves || Some(offer.place) == place);
-        let offered = self.segment(request).iter().any(|id| self.book.offers.of(*id, who).is_some_and(fits));
+        let offered = self.segment(request).iter().any(|id| self.book.offer_of(*id, who).is_some_and(fits));
         let leased = |place: Place| {
-            self.book.all.state(place) == State::Leased
-                && self.recognises(place, request)
+            self.book.state(place) == State::Leased
+                && self.book.recognises(place, request)
                 && self.came_as_leased(place, request)
         };
         offered || place.is_some_and(leased)
@@ -208,7 +187,7 @@ impl Policy {
 
     /// Whether the owner of the lease of `place` reaches us through routers.
     fn is_routed(&self, place: Place, owner: &Binding) -> bool {
-        !self.site.subnets.get(self.book.all.subnet(place)).prefix.contains(owner.server)
+        !self.site.subnets.get(self.book.subnet(place)).prefix.contains(owner.server)
     }
 
     fn is_reached_directly(&self, place: Place, owner: &Binding) -> bool {
@@ -218,24 +197,12 @@ impl Policy {
     /// Whether the station that sent `request` is the one that got the lease of `place`, which `owner` has. After a restart
     /// any station may be: those behind a bridge could not give back what they have otherwise.
     fn is_station_of(&self, place: Place, owner: &Binding, request: &Request) -> bool {
-        match (self.heard.stations.at(place), request.mac()) {
+        match (self.book.station(place), request.mac()) {
             _ if owner.station == Station::Unknown => true,
             (Some(station), _) => request.eth_src == station,
             (None, Some(mac)) => request.eth_src == mac,
             (None, None) => true,
         }
-    }
-
-    /// Where the owner of the lease of `place` got it; from the station that chaddr names, if it is not known.
-    pub(in crate::policy) fn whence(&self, place: Place) -> Option<Whence> {
-        let owner = self.binding(place)?;
-        if !owner.giaddr.is_unspecified() {
-            let agent = owner.agent();
-            let circuit = agent.as_ref().and_then(|agent| agent.circuit_id.as_deref());
-            return Some(Whence::Circuit(owner.giaddr, digest(&circuit)));
-        }
-        let own = || owner.chaddr().octets().try_into().unwrap_or_default();
-        Some(Whence::Station(owner.link, self.heard.stations.at(place).unwrap_or_else(own)))
     }
 
     /// What is to be known of the station of a lease of `place` that `request` gets, and which one it is if it isn't the one
@@ -249,15 +216,14 @@ impl Policy {
     ) -> (Station, Option<[u8; 6]>) {
         let own = request.mac().is_some_and(|mac| mac == request.eth_src);
         let sender = (Station::Known, Some(request.eth_src));
-        let former = self.binding(place).filter(|_| same_client);
+        let former = self.book.binding(place).filter(|_| same_client);
         let unknown = former.is_some_and(|owner| owner.station == Station::Unknown);
-        let kept =
-            former.map_or((Station::Known, None), |owner| (owner.station, self.heard.stations.at(place)));
-        let runs = former.is_some() && self.book.all.state(place) == State::Leased;
+        let kept = former.map_or((Station::Known, None), |owner| (owner.station, self.book.station(place)));
+        let runs = former.is_some() && self.book.state(place) == State::Leased;
         match self.way(request) {
             Way::Relay => (Station::Known, None),
             Way::Link if own => (Station::Known, None),
-            Way::Link if unknown || !runs || self.is_offered_here(place, request) => sender,
+            Way::Link if unknown || !runs || self.book.is_offered_here(place, request) => sender,
             // Who is on the link, and unicasts through a bridge.
             Way::Router if unknown && former.is_some_and(|owner| self.is_reached_directly(place, owner)) => {
                 sender

@@ -7,16 +7,16 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::draw::Drawn;
 use crate::message::Request;
-use crate::policy::book::addresses::Place;
 use crate::policy::event::Happened;
 use crate::policy::evidence::probe::{Purpose, Sign};
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::{Policy, Turn};
 
 impl Policy {
     /// Nobody answered for the lease: it is over, unless it was extended meanwhile.
     pub(in crate::policy) fn end_orphan(&mut self, turn: &mut Turn<'_>, place: Place, judged: Word) {
-        if turn.words.revoke(self.book.all.address(place), judged).is_err() {
+        if turn.words.revoke(self.book.address(place), judged).is_err() {
             return self.evidence.probes.note_alive(place, turn.now, Sign::Seen);
         }
         self.end_released(turn, place, Happened::Reclaimed);
@@ -36,7 +36,7 @@ impl Policy {
             return Drawn::Exhausted;
         }
         self.evidence.probes.forget_alive(turn.now);
-        leased.retain(|place| !self.is_for_good(*place));
+        leased.retain(|place| !self.book.is_for_good(*place));
         let running = leased.iter().find(|place| self.evidence.probes.is_running(**place)).copied();
         if let Some(place) = running {
             if let Some(waiting) = self.waits(request, &[subnet]) {
@@ -48,14 +48,14 @@ impl Policy {
         let silent = leased.into_iter().filter(|place| !self.evidence.probes.is_alive(*place));
         let longest = silent.min_by_key(|place| self.heard(turn, *place));
         let Some(place) = longest else { return Drawn::Exhausted };
-        let judged = turn.words.load(self.book.all.address(place));
+        let judged = turn.words.load(self.book.address(place));
         let started = self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request));
         if started { Drawn::Wait } else { Drawn::Probing }
     }
 
     /// When the owner of the address was last heard, by the daemon or by the kernel.
     fn heard(&self, turn: &Turn<'_>, place: Place) -> BootSecs {
-        let word = turn.words.load(self.book.all.address(place));
-        self.binding(place).map_or(BootSecs(0), |binding| binding.heard(word, turn.now))
+        let word = turn.words.load(self.book.address(place));
+        self.book.binding(place).map_or(BootSecs(0), |binding| binding.heard(word, turn.now))
     }
 }

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
-use crate::policy::book::addresses::{Place, State, Stock};
 use crate::policy::book::binding::Party;
+use crate::policy::book::state::State;
 use crate::policy::book::whence::Whence;
 use crate::policy::event::Happened;
+use crate::policy::site::place::Place;
 use crate::policy::{Policy, Turn};
 use crate::store::Change;
 
@@ -32,7 +33,7 @@ impl Policy {
         }
         let word = turn.words.load(request.ciaddr);
         // If the word is still the one that the RELEASE found, nothing was promised since.
-        let overtaken = self.binding(place).is_some_and(|binding| {
+        let overtaken = self.book.binding(place).is_some_and(|binding| {
             binding.is_for_good_since(request.arrival)
                 || request.word != Some(word) && binding.promised_after(word, request.arrival)
         });
@@ -40,39 +41,33 @@ impl Policy {
             return turn.silence(request, Silence::Overtaken);
         }
         // What it was offered beside it is given back with it.
-        self.book.offers.remove(place);
+        self.book.withdraw_offer(place);
         self.end_released(turn, place, Happened::Released);
     }
 
     /// The client gives back what it was only offered.
     fn release_offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        let place = self.book.all.find(request.ciaddr).filter(|place| self.is_offered_to(*place, request));
+        let place = self.book.find(request.ciaddr).filter(|place| self.book.is_offered_to(*place, request));
         let Some(place) = place else { return turn.silence(request, Silence::NotOwner) };
-        if self.book.offers.at(place).is_some_and(|offer| offer.whence != Whence::of(request)) {
+        if self.book.offer_at(place).is_some_and(|offer| offer.whence != Whence::of(request)) {
             return turn.silence(request, Silence::ForeignOrigin);
         }
-        self.lose_offer(place);
+        self.book.withdraw_offer(place);
         self.watch_fullness(turn, place);
         self.rearm(place);
     }
 
     fn leased_to_sender(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
-        let place = self.book.all.find(request.ciaddr)?;
+        let place = self.book.find(request.ciaddr)?;
         self.settle(turn, place);
-        (self.book.all.state(place) == State::Leased && self.owns(place, request)).then_some(place)
+        (self.book.state(place) == State::Leased && self.book.owns(place, request)).then_some(place)
     }
 
     /// The word is revoked: the address is free at once, its last owner being preferred while there is choice.
     pub(in crate::policy) fn end_released(&mut self, turn: &mut Turn<'_>, place: Place, what: Happened) {
-        let address = self.book.all.address(place);
-        let now = turn.now;
-        if let Some(binding) = self.binding_mut(place) {
-            (binding.expiry, binding.committed_until) = (now, now);
-            binding.ended_by = (what == Happened::Released).then_some(Party::Owner);
-        }
-        self.book.index.remove_lease(&self.book.all, place);
-        self.put_back(place, Stock::Freed);
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        let address = self.book.address(place);
+        self.book.end(place, turn.now, (what == Happened::Released).then_some(Party::Owner));
+        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         turn.tell(address, what, self.client(place));
         self.watch_fullness(turn, place);
     }

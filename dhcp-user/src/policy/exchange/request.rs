@@ -8,10 +8,11 @@ use crate::config::Reservation;
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer;
-use crate::policy::book::addresses::{Place, State};
 use crate::policy::book::binding::{Binding, Party};
 use crate::policy::book::identity::Identity;
+use crate::policy::book::state::State;
 use crate::policy::book::whence::Whence;
+use crate::policy::site::place::Place;
 use crate::policy::site::reservations::{is_for, is_for_owner};
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::site::terms::posed;
@@ -46,9 +47,9 @@ impl Policy {
     fn other_server(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let who = Identity::of(request);
         for subnet in self.segment(request).iter() {
-            let own = self.book.offers.of(*subnet, who).filter(|offer| offer.whence == Whence::of(request));
+            let own = self.book.offer_of(*subnet, who).filter(|offer| offer.whence == Whence::of(request));
             if let Some(place) = own.map(|offer| offer.place) {
-                self.lose_offer(place);
+                self.book.withdraw_offer(place);
                 self.watch_fullness(turn, place);
             }
         }
@@ -68,10 +69,9 @@ impl Policy {
         }
         let segment = self.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
-        let place =
-            self.book.all.find(address).filter(|place| segment.contains(&self.book.all.subnet(*place)));
+        let place = self.book.find(address).filter(|place| segment.contains(&self.book.subnet(*place)));
         // It goes on with what it had, and fills in option 54 as well: nobody has offered it that again.
-        let goes_on = place.filter(|place| filled.is_some() && !self.is_offered_to(*place, request));
+        let goes_on = place.filter(|place| filled.is_some() && !self.book.is_offered_to(*place, request));
         if goes_on.is_some_and(|place| self.has_ended(place, request)) {
             return self.nak(turn, request, *first, "the lease was ended by the operator");
         }
@@ -91,8 +91,8 @@ impl Policy {
 
     /// The lease time that the client was told with the address at `place`: in an offer, else when it got the lease.
     fn told(&self, place: Place) -> Option<u32> {
-        let offered = self.book.offers.at(place).map(|offer| offer.lease_time);
-        let running = self.binding(place).filter(|_| self.book.all.state(place) == State::Leased);
+        let offered = self.book.offer_at(place).map(|offer| offer.lease_time);
+        let running = self.book.binding(place).filter(|_| self.book.state(place) == State::Leased);
         offered.or_else(|| running?.told())
     }
 
@@ -110,7 +110,7 @@ impl Policy {
         if let Some(place) = self.held(turn, address, request) {
             return self.prolong(turn, request, place);
         }
-        if self.book.all.find(address).is_some_and(|place| self.has_ended(place, request)) {
+        if self.book.find(address).is_some_and(|place| self.has_ended(place, request)) {
             self.nak_if_authoritative(turn, request, subnet, "the lease was ended by the operator");
         } else if self.is_shut_out(address, request) {
             self.nak_if_authoritative(turn, request, subnet, "the address is not for clients of this class");
@@ -147,7 +147,7 @@ impl Policy {
         };
         if let Some(place) = self.bound(turn, request) {
             self.prolong(turn, request, place);
-        } else if self.book.all.find(request.ciaddr).is_some() {
+        } else if self.book.find(request.ciaddr).is_some() {
             self.nak_if_authoritative(turn, request, subnet, "no such lease");
         } else {
             turn.silence(request, Silence::UnknownClient);
@@ -158,32 +158,31 @@ impl Policy {
     /// is past its grace is no binding that a client could go on with (RFC 2131 §4.3.2).
     fn bound(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
         let place = self.held(turn, request.ciaddr, request)?;
-        matches!(self.book.all.state(place), State::Leased | State::Grace).then_some(place)
+        matches!(self.book.state(place), State::Leased | State::Grace).then_some(place)
     }
 
     /// The place of `address` if the client holds it, or held it last and nobody has it now; unless its pool is not for
     /// the client's classes (any more).
     fn held(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, request: &Request) -> Option<Place> {
-        let place = self.book.all.find(address)?;
+        let place = self.book.find(address)?;
         self.settle(turn, place);
         if self.has_ended(place, request) {
             return None;
         }
-        let offered_to_another =
-            self.book.offers.at(place).is_some_and(|offer| offer.client != Identity::of(request));
-        if offered_to_another || self.promised_to_another(turn, place, request) {
+        let offered_to_another = self.book.is_offered_to_another(place, request);
+        if offered_to_another || self.book.promised_to_another(place, turn.now, request) {
             return None;
         }
-        let reservation = self.site.subnets.reservation_at(self.book.all.subnet(place), place);
-        let held = match (reservation, self.book.all.state(place)) {
+        let reservation = self.site.subnets.reservation_at(self.book.subnet(place), place);
+        let held = match (reservation, self.book.state(place)) {
             (_, State::Quarantined) => false,
             (Some(reservation), _) => {
                 let by_lease = self.reserved_by_lease(place, reservation, request);
-                by_lease || is_for(reservation, request) && !self.is_anothers(place, request)
+                by_lease || is_for(reservation, request) && !self.book.is_anothers(place, request)
             }
             (None, State::Reserved) => false,
             (None, State::Free | State::Offered | State::Leased | State::Grace) => {
-                self.recognises(place, request)
+                self.book.recognises(place, request)
                     && self.is_admitted(place, request)
                     && !self.belongs_elsewhere(turn, place, request)
             }
@@ -193,23 +192,23 @@ impl Policy {
 
     /// Whether the operator has ended the client's lease of the address at `place`.
     fn has_ended(&self, place: Place, request: &Request) -> bool {
-        matches!(self.book.all.state(place), State::Grace | State::Free | State::Offered | State::Reserved)
-            && self.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Operator))
-            && self.recognises(place, request)
+        matches!(self.book.state(place), State::Grace | State::Free | State::Offered | State::Reserved)
+            && self.book.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Operator))
+            && self.book.recognises(place, request)
     }
 
     /// Whether the client has the address, or had it last, and its pool is not for it any more.
     fn is_shut_out(&self, address: Ipv4Addr, request: &Request) -> bool {
-        let place = self.book.all.find(address).filter(|place| self.recognises(*place, request));
-        place.is_some_and(|place| !self.book.all.entry(place).reserved() && !self.is_admitted(place, request))
+        let place = self.book.find(address).filter(|place| self.book.recognises(*place, request));
+        place.is_some_and(|place| !self.book.is_reserved(place) && !self.is_admitted(place, request))
     }
 
     /// Whether a reservation by circuit-id is this client's: when it renews directly no relay says where it is.
     fn reserved_by_lease(&self, place: Place, reservation: &Reservation, request: &Request) -> bool {
-        self.book.all.state(place) == State::Leased
+        self.book.state(place) == State::Leased
             && request.options.agent.is_none()
-            && self.recognises(place, request)
-            && self.binding(place).is_some_and(|owner| is_for_owner(reservation, owner.owner()))
+            && self.book.recognises(place, request)
+            && self.book.binding(place).is_some_and(|owner| is_for_owner(reservation, owner.owner()))
     }
 
     /// Whether the client holds, or has reserved for it, another address of `segment`, and `address` is ours to give:
@@ -221,15 +220,15 @@ impl Policy {
         segment: &[SubnetId],
         request: &Request,
     ) -> bool {
-        self.book.all.find(address).is_some()
+        self.book.find(address).is_some()
             && segment.iter().any(|subnet| {
                 let reserved = self.site.subnets.reservation_for(*subnet, request);
                 let reserved_elsewhere = reserved.is_some_and(|reservation| reservation.address != address);
-                let owned = self.book.index.owned(&self.book.all, *subnet, Identity::of(request));
+                let owned = self.book.owned(*subnet, Identity::of(request));
                 reserved_elsewhere
                     || owned.is_some_and(|place| {
                         self.settle(turn, place);
-                        self.book.all.state(place) == State::Leased && self.book.all.address(place) != address
+                        self.book.state(place) == State::Leased && self.book.address(place) != address
                     })
             })
     }
@@ -237,7 +236,7 @@ impl Policy {
     /// A lease that runs is prolonged by what is configured now. One that ran out is granted anew, and so is one that
     /// was got by BOOTP: its owner speaks DHCP now, and is no longer to have it for good.
     fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
-        let running = self.binding(place).filter(|_| self.book.all.state(place) == State::Leased);
+        let running = self.book.binding(place).filter(|_| self.book.state(place) == State::Leased);
         let lease_time = match running.and_then(Binding::told) {
             Some(told) => self.prolonged(place, told, request),
             None => self.lease_time(place, request),

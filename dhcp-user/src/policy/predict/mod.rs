@@ -20,8 +20,9 @@ use crate::message::options::code;
 use crate::message::{AgentInformation, Form, Kind, Request};
 use crate::policy::action::{Ground, Memo, Question};
 use crate::policy::answer::{self, Answer, Type};
-use crate::policy::book::addresses::{Place, State};
 use crate::policy::book::identity::Keyed;
+use crate::policy::book::state::State;
+use crate::policy::site::place::Place;
 use areas::{Areas, Going, Selected};
 use discovers::Discovers;
 use kinds::Kinds;
@@ -66,7 +67,7 @@ impl Policy {
         request: &Request,
         until: BootSecs,
     ) -> Habits {
-        let address = self.book.all.address(place);
+        let address = self.book.address(place);
         let Some(mac) = request.mac().filter(|_| request.kind == Kind::Request) else {
             return Habits::default();
         };
@@ -102,7 +103,7 @@ impl Policy {
         // What the relay says now is kept with the lease.
         let said = request.options.agent.as_ref().or(said);
         let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
-        for (form, ground, differs) in self.forms(self.book.all.address(place), request, habits) {
+        for (form, ground, differs) in self.forms(self.book.address(place), request, habits) {
             let known = |memo: &Memo| {
                 memo.question.options == form.area
                     && (memo.question.ciaddr, memo.question.giaddr) == (form.ciaddr, form.giaddr)
@@ -131,15 +132,15 @@ impl Policy {
     /// What was published on the present [basis](Policy::basis) is this.
     #[must_use]
     pub fn answer_to(&self, address: Ipv4Addr, question: &Question) -> Option<Answer> {
-        let place = self.book.all.find(address)?;
-        let owner = self.binding(place).filter(|_| self.book.all.state(place) == State::Leased)?;
+        let place = self.book.find(address)?;
+        let owner = self.book.binding(place).filter(|_| self.book.state(place) == State::Leased)?;
         let Question { ciaddr, giaddr, relay_src: ip_src, ref options } = *question;
         let form = Form { ciaddr, giaddr, ip_src, ip_dst: Ipv4Addr::BROADCAST, area: options.clone() };
         let asked = Request::expected(owner.link, owner.chaddr(), form).ok()?;
         let asked = Some(self.judge_agent(asked)).filter(is_publishable)?;
         self.goes_on(&asked, address)?;
         // Its pool may have been closed to the client's class.
-        let admitted = self.book.all.entry(place).reserved() || self.is_admitted(place, &asked);
+        let admitted = self.book.is_reserved(place) || self.is_admitted(place, &asked);
         if !admitted {
             return None;
         }
@@ -182,9 +183,9 @@ impl Policy {
         asked: &Request,
         said: Option<&AgentInformation>,
     ) -> bool {
-        let pool = self.book.all.pool(place).filter(|_| !self.book.all.entry(place).reserved());
+        let pool = self.book.pool(place).filter(|_| !self.book.is_reserved(place));
         let admits = pool.is_none_or(|pool| {
-            let admits = self.book.all.pools()[pool].admits;
+            let admits = pool.admits;
             admits.is_open() || admits.admits(self.site.classes.of(asked, said))
         });
         admits && self.is_lasting(place, lease_time, asked)

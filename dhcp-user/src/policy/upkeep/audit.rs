@@ -3,8 +3,9 @@
 use std::net::Ipv4Addr;
 
 use crate::policy::Policy;
-use crate::policy::book::addresses::{Place, State};
 use crate::policy::book::binding::Binding;
+use crate::policy::book::state::State;
+use crate::policy::site::place::Place;
 use crate::policy::words::Words;
 use crate::store::{Record, Standing};
 
@@ -22,17 +23,17 @@ impl Policy {
     #[must_use]
     pub fn audit(&self, words: &dyn Words) -> Vec<Finding> {
         let mut findings = self.audit_counts();
-        findings.extend(self.book.all.places().flat_map(|place| self.audit_one(words, place)));
+        findings.extend(self.book.places().flat_map(|place| self.audit_one(words, place)));
         findings
     }
 
     /// The counts that do not add up. Takes a walk over all addresses, but a quick one.
     #[must_use]
     pub fn audit_counts(&self) -> Vec<Finding> {
-        let (counted, total) = self.book.all.recount();
-        let listed = self.book.all.listed();
+        let (counted, total) = self.book.recount();
+        let listed = self.book.listed();
         let find = |what: String| Finding { address: Ipv4Addr::UNSPECIFIED, what };
-        let pools = self.book.all.pools().iter().zip(counted).zip(listed);
+        let pools = self.book.pools().iter().zip(counted).zip(listed);
         let wrong = pools.filter(|((pool, counted), listed)| {
             pool.tally != *counted
                 || pool.tally.size() != pool.range.size()
@@ -41,7 +42,7 @@ impl Policy {
         let mut findings: Vec<Finding> = wrong
             .map(|((pool, _), _)| find(format!("the counts of pool {} do not add up", pool.range)))
             .collect();
-        if total != self.book.all.total() {
+        if total != self.book.total() {
             findings.push(find("the counts of all addresses do not add up".to_owned()));
         }
         findings
@@ -50,13 +51,13 @@ impl Policy {
     /// What does not fit about one address, if it is of a pool or a reservation.
     #[must_use]
     pub fn audit_address(&self, words: &dyn Words, address: Ipv4Addr) -> Vec<Finding> {
-        self.book.all.find(address).map_or_else(Vec::new, |place| self.audit_one(words, place))
+        self.book.find(address).map_or_else(Vec::new, |place| self.audit_one(words, place))
     }
 
     /// In what `stored` differs from what the store is to hold of an address, if that is of a pool or a reservation.
     #[must_use]
     pub fn audit_record(&self, address: Ipv4Addr, stored: Option<&Record>) -> Option<&'static str> {
-        let due = self.record(self.book.all.find(address)?);
+        let due = self.book.record(&self.site, self.book.find(address)?);
         let nothing = Standing::Free;
         let standing = stored.map_or(&nothing, |stored| &stored.standing);
         match (&due.standing, standing) {
@@ -75,15 +76,13 @@ impl Policy {
     }
 
     fn audit_one(&self, words: &dyn Words, place: Place) -> Vec<Finding> {
-        let address = self.book.all.address(place);
-        let state = self.book.all.state(place);
+        let address = self.book.address(place);
+        let state = self.book.state(place);
         let word = words.load(address);
         let leased = state == State::Leased;
-        let binding = self.binding(place);
-        let owned = |binding: &Binding| {
-            self.book.index.owned(&self.book.all, self.book.all.subnet(place), binding.identity())
-                == Some(place)
-        };
+        let binding = self.book.binding(place);
+        let owned =
+            |binding: &Binding| self.book.owned(self.book.subnet(place), binding.identity()) == Some(place);
         let beyond = |binding: &Binding| word.alive() && word.expiry() > binding.committed_until;
         let checks = [
             (word.alive() && !leased, "its word is alive, but it is not leased"),
@@ -95,22 +94,17 @@ impl Policy {
             (leased && binding.is_some_and(beyond), "promised beyond what is committed"),
             (leased && !binding.is_some_and(owned), "leased, but its owner is found elsewhere, or nowhere"),
             (
-                state == State::Free
-                    && !self.evidence.probes.agree(place, self.book.all.entry(place).stock()),
+                state == State::Free && !self.evidence.probes.agree(place, self.book.stock(place)),
                 "free, but probed otherwise than its place among the free says",
             ),
             (
-                self.due(place)
-                    .is_some_and(|due| self.book.all.entry(place).armed().is_none_or(|at| at > due)),
+                self.due(place).is_some_and(|due| self.book.armed(place).is_none_or(|at| at > due)),
                 "nothing looks at it when its moment comes",
             ),
+            (!self.book.circuit_agrees(place), "it counts on another circuit than its owner is on"),
+            (state == State::Offered && self.book.offer_at(place).is_none(), "offered, but to nobody"),
             (
-                !self.book.index.circuits().agrees(&self.book.all, place),
-                "it counts on another circuit than its owner is on",
-            ),
-            (state == State::Offered && self.book.offers.at(place).is_none(), "offered, but to nobody"),
-            (
-                (state == State::Quarantined) != self.book.quarantine.at(place).is_some(),
+                (state == State::Quarantined) != self.book.probation(place).is_some(),
                 "its quarantine and its state disagree",
             ),
         ];

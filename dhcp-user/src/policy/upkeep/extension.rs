@@ -2,11 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use dhcp_ebpf::lease::{BootSecs, Word};
+use dhcp_ebpf::lease::Word;
 
 use crate::policy::action::Action;
-use crate::policy::book::addresses::State;
-use crate::policy::book::binding::AnsweredBy;
+use crate::policy::book::state::State;
+use crate::policy::book::transitions::Extension;
 use crate::policy::{Policy, Turn};
 use crate::store::Change;
 
@@ -24,25 +24,21 @@ impl Policy {
         renewals: u32,
         is_last_answer: bool,
     ) {
-        let Some(place) = self.book.all.find(address) else { return };
+        let Some(place) = self.book.find(address) else { return };
         let word = turn.words.load(address);
-        if self.book.all.state(place) != State::Leased || word.generation() != seen.generation() {
+        if self.book.state(place) != State::Leased || word.generation() != seen.generation() {
             return;
         }
-        let horizon = self.site.settings;
-        let Some(binding) = self.binding_mut(place) else { return };
-        let extended_at = BootSecs(word.expiry().0.saturating_sub(binding.lease_time));
-        binding.expiry = binding.expiry.max(word.expiry());
-        binding.last_heard = binding.last_heard.max(extended_at.min(turn.now));
-        binding.kernel_renewals = binding.kernel_renewals.saturating_add(renewals);
-        if is_last_answer {
-            binding.answered_by = AnsweredBy::Kernel;
-        }
-        let until = extended_at.plus(horizon.horizon(binding.lease_time));
+        let Some(binding) = self.book.binding(place) else { return };
+        let extended_at = binding.promise_of(word);
+        let until = extended_at.plus(self.site.settings.horizon(binding.lease_time));
         let step = (binding.lease_time / STEPS_PER_LEASE_TIME).max(1);
-        if until >= binding.committed_until.plus(step) {
-            binding.committed_until = until;
-            turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        let moves = until >= binding.committed_until.plus(step);
+        let heard = extended_at.min(turn.now);
+        self.book.extend(place, Extension { until: word.expiry(), heard, renewals, is_last_answer });
+        if moves {
+            self.book.foresee(place, until);
+            turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
             turn.out.push(Action::Horizon { address, generation: word.generation(), until });
         }
         self.rearm(place);
@@ -50,9 +46,8 @@ impl Policy {
 
     /// The daemon's answer to the client of this lease leaves.
     pub fn answered(&mut self, address: Ipv4Addr) {
-        let place = self.book.all.find(address);
-        if let Some(binding) = place.and_then(|place| self.binding_mut(place)) {
-            binding.answered_by = AnsweredBy::Daemon;
+        if let Some(place) = self.book.find(address) {
+            self.book.note_answer(place);
         }
     }
 }

@@ -5,11 +5,13 @@ use std::net::Ipv4Addr;
 use dhcp_ebpf::lease::BootSecs;
 
 use crate::policy::action::Action;
-use crate::policy::book::addresses::{Place, State, Stock};
 use crate::policy::book::binding::Binding;
 use crate::policy::book::quarantine::Probation;
-use crate::policy::book::record::nobody;
+use crate::policy::book::record::{nobody, owner};
+use crate::policy::book::state::State;
+use crate::policy::book::transitions::Restored;
 use crate::policy::event::Client;
+use crate::policy::site::place::Place;
 use crate::policy::words::Words;
 use crate::policy::{Policy, Turn};
 use crate::store::{Change, Record, Standing};
@@ -59,7 +61,7 @@ impl Policy {
         out: &mut Vec<Action>,
     ) -> Result<(), ImportError> {
         let turn = &mut Turn { now, words, out };
-        let place = self.book.all.find(record.address).ok_or(ImportError::NotServed)?;
+        let place = self.book.find(record.address).ok_or(ImportError::NotServed)?;
         self.settle(turn, place);
         let owner = self.owner_here(place, record);
         match record.standing {
@@ -68,13 +70,12 @@ impl Policy {
                 let by = (!nobody(record.chaddr)).then_some(record.chaddr);
                 self.import_quarantine(turn, place, Probation::believed(since, until, why, by))?;
             }
-            Standing::Grace | Standing::Ended => self.import_memory(turn, place, owner, State::Grace)?,
-            // As reserved until it is put back where it belongs.
-            Standing::Free => self.import_memory(turn, place, owner, State::Reserved)?,
+            Standing::Grace | Standing::Ended => self.import_memory(turn, place, owner, Restored::Grace)?,
+            Standing::Free => self.import_memory(turn, place, owner, Restored::Free)?,
         }
-        let recurrences = self.book.quarantine.recurrences(place).max(record.recurrences);
-        self.book.quarantine.set_recurrences(place, recurrences);
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        let recurrences = self.book.recurrences(place).max(record.recurrences);
+        self.book.set_recurrences(place, recurrences);
+        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         // By itself the kernel would promise less, or nothing.
         turn.out.extend(self.publication(turn.words, record.address).map(Action::Publish));
         self.settle(turn, place);
@@ -86,9 +87,9 @@ impl Policy {
 
     /// The owner that `record` tells of, reached where clients of its subnet are if the interface isn't known by name.
     fn owner_here(&self, place: Place, record: &Record) -> Binding {
-        let mut owner = self.owner(record);
+        let mut owner = owner(&self.site, record);
         if let Some(link) =
-            self.site.subnets.link(self.book.all.subnet(place)).filter(|_| owner.link.ifindex == 0)
+            self.site.subnets.link(self.book.subnet(place)).filter(|_| owner.link.ifindex == 0)
         {
             owner.link = link;
         }
@@ -100,16 +101,15 @@ impl Policy {
         if let Some(obstacle) = self.obstacle(turn, place, &owner) {
             return Err(obstacle);
         }
-        if self.book.all.state(place) == State::Leased {
-            if let Some(here) = self.binding_mut(place) {
-                here.expiry = here.expiry.max(owner.expiry);
-                here.committed_until = here.committed_until.max(here.expiry);
-            }
+        if self.book.state(place) == State::Leased {
+            self.book.prolong(place, owner.expiry);
+            let expiry = self.book.binding(place).map_or(owner.expiry, |here| here.expiry);
+            self.book.foresee(place, expiry);
             return Ok(());
         }
-        self.book.offers.remove(place);
+        self.book.withdraw_offer(place);
         self.claim(place);
-        self.rebind(turn, place, owner, State::Leased);
+        self.rebind(turn, place, owner, None, Restored::Leased);
         Ok(())
     }
 
@@ -118,8 +118,8 @@ impl Policy {
         if nobody(owner.chaddr()) && owner.client_id().is_none() {
             return Some(ImportError::Nobody);
         }
-        let other = self.binding(place).filter(|here| !is_same_client(here, owner));
-        match (self.book.all.state(place), other) {
+        let other = self.book.binding(place).filter(|here| !is_same_client(here, owner));
+        match (self.book.state(place), other) {
             (State::Quarantined, _) => return Some(ImportError::Quarantined),
             (State::Leased, Some(other)) => return Some(ImportError::Leased(Client::from(other))),
             (State::Grace, Some(other)) if other.expiry > turn.now => {
@@ -130,9 +130,9 @@ impl Policy {
         if self.is_reserved_for_another(place, owner) {
             return Some(ImportError::Reserved);
         }
-        let found = self.book.index.owned(&self.book.all, self.book.all.subnet(place), owner.identity());
-        let another = found.filter(|other| *other != place && self.book.all.state(*other) == State::Leased);
-        another.map(|other| ImportError::HasAnother(self.book.all.address(other)))
+        let found = self.book.owned(self.book.subnet(place), owner.identity());
+        let another = found.filter(|other| *other != place && self.book.state(*other) == State::Leased);
+        another.map(|other| ImportError::HasAnother(self.book.address(other)))
     }
 
     fn import_quarantine(
@@ -141,18 +141,15 @@ impl Policy {
         place: Place,
         probation: Probation,
     ) -> Result<(), ImportError> {
-        match (self.book.all.state(place), self.client(place)) {
-            (State::Quarantined, _) => self.book.quarantine.postpone(place, probation.until),
+        match (self.book.state(place), self.client(place)) {
+            (State::Quarantined, _) => self.book.postpone(place, probation.until),
             (State::Leased, Some(client)) => return Err(ImportError::Leased(client)),
-            (State::Grace, Some(client)) if self.binding(place).is_some_and(|b| b.expiry > turn.now) => {
+            (State::Grace, Some(client)) if self.book.binding(place).is_some_and(|b| b.expiry > turn.now) => {
                 return Err(ImportError::Promised(client));
             }
             _ => {
-                self.book.offers.remove(place);
                 self.claim(place);
-                self.book.all.set(place, State::Quarantined);
-                self.book.quarantine.add(self.book.all.subnet(place), place, probation);
-                self.unbind(place);
+                self.book.quarantine(place, probation);
             }
         }
         Ok(())
@@ -164,23 +161,20 @@ impl Policy {
         turn: &mut Turn<'_>,
         place: Place,
         owner: Binding,
-        state: State,
+        restored: Restored,
     ) -> Result<(), ImportError> {
         if nobody(owner.chaddr()) && owner.client_id().is_none() {
             return Ok(());
         }
-        let known = self.binding(place).map(|here| is_same_client(here, &owner));
-        match (self.book.all.state(place), known) {
+        let known = self.book.binding(place).map(|here| is_same_client(here, &owner));
+        match (self.book.state(place), known) {
             (_, Some(true)) => {}
             (_, Some(false)) | (State::Offered | State::Quarantined, _) => {
                 return Err(ImportError::Forgotten);
             }
             _ => {
                 self.claim(place);
-                self.rebind(turn, place, owner, state);
-                if state != State::Grace {
-                    self.put_back(place, Stock::Freed);
-                }
+                self.rebind(turn, place, owner, None, restored);
             }
         }
         Ok(())

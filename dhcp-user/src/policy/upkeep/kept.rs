@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use crate::policy::Policy;
-use crate::policy::book::addresses::{Place, State, Stock};
+use crate::policy::book::state::State;
+use crate::policy::site::place::Place;
 
 /// The addresses concerned.
 #[derive(Debug, Default)]
@@ -26,29 +27,25 @@ impl Policy {
     /// Keeps back what hosts have by now, and gives back what they have no longer.
     pub(in crate::policy) fn keep_back(&mut self) {
         let hosts = self.kept.hosts.iter().copied().chain(self.site.subnets.own());
-        let places: BTreeSet<Place> = hosts.filter_map(|host| self.book.all.find(host)).collect();
+        let places: BTreeSet<Place> = hosts.filter_map(|host| self.book.find(host)).collect();
         let former = std::mem::replace(&mut self.kept.places, places.clone());
         for place in former.difference(&places) {
-            self.book.all.keep(*place, false);
-            if self.book.all.state(*place) == State::Reserved {
-                self.put_back(*place, Stock::Freed);
-            }
+            self.book.give_back(*place);
         }
         for place in places.difference(&former) {
-            self.book.all.keep(*place, true);
-            self.lose_offer(*place);
-            if self.book.all.state(*place) == State::Free {
+            self.book.withdraw_offer(*place);
+            if self.book.state(*place) == State::Free {
                 self.claim(*place);
                 self.evidence.probes.unclean(*place);
                 self.end_lingering(*place);
-                self.book.all.set(*place, State::Reserved);
             }
+            self.book.keep_back(*place);
         }
     }
 
     /// Whether the address is the server's own.
     pub(in crate::policy) fn is_own(&self, place: Place) -> bool {
-        self.book.all.entry(place).kept() && self.site.subnets.is_ours(self.book.all.address(place))
+        self.book.is_of_host(place) && self.site.subnets.is_ours(self.book.address(place))
     }
 
     /// The server's own addresses that are in pools.
@@ -56,6 +53,6 @@ impl Policy {
         self.site
             .subnets
             .own()
-            .filter(|own| self.book.all.find(*own).is_some_and(|place| self.book.all.pool(place).is_some()))
+            .filter(|own| self.book.find(*own).is_some_and(|place| self.book.pool(place).is_some()))
     }
 }

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use crate::policy::Policy;
 use crate::policy::action::Publication;
-use crate::policy::book::addresses::State;
 use crate::policy::book::binding::Binding;
+use crate::policy::book::state::State;
 use crate::policy::site::subnet::Interface;
 use crate::policy::words::Words;
 
@@ -24,24 +24,15 @@ impl Policy {
         self.evidence.probes.relink(now);
         self.evidence.witnesses.relink(now);
         self.evidence.declines.relink(now);
-        let mut moved = Vec::new();
-        for place in self.book.all.places() {
-            let Some(binding) = self.book.all.entry_mut(place).binding.as_deref_mut() else { continue };
-            let before = binding.link.ifindex;
-            binding.link.ifindex = now(before);
-            if binding.link.ifindex != before && self.book.all.state(place) == State::Leased {
-                moved.push(self.book.all.address(place));
-            }
-        }
-        moved
+        self.book.relink(now)
     }
 
     /// What the kernel is to know of the lease of `address`, without any answer: its next renewal is the daemon's.
     #[must_use]
     pub fn publication(&self, words: &dyn Words, address: Ipv4Addr) -> Option<Publication> {
-        let place = self.book.all.find(address)?;
-        let shared = |owner: &&Binding| self.book.all.state(place) == State::Leased && !owner.is_for_good();
-        let binding = self.binding(place).filter(shared)?;
+        let place = self.book.find(address)?;
+        let shared = |owner: &&Binding| self.book.state(place) == State::Leased && !owner.is_for_good();
+        let binding = self.book.binding(place).filter(shared)?;
         let word = words.load(address);
         Some(Publication {
             address,

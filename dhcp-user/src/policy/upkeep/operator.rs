@@ -6,11 +6,12 @@ use dhcp_ebpf::lease::BootSecs;
 
 use crate::config::Pool;
 use crate::policy::action::{Action, Outcome, Reuse};
-use crate::policy::book::addresses::{Place, State, Stock};
 use crate::policy::book::binding::{Binding, Party};
 use crate::policy::book::quarantine::Probation;
+use crate::policy::book::state::State;
 use crate::policy::event::Happened;
 use crate::policy::evidence::probe::Purpose;
+use crate::policy::site::place::Place;
 use crate::policy::words::revoke_anyway;
 use crate::policy::{Policy, Turn};
 use crate::store::{Change, QuarantineCause};
@@ -26,20 +27,19 @@ impl Policy {
         address: Ipv4Addr,
         reuse: Reuse,
     ) {
-        let Some(place) = self.book.all.find(address) else { return };
+        let Some(place) = self.book.find(address) else { return };
         self.settle(turn, place);
-        if self.book.all.state(place) != State::Leased {
+        if self.book.state(place) != State::Leased {
             return;
         }
         let promised = revoke_anyway(turn.words, address).expiry();
-        self.book.offers.remove(place);
+        self.book.withdraw_offer(place);
         match reuse {
             Reuse::WhenClean => {
                 self.end_in_grace(turn, place, promised, Some(Party::Operator));
                 self.probe_vacated(turn, place);
             }
             Reuse::AtOnce => {
-                self.book.index.remove_lease(&self.book.all, place);
                 self.free_vacated(turn, place);
             }
         }
@@ -49,9 +49,9 @@ impl Policy {
 
     /// Asks whether the client of a lease that the operator has ended uses its address still.
     pub(in crate::policy) fn probe_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let waits = self.book.all.state(place) == State::Grace
-            && self.binding(place).is_some_and(|owner| is_vacated(owner, turn.now));
-        if !waits || !self.probing(self.book.all.subnet(place)) {
+        let waits = self.book.state(place) == State::Grace
+            && self.book.binding(place).is_some_and(|owner| is_vacated(owner, turn.now));
+        if !waits || !self.probing(self.book.subnet(place)) {
             return self.evidence.probes.vacating.remove(place);
         }
         if !self.evidence.probes.is_running(place) {
@@ -64,9 +64,9 @@ impl Policy {
     /// What came of that.
     pub(in crate::policy) fn probed_vacated(&mut self, turn: &mut Turn<'_>, place: Place, outcome: Outcome) {
         // Where nobody can be asked, nothing tells that the client is gone.
-        if self.book.all.state(place) == State::Grace
+        if self.book.state(place) == State::Grace
             && outcome == Outcome::Silent
-            && self.book.offers.at(place).is_none()
+            && self.book.offer_at(place).is_none()
         {
             self.free_vacated(turn, place);
             self.note_clean(turn, place);
@@ -77,12 +77,8 @@ impl Policy {
     /// Its last owner has no promise any more, and is to learn of it.
     fn free_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
         self.evidence.probes.vacating.remove(place);
-        if let Some(owner) = self.binding_mut(place) {
-            (owner.expiry, owner.committed_until) = (turn.now, turn.now);
-            owner.ended_by = Some(Party::Operator);
-        }
-        self.put_back(place, Stock::Freed);
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+        self.book.end(place, turn.now, Some(Party::Operator));
+        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         self.rearm(place);
     }
 
@@ -109,18 +105,15 @@ impl Policy {
     fn quarantined_in(&self, range: Pool, why: Option<QuarantineCause>) -> impl Iterator<Item = Place> {
         let fits = move |probation: &Probation| why.is_none_or(|why| why == probation.why);
         self.book
-            .quarantine
-            .iter()
-            .filter(move |(place, probation)| {
-                range.contains(self.book.all.address(*place)) && fits(probation)
-            })
+            .quarantined()
+            .filter(move |(place, probation)| range.contains(self.book.address(*place)) && fits(probation))
             .map(|(place, _)| place)
     }
 
     /// Whether an address whose lease the operator ends is probed.
     #[must_use]
     pub fn probes_when_vacated(&self, address: Ipv4Addr) -> bool {
-        self.book.all.find(address).is_some_and(|place| self.probing(self.book.all.subnet(place)))
+        self.book.find(address).is_some_and(|place| self.probing(self.book.subnet(place)))
     }
 }
 

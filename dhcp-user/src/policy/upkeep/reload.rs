@@ -7,11 +7,12 @@ use dhcp_ebpf::lease::BootSecs;
 
 use crate::config::Config;
 use crate::policy::action::Action;
-use crate::policy::book::addresses::{Place, State};
 use crate::policy::book::binding::Binding;
-use crate::policy::book::quarantine::Probation;
-use crate::policy::book::record::by_operator;
+use crate::policy::book::record::{by_operator, record_of};
+use crate::policy::book::state::State;
+use crate::policy::book::transitions::{Page, Restored};
 use crate::policy::event::{Client, Happened};
+use crate::policy::site::place::Place;
 use crate::policy::site::reservations::is_for_another;
 use crate::policy::site::subnet::Interface;
 use crate::policy::words::{Words, revoke_anyway};
@@ -27,27 +28,10 @@ pub struct Reloaded {
     pub withdrawn: u64,
 }
 
-/// What the old policy knew of one address.
-struct Known {
-    address: Ipv4Addr,
-    state: State,
-    binding: Option<Box<Binding>>,
-    station: Option<[u8; 6]>,
-    probation: Option<Probation>,
-    recurrences: u32,
-}
-
-impl Known {
-    /// Whether the address is as good as new.
-    fn is_nothing(&self) -> bool {
-        self.binding.is_none() && self.probation.is_none() && self.station.is_none() && self.recurrences == 0
-    }
-}
-
 impl Policy {
     /// Makes the policy that is to come after this one ([`go_over_to`](Self::go_over_to)), wherever there is time for it.
     pub fn successor(&self) -> impl FnOnce(&Config, Vec<Interface>) -> Self + Send + use<> {
-        let (key, probes) = (self.book.index.key(), self.evidence.probes.is_carried_out());
+        let (key, probes) = (self.book.key(), self.evidence.probes.is_carried_out());
         move |config, interfaces| {
             let mut next = Self::keyed(config, interfaces, key);
             if probes {
@@ -75,18 +59,18 @@ impl Policy {
         self.evidence.declines = std::mem::take(&mut old.evidence.declines);
         std::mem::swap(&mut self.predictions, &mut old.predictions);
         let mut done = Reloaded::default();
-        for place in old.book.all.in_order_of_use() {
-            let known = old.give_away(place);
-            if known.is_nothing() {
+        for place in old.book.in_order_of_use() {
+            let known = old.book.tear_out(place);
+            if known.is_blank() {
                 continue;
             }
-            match self.book.all.find(known.address) {
+            match self.book.find(known.address) {
                 Some(place) => self.take_over(turn, place, known, &mut done),
                 None => self.withdraw(turn, known, &mut done),
             }
         }
         for record in std::mem::take(&mut old.stranded).into_records() {
-            match self.book.all.find(record.address) {
+            match self.book.find(record.address) {
                 Some(place) => self.restore_one(turn, place, &record),
                 None => self.stranded.add(turn, record),
             }
@@ -94,62 +78,50 @@ impl Policy {
         (done, old)
     }
 
-    /// All that is known of one address, for another policy.
-    fn give_away(&mut self, place: Place) -> Known {
-        Known {
-            address: self.book.all.address(place),
-            state: self.book.all.state(place),
-            probation: self.book.quarantine.at(place).cloned(),
-            recurrences: self.book.quarantine.recurrences(place),
-            station: self.heard.stations.at(place),
-            binding: self.book.all.entry_mut(place).binding.take(),
-        }
-    }
-
-    fn take_over(&mut self, turn: &mut Turn<'_>, place: Place, known: Known, done: &mut Reloaded) {
-        self.book.quarantine.set_recurrences(place, known.recurrences);
-        let owned = known.binding.is_some();
+    fn take_over(&mut self, turn: &mut Turn<'_>, place: Place, known: Page, done: &mut Reloaded) {
+        self.book.set_recurrences(place, known.recurrences);
         match (known.state, known.binding) {
             (State::Quarantined, _) => {
                 if let Some(probation) = known.probation {
-                    self.book.all.set(place, State::Quarantined);
-                    self.book.quarantine.add(self.book.all.subnet(place), place, probation);
+                    self.book.quarantine(place, probation);
                 }
             }
             (State::Leased, Some(binding)) if self.is_reserved_for_another(place, &binding) => {
                 done.withdrawn += 1;
-                self.withdraw_from(turn, place, *binding);
+                self.withdraw_from(turn, place, *binding, known.station);
             }
             (State::Leased, Some(binding)) => {
                 done.kept += 1;
-                self.rebind(turn, place, *binding, State::Leased);
+                self.rebind(turn, place, *binding, known.station, Restored::Leased);
             }
             (State::Grace, Some(binding)) => {
-                self.rebind(turn, place, *binding, State::Grace);
+                self.rebind(turn, place, *binding, known.station, Restored::Grace);
                 self.wait_for_vacancy(turn, place);
             }
             (_, Some(binding)) => {
-                self.rebind(turn, place, *binding, State::Reserved);
-                self.put_back(place, crate::policy::book::addresses::Stock::Freed);
+                self.rebind(turn, place, *binding, known.station, Restored::Free);
             }
             (_, None) => {}
-        }
-        if owned && self.binding(place).is_some() {
-            self.heard.stations.set(place, known.station);
         }
         self.rearm(place);
     }
 
     /// The address is its owner's no more, being reserved for another; nobody gets it before the promise ends.
-    pub(in crate::policy) fn withdraw_from(&mut self, turn: &mut Turn<'_>, place: Place, owner: Binding) {
-        let (address, client) = (self.book.all.address(place), Client::from(&owner));
-        self.rebind(turn, place, ended(turn, address, owner), State::Grace);
-        turn.out.push(Action::Commit(Change::Put(self.record(place))));
+    pub(in crate::policy) fn withdraw_from(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        owner: Binding,
+        station: Option<[u8; 6]>,
+    ) {
+        let (address, client) = (self.book.address(place), Client::from(&owner));
+        self.rebind(turn, place, ended(turn, address, owner), station, Restored::Grace);
+        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         turn.tell(address, Happened::Withdrawn, Some(client));
     }
 
     /// The address is not ours to give any more.
-    fn withdraw(&mut self, turn: &mut Turn<'_>, known: Known, done: &mut Reloaded) {
+    fn withdraw(&mut self, turn: &mut Turn<'_>, known: Page, done: &mut Reloaded) {
         let (standing, owner) = match (known.state, known.binding, known.probation) {
             (State::Leased, Some(binding), _) => {
                 done.withdrawn += 1;
@@ -163,13 +135,13 @@ impl Policy {
             (_, Some(binding), _) => (Standing::Free, Some(*binding)),
             (_, None, _) => return,
         };
-        let record = self.record_of(known.address, standing, known.recurrences, owner.as_ref());
+        let record = record_of(&self.site, known.address, standing, known.recurrences, owner.as_ref());
         turn.out.push(Action::Commit(Change::Put(record.clone())));
         self.stranded.add(turn, record);
     }
 
     pub(in crate::policy) fn is_reserved_for_another(&self, place: Place, binding: &Binding) -> bool {
-        let reservation = self.site.subnets.reservation_at(self.book.all.subnet(place), place);
+        let reservation = self.site.subnets.reservation_at(self.book.subnet(place), place);
         reservation.is_some_and(|reservation| is_for_another(reservation, binding.owner()))
     }
 }

@@ -7,10 +7,12 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::operator::is_vacated;
 use crate::policy::action::{Action, Publication};
-use crate::policy::book::addresses::{Place, State, Stock};
 use crate::policy::book::binding::{AnsweredBy, Binding, Particulars, Station};
 use crate::policy::book::quarantine::Probation;
-use crate::policy::book::record::nobody;
+use crate::policy::book::record::{nobody, owner};
+use crate::policy::book::state::{State, Stock};
+use crate::policy::book::transitions::Restored;
+use crate::policy::site::place::Place;
 use crate::policy::words::{Words, revoke_anyway};
 use crate::policy::{Policy, Turn};
 use crate::store::{Change, HwAddr, Record, Standing};
@@ -49,13 +51,13 @@ impl Policy {
     ) {
         let turn = &mut Turn { now, words, out };
         for record in records {
-            match self.book.all.find(record.address) {
+            match self.book.find(record.address) {
                 Some(place) => self.restore_one(turn, place, &record),
                 None => self.stranded.add(turn, record),
             }
         }
         for lease in adopted {
-            if let Some(place) = self.book.all.find(lease.address) {
+            if let Some(place) = self.book.find(lease.address) {
                 self.adopt(turn, place, lease);
             }
         }
@@ -68,7 +70,7 @@ impl Policy {
     }
 
     pub(in crate::policy) fn restore_one(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record) {
-        self.book.quarantine.set_recurrences(place, record.recurrences);
+        self.book.set_recurrences(place, record.recurrences);
         let word = turn.words.load(record.address);
         match &record.standing {
             Standing::Leased => self.restore_lease(turn, place, record, word),
@@ -78,32 +80,29 @@ impl Policy {
                 let by = (!nobody(record.chaddr)).then_some(record.chaddr);
                 let probation = Probation::believed(*since, promised.max(*until), *why, by);
                 let probation = probation.restored(self.site.settings.quarantine);
-                self.book.all.set(place, State::Quarantined);
-                self.book.quarantine.add(self.book.all.subnet(place), place, probation);
+                self.book.quarantine(place, probation);
             }
             Standing::Grace | Standing::Ended | Standing::Free if word.alive() => {
                 // Its end was committed, but not to the word: what was promised there holds as long as it says.
-                let mut owner = self.owner(record);
+                let mut owner = owner(&self.site, record);
                 owner.expiry = revoke_anyway(turn.words, record.address).expiry();
-                self.rebind(turn, place, owner, State::Grace);
+                self.rebind(turn, place, owner, None, Restored::Grace);
             }
             // Freed at the operator's word; its last owner is to learn of it.
             Standing::Ended if record.expiry <= turn.now => {
-                self.rebind(turn, place, self.owner(record), State::Reserved);
-                self.restore_free(place);
+                self.rebind(turn, place, owner(&self.site, record), None, Restored::Free);
             }
             Standing::Grace | Standing::Ended => {
-                self.rebind(turn, place, self.owner(record), State::Grace);
+                self.rebind(turn, place, owner(&self.site, record), None, Restored::Grace);
                 self.wait_for_vacancy(turn, place);
             }
-            Standing::Free if nobody(record.chaddr) => self.restore_free(place),
+            Standing::Free if nobody(record.chaddr) => self.book.free(place, Stock::Freed),
             Standing::Free => {
-                self.rebind(turn, place, self.owner(record), State::Reserved);
-                self.restore_free(place);
+                self.rebind(turn, place, owner(&self.site, record), None, Restored::Free);
             }
         }
         // A quarantine may have to end with a probe, and nobody carries out probes yet.
-        if self.book.all.state(place) != State::Quarantined {
+        if self.book.state(place) != State::Quarantined {
             self.settle(turn, place);
         }
         self.rearm(place);
@@ -111,28 +110,24 @@ impl Policy {
 
     /// If the operator has ended the lease, its address is asked for when probes are carried out.
     pub(in crate::policy) fn wait_for_vacancy(&mut self, turn: &Turn<'_>, place: Place) {
-        if self.binding(place).is_some_and(|owner| is_vacated(owner, turn.now)) {
+        if self.book.binding(place).is_some_and(|owner| is_vacated(owner, turn.now)) {
             self.evidence.probes.vacating.ask_again(place, turn.now);
         }
     }
 
-    fn restore_free(&mut self, place: Place) {
-        self.put_back(place, Stock::Freed);
-    }
-
     fn restore_lease(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record, word: Word) {
-        let mut owner = self.owner(record);
+        let mut owner = owner(&self.site, record);
         if self.is_reserved_for_another(place, &owner) {
             if !word.alive() {
                 // All that the kernel may have promised until the maps were lost.
                 owner.expiry = owner.expiry.max(owner.committed_until);
             }
-            return self.withdraw_from(turn, place, owner);
+            return self.withdraw_from(turn, place, owner, None);
         }
         if word.alive() {
             owner.expiry = owner.expiry.max(word.expiry());
             owner.committed_until = owner.committed_until.max(owner.expiry);
-            self.rebind(turn, place, owner, State::Leased);
+            self.rebind(turn, place, owner, None, Restored::Leased);
             return;
         }
         // All that the kernel may have promised until the maps were lost.
@@ -149,14 +144,14 @@ impl Policy {
             basis: self.basis_at(place, owner.link),
             memos: Vec::new(),
         });
-        self.rebind(turn, place, owner, State::Leased);
+        self.rebind(turn, place, owner, None, Restored::Leased);
         turn.out.extend(publication.map(Action::Publish));
     }
 
     /// A live word that no record tells of.
     fn adopt(&mut self, turn: &mut Turn<'_>, place: Place, lease: &Adopted) {
         let word = turn.words.load(lease.address);
-        if self.book.all.state(place) == State::Leased || !word.alive() {
+        if self.book.state(place) == State::Leased || !word.alive() {
             return;
         }
         let owner = Binding {
@@ -177,10 +172,10 @@ impl Policy {
             kernel_renewals: 0,
         };
         if self.is_reserved_for_another(place, &owner) {
-            self.withdraw_from(turn, place, owner);
+            self.withdraw_from(turn, place, owner, None);
         } else {
-            self.rebind(turn, place, owner, State::Leased);
-            turn.out.push(Action::Commit(Change::Put(self.record(place))));
+            self.rebind(turn, place, owner, None, Restored::Leased);
+            turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         }
         self.settle(turn, place);
         self.rearm(place);
@@ -192,24 +187,18 @@ impl Policy {
         turn: &mut Turn<'_>,
         place: Place,
         owner: Binding,
-        state: State,
+        station: Option<[u8; 6]>,
+        restored: Restored,
     ) {
-        self.unbind(place);
+        self.book.forget(place);
         // Two records of one client in one subnet: it has moved. It is found where it has a lease, else at the later
         // one, and what it was promised at the other is kept until it ends.
-        let former = self.book.index.owned(&self.book.all, self.book.all.subnet(place), owner.identity());
+        let former = self.book.owned(self.book.subnet(place), owner.identity());
         let stays =
-            former.filter(|former| self.book.all.state(*former) == State::Leased && state != State::Leased);
-        if let (Some(former), None) = (former, stays) {
+            |former: &Place| self.book.state(*former) == State::Leased && restored != Restored::Leased;
+        if let Some(former) = former.filter(|former| !stays(former)) {
             self.vacate(turn, former);
         }
-        self.book.all.set(place, state);
-        self.book.all.entry_mut(place).binding = Some(Box::new(owner));
-        if stays.is_none() {
-            self.book.index.add_owner(&self.book.all, place);
-        }
-        if state == State::Leased {
-            self.book.index.add_lease(&self.book.all, place);
-        }
+        self.book.restore(place, Box::new(owner), station, restored);
     }
 }

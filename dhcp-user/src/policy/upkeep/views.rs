@@ -7,10 +7,11 @@ use dhcp_ebpf::lease::BootSecs;
 
 use crate::config::{Pool, Prefix};
 use crate::policy::Policy;
-use crate::policy::book::addresses::{Place, State, Tally};
 use crate::policy::book::binding::{AnsweredBy, Binding};
 use crate::policy::book::identity::Identity;
+use crate::policy::book::state::{State, Tally};
 use crate::policy::evidence::declines::Source;
+use crate::policy::site::place::Place;
 use crate::policy::site::subnet::SubnetId;
 use crate::store::{HwAddr, QuarantineCause, Record};
 
@@ -110,7 +111,7 @@ impl Policy {
 
     /// The leases there are, in order of address: all that are leased, in grace, or free and remembered.
     pub fn leases(&self) -> impl Iterator<Item = LeaseView> + '_ {
-        self.book.all.places().filter_map(|place| self.view(place))
+        self.book.places().filter_map(|place| self.view(place))
     }
 
     /// Some of the leases above `after`, in order of address, and the address to go on after; none at the end.
@@ -122,7 +123,7 @@ impl Policy {
     /// What is to be kept of some of the addresses above `after`, and the address to go on after; none at the end.
     #[must_use]
     pub fn records_after(&self, after: Option<Ipv4Addr>, most: usize) -> (Vec<Record>, Option<Ipv4Addr>) {
-        self.page(after, most, |place| self.is_remembered(place).then(|| self.record(place)))
+        self.page(after, most, |place| self.is_remembered(place).then(|| self.book.record(&self.site, place)))
     }
 
     /// Up to `most` of what `each` makes of the addresses above `after`, and the address to go on after; none at the end.
@@ -135,52 +136,52 @@ impl Policy {
         each: impl Fn(Place) -> Option<T>,
     ) -> (Vec<T>, Option<Ipv4Addr>) {
         let (mut items, mut last, mut work) = (Vec::new(), None, 0);
-        let mut places = self.book.all.places_after(after);
+        let mut places = self.book.places_after(after);
         while items.len() < most
             && work < PAGE_WORK
             && let Some(place) = places.next()
         {
-            work += if self.binding(place).is_some() { BOUND_WORK } else { 1 };
+            work += if self.book.binding(place).is_some() { BOUND_WORK } else { 1 };
             last = Some(place);
             items.extend(each(place));
         }
-        let next = places.next().and(last).map(|last| self.book.all.address(last));
+        let next = places.next().and(last).map(|last| self.book.address(last));
         (items, next)
     }
 
     /// What is to be kept of `address`, if it is of a pool or a reservation.
     #[must_use]
     pub fn kept(&self, address: Ipv4Addr) -> Option<Record> {
-        self.book.all.find(address).map(|place| self.record(place))
+        self.book.find(address).map(|place| self.book.record(&self.site, place))
     }
 
     fn is_remembered(&self, place: Place) -> bool {
-        self.binding(place).is_some()
-            || self.book.all.state(place) == State::Quarantined
-            || self.book.quarantine.recurrences(place) > 0
+        self.book.binding(place).is_some()
+            || self.book.state(place) == State::Quarantined
+            || self.book.recurrences(place) > 0
     }
 
     /// The lease of `address`.
     #[must_use]
     pub fn lease(&self, address: Ipv4Addr) -> Option<LeaseView> {
-        self.view(self.book.all.find(address)?)
+        self.view(self.book.find(address)?)
     }
 
     /// How many addresses are leased.
     #[must_use]
     pub fn leased(&self) -> usize {
-        self.book.all.total().of(State::Leased) as usize
+        self.book.total().of(State::Leased) as usize
     }
 
     /// The state of `address`, if it is of a pool or a reservation.
     #[must_use]
     pub fn state(&self, address: Ipv4Addr) -> Option<State> {
-        self.book.all.find(address).map(|place| self.book.all.state(place))
+        self.book.find(address).map(|place| self.book.state(place))
     }
 
     /// The pools, in the order of the configuration.
     pub fn pools(&self) -> impl Iterator<Item = PoolView> + '_ {
-        self.book.all.pools().iter().map(|pool| PoolView {
+        self.book.pools().iter().map(|pool| PoolView {
             subnet: self.prefix(pool.subnet),
             pool: pool.range,
             tally: pool.tally,
@@ -189,13 +190,13 @@ impl Policy {
 
     /// The addresses in quarantine, in order.
     pub fn quarantined(&self) -> impl Iterator<Item = QuarantineView> + '_ {
-        self.book.quarantine.iter().map(|(place, probation)| QuarantineView {
-            address: self.book.all.address(place),
+        self.book.quarantined().map(|(place, probation)| QuarantineView {
+            address: self.book.address(place),
             since: probation.since,
             until: probation.until,
             why: probation.why,
             by: probation.by,
-            recurrences: self.book.quarantine.recurrences(place),
+            recurrences: self.book.recurrences(place),
         })
     }
 
@@ -204,24 +205,24 @@ impl Policy {
     #[must_use]
     pub fn orphans_after(&self, after: Option<Ipv4Addr>, most: usize) -> (Vec<DeviceView>, Option<Ipv4Addr>) {
         let device = |place: Place| {
-            let leased = self.binding(place).filter(|_| self.book.all.state(place) == State::Leased)?;
-            let (subnet, chaddr) = (self.book.all.subnet(place), leased.chaddr());
-            let all = self.book.index.leased_to_device(&self.book.all, subnet, chaddr);
+            let leased = self.book.binding(place).filter(|_| self.book.state(place) == State::Leased)?;
+            let (subnet, chaddr) = (self.book.subnet(place), leased.chaddr());
+            let all = self.book.leased_to_device(subnet, chaddr);
             (all.len() > 1 && all.first() == Some(&place)).then(|| self.device(subnet, chaddr, &all))
         };
         self.page(after, most, device)
     }
 
     fn view(&self, place: Place) -> Option<LeaseView> {
-        let binding: &Binding = self.binding(place)?;
+        let binding: &Binding = self.book.binding(place)?;
         let interface = self.site.subnets.interface(binding.link.ifindex);
         Some(LeaseView {
-            address: self.book.all.address(place),
+            address: self.book.address(place),
             chaddr: binding.chaddr(),
             client_id: binding.client_id().map(<[u8]>::to_vec),
             host_name: binding.host_name().map(str::to_owned),
-            state: self.book.all.state(place),
-            subnet: self.prefix(self.book.all.subnet(place)),
+            state: self.book.state(place),
+            subnet: self.prefix(self.book.subnet(place)),
             link: binding.link,
             interface: interface.map(|interface| interface.name.clone()).unwrap_or_default(),
             giaddr: binding.giaddr,
@@ -238,7 +239,7 @@ impl Policy {
     fn device(&self, subnet: SubnetId, chaddr: HwAddr, places: &[Place]) -> DeviceView {
         let config = self.site.subnets.get(subnet);
         let ras = |place: &Place| {
-            let id = self.binding(*place).map(Binding::identity);
+            let id = self.book.binding(*place).map(Binding::identity);
             id.as_ref().is_some_and(Identity::is_ras)
         };
         let cap = if places.iter().any(ras) {

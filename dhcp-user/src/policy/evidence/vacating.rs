@@ -3,7 +3,7 @@
 use ahash::{HashMap, HashMapExt as _};
 use dhcp_ebpf::lease::BootSecs;
 
-use super::addresses::Place;
+use crate::policy::site::place::Place;
 
 /// It is asked again after so many seconds.
 const AGAIN: u32 = 60;

@@ -1,0 +1,127 @@
+//! Whose an address is: whether a request comes from the client that it is bound or offered to.
+
+use dhcp_ebpf::lease::{BootSecs, Word};
+
+use super::Book;
+use super::binding::Binding;
+use super::identity::Identity;
+use super::state::State;
+use super::whence::Whence;
+use crate::message::Request;
+use crate::policy::site::digest::digest;
+use crate::policy::site::place::Place;
+use crate::policy::site::subnet_id::SubnetId;
+use crate::store::HwAddr;
+
+impl Book {
+    /// Whether the address at `place` is bound to the client that sent `request`.
+    ///
+    /// One that omits its client identifier, or has only now begun to send one, is known by its hardware address if
+    /// that holds no other lease.
+    pub(in crate::policy) fn recognises(&self, place: Place, request: &Request) -> bool {
+        let Some(binding) = self.binding(place) else { return false };
+        if binding.identity() == Identity::of(request) {
+            return true;
+        }
+        let one_is_silent = binding.client_id().is_some() != request.options.client_id.is_some();
+        let alone = || {
+            if binding.chaddr().octets().is_empty() {
+                return false;
+            }
+            let leased = self.leased_to_device(self.subnet(place), binding.chaddr());
+            // What another has got in its name elsewhere is none of its leases.
+            leased.iter().all(|other| *other == place || self.whence(*other) != self.whence(place))
+        };
+        one_is_silent && binding.chaddr() == request.chaddr && alone()
+    }
+
+    /// Whether the address at `place` is bound to exactly the client that sent `request`: what ends a lease must fit.
+    ///
+    /// ConnMan leaves its client identifier out of what ends a lease (RFC 2131 §4.4.6 asks for it): the address, which is
+    /// named, and the hardware address tell.
+    pub(in crate::policy) fn owns(&self, place: Place, request: &Request) -> bool {
+        self.binding(place).is_some_and(|binding| {
+            binding.chaddr() == request.chaddr
+                && (binding.adopted
+                    || request.options.client_id.is_none()
+                    || binding.identity() == Identity::of(request))
+        })
+    }
+
+    /// Whether the address was taken from another client that may not know, and may use it still.
+    pub(in crate::policy) fn promised_to_another(
+        &self,
+        place: Place,
+        now: BootSecs,
+        request: &Request,
+    ) -> bool {
+        let runs = self.binding(place).is_some_and(|binding| binding.expiry > now);
+        self.state(place) == State::Grace && runs && !self.recognises(place, request)
+    }
+
+    /// Whether another device than the one that sent `request` has the lease of `place`.
+    pub(in crate::policy) fn is_anothers(&self, place: Place, request: &Request) -> bool {
+        self.state(place) == State::Leased
+            && self.binding(place).is_some_and(|owner| owner.chaddr() != request.chaddr)
+            && !self.recognises(place, request)
+    }
+
+    /// Whether the address is leased to the device that sent `request`, by whatever name.
+    pub(in crate::policy) fn is_leased_to_device(&self, place: Place, request: &Request) -> bool {
+        self.state(place) == State::Leased
+            && self.binding(place).is_some_and(|owner| owner.chaddr() == request.chaddr)
+    }
+
+    /// The address in `subnet` that the client which sent `request` has, or had last.
+    pub(in crate::policy) fn owned_by(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
+        self.owned(subnet, Identity::of(request))
+    }
+
+    /// Whether the address is offered to another client than the one that sent `request`.
+    pub(in crate::policy) fn is_offered_to_another(&self, place: Place, request: &Request) -> bool {
+        self.offer_at(place).is_some_and(|offer| offer.client != Identity::of(request))
+    }
+
+    /// Whether the address is offered to exactly the client that sent `request`.
+    pub(in crate::policy) fn is_offered_to(&self, place: Place, request: &Request) -> bool {
+        let who = Identity::of(request);
+        self.offer_at(place).is_some_and(|offer| offer.client == who && offer.chaddr == request.chaddr)
+    }
+
+    /// Whether the address is offered to the client that sent `request`, where that comes from.
+    pub(in crate::policy) fn is_offered_here(&self, place: Place, request: &Request) -> bool {
+        let here = self.offer_at(place).is_some_and(|offer| offer.whence == Whence::of(request));
+        here && self.is_offered_to(place, request)
+    }
+
+    /// Whether its owner, or last owner, has it for good (BOOTP).
+    pub(in crate::policy) fn is_for_good(&self, place: Place) -> bool {
+        self.binding(place).is_some_and(Binding::is_for_good)
+    }
+
+    /// Whether the kernel has promised the leased address, whose word was `last`, after a message that came at `arrival`.
+    pub(in crate::policy) fn is_promised_since(&self, place: Place, last: Word, arrival: BootSecs) -> bool {
+        self.state(place) == State::Leased
+            && self.binding(place).is_some_and(|binding| {
+                last.expiry() > binding.granted_until && binding.promised_after(last, arrival)
+            })
+    }
+
+    /// Whether the station is that of the address's owner, or last owner, or stood for it when it got the lease.
+    pub(in crate::policy) fn is_of_holder(&self, place: Place, station: [u8; 6]) -> bool {
+        self.binding(place).is_some_and(|owner| owner.chaddr() == HwAddr::ethernet(station))
+            || self.station(place) == Some(station)
+    }
+
+    /// Where the owner of the lease of `place` got it; from the station that chaddr names, if it is not known.
+    pub(in crate::policy) fn whence(&self, place: Place) -> Option<Whence> {
+        let owner = self.binding(place)?;
+        if !owner.giaddr.is_unspecified() {
+            let agent = owner.agent();
+            let circuit = agent.as_ref().and_then(|agent| agent.circuit_id.as_deref());
+            return Some(Whence::Circuit(owner.giaddr, digest(&circuit)));
+        }
+        let own = || owner.chaddr().octets().try_into().unwrap_or_default();
+        Some(Whence::Station(owner.link, self.station(place).unwrap_or_else(own)))
+    }
+}

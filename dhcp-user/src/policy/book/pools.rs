@@ -1,0 +1,73 @@
+//! A pool: its range, whom it is for, its counts, and the order in which its free addresses are used.
+
+use super::state::{State, Stock, Tally};
+use crate::config::{Admission, DynamicPool, Pool};
+use crate::policy::site::place::Place;
+use crate::policy::site::subnet_id::SubnetId;
+
+/// Where the next address to be used is looked for.
+pub(super) const UNPROBED: [Stock; 3] = [Stock::Fresh, Stock::Freed, Stock::Expired];
+const STOCKS: usize = UNPROBED.len() + 4;
+/// Shares of a pool in use that the operator is told of, in percent, and how far it must fall to be told again.
+const ALARMS: [u8; 3] = [80, 95, 100];
+const RELIEF: u8 = 5;
+
+/// One pool.
+#[derive(Debug)]
+pub(in crate::policy) struct PoolState {
+    pub(in crate::policy) subnet: SubnetId,
+    /// Its place among the pools of the subnet.
+    pub(in crate::policy) number: usize,
+    pub(in crate::policy) range: Pool,
+    /// Whose it is.
+    pub(in crate::policy) admits: Admission,
+    pub(in crate::policy) tally: Tally,
+    /// The share of the pool in use that was last told of, in percent: 0, 80, 95 or 100.
+    alarm: u8,
+    /// Whether it was told that a client found no address here, and none has found one since.
+    pub(super) exhausted: bool,
+    pub(super) lists: [List; STOCKS],
+    /// Addresses in grace, those first that came into it first.
+    pub(super) grace: List,
+}
+
+impl PoolState {
+    /// A pool of `subnet`, its `number`th, without addresses yet.
+    pub(super) fn new(subnet: SubnetId, number: usize, pool: &DynamicPool) -> Self {
+        Self {
+            subnet,
+            number,
+            range: pool.range,
+            admits: pool.admits,
+            tally: Tally::default(),
+            alarm: 0,
+            exhausted: false,
+            lists: [List::EMPTY; STOCKS],
+            grace: List::EMPTY,
+        }
+    }
+
+    /// The share in use that is to be told of, in percent, if the pool has become fuller than the last alarm says.
+    pub(super) fn alarm(&mut self) -> Option<u8> {
+        let (size, free) = (u64::from(self.tally.size()), u64::from(self.tally.of(State::Free)));
+        let used = u8::try_from((size - free) * 100 / size.max(1)).unwrap_or(100);
+        let reached = ALARMS.into_iter().rev().find(|alarm| used >= *alarm).unwrap_or(0);
+        let rises = reached > self.alarm;
+        if rises || used.saturating_add(RELIEF) <= self.alarm {
+            self.alarm = reached;
+        }
+        rises.then_some(reached)
+    }
+}
+
+/// Addresses of one pool in an order; each knows the one before it and the one behind it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct List {
+    pub(super) head: Place,
+    pub(super) tail: Place,
+    pub(super) length: u32,
+}
+
+impl List {
+    const EMPTY: Self = Self { head: Place::NONE, tail: Place::NONE, length: 0 };
+}
