@@ -1,20 +1,38 @@
 //! Which path is what, and what is refused.
 
 use std::convert::Infallible;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, HOST, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderName, HeaderValue,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode};
 
+use super::live::{self, Lines};
+use super::search::search;
 use super::site::{Outcome, Site};
 use super::{families, host, kea};
 
 /// What is sent back.
-pub(super) type Body = Full<Bytes>;
+pub(super) type Body = Either<Full<Bytes>, Lines>;
+
+/// The page. Where a nonce belongs, it has this word.
+const PAGE: &str = include_str!("page.html");
+const NONCE: &str = "@NONCE@";
+/// The longest text that is looked for, in octets.
+const LONGEST_SEARCH: usize = 200;
+
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
+
+/// Where a page is told what happens.
+const LIVE: &str = "/live";
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -39,8 +57,91 @@ pub(super) async fn answer<B>(site: Arc<Site>, request: Request<B>) -> Result<Re
     Ok(match request.uri().path() {
         "/metrics" => metrics(&site).await,
         "/metrics/kea" => metrics_of_kea(&site).await,
-        _ => text(StatusCode::NOT_FOUND, "there is /metrics, and /metrics/kea\n"),
+        "/" => page(),
+        LIVE if request.method() == Method::GET => told(&site),
+        "/search" => found(&site, request.uri().query().unwrap_or_default()).await,
+        _ => text(StatusCode::NOT_FOUND, "there is a page at /, and /metrics, and /metrics/kea\n"),
     })
+}
+
+/// Whether it is a page that wants to be told what happens.
+pub(super) fn is_for_a_page<B>(request: &Request<B>) -> bool {
+    request.uri().path() == LIVE
+}
+
+/// The page, with a nonce of its own: whatever else somebody brought into it would not be run.
+fn page() -> Response<Body> {
+    let nonce = match nonce() {
+        Ok(nonce) => nonce,
+        Err(error) => {
+            return text(StatusCode::INTERNAL_SERVER_ERROR, &format!("no random number: {error}\n"));
+        }
+    };
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; connect-src 'self'; img-src data:; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+    );
+    let mut response = with_type(PAGE.replace(NONCE, &nonce), HTML);
+    let headers = response.headers_mut();
+    match HeaderValue::from_str(&policy) {
+        Ok(policy) => headers.insert(CONTENT_SECURITY_POLICY, policy),
+        Err(error) => return text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+    };
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    response
+}
+
+fn nonce() -> io::Result<String> {
+    let mut octets = [0; 16];
+    File::open("/dev/urandom")?.read_exact(&mut octets)?;
+    Ok(octets.iter().map(|octet| format!("{octet:02x}")).collect())
+}
+
+fn told(site: &Arc<Site>) -> Response<Body> {
+    match Arc::clone(&site.pages).try_acquire_owned() {
+        Ok(place) => {
+            let lines = live::begin(Arc::clone(site), place);
+            with_type(Bytes::new(), EVENTS).map(|_| Either::Right(lines))
+        }
+        Err(_) => {
+            site.count(Outcome::Refused);
+            text(StatusCode::SERVICE_UNAVAILABLE, "too many pages are open\n")
+        }
+    }
+}
+
+async fn found(site: &Site, query: &str) -> Response<Body> {
+    let wanted = query.split('&').find_map(|pair| pair.strip_prefix("q=")).and_then(unescaped);
+    let Some(wanted) = wanted.filter(|text| !text.trim().is_empty() && text.len() <= LONGEST_SEARCH) else {
+        return text(StatusCode::BAD_REQUEST, "say what to look for: /search?q=…, of at most 200 octets\n");
+    };
+    let Ok(_place) = site.searches.try_acquire() else {
+        site.count(Outcome::Refused);
+        return text(StatusCode::SERVICE_UNAVAILABLE, "others are looking: try again\n");
+    };
+    match search(site, &wanted).await {
+        Ok(found) => match serde_json::to_vec(&found) {
+            Ok(found) => with_type(found, JSON),
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        },
+        Err(why) => no_answer(site, &why),
+    }
+}
+
+/// The text that stands in a query (percent-encoding, RFC 3986 §2.1); nothing if it is none.
+fn unescaped(text: &str) -> Option<String> {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(octet) = rest.next() {
+        let mut digit = || rest.next().and_then(|digit| char::from(digit).to_digit(16));
+        octets.push(match octet {
+            b'%' => u8::try_from(digit()? * 16 + digit()?).ok()?,
+            b'+' => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(octets).ok()
 }
 
 /// A browser is told by whatever page it shows whom to ask, and by the name in the request whom it took us for.
@@ -93,11 +194,51 @@ fn text(status: StatusCode, words: &str) -> Response<Body> {
 }
 
 fn with_type(body: impl Into<Bytes>, kind: &'static str) -> Response<Body> {
-    let mut response = Response::new(Full::new(body.into()));
+    let mut response = Response::new(Either::Left(Full::new(body.into())));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(SAME_ORIGIN.0, SAME_ORIGIN.1);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_a_query_is_read_or_refused() {
+        assert_eq!(unescaped("eth%2f1%20a+b").as_deref(), Some("eth/1 a b"));
+        assert_eq!(unescaped("").as_deref(), Some(""));
+        for wrong in ["%", "%2", "%zz", "%ff", "a%c3"] {
+            assert_eq!(unescaped(wrong), None, "{wrong}");
+        }
+    }
+
+    /// All that runs or gives looks stands under the nonce, and the page loads nothing from elsewhere.
+    #[test]
+    fn the_page_is_whole_and_has_nothing_that_its_policy_forbids() {
+        assert_eq!(PAGE.matches("<script").count(), PAGE.matches("<script nonce=\"@NONCE@\">").count());
+        assert_eq!(PAGE.matches("<style").count(), PAGE.matches("<style nonce=\"@NONCE@\">").count());
+        for forbidden in [
+            " style=",
+            "onclick=",
+            "onload=",
+            "onerror=\"",
+            "javascript:",
+            "innerHTML",
+            "outerHTML",
+            "insertAdjacentHTML",
+            "document.write",
+            "eval(",
+            "src=",
+            "https:",
+            "@import",
+            "url(",
+        ] {
+            assert!(!PAGE.contains(forbidden), "{forbidden}");
+        }
+        assert_ne!(nonce().expect("a nonce"), nonce().expect("another"));
+    }
 }

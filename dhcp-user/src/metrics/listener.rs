@@ -4,8 +4,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use hyper::Request;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -26,8 +28,9 @@ const MOST: usize = 32;
 const MOST_REFUSED: usize = 32;
 /// How long a client may take to send a request's head, or to take in a part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a connection lasts at most, whatever comes and goes on it.
+/// How long a connection lasts at most, whatever comes and goes on it; and one by which a page is told what happens.
 const LIFE: Duration = Duration::from_secs(60);
+const LIFE_OF_A_PAGE: Duration = Duration::from_secs(60 * 60);
 /// How long who is refused may take to hear of it.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long until connections are accepted again after that failed.
@@ -57,6 +60,8 @@ pub async fn serve(listener: StdListener, queries: mpsc::Sender<Query>, pulse: A
     let listener = TcpListener::from_std(listener)?;
     let site = Arc::new(Site::new(Source::new(queries, pulse), listener.local_addr()?));
     let (places, refusals) = (Arc::new(Semaphore::new(MOST)), Arc::new(Semaphore::new(MOST_REFUSED)));
+    let sampled = Arc::clone(&site);
+    tokio::spawn(async move { sampled.keep_samples().await });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -95,8 +100,11 @@ pub async fn serve(listener: StdListener, queries: mpsc::Sender<Query>, pulse: A
 
 async fn connection(stream: TcpStream, site: Arc<Site>) {
     let of = Arc::clone(&site);
-    let service = service_fn(move |request| {
+    let is_page = Arc::new(AtomicBool::new(false));
+    let page = Arc::clone(&is_page);
+    let service = service_fn(move |request: Request<_>| {
         let site = Arc::clone(&of);
+        page.store(http::is_for_a_page(&request), Ordering::Relaxed);
         async move {
             let answer = http::answer(Arc::clone(&site), request).await;
             site.count(Outcome::Answered);
@@ -111,7 +119,11 @@ async fn connection(stream: TcpStream, site: Arc<Site>) {
         .half_close(false)
         .serve_connection(TokioIo::new(Patient::new(stream, PATIENCE)), service);
     let mut served = pin!(served);
-    let ended = match timeout(LIFE, served.as_mut()).await {
+    let mut ended = timeout(LIFE, served.as_mut()).await;
+    if ended.is_err() && is_page.load(Ordering::Relaxed) {
+        ended = timeout(LIFE_OF_A_PAGE, served.as_mut()).await;
+    }
+    let ended = match ended {
         Ok(ended) => ended.is_ok(),
         Err(_) => {
             // Between two requests it ends at once, else after the answer under way.

@@ -1,5 +1,5 @@
-//! What the daemon tells by HTTP (`metrics-listen`): metrics for Prometheus, and the same under the names that Stork's
-//! dashboard of Kea knows.
+//! What the daemon tells by HTTP (`metrics-listen`): metrics for Prometheus, the same under the names that Stork's dashboard
+//! of Kea knows, and a page to look at.
 //!
 //! Owns the listening socket and a thread's runtime. Whoever decides is asked by queries, one at a time, like an operator
 //! asks; nothing here changes anything. Invariant: whatever comes by this socket holds up nobody else, takes bounded memory,
@@ -9,12 +9,13 @@
 //! snapshot.rs   all figures at one moment, shared by all who ask within a moment
 //! families.rs   the metrics: name, type, labels, where the value comes from
 //! kea.rs        the same under Kea's names
+//! page.html     the page;  live.rs  what it is told as it happens;  samples.rs  the last hour;  search.rs  its search
 //! host.rs       whom a browser may take us for
 //! patience.rs   a connection that takes nothing is given up
 //! site.rs       what all connections share
 //! http.rs       which path is what
 //! listener.rs   connections, and how many
-//! page.rs       the part of docs/metrics.md that lists all metrics
+//! reference.rs  the part of docs/metrics.md that lists all metrics
 //! ```
 
 // What comes over the socket is for whoever wrote it to get right, and never ends the daemon.
@@ -28,10 +29,13 @@ mod host;
 mod http;
 mod kea;
 mod listener;
-mod page;
+mod live;
 mod patience;
+mod reference;
+mod samples;
+mod search;
 mod site;
 mod snapshot;
 
 pub use listener::{bind, serve};
-pub use page::with_metrics;
+pub use reference::with_metrics;
