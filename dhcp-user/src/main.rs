@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         Verb::ImportLeases(import) => import.run().into(),
         Verb::WhoHad(who_had) => who_had.run().into(),
         Verb::Store(store) => store.run().into(),
+        Verb::Top(top) => top.run().into(),
         Verb::Ask(ask) => ask.run().into(),
     }
 }

@@ -46,7 +46,7 @@ fn named(client: &Client<'_>, name: &str) -> Result<Lease> {
     granted(&client.answer(&selecting, Instant::now() + PROMPT)?.context("an ACK")?)
 }
 
-/// What Chromium makes of a page, some seconds after it was opened.
+/// What Chromium makes of a page that stands still after some seconds.
 fn browser(lan: &Lan, url: &str, more: &[&str]) -> Result<String> {
     let mut command = lan.server.command("chromium");
     let dir = lan.world.dir().join("chromium");
@@ -57,7 +57,7 @@ fn browser(lan: &Lan, url: &str, more: &[&str]) -> Result<String> {
         "--disable-dev-shm-usage",
         "--no-first-run",
         "--disable-background-networking",
-        "--timeout=6000",
+        "--virtual-time-budget=4000",
     ]);
     command.arg(format!("--user-data-dir={}", dir.display())).args(more).arg(url);
     run(&mut command)
@@ -73,7 +73,7 @@ fn a_browser_shows_what_there_is_and_runs_nothing_of_a_clients_name() -> Result<
     for number in 2..20 {
         lan.client(number).dora()?;
     }
-    let url = format!("http://127.0.0.1:19067/#{}", spelled(client.mac));
+    let url = format!("http://127.0.0.1:19067/?still#{}", spelled(client.mac));
     let shown = browser(&lan, &url, &["--dump-dom"])?;
     for expected in [
         "<title>xdhcpd</title>",
@@ -114,7 +114,10 @@ fn an_open_page_is_told_what_happens() -> Result<()> {
     let mut lines = BufReader::new(stream);
     ensure!(next(&mut lines, "history")?.is_array());
     let figures = next(&mut lines, "figures")?;
-    ensure!(figures["status"]["leases"] == 0 && figures["pools"].as_array().is_some_and(|all| all.len() == 3), "{figures}");
+    ensure!(
+        figures["status"]["leases"] == 0 && figures["pools"].as_array().is_some_and(|all| all.len() == 3),
+        "{figures}"
+    );
     let client = lan.client(1);
     let lease = client.dora()?;
     let event = next(&mut lines, "happened")?;
@@ -169,7 +172,10 @@ fn the_page_is_for_those_who_are_meant_and_runs_nothing_else() -> Result<()> {
     let _server = start(&lan)?;
     let page = get(&lan.server, address(), "/")?;
     let policy = page.header("content-security-policy").context("a policy")?;
-    ensure!(policy.contains("default-src 'none'") && !policy.contains("unsafe") && !policy.contains('*'), "{policy}");
+    ensure!(
+        policy.contains("default-src 'none'") && !policy.contains("unsafe") && !policy.contains('*'),
+        "{policy}"
+    );
     let nonce = policy.split("'nonce-").nth(1).and_then(|rest| rest.split('\'').next()).context("a nonce")?;
     ensure!(nonce.len() == 32 && page.body.contains(&format!("<script nonce=\"{nonce}\">")));
     let again = get(&lan.server, address(), "/")?;
@@ -178,7 +184,9 @@ fn the_page_is_for_those_who_are_meant_and_runs_nothing_else() -> Result<()> {
     for path in ["/", "/live", "/search?q=x"] {
         let foreign = format!("GET {path} HTTP/1.1\r\nHost: evil.example:19067\r\nConnection: close\r\n\r\n");
         ensure!(ask(&lan.server, address(), &foreign)?.status == 421, "{path}");
-        let post = format!("POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+        let post = format!(
+            "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
         ensure!(ask(&lan.server, address(), &post)?.status == 405, "{path}");
     }
     // Pages that are open and read nothing take the places of pages, and no others.
@@ -231,7 +239,7 @@ fn a_picture_of_the_page() -> Result<()> {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     let path = Path::new(&dir).join("page.png");
-    let url = format!("http://127.0.0.1:19067/#{}", spelled(client.mac));
+    let url = format!("http://127.0.0.1:19067/?still#{}", spelled(client.mac));
     let picture = format!("--screenshot={}", path.display());
     browser(&lan, &url, &[&picture, "--window-size=900,980", "--hide-scrollbars"])?;
     ensure!(path.exists());

@@ -17,6 +17,7 @@ mod shell;
 mod store;
 mod table;
 mod text;
+mod top;
 mod transfer;
 mod who_had;
 
@@ -32,6 +33,7 @@ pub use derive_config::DeriveConfig;
 pub use serve::{Attach, Detach, Run};
 pub use shell::{Completions, Man, Reference};
 pub use store::Store;
+pub use top::Top;
 pub use transfer::{Export, Import};
 pub use who_had::WhoHad;
 
@@ -79,6 +81,8 @@ pub enum Verb {
     WhoHad(WhoHad),
     /// Look at a lease store
     Store(Store),
+    /// Show on the terminal what the server is doing now, until q is pressed
+    Top(Top),
     #[command(flatten)]
     #[expect(missing_docs, reason = "clap would take it for the help of every verb of a running daemon")]
     Ask(Ask),

@@ -56,9 +56,12 @@ pub(super) fn of(request: &Request) -> (Table, Add) {
         }
         Request::Quarantine => (Table::with_heads(&["ADDRESS", "SINCE", "UNTIL", "WHY", "BY"]), quarantined),
         Request::Explain { .. } => (Table::of_pairs(), explained),
-        Request::Capture { .. } | Request::Events | Request::Export | Request::Import | Request::Reload => {
-            (Table::of_pairs(), object)
-        }
+        Request::Capture { .. }
+        | Request::Figures
+        | Request::Events
+        | Request::Export
+        | Request::Import
+        | Request::Reload => (Table::of_pairs(), object),
     }
 }
 

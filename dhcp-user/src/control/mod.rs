@@ -20,6 +20,7 @@
 
 mod capture;
 mod client;
+mod figures;
 mod measured;
 mod portable;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod tests;
 mod wall;
 
 pub use client::{ClientError, ask, import};
+pub use figures::{Busiest, BusyCircuit, BusyClient, Figures, RingFigures};
 pub use measured::{Histogram, MOST_POOLS, Measured, RingFill};
 pub use portable::{Cause as QuarantinedFor, Confined, Portable, Treated};
 pub use query::{Export, No, Page, Query, Reply};

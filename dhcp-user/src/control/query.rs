@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{broadcast, oneshot};
 
+use super::figures::Figures;
 use super::measured::Measured;
 use super::portable::Portable;
 use super::report::{
@@ -26,6 +27,8 @@ pub enum Query {
     Status(Reply<Status>),
     /// The counters of kernel and daemon.
     Stats(Reply<Stats>),
+    /// What `top` shows.
+    Figures(Reply<Box<Figures>>),
     /// All that is counted and measured.
     Measured(Reply<Measured>),
     /// Every pool, subnet by subnet.

@@ -15,6 +15,8 @@ pub enum Request {
     Status,
     /// The counters of kernel and daemon.
     Stats,
+    /// What `top` shows: the figures that change, and who is busiest.
+    Figures,
     /// How many addresses of each pool are in which state.
     Pools,
     /// All leases.

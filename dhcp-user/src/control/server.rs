@@ -147,6 +147,7 @@ impl Client {
         let outcome = match request {
             Request::Status => self.one(queries, Query::Status).await?,
             Request::Stats => self.one(queries, Query::Stats).await?,
+            Request::Figures => self.one(queries, Query::Figures).await?,
             Request::Pools => self.list(queries, Query::Pools).await?,
             Request::Leases => {
                 self.pages(queries, |after, reply| Query::Leases { after, most: PAGE, reply }).await?

@@ -34,21 +34,14 @@ pub(super) struct Found {
 pub(super) async fn search(site: &Site, text: &str) -> Result<Found, String> {
     let wanted = Wanted::read(text);
     let subject = match &wanted {
-        Wanted::Address(address) => Some(Subject::Address(*address)),
-        Wanted::HwAddress(mac) => Some(Subject::HwAddress(*mac)),
-        Wanted::Text(_) => None,
+        Wanted::Address(address) => Subject::Address(*address),
+        Wanted::HwAddress(mac) => Subject::HwAddress(*mac),
+        Wanted::Text(_) => Subject::Circuit(text.trim().to_owned()),
     };
-    let mut note = None;
-    let explanation = match subject {
-        // That nothing is known of it is an answer, too.
-        Some(subject) => match site.source.ask(|reply| Query::Explain(subject, reply)).await {
-            Ok(explanation) => Some(explanation),
-            Err(why) => {
-                note = Some(why);
-                None
-            }
-        },
-        None => None,
+    let (explanation, mut note) = match site.source.ask(|reply| Query::Explain(subject, reply)).await {
+        Ok(explanation) => (Some(explanation), None),
+        // That nothing is known of a client is an answer, too; a text may be no circuit's.
+        Err(why) => (None, Some(why).filter(|_| !matches!(wanted, Wanted::Text(_)))),
     };
     let leases = match &wanted {
         Wanted::Address(address) => {
@@ -59,7 +52,7 @@ pub(super) async fn search(site: &Site, text: &str) -> Result<Found, String> {
             let (leases, left) = scan(site, other).await?;
             if let Some(left) = left {
                 note = Some(left.to_owned());
-            } else if leases.is_empty() && note.is_none() {
+            } else if leases.is_empty() && note.is_none() && explanation.is_none() {
                 note = Some("nobody who is known by that has a lease".to_owned());
             }
             leases

@@ -73,6 +73,7 @@ use process::{service, watchdog};
 use reload::Reloads;
 use reload::configuring::Configuring;
 use reload::stale::Forgetting;
+use reports::busiest::Busy;
 use reports::capture::Captures;
 use reports::complaints::Complaints;
 use reports::explain::WentUp;
@@ -130,6 +131,7 @@ pub struct Server {
     ours: HashSet<Ipv4Addr>,
     traffic: Traffic,
     measuring: Measuring,
+    busy: Busy,
     limits: Limits,
     went_up: WentUp,
     complaints: Complaints,
@@ -332,6 +334,7 @@ impl Server {
         self.orders.give_up();
         self.audits.give_up();
         self.captures.rest();
+        self.busy.rest(Instant::now());
         self.watch_disk();
         let extended = self.table.extended(self.look_from, self.look_at);
         self.look_from += self.look_at;

@@ -46,6 +46,7 @@ impl Server {
                 let request =
                     Request { word: arrival.word.or_else(unseen), ..self.policy.judge_agent(request) };
                 self.traffic.received(request.kind.name());
+                self.busy.note(&request);
                 if request.kind == Kind::Request && !request.ciaddr.is_unspecified() {
                     self.measuring.renewal();
                 }

@@ -1,10 +1,10 @@
 //! What is measured beside what is counted: how long decisions and commits take, and how large commits are.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::counts;
 use crate::clock::BootNanos;
-use crate::control::{Histogram, MOST_POOLS, Measured, PoolCounts, RingFill};
+use crate::control::{Figures, Histogram, MOST_POOLS, Measured, PoolCounts, RingFigures, RingFill};
 use crate::policy::State;
 use crate::server::Server;
 
@@ -108,6 +108,26 @@ impl Server {
             decision_seconds: decision_seconds.unwrap_or_else(|| Histogram::new(DECISION_SECONDS)),
             store_octets: size.octets,
             store_records: size.records,
+        })
+    }
+
+    /// What `top` shows.
+    ///
+    /// # Errors
+    /// When the kernel's counters can't be read.
+    pub(in crate::server) fn figures(&mut self) -> anyhow::Result<Figures> {
+        let rings = self.rings().into_iter().map(|fill| RingFigures {
+            ring: fill.ring.into(),
+            size: fill.size,
+            waiting: fill.waiting,
+        });
+        Ok(Figures {
+            status: self.status(),
+            stats: self.stats()?,
+            rings: rings.collect(),
+            pools: self.first_pools().0,
+            renewals_received: self.measuring.renewals_received,
+            busiest: self.busy.told(Instant::now()),
         })
     }
 

@@ -1,5 +1,6 @@
 //! What operators ask for, answered from policy, table and counters.
 
+pub(super) mod busiest;
 pub(super) mod capture;
 pub(super) mod complaints;
 pub(super) mod explain;
@@ -52,6 +53,11 @@ impl Server {
                 Ok(stats) => reply.give(stats),
                 Err(error) => reply.no(format!("the kernel's counters can't be read: {error:#}")),
             },
+            Query::Figures(reply) => {
+                let figures = self.figures().map(Box::new);
+                reply
+                    .done(figures.map_err(|error| format!("the kernel's counters can't be read: {error:#}")));
+            }
             Query::Measured(reply) => reply.done(self.measured().map_err(|error| format!("{error:#}"))),
             Query::Pools(reply) => reply.give(self.pools()),
             Query::Leases { after, most, reply } => reply.give(self.leases(after, most)),

@@ -31,6 +31,7 @@ use super::process::awake::Awake;
 use super::process::beside::Beside;
 use super::reload::Reloads;
 use super::reload::configuring::Configuring;
+use super::reports::busiest::Busy;
 use super::reports::capture::Captures;
 use super::reports::complaints::Complaints;
 use super::reports::explain::WentUp;
@@ -142,6 +143,7 @@ impl Server {
             arrivals,
             ours,
             traffic: Traffic::new(),
+            busy: Busy::default(),
             measuring: Measuring::new(config.server.metrics_listen.is_some()),
             went_up: WentUp::default(),
             complaints: Complaints::default(),
