@@ -23,6 +23,7 @@ pub mod perfdhcp;
 pub mod pinned;
 pub mod process;
 pub mod program;
+pub mod pty;
 pub mod real;
 pub mod request;
 pub mod segment;

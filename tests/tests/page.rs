@@ -6,6 +6,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 use system_tests::client::{Client, Lease, Via, append_option, granted};
 use system_tests::http::{ask, connect, escaped, get};
@@ -47,7 +48,7 @@ fn named(client: &Client<'_>, name: &str) -> Result<Lease> {
 }
 
 /// What Chromium makes of a page that stands still after some seconds.
-fn browser(lan: &Lan, url: &str, more: &[&str]) -> Result<String> {
+fn browser(lan: &Lan, url: &str, more: &[&str]) -> Command {
     let mut command = lan.server.command("chromium");
     let dir = lan.world.dir().join("chromium");
     command.env("HOME", &dir).args([
@@ -60,21 +61,34 @@ fn browser(lan: &Lan, url: &str, more: &[&str]) -> Result<String> {
         "--virtual-time-budget=4000",
     ]);
     command.arg(format!("--user-data-dir={}", dir.display())).args(more).arg(url);
-    run(&mut command)
+    command
 }
 
 #[test]
 fn a_browser_shows_what_there_is_and_runs_nothing_of_a_clients_name() -> Result<()> {
     let lan = Lan::new("page", SERVER, 16)?;
     let _server = start(&lan)?;
-    let client = lan.client(1);
-    let lease = named(&client, HOSTILE)?;
-    client.renew(&lease)?;
-    for number in 2..20 {
+    let printer = lan.client(1);
+    let lease = named(&printer, "printer-2")?;
+    printer.renew(&lease)?;
+    let hostile = Client {
+        client_id: Some([b"\0", HOSTILE.as_bytes()].concat()),
+        via: Via::Relay {
+            mac: AGENT_MAC,
+            address: Ipv4Addr::new(10, 9, 0, 1),
+            agent_info: Some([&[1, u8::try_from(HOSTILE.len())?][..], HOSTILE.as_bytes()].concat()),
+        },
+        ..lan.client(2)
+    };
+    let got = named(&hostile, HOSTILE)?;
+    for number in 3..21 {
         lan.client(number).dora()?;
     }
-    let url = format!("http://127.0.0.1:19067/?still#{}", spelled(client.mac));
-    let shown = browser(&lan, &url, &["--dump-dom"])?;
+    let found = |what: &str| {
+        let url = format!("http://127.0.0.1:19067/?still#{}", escaped(what));
+        run(&mut browser(&lan, &url, &["--dump-dom"]))
+    };
+    let shown = found(&spelled(printer.mac))?;
     for expected in [
         "<title>xdhcpd</title>",
         "srv0 (up, xdp native)",
@@ -82,12 +96,17 @@ fn a_browser_shows_what_there_is_and_runs_nothing_of_a_clients_name() -> Result<
         "13 of 32 free",
         // What `explain` and `leases` say of the client.
         "its last request was answered in the kernel",
-        &lease.address.to_string(),
-        "&lt;script&gt;document.title='owned'&lt;/script&gt;&lt;img src=x",
+        &format!("<td>{}</td>", lease.address),
+        "<td>printer-2</td>",
     ] {
         ensure!(shown.contains(expected), "no {expected:?} in {shown}");
     }
-    ensure!(!shown.contains("<img") && !shown.contains("<title>owned"), "{shown}");
+    for what in [HOSTILE.to_owned(), spelled(hostile.mac), got.address.to_string()] {
+        let shown = found(&what)?;
+        ensure!(shown.contains(&format!("<td>{}</td>", got.address)), "{what}: {shown}");
+        ensure!(!shown.contains("<img") && shown.contains("<title>xdhcpd</title>"), "{what}: {shown}");
+        ensure!(shown.matches("<script").count() == 1, "{what}: {shown}");
+    }
     Ok(())
 }
 
@@ -227,21 +246,30 @@ fn a_picture_of_the_page() -> Result<()> {
     for number in 2..30 {
         lan.client(number).dora()?;
     }
-    // Some minutes' worth of samples.
-    let begun = Instant::now();
-    let mut number = 30;
-    while begun.elapsed().as_secs() < 60 {
+    let mut picture = {
+        let path = Path::new(&dir).join("page.png");
+        let url = format!("http://127.0.0.1:19067/?still#{}", spelled(client.mac));
+        let picture = format!("--screenshot={}", path.display());
+        browser(&lan, &url, &[&picture, "--window-size=900,860", "--hide-scrollbars"])
+    };
+    // Some samples' worth of renewals, and newcomers, who go on while the picture is taken.
+    let (begun, mut number, mut taking) = (Instant::now(), 30, None);
+    loop {
         client.renew(&lease)?;
         number += 1;
         if number % 40 == 0 {
-            lan.client(number).discover()?;
+            let newcomer = lan.client(number);
+            newcomer.release(&newcomer.dora()?)?;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
+        if taking.is_none() && begun.elapsed().as_secs() > 100 {
+            taking = Some(picture.spawn()?);
+        }
+        if let Some(browser) = &mut taking
+            && let Some(ended) = browser.try_wait()?
+        {
+            ensure!(ended.success());
+            return Ok(());
+        }
     }
-    let path = Path::new(&dir).join("page.png");
-    let url = format!("http://127.0.0.1:19067/?still#{}", spelled(client.mac));
-    let picture = format!("--screenshot={}", path.display());
-    browser(&lan, &url, &[&picture, "--window-size=900,980", "--hide-scrollbars"])?;
-    ensure!(path.exists());
-    Ok(())
 }

@@ -65,6 +65,7 @@ const TEST_TOOLS: &[Tool] = &[
     tool("cc", "gcc"),
     tool("prometheus", "prometheus"),
     tool("promtool", "prometheus"),
+    tool("chromium", "chromium"),
     // To change a map behind the server's back.
     tool("bpftool", "bpftool"),
 ];

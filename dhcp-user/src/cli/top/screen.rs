@@ -11,8 +11,9 @@ use ratatui::widgets::{Block, Borders, Paragraph};
 use super::view::{View, short};
 use crate::control::{LinkStatus, PoolCounts, Xdp, from_colon_hex};
 
-/// How wide a pool's bar is.
+/// How wide bars are: of the share in the kernel, and of a pool.
 const BAR: usize = 20;
+const POOL_BAR: usize = 14;
 
 pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
     let [head, figures, middle, foot] = Layout::vertical([
@@ -30,7 +31,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
     show_head(frame, head, view);
     show(frame, messages, "daemon: messages/s", messages_of(view));
     show(frame, kernel, "kernel: answers/s", kernel_of(view));
-    show(frame, reasons, "no answer: /s, in all", reasons_of(view));
+    show(frame, reasons, "unanswered: /s, in all", reasons_of(view));
     show(frame, pools, "pools", pools_of(view, pools));
     show(frame, rings, "rings", rings_of(view));
     show(frame, events, "events", events_of(view, events));
@@ -131,7 +132,7 @@ fn pools_of(view: &View, area: Rect) -> Vec<Line<'static>> {
             share if share >= 0.8 => Color::Yellow,
             _ => Color::Blue,
         };
-        let mut line = bar(share, BAR, colour);
+        let mut line = bar(share, POOL_BAR, colour);
         line.spans.push(Span::from(format!("{:>5.1} % {:<18.18}", 100.0 * share, pool.subnet)));
         let states = format!("{} of {}", pool.leased, pool.size);
         line.spans.push(Span::styled(states, dim()));

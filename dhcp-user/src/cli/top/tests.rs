@@ -125,7 +125,7 @@ fn drawn(view: &View, width: u16, height: u16) -> String {
     let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
     terminal.draw(|frame| screen::draw(frame, view)).expect("it is drawn");
     let buffer = terminal.backend().buffer();
-    let cells = buffer.content().chunks(usize::from(width));
+    let cells = buffer.content().chunks(usize::from(width.max(1)));
     let line = |cells: &[ratatui::buffer::Cell]| cells.iter().map(|cell| cell.symbol()).collect::<String>();
     cells.map(|cells| line(cells).trim_end().to_owned() + "\n").collect()
 }
