@@ -16,6 +16,9 @@ pools = ["10.0.0.10 - 10.0.0.17"]
 lease-time = "10m"
 "#;
 
+/// A way to end it.
+type Way = fn(&mut OnTerminal) -> Result<()>;
+
 fn start(server: &Server<'_>) -> Result<OnTerminal> {
     let mut command = server.cli(&["top", "--every", "1"])?;
     command.env("TERM", "xterm-256color");
@@ -53,12 +56,12 @@ fn it_shows_what_happens_and_who_is_busy() -> Result<()> {
 fn it_leaves_the_terminal_as_it_was() -> Result<()> {
     let lan = Lan::new("top", SERVER, 24)?;
     let server = Server::start(&lan, Xdp::Off, SUBNET)?;
-    let ways: [&dyn Fn(&mut OnTerminal) -> Result<()>; 5] = [
-        &|top| top.press(b"q"),
-        &|top| top.press(b"\x03"),
-        &|top| top.press(b"\x1b"),
-        &|top| top.signal(Signal::SIGTERM),
-        &|top| top.signal(Signal::SIGHUP),
+    let ways: [Way; 5] = [
+        |top| top.press(b"q"),
+        |top| top.press(b"\x03"),
+        |top| top.press(b"\x1b"),
+        |top| top.signal(Signal::SIGTERM),
+        |top| top.signal(Signal::SIGHUP),
     ];
     for (number, end) in ways.iter().enumerate() {
         let mut top = start(&server)?;
