@@ -26,6 +26,7 @@ pub mod program;
 pub mod pty;
 pub mod real;
 pub mod request;
+pub mod resident;
 pub mod segment;
 pub mod server;
 pub mod topology;

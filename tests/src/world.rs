@@ -11,7 +11,14 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 /// Directories that programs under test write to by habit: each world sees its own, empty.
-const PRIVATE: [&str; 4] = ["/run", "/var/lib/dhcp", "/var/lib/dhcpcd", "/var/lib/misc"];
+const PRIVATE: [&str; 6] = [
+    "/run",
+    "/var/lib/NetworkManager",
+    "/var/lib/connman",
+    "/var/lib/dhcp",
+    "/var/lib/dhcpcd",
+    "/var/lib/misc",
+];
 
 const NONE: Option<&str> = None;
 

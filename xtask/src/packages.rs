@@ -33,12 +33,19 @@ export DEBIAN_FRONTEND=noninteractive
 apt-get install --quiet=2 --option Dpkg::Use-Pty=0 --no-install-recommends "$@" > /dev/null
 "#;
 
-/// Disables the services that the packages `$@` brought, so that the next boot doesn't start them either.
+/// Disables the services that the packages `$@` brought, so that the next boot doesn't start them either: scripts, and units
+/// that have none (NetworkManager's).
 const DISABLE_SERVICES: &str = r#"
 for package in "$@"; do
     for script in $(dpkg --listfiles "$package" | sed --quiet 's|^/etc/init.d/\(..*\)|\1|p'); do
         echo "setup: keeping service $script from starting at boot"
         update-rc.d "$script" disable
+    done
+    command -v systemctl > /dev/null || continue
+    for unit in $(dpkg --listfiles "$package" | sed --quiet 's|^\(/usr\)\{0,1\}/lib/systemd/system/\([^/@]*\.[a-z]*\)$|\2|p'); do
+        [ "$(systemctl is-enabled "$unit" 2> /dev/null)" = enabled ] || continue
+        echo "setup: keeping unit $unit from starting at boot"
+        systemctl --quiet disable "$unit"
     done
 done
 "#;

@@ -54,11 +54,16 @@ const DEMO_TOOLS: &[Tool] = &[
 const TEST_TOOLS: &[Tool] = &[
     tool("udhcpc", "udhcpc"),
     tool("dhcpcd", "dhcpcd-base"),
+    tool("NetworkManager", "network-manager"),
+    tool("connmand", "connman"),
+    // The system bus that these two can't do without; theirs is a private one.
+    tool("dbus-daemon", "dbus-daemon"),
     tool("perfdhcp", "kea-admin"),
     tool("dnsmasq", "dnsmasq-base"),
     tool("kea-dhcp4", "kea-dhcp4-server"),
     tool("dhcpd", "isc-dhcp-server"),
     tool("valgrind", "valgrind"),
+    // Brings systemd-networkd, too.
     tool("systemd-analyze", "systemd"),
     tool("setpriv", "util-linux"),
     // System calls that fail on demand are a library that a test compiles.
