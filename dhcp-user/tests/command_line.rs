@@ -8,8 +8,8 @@ mod tests {
     use std::sync::Arc;
 
     use dhcp_user::control::{
-        self, AnsweredBy, Event, Finding, Free, Lease, LeaseDetail, Memo, Page, Query, Released, Startup,
-        Stats,
+        self, AnsweredBy, EventRecord, Finding, Free, Lease, LeaseDetail, Memo, Page, Query, Released,
+        Startup, Stats,
     };
     use serde_json::{Value, json};
     use tokio::sync::{broadcast, mpsc};
@@ -117,7 +117,13 @@ mod tests {
                 let time = "2026-01-01T00:00:00Z".parse().unwrap();
                 let relay = Some(Ipv4Addr::new(198, 51, 100, 1));
                 events
-                    .send(Event { time, address, relay, vlan: vec![200, 100], ..Event::now("granted") })
+                    .send(EventRecord {
+                        time,
+                        address,
+                        relay,
+                        vlan: vec![200, 100],
+                        ..EventRecord::now("granted")
+                    })
                     .unwrap();
                 reply.give(listening);
             }

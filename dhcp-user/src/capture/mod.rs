@@ -43,7 +43,7 @@ pub struct Captured {
 
 /// What a capture gets.
 #[derive(Clone, Debug)]
-pub enum Told {
+pub enum CaptureEvent {
     /// A frame.
     Frame(Captured),
     /// From now on all that is asked for is captured.

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 
 use super::table::{Table, printable};
 use crate::control::{
-    AnsweredBy, Audit, Cleared, Event, Explanation, Free, Heard, Lease, LeaseDetail, LinkStatus, Orphan,
-    PoolCounts, Quarantined, Released, Request, Stage, Stats, Status, Word, Xdp,
+    AnsweredBy, Audit, Cleared, EventRecord, Explanation, Free, Heard, Lease, LeaseDetail, LinkStatus,
+    Orphan, PoolCounts, Quarantined, Released, Request, Stage, Stats, Status, Word, Xdp,
 };
 
 /// Adds an item of an answer to its table.
@@ -313,7 +313,7 @@ fn explained(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
 
 /// An event on a line: when, what, and whatever else is known of it.
 pub(super) fn event(item: &RawValue) -> serde_json::Result<String> {
-    let event: Event = serde_json::from_str(item.get())?;
+    let event: EventRecord = serde_json::from_str(item.get())?;
     let vlan: Vec<_> = event.vlan.iter().map(ToString::to_string).collect();
     let details = [
         ("", event.address.map(|address| address.to_string())),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, Timestamp};
 use nix::net::if_::if_indextoname;
 
-use crate::capture::{Filter, Item, Packet, Told};
+use crate::capture::{CaptureEvent, Filter, Item, Packet};
 use crate::clock::BootNanos;
 
 /// What a client is told of a capture.
@@ -25,12 +25,12 @@ impl<'a> Telling<'a> {
     }
 
     /// How it is told to the client; `None` if that doesn't ask for it.
-    pub(super) fn item(&mut self, told: Told) -> Option<Item> {
+    pub(super) fn item(&mut self, told: CaptureEvent) -> Option<Item> {
         let captured = match told {
-            Told::Frame(captured) => captured,
-            Told::Begun => return Some(Item::Begun { without_kernel: None }),
-            Told::WithoutKernel(why) => return Some(Item::Begun { without_kernel: Some(why) }),
-            Told::Missed(missed) => return Some(Item::Missed(missed)),
+            CaptureEvent::Frame(captured) => captured,
+            CaptureEvent::Begun => return Some(Item::Begun { without_kernel: None }),
+            CaptureEvent::WithoutKernel(why) => return Some(Item::Begun { without_kernel: Some(why) }),
+            CaptureEvent::Missed(missed) => return Some(Item::Missed(missed)),
         };
         let index = captured.ifindex;
         let interface = self.names.entry(index).or_insert_with(|| named(index));

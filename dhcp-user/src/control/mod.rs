@@ -41,7 +41,7 @@ pub use measured::{Histogram, MOST_POOLS, Measured, RingFill};
 pub use portable::{Cause as QuarantinedFor, Confined, Portable, Treated};
 pub use query::{Export, No, Page, Query, Reply};
 pub use report::{
-    AnsweredBy, Audit, Cleared, Event, Explanation, Finding, Free, Heard, Imported, InterfaceStatus,
+    AnsweredBy, Audit, Cleared, EventRecord, Explanation, Finding, Free, Heard, Imported, InterfaceStatus,
     KernelStats, Lease, LeaseDetail, LinkStatus, Memo, Orphan, OrphanLease, PoolCounts, Quarantined,
     RefusedLease, Released, Reloaded, Stage, Stats, Status, TrafficStats, Word, Xdp, colon_hex,
     from_colon_hex,

@@ -10,11 +10,11 @@ use super::figures::Figures;
 use super::measured::Measured;
 use super::portable::Portable;
 use super::report::{
-    Cleared, Event, Explanation, Finding, Imported, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined,
-    Released, Reloaded, Stats, Status,
+    Cleared, EventRecord, Explanation, Finding, Imported, Lease, LeaseDetail, Orphan, PoolCounts,
+    Quarantined, Released, Reloaded, Stats, Status,
 };
 use super::request::Subject;
-use crate::capture::Told;
+use crate::capture::CaptureEvent;
 use crate::config::Prefix;
 use crate::store::QuarantineCause;
 
@@ -85,9 +85,9 @@ pub enum Query {
     /// Why a client's last request went up; no if it isn't known.
     Explain(Subject, Reply<Explanation>),
     /// What happens from now on.
-    Events(Reply<broadcast::Receiver<Event>>),
+    Events(Reply<broadcast::Receiver<EventRecord>>),
     /// What comes and leaves from now on.
-    Capture(Reply<broadcast::Receiver<Told>>),
+    Capture(Reply<broadcast::Receiver<CaptureEvent>>),
     /// What another server would need, a page of it.
     Export {
         /// How far this export has come, and where the page goes on.

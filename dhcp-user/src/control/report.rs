@@ -360,7 +360,7 @@ pub struct Heard {
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub struct Event {
+pub struct EventRecord {
     /// When.
     pub time: Timestamp,
     /// What: `granted`, `released`, `pool-filling`, …
@@ -394,7 +394,7 @@ pub struct Event {
     pub detail: Option<String>,
 }
 
-impl Event {
+impl EventRecord {
     /// An event of this moment, of which nothing more is known yet.
     #[must_use]
     pub fn now(what: impl Into<Word>) -> Self {

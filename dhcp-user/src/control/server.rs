@@ -17,10 +17,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 use super::capture::Telling;
 use super::portable::Portable;
 use super::query::{Export, No, Page, Query, Reply};
-use super::report::{Audit, Event, Status};
+use super::report::{Audit, EventRecord, Status};
 use super::request::{Line, Outcome, Request};
 use super::startup::Startup;
-use crate::capture::{Filter, Item, Told};
+use crate::capture::{CaptureEvent, Filter, Item};
 use crate::config::Prefix;
 use crate::pulse::Pulse;
 use crate::store::QuarantineCause;
@@ -287,7 +287,7 @@ impl Client {
     }
 
     /// Events as they happen, until the client leaves or the daemon ends.
-    async fn follow(&mut self, mut events: broadcast::Receiver<Event>) -> io::Result<Outcome> {
+    async fn follow(&mut self, mut events: broadcast::Receiver<EventRecord>) -> io::Result<Outcome> {
         let mut signs = interval(SIGN_OF_LIFE);
         loop {
             tokio::select! {
@@ -310,7 +310,7 @@ impl Client {
     async fn capture(
         &mut self,
         filter: &Filter,
-        mut frames: broadcast::Receiver<Told>,
+        mut frames: broadcast::Receiver<CaptureEvent>,
     ) -> io::Result<Outcome> {
         let mut signs = interval(SIGN_OF_LIFE);
         let mut telling = Telling::of(filter);
@@ -456,6 +456,9 @@ fn push_line<T: Serialize>(lines: &mut Vec<u8>, line: &Line<T>) -> io::Result<()
 }
 
 /// Said in place of events that came faster than the client read.
-fn missed_events(missed: u64) -> Event {
-    Event { detail: Some(format!("{missed} events came faster than they were read")), ..Event::now("missed") }
+fn missed_events(missed: u64) -> EventRecord {
+    EventRecord {
+        detail: Some(format!("{missed} events came faster than they were read")),
+        ..EventRecord::now("missed")
+    }
 }

@@ -567,10 +567,10 @@ fn too_many_clients_are_told_so() {
 fn events_come_as_they_happen() {
     let (events, _) = broadcast::channel(4);
     let source = events.clone();
-    let event = |what: &'static str| Event {
+    let event = |what: &'static str| EventRecord {
         time: "2026-01-01T00:00:00Z".parse().unwrap(),
         address: Some(Ipv4Addr::new(10, 0, 0, 1)),
-        ..Event::now(what)
+        ..EventRecord::now(what)
     };
     let mut source = Some(source);
     let seen = with_daemon(

@@ -16,7 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::samples::Sample;
 use super::site::Site;
-use crate::control::{Event, PoolCounts, Query, Status};
+use crate::control::{EventRecord, PoolCounts, Query, Status};
 
 /// How often figures are told.
 const FIGURES: Duration = Duration::from_secs(2);
@@ -100,7 +100,7 @@ async fn tell(site: &Site, to: &mpsc::Sender<Bytes>) -> Option<()> {
 }
 
 /// What has happened since the last look.
-fn happened(events: &mut Receiver<Event>) -> Vec<Event> {
+fn happened(events: &mut Receiver<EventRecord>) -> Vec<EventRecord> {
     let mut told = Vec::new();
     let mut missed = 0;
     loop {
@@ -113,7 +113,7 @@ fn happened(events: &mut Receiver<Event>) -> Vec<Event> {
     }
     if missed > 0 {
         let detail = Some(format!("{missed} more events than can be shown"));
-        told.push(Event { detail, ..Event::now("missed") });
+        told.push(EventRecord { detail, ..EventRecord::now("missed") });
     }
     told
 }

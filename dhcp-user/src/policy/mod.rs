@@ -67,12 +67,12 @@ use crate::message::{Kind, Request};
 use book::Book;
 use book::identity::Keyed;
 use evidence::Evidence;
-use exchange::Heard;
+use exchange::Throttles;
 use predict::Predictions;
 use site::Site;
 use site::place::Place;
-use upkeep::kept::Kept;
-use upkeep::stranded::Stranded;
+use upkeep::host_addresses::HostAddresses;
+use upkeep::unconfigured::Unconfigured;
 
 /// How many deadlines are dealt with in one call, so that no message waits behind a million leases that end at once.
 const DEADLINES_PER_CALL: usize = 256;
@@ -84,11 +84,11 @@ pub struct Policy {
     book: Book,
     predictions: Predictions,
     evidence: Evidence,
-    heard: Heard,
+    throttles: Throttles,
     /// What is given to no client of a pool.
-    kept: Kept,
+    host_addresses: HostAddresses,
     /// What was promised for addresses that are not ours to give any more.
-    stranded: Stranded,
+    unconfigured: Unconfigured,
 }
 
 /// What every decision has at hand beside the state.
@@ -131,9 +131,9 @@ impl Policy {
             book,
             predictions: Predictions::new(keyed),
             evidence: Evidence::default(),
-            heard: Heard::default(),
-            kept: Kept::of(config.hosts()),
-            stranded: Stranded::default(),
+            throttles: Throttles::default(),
+            host_addresses: HostAddresses::of(config.hosts()),
+            unconfigured: Unconfigured::default(),
         };
         this.keep_back();
         this
@@ -143,7 +143,7 @@ impl Policy {
     pub fn handle(&mut self, now: BootSecs, words: &dyn Words, event: Event, out: &mut Vec<Action>) {
         let turn = &mut Turn { now, words, out };
         self.meet_deadlines(turn);
-        self.stranded.forget(turn);
+        self.unconfigured.forget(turn);
         match event {
             Event::Message(request) => self.message(turn, &request),
             Event::Extended { address, word, renewals, is_last_answer } => {
@@ -160,7 +160,7 @@ impl Policy {
     /// When [`Event::Tick`] is due next; if that is past, at once.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootSecs> {
-        self.book.next_deadline().into_iter().chain(self.stranded.next()).min()
+        self.book.next_deadline().into_iter().chain(self.unconfigured.next()).min()
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
@@ -188,7 +188,7 @@ impl Policy {
 
     /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).
     fn is_us(&self, request: &Request, server: Ipv4Addr) -> bool {
-        site::terms::posed(request) == Some(server) || self.site.subnets.is_ours(server)
+        site::terms::server_override(request) == Some(server) || self.site.subnets.is_ours(server)
     }
 
     fn client(&self, place: Place) -> Option<Client> {

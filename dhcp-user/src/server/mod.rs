@@ -44,7 +44,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::clock::BootNanos;
 use crate::config::Config;
-use crate::control::{self, Event as Told, Startup, WallClock};
+use crate::control::{self, EventRecord, Startup, WallClock};
 use crate::datapath::frames::outbox::Outbox;
 use crate::datapath::frames::packet_socket::{Receiver, Wanted};
 use crate::datapath::frames::ring::{self, Arrival};
@@ -61,10 +61,10 @@ use crate::privileges;
 use crate::probe::{self, Prober};
 use crate::pulse::{Pulse, Stage};
 use crate::store::Loss;
-use commit::Owed;
+use commit::UncommittedChanges;
 use commit::decided::{Decided, Orders};
 use commit::thread::Committing;
-use links::{Deaf, Served};
+use links::{Deaf, ServedInterface};
 use operator::audit::Audits;
 use operator::transfer::Exports;
 use process::awake::Awake;
@@ -76,7 +76,7 @@ use reload::stale::Forgetting;
 use reports::busiest::Busy;
 use reports::capture::Captures;
 use reports::complaints::Complaints;
-use reports::explain::WentUp;
+use reports::explain::PuntLog;
 use reports::measuring::Measuring;
 use reports::narration::Narration;
 use reports::traffic::Traffic;
@@ -118,7 +118,7 @@ pub struct Server {
     /// `None`: the configuration wants no probes.
     prober: Option<Prober>,
     /// By index; those that are not there by one that no interface has.
-    interfaces: HashMap<u32, Served>,
+    interfaces: HashMap<u32, ServedInterface>,
     /// Interfaces that are configured no more, each by an index that none has: there may be leases of their clients.
     left: Vec<Interface>,
     /// How many indices that no interface has are in use.
@@ -133,7 +133,7 @@ pub struct Server {
     measuring: Measuring,
     busy: Busy,
     limits: Limits,
-    went_up: WentUp,
+    punts: PuntLog,
     complaints: Complaints,
     narration: Narration,
     exports: Exports,
@@ -148,10 +148,10 @@ pub struct Server {
     /// Why interfaces can't be looked at.
     blind: Option<String>,
     /// What the store has not taken, while it takes nothing.
-    owed: Option<Owed>,
+    uncommitted: Option<UncommittedChanges>,
     /// `None`: the configuration wants none.
     journal: Option<Journal>,
-    events: broadcast::Sender<Told>,
+    events: broadcast::Sender<EventRecord>,
     wall: WallClock,
     started: BootNanos,
     /// The slot that the next look at the words begins with.

@@ -58,7 +58,7 @@ impl Server {
                 }
                 tracing::trace!(kind = request.kind.name(), chaddr = %request.chaddr, why = ?arrival.why, "received");
                 let request = Arc::new(request);
-                self.went_up.note(&request, arrival.why, &self.table);
+                self.punts.note(&request, arrival.why, &self.table);
                 if matches!(request.kind, Kind::Release | Kind::Decline) {
                     // Nothing answers these.
                     self.became(&request, || "taken by the daemon".to_owned());
@@ -76,9 +76,9 @@ impl Server {
     fn leave_unread(&mut self, arrival: &Arrival, why: Unanswered) {
         self.traffic.dropped(why.name());
         let at = BootNanos(arrival.at).floor();
-        let Self { went_up, policy, table, .. } = self;
+        let Self { punts, policy, table, .. } = self;
         let glimpse = || Glimpse::of(&arrival.frame, arrival.ifindex);
-        went_up.unread(glimpse, at, why, table, |seen| policy.considered_at(seen.link, seen.relay));
+        punts.unread(glimpse, at, why, table, |seen| policy.considered_at(seen.link, seen.relay));
         self.complain_of_frame(&arrival.frame, arrival.ifindex, why);
         self.captures.became(&arrival.frame, arrival.ifindex, || no_answer(why));
     }
@@ -86,8 +86,8 @@ impl Server {
     /// A request is not decided.
     fn refuse(&mut self, request: &Request, why: Unanswered) {
         self.traffic.dropped(why.name());
-        let Self { went_up, policy, table, .. } = self;
-        went_up.refused(request, why, table, || policy.considered(request));
+        let Self { punts, policy, table, .. } = self;
+        punts.refused(request, why, table, || policy.considered(request));
         self.complain_of(request, why);
         self.became(request, || no_answer(why));
     }
@@ -101,8 +101,8 @@ impl Server {
     }
 
     fn note_unanswered(&mut self, request: &Request, why: Unanswered) {
-        let Self { went_up, policy, .. } = self;
-        went_up.unanswered(request, why, || policy.considered(request));
+        let Self { punts, policy, .. } = self;
+        punts.unanswered(request, why, || policy.considered(request));
     }
 
     /// Whoever captures is told what becomes of a request.
@@ -203,7 +203,7 @@ impl Server {
             }
         }
         let word = self.table.load(lease.address);
-        self.went_up.published(lease, word);
+        self.punts.published(lease, word);
     }
 
     /// The frame of a reply, unless the lease it tells of was revoked meanwhile.
@@ -246,7 +246,7 @@ impl Server {
             Reply::Lease { status, .. } => status.name(),
         };
         self.traffic.sent(sent);
-        self.went_up.answered(request, sent);
+        self.punts.answered(request, sent);
         self.became(request, || format!("answered by the daemon: {sent}"));
         self.captures.leaves(&frame, ifindex, sent);
         Some((ifindex, frame))

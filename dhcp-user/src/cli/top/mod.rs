@@ -22,7 +22,7 @@ use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 use super::Exit;
 use super::output::complain;
 use crate::config::DEFAULT_CONTROL_SOCKET;
-use crate::control::{self, ClientError, Event, Figures, Outcome, Request};
+use crate::control::{self, ClientError, EventRecord, Figures, Outcome, Request};
 use view::View;
 
 /// How long a key may wait for this.
@@ -44,7 +44,7 @@ pub struct Top {
 /// Something that the screen has to do with.
 enum Told {
     Figures(Box<Figures>),
-    Event(Event),
+    Event(EventRecord),
     /// The daemon doesn't answer, and why.
     Silent(String),
     /// A signal says that it is enough.

@@ -9,8 +9,8 @@ use ratatui::backend::TestBackend;
 use super::screen;
 use super::view::View;
 use crate::control::{
-    Busiest, BusyCircuit, BusyClient, Event, Figures, InterfaceStatus, KernelStats, LinkStatus, PoolCounts,
-    RingFigures, Stage, Stats, Status, TrafficStats, Word, Xdp,
+    Busiest, BusyCircuit, BusyClient, EventRecord, Figures, InterfaceStatus, KernelStats, LinkStatus,
+    PoolCounts, RingFigures, Stage, Stats, Status, TrafficStats, Word, Xdp,
 };
 
 fn words(counts: &[(&'static str, u64)]) -> BTreeMap<Word, u64> {
@@ -116,7 +116,7 @@ fn view() -> View {
         let time = jiff::Timestamp::from_second(1_780_000_000 + second).expect("a time");
         let address = (last > 0).then(|| [192, 0, 2, last].into());
         let detail = (what == "pool-full").then(|| "95 % of 192.0.2.10 - 192.0.2.200".into());
-        view.event(Event { time, address, detail, ..Event::now(what) });
+        view.event(EventRecord { time, address, detail, ..EventRecord::now(what) });
     }
     view
 }
@@ -177,7 +177,7 @@ fn before_two_looks_there_are_no_rates_and_a_silent_daemon_is_told_of() {
 fn any_size_and_any_text_will_do() {
     let mut view = view();
     for text in ["\x1b[2J\x1b]0;owned\x07", "\u{202e}", "\u{fe0f}\u{200d}", "\n\r\t", &"x".repeat(1000)] {
-        view.event(Event { detail: Some(text.to_owned()), ..Event::now("granted") });
+        view.event(EventRecord { detail: Some(text.to_owned()), ..EventRecord::now("granted") });
     }
     view.now.status.trouble = Some("\x1b[31mred".into());
     for (width, height) in [(0, 0), (1, 1), (20, 5), (80, 24), (80, 10), (300, 100)] {

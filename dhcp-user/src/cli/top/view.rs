@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::control::{Event, Figures, Word};
+use crate::control::{EventRecord, Figures, Word};
 
 /// How many events are kept: more than fit on any screen.
 const EVENTS: usize = 200;
@@ -16,7 +16,7 @@ pub(super) struct View {
     /// Those of the look before, and how long ago that was.
     before: Option<(Box<Figures>, Duration)>,
     /// The latest last.
-    pub(super) events: VecDeque<Event>,
+    pub(super) events: VecDeque<EventRecord>,
     /// Why the daemon doesn't answer.
     pub(super) silent: Option<String>,
 }
@@ -33,7 +33,7 @@ impl View {
         self.silent = None;
     }
 
-    pub(super) fn event(&mut self, event: Event) {
+    pub(super) fn event(&mut self, event: EventRecord) {
         self.events.push_back(event);
         if self.events.len() > EVENTS {
             self.events.pop_front();

@@ -4,9 +4,9 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::Book;
 use super::binding::Binding;
+use super::client_origin::ClientOrigin;
 use super::identity::Identity;
 use super::state::State;
-use super::whence::Whence;
 use crate::message::Request;
 use crate::policy::site::digest::digest;
 use crate::policy::site::place::Place;
@@ -30,7 +30,7 @@ impl Book {
             }
             let leased = self.leased_to_device(self.subnet(place), binding.chaddr());
             // What another has got in its name elsewhere is none of its leases.
-            leased.iter().all(|other| *other == place || self.whence(*other) != self.whence(place))
+            leased.iter().all(|other| *other == place || self.origin(*other) != self.origin(place))
         };
         one_is_silent && binding.chaddr() == request.chaddr && alone()
     }
@@ -90,7 +90,7 @@ impl Book {
 
     /// Whether the address is offered to the client that sent `request`, where that comes from.
     pub(in crate::policy) fn is_offered_here(&self, place: Place, request: &Request) -> bool {
-        let here = self.offer_at(place).is_some_and(|offer| offer.whence == Whence::of(request));
+        let here = self.offer_at(place).is_some_and(|offer| offer.origin == ClientOrigin::of(request));
         here && self.is_offered_to(place, request)
     }
 
@@ -114,14 +114,14 @@ impl Book {
     }
 
     /// Where the owner of the lease of `place` got it; from the station that chaddr names, if it is not known.
-    pub(in crate::policy) fn whence(&self, place: Place) -> Option<Whence> {
+    pub(in crate::policy) fn origin(&self, place: Place) -> Option<ClientOrigin> {
         let owner = self.binding(place)?;
         if !owner.giaddr.is_unspecified() {
             let agent = owner.agent();
             let circuit = agent.as_ref().and_then(|agent| agent.circuit_id.as_deref());
-            return Some(Whence::Circuit(owner.giaddr, digest(&circuit)));
+            return Some(ClientOrigin::Circuit(owner.giaddr, digest(&circuit)));
         }
         let own = || owner.chaddr().octets().try_into().unwrap_or_default();
-        Some(Whence::Station(owner.link, self.station(place).unwrap_or_else(own)))
+        Some(ClientOrigin::Station(owner.link, self.station(place).unwrap_or_else(own)))
     }
 }

@@ -7,12 +7,12 @@ use dhcp_ebpf::lease::BootSecs;
 use super::Book;
 use super::binding::Binding;
 use super::circuits::Circuit;
+use super::client_origin::ClientOrigin;
 use super::identity::{Identity, Keyed};
 use super::offers::Offer;
 use super::pools::PoolState;
 use super::quarantine::Probation;
 use super::state::{State, Stock, Tally};
-use super::whence::Whence;
 use crate::config::ClassSet;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
@@ -189,9 +189,9 @@ impl Book {
         &self,
         subnet: SubnetId,
         chaddr: HwAddr,
-        whence: Whence,
+        origin: ClientOrigin,
     ) -> u32 {
-        self.offers.of_device(subnet, chaddr, whence)
+        self.offers.of_device(subnet, chaddr, origin)
     }
 
     /// The addresses of `subnet` that are offered on `circuit`.

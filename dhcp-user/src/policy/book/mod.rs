@@ -10,6 +10,7 @@
 mod addresses;
 pub(in crate::policy) mod binding;
 pub(in crate::policy) mod circuits;
+pub(in crate::policy) mod client_origin;
 mod clients;
 mod deadlines;
 pub(in crate::policy) mod identity;
@@ -22,7 +23,6 @@ pub(in crate::policy) mod record;
 pub(in crate::policy) mod state;
 mod stations;
 pub(in crate::policy) mod transitions;
-pub(in crate::policy) mod whence;
 
 use crate::config::Config;
 use crate::policy::site::subnet_id::SubnetId;

@@ -7,8 +7,8 @@ use dhcp_ebpf::lease::BootSecs;
 use hashbrown::{Equivalent, HashMap};
 
 use super::circuits::Circuit;
+use super::client_origin::ClientOrigin;
 use super::identity::Identity;
-use super::whence::Whence;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet::SubnetId;
 use crate::store::HwAddr;
@@ -18,10 +18,10 @@ use crate::store::HwAddr;
 pub(in crate::policy) struct Offer {
     pub(in crate::policy) place: Place,
     pub(in crate::policy) subnet: SubnetId,
-    pub(in crate::policy) client: Offered,
+    pub(in crate::policy) client: OwnedIdentity,
     pub(in crate::policy) chaddr: HwAddr,
     /// Where it was asked for.
-    pub(in crate::policy) whence: Whence,
+    pub(in crate::policy) origin: ClientOrigin,
     /// The circuit that it was asked for on, where that matters.
     pub(in crate::policy) circuit: Option<Circuit>,
     pub(in crate::policy) until: BootSecs,
@@ -30,12 +30,12 @@ pub(in crate::policy) struct Offer {
 
 /// Whom an offer was made to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(in crate::policy) enum Offered {
+pub(in crate::policy) enum OwnedIdentity {
     ClientId(Box<[u8]>),
     Hardware(HwAddr),
 }
 
-impl From<Identity<'_>> for Offered {
+impl From<Identity<'_>> for OwnedIdentity {
     fn from(who: Identity<'_>) -> Self {
         match who {
             Identity::ClientId(id) => Self::ClientId(id.into()),
@@ -44,7 +44,7 @@ impl From<Identity<'_>> for Offered {
     }
 }
 
-impl Offered {
+impl OwnedIdentity {
     pub(super) fn identity(&self) -> Identity<'_> {
         match self {
             Self::ClientId(id) => Identity::ClientId(id),
@@ -53,7 +53,7 @@ impl Offered {
     }
 }
 
-impl PartialEq<Identity<'_>> for Offered {
+impl PartialEq<Identity<'_>> for OwnedIdentity {
     fn eq(&self, who: &Identity<'_>) -> bool {
         self.identity() == *who
     }
@@ -61,10 +61,13 @@ impl PartialEq<Identity<'_>> for Offered {
 
 /// A client in a subnet, as it is looked for: it hashes as the owned key does.
 #[derive(Hash)]
-pub(in crate::policy) struct Sought<'a>(pub(in crate::policy) SubnetId, pub(in crate::policy) Identity<'a>);
+pub(in crate::policy) struct ClientKey<'a>(
+    pub(in crate::policy) SubnetId,
+    pub(in crate::policy) Identity<'a>,
+);
 
-impl Equivalent<(SubnetId, Offered)> for Sought<'_> {
-    fn equivalent(&self, (subnet, client): &(SubnetId, Offered)) -> bool {
+impl Equivalent<(SubnetId, OwnedIdentity)> for ClientKey<'_> {
+    fn equivalent(&self, (subnet, client): &(SubnetId, OwnedIdentity)) -> bool {
         self.0 == *subnet && *client == self.1
     }
 }
@@ -73,8 +76,8 @@ impl Equivalent<(SubnetId, Offered)> for Sought<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Offers {
     by_place: HashMap<Place, Offer, RandomState>,
-    by_client: HashMap<(SubnetId, Offered), Place, RandomState>,
-    by_device: HashMap<(SubnetId, HwAddr, Whence), u32, RandomState>,
+    by_client: HashMap<(SubnetId, OwnedIdentity), Place, RandomState>,
+    by_device: HashMap<(SubnetId, HwAddr, ClientOrigin), u32, RandomState>,
     by_circuit: HashMap<(SubnetId, Circuit), BTreeSet<Place>, RandomState>,
 }
 
@@ -85,12 +88,12 @@ impl Offers {
 
     /// The offer that the client `who` has in `subnet`.
     pub(super) fn of(&self, subnet: SubnetId, who: Identity<'_>) -> Option<&Offer> {
-        self.by_client.get(&Sought(subnet, who)).and_then(|place| self.by_place.get(place))
+        self.by_client.get(&ClientKey(subnet, who)).and_then(|place| self.by_place.get(place))
     }
 
     /// How many offers of `subnet` were made to the device there.
-    pub(super) fn of_device(&self, subnet: SubnetId, chaddr: HwAddr, whence: Whence) -> u32 {
-        self.by_device.get(&(subnet, chaddr, whence)).copied().unwrap_or(0)
+    pub(super) fn of_device(&self, subnet: SubnetId, chaddr: HwAddr, origin: ClientOrigin) -> u32 {
+        self.by_device.get(&(subnet, chaddr, origin)).copied().unwrap_or(0)
     }
 
     /// The addresses of `subnet` that are offered on `circuit`.
@@ -101,7 +104,7 @@ impl Offers {
     /// Notes an offer. The address and the client must have none.
     pub(super) fn add(&mut self, offer: Offer) {
         self.by_client.insert((offer.subnet, offer.client.clone()), offer.place);
-        *self.by_device.entry((offer.subnet, offer.chaddr, offer.whence)).or_insert(0) += 1;
+        *self.by_device.entry((offer.subnet, offer.chaddr, offer.origin)).or_insert(0) += 1;
         if let Some(circuit) = &offer.circuit {
             self.by_circuit.entry((offer.subnet, circuit.clone())).or_default().insert(offer.place);
         }
@@ -110,8 +113,8 @@ impl Offers {
 
     pub(super) fn remove(&mut self, place: Place) -> Option<Offer> {
         let offer = self.by_place.remove(&place)?;
-        self.by_client.remove(&Sought(offer.subnet, offer.client.identity()));
-        let device = (offer.subnet, offer.chaddr, offer.whence);
+        self.by_client.remove(&ClientKey(offer.subnet, offer.client.identity()));
+        let device = (offer.subnet, offer.chaddr, offer.origin);
         if let Some(count) = self.by_device.get_mut(&device) {
             *count -= 1;
             if *count == 0 {
@@ -149,7 +152,7 @@ mod tests {
                 subnet,
                 client: who.into(),
                 chaddr,
-                whence: Whence::Station(Link::default(), [2, 0, 0, 0, 0, 1]),
+                origin: ClientOrigin::Station(Link::default(), [2, 0, 0, 0, 0, 1]),
                 circuit: None,
                 until: BootSecs(9),
                 lease_time: 60,

@@ -16,11 +16,11 @@ use crate::config::Probe;
 use crate::message::Request;
 use crate::policy::action::{Action, Outcome, Silence, Via};
 use crate::policy::book::binding::Party;
+use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
-use crate::policy::book::offers::{Offered, Sought};
+use crate::policy::book::offers::{ClientKey, OwnedIdentity};
 use crate::policy::book::quarantine::Probation;
 use crate::policy::book::state::{State, Stock};
-use crate::policy::book::whence::Whence;
 use crate::policy::event::LeaseEvent;
 use crate::policy::evidence::vacating::Vacating;
 use crate::policy::site::place::Place;
@@ -47,7 +47,7 @@ pub(in crate::policy) struct Probes {
     carried_out: bool,
     running: HashMap<Place, Running>,
     /// Which probe a client waits for.
-    waiting: hashbrown::HashMap<(SubnetId, Offered), Place, RandomState>,
+    waiting: hashbrown::HashMap<(SubnetId, OwnedIdentity), Place, RandomState>,
     /// When the addresses that are in stock were found unused.
     clean: HashMap<Place, BootSecs>,
     /// Until when an address is left alone whose last owner gave it back, and still answers for it.
@@ -253,12 +253,12 @@ impl Policy {
     ) -> Option<Waiting> {
         let who = Identity::of(request);
         segment.iter().find_map(|id| {
-            let place = self.evidence.probes.waiting.get(&Sought(*id, who))?;
+            let place = self.evidence.probes.waiting.get(&ClientKey(*id, who))?;
             let waiter = self.evidence.probes.running.get_mut(place)?.waiter.as_mut()?;
             if who != Identity::of(&waiter.request) {
                 return None;
             }
-            if Whence::of(request) != Whence::of(&waiter.request) {
+            if ClientOrigin::of(request) != ClientOrigin::of(&waiter.request) {
                 return Some(Waiting::Elsewhere);
             }
             waiter.request = Arc::clone(request);
@@ -503,7 +503,7 @@ impl Policy {
     }
 
     fn no_longer_waits(&mut self, place: Place, request: &Request) {
-        self.evidence.probes.waiting.remove(&Sought(self.book.subnet(place), Identity::of(request)));
+        self.evidence.probes.waiting.remove(&ClientKey(self.book.subnet(place), Identity::of(request)));
     }
 
     /// Clients whose waiting is over ask anew.

@@ -27,12 +27,12 @@ type Station = (Link, [u8; 6]);
 /// What stations have said.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Witnesses {
-    said: BTreeMap<Station, Said>,
+    said: BTreeMap<Station, Testimony>,
     disbelieved: BTreeMap<Station, Disbelief>,
 }
 
 #[derive(Debug)]
-struct Said {
+struct Testimony {
     since: BootSecs,
     addresses: Vec<Ipv4Addr>,
 }
@@ -72,9 +72,9 @@ impl Witnesses {
             let oldest = self.said.iter().min_by_key(|(_, said)| said.since).map(|(station, _)| *station);
             oldest.map(|station| self.said.remove(&station));
         }
-        let said = self.said.entry(key).or_insert_with(|| Said { since: now, addresses: Vec::new() });
+        let said = self.said.entry(key).or_insert_with(|| Testimony { since: now, addresses: Vec::new() });
         if said.since.plus(WHILE) <= now {
-            *said = Said { since: now, addresses: Vec::new() };
+            *said = Testimony { since: now, addresses: Vec::new() };
         }
         if !said.addresses.contains(&address) {
             said.addresses.push(address);

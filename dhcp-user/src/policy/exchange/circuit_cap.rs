@@ -70,7 +70,7 @@ impl Policy {
         let config = self.site.subnets.get(subnet);
         let (prefix, cap) = (config.prefix, config.max_leases_per_circuit.unwrap_or_default());
         if let Some(circuit) = Circuit::of(request)
-            && self.heard.circuits_at_cap.is_to_be_told(turn.now, (subnet, circuit))
+            && self.throttles.circuits_at_cap.is_to_be_told(turn.now, (subnet, circuit))
         {
             let event = LeaseEvent::CircuitCap { subnet: prefix, client: request.as_ref().into(), cap };
             turn.out.push(Action::Event(event));

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::draw::Drawn;
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
+use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
-use crate::policy::book::whence::Whence;
 use crate::policy::event::LeaseEvent;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet::{Segment, SubnetId};
@@ -98,14 +98,14 @@ impl Policy {
 
     /// What the client's device holds in `subnet`: what is leased to it, and what was offered.
     fn held_with(&self, leased: Vec<Place>, subnet: SubnetId, request: &Request) -> Held {
-        let whence = Whence::of(request);
+        let origin = ClientOrigin::of(request);
         let own_lease = if leased.is_empty() { None } else { self.book.owned_by(subnet, request) };
         let own_lease = own_lease.filter(|own| leased.contains(own));
         let own_offer = self.book.offer_of(subnet, Identity::of(request));
         let own_offer = own_offer
-            .filter(|offer| offer.chaddr == request.chaddr && offer.whence == whence)
+            .filter(|offer| offer.chaddr == request.chaddr && offer.origin == origin)
             .map(|offer| offer.place);
-        let offered = self.book.offers_of_device(subnet, request.chaddr, whence);
+        let offered = self.book.offers_of_device(subnet, request.chaddr, origin);
         let offered = offered.saturating_sub(u32::from(own_offer.is_some()));
         Held { leased, own_lease, own_offer, offered }
     }
@@ -114,7 +114,7 @@ impl Policy {
     /// elsewhere doesn't count against it.
     pub(in crate::policy) fn leased_from_here(&self, subnet: SubnetId, request: &Request) -> Vec<Place> {
         let mut leased = self.book.leased_to_device(subnet, request.chaddr);
-        leased.retain(|place| self.book.whence(*place) == Some(Whence::of(request)));
+        leased.retain(|place| self.book.origin(*place) == Some(ClientOrigin::of(request)));
         leased
     }
 
@@ -170,6 +170,6 @@ impl Policy {
         subnet: SubnetId,
         request: &Request,
     ) -> bool {
-        self.heard.devices_at_cap.is_to_be_told(turn.now, (subnet, request.chaddr))
+        self.throttles.devices_at_cap.is_to_be_told(turn.now, (subnet, request.chaddr))
     }
 }

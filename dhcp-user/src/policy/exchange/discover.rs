@@ -8,10 +8,10 @@ use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer::{self, Type};
 use crate::policy::book::circuits::Circuit;
+use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::offers::Offer;
 use crate::policy::book::state::State;
-use crate::policy::book::whence::Whence;
 use crate::policy::event::LeaseEvent;
 use crate::policy::site::place::Place;
 use crate::policy::site::reservations::is_for;
@@ -180,11 +180,11 @@ impl Policy {
         }
         let until = turn.after(self.site.settings.offer_hold);
         let client = who.into();
-        let whence = Whence::of(request);
+        let origin = ClientOrigin::of(request);
         let limited = self.site.subnets.get(subnet).max_leases_per_circuit.is_some();
         let circuit = Circuit::of(request).filter(|_| limited);
         let chaddr = request.chaddr;
-        self.book.offer(Offer { place, subnet, client, chaddr, whence, circuit, until, lease_time });
+        self.book.offer(Offer { place, subnet, client, chaddr, origin, circuit, until, lease_time });
         self.rearm(place);
         self.watch_fullness(turn, place);
     }

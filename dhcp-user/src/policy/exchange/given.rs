@@ -9,7 +9,7 @@ use crate::policy::book::binding::Binding;
 use crate::policy::book::state::State;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
-use crate::policy::site::terms::{Given, Terms, posed};
+use crate::policy::site::terms::{Given, Terms, server_override};
 
 impl Policy {
     /// What the client is told with the address at `place`. `said` stands in for its relay ([`Policy::said`]).
@@ -23,7 +23,7 @@ impl Policy {
     ) -> Terms<'a> {
         let given = self.given(self.book.subnet(place), Some(place), self.site.classes.of(request, said));
         let (server, longest) =
-            (posed(request).unwrap_or(server), self.site.subnets.longest_datagram(request.link));
+            (server_override(request).unwrap_or(server), self.site.subnets.longest_datagram(request.link));
         Terms { given, server, lease_time: Some(lease_time), longest }
     }
 
@@ -37,7 +37,7 @@ impl Policy {
     ) -> Terms<'a> {
         let given = self.given(subnet, place, self.site.classes.of(request, None));
         let (server, longest) =
-            (posed(request).unwrap_or(server), self.site.subnets.longest_datagram(request.link));
+            (server_override(request).unwrap_or(server), self.site.subnets.longest_datagram(request.link));
         Terms { given, server, lease_time: None, longest }
     }
 

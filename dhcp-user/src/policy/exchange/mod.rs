@@ -31,7 +31,7 @@ use notices::Notices;
 
 /// What messages lead to beside leases.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Heard {
+pub(in crate::policy) struct Throttles {
     pub(in crate::policy) naks: Naks,
     /// The devices that hold as many leases as they may, or whose port's address another has.
     pub(in crate::policy) devices_at_cap: Notices<(SubnetId, HwAddr)>,

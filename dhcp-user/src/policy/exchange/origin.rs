@@ -20,10 +20,10 @@ use crate::message::{Kind, Request};
 use crate::policy::Policy;
 use crate::policy::action::Silence;
 use crate::policy::book::binding::{Binding, Station};
+use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::offers::Offer;
 use crate::policy::book::state::State;
-use crate::policy::book::whence::Whence;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet::Segment;
 
@@ -171,11 +171,11 @@ impl Policy {
             return false;
         }
         let who = Identity::of(request);
-        let whence = Whence::of(request);
+        let origin = ClientOrigin::of(request);
         let leaves = request.options.server.is_some_and(|server| !self.is_us(request, server));
         let address = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
         let place = address.or(request.options.requested).and_then(|address| self.book.find(address));
-        let fits = |offer: &Offer| offer.whence == whence && (leaves || Some(offer.place) == place);
+        let fits = |offer: &Offer| offer.origin == origin && (leaves || Some(offer.place) == place);
         let offered = self.segment(request).iter().any(|id| self.book.offer_of(*id, who).is_some_and(fits));
         let leased = |place: Place| {
             self.book.state(place) == State::Leased

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::binding::Party;
+use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::state::State;
-use crate::policy::book::whence::Whence;
 use crate::policy::event::Happened;
 use crate::policy::site::place::Place;
 use crate::policy::{Policy, Turn};
@@ -49,7 +49,7 @@ impl Policy {
     fn release_offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let place = self.book.find(request.ciaddr).filter(|place| self.book.is_offered_to(*place, request));
         let Some(place) = place else { return turn.silence(request, Silence::NotOwner) };
-        if self.book.offer_at(place).is_some_and(|offer| offer.whence != Whence::of(request)) {
+        if self.book.offer_at(place).is_some_and(|offer| offer.origin != ClientOrigin::of(request)) {
             return turn.silence(request, Silence::ForeignOrigin);
         }
         self.book.withdraw_offer(place);

@@ -9,13 +9,13 @@ use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer;
 use crate::policy::book::binding::{Binding, Party};
+use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::state::State;
-use crate::policy::book::whence::Whence;
 use crate::policy::site::place::Place;
 use crate::policy::site::reservations::{is_for, is_for_owner};
 use crate::policy::site::subnet::SubnetId;
-use crate::policy::site::terms::posed;
+use crate::policy::site::terms::server_override;
 use crate::policy::{Policy, Turn};
 
 impl Policy {
@@ -47,7 +47,8 @@ impl Policy {
     fn other_server(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let who = Identity::of(request);
         for subnet in self.segment(request).iter() {
-            let own = self.book.offer_of(*subnet, who).filter(|offer| offer.whence == Whence::of(request));
+            let own =
+                self.book.offer_of(*subnet, who).filter(|offer| offer.origin == ClientOrigin::of(request));
             if let Some(place) = own.map(|offer| offer.place) {
                 self.book.withdraw_offer(place);
                 self.watch_fullness(turn, place);
@@ -130,7 +131,9 @@ impl Policy {
             return turn.silence(request, Silence::NoSubnet);
         };
         let way = self.way(request);
-        if self.site.subnets.get(subnet).authoritative && !self.heard.naks.take(turn.now, request.link, way) {
+        if self.site.subnets.get(subnet).authoritative
+            && !self.throttles.naks.take(turn.now, request.link, way)
+        {
             return turn.silence(request, Silence::NakLimited);
         }
         self.nak_if_authoritative(turn, request, subnet, "no such lease");
@@ -263,7 +266,8 @@ impl Policy {
             return turn.silence(request, Silence::NoServerId);
         };
         let longest = self.site.subnets.longest_datagram(request.link);
-        let Some(answer) = answer::nak(posed(request).unwrap_or(server), message, request, longest) else {
+        let Some(answer) = answer::nak(server_override(request).unwrap_or(server), message, request, longest)
+        else {
             return turn.silence(request, Silence::Unanswerable);
         };
         let reply = Reply::Nak { server, answer };

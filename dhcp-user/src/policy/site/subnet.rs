@@ -41,7 +41,7 @@ pub struct Interface {
 
 /// A subnet and what is looked up in it.
 #[derive(Debug)]
-struct Served {
+struct ServedSubnet {
     config: Subnet,
     reservations: Reservations,
     /// The subnet, and those that are on its link beside it.
@@ -62,7 +62,7 @@ struct Ways {
 /// All subnets, and the interfaces that lead to them.
 #[derive(Debug)]
 pub(in crate::policy) struct Subnets {
-    served: Vec<Served>,
+    served: Vec<ServedSubnet>,
     /// First and last address of each subnet, lowest first; they don't overlap.
     by_address: Vec<(Ipv4Addr, Ipv4Addr, SubnetId)>,
     by_relay: HashMap<Ipv4Addr, Segment>,
@@ -87,7 +87,7 @@ impl Subnets {
         }
         by_address.sort_unstable();
         let reserves = subnets.iter().any(|subnet| !subnet.reservations.is_empty());
-        let served = subnets.iter().map(|config| Served {
+        let served = subnets.iter().map(|config| ServedSubnet {
             config: config.clone(),
             reservations: Reservations::new(&config.reservations),
             segment: Segment::default(),

@@ -88,6 +88,6 @@ impl<'a> Given<'a> {
 }
 
 /// RFC 5107 §4: the relay has clients talk to itself.
-pub(in crate::policy) fn posed(request: &Request) -> Option<Ipv4Addr> {
+pub(in crate::policy) fn server_override(request: &Request) -> Option<Ipv4Addr> {
     request.options.agent.as_ref().and_then(|agent| agent.server_override)
 }

@@ -243,11 +243,12 @@ fn long_options_are_split() {
 #[test]
 fn the_relay_may_have_us_pose_as_itself() {
     let mut bench = Bench::new(vec![relayed_subnet()]);
-    let posed = |draft: Draft| draft.via(RELAY).option(82, &[&[11, 4], RELAY.octets().as_slice()].concat());
-    let offer = bench.send(&posed(Draft::discover(1)));
+    let overridden =
+        |draft: Draft| draft.via(RELAY).option(82, &[&[11, 4], RELAY.octets().as_slice()].concat());
+    let offer = bench.send(&overridden(Draft::discover(1)));
     assert_eq!(offer.option(54), Some(RELAY.octets().to_vec()));
     let address = offer.offered().expect("an offer");
-    let ack = bench.send(&posed(Draft::select(1, RELAY, address)));
+    let ack = bench.send(&overridden(Draft::select(1, RELAY, address)));
     assert_eq!((ack.acked(), ack.option(54)), (Some(address), Some(RELAY.octets().to_vec())));
     assert_eq!(bench.published[0].server, SERVER);
 }

@@ -17,7 +17,7 @@ impl Bench {
 fn elsewhere(mac: u8) -> (Ipv4Addr, Record) {
     let mut other = Bench::new(vec![subnet(10, 20)]);
     let address = other.lease(mac);
-    (address, other.policy.kept(address).expect("an address of its own"))
+    (address, other.policy.record(address).expect("an address of its own"))
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn a_quarantine_is_taken_over_and_lasts() {
     let mut other = Bench::new(vec![subnet(10, 20)]);
     let address = other.lease(4);
     other.send(&Draft::decline(4, address));
-    let record = other.policy.kept(address).expect("an address of its own");
+    let record = other.policy.record(address).expect("an address of its own");
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     assert_eq!(bench.import(&record), Ok(()));
     assert_eq!(bench.state(address), State::Quarantined);
@@ -135,7 +135,7 @@ fn who_had_an_address_is_remembered_where_nobody_else_is() {
     let (released, expired) = (other.lease(1), other.lease(2));
     other.send(&Draft::release(1, released));
     other.pass(LEASE_TIME + 1);
-    let kept = |address| other.policy.kept(address).expect("an address of its own");
+    let kept = |address| other.policy.record(address).expect("an address of its own");
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     bench.now = other.now;
     assert_eq!(bench.import(&kept(released)), Ok(()));

@@ -19,7 +19,7 @@ fn a_lease_goes_along_when_its_interface_comes_back_as_another() {
     let address = bench.lease(1);
     let gone = bench.policy.relink(on(VACANT, &[]), &[(IFINDEX, VACANT)]);
     assert_eq!(gone, [address]);
-    assert_eq!(bench.policy.kept(address).expect("kept").interface, "eth0");
+    assert_eq!(bench.policy.record(address).expect("kept").interface, "eth0");
     assert_eq!(bench.policy.relink(on(77, &[SERVER]), &[(VACANT, 77)]), gone);
     let published = bench.policy.publication(&bench.words, address).expect("a lease");
     assert_eq!((published.link.ifindex, published.expiry), (77, bench.words.load(address).expiry()));

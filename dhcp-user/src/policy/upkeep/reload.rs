@@ -69,10 +69,10 @@ impl Policy {
                 None => self.withdraw(turn, known, &mut done),
             }
         }
-        for record in std::mem::take(&mut old.stranded).into_records() {
+        for record in std::mem::take(&mut old.unconfigured).into_records() {
             match self.book.find(record.address) {
                 Some(place) => self.restore_one(turn, place, &record),
-                None => self.stranded.add(turn, record),
+                None => self.unconfigured.add(turn, record),
             }
         }
         (done, old)
@@ -137,7 +137,7 @@ impl Policy {
         };
         let record = record_of(&self.site, known.address, standing, known.recurrences, owner.as_ref());
         turn.out.push(Action::Commit(Change::Put(record.clone())));
-        self.stranded.add(turn, record);
+        self.unconfigured.add(turn, record);
     }
 
     pub(in crate::policy) fn is_reserved_for_another(&self, place: Place, binding: &Binding) -> bool {

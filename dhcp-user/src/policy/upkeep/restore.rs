@@ -53,7 +53,7 @@ impl Policy {
         for record in records {
             match self.book.find(record.address) {
                 Some(place) => self.restore_one(turn, place, &record),
-                None => self.stranded.add(turn, record),
+                None => self.unconfigured.add(turn, record),
             }
         }
         for lease in adopted {
@@ -65,8 +65,8 @@ impl Policy {
 
     /// Whether a promise for this address is kept in mind though it is of no pool and no reservation.
     #[must_use]
-    pub fn is_stranded(&self, address: Ipv4Addr) -> bool {
-        self.stranded.holds(address)
+    pub fn is_unconfigured(&self, address: Ipv4Addr) -> bool {
+        self.unconfigured.holds(address)
     }
 
     pub(in crate::policy) fn restore_one(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record) {

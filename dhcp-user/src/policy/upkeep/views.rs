@@ -151,7 +151,7 @@ impl Policy {
 
     /// What is to be kept of `address`, if it is of a pool or a reservation.
     #[must_use]
-    pub fn kept(&self, address: Ipv4Addr) -> Option<Record> {
+    pub fn record(&self, address: Ipv4Addr) -> Option<Record> {
         self.book.find(address).map(|place| self.book.record(&self.site, place))
     }
 

@@ -132,7 +132,7 @@ impl Server {
 
     /// Changes that are decided and not known to be on disk, the last to an address coming last.
     pub(in crate::server) fn undurable(&self) -> impl Iterator<Item = &Change> {
-        let owed = self.owed.iter().flat_map(|owed| owed.changes());
+        let owed = self.uncommitted.iter().flat_map(|owed| owed.changes());
         let queued = self.decided.iter().filter_map(Decided::change);
         owed.chain(self.committing.changes()).chain(queued)
     }

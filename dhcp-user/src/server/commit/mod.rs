@@ -31,7 +31,7 @@ const LATE: Duration = Duration::from_secs(1);
 
 /// What the store has not taken.
 #[derive(Debug)]
-pub(super) struct Owed {
+pub(super) struct UncommittedChanges {
     /// The last change to each address.
     changes: BTreeMap<Ipv4Addr, Change>,
     why: NotCommitted,
@@ -39,7 +39,7 @@ pub(super) struct Owed {
     next: Instant,
 }
 
-impl Owed {
+impl UncommittedChanges {
     /// Why commits fail, in words for the operator.
     pub(super) fn why(&self) -> &str {
         self.why.reason()
@@ -62,12 +62,12 @@ impl Server {
         if !self.committing.is_idle() {
             return;
         }
-        let due = self.owed.as_ref().is_none_or(|owed| Instant::now() >= owed.next);
-        if self.decided.is_empty() && (self.owed.is_none() || !due) {
+        let due = self.uncommitted.as_ref().is_none_or(|owed| Instant::now() >= owed.next);
+        if self.decided.is_empty() && (self.uncommitted.is_none() || !due) {
             return;
         }
         let (mut changes, then) = parted(std::mem::take(&mut self.decided));
-        if let Some(owed) = &mut self.owed {
+        if let Some(owed) = &mut self.uncommitted {
             owed.add(std::mem::take(&mut changes));
             if !due {
                 let why = owed.why.clone();
@@ -122,14 +122,14 @@ impl Server {
     /// # Errors
     /// When the store takes no commits by now. Nothing that depends on them was done then.
     pub(super) fn settle(&mut self, until: Option<Instant>) -> Result<(), NotCommitted> {
-        if let Some(owed) = &mut self.owed {
+        if let Some(owed) = &mut self.uncommitted {
             owed.next = Instant::now();
         }
         self.commit_next();
         while let Some(ended) = self.committing.wait(until)? {
             self.ended(ended);
         }
-        self.owed.as_ref().map_or(Ok(()), |owed| Err(owed.why.clone()))
+        self.uncommitted.as_ref().map_or(Ok(()), |owed| Err(owed.why.clone()))
     }
 
     /// Takes note of a commit that has come to its end.
@@ -137,7 +137,7 @@ impl Server {
     /// # Errors
     /// When it failed. Nothing that depends on the changes may be done then.
     fn judge(&mut self, changes: &[Change], outcome: Result<(), StoreError>) -> Result<(), NotCommitted> {
-        let owed = self.owed.take();
+        let owed = self.uncommitted.take();
         let Err(error) = outcome else {
             self.exports.note(changes);
             if owed.is_some() {
@@ -159,9 +159,14 @@ impl Server {
             }
         };
         let is_new = owed.is_none();
-        let mut owed = Owed { changes: BTreeMap::new(), why: why.clone(), wait, next: Instant::now() + wait };
+        let mut owed = UncommittedChanges {
+            changes: BTreeMap::new(),
+            why: why.clone(),
+            wait,
+            next: Instant::now() + wait,
+        };
         owed.add(changes.iter().cloned());
-        self.owed = Some(owed);
+        self.uncommitted = Some(owed);
         if is_new {
             service::tell(self);
         }
@@ -183,7 +188,9 @@ impl Server {
                 since.as_secs()
             )
         });
-        late.or_else(|| self.owed.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why())))
+        late.or_else(|| {
+            self.uncommitted.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why()))
+        })
     }
 
     /// Tells the service manager when the disk begins to be late, and when it is no more.

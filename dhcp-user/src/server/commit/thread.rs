@@ -94,7 +94,7 @@ impl Committing {
         let thread = thread::Builder::new()
             .name("commit".into())
             .spawn(move || {
-                let told = Told(told);
+                let told = EndSignal(told);
                 serve(store, &taken, given, &told.0);
             })
             .context("starting the thread that commits")?;
@@ -236,9 +236,9 @@ fn no_answer(error: RecvTimeoutError, since: Duration) -> NotCommitted {
 }
 
 /// Whoever waits looks once more when the thread has ended, even by a panic.
-struct Told(Arc<Notify>);
+struct EndSignal(Arc<Notify>);
 
-impl Drop for Told {
+impl Drop for EndSignal {
     fn drop(&mut self) {
         self.0.notify_one();
     }

@@ -42,7 +42,7 @@ const SETTLED: Duration = Duration::from_millis(50);
 const NOW_AND_THEN: Duration = Duration::from_secs(20);
 /// An interface that is served, or would be if it were there.
 #[derive(Debug)]
-pub(super) struct Served {
+pub(super) struct ServedInterface {
     pub(super) facts: Interface,
     pub(super) xdp: Xdp,
     /// Why it is attached so, where that was not simply asked for.
@@ -184,7 +184,7 @@ impl Server {
         let transmission = Transmission::from_now_on(&facts.name);
         let refused = (attached.is_none() && why.is_some()).then_some(state.xdp);
         let (unheard, found) = (None, None);
-        let served = Served {
+        let served = ServedInterface {
             facts,
             xdp,
             why,
@@ -211,7 +211,7 @@ impl Server {
 
     /// Notes that an interface of the configuration isn't there.
     pub(super) fn miss(&mut self, facts: Interface) {
-        let missing = Served {
+        let missing = ServedInterface {
             facts,
             xdp: Xdp::Off,
             why: None,
@@ -526,7 +526,7 @@ impl Server {
 
     /// What is on an interface by the last look at it: our program, or somebody else's. Nobody is asked anew: that could
     /// take its time.
-    pub(super) fn attachment(&self, served: &Served) -> (Xdp, Option<String>) {
+    pub(super) fn attachment(&self, served: &ServedInterface) -> (Xdp, Option<String>) {
         if !is_there(&served.facts) {
             return (Xdp::Off, None);
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::XdpMode;
-use crate::control::{Event as Told, Xdp};
+use crate::control::{EventRecord, Xdp};
 use crate::datapath::interfaces::netlink::{Attached, LinkState};
 use crate::datapath::program::transmission::Counts;
 use crate::server::Server;
@@ -89,10 +89,10 @@ impl Server {
                  `xdp = \"generic\"`"
             );
             let is_hopeless = served.transmission.is_hopeless();
-            let told = Told {
+            let told = EventRecord {
                 interface: Some(name.clone()),
                 detail: Some(format!("{lost} answers of the kernel did not leave by the driver")),
-                ..Told::now("answers-lost")
+                ..EventRecord::now("answers-lost")
             };
             // Nobody may be listening.
             let _ = self.events.send(told);
@@ -111,10 +111,10 @@ impl Server {
         match kernel.attach(name, ifindex, XdpMode::Generic) {
             Ok(mut attachment) => {
                 attachment.why = Some("answers did not leave by the driver".to_owned());
-                let told = Told {
+                let told = EventRecord {
                     interface: Some(name.to_owned()),
                     detail: Some("attached in the stack: answers did not leave by the driver".to_owned()),
-                    ..Told::now("xdp-changed")
+                    ..EventRecord::now("xdp-changed")
                 };
                 let _ = self.events.send(told);
                 self.go_over_to(ifindex, attachment, None);

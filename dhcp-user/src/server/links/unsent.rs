@@ -61,9 +61,9 @@ impl Server {
                 );
             }
         }
-        let Self { went_up, policy, .. } = self;
+        let Self { punts, policy, .. } = self;
         let considered = |link, relay| policy.considered_at(link, relay);
-        unsent.answers().for_each(|(client, xid)| went_up.unsent(&client, xid, considered));
+        unsent.answers().for_each(|(client, xid)| punts.unsent(&client, xid, considered));
     }
 
     /// Interfaces by which replies can't be sent, in words; none when all is well.

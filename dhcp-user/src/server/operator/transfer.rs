@@ -44,7 +44,7 @@ impl Server {
             return (records.iter().map(|record| self.portable(record)).collect(), true);
         }
         let (again, is_all) = export.again(most);
-        let records = again.into_iter().filter_map(|address| self.policy.kept(address));
+        let records = again.into_iter().filter_map(|address| self.policy.record(address));
         (records.map(|record| self.portable(&record)).collect(), !is_all)
     }
 

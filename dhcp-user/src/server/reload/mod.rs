@@ -17,7 +17,7 @@ use anyhow::{Result, bail};
 
 use super::Server;
 use super::process::service;
-use super::reports::explain::WentUp;
+use super::reports::explain::PuntLog;
 use crate::clock::BootNanos;
 use crate::config::Config;
 use crate::control::{Reloaded, Reply};
@@ -148,7 +148,7 @@ impl Server {
         self.warn_of_configuration();
         self.alive();
         // What was known before says nothing about what is asked from now on.
-        self.went_up = WentUp::default();
+        self.punts = PuntLog::default();
         self.look_at = self.slots_per_beat();
         tracing::info!(
             config = %self.file.display(),

@@ -11,7 +11,7 @@ use crate::datapath::program::attachment::Attachment;
 use crate::policy::{Interface, Renumbered};
 use crate::server::Server;
 use crate::server::equipment::absent::{is_there, missing};
-use crate::server::links::{Served, attach};
+use crate::server::links::{ServedInterface, attach};
 
 /// What becomes of the interfaces of the next configuration, all that may fail done.
 #[derive(Default)]
@@ -169,12 +169,12 @@ impl Server {
     }
 
     /// The interfaces that are served and are not in `config`.
-    fn leaving<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = &'a Served> {
+    fn leaving<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = &'a ServedInterface> {
         let served = self.interfaces.values();
         served.filter(|served| config.interfaces.iter().all(|one| one.name != served.facts.name))
     }
 
-    pub(in crate::server) fn served(&self, name: &str) -> Option<&Served> {
+    pub(in crate::server) fn served(&self, name: &str) -> Option<&ServedInterface> {
         self.interfaces.values().find(|served| served.facts.name == name)
     }
 

@@ -16,7 +16,7 @@ use dhcp_ebpf::verdict::Why;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use tokio::sync::broadcast;
 
-use crate::capture::{Captured, Direction, Told};
+use crate::capture::{CaptureEvent, Captured, Direction};
 use crate::clock::BootNanos;
 use crate::datapath::frames::ring::Arrival;
 use crate::datapath::program::capture::{Means, Tap};
@@ -37,7 +37,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub(in crate::server) struct Captures {
     /// `None`: nobody captures.
-    frames: Option<broadcast::Sender<Told>>,
+    frames: Option<broadcast::Sender<CaptureEvent>>,
     /// Messages on their way through the daemon, by where their frames lie in memory.
     under_way: HashMap<usize, (BootNanos, Option<Why>)>,
     tap: Option<Running>,
@@ -58,17 +58,17 @@ impl Captures {
         &mut self,
         beside: &Beside,
         means: Option<Result<Means>>,
-    ) -> Result<broadcast::Receiver<Told>> {
+    ) -> Result<broadcast::Receiver<CaptureEvent>> {
         let frames = self.frames.get_or_insert_with(|| broadcast::channel(ROOM).0);
         let receiver = frames.subscribe();
         let Some(means) = means else {
-            let _ = frames.send(Told::Begun);
+            let _ = frames.send(CaptureEvent::Begun);
             return Ok(receiver);
         };
         if let Some(tap) = &self.tap
             && *tap.goes_on.lock().unwrap_or_else(PoisonError::into_inner)
         {
-            let _ = frames.send(Told::Begun);
+            let _ = frames.send(CaptureEvent::Begun);
             return Ok(receiver);
         }
         let (goes_on, stop) = (Arc::new(Mutex::new(true)), Arc::<AtomicBool>::default());
@@ -79,14 +79,14 @@ impl Captures {
             let _alive = alive;
             match means.open() {
                 Ok(mut tap) => {
-                    let _ = frames.send(Told::Begun);
+                    let _ = frames.send(CaptureEvent::Begun);
                     follow(&mut tap, &frames, &work.0, &work.1);
                 }
                 Err(error) => {
                     let error = format!("{error:#}");
                     tracing::warn!(error, "the kernel's answers can't be captured");
                     *work.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
-                    let _ = frames.send(Told::WithoutKernel(error));
+                    let _ = frames.send(CaptureEvent::WithoutKernel(error));
                 }
             }
         })?;
@@ -143,7 +143,7 @@ impl Captures {
 
 impl Server {
     /// One more captures from now on.
-    pub(in crate::server) fn capture(&mut self) -> Result<broadcast::Receiver<Told>> {
+    pub(in crate::server) fn capture(&mut self) -> Result<broadcast::Receiver<CaptureEvent>> {
         let means = self.kernel.as_ref().map(|kernel| kernel.means_of_capture());
         self.captures.begin(&self.beside, means)
     }
@@ -155,7 +155,7 @@ fn place(frame: &Bytes) -> usize {
 }
 
 fn tell(
-    frames: &broadcast::Sender<Told>,
+    frames: &broadcast::Sender<CaptureEvent>,
     at: BootNanos,
     ifindex: u32,
     direction: Direction,
@@ -164,22 +164,22 @@ fn tell(
 ) {
     let captured = Captured { at, ifindex, direction, comment, frame: frame.clone(), len: frame.len() };
     // Nobody may be capturing any more.
-    let _ = frames.send(Told::Frame(captured));
+    let _ = frames.send(CaptureEvent::Frame(captured));
 }
 
 /// Tells of what the kernel answers, until nobody captures any more.
-fn follow(tap: &mut Tap, frames: &broadcast::Sender<Told>, goes_on: &Mutex<bool>, stop: &AtomicBool) {
+fn follow(tap: &mut Tap, frames: &broadcast::Sender<CaptureEvent>, goes_on: &Mutex<bool>, stop: &AtomicBool) {
     let mut covered = Instant::now();
     while !stop.load(Ordering::Acquire) {
         while let Some(captured) = tap.take() {
-            let _ = frames.send(Told::Frame(captured));
+            let _ = frames.send(CaptureEvent::Frame(captured));
             if stop.load(Ordering::Acquire) || frames.receiver_count() == 0 {
                 break;
             }
         }
         let missed = tap.missed();
         if missed > 0 {
-            let _ = frames.send(Told::Missed(missed));
+            let _ = frames.send(CaptureEvent::Missed(missed));
         }
         if covered.elapsed() > COVER {
             covered = Instant::now();

@@ -278,8 +278,8 @@ fn vlan(link: Link) -> Vec<u16> {
 }
 
 /// An event as listeners are told of it.
-pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>) -> control::Event {
-    let of = |told: control::Event, client: &Client| control::Event {
+pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>) -> control::EventRecord {
+    let of = |told: control::EventRecord, client: &Client| control::EventRecord {
         hw_address: Some(client.chaddr.to_string()),
         client_id: client.client_id.as_deref().map(colon_hex),
         interface: name_of(client.link),
@@ -290,25 +290,30 @@ pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>
     };
     match event {
         LeaseEvent::Lease { address, what, client } => {
-            let told =
-                control::Event { address: Some(*address), ..control::Event::now(Happened::name(*what)) };
+            let told = control::EventRecord {
+                address: Some(*address),
+                ..control::EventRecord::now(Happened::name(*what))
+            };
             match client {
                 Some(client) => of(told, client),
                 None => told,
             }
         }
-        LeaseEvent::PoolFull { subnet, pool, percent } => control::Event {
+        LeaseEvent::PoolFull { subnet, pool, percent } => control::EventRecord {
             subnet: Some(subnet.to_string()),
             detail: Some(format!("{pool} is {percent} % full")),
-            ..control::Event::now(if *percent < 100 { "pool-filling" } else { "pool-full" })
+            ..control::EventRecord::now(if *percent < 100 { "pool-filling" } else { "pool-full" })
         },
         LeaseEvent::Exhausted { subnet, client } => of(
-            control::Event { subnet: Some(subnet.to_string()), ..control::Event::now("exhausted") },
+            control::EventRecord {
+                subnet: Some(subnet.to_string()),
+                ..control::EventRecord::now("exhausted")
+            },
             client,
         ),
         LeaseEvent::ProbeLiar { link, station, addresses } => {
             let those: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            control::Event {
+            control::EventRecord {
                 hw_address: Some(colon_hex(station)),
                 interface: name_of(*link),
                 vlan: vlan(*link),
@@ -316,41 +321,41 @@ pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>
                     "it answers for {}, which are nobody's: what it says proves nothing",
                     those.join(", ")
                 )),
-                ..control::Event::now("probe-liar")
+                ..control::EventRecord::now("probe-liar")
             }
         }
         LeaseEvent::ManyDeclines { subnet, client } => of(
-            control::Event {
+            control::EventRecord {
                 subnet: Some(subnet.to_string()),
                 detail: Some(
                     "so many DECLINEs came from there that they put addresses out of use for minutes only"
                         .into(),
                 ),
-                ..control::Event::now("many-declines")
+                ..control::EventRecord::now("many-declines")
             },
             client,
         ),
         LeaseEvent::PortInUse { address, client } => of(
-            control::Event {
+            control::EventRecord {
                 address: Some(*address),
                 detail: Some("another device has the address of its port, and answers".to_owned()),
-                ..control::Event::now("port-in-use")
+                ..control::EventRecord::now("port-in-use")
             },
             client,
         ),
         LeaseEvent::DeviceCap { subnet, client, cap } => of(
-            control::Event {
+            control::EventRecord {
                 subnet: Some(subnet.to_string()),
                 detail: Some(format!("the device may hold {cap}")),
-                ..control::Event::now("device-cap")
+                ..control::EventRecord::now("device-cap")
             },
             client,
         ),
         LeaseEvent::CircuitCap { subnet, client, cap } => of(
-            control::Event {
+            control::EventRecord {
                 subnet: Some(subnet.to_string()),
                 detail: Some(format!("the clients of its circuit may hold {cap}")),
-                ..control::Event::now("circuit-cap")
+                ..control::EventRecord::now("circuit-cap")
             },
             client,
         ),

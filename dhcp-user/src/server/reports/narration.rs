@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Level;
 
-use crate::control::Event;
+use crate::control::EventRecord;
 use crate::logging::NOTICE;
 use crate::policy::Weight;
 use crate::server::Server;
@@ -104,7 +104,7 @@ impl Server {
 }
 
 /// Writes an event into the log.
-pub(in crate::server) fn narrate(told: &Event, weight: Weight, has_line: bool) {
+pub(in crate::server) fn narrate(told: &EventRecord, weight: Weight, has_line: bool) {
     match weight {
         _ if !has_line => say!(DEBUG, NARRATOR, told),
         Weight::Warning => say!(WARN, NARRATOR, told),

@@ -34,7 +34,7 @@ use super::reload::configuring::Configuring;
 use super::reports::busiest::Busy;
 use super::reports::capture::Captures;
 use super::reports::complaints::Complaints;
-use super::reports::explain::WentUp;
+use super::reports::explain::PuntLog;
 use super::reports::measuring::Measuring;
 use super::reports::narration::Narration;
 use super::reports::traffic::Traffic;
@@ -145,7 +145,7 @@ impl Server {
             traffic: Traffic::new(),
             busy: Busy::default(),
             measuring: Measuring::new(config.server.metrics_listen.is_some()),
-            went_up: WentUp::default(),
+            punts: PuntLog::default(),
             complaints: Complaints::default(),
             narration: Narration::default(),
             exports: Exports::default(),
@@ -157,7 +157,7 @@ impl Server {
             beside,
             pulse: startup.pulse(),
             blind: None,
-            owed: None,
+            uncommitted: None,
             journal,
             events,
             wall: WallClock::read().context("reading the clocks")?,

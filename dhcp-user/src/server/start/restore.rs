@@ -78,7 +78,7 @@ impl Server {
             return Ok(());
         }
         let (known, unknown): (Vec<Ipv4Addr>, Vec<_>) =
-            strangers.iter().partition(|address| self.policy.is_stranded(**address));
+            strangers.iter().partition(|address| self.policy.is_unconfigured(**address));
         for address in known {
             revoke_anyway(&self.table, address);
         }

@@ -35,7 +35,7 @@ const IN_A_SECOND: usize = CLIENTS;
 
 /// What is remembered of requests that went up, and of what the kernel was told.
 #[derive(Debug, Default)]
-pub(in crate::server) struct WentUp {
+pub(in crate::server) struct PuntLog {
     last: Recent<[u8; 6], Last>,
     /// All messages, whatever became of them.
     history: History,
@@ -55,7 +55,7 @@ struct Last {
     word: Word,
 }
 
-impl WentUp {
+impl PuntLog {
     /// A request went up; `why` is the program's reason, none where no program is attached.
     pub(in crate::server) fn note(&mut self, request: &Arc<Request>, why: Option<Why>, table: &Table) {
         let client = sender(request);
@@ -172,9 +172,9 @@ impl Server {
     /// Who decided a client's last message, and why not the kernel; or why there was no answer. And what became of the
     /// last few that the daemon got.
     pub(in crate::server) fn explain(&self, client: &Subject) -> Result<Explanation, No> {
-        let Self { went_up, policy, table, wall, .. } = self;
+        let Self { punts, policy, table, wall, .. } = self;
         let name_of = |link| self.name_of(link);
-        Sight { went_up, policy, table, wall: *wall, name_of: &name_of }.explain(client)
+        Sight { punts, policy, table, wall: *wall, name_of: &name_of }.explain(client)
     }
 }
 

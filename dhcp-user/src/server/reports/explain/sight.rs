@@ -7,7 +7,7 @@ use dhcp_ebpf::verdict::Why;
 
 use super::differences;
 use super::history::{Became, Message, Seen, about};
-use super::{Last, WentUp};
+use super::{Last, PuntLog};
 use crate::control::{AnsweredBy, Explanation, Heard, No, Subject, WallClock, colon_hex};
 use crate::datapath::leases::table::Table;
 use crate::journal::wire_text;
@@ -16,7 +16,7 @@ use crate::policy::{AnsweredBy as Answered, Policy, Words as _};
 
 /// All that it is found in.
 pub(super) struct Sight<'s> {
-    pub(super) went_up: &'s WentUp,
+    pub(super) punts: &'s PuntLog,
     pub(super) policy: &'s Policy,
     pub(super) table: &'s Table,
     pub(super) wall: WallClock,
@@ -31,20 +31,20 @@ impl Sight<'_> {
         let (mac, named) = match client {
             Subject::HwAddress(mac) => (Some(*mac), None),
             Subject::Circuit(text) => {
-                (self.went_up.history.who_is_on(|circuit| wire_text(circuit) == *text), None)
+                (self.punts.history.who_is_on(|circuit| wire_text(circuit) == *text), None)
             }
             Subject::Address(address) => {
                 let address = *address;
                 let lessee =
                     self.policy.lease(address).and_then(|lease| lease.chaddr.octets().try_into().ok());
                 // Of an address that nobody has, who asked for it last is of more interest than who had it.
-                let who_named = self.went_up.history.who_named(address);
+                let who_named = self.punts.history.who_named(address);
                 let has_it = self.table.load(address).alive();
                 (if has_it { lessee.or(who_named) } else { who_named.or(lessee) }, Some(address))
             }
         };
-        let heard = mac.map(|mac| self.went_up.history.of(&mac)).unwrap_or_default();
-        let last = mac.and_then(|mac| self.went_up.last.get(&mac));
+        let heard = mac.map(|mac| self.punts.history.of(&mac)).unwrap_or_default();
+        let last = mac.and_then(|mac| self.punts.last.get(&mac));
         let last = last.filter(|last| named.is_none_or(|address| about(&last.request) == address));
         let named_last =
             heard.iter().rev().map(|message| message.about).find(|about| !about.is_unspecified());

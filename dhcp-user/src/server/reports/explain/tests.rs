@@ -61,7 +61,7 @@ const TAG: u16 = 77;
 
 /// A server with a subnet on its link and one behind a relay, which remembers what went up.
 struct Bench {
-    went_up: WentUp,
+    punts: PuntLog,
     policy: Policy,
     table: Table,
 }
@@ -85,38 +85,37 @@ impl Bench {
         let (slots, answers) = (Region::heap(256 * SLOT_CELLS), Region::heap(256 * CHUNK_CELLS));
         let keys = Keys([[0; 4]; Keys::POSITIONS]);
         let table = Table::new(slots, answers, Box::new(keys), Box::new(HeapHints::default()));
-        Self { went_up: WentUp::default(), policy, table }
+        Self { punts: PuntLog::default(), policy, table }
     }
 
     /// A message goes up as `draft` has it, and gets no answer for this reason.
     fn unanswered(&mut self, draft: &Draft, why: Unanswered, at: u32) {
-        let Self { went_up, policy, table } = self;
+        let Self { punts, policy, table } = self;
         match why {
             Unanswered::Silent(_) | Unanswered::Lost(Lost::Overtaken | Lost::UnknownInterface) => {
                 let request = draft.request(at);
-                went_up.note(&request, None, table);
-                went_up.unanswered(&request, why, || policy.considered(&request));
+                punts.note(&request, None, table);
+                punts.unanswered(&request, why, || policy.considered(&request));
             }
             Unanswered::Lost(Lost::ReplyTooLong | Lost::NotCommitted) => {
                 let request = draft.request(at);
-                went_up.note(&request, Some(Why::Request), table);
-                went_up.unanswered(&request, why, || policy.considered(&request));
+                punts.note(&request, Some(Why::Request), table);
+                punts.unanswered(&request, why, || policy.considered(&request));
             }
             Unanswered::Lost(Lost::NotSent) => {
                 let request = draft.request(at);
-                went_up.note(&request, None, table);
-                went_up.answered(&request, "ack");
-                went_up
-                    .unsent(&sender(&request), request.xid, |link, relay| policy.considered_at(link, relay));
+                punts.note(&request, None, table);
+                punts.answered(&request, "ack");
+                punts.unsent(&sender(&request), request.xid, |link, relay| policy.considered_at(link, relay));
             }
             Unanswered::Limited(_) | Unanswered::Lost(Lost::NotForUs) => {
                 let request = draft.request(at);
-                went_up.refused(&request, why, table, || policy.considered(&request));
+                punts.refused(&request, why, table, || policy.considered(&request));
             }
             Unanswered::Malformed(_) | Unanswered::Lost(Lost::Stale) => {
                 let glimpse = || Glimpse::of(&draft.frame(), IFINDEX);
                 let considered = |seen: &Glimpse| policy.considered_at(seen.link, seen.relay);
-                went_up.unread(glimpse, BootSecs(at), why, table, considered);
+                punts.unread(glimpse, BootSecs(at), why, table, considered);
             }
         }
     }
@@ -124,8 +123,8 @@ impl Bench {
     fn explain(&self, who: &Subject) -> Explanation {
         let wall = WallClock::booted("2026-01-01T00:00:00Z".parse().expect("a time"));
         let name_of = |link: Link| (link.ifindex == IFINDEX).then(|| "eth0".to_owned());
-        let Self { went_up, policy, table } = self;
-        Sight { went_up, policy, table, wall, name_of: &name_of }.explain(who).expect("an explanation")
+        let Self { punts, policy, table } = self;
+        Sight { punts, policy, table, wall, name_of: &name_of }.explain(who).expect("an explanation")
     }
 }
 
@@ -176,8 +175,8 @@ fn of_a_circuit_the_client_is_shown_that_gets_no_answer() {
     let discover = |n| Draft::discover(n).via(RELAY).option(82, &agent);
     bench.unanswered(&discover(1), Unanswered::Silent(crate::policy::Silence::DeviceCap), 100);
     let other = discover(2).request(101);
-    bench.went_up.note(&other, None, &bench.table);
-    bench.went_up.answered(&other, "offer");
+    bench.punts.note(&other, None, &bench.table);
+    bench.punts.answered(&other, "offer");
     let said = bench.explain(&Subject::Circuit("port".to_owned()));
     assert_eq!(said.hw_address.as_deref(), Some("02:00:00:00:01:01"));
     assert!(said.why.starts_with("device-cap: "), "{said:?}");

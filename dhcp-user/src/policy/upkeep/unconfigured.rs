@@ -12,13 +12,13 @@ use crate::store::{Change, Record, Standing};
 
 /// By address.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Stranded {
+pub(in crate::policy) struct Unconfigured {
     records: BTreeMap<Ipv4Addr, Record>,
     /// No promise runs out earlier.
     next: Option<BootSecs>,
 }
 
-impl Stranded {
+impl Unconfigured {
     /// Keeps `record`, which is in the store, if it matters for some time.
     pub(in crate::policy) fn add(&mut self, turn: &mut Turn<'_>, record: Record) {
         let end = end(&record);

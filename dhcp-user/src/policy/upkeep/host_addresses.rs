@@ -10,13 +10,13 @@ use crate::policy::site::place::Place;
 
 /// The addresses concerned.
 #[derive(Debug, Default)]
-pub(in crate::policy) struct Kept {
+pub(in crate::policy) struct HostAddresses {
     /// What hosts have by the configuration.
     hosts: BTreeSet<Ipv4Addr>,
     places: BTreeSet<Place>,
 }
 
-impl Kept {
+impl HostAddresses {
     /// What hosts have by the configuration is to be kept back.
     pub(in crate::policy) fn of(hosts: BTreeSet<Ipv4Addr>) -> Self {
         Self { hosts, places: BTreeSet::new() }
@@ -26,9 +26,9 @@ impl Kept {
 impl Policy {
     /// Keeps back what hosts have by now, and gives back what they have no longer.
     pub(in crate::policy) fn keep_back(&mut self) {
-        let hosts = self.kept.hosts.iter().copied().chain(self.site.subnets.own());
+        let hosts = self.host_addresses.hosts.iter().copied().chain(self.site.subnets.own());
         let places: BTreeSet<Place> = hosts.filter_map(|host| self.book.find(host)).collect();
-        let former = std::mem::replace(&mut self.kept.places, places.clone());
+        let former = std::mem::replace(&mut self.host_addresses.places, places.clone());
         for place in former.difference(&places) {
             self.book.give_back(*place);
         }

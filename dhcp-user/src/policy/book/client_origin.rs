@@ -9,14 +9,14 @@ use crate::policy::site::digest::digest;
 
 /// The place that a client speaks from, as far as it can be told: nobody else's place, whatever name is claimed there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::policy) enum Whence {
+pub(in crate::policy) enum ClientOrigin {
     /// A station on a link.
     Station(Link, [u8; 6]),
     /// A relay, and the circuit that it names (a number that stands for it).
     Circuit(Ipv4Addr, u64),
 }
 
-impl Whence {
+impl ClientOrigin {
     /// Where `request` was sent.
     pub(in crate::policy) fn of(request: &Request) -> Self {
         if request.relayed() {
