@@ -228,6 +228,67 @@ fn a_prometheus_reads_all_of_it_and_dashboard_and_rules_find_what_they_ask_for()
     Ok(())
 }
 
+/// What the figures look like when something is wrong, and whom that wakes.
+const WRONG: &str = r#"
+rule_files: [RULES]
+evaluation_interval: 1m
+tests:
+  - interval: 1m
+    input_series:
+      - { series: 'xdhcpd_trouble{instance="a"}', values: '0x10 1x30' }
+      - { series: 'xdhcpd_commits_failed_total{instance="a"}', values: '0x10 1+1x30' }
+      - { series: 'xdhcpd_pool_addresses{instance="a",subnet="s",pool="p",state="free"}', values: '20x10 0x30' }
+      - { series: 'xdhcpd_pool_addresses{instance="a",subnet="s",pool="p",state="leased"}', values: '80x10 100x30' }
+      - { series: 'xdhcpd_kernel_dropped_total{instance="a",reason="fresh-full"}', values: '0x10 60+60x30' }
+      - { series: 'xdhcpd_driver_answers_total{instance="a",interface="eth0",outcome="failed"}', values: '0x10 60+60x30' }
+      - { series: 'up{job="xdhcpd",instance="b"}', values: '1x10 0x30' }
+    alert_rule_test:
+      - { alertname: DhcpTrouble, eval_time: 9m, exp_alerts: [] }
+      - { alertname: DhcpPoolFull, eval_time: 9m, exp_alerts: [] }
+      - { alertname: DhcpRingsFull, eval_time: 9m, exp_alerts: [] }
+      - { alertname: DhcpDown, eval_time: 9m, exp_alerts: [] }
+    promql_expr_test:
+      - expr: 'count by (alertname) (ALERTS{alertstate="firing"})'
+        eval_time: 30m
+        exp_samples:
+          - { labels: '{alertname="DhcpTrouble"}', value: 1 }
+          - { labels: '{alertname="DhcpCommitsFail"}', value: 1 }
+          - { labels: '{alertname="DhcpPoolFull"}', value: 1 }
+          - { labels: '{alertname="DhcpPoolNearlyFull"}', value: 1 }
+          - { labels: '{alertname="DhcpRingsFull"}', value: 1 }
+          - { labels: '{alertname="DhcpAnswersLost"}', value: 1 }
+          - { labels: '{alertname="DhcpDown"}', value: 1 }
+"#;
+
+#[test]
+fn what_is_wrong_wakes_somebody_and_what_is_not_does_not() -> Result<()> {
+    let lan = Lan::new("metrics", SERVER, 16)?;
+    let rules = dashboards().join("xdhcpd.rules.yml").canonicalize()?;
+    let test = lan.world.write("test.yml", &WRONG.replace("RULES", &format!("\"{}\"", rules.display())))?;
+    run(Command::new("promtool").args(["test", "rules"]).arg(test))?;
+    Ok(())
+}
+
+/// However many pools there are, the page does not grow beyond a bound, and its sums are right.
+#[test]
+fn of_very_many_pools_the_rest_are_told_as_one() -> Result<()> {
+    let lan = Lan::new("metrics", SERVER, 16)?;
+    let subnet = |number: u32| {
+        let [.., high, low] = number.to_be_bytes();
+        format!(
+            "[[subnet]]\nprefix = \"11.{high}.{low}.0/24\"\npools = [\"11.{high}.{low}.10 - 11.{high}.{low}.19\"]\n"
+        )
+    };
+    let many: String = (0..1200).map(subnet).collect();
+    let _server = Server::with_settings(&lan, Xdp::Off, LISTEN, &format!("{SUBNET}{many}"))?;
+    let page = metrics(&lan)?.body;
+    let others = "xdhcpd_pool_addresses{subnet=\"others\",pool=\"others\",state=\"free\"}";
+    // Two of the first subnet, and 998 more, stand for themselves.
+    ensure!(value(&page, others)? == 2020.0, "{page}");
+    ensure!(page.lines().filter(|line| line.starts_with("xdhcpd_pool_addresses{")).count() == 6 * 1001);
+    Ok(())
+}
+
 #[test]
 fn what_is_asked_otherwise_is_refused() -> Result<()> {
     let lan = Lan::new("metrics", SERVER, 16)?;

@@ -2,8 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
+use std::net::Ipv4Addr;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
+use system_tests::http::get;
 use system_tests::paths::SERVER;
 use system_tests::process::output;
 use system_tests::server::{Launch, Server, Xdp};
@@ -116,7 +118,9 @@ fn the_units_capabilities_are_enough() -> Result<()> {
     let bounding = format!("--bounding-set=-all,{}", kept.join(","));
 
     let lan = Lan::new("systemd", SERVER, 24)?;
-    let mut server = Server::start(&lan, Xdp::Native, &format!("{SUBNET}authoritative = true\n"))?;
+    let listen = "metrics-listen = \"127.0.0.1:19067\"";
+    let subnet = format!("{SUBNET}authoritative = true\n");
+    let mut server = Server::with_settings(&lan, Xdp::Native, listen, &subnet)?;
     server.stop()?;
     server.detach()?;
     let under = ["setpriv", bounding.as_str(), "--inh-caps=-all", "--no-new-privs"];
@@ -129,6 +133,8 @@ fn the_units_capabilities_are_enough() -> Result<()> {
         Ok((server.stats()?.kernel_acked("renewing")? > 0).then_some(()))
     })?;
     server.reload()?;
+    let address = (Ipv4Addr::LOCALHOST, 19067).into();
+    ensure!(get(&lan.server, address, "/metrics")?.body.contains("xdhcpd_driver_answers_total"));
     // And it adopts what it has pinned.
     server.crash()?;
     server.start_again_with(&Launch { under: &under, ..Launch::default() })?;

@@ -246,6 +246,23 @@ pub(super) const FAMILIES: &[Family] = &[
         },
     ),
     family(
+        "xdhcpd_driver_exceptions",
+        Counter,
+        &["interface"],
+        "Frames that a driver lost because of the XDP program, where it counts them (aborted, invalid, errors).",
+        |s| Values::Many(s.exceptions.iter().map(|(name, lost)| (vec![name.clone()], *lost)).collect()),
+    ),
+    family(
+        "xdhcpd_not_sent",
+        Counter,
+        &["interface"],
+        "Replies of the daemon that an interface did not take.",
+        |s| {
+            let all = s.measured.stats.daemon.not_sent.iter();
+            Values::Many(all.map(|(name, lost)| (vec![name.clone()], *lost)).collect())
+        },
+    ),
+    family(
         "xdhcpd_metrics_requests",
         Counter,
         &["outcome"],

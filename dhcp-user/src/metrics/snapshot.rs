@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::control::{Measured, No, Query, Reply, Xdp};
 use crate::datapath::interfaces::losses::{Losses, losses};
-use crate::datapath::program::transmission::Counts;
+use crate::datapath::program::transmission::{Counts, exceptions};
 use crate::pulse::Pulse;
 
 /// Figures so old are good enough for whoever asks next.
@@ -24,6 +24,8 @@ pub(super) struct Snapshot {
     pub(super) losses: Vec<Losses>,
     /// What drivers have counted of the program's answers, by interface.
     pub(super) drivers: Vec<(String, Counts)>,
+    /// How many frames drivers lost because of it, by interface.
+    pub(super) exceptions: Vec<(String, u64)>,
     pub(super) served: Served,
 }
 
@@ -78,12 +80,12 @@ impl Source {
         });
         losses.retain(|of| names.contains(&of.interface.as_str()));
         let native = measured.status.interfaces.iter().filter(|interface| interface.xdp == Xdp::Native);
-        let drivers = native.filter_map(|interface| {
-            let counts = Counts::of(&interface.name).ok()?;
-            Some((interface.name.clone(), counts))
-        });
-        let drivers = drivers.collect();
-        let snapshot = Arc::new(Snapshot { measured, losses, drivers, served });
+        let native = native.map(|interface| interface.name.clone());
+        let drivers = native.clone().filter_map(|name| Some((Counts::of(&name).ok()?, name)));
+        let drivers = drivers.map(|(counts, name)| (name, counts)).collect();
+        let exceptions = native.filter_map(|name| Some((exceptions(&name).ok()?, name)));
+        let exceptions = exceptions.map(|(lost, name)| (name, lost)).collect();
+        let snapshot = Arc::new(Snapshot { measured, losses, drivers, exceptions, served });
         *last = Some((Instant::now(), Arc::clone(&snapshot)));
         Ok(snapshot)
     }

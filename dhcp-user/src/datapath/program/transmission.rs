@@ -63,6 +63,25 @@ pub struct Counts {
     pub failed: u64,
 }
 
+/// How many frames a driver lost because of the program on it, which never sees that: they could not be given to it, or it
+/// gave no verdict that the driver takes. Zero where the driver doesn't count them.
+///
+/// # Errors
+/// When there is no such interface.
+pub fn exceptions(interface: &str) -> io::Result<u64> {
+    Ok(exceptions_among(&Device::named(interface)?.statistics()?))
+}
+
+/// `rx_queue_0_xdp_aborted`, `queue_1_rx_xdp_invalid`, `rx_xdp_errs`, `xdp_exception`: what is sent is not among them.
+fn exceptions_among(statistics: &[(String, u64)]) -> u64 {
+    let is_one = |name: &str| {
+        let sends = ["xdp_tx", "xdp_xmit", "xdp_redirect"].iter().any(|word| name.contains(word));
+        let fails = ["abort", "invalid", "exception", "err"].iter().any(|word| name.contains(word));
+        name.contains("xdp") && fails && !sends
+    };
+    statistics.iter().filter(|(name, _)| is_one(name)).fold(0, |sum, (_, count)| sum.saturating_add(*count))
+}
+
 impl Counts {
     /// As the driver has them now; zero where it doesn't count such frames.
     ///
@@ -127,6 +146,23 @@ mod tests {
         );
         assert_eq!(counted(&[("tx_queue_0_xdp_tx_drops", 2), ("tx_queue_1_xdp_tx_drops", 3)]), (0, 5));
         assert_eq!(counted(&[("rx_queue_0_xdp_drops", 8), ("tx_errors", 8)]), (0, 0));
+    }
+
+    #[test]
+    fn exceptions_are_told_from_what_is_sent_and_what_was_dropped_on_purpose() {
+        let all = [
+            ("rx_queue_0_xdp_aborted", 1),
+            ("queue_3_rx_xdp_invalid", 2),
+            ("rx_xdp_errs", 4),
+            ("rx_xdp_exception", 8),
+            ("rx_xdp_drop", 100),
+            ("rx_queue_0_xdp_tx_errors", 100),
+            ("tx_queue_0_xdp_xmit_errors", 100),
+            ("rx_xdp_redirect_errors", 100),
+            ("rx_errors", 100),
+        ];
+        let all: Vec<_> = all.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        assert_eq!(exceptions_among(&all), 15);
     }
 
     #[test]
