@@ -426,6 +426,22 @@ fn who_takes_too_long_loses_the_place() -> Result<()> {
     Ok(())
 }
 
+/// Who asks again only after a while, as Prometheus does, has done nothing wrong.
+#[test]
+fn who_has_had_an_answer_and_is_silent_is_left_and_not_blamed() -> Result<()> {
+    let lan = Lan::new("metrics", SERVER, 16)?;
+    let _server = start(&lan, Xdp::Off)?;
+    let mut stream = connect(&lan.server, address())?;
+    stream.set_read_timeout(Some(3 * PROMPT))?;
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")?;
+    let mut heard = Vec::new();
+    stream.read_to_end(&mut heard).context("the connection ends by itself")?;
+    ensure!(heard.starts_with(b"HTTP/1.1 200 OK"));
+    let page = metrics(&lan)?.body;
+    ensure!(value(&page, "xdhcpd_metrics_requests_total{outcome=\"broken-off\"}")? == 0.0, "{page}");
+    Ok(())
+}
+
 fn threads(server: &Server<'_>) -> Result<BTreeSet<String>> {
     let tasks = fs::read_dir(format!("/proc/{}/task", server.pid()?))?;
     let name = |task: std::io::Result<fs::DirEntry>| fs::read_to_string(task?.path().join("comm"));

@@ -49,9 +49,12 @@ fn named(client: &Client<'_>, name: &str) -> Result<Lease> {
 
 /// What Chromium makes of a page that stands still after some seconds.
 fn browser(lan: &Lan, url: &str, more: &[&str]) -> Command {
-    let mut command = lan.server.command("chromium");
+    // One whose page never comes to rest would wait for ever.
+    let mut command = lan.server.command("timeout");
     let dir = lan.world.dir().join("chromium");
     command.env("HOME", &dir).args([
+        "60",
+        "chromium",
         "--headless=new",
         "--no-sandbox",
         "--disable-gpu",

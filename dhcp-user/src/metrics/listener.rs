@@ -100,14 +100,15 @@ pub async fn serve(listener: StdListener, queries: mpsc::Sender<Query>, pulse: A
 
 async fn connection(stream: TcpStream, site: Arc<Site>) {
     let of = Arc::clone(&site);
-    let is_page = Arc::new(AtomicBool::new(false));
-    let page = Arc::clone(&is_page);
+    let (is_page, was_answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let (page, answered) = (Arc::clone(&is_page), Arc::clone(&was_answered));
     let service = service_fn(move |request: Request<_>| {
-        let site = Arc::clone(&of);
+        let (site, answered) = (Arc::clone(&of), Arc::clone(&answered));
         page.store(http::is_for_a_page(&request), Ordering::Relaxed);
         async move {
             let answer = http::answer(Arc::clone(&site), request).await;
             site.count(Outcome::Answered);
+            answered.store(true, Ordering::Relaxed);
             answer
         }
     });
@@ -124,7 +125,9 @@ async fn connection(stream: TcpStream, site: Arc<Site>) {
         ended = timeout(LIFE_OF_A_PAGE, served.as_mut()).await;
     }
     let ended = match ended {
-        Ok(ended) => ended.is_ok(),
+        Ok(Ok(())) => true,
+        // Who has had an answer and asks for nothing more is left without being put down to.
+        Ok(Err(error)) => error.is_timeout() && was_answered.load(Ordering::Relaxed),
         Err(_) => {
             // Between two requests it ends at once, else after the answer under way.
             served.as_mut().graceful_shutdown();
