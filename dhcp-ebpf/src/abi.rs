@@ -3,7 +3,7 @@
 use core::net::Ipv4Addr;
 
 /// Raised with every change to a layout, a name or a meaning in this file, `slot`, `question` or `verdict`.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// Names of the maps; pins carry the same names.
 pub mod maps {

@@ -35,6 +35,13 @@ impl Sum {
         Self(self.0 + (value & 0xffff_ffff) + (value >> 32))
     }
 
+    /// The sum of the same bytes from this offset: from an odd one they are the other halves of their words (RFC 1071 §2(B)).
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_offset(self, at: usize) -> Self {
+        Self(self.0 << (8 * (at & 1)))
+    }
+
     /// Adds what another sum has under way.
     #[must_use]
     #[inline(always)]

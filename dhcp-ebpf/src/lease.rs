@@ -13,6 +13,8 @@
 //! (a revoked word keeps the last promise), so a word can take an earlier value again only within one second, by
 //! 2^16 changes or 2^15 generations: not while one frame is answered.
 
+use crate::abi::CLOCK_LAG;
+
 /// A moment in whole seconds of `CLOCK_BOOTTIME`, the clock that promises are made in.
 ///
 /// It runs on through suspend, never steps, and starts anew at each boot.
@@ -44,6 +46,27 @@ impl BootSecs {
     #[inline(always)]
     pub const fn plus(self, secs: u32) -> Self {
         Self(self.0.saturating_add(secs))
+    }
+}
+
+/// A moment as it is judged by and promised from. Made once for many frames: to divide takes longer than to load a line.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Nanoseconds of boot time.
+    pub nanos: u64,
+    /// The second it lies in: leases that end no later have ended.
+    pub second: BootSecs,
+    /// Where promises begin: the first whole second that is no earlier, were the clock [behind](CLOCK_LAG).
+    pub promised_from: BootSecs,
+}
+
+impl Now {
+    /// This moment of boot time in nanoseconds.
+    #[must_use]
+    #[inline(always)]
+    pub const fn at(nanos: u64) -> Self {
+        Self { nanos, second: BootSecs::floor(nanos), promised_from: BootSecs::ceil(nanos + CLOCK_LAG) }
     }
 }
 

@@ -28,12 +28,12 @@ pub fn xdhcpd(ctx: XdpContext) -> u32 {
     if live::is_blank(&packet) {
         return live::send(&mut packet);
     }
-    let now = maps::boot_time();
+    let now = maps::now();
     let ifindex = ctx.ingress_ifindex() as u32;
     match renewal::handle(&mut packet, &KernelMaps, ifindex, now) {
         Verdict::Up(why) => {
             debug!(&ctx, "up why={} ifindex={}", why as u32, ifindex);
-            ring::send(&mut packet, forget(why as usize, now), ifindex, now)
+            ring::send(&mut packet, forget(why as usize, now.nanos), ifindex, now)
         }
         decided => {
             debug!(&ctx, "decided counter={} ifindex={}", decided.counter(), ifindex);
@@ -52,15 +52,15 @@ pub fn xdhcpd(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn capturing(ctx: XdpContext) -> u32 {
     let mut packet = Packet::new(&ctx);
-    let now = maps::boot_time();
+    let now = maps::now();
     let ifindex = ctx.ingress_ifindex() as u32;
-    let came = capture::came(&mut packet, ifindex, now);
+    let came = capture::came(&mut packet, ifindex, now.nanos);
     let decided = renewal::handle(&mut packet, &KernelMaps, ifindex, now);
     if let Verdict::Up(why) = decided {
         if let Some(came) = came {
             came.forget();
         }
-        return ring::send(&mut packet, forget(why as usize, now), ifindex, now);
+        return ring::send(&mut packet, forget(why as usize, now.nanos), ifindex, now);
     }
     let counter = decided.counter();
     maps::count(counter);
@@ -69,7 +69,7 @@ pub fn capturing(ctx: XdpContext) -> u32 {
     }
     match decided {
         Verdict::Reply(_) => {
-            capture::left(&mut packet, ifindex, now, counter);
+            capture::left(&mut packet, ifindex, now.nanos, counter);
             xdp_action::XDP_TX
         }
         Verdict::Pass(_) => xdp_action::XDP_PASS,

@@ -129,7 +129,7 @@ pub const fn chunks_for(len: usize) -> usize {
     (8 * ANSWER_HEAD + len).div_ceil(8 * CHUNK_CELLS)
 }
 
-/// The head of an answer that carries `body` at offset `at` of the BOOTP message.
+/// The head of an answer that carries `body` at offset `at` of the BOOTP message, and no echoes: its sum and its lengths.
 ///
 /// `None`: the body is too long, or its length is no multiple of four.
 #[must_use]
@@ -141,5 +141,6 @@ pub fn head_of(body: &[u8], at: usize, lease_time: u32, siaddr: NetAddr) -> Opti
     let sum = body.chunks(4).fold(crate::checksum::Sum::default(), |sum, word| {
         sum.raw32(u32::from_ne_bytes([word[0], word[1], word[2], word[3]]))
     });
-    Some(AnswerHead { lease_time, siaddr, sum: sum.folded(), len: body.len() as u16, at: at as u16 })
+    let (sum, len, at) = (sum.folded(), body.len() as u16, at as u16);
+    Some(AnswerHead { lease_time, siaddr, sum, len, at, ..AnswerHead::default() })
 }

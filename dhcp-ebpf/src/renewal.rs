@@ -1,12 +1,12 @@
 //! A frame's journey through the driver: located, read, recognised, judged, answered, and only then promised.
 
-use crate::abi::{CLOCK_LAG, HEARTBEAT_PATIENCE, Mac, NetAddr, RUN, RunKey};
+use crate::abi::{HEARTBEAT_PATIENCE, Mac, NetAddr, RUN, RunKey};
 use crate::frame::Frame;
-use crate::lease::{BootSecs, Word};
+use crate::lease::{BootSecs, Now, Word};
 use crate::question::{self, Asker, Keys};
-use crate::reply::{self, Asked, Envelope, Kind};
+use crate::reply::{self, Asked, Echoes, Envelope, Kind};
 use crate::request::{self, Located, Request};
-use crate::slot::{AnswerHead, Cells, MEMOS, Place, Slot, answer_head};
+use crate::slot::{AnswerHead, Cells, Echo, MEMOS, Place, Slot, Destination, answer_head};
 use crate::verdict::{Dropped, Message, Passed, Renewal, Verdict, Why};
 use crate::wire::bootp;
 
@@ -35,10 +35,10 @@ pub trait Maps {
     fn sheds(&self) -> bool;
 }
 
-/// Decides what becomes of a frame that arrived at `now` (boot time in nanoseconds), and writes the answer over it
-/// when it has one. What goes up is looked at by [`triage`] first.
+/// Decides what becomes of a frame that arrived at `now`, and writes the answer over it when it has one. What goes up is
+/// looked at by [`triage`] first.
 #[inline(always)]
-pub fn handle<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: u64) -> Verdict {
+pub fn handle<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: Now) -> Verdict {
     let located = match request::locate(frame, ifindex) {
         Ok(located) => located,
         Err(why) => return Verdict::Pass(why),
@@ -63,7 +63,7 @@ fn answer<F: Frame, M: Maps>(
     maps: &M,
     located: &Located,
     ours: Mac,
-    now: u64,
+    now: Now,
 ) -> Result<Verdict, Why> {
     let request = request::read(frame, located)?;
     let direct = request.giaddr.is_unspecified();
@@ -97,20 +97,27 @@ fn answer<F: Frame, M: Maps>(
     if !judged.alive() {
         return Err(Why::NotAlive);
     }
-    if !judged.holds(BootSecs::floor(now)) {
+    if !judged.holds(now.second) {
         return Err(Why::Expired);
     }
     let server = identify(&slot, located, &request)?;
-    let place = recall(&slot, hash, request.giaddr)?;
+    let (place, echo) = recall(&slot, hash).ok_or(Why::UnknownQuestion)?;
     let first = maps.chunk(place.0).ok_or(Why::UnknownQuestion)?;
     let head = answer_head(first);
-    let promise = BootSecs::ceil(now + CLOCK_LAG).plus(head.lease_time);
+    if head.giaddr != request.giaddr {
+        return Err(Why::OtherIdentity);
+    }
+    if matches!(head.to, Destination::Unicast) && located.ip_dst.is_broadcast() {
+        return Err(Why::UnknownQuestion);
+    }
+    let promise = now.promised_from.plus(head.lease_time);
     if promise > slot.horizon() {
         return Err(Why::Horizon);
     }
     if request::is_sum_right(frame, located.l3, options_sum) != Some(true) {
         return Err(Why::BadChecksum);
     }
+    let echoes = Echoes::take(frame, request.options_at, echo, hash).ok_or(Why::NoRoom)?;
     let len = reply::frame_len(located.l3, &head);
     reply::make_room(frame, located.l3, len).ok_or(Why::NoRoom)?;
     let asked = Asked {
@@ -122,7 +129,7 @@ fn answer<F: Frame, M: Maps>(
     };
     let (yiaddr, _) = slot.addresses();
     let envelope = Envelope::address(Kind::Ack, &asked, ours, server, yiaddr);
-    let written = write(frame, maps, located.l3, &envelope, &head, place, first);
+    let written = write(frame, maps, located.l3, &envelope, (&head, place, first), &echoes);
     Ok(promised(frame, &slot, judged, promise, written.map(|()| len), request.state(located.ip_dst)))
 }
 
@@ -167,16 +174,15 @@ fn identify<C: Cells>(slot: &Slot<C>, located: &Located, request: &Request) -> R
 
 /// Looks for the question among the slot's memos.
 #[inline(always)]
-fn recall<C: Cells>(slot: &Slot<C>, hash: question::Hash, giaddr: NetAddr) -> Result<Place, Why> {
+fn recall<C: Cells>(slot: &Slot<C>, hash: question::Hash) -> Option<(Place, Echo)> {
     let mut index = 0;
     while index < MEMOS {
         if slot.memo_hash(index) == hash.0 {
-            let (asked_by, place) = slot.memo_rest(index);
-            return if asked_by == giaddr { Ok(place) } else { Err(Why::OtherIdentity) };
+            return Some(slot.memo_rest(index));
         }
         index += 1;
     }
-    Err(Why::UnknownQuestion)
+    None
 }
 
 /// Writes the whole reply over the request. From here on the frame is spent if the promise can't be made.
@@ -186,16 +192,16 @@ fn write<F: Frame, M: Maps>(
     maps: &M,
     l3: usize,
     envelope: &Envelope,
-    head: &AnswerHead,
-    place: Place,
-    first: M::Cells,
+    (head, place, first): (&AnswerHead, Place, M::Cells),
+    echoes: &Echoes,
 ) -> Option<()> {
-    reply::write_headers(frame, l3, envelope, head)?;
+    reply::write_headers(frame, l3, envelope, head, echoes.sum(head))?;
     reply::write_body(frame, l3, head, |index| match index {
         0 => Some(first),
         #[expect(clippy::cast_possible_truncation, reason = "an answer has at most MAX_CHUNKS chunks")]
         more => maps.chunk(place.0 + more as u32),
-    })
+    })?;
+    echoes.put(frame, l3, head)
 }
 
 /// Makes the promise, as the last step: all that was read to write the answer is proved unchanged by it.
@@ -232,12 +238,12 @@ pub struct Triaged {
 /// # Errors
 /// Why it goes to the host's stack after all, untouched.
 #[inline(always)]
-pub fn triage<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: u64) -> Result<Triaged, Passed> {
+pub fn triage<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: Now) -> Result<Triaged, Passed> {
     let located = request::locate(frame, ifindex)?;
     if !is_for_us(maps, &located) {
         return Err(Passed::NotForUs);
     }
-    if now.saturating_sub(maps.heartbeat()) > HEARTBEAT_PATIENCE {
+    if now.nanos.saturating_sub(maps.heartbeat()) > HEARTBEAT_PATIENCE {
         return Err(Passed::DaemonAway);
     }
     let message = request::message(frame, located.l3);

@@ -5,8 +5,9 @@
 
 use crate::abi::{Mac, NetAddr};
 use crate::checksum::Sum;
-use crate::frame::Frame;
-use crate::slot::{ANSWER_HEAD, AnswerHead, CHUNK_CELLS, Cells, MAX_CHUNKS};
+use crate::frame::{Frame, forget};
+use crate::question::Hash;
+use crate::slot::{ANSWER_HEAD, AnswerHead, CHUNK_CELLS, Cells, Echo, MAX_CHUNKS, Run};
 use crate::wire::{HEADERS, bootp, eth, ip, udp};
 
 /// What sort of reply it is, as far as addressing goes.
@@ -127,12 +128,19 @@ fn move_to_front<F: Frame>(frame: &mut F, l3: usize, by: usize) -> Option<()> {
     Some(())
 }
 
-/// Writes Ethernet, IP, UDP and the fixed part of BOOTP, checksums included. The answer's body is not written yet.
+/// Writes Ethernet, IP, UDP and the fixed part of BOOTP, checksums included. The answer's body is not written yet, nor what
+/// is echoed, which adds `echoed` to the sum.
 ///
 /// `None`: the frame ends too early.
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "a body has at most MAX_BODY bytes")]
-pub fn write_headers<F: Frame>(frame: &mut F, l3: usize, to: &Envelope, head: &AnswerHead) -> Option<()> {
+pub fn write_headers<F: Frame>(
+    frame: &mut F,
+    l3: usize,
+    to: &Envelope,
+    head: &AnswerHead,
+    echoed: Sum,
+) -> Option<()> {
     let l2 = frame.window::<{ eth::ADDRESSES }>(0)?;
     l2.set_raw32::<{ eth::DST }>(to.eth_dst.head);
     l2.set_raw16::<{ eth::DST + 4 }>(to.eth_dst.tail);
@@ -176,7 +184,8 @@ pub fn write_headers<F: Frame>(frame: &mut F, l3: usize, to: &Envelope, head: &A
         .raw32(headers.raw32::<{ bootp::GIADDR }>())
         .raw64(headers.raw64::<{ bootp::CHADDR }>())
         .raw64(headers.raw64::<{ bootp::CHADDR + 8 }>())
-        .raw32(cookie);
+        .raw32(cookie)
+        .plus(echoed);
     headers.set_raw16::<{ udp::SRC }>(udp::SERVER_PORT.to_be());
     headers.set_raw16::<{ udp::DST }>(to.port.to_be());
     headers.set_raw16::<{ udp::LEN }>(udp_len);
@@ -223,4 +232,104 @@ pub fn write_body<F: Frame, C: Cells>(
         index += 1;
     }
     (at == end).then_some(())
+}
+
+/// What comes back of a question, taken from the request before the answer is written over it.
+///
+/// Only of a question that was recognised: so its options are those that the [`Echo`] was made for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Echoes([Copied; 2]);
+
+/// A run of octets, in words, and once more its last eight: so its end is written without what follows it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Copied {
+    words: [u64; Run::LONGEST / 8],
+    last: u64,
+    len: usize,
+    sum: Sum,
+}
+
+/// The words that [`Copied`] has.
+macro_rules! for_each_word {
+    ($do:ident) => {
+        $do!(0 1 2 3 4 5 6 7)
+    };
+}
+
+impl Echoes {
+    /// Takes what comes back of the options at `options_at`, whose hash is `noise` for the verifier.
+    ///
+    /// `None`: the frame ends too early.
+    #[inline(always)]
+    pub fn take<F: Frame>(frame: &mut F, options_at: usize, echo: Echo, noise: Hash) -> Option<Self> {
+        let [first, second] = echo.runs();
+        Some(Self([
+            Copied::take(frame, options_at, first, noise)?,
+            Copied::take(frame, options_at, second, noise)?,
+        ]))
+    }
+
+    /// What they add to the datagram's sum where they go.
+    #[inline(always)]
+    #[must_use]
+    pub fn sum(&self, head: &AnswerHead) -> Sum {
+        let Self([first, second]) = self;
+        let at = usize::from(head.echo_at);
+        first.sum.from_offset(at).plus(second.sum.from_offset(at + first.len))
+    }
+
+    /// Writes them where the answer has room for them.
+    ///
+    /// `None`: the frame ends too early.
+    #[inline(always)]
+    pub fn put<F: Frame>(&self, frame: &mut F, l3: usize, head: &AnswerHead) -> Option<()> {
+        let Self([first, second]) = self;
+        let at = l3 + bootp::AT + usize::from(head.at) + usize::from(head.echo_at);
+        first.put(frame, at)?;
+        second.put(frame, at + first.len)
+    }
+}
+
+impl Copied {
+    #[inline(always)]
+    fn take<F: Frame>(frame: &mut F, options_at: usize, run: Run, noise: Hash) -> Option<Self> {
+        let mut copied = Self::default();
+        if run.len < Run::SHORTEST {
+            return Some(copied);
+        }
+        let at = options_at + run.at;
+        macro_rules! take {
+            ($($index:literal)*) => { $(
+                if run.len >= 8 * $index + 8 {
+                    copied.words[$index] = frame.window::<8>(at + 8 * $index)?.raw64::<0>();
+                    copied.sum = copied.sum.raw64(copied.words[$index]);
+                }
+            )* };
+        }
+        for_each_word!(take);
+        copied.last = frame.window::<8>(at + run.len - 8)?.raw64::<0>();
+        // The octets beyond the last whole word are at the top of the word that ends with them.
+        let rest = (u64::from_le(copied.last) >> 1) >> (63 - 8 * (run.len % 8));
+        copied.sum = copied.sum.raw64(rest.to_le()).forgotten(noise.0);
+        // How many words there were is known on each way here; from here on they are one way.
+        copied.len = forget(run.len, noise.0);
+        Some(copied)
+    }
+
+    #[inline(always)]
+    fn put<F: Frame>(&self, frame: &mut F, at: usize) -> Option<()> {
+        if self.len < Run::SHORTEST {
+            return Some(());
+        }
+        macro_rules! put {
+            ($($index:literal)*) => { $(
+                if self.len >= 8 * $index + 8 {
+                    frame.window::<8>(at + 8 * $index)?.set_raw64::<0>(self.words[$index]);
+                }
+            )* };
+        }
+        for_each_word!(put);
+        frame.window::<8>(at + self.len - 8)?.set_raw64::<0>(self.last);
+        Some(())
+    }
 }

@@ -7,7 +7,7 @@
 //!       3      link                                                          │ line 0
 //!       4      chaddr                                                        │
 //!       5      notes of the daemon's; the kernel doesn't read them           │
-//!       6,7    memo 0: question hash; giaddr │ where its answer lies         ┘
+//!       6,7    memo 0: question hash; where its answer lies │ its echoes     ┘
 //!       8..15  memos 1 to 4                                                    line 1
 //! ```
 //!
@@ -18,19 +18,24 @@
 //!
 //! ```text
 //! cell  0      lease time │ siaddr
-//!       1      partial checksum │ length │ where it begins
-//!       2..15  its first 112 bytes; those that follow fill the chunks that follow
+//!       1      partial checksum │ length │ where it begins │ where echoes go in it
+//!       2      giaddr │ 1 if it is for unicast questions alone
+//!       3..15  its first 104 bytes; those that follow fill the chunks that follow
 //! ```
 //!
-//! So of a lease that is one of many, most renewals touch one line that no other lease's touch.
+//! What a client or its relay said of itself and gets back is no part of the answer, where there are zeros instead: the
+//! memo tells where it stands in the question, as [`Echo`], and it is copied from there. So leases are answered alike
+//! whatever their clients say, and of a lease that is one of many, most renewals touch one line that no other lease's
+//! touch.
 //!
 //! # Protocol
 //!
-//! The daemon has one writer. The kernel writes the word and nothing else.
+//! The daemon has one writer. The kernel changes the word and nothing else.
 //!
 //! | who | may write | when |
 //! | --- | --- | --- |
 //! | kernel | word | by compare-and-swap from the word it judged, as the last step before the ACK, to one of no earlier expiry that counts a change more |
+//! | kernel | zero over the two octets beside chaddr, which are zero | any time: it changes nothing, but asks for the line |
 //! | daemon | word | by compare-and-swap from the word it judged |
 //! | daemon | horizon, forward | any time, after the commit that it stands for |
 //! | daemon | basis | while all memos are void, or the word is dead |
@@ -65,7 +70,7 @@ pub const CHUNK_CELLS: usize = 16;
 /// Questions that a slot remembers.
 pub const MEMOS: usize = 5;
 /// Cells of an answer before its body.
-pub const ANSWER_HEAD: usize = 2;
+pub const ANSWER_HEAD: usize = 3;
 /// Chunks that one answer may take.
 pub const MAX_CHUNKS: usize = 6;
 /// The longest body of an answer, in bytes.
@@ -93,6 +98,10 @@ pub trait Cells: Copy {
         self.load(cell)
     }
 
+    /// Has the line of a cell whose upper 16 bits are zero, and stay so, brought into the cache for writing. By itself it
+    /// does nothing.
+    fn fetch_ahead(&self, _cell: usize) {}
+
     /// Replaces `from` by `to`, as a full barrier.
     ///
     /// # Errors
@@ -116,10 +125,84 @@ pub struct Place(pub u32);
 pub struct Memo {
     /// The question's hash; zero in a memo that is void.
     pub hash: u64,
-    /// The question's giaddr, compared exactly.
-    pub giaddr: NetAddr,
     /// Where the answer lies.
     pub place: Place,
+    /// What of the question comes back.
+    pub echo: Echo,
+}
+
+/// What of a question's options comes back in its answer: up to two runs of octets, the second right behind the first.
+///
+/// ```text
+///  31 ─── 25 24 ──── 16 15 ──── 9 8 ───── 0
+/// ┌─────────┬──────────┬─────────┬─────────┐
+/// │ length  │ offset   │ length  │ offset  │
+/// └─────────┴──────────┴─────────┴─────────┘
+/// ```
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Echo(u32);
+
+/// Octets of a question's options that come back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// Where they begin in the option area.
+    pub at: usize,
+    /// How many they are; zero for none.
+    pub len: usize,
+}
+
+impl Run {
+    /// The shortest run but none: it is copied in words of eight octets.
+    pub const SHORTEST: usize = 8;
+    /// The longest run.
+    pub const LONGEST: usize = 64;
+}
+
+impl Echo {
+    /// Nothing comes back.
+    pub const NONE: Self = Self(0);
+    const AT: u32 = 0x1ff;
+    const LEN_SHIFT: u32 = 9;
+    const LEN: u32 = 0x7f;
+    const SECOND_SHIFT: u32 = 16;
+
+    /// The echo of these runs. `None`: one of them is shorter or longer than runs can be, or too far in the options.
+    #[must_use]
+    pub fn of(runs: [Run; 2]) -> Option<Self> {
+        let [first, second] = runs.map(|Run { at, len }| {
+            let fits = len == 0 || (Run::SHORTEST..=Run::LONGEST).contains(&len);
+            let at = u32::try_from(at).ok().filter(|at| fits && *at <= Self::AT)?;
+            Some(at | u32::try_from(len).ok()? << Self::LEN_SHIFT)
+        });
+        Some(Self(first? | second? << Self::SECOND_SHIFT))
+    }
+
+    /// The runs, in the order in which they come back.
+    #[must_use]
+    #[inline(always)]
+    pub const fn runs(self) -> [Run; 2] {
+        let Self(cell) = self;
+        [Self::run(cell & 0xffff), Self::run(cell >> Self::SECOND_SHIFT)]
+    }
+
+    #[inline(always)]
+    const fn run(part: u32) -> Run {
+        Run { at: (part & Self::AT) as usize, len: ((part >> Self::LEN_SHIFT) & Self::LEN) as usize }
+    }
+
+    /// How many octets come back.
+    #[must_use]
+    pub const fn len(self) -> usize {
+        let [first, second] = self.runs();
+        first.len + second.len
+    }
+
+    /// Whether nothing comes back.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
 }
 
 /// What identifies the lease in a slot: constant while the lease lives.
@@ -135,7 +218,7 @@ pub struct Identity {
     pub server: NetAddr,
 }
 
-/// An answer's first two cells.
+/// An answer's first cells.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AnswerHead {
     /// The lease time granted, in seconds.
@@ -148,6 +231,23 @@ pub struct AnswerHead {
     pub len: u16,
     /// Where in the BOOTP message the body goes: at the options, or at sname when it has sname and file too.
     pub at: u16,
+    /// Where in the body echoes go: there are zeros for them.
+    pub echo_at: u16,
+    /// The giaddr of the questions that it answers, compared exactly.
+    pub giaddr: NetAddr,
+    /// Which questions it answers.
+    pub to: Destination,
+}
+
+/// Where a question must be sent to be answered so.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// To the server, or broadcast.
+    #[default]
+    Any,
+    /// To the server alone: the client's subnet isn't on the link that the question comes from, so what it broadcasts
+    /// there gets another answer.
+    Unicast,
 }
 
 impl AnswerHead {
@@ -156,19 +256,23 @@ impl AnswerHead {
     pub const fn cells(self) -> [u64; ANSWER_HEAD] {
         [
             self.lease_time as u64 | (self.siaddr.0 as u64) << 32,
-            self.sum as u64 | (self.len as u64) << 16 | (self.at as u64) << 32,
+            self.sum as u64 | (self.len as u64) << 16 | (self.at as u64) << 32 | (self.echo_at as u64) << 48,
+            self.giaddr.0 as u64 | (matches!(self.to, Destination::Unicast) as u64) << 32,
         ]
     }
 
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "unpacks the parts")]
-    const fn from_cells(first: u64, second: u64) -> Self {
+    const fn from_cells([first, second, third]: [u64; ANSWER_HEAD]) -> Self {
         Self {
             lease_time: first as u32,
             siaddr: NetAddr((first >> 32) as u32),
             sum: second as u16,
             len: (second >> 16) as u16,
             at: (second >> 32) as u16,
+            echo_at: (second >> 48) as u16,
+            giaddr: NetAddr(third as u32),
+            to: if third >> 32 == 0 { Destination::Any } else { Destination::Unicast },
         }
     }
 }
@@ -178,12 +282,12 @@ impl AnswerHead {
 pub struct Slot<C>(pub C);
 
 impl<C: Cells> Slot<C> {
-    /// Has the slot brought into the cache, while something else is done: what is read counts for nothing.
+    /// Has the slot brought into the cache, for writing, while something else is done.
     ///
     /// Among many leases a slot is never there.
     #[inline(always)]
     pub fn fetch_ahead(&self) {
-        let _ = self.0.load(WORD);
+        self.0.fetch_ahead(CHADDR);
     }
 
     /// The lease word.
@@ -246,19 +350,19 @@ impl<C: Cells> Slot<C> {
         self.0.load_acquire(FIRST_MEMO + 2 * index)
     }
 
-    /// The rest of memo `index`: giaddr and the place of its answer.
+    /// The rest of memo `index`: the place of its answer, and its echoes.
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "unpacks the halves")]
-    pub fn memo_rest(&self, index: usize) -> (NetAddr, Place) {
+    pub fn memo_rest(&self, index: usize) -> (Place, Echo) {
         let cell = self.0.load(FIRST_MEMO + 2 * index + 1);
-        (NetAddr(cell as u32), Place((cell >> 32) as u32))
+        (Place(cell as u32), Echo((cell >> 32) as u32))
     }
 
     /// Memo `index`, void or not.
     pub fn memo(&self, index: usize) -> Memo {
         let hash = self.memo_hash(index);
-        let (giaddr, place) = self.memo_rest(index);
-        Memo { hash, giaddr, place }
+        let (place, echo) = self.memo_rest(index);
+        Memo { hash, place, echo }
     }
 
     /// What the daemon noted for itself.
@@ -302,7 +406,7 @@ impl<C: CellsMut> Slot<C> {
 
     /// Writes a memo over one that is void. Its answer must be written already.
     pub fn set_memo(&self, index: usize, memo: Memo) {
-        let rest = u64::from(memo.giaddr.0) | u64::from(memo.place.0) << 32;
+        let rest = u64::from(memo.place.0) | u64::from(memo.echo.0) << 32;
         self.0.store(FIRST_MEMO + 2 * index + 1, rest);
         self.0.store(FIRST_MEMO + 2 * index, memo.hash);
     }
@@ -311,7 +415,7 @@ impl<C: CellsMut> Slot<C> {
 /// The head of the answer whose first chunk this is.
 #[inline(always)]
 pub fn answer_head(chunk: impl Cells) -> AnswerHead {
-    AnswerHead::from_cells(chunk.load(0), chunk.load(1))
+    AnswerHead::from_cells([chunk.load(0), chunk.load(1), chunk.load(2)])
 }
 
 #[cfg(test)]
@@ -320,15 +424,31 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_one_the_version_stands_for() {
-        assert_eq!((8 * SLOT_CELLS, CHUNK_SIZE, MAX_BODY), (128, 128, 752));
+        assert_eq!((8 * SLOT_CELLS, CHUNK_SIZE, MAX_BODY), (128, 128, 744));
         assert_eq!((WORD, HORIZON, ADDRESSES, LINK, CHADDR, NOTES, FIRST_MEMO), (0, 1, 2, 3, 4, 5, 6));
         assert_eq!(BASIS_SHIFT, 32);
     }
 
     #[test]
     fn heads_survive_packing() {
-        let head = AnswerHead { lease_time: 86400, siaddr: NetAddr(7), sum: 0xfedc, len: 752, at: 240 };
-        let [first, second] = head.cells();
-        assert_eq!(AnswerHead::from_cells(first, second), head);
+        for to in [Destination::Any, Destination::Unicast] {
+            let (siaddr, giaddr) = (NetAddr(7), NetAddr(u32::MAX));
+            let (len, at, echo_at) = (744, 240, 700);
+            let head = AnswerHead { lease_time: 86400, siaddr, sum: 0xfedc, len, at, echo_at, giaddr, to };
+            assert_eq!(AnswerHead::from_cells(head.cells()), head);
+        }
+    }
+
+    #[test]
+    fn echoes_survive_packing_and_others_are_none() {
+        let run = |at, len| Run { at, len };
+        for runs in [[run(511, 64), run(3, 8)], [run(0, 8), run(511, 64)], [run(9, 9), Run::default()]] {
+            let echo = Echo::of(runs).unwrap();
+            assert_eq!((echo.runs(), echo.len(), echo.is_empty()), (runs, runs[0].len + runs[1].len, false));
+        }
+        assert_eq!(Echo::of([Run::default(); 2]), Some(Echo::NONE));
+        for wrong in [run(512, 8), run(0, 7), run(0, 65), run(usize::MAX, 8)] {
+            assert_eq!((Echo::of([wrong, Run::default()]), Echo::of([Run::default(), wrong])), (None, None));
+        }
     }
 }

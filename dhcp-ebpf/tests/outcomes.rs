@@ -4,10 +4,10 @@ mod twin;
 
 use dhcp_ebpf::abi::{HEARTBEAT_PATIENCE, Mac, NetAddr, RunKey};
 use dhcp_ebpf::frame::{Frame, HostFrame, Window};
-use dhcp_ebpf::lease::BootSecs;
+use dhcp_ebpf::lease::{BootSecs, Now};
 use dhcp_ebpf::publish;
 use dhcp_ebpf::renewal;
-use dhcp_ebpf::slot::{Memo, Place};
+use dhcp_ebpf::slot::{Destination, Memo, Place};
 use dhcp_ebpf::verdict::{Dropped, Message, Passed, Renewal, Ring, Verdict, Why};
 use std::net::Ipv4Addr;
 use twin::maps::{Twin, identity};
@@ -124,8 +124,8 @@ impl Case {
         buffer.resize(sent.len() + 1024, 0xa5);
         let mut frame = Driven { frame: HostFrame::new(&mut buffer, sent.len()), driver, twin: &twin };
         let before = twin.contents();
-        let verdict = match renewal::handle(&mut frame, &&twin, IFINDEX, now) {
-            Verdict::Up(why) => match renewal::triage(&mut frame, &&twin, IFINDEX, now) {
+        let verdict = match renewal::handle(&mut frame, &&twin, IFINDEX, Now::at(now)) {
+            Verdict::Up(why) => match renewal::triage(&mut frame, &&twin, IFINDEX, Now::at(now)) {
                 Ok(triaged) => Verdict::Up(Why::ALL[triaged.message.reason(why as usize)]),
                 Err(passed) => Verdict::Pass(passed),
             },
@@ -249,10 +249,13 @@ outcomes! {
         let (_, first) = twin.runs.iter().next().expect("there is a run");
         twin.runs = [(RunKey::new(Lease::new().link, Ipv4Addr::new(10, 0, 0, 77).into()), *first)].into();
     });
-    a_memo_of_another_relay => Up(Why::OtherIdentity), Case::renewal().with(|twin| {
-        let slot = twin.lease_slot();
-        slot.set_memo(0, Memo { giaddr: NetAddr::from(GIADDR), ..slot.memo(0) });
-    });
+    a_memo_of_another_relay => Up(Why::OtherIdentity), Case::renewal()
+        .with(|twin| twin.rewrite_head(|head| head.giaddr = NetAddr::from(GIADDR)));
+    a_renewal_of_a_client_behind_a_router => Reply(Renewal::Renewing), Case::renewal()
+        .with(|twin| twin.rewrite_head(|head| head.to = Destination::Unicast));
+    a_broadcast_of_a_client_that_is_behind_a_router => Up(Why::UnknownQuestion),
+        Case::known(&Sent::request(State::Rebinding, Way::Direct))
+            .with(|twin| twin.rewrite_head(|head| head.to = Destination::Unicast));
     another_address_of_ours => Up(Why::OtherServer), Case::but(|sent| sent.ip_dst = Ipv4Addr::new(192, 0, 2, 2))
         .with(|twin| { twin.addresses.insert(Ipv4Addr::new(192, 0, 2, 2).into()); });
     a_renewal_from_another_address => Up(Why::ForeignSource),
@@ -414,7 +417,7 @@ fn a_release_carries_the_word_that_it_found_and_nothing_else_does() {
     let triaged = |sent: &Sent| {
         let Case { twin, frame: mut sent, now, .. } = Case::known(sent);
         let len = sent.len();
-        let triaged = renewal::triage(&mut HostFrame::new(&mut sent, len), &&twin, IFINDEX, now);
+        let triaged = renewal::triage(&mut HostFrame::new(&mut sent, len), &&twin, IFINDEX, Now::at(now));
         (triaged.expect("it goes up").word, twin.lease_slot().word())
     };
     let renewal = Sent::request(State::Renewing, Way::Direct);

@@ -5,9 +5,8 @@ mod twin;
 use dhcp_ebpf::abi::NetAddr;
 use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcp_ebpf::publish;
-use dhcp_ebpf::slot::{MAX_BODY, MEMOS, Memo, Place};
+use dhcp_ebpf::slot::{Echo, MAX_BODY, MEMOS, Memo, Place, Run};
 use proptest::prelude::*;
-use std::net::Ipv4Addr;
 use twin::maps::{Twin, identity};
 use twin::sent::{Sent, State, Way};
 use twin::{Answer, Lease, PROMISE};
@@ -19,7 +18,7 @@ fn granted() -> Twin {
 /// A grant to somebody else, decided on `judged`.
 fn grant(twin: &Twin, judged: Word) -> Result<Word, Word> {
     let stranger = Lease { chaddr: [2, 0, 0, 0, 0, 9], ..Lease::new() };
-    let memo = Memo { hash: 1, giaddr: NetAddr::UNSPECIFIED, place: Place(0) };
+    let memo = Memo { hash: 1, place: Place(0), echo: Echo::NONE };
     publish::grant(
         &twin.lease_slot(),
         judged,
@@ -55,7 +54,7 @@ fn a_grant_leaves_none_of_the_memos_there_were() {
     let twin = granted();
     let slot = twin.lease_slot();
     for index in 0..MEMOS {
-        slot.set_memo(index, Memo { hash: 7 + index as u64, giaddr: NetAddr::UNSPECIFIED, place: Place(0) });
+        slot.set_memo(index, Memo { hash: 7 + index as u64, place: Place(0), echo: Echo::NONE });
     }
     let revoked = publish::revoke(&slot, slot.word()).expect("nobody else is there");
     grant(&twin, revoked).expect("nobody else is there");
@@ -108,7 +107,8 @@ fn what_the_daemon_notes_and_publishes_it_reads_back() {
     slot.set_notes(0xfeed_0000_0000_beef);
     assert_eq!(slot.notes(), 0xfeed_0000_0000_beef);
     assert_eq!((slot.identity(), slot.horizon()), (identity(&Lease::new()), Lease::new().horizon));
-    let memo = Memo { hash: u64::MAX, giaddr: Ipv4Addr::new(198, 51, 100, 1).into(), place: Place(77) };
+    let echo = Echo::of([Run { at: 511, len: 64 }, Run { at: 1, len: 8 }]).unwrap();
+    let memo = Memo { hash: u64::MAX, place: Place(77), echo };
     slot.set_memo(MEMOS - 1, memo);
     assert_eq!(slot.memo(MEMOS - 1), memo);
     assert_eq!(slot.notes(), 0xfeed_0000_0000_beef, "memos and notes lie apart");
@@ -121,7 +121,7 @@ fn a_body_is_of_whole_words_and_no_longer_than_its_chunks() {
     for (len, at) in [(MAX_BODY + 4, 240), (61, 240), (62, 240), (63, 240), (60, 241)] {
         assert_eq!(of(len, at), None, "{len} bytes at {at}");
     }
-    assert_eq!([0, 1, 112, 113, 240, 241, MAX_BODY].map(publish::chunks_for), [1, 1, 1, 2, 2, 3, 6]);
+    assert_eq!([0, 1, 104, 105, 232, 233, MAX_BODY].map(publish::chunks_for), [1, 1, 1, 2, 2, 3, 6]);
 }
 
 proptest! {

@@ -36,8 +36,8 @@ fn state_of(sent: &Sent, answer: &Answer) -> Renewal {
 /// One state and way, on every kind of link, with and without the broadcast flag, with answers of every kind.
 fn on_every_link(state: State, way: Way, check: impl Fn(&Sent, &Inspected)) {
     let request = Sent::request(state, way);
-    let answers = [60, 64, 112, 116, 240, 244, 400, 752].map(Answer::of_len);
-    let named = [64, 300, 556].map(|len| Answer::of_len(len).with_names());
+    let answers = [60, 64, 104, 108, 232, 236, 400, 744].map(Answer::of_len);
+    let named = [64, 300, 548].map(|len| Answer::of_len(len).with_names());
     for (tags, ids) in TAGS {
         for sent in [request.clone().tagged(tags), request.clone().broadcast_flag().tagged(tags)] {
             assert_eq!((sent.lease().link.outer, sent.lease().link.inner), ids);
@@ -164,11 +164,36 @@ fn answers_of_every_length_fit_over_requests_of_every_length() {
     let short = Sent::request(State::Renewing, Way::Direct);
     let long = short.clone().lengthened(450);
     for sent in [short, long] {
-        for len in (60..=752).step_by(4) {
+        for len in (60..=744).step_by(4) {
             answered(&sent, &Answer::of_len(len));
         }
-        for len in (60..=752 - 196).step_by(4) {
+        for len in (60..=744 - 196).step_by(4) {
             answered(&sent, &Answer::of_len(len).with_names());
+        }
+    }
+}
+
+/// A client's and a relay's word of themselves come back from wherever they stand, whatever they are long (RFC 6842 §3,
+/// RFC 3046 §2.2).
+#[test]
+fn what_comes_back_is_copied_from_wherever_it_stands() {
+    let option = |code: u8, len: usize| {
+        let mut option = vec![code, len as u8];
+        option.extend((0..len).map(|at| (at * 5 + len) as u8 | 1));
+        option
+    };
+    for id in 2..=70 {
+        for agent in [id, 6, 7, 20, 62, 63] {
+            for (at, head) in [[53, 1, 5].as_slice(), &[53, 1, 5, 224, 1, 9]].iter().enumerate() {
+                let (id, agent) = (option(61, id), option(82, agent));
+                let relayed = Sent::request(State::Renewing, Way::Relay);
+                let orders: [&[&[u8]]; 3] = [&[&id, &agent], &[&agent, &[12, 1, 7], &id], &[&id, &[0], &agent]];
+                let options = [&[&[53, 1, 3][..]], orders[(at + id.len()) % 3], &[&[255]]].concat().concat();
+                let sent = Sent { options, ..relayed };
+                let answer = Answer::echoing(head, &sent);
+                answered(&sent, &answer);
+                answered(&sent, &answer.with_names());
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 mod twin;
 
 use dhcp_ebpf::abi::{Mac, NetAddr};
+use dhcp_ebpf::checksum::Sum;
 use dhcp_ebpf::frame::HostFrame;
 use dhcp_ebpf::publish;
 use dhcp_ebpf::reply::{self, Asked, Envelope, Kind};
@@ -95,7 +96,7 @@ fn written(mut frame: Vec<u8>, body: &[u8], envelope: &Envelope) -> Vec<u8> {
     let len = reply::frame_len(l3(0), &head);
     frame.resize(frame.len().max(len), 0);
     let mut frame = HostFrame::new(&mut frame, len);
-    reply::write_headers(&mut frame, l3(0), envelope, &head).expect("room enough");
+    reply::write_headers(&mut frame, l3(0), envelope, &head, Sum::default()).expect("room enough");
     reply::write_body(&mut frame, l3(0), &head, |index| Some(chunk(index))).expect("room enough");
     frame.bytes().to_vec()
 }

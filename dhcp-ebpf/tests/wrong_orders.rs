@@ -6,7 +6,7 @@ mod twin;
 
 use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcp_ebpf::publish;
-use dhcp_ebpf::slot::{AnswerHead, Cells, CellsMut, Slot};
+use dhcp_ebpf::slot::{ANSWER_HEAD, AnswerHead, Cells, CellsMut, Slot};
 use interleaved::{
     Disk, FIRST, Kernel, Party, SECOND, Shared, View, explore, journey, outcome, receive,
     receive_after_commit, revoke_anyway,
@@ -188,7 +188,7 @@ struct Read {
 
 fn read(shared: &Shared) -> Read {
     let chunk = shared.kernel_chunk(FIRST);
-    Read { head: dhcp_ebpf::slot::answer_head(chunk), body: [2, 3].map(|cell| chunk.load(cell)) }
+    Read { head: dhcp_ebpf::slot::answer_head(chunk), body: [ANSWER_HEAD, ANSWER_HEAD + 1].map(|cell| chunk.load(cell)) }
 }
 
 /// A kernel does its part wrong, in short, beside a daemon that takes the address from the client for somebody else.

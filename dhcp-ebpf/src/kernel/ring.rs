@@ -6,6 +6,7 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::maps::RingBuf;
 use dhcp_ebpf::abi::{RECORD_LARGE, RECORD_SMALL, RecordHeader};
 use dhcp_ebpf::frame::{Frame as _, bounded};
+use dhcp_ebpf::lease::Now;
 use dhcp_ebpf::renewal::{Triaged, triage};
 use dhcp_ebpf::verdict::{Dropped, Ring, Verdict};
 
@@ -20,7 +21,7 @@ struct Record<const WORDS: usize> {
 ///
 /// `why` is the number of a `Why`; the verifier shall not know which.
 #[inline(never)]
-pub fn send(packet: &mut Packet, why: usize, ifindex: u32, now: u64) -> u32 {
+pub fn send(packet: &mut Packet, why: usize, ifindex: u32, now: Now) -> u32 {
     let Triaged { message, word } = match triage(packet, &KernelMaps, ifindex, now) {
         Ok(triaged) => triaged,
         Err(passed) => {
@@ -31,7 +32,7 @@ pub fn send(packet: &mut Packet, why: usize, ifindex: u32, now: u64) -> u32 {
     let why = message.reason(why);
     let len = packet.len();
     let header =
-        RecordHeader { arrival: now, ifindex, len: len as u16, why: why as u8, zero: 0, word: word.0 };
+        RecordHeader { arrival: now.nanos, ifindex, len: len as u16, why: why as u8, zero: 0, word: word.0 };
     let (buffer, full) = match message.ring() {
         Ring::Begun => (&BEGUN, Dropped::BegunFull),
         Ring::Fresh => (&FRESH, Dropped::FreshFull),

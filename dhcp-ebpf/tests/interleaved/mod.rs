@@ -7,11 +7,11 @@ use crate::twin::sent::{DOT1Q, Sent, State, Way};
 use crate::twin::{Answer, IFINDEX, LEASE_TIME, Lease, NOW, OURS, SERVER, expected};
 use dhcp_ebpf::abi::{Link, Mac, NetAddr, RunKey};
 use dhcp_ebpf::frame::HostFrame;
-use dhcp_ebpf::lease::{BootSecs, Word};
+use dhcp_ebpf::lease::{BootSecs, Now, Word};
 use dhcp_ebpf::publish;
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::renewal::{self, Maps};
-use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, Cells, CellsMut, Identity, Memo, Place, SLOT_CELLS, Slot};
+use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, Cells, CellsMut, Echo, Identity, Memo, Place, SLOT_CELLS, Slot};
 use dhcp_ebpf::verdict::{Verdict, Why};
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU64};
@@ -86,7 +86,7 @@ pub(crate) fn journey(maps: &impl Maps, request: &[u8]) -> Arrived {
     let mut buffer = request.to_vec();
     buffer.resize(request.len() + 64, 0xa5);
     let mut frame = HostFrame::new(&mut buffer, request.len());
-    let verdict = renewal::handle(&mut frame, maps, IFINDEX, NOW);
+    let verdict = renewal::handle(&mut frame, maps, IFINDEX, Now::at(NOW));
     if matches!(verdict, Verdict::Up(_)) {
         assert_eq!(frame.bytes(), request, "a frame that goes up was changed");
     }
@@ -209,7 +209,7 @@ impl Party {
             request: sent.frame(),
             reply: expected::reply(&sent.frame(), &lease, &answer),
             identity: identity(&lease),
-            question: Memo { hash, giaddr: sent.giaddr.into(), place: FIRST },
+            question: Memo { hash, place: FIRST, echo: Echo::NONE },
             head: publish::head_of(&body, at, LEASE_TIME, siaddr.into()).expect("a short body"),
             body,
             lease,

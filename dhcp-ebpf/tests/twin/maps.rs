@@ -4,11 +4,11 @@ use super::*;
 use crate::twin::sent::Sent;
 use dhcp_ebpf::abi::{Mac, NetAddr, RUN, RunKey};
 use dhcp_ebpf::frame::HostFrame;
-use dhcp_ebpf::lease::Word;
+use dhcp_ebpf::lease::{Now, Word};
 use dhcp_ebpf::publish;
 use dhcp_ebpf::question::{self, Asker, Hash, Keys};
 use dhcp_ebpf::renewal::{self, Maps};
-use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, Cells, CellsMut, Identity, Memo, Place, SLOT_CELLS, Slot};
+use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, Cells, CellsMut, Echo, Identity, Memo, Place, SLOT_CELLS, Slot, answer_head};
 use dhcp_ebpf::verdict::Verdict;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
@@ -103,8 +103,8 @@ impl Twin {
         let (mut memos, mut hashes) = (Vec::new(), Vec::new());
         for (sent, answer) in known {
             let hash = self.hash(sent, lease.link);
-            let place = self.write_answer(answer);
-            memos.push(Memo { hash: hash.0, giaddr: sent.giaddr.into(), place });
+            let (place, echo) = self.write_answer(sent, answer);
+            memos.push(Memo { hash: hash.0, place, echo });
             if sent.ciaddr.is_unspecified() {
                 hashes.push(hash);
             }
@@ -117,21 +117,38 @@ impl Twin {
         word
     }
 
-    fn write_answer(&mut self, answer: &Answer) -> Place {
-        let (at, body) = answer.body();
-        let head = publish::head_of(&body, at, answer.lease_time, answer.siaddr.into()).unwrap();
+    fn write_answer(&mut self, sent: &Sent, answer: &Answer) -> (Place, Echo) {
+        let (at, mut body) = answer.body();
+        let (echo_at, echo) = answer.echoes(sent);
+        let echo_at = body.len() - answer.options.len() + echo_at;
+        body[echo_at..][..echo.len()].fill(0);
+        let head = AnswerHead {
+            giaddr: sent.giaddr.into(),
+            echo_at: echo_at as u16,
+            ..publish::head_of(&body, at, answer.lease_time, answer.siaddr.into()).unwrap()
+        };
         let chunks = publish::chunks_for(body.len()) as u32;
         let from = self.next_chunk;
         self.next_chunk += chunks;
         let chunk = |index: usize| self.chunk_at(from + index as u32);
         publish::write_answer(&head, &body, chunk);
         self.check_read_back(&head, &body, chunk);
-        Place(from)
+        (Place(from), echo)
     }
 
     fn check_read_back<'a>(&self, head: &AnswerHead, body: &[u8], chunk: impl Fn(usize) -> HeapCells<'a>) {
         let mut read = vec![0; body.len()];
         assert_eq!((publish::read_answer(chunk, &mut read), &read[..]), (*head, body));
+    }
+
+    /// Changes the head of the lease's first answer.
+    pub(crate) fn rewrite_head(&self, change: impl Fn(&mut AnswerHead)) {
+        let chunk = self.chunk_at(self.lease_slot().memo(0).place.0);
+        let mut head = answer_head(chunk);
+        change(&mut head);
+        for (index, cell) in head.cells().into_iter().enumerate() {
+            chunk.store(index, cell);
+        }
     }
 
     /// The hash of a question as the daemon computes it, from its parts.
@@ -188,7 +205,7 @@ impl Twin {
         buffer.extend_from_slice(frame);
         buffer.resize(buffer.len() + room.behind, 0xa5);
         let mut frame = HostFrame::with_headroom(&mut buffer, room.before, frame.len());
-        let verdict = renewal::handle(&mut frame, &self, IFINDEX, now);
+        let verdict = renewal::handle(&mut frame, &self, IFINDEX, Now::at(now));
         (verdict, frame.bytes().to_vec())
     }
 }

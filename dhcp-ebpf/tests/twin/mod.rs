@@ -11,6 +11,8 @@ pub(crate) mod sent;
 
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::BootSecs;
+use dhcp_ebpf::slot::{Echo, Run};
+use sent::Sent;
 use std::net::Ipv4Addr;
 
 pub(crate) const IFINDEX: u32 = 7;
@@ -70,8 +72,7 @@ impl Answer {
     /// An ACK whose option area has `len` bytes: at least 40, or the options don't fit.
     pub(crate) fn of_len(len: usize) -> Self {
         let mut options = vec![53, 1, 5, 54, 4, 192, 0, 2, 1, 51, 4, 0, 0, 14, 16];
-        options.extend([61, 7, 1, 2, 0xc1, 0x1e, 0x27, 0xff, 0x80]);
-        let tail = [82, 6, 1, 4, b'e', b't', b'h', b'9', 255];
+        let tail = [61, 7, 1, 2, 0xc1, 0x1e, 0x27, 0xff, 0x80, 82, 6, 1, 4, b'e', b't', b'h', b'9', 255];
         while options.len() + tail.len() + 4 <= len {
             let value = (len - options.len() - tail.len() - 2).min(255);
             options.extend([224, value as u8]);
@@ -81,6 +82,26 @@ impl Answer {
         assert!(options.len() <= len, "no room for the options in {len}");
         options.resize(len, 0);
         Self { lease_time: LEASE_TIME, siaddr: Ipv4Addr::UNSPECIFIED, names: None, options }
+    }
+
+    /// The answer that says `head` and sends back what the client and its relay said of themselves, END and padding to whole
+    /// words behind it.
+    pub(crate) fn echoing(head: &[u8], sent: &Sent) -> Self {
+        let echoes = [61, 82].into_iter().filter_map(|code| option(&sent.options, code)).flatten();
+        let mut options: Vec<u8> = head.iter().chain(echoes).copied().chain([255]).collect();
+        options.resize(options.len().next_multiple_of(4).max(60), 0);
+        Self { lease_time: LEASE_TIME, siaddr: Ipv4Addr::UNSPECIFIED, names: None, options }
+    }
+
+    /// What of this answer to `sent` the kernel is to copy: where it goes among the options, and where in the question it is.
+    fn echoes(&self, sent: &Sent) -> (usize, Echo) {
+        let stands = |option: &[u8], area: &[u8]| area.windows(option.len()).position(|found| found == option);
+        let both = [61, 82].map(|code| option(&sent.options, code).filter(|option| (8..=64).contains(&option.len())));
+        let run = |option: &[u8]| Run { at: stands(option, &sent.options).unwrap(), len: option.len() };
+        let pair = both[0].zip(both[1]).map(|(id, agent)| ([id, agent].concat(), [run(id), run(agent)]));
+        let alone = both.into_iter().flatten().map(|option| (option.to_vec(), [run(option), Run::default()]));
+        let found = pair.into_iter().chain(alone).find_map(|(octets, runs)| Some((stands(&octets, &self.options)?, runs)));
+        found.map_or((0, Echo::NONE), |(at, runs)| (at, Echo::of(runs).unwrap()))
     }
 
     /// The same with a boot server, its name and a boot file.
@@ -97,4 +118,19 @@ impl Answer {
             Some(names) => (44, [&names.0[..], &names.1[..], &[99, 130, 83, 99], &self.options[..]].concat()),
         }
     }
+}
+
+/// The option of this code with its code and length, if an area has it.
+fn option(mut area: &[u8], wanted: u8) -> Option<&[u8]> {
+    while let [code, length, ..] = *area {
+        let (option, rest) = match code {
+            0 => area.split_at(1),
+            _ => area.split_at_checked(2 + usize::from(length))?,
+        };
+        if code == wanted {
+            return Some(option);
+        }
+        area = rest;
+    }
+    None
 }

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use dhcp_ebpf::abi::{CLOCK_LAG, Link, Mac, NetAddr, RunKey};
 use dhcp_ebpf::frame::HostFrame;
-use dhcp_ebpf::lease::{BootSecs, Word};
+use dhcp_ebpf::lease::{BootSecs, Now, Word};
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::renewal::{self, Maps};
-use dhcp_ebpf::slot::{CHUNK_CELLS, MEMOS, SLOT_CELLS, Slot};
+use dhcp_ebpf::slot::{CHUNK_CELLS, Destination, MEMOS, SLOT_CELLS, Slot};
 use dhcp_ebpf::verdict::{Renewal, Verdict, Why};
 use dhcp_ebpf::wire::bootp;
 
@@ -82,7 +82,7 @@ impl World {
         let mut buffer = frame.to_vec();
         buffer.resize(frame.len() + 1024, 0x5a);
         let mut frame = HostFrame::new(&mut buffer, frame.len());
-        let verdict = renewal::handle(&mut frame, &self, LINK.ifindex, NOW);
+        let verdict = renewal::handle(&mut frame, &self, LINK.ifindex, Now::at(NOW));
         (verdict, frame.bytes().to_vec())
     }
 
@@ -184,7 +184,8 @@ fn answer(len: usize) -> Answer {
         options.extend((0..rest - 2).map(|i| u8::try_from(i).unwrap()));
     }
     options.push(255);
-    Answer { lease_time: LEASE_TIME, siaddr: SERVER, sname: None, file: None, options, complete: true }
+    let echoes_at = options.len() - 1;
+    Answer { lease_time: LEASE_TIME, siaddr: SERVER, sname: None, file: None, options, echoes_at, complete: true }
 }
 
 fn memo(ciaddr: Ipv4Addr, options: &[u8], answer: Answer) -> Memo {
@@ -192,6 +193,7 @@ fn memo(ciaddr: Ipv4Addr, options: &[u8], answer: Answer) -> Memo {
     Memo {
         question: Question { ciaddr, giaddr, relay_src: giaddr, options: options.to_vec() },
         answer,
+        to: Destination::Any,
         ground: Ground::Asked,
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
+use dhcp_ebpf::slot::Destination;
 
 use super::answer::Answer;
 use super::answer::basis::Basis;
@@ -191,6 +192,8 @@ pub struct Memo {
     pub question: Question,
     /// What is answered.
     pub answer: Answer,
+    /// Where it must be sent to be answered so.
+    pub to: Destination,
     /// Why it is known.
     pub ground: Ground,
 }

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::atomic::AtomicU64;
 
 use bytes::Bytes;
+use dhcp_ebpf::checksum::Sum;
 use dhcp_ebpf::frame::HostFrame;
 use dhcp_ebpf::reply::{self, Asked, Envelope, Kind};
 use dhcp_ebpf::slot::{ANSWER_HEAD, CHUNK_CELLS, MAX_CHUNKS};
@@ -48,7 +49,7 @@ pub fn write(request: &Request, reply: &Reply, ours: [u8; 6]) -> Option<Bytes> {
         tell_of(*chaddr, &mut head[l3..]);
     }
     let mut frame = HostFrame::new(&mut head, len);
-    reply::write_headers(&mut frame, l3, &envelope, &body.head)?;
+    reply::write_headers(&mut frame, l3, &envelope, &body.head, Sum::default())?;
     let cells = [const { AtomicU64::new(0) }; MAX_CHUNKS * CHUNK_CELLS];
     let cells = SharedCells::from(&cells[..]);
     let chunk = |index: usize| cells.element(u32::try_from(index).ok()?, CHUNK_CELLS);

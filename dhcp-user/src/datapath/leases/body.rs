@@ -1,10 +1,11 @@
 //! An answer as the bytes that go into a BOOTP message: for the kernel's memory and for the daemon's own frames.
 
 use dhcp_ebpf::publish;
-use dhcp_ebpf::slot::AnswerHead;
+use dhcp_ebpf::slot::{AnswerHead, Echo};
 use dhcp_ebpf::wire::bootp;
 
-use crate::policy::Answer;
+use super::echo::Echoed;
+use crate::policy::{self, Answer};
 
 const SNAME: usize = 64;
 const FILE: usize = 128;
@@ -37,5 +38,25 @@ impl Body {
         bytes.resize(bytes.len().next_multiple_of(4).max(least), 0);
         let head = publish::head_of(&bytes, at, answer.lease_time, answer.siaddr.into())?;
         Some(Self { head, bytes })
+    }
+
+    /// The body as it is shared with the kernel, and what of the question comes back: zeros are in its place, so that all are
+    /// answered by one body who are told the same.
+    #[must_use]
+    pub fn shared(memo: &policy::Memo) -> Option<(Self, Echo)> {
+        let Self { head, mut bytes } = Self::of(&memo.answer)?;
+        let at = usize::from(head.at);
+        let options_at = bootp::FIXED - at;
+        let Echoed { at: echo_at, echo } = Echoed::of(&memo.question.options, &memo.answer);
+        let echo_at = options_at + echo_at;
+        bytes.get_mut(echo_at..echo_at + echo.len())?.fill(0);
+        let siaddr = memo.answer.siaddr.into();
+        let head = AnswerHead {
+            echo_at: u16::try_from(echo_at).ok()?,
+            giaddr: memo.question.giaddr.into(),
+            to: memo.to,
+            ..publish::head_of(&bytes, at, head.lease_time, siaddr)?
+        };
+        Some((Self { head, bytes }, echo))
     }
 }

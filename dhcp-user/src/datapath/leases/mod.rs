@@ -7,7 +7,8 @@
 //! ```text
 //! table.rs    the slots: grant, remember, forget, revoke
 //! account.rs  renewals by the kernel that policy is not told of yet
-//! answers.rs  answers, each written once (chunks.rs: which pieces of memory are free; body.rs: an answer as bytes)
+//! answers.rs  answers, each written once (chunks.rs: which pieces of memory are free; body.rs: an answer as bytes;
+//!             echo.rs: what of a question comes back in it)
 //! notes.rs    what the daemon notes in a slot for itself
 //! hints.rs    the maps that lead to slots
 //! memory.rs   map memory, the only file that touches it
@@ -17,6 +18,7 @@ pub mod account;
 pub mod answers;
 pub mod body;
 pub mod chunks;
+pub mod echo;
 pub mod hints;
 pub mod memory;
 pub mod notes;

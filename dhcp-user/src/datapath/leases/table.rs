@@ -16,6 +16,7 @@ use thiserror::Error;
 use super::account::{Account, Untold};
 use super::answers::Answers;
 use super::body::Body;
+use super::echo::Echoed;
 use super::hints::Hints;
 use super::memory::{Region, SharedCells};
 use super::notes::Notes;
@@ -282,14 +283,14 @@ impl Table {
         let mut published = Published::default();
         let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
         let mut asked = Vec::new();
-        let mut last = None;
+        let mut last: Option<(&policy::Memo, Memo)> = None;
         for memo in lease.memos.iter().take(MEMOS) {
             match self.prepare(lease, memo, last) {
                 Some(prepared) => {
                     if memo.ground == Ground::Expected {
                         notes = notes.expected(memos.len());
                     }
-                    last = Some((&memo.answer, prepared.place));
+                    last = Some((memo, prepared));
                     if memo.question.ciaddr.is_unspecified() {
                         asked.push((memos.len(), prepared.hash));
                     }
@@ -323,13 +324,13 @@ impl Table {
     }
 
     fn remember_one(&mut self, lease: &Publication, memo: &policy::Memo) -> bool {
-        let (Some(hash), Some(body)) = (self.hash(lease, memo), Body::of(&memo.answer)) else { return true };
+        let (Some(hash), Some((body, echo))) = (self.hash(lease, memo), Body::shared(memo)) else { return true };
         let Some((_, slot)) = self.slot(lease.address) else { return false };
         let known: Vec<Memo> = (0..MEMOS).map(|index| slot.memo(index)).collect();
         let notes = Notes::of(&slot);
         let is_asked = memo.ground == Ground::Asked;
         let at = match known.iter().position(|known| known.hash == hash) {
-            Some(same) if self.answers.says(known[same].place, &body) => {
+            Some(same) if known[same].echo == echo && self.answers.says(known[same].place, &body) => {
                 if is_asked {
                     notes.asked(same).save(&slot);
                 }
@@ -360,15 +361,20 @@ impl Table {
         &mut self,
         lease: &Publication,
         memo: &policy::Memo,
-        last: Option<(&policy::Answer, Place)>,
+        last: Option<(&policy::Memo, Memo)>,
     ) -> Option<Memo> {
         let hash = self.hash(lease, memo)?;
-        let giaddr = memo.question.giaddr.into();
-        let place = match last {
-            Some((answer, place)) if *answer == memo.answer => self.answers.give_again(place),
-            _ => self.answers.give(&Body::of(&memo.answer)?)?,
+        let is_told_alike = |other: &policy::Memo| {
+            (&other.answer, other.to, other.question.giaddr) == (&memo.answer, memo.to, memo.question.giaddr)
         };
-        Some(Memo { hash, giaddr, place })
+        if let Some((_, written)) = last.filter(|(other, _)| is_told_alike(other)) {
+            let Echoed { echo, .. } = Echoed::of(&memo.question.options, &memo.answer);
+            if echo.len() == written.echo.len() {
+                return Some(Memo { hash, place: self.answers.give_again(written.place), echo });
+            }
+        }
+        let (body, echo) = Body::shared(memo)?;
+        Some(Memo { hash, place: self.answers.give(&body)?, echo })
     }
 
     fn hash(&self, lease: &Publication, memo: &policy::Memo) -> Option<u64> {

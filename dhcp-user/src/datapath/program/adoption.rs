@@ -212,7 +212,7 @@ fn lead(slots: &Region, hints: &mut impl Hints) -> Result<()> {
 mod tests {
     use dhcp_ebpf::abi::{Mac, NetAddr};
     use dhcp_ebpf::lease::{BootSecs, Word};
-    use dhcp_ebpf::slot::{Identity, Memo, Place};
+    use dhcp_ebpf::slot::{Echo, Identity, Memo, Place};
 
     use super::*;
     use crate::datapath::leases::hints::HeapHints;
@@ -234,7 +234,7 @@ mod tests {
             address: NetAddr::from(std::net::Ipv4Addr::new(10, 0, 0, 10)),
             server: NetAddr::from(std::net::Ipv4Addr::new(10, 0, 0, 1)),
         };
-        let memo = Memo { hash: HASH, giaddr: NetAddr::UNSPECIFIED, place: Place(1) };
+        let memo = Memo { hash: HASH, place: Place(1), echo: Echo::NONE };
         let slot = slot(&outgrown.slots);
         publish::grant(&slot, Word::default(), &identity, BootSecs(900), &[memo], BootSecs(500)).unwrap();
         Notes::of(&slot).led(0).accounted(slot.word()).save(&slot);

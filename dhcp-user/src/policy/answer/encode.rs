@@ -89,6 +89,8 @@ impl Room {
 pub(in crate::policy) struct Written {
     /// The option area, through END.
     pub(in crate::policy) area: Vec<u8>,
+    /// Where in the area what comes back as it was sent begins: behind it is END alone.
+    pub(in crate::policy) echoes_at: usize,
     /// Options in `file`, through END; empty if there are none.
     pub(in crate::policy) file: Vec<u8>,
     /// Options in `sname`, through END; empty if there are none.
@@ -123,6 +125,7 @@ pub(in crate::policy) fn write(options: &Composed<'_>, room: Room) -> Option<Wri
     } else {
         shorten(&options.rest, room, free, &mut out);
     }
+    out.echoes_at = out.area.len();
     options.echoes.iter().for_each(|(code, value)| put(&mut out.area, *code, value));
     agent.into_iter().for_each(|value| put(&mut out.area, code::AGENT_INFORMATION, value));
     out.area.push(code::END);

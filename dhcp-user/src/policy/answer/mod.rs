@@ -38,6 +38,9 @@ pub struct Answer {
     pub file: Option<Box<[u8; encode::FILE]>>,
     /// The option area after the cookie, through END.
     pub options: Vec<u8>,
+    /// Where in it the options begin that come back as they were sent (RFC 3011, RFC 6842, RFC 3046); END alone follows
+    /// them.
+    pub echoes_at: usize,
     /// Whether all that should be said found room.
     pub complete: bool,
 }
@@ -77,6 +80,7 @@ pub(in crate::policy) fn answer(kind: Type, terms: &Terms<'_>, request: &Request
         sname: field(sname.map(str::as_bytes), &written.sname),
         file: field(file.map(str::as_bytes), &written.file),
         complete: written.left_out.is_empty(),
+        echoes_at: written.echoes_at,
         options: written.area,
     })
 }
@@ -98,6 +102,7 @@ pub(in crate::policy) fn bootp(terms: &Terms<'_>, request: &Request) -> Option<A
         sname: field(sname.map(str::as_bytes), &[]),
         file: field(file.map(str::as_bytes), &[]),
         complete: written.left_out.is_empty(),
+        echoes_at: written.echoes_at,
         options: written.area,
     })
 }
@@ -127,6 +132,7 @@ pub(in crate::policy) fn nak(
         sname: None,
         file: None,
         complete: written.left_out.is_empty(),
+        echoes_at: written.echoes_at,
         options: written.area,
     })
 }

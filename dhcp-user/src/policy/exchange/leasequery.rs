@@ -254,6 +254,7 @@ fn written(options: &Composed<'_>, request: &Request, longest: usize) -> Result<
         sname: answer::field(None, &written.sname),
         file: answer::field(None, &written.file),
         complete: written.left_out.is_empty(),
+        echoes_at: written.echoes_at,
         options: written.area,
     })
 }

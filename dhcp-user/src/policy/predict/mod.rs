@@ -13,7 +13,7 @@ mod recipe;
 use std::net::Ipv4Addr;
 
 use dhcp_ebpf::lease::BootSecs;
-use dhcp_ebpf::slot::MEMOS;
+use dhcp_ebpf::slot::{Destination, MEMOS};
 
 use super::Policy;
 use crate::message::options::code;
@@ -122,9 +122,24 @@ impl Policy {
                     .filter(|asked| self.is_granted_alike(place, lease_time, asked, said))
                     .and_then(|asked| self.answer_as(place, server, lease_time, &asked, said)),
             };
-            memos.extend(answer.map(|answer| Memo { question: Question::from(form), answer, ground }));
+            let to = self.destination_of(&form, place, request);
+            memos.extend(answer.map(|answer| Memo { question: Question::from(form), answer, to, ground }));
         }
         memos
+    }
+
+    /// Where a renewal that comes without a relay must be sent to be answered from the lease of `place`. A client behind
+    /// a relay unicasts past it, over the link that the relay is on. What is broadcast on that link comes from a client that
+    /// is there, where the address is of another network (RFC 2131 §4.3.2).
+    fn destination_of(&self, form: &Form, place: Place, request: &Request) -> Destination {
+        if form.ciaddr.is_unspecified() || !form.giaddr.is_unspecified() {
+            return Destination::Any;
+        }
+        let subnets = &self.site.subnets;
+        let chosen = request.options.subnet.map(|address| subnets.containing(address).map(|id| subnets.segment(id)));
+        let here = chosen.unwrap_or_else(|| subnets.on_link(request.link).cloned());
+        let is_here = here.is_some_and(|segment| segment.contains(&self.book.all.subnet(place)));
+        if is_here { Destination::Any } else { Destination::Unicast }
     }
 
     /// The answer that the owner of `address` would get to `question` now; none if the kernel is to know none.

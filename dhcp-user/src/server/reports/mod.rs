@@ -219,7 +219,7 @@ impl Server {
             .map(|memo| {
                 let (head, body) = self.table.answer(memo.place);
                 Memo {
-                    giaddr: memo.giaddr.into(),
+                    giaddr: head.giaddr.into(),
                     question: format!("{:016x}", memo.hash),
                     lease_time: head.lease_time,
                     answer: colon_hex(&body),
