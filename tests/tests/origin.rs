@@ -6,7 +6,7 @@ use system_tests::client::{Client, Lease, Request, Via, append_option, granted};
 use system_tests::paths::{AGENT_MAC, SERVER};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
-use system_tests::wire::Mac;
+use system_tests::wire::{Kind, Mac};
 
 const WITNESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
 const RELAY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -146,6 +146,26 @@ fn a_client_that_poses_as_a_relay_is_refused() -> Result<()> {
     refused(&server, &client, &posing, "relay-source")?;
     let posing = through(lease.address, &lan.client(2)).discovering();
     refused(&server, &client, &posing, "relay-source")
+}
+
+/// What a relayed client sends past its relay is answered in the kernel. The same from a client that has moved to our own link,
+/// broadcast there, is not: its address is of another network (RFC 2131 §4.3.2).
+#[test]
+fn a_relayed_client_that_moves_to_our_link_is_refused() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNETS)?;
+    let client = lan.client(1);
+    let lease = through(RELAY, &client).dora()?;
+    for _ in 0..2 {
+        client.extend(&by(ROUTER, client.renewing(&lease)), &lease)?;
+    }
+    let acked = || server.stats()?.kernel_acked("renewing");
+    ensure!(acked()? == 2, "not answered in the kernel: {}", server.stats()?.0);
+    let answer = client.exchange(&client.rebinding(&lease))?;
+    ensure!(answer.kind == Kind::Nak, "{answer:?}");
+    client.extend(&by(ROUTER, client.renewing(&lease)), &lease)?;
+    ensure!(acked()? == 3, "the lease is behind its relay still: {}", server.stats()?.0);
+    Ok(())
 }
 
 /// A switch that adds option 82 and is no relay (giaddr stays 0), where clients can't get any past it.

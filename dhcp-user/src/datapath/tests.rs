@@ -424,6 +424,34 @@ fn a_table_without_room_says_so() {
     assert!(error.to_string().contains("no room"), "{error}");
 }
 
+/// RFC 6842 §3, RFC 3046 §2.2: what clients and relays say of themselves comes back. It is no part of what is kept.
+#[test]
+fn leases_share_an_answer_whatever_their_clients_say_of_themselves() {
+    let mut world = World::new();
+    let options = |id: u8| [&[53, 1, 3, 61, 8, 255, 9][..], &[id; 6], &[55, 2, 1, 3, 82, 6, 1, 4], &[id; 4], &[255]].concat();
+    let said = |id: u8| {
+        let head = answer(500);
+        let echoes_at = head.echoes_at;
+        let echoes = [&[61, 8, 255, 9][..], &[id; 6], &[82, 6, 1, 4], &[id; 4], &[255]].concat();
+        Answer { options: [&head.options[..echoes_at], &echoes].concat(), ..head }
+    };
+    // Five chunks of the eight there are: one answer has room, two have not.
+    let address = |id: u8| Ipv4Addr::new(10, 0, 0, 10 + id);
+    for id in 0..8 {
+        let memos = vec![memo(address(id), &options(id), said(id))];
+        let lease = Publication { address: address(id), ..publication(world.word(), memos) };
+        assert_eq!(world.table.publish(&lease).unwrap().without_room, 0, "client {id}");
+    }
+    for id in 0..8 {
+        let sent = request(address(id), &options(id));
+        let (verdict, frame) = world.kernel(&sent);
+        assert_eq!(verdict, Verdict::Reply(Renewal::Renewing));
+        let reply = Reply::Ack { yiaddr: address(id), server: SERVER, answer: said(id) };
+        let asked = Request::read(Bytes::copy_from_slice(&sent), LINK.ifindex, BootSecs::floor(NOW)).unwrap();
+        assert_eq!(frame, frame::write(&asked, &reply, OURS).unwrap().to_vec());
+    }
+}
+
 #[test]
 fn leases_answered_alike_share_the_answer_and_each_keeps_it_to_its_end() {
     let mut world = World::new();

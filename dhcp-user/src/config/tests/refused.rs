@@ -465,7 +465,7 @@ fn options() {
     option("sip-servers = ['192.0.2.1', 'sip.example.org', 'a b']", "\"a b\" is not a domain name");
     option(
         &format!("code-224 = 'hex:{}'", "00".repeat(641)),
-        "641 octets, more than an answer has room for (640)",
+        "641 octets, more than an answer has room for (632)",
     );
     subnet(
         "[subnet.options]\nrouters = '192.0.2.1'\ncode-3 = 'hex:c0000201'",

@@ -1,5 +1,7 @@
 //! The questions published with a lease: those that real clients ask first.
 
+use dhcp_ebpf::slot::Destination;
+
 use super::wire::{Draft, SERVER};
 use super::*;
 
@@ -107,6 +109,32 @@ fn through_a_relay_both_ways_of_renewing_are_known() {
     let kept = Draft::renew(1, address).address(54, SERVER).address(50, address);
     assert!(memo(&publication, &asked(&kept)).is_some(), "as small stacks renew");
     assert_eq!(publication.memos.len(), 5);
+}
+
+/// RFC 2131 §4.3.2: a client that broadcasts on our link what it would send past its relay has moved there, where its address
+/// is of another network. By the question alone one can't be told from the other.
+#[test]
+fn what_is_sent_past_a_relay_is_known_only_as_unicast() {
+    let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);
+    let relayed = |draft: Draft| draft.via(RELAY).option(82, b"\x01\x02ab");
+    let address = bench.send(&relayed(Draft::discover(1))).offered().expect("an offer");
+    bench.send(&relayed(Draft::select(1, SERVER, address)));
+    let publication = bench.published.pop().expect("published");
+    for memo in &publication.memos {
+        let past_relay = memo.question.giaddr.is_unspecified() && !memo.question.ciaddr.is_unspecified();
+        let to = if past_relay { Destination::Unicast } else { Destination::Any };
+        assert_eq!(memo.to, to, "{:?}", memo.question);
+    }
+    bench.send(&Draft::renew(1, address));
+    let asked_for = bench.published.pop().expect("published");
+    assert_eq!(asked_for.memos[0].to, Destination::Unicast, "what was asked as well as what is expected");
+
+    let moved = Draft { ciaddr: address, ..Draft::new(3, 1) };
+    assert!(bench.send(&moved).is_nak(), "its address is of another network");
+
+    let direct = bench.lease(2);
+    let publication = bench.published.pop().expect("published");
+    assert!(publication.memos.iter().all(|memo| memo.to == Destination::Any), "{direct} is of this link");
 }
 
 /// RFC 2131 §4.3.2: a renewal names no server. Small stacks leave options 54 and 50 in for ever.
