@@ -6,7 +6,7 @@ use crate::lease::{BootSecs, Now, Word};
 use crate::question::{self, Asker, Keys};
 use crate::reply::{self, Asked, Echoes, Envelope, Kind};
 use crate::request::{self, Located, Request};
-use crate::slot::{AnswerHead, Cells, Echo, MEMOS, Place, Slot, Destination, answer_head};
+use crate::slot::{AnswerHead, Cells, Destination, Echo, MEMOS, Place, Slot, answer_head};
 use crate::verdict::{Dropped, Message, Passed, Renewal, Verdict, Why};
 use crate::wire::bootp;
 

@@ -177,17 +177,17 @@ fn answers_of_every_length_fit_over_requests_of_every_length() {
 /// RFC 3046 §2.2).
 #[test]
 fn what_comes_back_is_copied_from_wherever_it_stands() {
-    let option = |code: u8, len: usize| {
-        let mut option = vec![code, len as u8];
-        option.extend((0..len).map(|at| (at * 5 + len) as u8 | 1));
-        option
+    let option = |code: u8, len: u8| {
+        [&[code, len][..], &(0..len).map(|at| at.wrapping_mul(5).wrapping_add(len) | 1).collect::<Vec<_>>()]
+            .concat()
     };
-    for id in 2..=70 {
+    for id in 2..=70_u8 {
         for agent in [id, 6, 7, 20, 62, 63] {
             for (at, head) in [[53, 1, 5].as_slice(), &[53, 1, 5, 224, 1, 9]].iter().enumerate() {
                 let (id, agent) = (option(61, id), option(82, agent));
                 let relayed = Sent::request(State::Renewing, Way::Relay);
-                let orders: [&[&[u8]]; 3] = [&[&id, &agent], &[&agent, &[12, 1, 7], &id], &[&id, &[0], &agent]];
+                let orders: [&[&[u8]]; 3] =
+                    [&[&id, &agent], &[&agent, &[12, 1, 7], &id], &[&id, &[0], &agent]];
                 let options = [&[&[53, 1, 3][..]], orders[(at + id.len()) % 3], &[&[255]]].concat().concat();
                 let sent = Sent { options, ..relayed };
                 let answer = Answer::echoing(head, &sent);

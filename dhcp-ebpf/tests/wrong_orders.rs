@@ -188,7 +188,10 @@ struct Read {
 
 fn read(shared: &Shared) -> Read {
     let chunk = shared.kernel_chunk(FIRST);
-    Read { head: dhcp_ebpf::slot::answer_head(chunk), body: [ANSWER_HEAD, ANSWER_HEAD + 1].map(|cell| chunk.load(cell)) }
+    Read {
+        head: dhcp_ebpf::slot::answer_head(chunk),
+        body: [ANSWER_HEAD, ANSWER_HEAD + 1].map(|cell| chunk.load(cell)),
+    }
 }
 
 /// A kernel does its part wrong, in short, beside a daemon that takes the address from the client for somebody else.

@@ -21,7 +21,7 @@ use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::client::{Client, ServerAddress};
-use crate::load::{ClientEnd, Crowd, Drops, Way};
+use crate::load::{ClientEnd, Crowd, Drops, Sorts, Way};
 use crate::namespace::{Namespace, spelled};
 use crate::packet::{PacketSocket, Sees};
 use crate::pass::Pass;
@@ -111,7 +111,13 @@ impl Nic {
     /// So many clients, which accept any address of the net that the server has offered one of.
     #[must_use]
     pub fn crowd(&self, clients: u32, way: Way) -> Crowd {
-        Crowd { clients, first_address: self.net.first, addresses: self.net.addresses, way }
+        Crowd {
+            clients,
+            first_address: self.net.first,
+            addresses: self.net.addresses,
+            way,
+            sorts: Sorts::Alike,
+        }
     }
 
     /// The interface, and the server behind it.

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use system_tests::load::{Crowd, Load, Pace, Stream, Way};
+use system_tests::load::{Crowd, Load, Pace, Sorts, Stream, Way};
 use system_tests::server::{Home, Server, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
@@ -30,6 +30,7 @@ fn load<'a>(lan: &'a Lan) -> Result<Load<'a>> {
         first_address: Ipv4Addr::new(10, 16, 0, 0),
         addresses: NEWCOMERS,
         way: Way::default(),
+        sorts: Sorts::Alike,
     };
     Load::new(lan, crowd)
 }

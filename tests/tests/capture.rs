@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 use system_tests::client::{Client, append_option};
-use system_tests::load::{Crowd, Load, Pace, Way};
+use system_tests::load::{Crowd, Load, Pace, Sorts, Way};
 use system_tests::namespace::spelled;
 use system_tests::paths::SERVER;
 use system_tests::process::{Process, output};
@@ -187,6 +187,7 @@ fn under_load_no_renewal_is_lost_for_a_capture() -> Result<()> {
         first_address: "10.0.1.0".parse()?,
         addresses: 0xff00,
         way: Way::default(),
+        sorts: Sorts::Alike,
     };
     let load = Load::new(&lan, crowd)?;
     let pool = SUBNET.replace("/24", "/16").replace("10.0.0.10 - 10.0.0.20", "10.0.1.0 - 10.0.255.250");

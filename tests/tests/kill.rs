@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use system_tests::load::{Count, Crowd, Held, Lane, Load, Pace, Stream, Target, Way};
+use system_tests::load::{Count, Crowd, Held, Lane, Load, Pace, Sorts, Stream, Target, Way};
 use system_tests::process::output;
 use system_tests::real::{Program, RealClient};
 use system_tests::server::{Home, Launch, Server, Xdp};
@@ -63,6 +63,7 @@ fn killed_at_any_instant_it_loses_no_lease_and_gives_none_twice() -> Result<()> 
         first_address: Ipv4Addr::new(10, 0, 1, 0),
         addresses: 0xf00,
         way: Way::default(),
+        sorts: Sorts::Alike,
     };
     let load = Load::new(&lan, crowd)?;
     let server = Server::start(Home::from(&lan).under_load(), Xdp::Native, SUBNET)?;

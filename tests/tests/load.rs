@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
-use system_tests::load::{Count, Crowd, Form, Lane, Load, Pace, Relay, Way};
+use system_tests::load::{Count, Crowd, Form, Lane, Load, Pace, Relay, Sorts, Way};
 use system_tests::packet::{PacketSocket, Sees};
 use system_tests::pass::Pass;
 use system_tests::paths::{AGENT_INFO, AGENT_MAC};
@@ -16,7 +16,13 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const CLIENTS: u32 = 1000;
 
 fn crowd(way: Way) -> Crowd {
-    Crowd { clients: CLIENTS, first_address: Ipv4Addr::new(10, 0, 1, 0), addresses: 0xff00, way }
+    Crowd {
+        clients: CLIENTS,
+        first_address: Ipv4Addr::new(10, 0, 1, 0),
+        addresses: 0xff00,
+        way,
+        sorts: Sorts::Alike,
+    }
 }
 
 fn subnet(more: &str) -> String {
@@ -34,8 +40,12 @@ options = {{ routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"] }}
 
 /// All clients get a lease, then ask in `forms`; the kernel must answer every time.
 fn gets_along(name: &str, way: Way, settings: &str, forms: &[(Form, &str)]) -> Result<()> {
+    they_get_along(name, crowd(way), settings, forms)
+}
+
+fn they_get_along(name: &str, crowd: Crowd, settings: &str, forms: &[(Form, &str)]) -> Result<()> {
     let lan = Lan::new(name, SERVER, 16)?;
-    let load = Load::new(&lan, crowd(way))?;
+    let load = Load::new(&lan, crowd)?;
     let server = Server::start(&lan, Xdp::Native, &subnet(settings))?;
 
     let report = load.dora(0..CLIENTS, 64, PROMPT)?;
@@ -66,6 +76,19 @@ fn its_clients_get_along_with_the_server() -> Result<()> {
 fn so_they_do_on_a_vlan_in_a_vlan() -> Result<()> {
     let way = Way { tags: vec![Tag::provider(200), Tag::customer(100)], relay: None };
     gets_along("load-qinq", way, "vlan = [200, 100]\nserver-id = \"10.0.0.1\"", &ALL_FORMS)
+}
+
+/// With identifiers, host names and circuits of their own, some of them behind a relay: each reply is checked.
+#[test]
+fn so_they_do_when_each_is_of_its_own() -> Result<()> {
+    let relay = Relay { mac: AGENT_MAC, address: Ipv4Addr::new(10, 0, 0, 2), agent_info: None };
+    let mixed = Crowd { sorts: Sorts::Mixed, ..crowd(Way { tags: vec![], relay: Some(relay) }) };
+    they_get_along(
+        "load-mixed",
+        mixed,
+        "",
+        &[(Form::Rebinding, "rebinding"), (Form::InitReboot, "init-reboot")],
+    )
 }
 
 #[test]

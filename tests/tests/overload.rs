@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use std::net::Ipv4Addr;
-use system_tests::load::{Count, Crowd, Load, Pace, Stream, Way};
+use system_tests::load::{Count, Crowd, Load, Pace, Sorts, Stream, Way};
 use system_tests::server::{Home, Server, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
@@ -27,6 +27,7 @@ fn a_flood_of_newcomers_keeps_no_exchange_from_its_end() -> Result<()> {
         first_address: Ipv4Addr::new(10, 16, 0, 0),
         addresses: NEWCOMERS + LATECOMERS,
         way: Way::default(),
+        sorts: Sorts::Alike,
     };
     let load = Load::new(&lan, crowd)?;
     let server = Server::start(Home::from(&lan).under_load(), Xdp::Native, SUBNET)?;

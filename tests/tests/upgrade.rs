@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use std::net::Ipv4Addr;
 use std::time::Duration;
-use system_tests::load::{Count, Crowd, Load, Pace, Report, Way};
+use system_tests::load::{Count, Crowd, Load, Pace, Report, Sorts, Way};
 use system_tests::server::{Home, Launch, Server, Stats, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
@@ -42,6 +42,7 @@ fn under_load(name: &str, pace: Pace, work: impl FnOnce(&Lan, &mut Server<'_>) -
         first_address: Ipv4Addr::new(10, 0, 1, 0),
         addresses: 0xff00,
         way: Way::default(),
+        sorts: Sorts::Alike,
     };
     let load = Load::new(&lan, crowd)?;
     let mut server = Server::start(Home { log: "info", ..Home::from(&lan) }, Xdp::Native, SUBNET)?;

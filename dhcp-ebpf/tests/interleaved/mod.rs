@@ -11,7 +11,9 @@ use dhcp_ebpf::lease::{BootSecs, Now, Word};
 use dhcp_ebpf::publish;
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::renewal::{self, Maps};
-use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, Cells, CellsMut, Echo, Identity, Memo, Place, SLOT_CELLS, Slot};
+use dhcp_ebpf::slot::{
+    AnswerHead, CHUNK_CELLS, Cells, CellsMut, Echo, Identity, Memo, Place, SLOT_CELLS, Slot,
+};
 use dhcp_ebpf::verdict::{Verdict, Why};
 use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicBool, AtomicU64};

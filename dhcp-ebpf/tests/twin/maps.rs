@@ -8,7 +8,9 @@ use dhcp_ebpf::lease::{Now, Word};
 use dhcp_ebpf::publish;
 use dhcp_ebpf::question::{self, Asker, Hash, Keys};
 use dhcp_ebpf::renewal::{self, Maps};
-use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, Cells, CellsMut, Echo, Identity, Memo, Place, SLOT_CELLS, Slot, answer_head};
+use dhcp_ebpf::slot::{
+    AnswerHead, CHUNK_CELLS, Cells, CellsMut, Echo, Identity, Memo, Place, SLOT_CELLS, Slot, answer_head,
+};
 use dhcp_ebpf::verdict::Verdict;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;

@@ -95,12 +95,17 @@ impl Answer {
 
     /// What of this answer to `sent` the kernel is to copy: where it goes among the options, and where in the question it is.
     fn echoes(&self, sent: &Sent) -> (usize, Echo) {
-        let stands = |option: &[u8], area: &[u8]| area.windows(option.len()).position(|found| found == option);
-        let both = [61, 82].map(|code| option(&sent.options, code).filter(|option| (8..=64).contains(&option.len())));
+        let stands =
+            |option: &[u8], area: &[u8]| area.windows(option.len()).position(|found| found == option);
+        let both = [61, 82]
+            .map(|code| option(&sent.options, code).filter(|option| (8..=64).contains(&option.len())));
         let run = |option: &[u8]| Run { at: stands(option, &sent.options).unwrap(), len: option.len() };
         let pair = both[0].zip(both[1]).map(|(id, agent)| ([id, agent].concat(), [run(id), run(agent)]));
         let alone = both.into_iter().flatten().map(|option| (option.to_vec(), [run(option), Run::default()]));
-        let found = pair.into_iter().chain(alone).find_map(|(octets, runs)| Some((stands(&octets, &self.options)?, runs)));
+        let found = pair
+            .into_iter()
+            .chain(alone)
+            .find_map(|(octets, runs)| Some((stands(&octets, &self.options)?, runs)));
         found.map_or((0, Echo::NONE), |(at, runs)| (at, Echo::of(runs).unwrap()))
     }
 

@@ -185,7 +185,15 @@ fn answer(len: usize) -> Answer {
     }
     options.push(255);
     let echoes_at = options.len() - 1;
-    Answer { lease_time: LEASE_TIME, siaddr: SERVER, sname: None, file: None, options, echoes_at, complete: true }
+    Answer {
+        lease_time: LEASE_TIME,
+        siaddr: SERVER,
+        sname: None,
+        file: None,
+        options,
+        echoes_at,
+        complete: true,
+    }
 }
 
 fn memo(ciaddr: Ipv4Addr, options: &[u8], answer: Answer) -> Memo {
@@ -428,7 +436,9 @@ fn a_table_without_room_says_so() {
 #[test]
 fn leases_share_an_answer_whatever_their_clients_say_of_themselves() {
     let mut world = World::new();
-    let options = |id: u8| [&[53, 1, 3, 61, 8, 255, 9][..], &[id; 6], &[55, 2, 1, 3, 82, 6, 1, 4], &[id; 4], &[255]].concat();
+    let options = |id: u8| {
+        [&[53, 1, 3, 61, 8, 255, 9][..], &[id; 6], &[55, 2, 1, 3, 82, 6, 1, 4], &[id; 4], &[255]].concat()
+    };
     let said = |id: u8| {
         let head = answer(500);
         let echoes_at = head.echoes_at;

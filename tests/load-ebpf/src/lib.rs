@@ -15,6 +15,10 @@ pub mod maps {
     pub const CLIENTS: &str = "CLIENTS";
     /// One element per address of the pool: 1 + the number of the client that holds it, or 0.
     pub const OWNERS: &str = "OWNERS";
+    /// One element per address of the pool, a cache line: a word that the floor changes with each answer.
+    pub const FLOOR: &str = "FLOOR";
+    /// Cells 0 to 7: the 60 octets of options that the floor answers with.
+    pub const FLOOR_ANSWER: &str = "FLOOR_ANSWER";
     /// Cell 0: the first address of [`OWNERS`], as a number.
     pub const POOL: &str = "POOL";
     /// Cell 0: the index of the interface whose drops are counted where they are traced.
@@ -35,6 +39,9 @@ pub mod programs {
     pub const RECEIVE: &str = "receive";
     /// For the server's end, in place of a server: sends every frame back as it is.
     pub const REFLECT: &str = "reflect";
+    /// For the server's end, in place of a server: the least that an answer can cost that rests on a lease. It finds the
+    /// lease by its place in an array, swaps one word of it, and writes an answer that all share.
+    pub const FLOOR: &str = "floor";
     /// For the tracepoint `xdp:xdp_devmap_xmit`: counts what the driver did not take.
     pub const XMIT: &str = "xmit";
     /// For the tracepoint `xdp:xdp_redirect_err`: counts what did not even come to the driver.

@@ -6,6 +6,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "the `xdp` macro exports functions of its own")]
 #![allow(clippy::cast_possible_truncation, reason = "the kernel hands out small numbers in wide registers")]
 
+mod floor;
 mod memory;
 mod packet;
 mod receive;
@@ -54,6 +55,12 @@ pub fn receive(ctx: XdpContext) -> u32 {
 #[xdp]
 pub fn reflect(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_TX
+}
+
+/// Answers as little as can be.
+#[xdp]
+pub fn floor(ctx: XdpContext) -> u32 {
+    floor::answer(Packet::new(&ctx))
 }
 
 /// What an interface's driver did not take of a bulk.

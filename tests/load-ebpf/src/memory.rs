@@ -6,7 +6,7 @@ use aya_ebpf::maps::Array;
 use core::intrinsics::{AtomicOrdering, atomic_cxchg};
 use load_ebpf::client::Word;
 use load_ebpf::counts::{self, Count};
-use load_ebpf::lane::{self, LANES as LANE_COUNT, Lane};
+use load_ebpf::lane::{self, LANES as LANE_COUNT, Lane, SORTS};
 use load_ebpf::latency::{BUCKETS, KINDS, Kind, bucket};
 
 const MMAPABLE: u32 = aya_ebpf::bindings::BPF_F_MMAPABLE;
@@ -17,11 +17,15 @@ static CLIENTS: Array<[u64; 2]> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 static OWNERS: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
+static FLOOR: Array<[u64; 8]> = Array::with_max_entries(1, MMAPABLE);
+#[map]
+static FLOOR_ANSWER: Array<[u64; 8]> = Array::with_max_entries(1, MMAPABLE);
+#[map]
 static POOL: Array<u64> = Array::with_max_entries(1, MMAPABLE);
 #[map]
 static TRACED: Array<u64> = Array::with_max_entries(1, MMAPABLE);
 #[map]
-static LANES: Array<[u64; lane::CELLS]> = Array::with_max_entries(LANE_COUNT as u32, MMAPABLE);
+static LANES: Array<[u64; lane::CELLS]> = Array::with_max_entries((LANE_COUNT * SORTS) as u32, MMAPABLE);
 #[map]
 static TURNS: Array<[u64; lane::TURN_CELLS]> = Array::with_max_entries(1, MMAPABLE);
 #[map]
@@ -106,10 +110,29 @@ pub fn client(number: u32) -> Option<Client> {
     CLIENTS.get_ptr_mut(number).map(|cells| Client(Cells(cells.cast())))
 }
 
-/// What is sent on a lane.
+/// What all sorts of clients share of a lane.
 #[inline(always)]
 pub fn lane(lane: Lane) -> Option<Cells> {
-    LANES.get_ptr_mut(lane as u32).map(|cells| Cells(cells.cast()))
+    LANES.get_ptr_mut(lane as u32 * SORTS as u32).map(|cells| Cells(cells.cast()))
+}
+
+/// What client `number` sends on a lane.
+#[inline(always)]
+pub fn frame(lane: Lane, number: u32) -> Option<Cells> {
+    LANES.get_ptr_mut(lane as u32 * SORTS as u32 + lane::sort(number) as u32).map(|cells| Cells(cells.cast()))
+}
+
+/// The lease of a raw address as the floor has it.
+#[inline(always)]
+pub fn floor(address: u32) -> Option<Cells> {
+    let first = Cells(POOL.get_ptr_mut(0)?).get(0) as u32;
+    FLOOR.get_ptr_mut(u32::from_be(address).wrapping_sub(first)).map(|cells| Cells(cells.cast()))
+}
+
+/// The options that the floor answers with.
+#[inline(always)]
+pub fn floor_answer() -> Option<Cells> {
+    FLOOR_ANSWER.get_ptr_mut(0).map(|cells| Cells(cells.cast()))
 }
 
 /// Whose turn it is on a lane of this CPU.

@@ -218,8 +218,8 @@ fn refused(client: Client, word: Word) -> Judged {
 /// Turns the OFFER into the REQUEST that answers it.
 #[inline(always)]
 fn accept(packet: Packet, number: u32, turn: u8, address: u32) -> u32 {
-    let written =
-        memory::lane(Lane::Select).is_some_and(|lane| write::request(packet, lane, number, turn, address));
+    let written = memory::frame(Lane::Select, number)
+        .is_some_and(|frame| write::request(packet, frame, number, turn, address));
     if written {
         count(Count::Requests);
         xdp_action::XDP_TX

@@ -30,7 +30,7 @@ fn begin(packet: Packet) -> Option<u32> {
     if !client.step(word, Word::new(0, turn, State::Selecting)) {
         return None;
     }
-    sent(write::request(packet, lane, number, turn, 0), Count::Discovers)
+    sent(write::request(packet, memory::frame(Lane::Discover, number)?, number, turn, 0), Count::Discovers)
 }
 
 #[inline(always)]
@@ -75,7 +75,10 @@ fn extend(packet: Packet) -> Option<u32> {
     let turn = word.turn().wrapping_add(1);
     client.begin(if lane.get(TIMED) != 0 { now() } else { 0 });
     client.set(Word::new(word.address(), turn, State::Renewing));
-    sent(write::request(packet, lane, number, turn, word.address()), Count::Renewals)
+    sent(
+        write::request(packet, memory::frame(Lane::Renew, number)?, number, turn, word.address()),
+        Count::Renewals,
+    )
 }
 
 /// Lets the next client of this CPU give its lease back.
@@ -86,7 +89,6 @@ pub fn leave(packet: Packet, lane: Lane) -> u32 {
 
 #[inline(always)]
 fn give_back(packet: Packet, which: Lane) -> Option<u32> {
-    let lane = memory::lane(which)?;
     let (number, client, word) = next_bound(which)?;
     let turn = word.turn().wrapping_add(1);
     if !client.step(word, Word::new(0, turn, State::Idle)) {
@@ -94,7 +96,7 @@ fn give_back(packet: Packet, which: Lane) -> Option<u32> {
     }
     disown(word.address());
     let counted = if matches!(which, Lane::Release) { Count::Releases } else { Count::Declines };
-    sent(write::request(packet, lane, number, turn, word.address()), counted)
+    sent(write::request(packet, memory::frame(which, number)?, number, turn, word.address()), counted)
 }
 
 #[inline(always)]

@@ -4,15 +4,16 @@ use crate::memory::Cells;
 use crate::packet::{Octets, Packet};
 use load_ebpf::client::{hardware_address, xid};
 use load_ebpf::lane::{
-    CIADDR, ETHERNET_SOURCE, FILL, FRAME, IP_SOURCE, IP_SUM, LINK_HEADER, REQUESTED, UDP_SUM,
+    CIADDR, CIRCUIT, CIRCUIT_AT, ETHERNET_SOURCE, FILL, FRAME, HOST_NAME, IDENTIFIER, IP_SOURCE, IP_SUM,
+    LINK_HEADER, REQUESTED, UDP_SUM, letters,
 };
 
 const IP_CHECKSUM: usize = 10;
 const IP_SRC: usize = 12;
 const UDP_CHECKSUM: usize = 26;
 const BOOTP: usize = 28;
-/// The value of option 50 when it follows option 53, which stands first.
-const OPTION_50: usize = BOOTP + 240 + 3 + 2;
+/// Behind option 53, which stands first.
+const AFTER_TYPE: usize = BOOTP + 240 + 3;
 
 /// Writes the lane's request of client `number`, whose raw address is `address`. `false`: the frame has no room for it.
 #[inline(always)]
@@ -38,7 +39,7 @@ fn sized<const IP: usize, const LEN: usize>(
     }
     let Some(frame) = packet.reach(0, LEN) else { return false };
     copy::<LEN>(frame, lane);
-    fill::<IP>(frame, lane, number, turn, address);
+    fill::<IP>(packet, frame, lane, number, turn, address);
     true
 }
 
@@ -58,7 +59,7 @@ fn copy<const LEN: usize>(frame: Octets, lane: Cells) {
 }
 
 #[inline(always)]
-fn fill<const IP: usize>(frame: Octets, lane: Cells, number: u32, turn: u8, address: u32) {
+fn fill<const IP: usize>(packet: Packet, frame: Octets, lane: Cells, number: u32, turn: u8, address: u32) {
     let (head, tail) = hardware_address(number);
     let xid = xid(number, turn);
     let what = lane.get(FILL);
@@ -78,10 +79,28 @@ fn fill<const IP: usize>(frame: Octets, lane: Cells, number: u32, turn: u8, addr
         frame.set(IP + BOOTP + 12, address);
         udp += word;
     }
-    if what & REQUESTED != 0 {
-        frame.set(IP + OPTION_50, address);
-        // It stands at an odd offset, so its octets count the other way round.
-        udp += u64::from(folded(word).swap_bytes());
+    match (what & REQUESTED != 0, what & IDENTIFIER != 0) {
+        (false, false) => udp += name::<{ AFTER_TYPE + 2 }>(frame, IP, what, number),
+        (false, true) => {
+            udp += identifier::<{ AFTER_TYPE + 3 }>(frame, IP, number);
+            udp += name::<{ AFTER_TYPE + 9 + 2 }>(frame, IP, what, number);
+        }
+        (true, false) => {
+            udp += requested(frame, IP, address);
+            udp += name::<{ AFTER_TYPE + 6 + 2 }>(frame, IP, what, number);
+        }
+        (true, true) => {
+            udp += requested(frame, IP, address);
+            udp += identifier::<{ AFTER_TYPE + 6 + 3 }>(frame, IP, number);
+            udp += name::<{ AFTER_TYPE + 6 + 9 + 2 }>(frame, IP, what, number);
+        }
+    }
+    if what & CIRCUIT != 0 {
+        let at = lane.get(CIRCUIT_AT) as usize;
+        if let Some(octets) = packet.reach(at, 4) {
+            octets.set(0, number);
+            udp += summed(number.into(), at);
+        }
     }
     frame.set(IP + BOOTP + 4, xid);
     frame.set(IP + BOOTP + 28, head);
@@ -90,6 +109,40 @@ fn fill<const IP: usize>(frame: Octets, lane: Cells, number: u32, turn: u8, addr
     frame.set(IP + IP_CHECKSUM, !folded(ip));
     let sum = !folded(udp);
     frame.set(IP + UDP_CHECKSUM, if sum == 0 { 0xffff } else { sum });
+}
+
+/// Fills in option 50, whose value follows; what it adds to the sum.
+#[inline(always)]
+fn requested(frame: Octets, ip: usize, address: u32) -> u64 {
+    frame.set(ip + AFTER_TYPE + 2, address);
+    summed(address.into(), AFTER_TYPE + 2)
+}
+
+/// Fills in the hardware address in option 61; what it adds to the sum.
+#[inline(always)]
+fn identifier<const AT: usize>(frame: Octets, ip: usize, number: u32) -> u64 {
+    let (head, tail) = hardware_address(number);
+    frame.set(ip + AT, head);
+    frame.set(ip + AT + 4, tail);
+    summed(u64::from(head) + u64::from(tail), AT)
+}
+
+/// Fills in the host name, if there is one; what it adds to the sum.
+#[inline(always)]
+fn name<const AT: usize>(frame: Octets, ip: usize, what: u64, number: u32) -> u64 {
+    if what & HOST_NAME == 0 {
+        return 0;
+    }
+    let (first, second) = letters(number);
+    frame.set(ip + AT, first);
+    frame.set(ip + AT + 4, second);
+    summed(u64::from(first) + u64::from(second), AT)
+}
+
+/// A sum of raw words as it counts from an offset: from an odd one their octets count the other way round.
+#[inline(always)]
+fn summed(sum: u64, at: usize) -> u64 {
+    if at % 2 == 0 { sum } else { folded(sum).swap_bytes().into() }
 }
 
 /// A one's complement sum in 16 bits.

@@ -1,7 +1,10 @@
 //! The frames that the programs send, made in user space: for generators outside of this machine.
 
 use load_ebpf::client::{hardware_address, xid};
-use load_ebpf::lane::{CIADDR, ETHERNET_SOURCE, FILL, FRAME, FRAME_CELLS, IP_SOURCE, Lane, REQUESTED};
+use load_ebpf::lane::{
+    CIADDR, CIRCUIT, CIRCUIT_AT, ETHERNET_SOURCE, FILL, FRAME, FRAME_CELLS, HOST_NAME, IDENTIFIER, IP_SOURCE,
+    Lane, REQUESTED, letters, sort,
+};
 use std::net::Ipv4Addr;
 use std::sync::atomic::Ordering;
 
@@ -9,13 +12,13 @@ use super::Load;
 use crate::wire::{address, checksum, udp_checksum};
 
 const BOOTP: usize = 28;
-const OPTION_50: usize = BOOTP + 240 + 3 + 2;
+const AFTER_TYPE: usize = BOOTP + 240 + 3;
 
 impl Load<'_> {
     /// A client's request on a lane, as it would be its request number `turn`.
     #[must_use]
     pub fn frame(&self, lane: Lane, client: u32, turn: u8) -> Vec<u8> {
-        let cell = |at| self.lane_cell(lane, at).load(Ordering::Acquire);
+        let cell = |at| self.frame_cell(lane, sort(client), at).load(Ordering::Acquire);
         let mut frame: Vec<u8> = (0..FRAME_CELLS).flat_map(|at| cell(at).to_ne_bytes()).collect();
         let ip = self.link_header();
         frame.truncate(FRAME + ip - 14);
@@ -26,10 +29,22 @@ impl Load<'_> {
         let mut put = |at: usize, octets: &[u8]| frame[at..at + octets.len()].copy_from_slice(octets);
         put(ip + BOOTP + 4, &xid(client, turn).to_ne_bytes());
         put(ip + BOOTP + 28, &mac);
-        for (what, at) in [(IP_SOURCE, 12), (CIADDR, BOOTP + 12), (REQUESTED, OPTION_50)] {
+        for (what, at) in [(IP_SOURCE, 12), (CIADDR, BOOTP + 12), (REQUESTED, AFTER_TYPE + 2)] {
             if fill & what != 0 {
                 put(ip + at, &leased);
             }
+        }
+        let mut at = ip + AFTER_TYPE + if fill & REQUESTED == 0 { 0 } else { 6 };
+        if fill & IDENTIFIER != 0 {
+            put(at + 3, &mac);
+            at += 9;
+        }
+        if fill & HOST_NAME != 0 {
+            let (first, second) = letters(client);
+            put(at + 2, &[first.to_ne_bytes(), second.to_ne_bytes()].concat());
+        }
+        if fill & CIRCUIT != 0 {
+            put(usize::try_from(cell(CIRCUIT_AT)).unwrap_or_default(), &client.to_ne_bytes());
         }
         if fill & ETHERNET_SOURCE != 0 {
             put(6, &mac);

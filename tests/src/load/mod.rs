@@ -31,11 +31,11 @@ pub use load_ebpf::counts::Count;
 pub use load_ebpf::lane::Lane;
 pub use report::{Counts, Report, WrongReplies};
 pub use sender::Pace;
-pub use template::{Form, Relay, Way};
+pub use template::{Form, Relay, Sorts, Way};
 
 use anyhow::{Context, Result};
 use load_ebpf::client::Word;
-use load_ebpf::lane::CELLS;
+use load_ebpf::lane::{CELLS, SORTS};
 use load_ebpf::programs;
 use nix::net::if_::if_nametoindex;
 use std::net::Ipv4Addr;
@@ -48,7 +48,7 @@ use crate::namespace::{End, Namespace};
 use crate::pass::Pass;
 use crate::topology::{CLIENT_IF, Lan};
 use object::Object;
-use template::{LaneCells, Templates, as_number};
+use template::{LaneCells, Templates, as_number, templates};
 
 /// The clients' end of the reflector's link.
 const REFLECTED_IF: &str = "cli1";
@@ -66,8 +66,10 @@ pub struct Crowd {
     pub first_address: Ipv4Addr,
     /// How many addresses there are from it to the last that the server may give.
     pub addresses: u32,
-    /// How they reach the server.
+    /// How they reach the server. Of clients that are mixed, only some are behind the relay.
     pub way: Way,
+    /// What they send.
+    pub sorts: Sorts,
 }
 
 /// A stream of requests.
@@ -172,7 +174,8 @@ impl<'a> From<&'a Lan> for ClientEnd<'a> {
 #[derive(Debug)]
 struct Reflector {
     ifindex: u32,
-    _ends: [Pass; 2],
+    _near: Pass,
+    far: Pass,
 }
 
 /// The generator on the clients' end of a link.
@@ -221,13 +224,23 @@ impl<'a> Load<'a> {
         let end = |(name, last)| End { name, mac: [0x02, 0x52, 0, 0, 0, last], address: None };
         lan.clients.join_by(self.cpus.len(), &end(near), &lan.server, &end(far))?;
         let program = |name| -> Result<_> { Ok(self.object.program(name)?.fd()?) };
-        let ends = [
-            Pass::attach_other(&lan.clients, near.0, program(programs::RECEIVE)?)?,
-            Pass::attach_other(&lan.server, far.0, program(programs::REFLECT)?)?,
-        ];
+        let near_end = Pass::attach_other(&lan.clients, near.0, program(programs::RECEIVE)?)?;
+        let far = Pass::attach_other(&lan.server, far.0, program(programs::REFLECT)?)?;
         let ifindex = lan.clients.enter(|| if_nametoindex(near.0))??;
-        self.reflector = Some(Reflector { ifindex, _ends: ends });
+        self.reflector = Some(Reflector { ifindex, _near: near_end, far });
         Ok(())
+    }
+
+    /// Puts the floor in the reflector's place while `work` is done.
+    ///
+    /// # Errors
+    /// Without a reflector, or when the kernel refuses.
+    pub fn on_the_floor<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let far = &self.reflector.as_ref().context("there is no reflector")?.far;
+        far.replace(self.object.program(programs::FLOOR)?.fd()?)?;
+        let done = work();
+        far.replace(self.object.program(programs::REFLECT)?.fd()?)?;
+        done
     }
 
     /// Who the clients are.
@@ -237,13 +250,11 @@ impl<'a> Load<'a> {
     }
 
     fn set_lanes(&self) -> Result<()> {
-        let templates = Templates { server: self.end.server, way: &self.crowd.way };
-        self.set_lane(Lane::Discover, &templates.discover()?);
-        self.set_lane(Lane::Select, &templates.select()?);
-        self.set_lane(Lane::Renew, &templates.renew(Form::Renewing)?);
-        self.set_lane(Lane::Release, &templates.release()?);
-        self.set_lane(Lane::Decline, &templates.decline()?);
-        Ok(())
+        self.set_lane(Lane::Discover, |templates| templates.discover())?;
+        self.set_lane(Lane::Select, |templates| templates.select())?;
+        self.set_lane(Lane::Release, |templates| templates.release())?;
+        self.set_lane(Lane::Decline, |templates| templates.decline())?;
+        self.renew_by(Form::Renewing)
     }
 
     /// From now on clients extend their leases in this form.
@@ -251,13 +262,16 @@ impl<'a> Load<'a> {
     /// # Errors
     /// When the request would be longer than the generator's frames.
     pub fn renew_by(&self, form: Form) -> Result<()> {
-        let templates = Templates { server: self.end.server, way: &self.crowd.way };
-        self.set_lane(Lane::Renew, &templates.renew(form)?);
-        Ok(())
+        self.set_lane(Lane::Renew, |templates| templates.renew(form))
     }
 
-    fn set_lane(&self, lane: Lane, cells: &LaneCells) {
-        self.object.lanes.write(lane as usize * CELLS, cells);
+    /// Makes the frames of a lane, one for each sort of clients.
+    fn set_lane(&self, lane: Lane, cells: impl Fn(&Templates<'_>) -> Result<LaneCells>) -> Result<()> {
+        let all = templates(self.end.server, &self.crowd.way, self.crowd.sorts);
+        for (sort, templates) in all.iter().enumerate() {
+            self.object.lanes.write((lane as usize * SORTS + sort) * CELLS, &cells(templates)?);
+        }
+        Ok(())
     }
 
     /// Octets before the IP header of every request.
@@ -265,8 +279,13 @@ impl<'a> Load<'a> {
         14 + 4 * self.crowd.way.tags.len()
     }
 
+    /// A cell that all sorts of clients share.
     fn lane_cell(&self, lane: Lane, cell: usize) -> &AtomicU64 {
-        &self.object.lanes.cells()[lane as usize * CELLS + cell]
+        self.frame_cell(lane, 0, cell)
+    }
+
+    fn frame_cell(&self, lane: Lane, sort: usize, cell: usize) -> &AtomicU64 {
+        &self.object.lanes.cells()[(lane as usize * SORTS + sort) * CELLS + cell]
     }
 
     fn client_cells(&self, number: u32) -> [&AtomicU64; 2] {

@@ -4,12 +4,24 @@ use anyhow::{Context, Result, bail};
 use aya::maps::Map;
 use aya::programs::{TracePoint, Xdp};
 use aya::{Ebpf, EbpfLoader};
-use load_ebpf::lane::{LANES, Lane, TURN_CELLS};
+use load_ebpf::lane::{LANES, Lane, SORTS, TURN_CELLS};
 use load_ebpf::latency::{BUCKETS, KINDS};
 use load_ebpf::{counts, lane, maps, programs};
 use std::path::PathBuf;
 
 use super::memory::Shared;
+
+/// What the floor says: an ACK with a server identifier, a lease time and END.
+const FLOOR_ANSWER: [u64; 8] = [
+    u64::from_ne_bytes([53, 1, 5, 54, 4, 10, 0, 0]),
+    u64::from_ne_bytes([1, 51, 4, 0, 0, 14, 16, 1]),
+    u64::from_ne_bytes([4, 255, 0, 0, 0, 3, 4, 10]),
+    u64::from_ne_bytes([0, 0, 1, 6, 4, 10, 0, 0]),
+    u64::from_ne_bytes([53, 255, 0, 0, 0, 0, 0, 0]),
+    0,
+    0,
+    0,
+];
 
 /// The programs and their memory.
 #[derive(Debug)]
@@ -38,6 +50,7 @@ impl Object {
         loader
             .map_max_entries(maps::CLIENTS, clients)
             .map_max_entries(maps::OWNERS, addresses)
+            .map_max_entries(maps::FLOOR, addresses)
             .map_max_entries(maps::TURNS, cpus * lanes)
             .map_max_entries(maps::COUNTS, cpus)
             .map_max_entries(maps::LATENCIES, cpus * rows);
@@ -49,6 +62,7 @@ impl Object {
         }
         load_program(&mut ebpf, programs::RECEIVE)?;
         load_program(&mut ebpf, programs::REFLECT)?;
+        load_program(&mut ebpf, programs::FLOOR)?;
         for name in [programs::XMIT, programs::REDIRECT_ERR] {
             tracing(&mut ebpf, name)?
                 .load()
@@ -61,7 +75,8 @@ impl Object {
         let pool = memory(maps::POOL, 1, 1)?;
         let traced = memory(maps::TRACED, 1, 1)?;
         let turns = memory(maps::TURNS, cpus * lanes, TURN_CELLS)?;
-        let lanes = memory(maps::LANES, lanes, lane::CELLS)?;
+        let lanes = memory(maps::LANES, lanes * elements(SORTS)?, lane::CELLS)?;
+        memory(maps::FLOOR_ANSWER, 1, FLOOR_ANSWER.len())?.write(0, &FLOOR_ANSWER);
         let counts = memory(maps::COUNTS, cpus, counts::CELLS)?;
         let latencies = memory(maps::LATENCIES, cpus * rows, 1)?;
         Ok(Self { ebpf, clients, pool, traced, lanes, turns, counts, latencies })

@@ -2,8 +2,8 @@
 
 use anyhow::{Context, Result, ensure};
 use load_ebpf::lane::{
-    CELLS, CHAIN, CIADDR, ETHERNET_SOURCE, FILL, FRAME, FRAME_CELLS, IP_SOURCE, IP_SUM, LINK_HEADER,
-    REQUESTED, TIMED, UDP_SUM,
+    CELLS, CHAIN, CIADDR, CIRCUIT, CIRCUIT_AT, ETHERNET_SOURCE, FILL, FRAME, FRAME_CELLS, HOST_NAME,
+    IDENTIFIER, IP_SOURCE, IP_SUM, LINK_HEADER, REQUESTED, SORTS, TIMED, UDP_SUM,
 };
 use std::net::Ipv4Addr;
 
@@ -12,9 +12,62 @@ use crate::wire::{
     BROADCAST, CLIENT_PORT, Envelope, Kind, Mac, Message, SERVER_PORT, SHORTEST_BOOTP, Tag, UDP, options,
 };
 
-/// What the client asks its server to tell, as dhclient does (RFC 2132 §9.8).
-const WANTED: &[u8] = &[1, 28, 2, 3, 15, 6, 119, 12, 44, 47, 26, 121, 42];
-const HOST_NAME: &[u8] = b"client";
+/// What clients ask their server to tell (RFC 2132 §9.8): as dhclient does, Windows, macOS, and a small device.
+const DHCLIENT: &[u8] = &[1, 28, 2, 3, 15, 6, 119, 12, 44, 47, 26, 121, 42];
+const WINDOWS: &[u8] = &[1, 3, 6, 15, 31, 33, 43, 44, 46, 47, 119, 121, 249, 252];
+const MACOS: &[u8] = &[1, 121, 3, 6, 15, 114, 119, 252, 95, 44, 46];
+const SMALL: &[u8] = &[1, 3, 6, 12, 15, 28, 42];
+/// Option 82 of a relay that tells circuits apart: a circuit-id and a remote-id, whose first four octets each circuit has of
+/// its own (RFC 3046 §2.0).
+const OF_CIRCUIT: [u8; 20] = *b"\x01\x08\0\0\0\0-olt\x02\x08pon-port";
+/// Where in an option 82 these four octets are.
+const OWN_OCTETS: usize = 2 + 2;
+
+/// What clients of one sort send beside what all send.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sort {
+    /// Option 61: its hardware address.
+    identifier: bool,
+    /// Option 12: a name of its own.
+    host_name: bool,
+    /// Behind a relay that adds option 82, by which it renews, too (RFC 5107).
+    relayed: bool,
+    wanted: &'static [u8],
+}
+
+/// What clients are there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sorts {
+    /// All send the same but for their hardware addresses.
+    #[default]
+    Alike,
+    /// Of ten, six send an identifier, seven a host name of their own, three are behind a relay that adds an option 82 of 20
+    /// octets for each, and four parameter lists are among them.
+    Mixed,
+}
+
+impl Sorts {
+    /// The clients of each sort.
+    fn sorts(self) -> [Option<Sort>; SORTS] {
+        let sort =
+            |identifier, host_name, relayed, wanted| Some(Sort { identifier, host_name, relayed, wanted });
+        match self {
+            Self::Alike => [None; SORTS],
+            Self::Mixed => [
+                sort(true, true, false, WINDOWS),
+                sort(true, true, false, MACOS),
+                sort(true, false, true, SMALL),
+                sort(false, true, false, DHCLIENT),
+                sort(true, true, false, WINDOWS),
+                sort(true, false, true, SMALL),
+                sort(false, true, false, DHCLIENT),
+                sort(true, true, false, MACOS),
+                sort(false, false, true, SMALL),
+                sort(false, true, false, SMALL),
+            ],
+        }
+    }
+}
 
 /// How clients reach the server.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +105,13 @@ pub enum Form {
 pub(crate) struct Templates<'a> {
     pub(crate) server: ServerAddress,
     pub(crate) way: &'a Way,
+    /// What these clients send of their own, if they are not all alike.
+    pub(crate) sort: Option<Sort>,
+}
+
+/// The templates of all sorts of clients.
+pub(crate) fn templates(server: ServerAddress, way: &Way, clients: Sorts) -> [Templates<'_>; SORTS] {
+    clients.sorts().map(|sort| Templates { server, way, sort })
 }
 
 /// A lane's cells.
@@ -71,6 +131,7 @@ impl Templates<'_> {
 
     pub(crate) fn renew(&self, form: Form) -> Result<LaneCells> {
         match form {
+            Form::Renewing if self.sort.is_some_and(|sort| sort.relayed) => self.renew(Form::Rebinding),
             Form::Renewing => self.lane(Kind::Request, &[], Kept::Unicast, CIADDR),
             Form::Rebinding => self.lane(Kind::Request, &[], Kept::Address, CIADDR),
             Form::InitReboot => self.lane(Kind::Request, &[(50, &[0; 4])], Kept::Nothing, REQUESTED),
@@ -93,10 +154,30 @@ impl Templates<'_> {
         let mut message = Message::from_client([0; 6], 0, self.options(kind, named, giaddr.is_some()));
         message.giaddr = giaddr.unwrap_or(Ipv4Addr::UNSPECIFIED);
         message.hops = giaddr.is_some().into();
+        let options = message.options.clone();
         let frame = envelope.frame(&message.encode())?;
         let relayed = if giaddr.is_some() { 0 } else { ETHERNET_SOURCE };
         let from_address = if kept != Kept::Nothing && giaddr.is_none() { IP_SOURCE } else { 0 };
-        cells(&frame, 14 + 4 * self.way.tags.len(), fill | relayed | from_address)
+        let own = match self.sort.filter(|_| matches!(kind, Kind::Discover | Kind::Request)) {
+            Some(Sort { identifier, host_name, .. }) => {
+                [(identifier, IDENTIFIER), (host_name, HOST_NAME), (giaddr.is_some(), CIRCUIT)]
+                    .into_iter()
+                    .filter(|(is_sent, _)| *is_sent)
+                    .fold(0, |own, (_, bit)| own | bit)
+            }
+            None => 0,
+        };
+        let link_header = 14 + 4 * self.way.tags.len();
+        let mut cells = cells(&frame, link_header, fill | relayed | from_address | own)?;
+        if own & CIRCUIT != 0 {
+            let agent = [&[82, 20][..], &OF_CIRCUIT].concat();
+            let at = options
+                .windows(agent.len())
+                .position(|found| found == agent)
+                .context("option 82 is there")?;
+            cells[CIRCUIT_AT] = (link_header + 28 + 240 + at + OWN_OCTETS) as u64;
+        }
+        Ok(cells)
     }
 
     /// What is around a message, and its giaddr if it comes through a relay.
@@ -110,7 +191,7 @@ impl Templates<'_> {
             src_port: CLIENT_PORT,
             dst_port: SERVER_PORT,
         };
-        match &self.way.relay {
+        match self.relay() {
             Some(relay) if kept != Kept::Unicast => {
                 let relayed = Envelope {
                     eth_src: relay.mac,
@@ -126,15 +207,36 @@ impl Templates<'_> {
         }
     }
 
-    /// RFC 2131 §4.3.2 and table 5: 53 first, what only this message has next, then what all have.
+    /// The relay that these clients are behind, if they are.
+    fn relay(&self) -> Option<&Relay> {
+        self.way.relay.as_ref().filter(|_| self.sort.is_none_or(|sort| sort.relayed))
+    }
+
+    /// RFC 2131 §4.3.2 and table 5: 53 first, then 50, what the client says of itself, what else only this message has, and
+    /// what all have.
     fn options(&self, kind: Kind, named: &[(u8, &[u8])], relayed: bool) -> Vec<u8> {
         let kind_octet = [kind as u8];
+        type Named<'a> = Vec<(u8, &'a [u8])>;
+        let (requested, others): (Named<'_>, Named<'_>) = named.iter().partition(|(code, _)| *code == 50);
         let mut list: Vec<(u8, &[u8])> = vec![(53, &kind_octet)];
-        list.extend(named);
-        if matches!(kind, Kind::Discover | Kind::Request) {
-            list.extend([(12, HOST_NAME), (55, WANTED)]);
+        list.extend(requested);
+        let asks = matches!(kind, Kind::Discover | Kind::Request);
+        match self.sort.filter(|_| asks) {
+            Some(sort) => {
+                list.extend([(61, &[1, 0, 0, 0, 0, 0, 0][..])].iter().filter(|_| sort.identifier));
+                list.extend([(12, &[0; 8][..])].iter().filter(|_| sort.host_name));
+                list.extend(others);
+                list.push((55, sort.wanted));
+            }
+            None => {
+                list.extend(others);
+                list.extend([(12, &b"client"[..]), (55, DHCLIENT)].iter().filter(|_| asks));
+            }
         }
-        let agent = self.way.relay.as_ref().and_then(|relay| relay.agent_info.as_deref());
+        let agent = match self.sort {
+            Some(_) => Some(&OF_CIRCUIT[..]).filter(|_| asks),
+            None => self.way.relay.as_ref().and_then(|relay| relay.agent_info.as_deref()),
+        };
         list.extend(agent.filter(|_| relayed).map(|info| (82, info)));
         options(&list)
     }

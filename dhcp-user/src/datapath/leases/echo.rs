@@ -113,7 +113,11 @@ mod tests {
         assert_eq!(echoed(&[kind, SUBNET, &[255]], &[SUBNET]), found(9, [(0, 0), (0, 0)]), "too short");
         assert_eq!(echoed(&[kind, SUBNET, kind, ID, &[255]], &[SUBNET, ID]), found(9, [(12, 9), (0, 0)]));
         assert_eq!(echoed(&[kind, &long, AGENT, &[255]], &[&long, AGENT]), found(75, [(75, 10), (0, 0)]));
-        assert_eq!(echoed(&[kind, ID, &[255]], &[ID, AGENT]), found(22, [(0, 0), (0, 0)]), "not in the question");
+        assert_eq!(
+            echoed(&[kind, ID, &[255]], &[ID, AGENT]),
+            found(22, [(0, 0), (0, 0)]),
+            "not in the question"
+        );
         let [first, second] = [[61, 3, 1, 2, 3], [61, 4, 4, 5, 6]];
         let split: [&[u8]; 4] = [kind, &first, &second[..5], &[7, 255]];
         assert_eq!(echoed(&split, &[ID]), found(12, [(0, 0), (0, 0)]), "joined (RFC 3396)");

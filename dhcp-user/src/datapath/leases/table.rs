@@ -324,7 +324,9 @@ impl Table {
     }
 
     fn remember_one(&mut self, lease: &Publication, memo: &policy::Memo) -> bool {
-        let (Some(hash), Some((body, echo))) = (self.hash(lease, memo), Body::shared(memo)) else { return true };
+        let (Some(hash), Some((body, echo))) = (self.hash(lease, memo), Body::shared(memo)) else {
+            return true;
+        };
         let Some((_, slot)) = self.slot(lease.address) else { return false };
         let known: Vec<Memo> = (0..MEMOS).map(|index| slot.memo(index)).collect();
         let notes = Notes::of(&slot);

@@ -136,9 +136,10 @@ impl Policy {
             return Destination::Any;
         }
         let subnets = &self.site.subnets;
-        let chosen = request.options.subnet.map(|address| subnets.containing(address).map(|id| subnets.segment(id)));
+        let chosen =
+            request.options.subnet.map(|address| subnets.containing(address).map(|id| subnets.segment(id)));
         let here = chosen.unwrap_or_else(|| subnets.on_link(request.link).cloned());
-        let is_here = here.is_some_and(|segment| segment.contains(&self.book.all.subnet(place)));
+        let is_here = here.is_some_and(|segment| segment.contains(&self.book.subnet(place)));
         if is_here { Destination::Any } else { Destination::Unicast }
     }
 

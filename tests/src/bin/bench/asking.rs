@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use clap::Args;
-use system_tests::load::{Form, Relay, Way};
+use system_tests::load::{Crowd, Form, Relay, Sorts, Way};
 use system_tests::paths::{AGENT_INFO, AGENT_MAC};
 use system_tests::wire::Tag;
 
@@ -25,6 +25,11 @@ pub(crate) struct Asking {
     /// `renew`: in a VLAN in a VLAN
     #[arg(long)]
     qinq: bool,
+    /// `renew`, `memory`: clients that send the same but for their hardware addresses; else six of ten send an identifier, seven
+    /// a host name of their own, three are behind a relay that adds an option 82 of their own, and four parameter lists are
+    /// among them
+    #[arg(long)]
+    alike: bool,
 }
 
 impl Asking {
@@ -39,7 +44,17 @@ impl Asking {
     pub(crate) fn way(self) -> Way {
         let relay = Relay { mac: AGENT_MAC, address: RELAY, agent_info: Some(AGENT_INFO.to_vec()) };
         let tags = if self.qinq { vec![Tag::provider(200), Tag::customer(100)] } else { Vec::new() };
-        Way { tags, relay: self.relay.then_some(relay) }
+        Way { tags, relay: (self.relay || self.sorts() == Sorts::Mixed).then_some(relay) }
+    }
+
+    /// Those of clients that ask so: where all are behind a relay, all are alike.
+    fn sorts(self) -> Sorts {
+        if self.alike || self.relay { Sorts::Alike } else { Sorts::Mixed }
+    }
+
+    /// `crowd` as it asks so.
+    pub(crate) fn by(self, crowd: Crowd) -> Crowd {
+        Crowd { way: self.way(), sorts: self.sorts(), ..crowd }
     }
 
     /// What the subnet of such clients says of itself.
@@ -56,6 +71,10 @@ impl Asking {
         };
         let relay = if self.relay { ", through a relay with option 82" } else { "" };
         let tags = if self.qinq { ", QinQ" } else { "" };
-        format!("{form}{relay}{tags}")
+        let sorts = match self.sorts() {
+            Sorts::Alike => ", clients that are alike",
+            Sorts::Mixed => ", mixed clients (those behind a relay REBINDING)",
+        };
+        format!("{form}{relay}{tags}{sorts}")
     }
 }

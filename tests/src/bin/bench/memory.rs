@@ -29,7 +29,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let mut section = Section::new("memory", "Memory", METHOD);
     let mut all = Vec::new();
     for leases in bench.scale.of(vec![1_000, 10_000, 100_000], vec![1_000, 10_000, 100_000, 1_000_000]) {
-        all.extend(if_able(&mut section, at(leases))?);
+        all.extend(if_able(&mut section, at(leases, bench))?);
     }
     if let Some(million) = all.iter().find(|found| found.leases == 1_000_000) {
         section.goal(
@@ -50,9 +50,9 @@ impl Found {
     }
 }
 
-fn at(leases: u32) -> Result<Found> {
+fn at(leases: u32, bench: &Bench) -> Result<Found> {
     let lan = site::lan("bench-memory")?;
-    let load = site::load(&lan, site::crowd(leases, leases))?;
+    let load = site::load(&lan, bench.asking.by(site::crowd(leases, leases)))?;
     let server = site::serve(&lan, leases)?;
     site::lease_all(&load, leases)?;
     step(&format!("memory: {leases} leases"));

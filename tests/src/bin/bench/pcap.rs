@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use system_tests::load::{Crowd, Lane};
+use system_tests::load::Lane;
 use system_tests::process::run;
 use system_tests::topology::SERVER_MAC;
 use system_tests::wire::Mac;
@@ -37,7 +37,7 @@ fn mac(text: &str) -> Result<Mac, String> {
 pub(crate) fn write(streams: &Streams, clients: u32, asking: Asking, dir: &Path) -> Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let lan = site::lan("bench-pcap")?;
-    let load = site::load(&lan, Crowd { way: asking.way(), ..site::crowd(2 * clients, 2 * clients) })?;
+    let load = site::load(&lan, asking.by(site::crowd(2 * clients, 2 * clients)))?;
     let server = site::serve_as(&lan, 2 * clients, asking.subnet())?;
     site::lease_all(&load, clients)?;
     load.renew_by(asking.form())?;

@@ -5,7 +5,7 @@ mod elsewhere;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use system_tests::load::{Crowd, Load, Pace, REFLECTOR_IF, Report};
+use system_tests::load::{Form, Load, Pace, REFLECTOR_IF, Report};
 use system_tests::program::Timed;
 use system_tests::topology::SERVER_IF;
 
@@ -17,8 +17,9 @@ use crate::{Bench, site, step};
 
 const METHOD: &str = "Clients with a lease extend it as fast as the clients' side can send, in an order \
     that is none for the server. In turn with each run, a program of one instruction that sends every frame back as it is \
-    (XDP_TX) gets the same frames on a link of its own: no server on this machine could answer more. What is said of \
-    either is the median of all runs; the share is the median of the pairs' own. CPU time is all that a CPU spends on a \
+    (XDP_TX) gets the same frames on a link of its own: no server on this machine could answer more. So does the floor: a \
+    program that finds a lease by its place in an array, swaps a word of it, and writes an answer that all share, with no \
+    look at anything else. What is said of each is the median of all runs; the shares are the medians of the rounds' own. CPU time is all that a CPU spends on a \
     frame: making it, both ways over the link, judging the reply. What the program alone takes of it the kernel counts \
     (bpf_stats) in one more run; its own two looks at the clock are in both of these numbers.";
 
@@ -30,7 +31,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let asking = bench.asking.words();
     let mut section = Section::new("renew", "Renewals at full rate", format!("{METHOD} Here: {asking}."));
     let mut rows = Vec::new();
-    for leases in scale.of(vec![10_000, 100_000], vec![10_000, 100_000, 1_000_000]) {
+    for leases in scale.of(vec![256, 10_000, 100_000], vec![256, 10_000, 100_000, 1_000_000]) {
         let Some(found) = if_able(&mut section, at(leases, bench))? else { continue };
         let goal = match leases {
             10_000 => {
@@ -50,7 +51,11 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         "Leases",
         "Renewals",
         "Reflected",
+        "Floor",
         "Share",
+        "least",
+        "most",
+        "of the floor",
         "least",
         "most",
         "by CPU time",
@@ -59,7 +64,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
         "reflector's",
         "Unanswered",
     ];
-    section.tables.push(Table::new("Medians of pairs", &columns, rows));
+    section.tables.push(Table::new("Medians of rounds", &columns, rows));
     Ok(section)
 }
 
@@ -67,7 +72,10 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
 struct Found {
     renewed: Spread,
     reflected: Spread,
+    /// Not a number where the floor can't answer: it knows requests with ciaddr alone.
+    floor: Spread,
     share: Spread,
+    share_of_floor: Spread,
     share_by_cpu: Spread,
     cpu_each: Spread,
     unanswered: Spread,
@@ -76,14 +84,16 @@ struct Found {
 }
 
 impl Found {
-    fn of(pairs: &[Pair], programs: [Duration; 2]) -> Result<Self> {
-        let over = |value: fn(&Pair) -> f64| {
+    fn of(pairs: &[Round], programs: [Duration; 2]) -> Result<Self> {
+        let over = |value: fn(&Round) -> f64| {
             spread(&pairs.iter().map(value).collect::<Vec<_>>()).context("no pairs were measured")
         };
         Ok(Self {
             renewed: over(|pair| pair.renewed.renewal_rate())?,
             reflected: over(|pair| pair.reflected.renewal_rate())?,
+            floor: over(|pair| pair.floor_rate())?,
             share: over(|pair| pair.renewed.renewal_rate() / pair.reflected.renewal_rate())?,
+            share_of_floor: over(|pair| pair.renewed.renewal_rate() / pair.floor_rate())?,
             share_by_cpu: over(|pair| pair.reflected.cpu_per_renewal() / pair.renewed.cpu_per_renewal())?,
             cpu_each: over(|pair| pair.renewed.cpu_per_renewal())?,
             unanswered: over(|pair| pair.renewed.lost_share())?,
@@ -96,9 +106,13 @@ impl Found {
             Cell::number(leases.into(), Unit::Count),
             Cell::number(self.renewed.median, Unit::PerSecond),
             Cell::number(self.reflected.median, Unit::PerSecond),
+            Cell::number(self.floor.median, Unit::PerSecond),
             Cell::number(self.share.median, Unit::Share),
             Cell::number(self.share.least, Unit::Share),
             Cell::number(self.share.most, Unit::Share),
+            Cell::number(self.share_of_floor.median, Unit::Share),
+            Cell::number(self.share_of_floor.least, Unit::Share),
+            Cell::number(self.share_of_floor.most, Unit::Share),
             Cell::number(self.share_by_cpu.median, Unit::Share),
             Cell::number(self.cpu_each.median, Unit::Seconds),
             Cell::number(self.programs[0].as_secs_f64(), Unit::Seconds),
@@ -108,16 +122,23 @@ impl Found {
     }
 }
 
-/// Two runs with the same clients, one after the other.
-struct Pair {
+/// Runs with the same clients, one after the other.
+struct Round {
     renewed: Report,
     reflected: Report,
+    floor: Option<Report>,
+}
+
+impl Round {
+    fn floor_rate(&self) -> f64 {
+        self.floor.as_ref().map_or(f64::NAN, Report::renewal_rate)
+    }
 }
 
 fn at(leases: u32, bench: &Bench) -> Result<Found> {
     let Bench { scale, asking, .. } = bench;
     let lan = site::lan("bench-renew")?;
-    let load = site::load(&lan, Crowd { way: asking.way(), ..site::crowd(leases, leases) })?;
+    let load = site::load(&lan, asking.by(site::crowd(leases, leases)))?;
     let _server = site::serve_as(&lan, leases, asking.subnet())?;
     site::lease_all(&load, leases)?;
     load.renew_by(asking.form())?;
@@ -125,10 +146,11 @@ fn at(leases: u32, bench: &Bench) -> Result<Found> {
     // Caches, and pages that are touched for the first time, belong to neither.
     load.renew(leases, Pace::Full, time)?;
     let count = scale.of(5, 11);
-    let pairs: Vec<Pair> = (1..=count)
+    let has_ciaddr = asking.form() != Form::InitReboot;
+    let rounds: Vec<Round> = (1..=count)
         .map(|number| {
-            step(&format!("renew: {leases} leases, pair {number} of {count}"));
-            pair(&load, leases, time, number % 2 == 0)
+            step(&format!("renew: {leases} leases, round {number} of {count}"));
+            round(&load, leases, time, number, has_ciaddr)
         })
         .collect::<Result<_>>()?;
     step(&format!("renew: {leases} leases, the programs alone"));
@@ -137,15 +159,26 @@ fn at(leases: u32, bench: &Bench) -> Result<Found> {
         timed.each(&lan.server, SERVER_IF, || load.renew(leases, Pace::Full, time).map(drop))?,
         timed.each(&lan.server, REFLECTOR_IF, || load.reflect(leases, Pace::Full, time).map(drop))?,
     ];
-    Found::of(&pairs, programs)
+    Found::of(&rounds, programs)
 }
 
-fn pair(load: &Load<'_>, leases: u32, time: Duration, reflected_first: bool) -> Result<Pair> {
+/// Round `number`: each time another of the three comes first.
+fn round(load: &Load<'_>, leases: u32, time: Duration, number: usize, has_ciaddr: bool) -> Result<Round> {
     let renew = || load.renew(leases, Pace::Full, time);
     let reflect = || load.reflect(leases, Pace::Full, time);
-    if reflected_first {
-        let reflected = reflect()?;
-        return Ok(Pair { renewed: renew()?, reflected });
-    }
-    Ok(Pair { renewed: renew()?, reflected: reflect()? })
+    let on_floor = || has_ciaddr.then(|| load.on_the_floor(reflect)).transpose();
+    Ok(match number % 3 {
+        0 => {
+            let (renewed, reflected) = (renew()?, reflect()?);
+            Round { renewed, reflected, floor: on_floor()? }
+        }
+        1 => {
+            let (floor, renewed) = (on_floor()?, renew()?);
+            Round { renewed, reflected: reflect()?, floor }
+        }
+        _ => {
+            let (reflected, floor) = (reflect()?, on_floor()?);
+            Round { renewed: renew()?, reflected, floor }
+        }
+    })
 }

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use system_tests::load::{Count, Crowd, Lane, Load, Way};
+use system_tests::load::{Count, Crowd, Lane, Load, Sorts, Way};
 use system_tests::process::run;
 use system_tests::server::{Home, Server, Xdp};
 use system_tests::topology::{Lan, SERVER_IF};
@@ -74,9 +74,9 @@ pub(crate) fn lan(name: &str) -> Result<Lan> {
     Lan::with_queues(name, cpus.get(), SERVER, PREFIX)
 }
 
-/// Clients that reach the server directly.
+/// Clients that reach the server directly, and are all alike.
 pub(crate) fn crowd(clients: u32, addresses: u32) -> Crowd {
-    Crowd { clients, first_address: FIRST, addresses, way: Way::default() }
+    Crowd { clients, first_address: FIRST, addresses, way: Way::default(), sorts: Sorts::Alike }
 }
 
 /// Lets a program in the kernel send a frame, as everything here does.
