@@ -8,8 +8,8 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcp_ebpf::slot::Destination;
 
 use super::answer::Answer;
-use super::answer::basis::Basis;
 use super::event::LeaseEvent;
+use super::terms::basis::Basis;
 use crate::config::Pool;
 use crate::message::Request;
 use crate::store::{Change, HwAddr, QuarantineCause};

@@ -7,13 +7,14 @@
 //!              message, probe, order, tick
 //!                          │
 //!                          ▼
-//!   upkeep ─► exchange ─► evidence ─► predict ─► answer ─► book ─► site
+//!   upkeep ─► exchange ─► evidence ─► predict ─► answer ─► terms ─► book ─► site
 //! ```
 //!
 //! Each is a wing, a folder with its purpose and its invariant in its `mod.rs`. A wing imports from those to its right alone:
 //!
 //! - `site`: what the operator configured, compiled; knows nothing of leases.
 //! - `book`: the state of every address and whom it is promised to.
+//! - `terms`: what a client is given at an address: functions of the site and the book.
 //! - `answer`: from terms to octets.
 //! - `predict`: what will be asked next, for the kernel to answer.
 //! - `evidence`: probes, and what their answers and DECLINEs prove.
@@ -30,6 +31,7 @@ mod evidence;
 mod exchange;
 mod predict;
 mod site;
+mod terms;
 #[cfg(test)]
 pub(crate) mod tests;
 mod upkeep;
@@ -38,6 +40,7 @@ mod words;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::BootSecs;
 
 pub use action::{
@@ -45,7 +48,6 @@ pub use action::{
     Via,
 };
 pub use answer::Answer;
-pub use answer::basis::Basis;
 pub use book::binding::{AnsweredBy, Binding};
 pub use book::identity::Identity;
 pub use book::state::{State, Tally};
@@ -54,6 +56,7 @@ pub use evidence::declines::Source;
 pub use evidence::probe::PATIENCE;
 pub use site::subnet::Interface;
 pub use site::subnet_id::SubnetId;
+pub use terms::basis::Basis;
 pub use upkeep::audit::Finding;
 pub use upkeep::import::ImportError;
 pub use upkeep::links::Renumbered;
@@ -71,6 +74,7 @@ use exchange::Throttles;
 use predict::Predictions;
 use site::Site;
 use site::place::Place;
+use terms::basis::basis_at;
 use upkeep::host_addresses::HostAddresses;
 use upkeep::unconfigured::Unconfigured;
 
@@ -164,8 +168,8 @@ impl Policy {
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        if self.is_doubtful(request) {
-            let believed = Arc::new(self.judge_agent(Request::clone(request)));
+        if self.site.is_doubtful(request) {
+            let believed = Arc::new(self.site.judge_agent(Request::clone(request)));
             return self.decide(turn, &believed);
         }
         self.decide(turn, request);
@@ -189,6 +193,18 @@ impl Policy {
     /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).
     fn is_us(&self, request: &Request, server: Ipv4Addr) -> bool {
         site::terms::server_override(request) == Some(server) || self.site.subnets.is_ours(server)
+    }
+
+    /// What the present answers for a lease of `address` to a client on `link` rest on; `None` if no lease of it can be.
+    #[must_use]
+    pub fn basis(&self, address: Ipv4Addr, link: Link) -> Option<Basis> {
+        self.book.find(address).map(|place| basis_at(&self.site, &self.book, place, link))
+    }
+
+    /// The request with what is to be believed of option 82, where it came without a relay.
+    #[must_use]
+    pub fn judge_agent(&self, request: Request) -> Request {
+        self.site.judge_agent(request)
     }
 
     fn client(&self, place: Place) -> Option<Client> {

@@ -1,6 +1,5 @@
-//! What a request is answered with: a pure function of the request, the subnet and the terms, not of any clock.
+//! What a request is answered with: a pure function of the request and the terms. It knows neither book nor clock.
 
-pub(in crate::policy) mod basis;
 pub(in crate::policy) mod encode;
 
 use std::borrow::Cow;

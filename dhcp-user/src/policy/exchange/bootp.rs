@@ -11,11 +11,12 @@ use crate::policy::answer;
 use crate::policy::book::binding::FOR_GOOD;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet::{Segment, SubnetId};
+use crate::policy::terms::given::terms_without_lease;
 use crate::policy::{Policy, Turn};
 
 impl Policy {
     pub(in crate::policy) fn bootp(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        let segment = self.segment(request);
+        let segment = self.site.segment(request);
         if segment.is_empty() {
             return turn.silence(request, Silence::NoSubnet);
         }
@@ -44,7 +45,8 @@ impl Policy {
     /// Whether the client wants to hear from a server that goes by another name (`sname`, RFC 951 §7.3).
     fn names_another(&self, request: &Request, served: &Segment) -> bool {
         let goes_by = |id: &SubnetId, name: &[u8]| {
-            let terms = self.terms_without_lease(*id, None, Ipv4Addr::UNSPECIFIED, request);
+            let terms =
+                terms_without_lease(&self.site, &self.book, *id, None, Ipv4Addr::UNSPECIFIED, request);
             terms.given.server_name().is_some_and(|ours| ours.as_bytes() == name)
         };
         request.server_name().is_some_and(|name| !served.iter().any(|id| goes_by(id, name)))
@@ -83,7 +85,7 @@ impl Policy {
         let reply = own.and_then(|subnet| {
             let server = self.site.subnets.server(subnet, request.link)?;
             let place = self.book.find(request.ciaddr);
-            let terms = self.terms_without_lease(subnet, place, server, request);
+            let terms = terms_without_lease(&self.site, &self.book, subnet, place, server, request);
             let answer = answer::bootp(&terms, request)?;
             Some(Reply::Bootp { yiaddr: Ipv4Addr::UNSPECIFIED, server, answer })
         });

@@ -16,11 +16,13 @@ use crate::policy::event::LeaseEvent;
 use crate::policy::site::place::Place;
 use crate::policy::site::reservations::is_for;
 use crate::policy::site::subnet::SubnetId;
+use crate::policy::terms::given::{lease_time, terms};
+use crate::policy::terms::membership::{is_admitted, said};
 use crate::policy::{Policy, Turn};
 
 impl Policy {
     pub(in crate::policy) fn discover(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        let segment = self.segment(request);
+        let segment = self.site.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
         self.note_way(&segment, request);
         if self.offer_ipv6_only(turn, request, &segment) {
@@ -58,12 +60,12 @@ impl Policy {
 
     fn offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let subnet = self.book.subnet(place);
-        let lease_time = self.lease_time(place, request);
+        let lease_time = lease_time(&self.site, &self.book, place, request);
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoServerId);
         };
-        let said = self.said(place, request);
-        let terms = self.terms(place, server, lease_time, request, said.as_ref());
+        let said = said(&self.site, &self.book, place, request);
+        let terms = terms(&self.site, &self.book, place, server, lease_time, request, said.as_ref());
         let Some(answer) = answer::answer(Type::Offer, &terms, request) else {
             return turn.silence(request, Silence::Unanswerable);
         };
@@ -141,11 +143,12 @@ impl Policy {
             // A reservation holds whatever the pool around it says; but that of a port is for one device at a time.
             (_, Some(true)) => !self.book.is_anothers(place, request),
             (State::Free | State::Offered, None) => {
-                self.is_admitted(place, request) && !self.belongs_elsewhere(turn, place, request)
+                is_admitted(&self.site, &self.book, place, request)
+                    && !self.belongs_elsewhere(turn, place, request)
             }
             (State::Leased | State::Grace, None) => {
                 self.book.binding(place).is_some_and(|binding| binding.identity() == Identity::of(request))
-                    && self.is_admitted(place, request)
+                    && is_admitted(&self.site, &self.book, place, request)
                     && !self.belongs_elsewhere(turn, place, request)
             }
             // Its reservation is gone from the configuration.

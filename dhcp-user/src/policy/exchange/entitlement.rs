@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::draw::Drawn;
-use crate::config::{Reservation, ReservationKey};
+use crate::config::ReservationKey;
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::binding::Binding;
@@ -12,40 +12,10 @@ use crate::policy::event::LeaseEvent;
 use crate::policy::evidence::probe::Purpose;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
+use crate::policy::terms::reserved::reserved_elsewhere;
 use crate::policy::{Policy, Turn};
 
 impl Policy {
-    /// The address that is reserved for the client which sent `request` and holds another, at `place`, if there is one on
-    /// its link.
-    pub(in crate::policy) fn reserved_elsewhere(&self, place: Place, request: &Request) -> Option<Place> {
-        // A direct renewal says nothing of the relay; what was said when the lease began still holds.
-        let said = request.options.agent.is_none() && self.book.recognises(place, request);
-        let said = said.then(|| self.book.binding(place)?.agent()).flatten();
-        let agent = request.options.agent.as_ref().or(said.as_ref());
-        self.elsewhere(place, |id| self.site.subnets.reservation_by(id, request, agent))
-    }
-
-    /// The same for the owner of the lease of `place`, as far as the lease tells.
-    pub(in crate::policy) fn reserved_for_owner_elsewhere(&self, place: Place) -> Option<Place> {
-        let owner = self.book.binding(place)?;
-        self.elsewhere(place, |id| self.site.subnets.reservation_of_owner(id, owner.owner()))
-    }
-
-    fn elsewhere<'a>(
-        &'a self,
-        place: Place,
-        reservation: impl Fn(SubnetId) -> Option<&'a Reservation>,
-    ) -> Option<Place> {
-        if !self.site.subnets.reserves() {
-            return None;
-        }
-        let segment = self.site.subnets.segment(self.book.subnet(place));
-        let reserved = segment.iter().filter_map(|id| reservation(*id));
-        let mut places = reserved.filter_map(|reservation| self.book.find(reservation.address)).peekable();
-        let first = places.peek().copied();
-        first.filter(|_| places.all(|reserved| reserved != place))
-    }
-
     /// Whether the client is to leave the address at `place` for one that is reserved for it and that it can have now. As
     /// long as that one is promised to somebody else, or its own device has it by another name, it keeps what it has.
     pub(in crate::policy) fn belongs_elsewhere(
@@ -54,7 +24,7 @@ impl Policy {
         place: Place,
         request: &Request,
     ) -> bool {
-        let Some(reserved) = self.reserved_elsewhere(place, request) else { return false };
+        let Some(reserved) = reserved_elsewhere(&self.site, &self.book, place, request) else { return false };
         self.settle(turn, reserved);
         let offered = self.book.is_offered_to_another(reserved, request);
         let taken = match self.book.state(reserved) {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use dhcp_ebpf::lease::{BootSecs, Word};
 
-use super::origin::Way;
 use crate::message::{AgentInformation, Kind, Request};
 use crate::policy::action::{Action, Granted, Publication, Reply, Silence};
 use crate::policy::answer::{self, Type};
@@ -13,7 +12,12 @@ use crate::policy::book::binding::{AnsweredBy, Binding, FOR_GOOD, Particulars};
 use crate::policy::book::identity::Identity;
 use crate::policy::book::state::State;
 use crate::policy::event::{Client, Happened};
+use crate::policy::site::arrival::Way;
 use crate::policy::site::place::Place;
+use crate::policy::terms::basis::basis_at;
+use crate::policy::terms::given::{is_lasting, terms};
+use crate::policy::terms::membership::{is_said_otherwise, said};
+use crate::policy::terms::reserved::reserved_elsewhere;
 use crate::policy::words::revoke_anyway;
 use crate::policy::{Policy, Turn};
 use crate::store::Change;
@@ -40,14 +44,16 @@ impl Policy {
             return turn.silence(request, Silence::NoServerId);
         };
         let address = self.book.address(place);
-        let said = self.said(place, request);
+        let said = said(&self.site, &self.book, place, request);
         let Some(reply) = self.granting(place, server, lease_time, request, said.as_ref()) else {
             return turn.silence(request, Silence::Unanswerable);
         };
         // What is not to be so for good is the daemon's to say each time.
-        let lasting = self.is_lasting(place, lease_time, request);
+        let lasting = is_lasting(&self.site, &self.book, place, lease_time, request);
         let memos = match &reply {
-            Reply::Ack { answer, .. } if self.reserved_elsewhere(place, request).is_none() => {
+            Reply::Ack { answer, .. }
+                if reserved_elsewhere(&self.site, &self.book, place, request).is_none() =>
+            {
                 let habits = self.habits(turn.now, place, request, turn.after(lease_time));
                 let ack = Some(answer).filter(|_| lasting);
                 self.memos(place, (server, lease_time), request, said.as_ref(), ack, habits)
@@ -72,7 +78,7 @@ impl Policy {
             generation,
             expiry,
             horizon,
-            basis: self.basis_at(place, request.link),
+            basis: basis_at(&self.site, &self.book, place, request.link),
             memos,
         });
         turn.out.extend(publication.map(Action::Publish));
@@ -96,7 +102,7 @@ impl Policy {
         said: Option<&AgentInformation>,
     ) -> Option<Reply> {
         let yiaddr = self.book.address(place);
-        let terms = self.terms(place, server, lease_time, request, said);
+        let terms = terms(&self.site, &self.book, place, server, lease_time, request, said);
         match request.kind {
             Kind::Bootp => {
                 answer::bootp(&terms, request).map(|answer| Reply::Bootp { yiaddr, server, answer })
@@ -112,7 +118,7 @@ impl Policy {
     fn extends(&self, place: Place, request: &Request, server: Ipv4Addr, lease_time: u32) -> bool {
         self.book.state(place) == State::Leased
             && self.book.recognises(place, request)
-            && !self.is_said_otherwise(place, request)
+            && !is_said_otherwise(&self.site, &self.book, place, request)
             && self.book.binding(place).is_some_and(|binding| {
                 binding.chaddr() == request.chaddr
                     && binding.link == request.link
@@ -130,7 +136,7 @@ impl Policy {
         if let Some(former) = self.book.owned(subnet, who).filter(|former| *former != place) {
             self.vacate(turn, former);
         }
-        for id in self.segment(request).iter().filter(|id| **id != subnet) {
+        for id in self.site.segment(request).iter().filter(|id| **id != subnet) {
             // There it may go on being the last owner of an address that it has no lease of.
             let leased = |former: &Place| self.book.state(*former) == State::Leased;
             if let Some(former) = self.book.owned(*id, who).filter(leased) {
@@ -201,7 +207,7 @@ impl Policy {
         let host_name = request.host_name();
         // Who renews past its relay is still behind it.
         let giaddr = match former {
-            Some(old) if self.way(request) == Way::Router => old.giaddr,
+            Some(old) if self.site.way(request) == Way::Router => old.giaddr,
             _ => request.giaddr,
         };
         let owner = Box::new(Binding {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer::{self, Type};
+use crate::policy::terms::given::terms_without_lease;
 use crate::policy::{Policy, Turn};
 
 impl Policy {
@@ -13,14 +14,14 @@ impl Policy {
         if request.ciaddr.is_unspecified() {
             return turn.silence(request, Silence::NoAddress);
         }
-        let segment = self.segment(request);
+        let segment = self.site.segment(request);
         let own = self.site.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet));
         let Some(subnet) = own else { return turn.silence(request, Silence::NoSubnet) };
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoServerId);
         };
         let place = self.book.find(request.ciaddr);
-        let terms = self.terms_without_lease(subnet, place, server, request);
+        let terms = terms_without_lease(&self.site, &self.book, subnet, place, server, request);
         match answer::answer(Type::Ack, &terms, request) {
             Some(answer) => turn.out.push(Action::Reply {
                 request: Arc::clone(request),

@@ -9,6 +9,8 @@ use crate::policy::action::{Action, Reply};
 use crate::policy::answer::{self, Type};
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::site::terms::Terms;
+use crate::policy::terms::given::{lease_time, terms, terms_without_lease};
+use crate::policy::terms::membership::said;
 use crate::policy::{Policy, Turn};
 
 impl Policy {
@@ -36,11 +38,19 @@ impl Policy {
         let place = own.or_else(|| segment.iter().find_map(|id| self.next_free(turn, *id, classes)));
         let subnet = place.map_or(*segment.first()?, |place| self.book.subnet(place));
         let server = self.site.subnets.server(subnet, request.link)?;
-        let said = place.and_then(|place| self.said(place, request));
+        let said = place.and_then(|place| said(&self.site, &self.book, place, request));
         let terms = match place {
-            Some(place) => self.terms(place, server, self.lease_time(place, request), request, said.as_ref()),
+            Some(place) => terms(
+                &self.site,
+                &self.book,
+                place,
+                server,
+                lease_time(&self.site, &self.book, place, request),
+                request,
+                said.as_ref(),
+            ),
             None => {
-                let terms = self.terms_without_lease(subnet, None, server, request);
+                let terms = terms_without_lease(&self.site, &self.book, subnet, None, server, request);
                 Terms { lease_time: Some(terms.given.times().lease), ..terms }
             }
         };

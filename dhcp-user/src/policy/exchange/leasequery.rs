@@ -13,6 +13,7 @@ use crate::policy::book::identity::Identity;
 use crate::policy::book::state::State;
 use crate::policy::site::place::Place;
 use crate::policy::site::terms::Terms;
+use crate::policy::terms::given::terms_of_lease;
 use crate::policy::{Policy, Turn};
 use crate::store::HwAddr;
 
@@ -137,7 +138,7 @@ impl Policy {
         // An earlier owner's promise may lie behind this one's, but nobody was told of more than a lease time.
         let remaining = expiry.0.saturating_sub(turn.now.0).min(lease_time);
         let elapsed = lease_time - remaining;
-        let times = self.terms_of_lease(place, binding, binding.server).given.times();
+        let times = terms_of_lease(&self.site, &self.book, place, binding, binding.server).given.times();
         let until = |part| answer::share(lease_time, part, times.lease).checked_sub(elapsed);
         Some(Standing {
             remaining,
@@ -160,7 +161,7 @@ impl Policy {
         let (Some(owner), Some(lease)) = (self.book.binding(place), self.standing(turn, place)) else {
             return Err(Silence::Unanswerable);
         };
-        let terms = self.terms_of_lease(place, owner, server);
+        let terms = terms_of_lease(&self.site, &self.book, place, owner, server);
         let mut options = Composed { head: head(Type::LeaseActive, server), ..Composed::default() };
         let others: Vec<u8> =
             all.iter().take(MOST_ASSOCIATED).flat_map(|place| self.book.address(*place).octets()).collect();

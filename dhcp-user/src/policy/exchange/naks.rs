@@ -6,7 +6,7 @@ use ahash::RandomState;
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::BootSecs;
 
-use super::origin::Way;
+use crate::policy::site::arrival::Way;
 
 /// A second, on a link, to those that are on it or behind a relay: all clients of a server that lost its leases are told
 /// in a while.

@@ -24,19 +24,8 @@ use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::offers::Offer;
 use crate::policy::book::state::State;
+use crate::policy::site::arrival::{Way, goes_on};
 use crate::policy::site::place::Place;
-use crate::policy::site::subnet::Segment;
-
-/// How a message came here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::policy) enum Way {
-    /// Over the link that the client is on.
-    Link,
-    /// Through routers, or so that it can't be told from that.
-    Router,
-    /// By a relay agent.
-    Relay,
-}
 
 impl Policy {
     /// Whether a message may have come from where it says it came from, and may be sent from there.
@@ -44,7 +33,7 @@ impl Policy {
     /// # Errors
     /// Why it gets no answer.
     pub(in crate::policy) fn admit(&self, request: &Request) -> Result<(), Silence> {
-        let way = self.way(request);
+        let way = self.site.way(request);
         if way == Way::Relay && self.site.subnets.is_ours(request.giaddr) {
             return Err(Silence::RelayIsUs);
         }
@@ -52,7 +41,7 @@ impl Policy {
             // Who may ask about leases is listed by itself, and need serve no subnet (RFC 4388 §7).
             return Ok(());
         }
-        if self.segment(request).is_empty() {
+        if self.site.segment(request).is_empty() {
             return Err(Silence::NoSubnet);
         }
         match way {
@@ -63,63 +52,6 @@ impl Policy {
             Way::Router if !goes_on(request) => Err(Silence::NotOnLink),
             Way::Link | Way::Router => check_source(request, self.site.subnets.is_ours(request.ip_src)),
         }
-    }
-
-    /// The request with what is to be believed of option 82. A switch or an access node that is no relay may add it to what
-    /// passes (DHCP snooping); but so may any client, unless the operator says that it can't get that past them.
-    #[must_use]
-    pub fn judge_agent(&self, mut request: Request) -> Request {
-        if self.is_doubtful(&request) {
-            if self.trusts(&request) { request.believe_switch() } else { request.disbelieve_agent() }
-        }
-        request
-    }
-
-    /// Whether option 82 came without a relay, and is to be looked at.
-    pub(in crate::policy) fn is_doubtful(&self, request: &Request) -> bool {
-        !request.relayed() && request.options.agent.is_some()
-    }
-
-    fn trusts(&self, request: &Request) -> bool {
-        let own =
-            self.site.subnets.containing(request.ciaddr).filter(|_| request.unicast() && goes_on(request));
-        own.is_some_and(|subnet| self.site.subnets.get(subnet).trust_agent_information)
-            || self.site.subnets.trusts(request.link)
-    }
-
-    /// How a message came here.
-    pub(in crate::policy) fn way(&self, request: &Request) -> Way {
-        if request.relayed() {
-            return Way::Relay;
-        }
-        // A broadcast of a subnet may have been forwarded (RFC 2644), one to all hosts never is.
-        if request.ip_dst.is_broadcast() || request.ip_src.is_unspecified() {
-            return Way::Link;
-        }
-        // The source of a datagram that a router brought can be an address of this link, too, unless somebody on its way
-        // looked at that; but the router's own hardware address stands in its frame.
-        let is_own = request.mac().is_none_or(|mac| mac == request.eth_src);
-        let of_link = |here: &Segment| {
-            self.site.subnets.containing(request.ip_src).is_some_and(|subnet| here.contains(&subnet))
-        };
-        if is_own && self.site.subnets.on_link(request.link).is_some_and(of_link) {
-            Way::Link
-        } else {
-            Way::Router
-        }
-    }
-
-    /// The subnets that the client may have an address of; for one that goes on with an address, those on the link of
-    /// that (RFC 2131 §4.3.2: `ciaddr` of a unicast message is to be trusted).
-    pub(in crate::policy) fn segment(&self, request: &Request) -> Segment {
-        if !request.relayed() && request.unicast() && goes_on(request) {
-            let own =
-                self.site.subnets.containing(request.ciaddr).filter(|_| !request.ciaddr.is_unspecified());
-            if let Some(subnet) = own {
-                return self.site.subnets.segment(subnet);
-            }
-        }
-        self.site.subnets.of(request)
     }
 
     /// Whether a relay may have this address. One of a pool is a client's, which can take an address and claim to be a
@@ -145,7 +77,7 @@ impl Policy {
         }
         let subnet = self.book.subnet(place);
         let behind = !owner.giaddr.is_unspecified();
-        match self.way(request) {
+        match self.site.way(request) {
             Way::Relay => {
                 let same_relay = owner.giaddr == request.giaddr
                     || (behind || owner.adopted) && self.site.subnets.list_together(subnet, request.giaddr);
@@ -176,7 +108,8 @@ impl Policy {
         let address = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
         let place = address.or(request.options.requested).and_then(|address| self.book.find(address));
         let fits = |offer: &Offer| offer.origin == origin && (leaves || Some(offer.place) == place);
-        let offered = self.segment(request).iter().any(|id| self.book.offer_of(*id, who).is_some_and(fits));
+        let offered =
+            self.site.segment(request).iter().any(|id| self.book.offer_of(*id, who).is_some_and(fits));
         let leased = |place: Place| {
             self.book.state(place) == State::Leased
                 && self.book.recognises(place, request)
@@ -220,7 +153,7 @@ impl Policy {
         let unknown = former.is_some_and(|owner| owner.station == Station::Unknown);
         let kept = former.map_or((Station::Known, None), |owner| (owner.station, self.book.station(place)));
         let runs = former.is_some() && self.book.state(place) == State::Leased;
-        match self.way(request) {
+        match self.site.way(request) {
             Way::Relay => (Station::Known, None),
             Way::Link if own => (Station::Known, None),
             Way::Link if unknown || !runs || self.book.is_offered_here(place, request) => sender,
@@ -240,15 +173,6 @@ fn check_source(request: &Request, is_ours: bool) -> Result<(), Silence> {
     let by_address = matches!(request.kind, Kind::Release | Kind::Inform) || request.kind == Kind::Bootp;
     let chosen = by_address && !request.ciaddr.is_unspecified() && request.ip_src != request.ciaddr;
     if is_ours || differs || chosen { Err(Silence::SourceMismatch) } else { Ok(()) }
-}
-
-/// Whether the message goes on with an address that its client has, by the kind of it.
-fn goes_on(request: &Request) -> bool {
-    match request.kind {
-        Kind::Request | Kind::Release | Kind::Inform | Kind::Bootp => !request.ciaddr.is_unspecified(),
-        Kind::Discover | Kind::Decline => false,
-        Kind::LeaseQuery => true,
-    }
 }
 
 /// Whether the relay says the same of the circuit now, as far as it says something.

@@ -3,7 +3,6 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::origin::Way;
 use crate::config::Reservation;
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
@@ -12,18 +11,21 @@ use crate::policy::book::binding::{Binding, Party};
 use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::state::State;
+use crate::policy::site::arrival::Way;
 use crate::policy::site::place::Place;
 use crate::policy::site::reservations::{is_for, is_for_owner};
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::site::terms::server_override;
+use crate::policy::terms::given::{lease_time, prolonged};
+use crate::policy::terms::membership::is_admitted;
 use crate::policy::{Policy, Turn};
 
 impl Policy {
     pub(in crate::policy) fn request(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         match request.options.server {
             // From there a client can go on with a lease, and begin none.
-            None if self.way(request) == Way::Router => self.renewing(turn, request),
-            Some(server) if self.is_us(request, server) && self.way(request) == Way::Router => {
+            None if self.site.way(request) == Way::Router => self.renewing(turn, request),
+            Some(server) if self.is_us(request, server) && self.site.way(request) == Way::Router => {
                 self.renewing(turn, request);
             }
             Some(server) if !self.is_us(request, server) => self.other_server(turn, request),
@@ -46,7 +48,7 @@ impl Policy {
     /// The client has taken another server's offer: ours is free at once.
     fn other_server(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let who = Identity::of(request);
-        for subnet in self.segment(request).iter() {
+        for subnet in self.site.segment(request).iter() {
             let own =
                 self.book.offer_of(*subnet, who).filter(|offer| offer.origin == ClientOrigin::of(request));
             if let Some(place) = own.map(|offer| offer.place) {
@@ -68,7 +70,7 @@ impl Policy {
         if filled.is_some() && !request.relayed() && !own {
             return turn.silence(request, Silence::SourceMismatch);
         }
-        let segment = self.segment(request);
+        let segment = self.site.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
         let place = self.book.find(address).filter(|place| segment.contains(&self.book.subnet(*place)));
         // It goes on with what it had, and fills in option 54 as well: nobody has offered it that again.
@@ -82,7 +84,7 @@ impl Policy {
         let Some(place) = place else {
             return self.nak(turn, request, *first, "the address is not available");
         };
-        let wished = self.lease_time(place, request);
+        let wished = lease_time(&self.site, &self.book, place, request);
         let lease_time = match request.options.lease_time {
             Some(_) => wished,
             None => self.told(place).unwrap_or(wished),
@@ -102,7 +104,7 @@ impl Policy {
         let Some(address) = request.options.requested else {
             return turn.silence(request, Silence::NoAddress);
         };
-        let segment = self.segment(request);
+        let segment = self.site.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
         let Some(subnet) = self.site.subnets.containing(address).filter(|subnet| segment.contains(subnet))
         else {
@@ -127,10 +129,10 @@ impl Policy {
         if let Some(place) = self.bound(turn, request) {
             return self.prolong(turn, request, place);
         }
-        let Some(subnet) = self.segment(request).first().copied() else {
+        let Some(subnet) = self.site.segment(request).first().copied() else {
             return turn.silence(request, Silence::NoSubnet);
         };
-        let way = self.way(request);
+        let way = self.site.way(request);
         if self.site.subnets.get(subnet).authoritative
             && !self.throttles.naks.take(turn.now, request.link, way)
         {
@@ -141,7 +143,7 @@ impl Policy {
 
     /// Broadcast, or through a relay: any server that knows the lease may extend it.
     fn rebinding(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        let segment = self.segment(request);
+        let segment = self.site.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
         let Some(subnet) =
             self.site.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet))
@@ -186,7 +188,7 @@ impl Policy {
             (None, State::Reserved) => false,
             (None, State::Free | State::Offered | State::Leased | State::Grace) => {
                 self.book.recognises(place, request)
-                    && self.is_admitted(place, request)
+                    && is_admitted(&self.site, &self.book, place, request)
                     && !self.belongs_elsewhere(turn, place, request)
             }
         };
@@ -203,7 +205,9 @@ impl Policy {
     /// Whether the client has the address, or had it last, and its pool is not for it any more.
     fn is_shut_out(&self, address: Ipv4Addr, request: &Request) -> bool {
         let place = self.book.find(address).filter(|place| self.book.recognises(*place, request));
-        place.is_some_and(|place| !self.book.is_reserved(place) && !self.is_admitted(place, request))
+        place.is_some_and(|place| {
+            !self.book.is_reserved(place) && !is_admitted(&self.site, &self.book, place, request)
+        })
     }
 
     /// Whether a reservation by circuit-id is this client's: when it renews directly no relay says where it is.
@@ -241,8 +245,8 @@ impl Policy {
     fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let running = self.book.binding(place).filter(|_| self.book.state(place) == State::Leased);
         let lease_time = match running.and_then(Binding::told) {
-            Some(told) => self.prolonged(place, told, request),
-            None => self.lease_time(place, request),
+            Some(told) => prolonged(&self.site, &self.book, place, told, request),
+            None => lease_time(&self.site, &self.book, place, request),
         };
         self.grant(turn, request, place, lease_time);
     }

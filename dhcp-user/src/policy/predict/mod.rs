@@ -23,6 +23,8 @@ use crate::policy::answer::{self, Answer, Type};
 use crate::policy::book::identity::Keyed;
 use crate::policy::book::state::State;
 use crate::policy::site::place::Place;
+use crate::policy::terms::given::{is_lasting, prolonged, terms};
+use crate::policy::terms::membership::{is_admitted, said};
 use areas::{Areas, Going, Selected};
 use discovers::Discovers;
 use kinds::Kinds;
@@ -117,7 +119,7 @@ impl Policy {
                 }
                 Differs::InMore => Request::expected(request.link, request.chaddr, form.clone())
                     .ok()
-                    .map(|asked| self.judge_agent(asked))
+                    .map(|asked| self.site.judge_agent(asked))
                     .filter(|asked| is_publishable(asked) && is_of_same_client(asked, request))
                     .filter(|asked| self.is_granted_alike(place, lease_time, asked, said))
                     .and_then(|asked| self.answer_as(place, server, lease_time, &asked, said)),
@@ -153,15 +155,15 @@ impl Policy {
         let Question { ciaddr, giaddr, relay_src: ip_src, ref options } = *question;
         let form = Form { ciaddr, giaddr, ip_src, ip_dst: Ipv4Addr::BROADCAST, area: options.clone() };
         let asked = Request::expected(owner.link, owner.chaddr(), form).ok()?;
-        let asked = Some(self.judge_agent(asked)).filter(is_publishable)?;
+        let asked = Some(self.site.judge_agent(asked)).filter(is_publishable)?;
         self.goes_on(&asked, address)?;
         // Its pool may have been closed to the client's class.
-        let admitted = self.book.is_reserved(place) || self.is_admitted(place, &asked);
+        let admitted = self.book.is_reserved(place) || is_admitted(&self.site, &self.book, place, &asked);
         if !admitted {
             return None;
         }
-        let lease_time = self.prolonged(place, owner.lease_time, &asked);
-        let said = self.said(place, &asked);
+        let lease_time = prolonged(&self.site, &self.book, place, owner.lease_time, &asked);
+        let said = said(&self.site, &self.book, place, &asked);
         self.answer_as(place, owner.server, lease_time, &asked, said.as_ref())
     }
 
@@ -174,7 +176,7 @@ impl Policy {
         asked: &Request,
         said: Option<&AgentInformation>,
     ) -> Option<Answer> {
-        let terms = self.terms(place, server, lease_time, asked, said);
+        let terms = terms(&self.site, &self.book, place, server, lease_time, asked, said);
         answer::answer(Type::Ack, &terms, asked).filter(|answer| answer.complete)
     }
 
@@ -204,7 +206,7 @@ impl Policy {
             let admits = pool.admits;
             admits.is_open() || admits.admits(self.site.classes.of(asked, said))
         });
-        admits && self.is_lasting(place, lease_time, asked)
+        admits && is_lasting(&self.site, &self.book, place, lease_time, asked)
     }
 
     /// The form that came, if it is of the renew class, and those that may follow, the likeliest first.

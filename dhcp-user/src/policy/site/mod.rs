@@ -4,6 +4,7 @@
 //! It uses the configuration and a message, and knows nothing of leases. Nothing in it changes between two reloads but the
 //! interfaces, which come and go.
 
+pub(in crate::policy) mod arrival;
 pub(in crate::policy) mod classes;
 pub(in crate::policy) mod digest;
 pub(in crate::policy) mod place;

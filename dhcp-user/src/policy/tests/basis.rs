@@ -191,6 +191,7 @@ fn the_ways_to_a_subnet_are_its_own_leases_concern() {
         let policy = made.policy();
         let request = Draft::discover(1).via(RELAY).request(START);
         policy
+            .site
             .segment(&request)
             .iter()
             .map(|id| policy.site.subnets.get(*id).prefix.network)

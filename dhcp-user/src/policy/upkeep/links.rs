@@ -7,6 +7,7 @@ use crate::policy::action::Publication;
 use crate::policy::book::binding::Binding;
 use crate::policy::book::state::State;
 use crate::policy::site::subnet::Interface;
+use crate::policy::terms::basis::basis_at;
 use crate::policy::words::Words;
 
 /// An interface has another index from now on: the former, and the new one.
@@ -43,7 +44,7 @@ impl Policy {
             // The kernel may have promised more by itself.
             expiry: binding.expiry.max(word.expiry()),
             horizon: binding.committed_until,
-            basis: self.basis_at(place, binding.link),
+            basis: basis_at(&self.site, &self.book, place, binding.link),
             memos: Vec::new(),
         })
     }

@@ -13,6 +13,7 @@ use crate::policy::book::record::{nobody, owner};
 use crate::policy::book::state::{State, Stock};
 use crate::policy::book::transitions::Restored;
 use crate::policy::site::place::Place;
+use crate::policy::terms::basis::basis_at;
 use crate::policy::words::{Words, revoke_anyway};
 use crate::policy::{Policy, Turn};
 use crate::store::{Change, HwAddr, Record, Standing};
@@ -141,7 +142,7 @@ impl Policy {
             generation: word.generation(),
             expiry: owner.expiry,
             horizon: owner.committed_until,
-            basis: self.basis_at(place, owner.link),
+            basis: basis_at(&self.site, &self.book, place, owner.link),
             memos: Vec::new(),
         });
         self.rebind(turn, place, owner, None, Restored::Leased);

@@ -14,7 +14,7 @@ impl Policy {
     /// The subnets that the client of `request` may have an address of, those to be preferred first.
     #[must_use]
     pub fn considered(&self, request: &Request) -> Box<[Prefix]> {
-        self.prefixes(&self.segment(request))
+        self.prefixes(&self.site.segment(request))
     }
 
     /// The same of a message that can't be read, as far as is known where it came from.

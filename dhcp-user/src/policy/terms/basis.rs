@@ -8,12 +8,12 @@
 //! are not on its link, other reservations, pools on their subnet's terms, how leases begin and what becomes of them after
 //! their end, and what is refused.
 
-use std::net::Ipv4Addr;
-
 use dhcp_ebpf::abi::Link;
 
+use super::reserved::reserved_for_owner_elsewhere;
 use crate::config::DynamicPool;
-use crate::policy::Policy;
+use crate::policy::book::Book;
+use crate::policy::site::Site;
 use crate::policy::site::digest::digest;
 use crate::policy::site::place::Place;
 
@@ -24,32 +24,25 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Basis(pub u32);
 
-impl Policy {
-    /// What the present answers for a lease of `address` to a client on `link` rest on; `None` if no lease of it can be.
-    #[must_use]
-    pub fn basis(&self, address: Ipv4Addr, link: Link) -> Option<Basis> {
-        self.book.find(address).map(|place| self.basis_at(place, link))
-    }
-
-    pub(in crate::policy) fn basis_at(&self, place: Place, link: Link) -> Basis {
-        let subnet = self.book.subnet(place);
-        let config = self.site.subnets.get(subnet);
-        let pool = self.book.pool(place).and_then(|pool| config.pools.get(pool.number));
-        let particular = |pool: &&DynamicPool| !pool.admits.is_open() || !pool.overrides.is_empty();
-        let reserved = self.book.is_reserved(place);
-        let reservation = reserved.then(|| self.site.subnets.reservation_at(subnet, place)).flatten();
-        // Its owner is to be sent there.
-        let elsewhere = self.reserved_for_owner_elsewhere(place).map(|reserved| self.book.address(reserved));
-        digest(&(
-            VERSION,
-            elsewhere,
-            self.site.classes.digest(),
-            self.site.subnets.basis(subnet, link),
-            pool.filter(particular).map(|pool| (pool.admits, &pool.overrides)),
-            reservation,
-        ))
-        .into()
-    }
+/// What the present answers for a lease of `place` to a client on `link` rest on.
+pub(in crate::policy) fn basis_at(site: &Site, book: &Book, place: Place, link: Link) -> Basis {
+    let subnet = book.subnet(place);
+    let config = site.subnets.get(subnet);
+    let pool = book.pool(place).and_then(|pool| config.pools.get(pool.number));
+    let particular = |pool: &&DynamicPool| !pool.admits.is_open() || !pool.overrides.is_empty();
+    let reserved = book.is_reserved(place);
+    let reservation = reserved.then(|| site.subnets.reservation_at(subnet, place)).flatten();
+    // Its owner is to be sent there.
+    let elsewhere = reserved_for_owner_elsewhere(site, book, place).map(|reserved| book.address(reserved));
+    digest(&(
+        VERSION,
+        elsewhere,
+        site.classes.digest(),
+        site.subnets.basis(subnet, link),
+        pool.filter(particular).map(|pool| (pool.admits, &pool.overrides)),
+        reservation,
+    ))
+    .into()
 }
 
 impl From<u64> for Basis {

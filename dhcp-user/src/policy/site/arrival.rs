@@ -1,0 +1,81 @@
+//! How a message came here, what is believed of what it says about that, and which subnets it is served from.
+
+use super::Site;
+use super::subnet::Segment;
+use crate::message::{Kind, Request};
+
+/// How a message came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum Way {
+    /// Over the link that the client is on.
+    Link,
+    /// Through routers, or so that it can't be told from that.
+    Router,
+    /// By a relay agent.
+    Relay,
+}
+
+impl Site {
+    /// The request with what is to be believed of option 82. A switch or an access node that is no relay may add it to what
+    /// passes (DHCP snooping); but so may any client, unless the operator says that it can't get that past them.
+    pub(in crate::policy) fn judge_agent(&self, mut request: Request) -> Request {
+        if self.is_doubtful(&request) {
+            if self.trusts(&request) { request.believe_switch() } else { request.disbelieve_agent() }
+        }
+        request
+    }
+
+    /// Whether option 82 came without a relay, and is to be looked at.
+    pub(in crate::policy) fn is_doubtful(&self, request: &Request) -> bool {
+        !request.relayed() && request.options.agent.is_some()
+    }
+
+    fn trusts(&self, request: &Request) -> bool {
+        let own = self.subnets.containing(request.ciaddr).filter(|_| request.unicast() && goes_on(request));
+        own.is_some_and(|subnet| self.subnets.get(subnet).trust_agent_information)
+            || self.subnets.trusts(request.link)
+    }
+
+    /// How a message came here.
+    pub(in crate::policy) fn way(&self, request: &Request) -> Way {
+        if request.relayed() {
+            return Way::Relay;
+        }
+        // A broadcast of a subnet may have been forwarded (RFC 2644), one to all hosts never is.
+        if request.ip_dst.is_broadcast() || request.ip_src.is_unspecified() {
+            return Way::Link;
+        }
+        // The source of a datagram that a router brought can be an address of this link, too, unless somebody on its way
+        // looked at that; but the router's own hardware address stands in its frame.
+        let is_own = request.mac().is_none_or(|mac| mac == request.eth_src);
+        let of_link = |here: &Segment| {
+            self.subnets.containing(request.ip_src).is_some_and(|subnet| here.contains(&subnet))
+        };
+        if is_own && self.subnets.on_link(request.link).is_some_and(of_link) {
+            Way::Link
+        } else {
+            Way::Router
+        }
+    }
+
+    /// The subnets that the client may have an address of; for one that goes on with an address, those on the link of
+    /// that (RFC 2131 §4.3.2: `ciaddr` of a unicast message is to be trusted).
+    pub(in crate::policy) fn segment(&self, request: &Request) -> Segment {
+        if !request.relayed() && request.unicast() && goes_on(request) {
+            let own = self.subnets.containing(request.ciaddr).filter(|_| !request.ciaddr.is_unspecified());
+            if let Some(subnet) = own {
+                return self.subnets.segment(subnet);
+            }
+        }
+        self.subnets.of(request)
+    }
+}
+
+/// Whether the message goes on with an address that its client has, by the kind of it.
+pub(in crate::policy) fn goes_on(request: &Request) -> bool {
+    match request.kind {
+        Kind::Request | Kind::Release | Kind::Inform | Kind::Bootp => !request.ciaddr.is_unspecified(),
+        Kind::Discover | Kind::Decline => false,
+        Kind::LeaseQuery => true,
+    }
+}

@@ -1,0 +1,123 @@
+//! What a client is given at an address, from all that the configuration says of it and of the address.
+
+use std::net::Ipv4Addr;
+
+use super::membership::said;
+use crate::config::{ClassSet, LeaseTimes};
+use crate::message::{AgentInformation, Request};
+use crate::policy::book::Book;
+use crate::policy::book::binding::Binding;
+use crate::policy::book::state::State;
+use crate::policy::site::Site;
+use crate::policy::site::place::Place;
+use crate::policy::site::subnet_id::SubnetId;
+use crate::policy::site::terms::{Given, Terms, server_override};
+
+/// What the client is told with the address at `place`. `said` stands in for its relay ([`said`]).
+pub(in crate::policy) fn terms<'a>(
+    site: &'a Site,
+    book: &Book,
+    place: Place,
+    server: Ipv4Addr,
+    lease_time: u32,
+    request: &Request,
+    said: Option<&AgentInformation>,
+) -> Terms<'a> {
+    let given = given(site, book, book.subnet(place), Some(place), site.classes.of(request, said));
+    let (server, longest) =
+        (server_override(request).unwrap_or(server), site.subnets.longest_datagram(request.link));
+    Terms { given, server, lease_time: Some(lease_time), longest }
+}
+
+/// What a client in `subnet` is told without a lease, at `place` if its address is one of ours.
+pub(in crate::policy) fn terms_without_lease<'a>(
+    site: &'a Site,
+    book: &Book,
+    subnet: SubnetId,
+    place: Option<Place>,
+    server: Ipv4Addr,
+    request: &Request,
+) -> Terms<'a> {
+    let given = given(site, book, subnet, place, site.classes.of(request, None));
+    let (server, longest) =
+        (server_override(request).unwrap_or(server), site.subnets.longest_datagram(request.link));
+    Terms { given, server, lease_time: None, longest }
+}
+
+/// What the owner of the lease of `place` is told whatever it says: as far as is known without it.
+pub(in crate::policy) fn terms_of_lease<'a>(
+    site: &'a Site,
+    book: &Book,
+    place: Place,
+    owner: &Binding,
+    server: Ipv4Addr,
+) -> Terms<'a> {
+    let given = given(site, book, book.subnet(place), Some(place), ClassSet::default());
+    let longest = site.subnets.longest_datagram(owner.link);
+    Terms { given, server, lease_time: Some(owner.lease_time), longest }
+}
+
+fn given<'a>(
+    site: &'a Site,
+    book: &Book,
+    subnet: SubnetId,
+    place: Option<Place>,
+    member_of: ClassSet,
+) -> Given<'a> {
+    let reserved = place.filter(|place| book.is_reserved(*place));
+    let pool = place.and_then(|place| book.pool(place)).map(|pool| pool.number);
+    let config = site.subnets.get(subnet);
+    Given {
+        subnet: config,
+        pool: pool.and_then(|number| config.pools.get(number)).filter(|pool| !pool.overrides.is_empty()),
+        classes: &site.classes,
+        member_of,
+        reservation: reserved.and_then(|place| site.subnets.reservation_at(subnet, place)),
+    }
+}
+
+/// What a new lease of the address at `place` lasts, in seconds: what the client wishes (option 51), as far as its
+/// terms and the fullness of the pool allow, this address included. What is reserved never gets scarce.
+pub(in crate::policy) fn lease_time(site: &Site, book: &Book, place: Place, request: &Request) -> u32 {
+    let scarce = book.pool(place).filter(|_| !book.is_reserved(place));
+    let tally = scarce.map(|pool| pool.tally).unwrap_or_default();
+    let given = scarce.is_some() && book.state(place) == State::Free;
+    let used = tally.size() - tally.of(State::Free) + u32::from(given);
+    times(site, book, place, request).for_new_lease(request.options.lease_time, used, tally.size())
+}
+
+/// What a lease lasts that `request` prolongs, and that was for `told` seconds: what is configured now, shorter or
+/// longer, and what the client wishes (option 51) as far as that allows. What the fullness of its pool made shorter
+/// gets longer as there is room again.
+pub(in crate::policy) fn prolonged(
+    site: &Site,
+    book: &Book,
+    place: Place,
+    told: u32,
+    request: &Request,
+) -> u32 {
+    let full = unshortened(site, book, place, request);
+    told.clamp(lease_time(site, book, place, request).min(full), full)
+}
+
+/// Whether a lease of `lease_time` seconds is what `request` gets each time, however full the pool is.
+pub(in crate::policy) fn is_lasting(
+    site: &Site,
+    book: &Book,
+    place: Place,
+    lease_time: u32,
+    request: &Request,
+) -> bool {
+    lease_time == unshortened(site, book, place, request)
+}
+
+fn unshortened(site: &Site, book: &Book, place: Place, request: &Request) -> u32 {
+    times(site, book, place, request).for_new_lease(request.options.lease_time, 0, 1)
+}
+
+/// The lease times that the client has at `place`.
+pub(in crate::policy) fn times(site: &Site, book: &Book, place: Place, request: &Request) -> LeaseTimes {
+    let said = said(site, book, place, request);
+    let classes = site.classes.of(request, said.as_ref());
+    *given(site, book, book.subnet(place), Some(place), classes).times()
+}

@@ -1,0 +1,39 @@
+//! Which classes a client counts in at an address, with what its relay said when the lease began.
+
+use crate::message::{AgentInformation, Request};
+use crate::policy::book::Book;
+use crate::policy::site::Site;
+use crate::policy::site::place::Place;
+
+/// What is known of the relay of a client that sends past it, if that matters: what it said of the owner of the
+/// lease of `place`, if the client is that.
+pub(in crate::policy) fn said(
+    site: &Site,
+    book: &Book,
+    place: Place,
+    request: &Request,
+) -> Option<AgentInformation> {
+    if !site.classes.by_relay || request.options.agent.is_some() || !book.recognises(place, request) {
+        return None;
+    }
+    book.binding(place)?.agent()
+}
+
+/// Whether `request` comes with other information of its relay than the lease of `place` has, and that matters.
+pub(in crate::policy) fn is_said_otherwise(
+    site: &Site,
+    book: &Book,
+    place: Place,
+    request: &Request,
+) -> bool {
+    let before = book.binding(place).and_then(|binding| binding.agent_info());
+    site.classes.by_relay && request.believed_agent_info().is_some_and(|now| before != Some(now))
+}
+
+/// Whether the pool of `place` is for the client that sent `request`. What is in no pool is for whom it is
+/// reserved.
+pub(in crate::policy) fn is_admitted(site: &Site, book: &Book, place: Place, request: &Request) -> bool {
+    let Some(pool) = book.pool(place) else { return true };
+    let admits = pool.admits;
+    admits.is_open() || admits.admits(site.classes.of(request, said(site, book, place, request).as_ref()))
+}

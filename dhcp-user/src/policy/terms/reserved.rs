@@ -1,0 +1,49 @@
+//! The address that is reserved for a client which has another.
+
+use crate::config::Reservation;
+use crate::message::Request;
+use crate::policy::book::Book;
+use crate::policy::site::Site;
+use crate::policy::site::place::Place;
+use crate::policy::site::subnet_id::SubnetId;
+
+/// The address that is reserved for the client which sent `request` and holds another, at `place`, if there is one on
+/// its link.
+pub(in crate::policy) fn reserved_elsewhere(
+    site: &Site,
+    book: &Book,
+    place: Place,
+    request: &Request,
+) -> Option<Place> {
+    // A direct renewal says nothing of the relay; what was said when the lease began still holds.
+    let said = request.options.agent.is_none() && book.recognises(place, request);
+    let said = said.then(|| book.binding(place)?.agent()).flatten();
+    let agent = request.options.agent.as_ref().or(said.as_ref());
+    elsewhere(site, book, place, |id| site.subnets.reservation_by(id, request, agent))
+}
+
+/// The same for the owner of the lease of `place`, as far as the lease tells.
+pub(in crate::policy) fn reserved_for_owner_elsewhere(
+    site: &Site,
+    book: &Book,
+    place: Place,
+) -> Option<Place> {
+    let owner = book.binding(place)?;
+    elsewhere(site, book, place, |id| site.subnets.reservation_of_owner(id, owner.owner()))
+}
+
+fn elsewhere<'a>(
+    site: &'a Site,
+    book: &Book,
+    place: Place,
+    reservation: impl Fn(SubnetId) -> Option<&'a Reservation>,
+) -> Option<Place> {
+    if !site.subnets.reserves() {
+        return None;
+    }
+    let segment = site.subnets.segment(book.subnet(place));
+    let reserved = segment.iter().filter_map(|id| reservation(*id));
+    let mut places = reserved.filter_map(|reservation| book.find(reservation.address)).peekable();
+    let first = places.peek().copied();
+    first.filter(|_| places.all(|reserved| reserved != place))
+}
