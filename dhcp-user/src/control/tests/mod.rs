@@ -1,5 +1,8 @@
 //! Clients and a daemon at the two ends of a real socket.
 
+mod pages;
+mod slow;
+
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
@@ -253,28 +256,6 @@ fn a_daemon_that_starts_says_so_and_answers_the_rest_when_it_serves() {
 }
 
 #[test]
-fn who_waits_for_a_daemon_that_is_busy_is_told_that_it_lives() {
-    let scratch = Scratch::new();
-    let (queries, mut waiting) = mpsc::channel(1);
-    let listener = bind(&scratch.socket()).unwrap();
-    thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(serve(listener, queries, Arc::new(Startup::default())))
-    });
-    let mut stream = UnixStream::connect(scratch.socket()).unwrap();
-    stream.write_all(b"{\"verb\":\"pools\"}\n").unwrap();
-    let mut sign = [0];
-    // Nobody takes the query, and this thread runs nothing but what stands here.
-    stream.read_exact(&mut sign).unwrap();
-    assert_eq!(&sign, b"\n");
-    let Some(Query::Pools(reply)) = waiting.blocking_recv() else { panic!("another query") };
-    reply.give(Vec::new());
-    let mut rest = String::new();
-    stream.read_to_string(&mut rest).unwrap();
-    assert_eq!(rest.trim(), r#"{"end":"done"}"#);
-}
-
-#[test]
 fn requests_read_back_as_they_were_written() {
     let address = Ipv4Addr::new(192, 0, 2, 10);
     let requests = [
@@ -354,157 +335,6 @@ fn a_dropped_reply_is_no_silence() {
     let (items, outcome) = with_daemon(drop, |path| asked(path, &Request::Audit));
     assert_eq!(items, Vec::<Value>::new());
     assert!(matches!(outcome, Outcome::Refused(why) if why.contains("doesn't answer that")));
-}
-
-#[test]
-fn leases_come_in_pages_and_all() {
-    const COUNT: u32 = 100_000;
-    let mut largest = 0;
-    let addresses = with_daemon(
-        |query| match query {
-            Query::Leases { after, most, reply } => {
-                largest = largest.max(most);
-                reply.give(page(COUNT, after, most));
-            }
-            other => panic!("{other:?}"),
-        },
-        |path| {
-            let mut addresses = Vec::new();
-            let outcome = ask(path, &Request::Leases, |item| {
-                addresses.push(serde_json::from_str::<Lease>(item.get())?.address);
-                Ok(())
-            });
-            assert_eq!(outcome.unwrap(), Outcome::Done);
-            addresses
-        },
-    );
-    let expected: Vec<Ipv4Addr> = (0x0a00_0001..0x0a00_0001 + COUNT).map(Ipv4Addr::from_bits).collect();
-    assert!(addresses == expected, "{} addresses came", addresses.len());
-    assert!(largest <= 4096, "the decision loop was asked for {largest} leases at once");
-}
-
-/// A page may be short, and even empty, without being the last.
-#[test]
-fn empty_pages_are_not_the_end() {
-    let mut asked_for = 0_u8;
-    let (items, outcome) = with_daemon(
-        |query| match query {
-            Query::Leases { after, reply, .. } => {
-                assert_eq!(after, (asked_for > 0).then(|| Ipv4Addr::new(10, 0, 0, asked_for)));
-                asked_for += 1;
-                let next = (asked_for < 4).then(|| Ipv4Addr::new(10, 0, 0, asked_for));
-                let items = if next.is_none() { vec![lease(Ipv4Addr::new(10, 0, 0, 9))] } else { vec![] };
-                reply.give(Page { items, next });
-            }
-            other => panic!("{other:?}"),
-        },
-        |path| asked(path, &Request::Leases),
-    );
-    assert_eq!((items.len(), outcome), (1, Outcome::Done));
-}
-
-#[test]
-fn an_audit_is_made_of_pages_and_told_as_one() {
-    let [first, last] = [1, 2].map(|last| Ipv4Addr::new(10, 0, 0, last));
-    let finding = |address| Finding { address, what: "w".to_owned() };
-    let mut largest = 0;
-    let answered = with_daemon(
-        |query| match query {
-            Query::Audit { after, most, reply } => {
-                largest = largest.max(most);
-                let next = after.is_none().then_some(first);
-                reply.give(Page { items: vec![finding(if after.is_none() { first } else { last })], next });
-            }
-            other => panic!("{other:?}"),
-        },
-        |path| asked(path, &Request::Audit),
-    );
-    let audit = Audit { consistent: false, findings: vec![finding(first), finding(last)] };
-    assert_eq!(answered, (vec![json!(audit)], Outcome::Done));
-    assert!(largest <= 4096, "the decision loop was asked for {largest} addresses at once");
-}
-
-#[test]
-fn a_client_that_does_not_read_holds_up_nobody() {
-    let outcome = with_daemon(
-        |query| match query {
-            Query::Leases { after, most, reply } => reply.give(page(1_000_000, after, most)),
-            Query::Pools(reply) => reply.give(vec![]),
-            other => panic!("{other:?}"),
-        },
-        |path| {
-            let mut deaf = UnixStream::connect(path).unwrap();
-            deaf.write_all(b"{\"verb\":\"leases\"}\n").unwrap();
-            let mut first = [0];
-            deaf.read_exact(&mut first).unwrap();
-            let (_, outcome) = asked(path, &Request::Pools);
-            drop(deaf);
-            outcome
-        },
-    );
-    assert_eq!(outcome, Outcome::Done);
-}
-
-#[test]
-fn a_long_answer_is_heralded_by_signs_of_life() {
-    let (seen, is_seen) = std::sync::mpsc::channel();
-    let mut is_seen = Some(is_seen);
-    let answer = with_daemon(
-        move |query| {
-            let (Query::Pools(reply), Some(is_seen)) = (query, is_seen.take()) else {
-                panic!("one query was sent")
-            };
-            thread::spawn(move || {
-                is_seen.recv().unwrap();
-                reply.give(vec![]);
-            });
-        },
-        move |path| {
-            let mut stream = UnixStream::connect(path).unwrap();
-            stream.write_all(b"{\"verb\":\"pools\"}\n").unwrap();
-            let mut first = [0];
-            stream.read_exact(&mut first).unwrap();
-            seen.send(()).unwrap();
-            let mut rest = String::new();
-            stream.read_to_string(&mut rest).unwrap();
-            (first, rest)
-        },
-    );
-    assert_eq!(answer.0, [b'\n']);
-    assert_eq!(answer.1.trim_start(), "{\"end\":\"done\"}\n");
-}
-
-#[test]
-fn pages_with_nothing_in_them_are_heralded_by_signs_of_life() {
-    for verb in ["leases", "orphans", "audit", "export"] {
-        let (seen, is_seen) = std::sync::mpsc::channel::<()>();
-        let more = move || {
-            thread::sleep(std::time::Duration::from_millis(1));
-            is_seen.try_recv().is_err()
-        };
-        let next = move |more: bool| more.then_some(Ipv4Addr::new(10, 0, 0, 1));
-        let answer = with_daemon(
-            move |query| match query {
-                Query::Leases { reply, .. } => reply.give(Page { items: vec![], next: next(more()) }),
-                Query::Orphans { reply, .. } => reply.give(Page { items: vec![], next: next(more()) }),
-                Query::Audit { reply, .. } => reply.give(Page { items: vec![], next: next(more()) }),
-                Query::Export { reply, .. } => reply.give((vec![], more())),
-                _ => panic!("pages were asked for"),
-            },
-            move |path| {
-                let mut stream = UnixStream::connect(path).unwrap();
-                stream.write_all(format!("{{\"verb\":\"{verb}\"}}\n").as_bytes()).unwrap();
-                let mut first = [0];
-                stream.read_exact(&mut first).unwrap();
-                seen.send(()).unwrap();
-                let mut rest = String::new();
-                stream.read_to_string(&mut rest).unwrap();
-                (first, rest)
-            },
-        );
-        assert_eq!(answer.0, [b'\n'], "{verb}");
-        assert!(answer.1.ends_with("{\"end\":\"done\"}\n"), "{verb}: {}", answer.1);
-    }
 }
 
 #[test]
