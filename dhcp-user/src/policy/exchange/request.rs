@@ -117,6 +117,8 @@ impl Policy {
             self.nak_if_authoritative(turn, request, subnet, "the lease was ended by the operator");
         } else if self.is_shut_out(address, request) {
             self.nak_if_authoritative(turn, request, subnet, "the address is not for clients of this class");
+        } else if self.unconfigured.is_promised_to(address, request) {
+            self.nak_if_authoritative(turn, request, subnet, "the address is not leased here any more");
         } else if self.has_other(turn, address, &segment, request) {
             self.nak_if_authoritative(turn, request, subnet, "the client has another address here");
         } else {
@@ -152,7 +154,9 @@ impl Policy {
         };
         if let Some(place) = self.bound(turn, request) {
             self.prolong(turn, request, place);
-        } else if self.book.find(request.ciaddr).is_some() {
+        } else if self.book.find(request.ciaddr).is_some()
+            || self.unconfigured.is_promised_to(request.ciaddr, request)
+        {
             self.nak_if_authoritative(turn, request, subnet, "no such lease");
         } else {
             turn.silence(request, Silence::UnknownClient);

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 
 use dhcp_ebpf::lease::BootSecs;
 
+use crate::message::Request;
 use crate::policy::Turn;
 use crate::policy::action::Action;
 use crate::store::{Change, Record, Standing};
@@ -33,6 +34,16 @@ impl Unconfigured {
     /// Whether a promise for this address is kept in mind.
     pub(in crate::policy) fn holds(&self, address: Ipv4Addr) -> bool {
         self.records.contains_key(&address)
+    }
+
+    /// Whether a lease of this address was promised to the client that sent `request`.
+    pub(in crate::policy) fn is_promised_to(&self, address: Ipv4Addr, request: &Request) -> bool {
+        self.records.get(&address).is_some_and(|record| {
+            let is_leased = !matches!(record.standing, Standing::Quarantined { .. });
+            let named = request.options.client_id.as_deref();
+            let is_named = named.is_some() && record.client_id.as_deref() == named;
+            is_leased && (is_named || record.chaddr == request.chaddr)
+        })
     }
 
     /// When something is to be forgotten.
