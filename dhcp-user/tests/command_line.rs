@@ -143,6 +143,9 @@ mod tests {
             vlan: vec![],
             relay: None,
             relay_information: None,
+            circuit_id: None,
+            remote_id: None,
+            last_heard: "2026-01-01T00:00:00Z".parse().unwrap(),
             expires: "2026-01-01T01:00:00Z".parse().unwrap(),
             committed_until: "2026-01-01T02:00:00Z".parse().unwrap(),
             last_answered_by: AnsweredBy::Kernel,
@@ -272,9 +275,9 @@ mod tests {
         });
         assert_eq!(
             stdout(&leases),
-            "ADDRESS     HW-ADDRESS         STATE   EXPIRES               ANSWERED-BY  KERNEL-RENEWALS  INTERFACE  HOST-NAME      CLIENT-ID\n\
-             192.0.2.10  02:00:00:00:00:01  leased  2026-01-01T01:00:00Z  kernel                     7  eth0       \\u{1b}[31mred  -\n\
-             192.0.2.11  02:00:00:00:00:01  leased  2026-01-01T01:00:00Z  kernel                     7  eth0       \\u{1b}[31mred  -\n"
+            "ADDRESS     MAC                HOST           STATE   EXPIRES\n\
+             192.0.2.10  02:00:00:00:00:01  \\u{1b}[31mred  leased  2026-01-01T01:00:00Z\n\
+             192.0.2.11  02:00:00:00:00:01  \\u{1b}[31mred  leased  2026-01-01T01:00:00Z\n"
         );
         assert_eq!(
             stdout(&stats),
@@ -317,7 +320,7 @@ mod tests {
         });
         assert_eq!(
             stdout(&text),
-            "2026-01-01T00:00:00Z granted 192.0.2.12 vlan 200, 100 through 198.51.100.1\n"
+            "2026-01-01T00:00:00.000Z granted 192.0.2.12 vlan 200, 100 through 198.51.100.1\n"
         );
         assert_eq!(json_of(&json)["what"], "granted");
     }

@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Exit;
+use super::daemon::Whom;
 use super::output::{complain, finish, remark};
 use crate::adopt::{self, At, Found, Unreadable};
-use crate::config::DEFAULT_CONTROL_SOCKET;
 use crate::control::{self, Outcome, Portable};
 
 /// How many leases are sent together: each part is one commit.
@@ -57,9 +57,8 @@ pub struct ImportLeases {
     /// Print them as `xdhcpd import` reads them, and send them to nobody
     #[arg(long)]
     print: bool,
-    /// The control socket of the daemon that is to honour the leases
-    #[arg(long = "control", value_name = "SOCKET", default_value = DEFAULT_CONTROL_SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    whom: Whom,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -151,7 +150,11 @@ impl ImportLeases {
             .unzip();
         // What has run out is nothing to complain of; what the daemon can't honour is.
         let (mut imported, mut sent, mut denied) = (0, 0, kept_back);
-        let outcome = control::import(&self.socket, &lines, PART, |part, told| {
+        let socket = match self.whom.socket() {
+            Ok(socket) => socket,
+            Err(why) => return complain(Exit::Unreachable, why),
+        };
+        let outcome = control::import(&socket, &lines, PART, |part, told| {
             imported += told.imported;
             for no in told.refused {
                 let lease = usize::try_from(no.number).ok().and_then(|number| fitting.get(sent + number));

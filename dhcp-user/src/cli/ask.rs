@@ -1,15 +1,15 @@
 //! The verbs that a running daemon answers.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 
 use clap::Subcommand;
 
 use super::Exit;
-use super::output::{Output, complain, finish};
-use crate::config::DEFAULT_CONTROL_SOCKET;
-use crate::config::Prefix;
-use crate::control::{self, Audit, Cause, ClientError, Outcome, Request, Subject, from_colon_hex};
+use super::daemon::Daemon;
+use super::leases::Leases;
+use super::release::Release;
+use super::words::{hw_address, prefix};
+use crate::control::{Cause, Request, Subject, from_colon_hex};
 use crate::journal::wire_text;
 
 /// A question to a running daemon.
@@ -21,8 +21,8 @@ pub enum Ask {
     Stats(Daemon),
     /// Show how many addresses of each pool are in which state
     Pools(Daemon),
-    /// List the leases
-    Leases(Daemon),
+    /// List the leases, all or those that are like this
+    Leases(Leases),
     /// Show or end one lease
     #[command(subcommand)]
     Lease(OneLease),
@@ -45,7 +45,7 @@ pub enum Ask {
 pub enum OneLease {
     /// Show a lease, and what the kernel can answer for it
     Show(Leased),
-    /// End a lease: its client gets a NAK, and its address is free when a probe finds nobody using it
+    /// End leases: each client gets a NAK, and its address is free when a probe finds nobody using it
     Release(Release),
 }
 
@@ -79,19 +79,6 @@ struct Quarantined {
     daemon: Daemon,
 }
 
-/// The end of a lease.
-#[derive(Debug, clap::Args)]
-pub struct Release {
-    /// The leased address
-    #[arg(value_name = "ADDRESS")]
-    address: Ipv4Addr,
-    /// Its address is free at once: two may use it if its client is still there
-    #[arg(long)]
-    now: bool,
-    #[command(flatten)]
-    daemon: Daemon,
-}
-
 /// A leased address.
 #[derive(Debug, clap::Args)]
 pub struct Leased {
@@ -112,59 +99,29 @@ pub struct Explain {
     daemon: Daemon,
 }
 
-/// Which daemon to ask, and how to show its answer.
-#[derive(Debug, clap::Args)]
-pub struct Daemon {
-    /// The daemon's control socket
-    #[arg(long = "control", value_name = "SOCKET", default_value = DEFAULT_CONTROL_SOCKET)]
-    socket: PathBuf,
-    /// Print JSON
-    #[arg(long)]
-    json: bool,
-}
-
 impl Ask {
     /// Asks, and prints the answer.
     #[must_use]
     pub fn run(self) -> Exit {
-        let (request, daemon) = self.parts();
-        let mut output = Output::new(&request, daemon.json);
-        let mut exit = Exit::Done;
-        let answer = control::ask(&daemon.socket, &request, |item| {
-            if request == Request::Audit && !serde_json::from_str::<Audit>(item.get())?.consistent {
-                exit = Exit::No;
-            }
-            output.item(item)
-        });
-        match answer {
-            Ok(Outcome::Done) => finish(exit, output.end()),
-            Ok(Outcome::No(why)) => {
-                // What there is to say of a daemon that starts is said all the same.
-                if request == Request::Status {
-                    finish(Exit::No, output.end());
-                }
-                complain(Exit::No, why)
-            }
-            Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
-            Ok(Outcome::Stuck(why)) => complain(Exit::Unreachable, why),
-            Err(ClientError::Output(error)) => finish(Exit::Done, Err(error)),
-            Err(error @ (ClientError::Unreachable { .. } | ClientError::BrokenOff(_))) => {
-                complain(Exit::Unreachable, error)
-            }
+        match self {
+            Self::Leases(leases) => leases.run(),
+            Self::Lease(OneLease::Release(release)) => release.run(),
+            other => match other.parts() {
+                Some((request, daemon)) => daemon.ask(&request),
+                None => Exit::Usage,
+            },
         }
     }
 
-    fn parts(self) -> (Request, Daemon) {
-        match self {
+    /// What is asked, where that is all there is to it.
+    fn parts(self) -> Option<(Request, Daemon)> {
+        Some(match self {
             Self::Status(daemon) => (Request::Status, daemon),
             Self::Stats(daemon) => (Request::Stats, daemon),
             Self::Pools(daemon) => (Request::Pools, daemon),
-            Self::Leases(daemon) => (Request::Leases, daemon),
+            Self::Leases(_) | Self::Lease(OneLease::Release(_)) => return None,
             Self::Lease(OneLease::Show(Leased { address, daemon })) => {
                 (Request::LeaseShow { address }, daemon)
-            }
-            Self::Lease(OneLease::Release(Release { address, now, daemon })) => {
-                (Request::LeaseRelease { address, now }, daemon)
             }
             Self::Orphans(daemon) => (Request::Orphans, daemon),
             Self::Quarantine(Quarantine { list, change: None }) => (Request::Quarantine, list),
@@ -176,27 +133,8 @@ impl Ask {
             Self::Explain(Explain { client, daemon }) => (Request::Explain { client }, daemon),
             Self::Events(daemon) => (Request::Events, daemon),
             Self::Reload(daemon) => (Request::Reload, daemon),
-        }
+        })
     }
-}
-
-/// An address, or a prefix.
-pub(super) fn prefix(text: &str) -> Result<(Ipv4Addr, u8), String> {
-    let (address, len) = text.split_once('/').unwrap_or((text, "32"));
-    let parsed = address.parse().ok().zip(len.parse().ok());
-    parsed
-        .filter(|(address, len)| Prefix::of(*address, *len).is_some())
-        .ok_or_else(|| "write an IPv4 address, or a prefix such as 192.0.2.0/24".to_owned())
-}
-
-/// A hardware address.
-pub(super) fn hw_address(text: &str) -> Result<[u8; 6], String> {
-    let octets: Option<Vec<u8>> = text
-        .split(':')
-        .map(|octet| u8::from_str_radix(octet, 16).ok().filter(|_| octet.len() == 2))
-        .collect();
-    let mac = octets.and_then(|octets| octets.try_into().ok());
-    mac.ok_or_else(|| "write a hardware address such as 02:00:00:00:00:01".to_owned())
 }
 
 fn subject(text: &str) -> Result<Subject, String> {

@@ -16,10 +16,10 @@ use pcap_file::{DataLink, PcapError};
 use serde_json::value::RawValue;
 
 use super::Exit;
-use super::ask::{hw_address, prefix};
+use super::daemon::Whom;
 use super::output::{complain, finish, remark};
+use super::words::{hw_address, prefix};
 use crate::capture::{Direction, Filter, Item, Packet};
-use crate::config::DEFAULT_CONTROL_SOCKET;
 use crate::control::{self, ClientError, Outcome, Request};
 
 /// Which frames to capture, and where they go.
@@ -43,9 +43,8 @@ pub struct Capture {
     /// Write pcapng to this file, `-` for standard output, instead of a line for each frame
     #[arg(short, long, value_name = "FILE")]
     write: Option<PathBuf>,
-    /// The daemon's control socket
-    #[arg(long = "control", value_name = "SOCKET", default_value = DEFAULT_CONTROL_SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    whom: Whom,
     /// Print JSON, an object for each frame
     #[arg(long, conflicts_with = "write")]
     json: bool,
@@ -71,9 +70,13 @@ impl Capture {
             relay: self.relay,
             interface: self.interface,
         };
+        let socket = match self.whom.socket() {
+            Ok(socket) => socket,
+            Err(why) => return complain(Exit::Unreachable, why),
+        };
         let mut missed = 0;
         let mut has_begun = false;
-        let captured = control::ask(&self.socket, &Request::Capture { filter }, |item| {
+        let captured = control::ask(&socket, &Request::Capture { filter }, |item| {
             match serde_json::from_str(item.get())? {
                 Item::Packet(packet) => to.packet(&packet, item)?,
                 Item::Missed(more) => {

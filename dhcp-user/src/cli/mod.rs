@@ -10,8 +10,13 @@ mod adopt;
 mod ask;
 mod capture;
 mod check_config;
+mod daemon;
 mod derive_config;
+mod leases;
 mod output;
+mod page;
+mod readable;
+mod release;
 mod serve;
 mod shell;
 mod store;
@@ -20,6 +25,7 @@ mod text;
 mod top;
 mod transfer;
 mod who_had;
+mod words;
 
 use std::process::ExitCode;
 

@@ -6,9 +6,10 @@ use std::io::{self, BufWriter, Stdout, Write};
 use serde_json::value::RawValue;
 
 use super::Exit;
+use super::page::Page;
 use super::table::Table;
 use super::text::{self, Add};
-use crate::control::Request;
+use crate::control::{ClientError, Outcome, Request};
 
 /// Where the items of an answer go.
 pub(super) enum Output {
@@ -33,10 +34,18 @@ impl Output {
             return Self::Text { table, add };
         }
         match request {
-            Request::Leases | Request::Pools | Request::Orphans | Request::Quarantine => {
+            Request::Leases { .. } | Request::Pools | Request::Orphans | Request::Quarantine => {
                 Self::List { to, begun: false }
             }
             _ => Self::Object(to),
+        }
+    }
+
+    /// For the answers to several requests like this.
+    pub(super) fn of_several(request: &Request, json: bool, count: usize) -> Self {
+        match Self::new(request, json) {
+            Self::Object(to) if count != 1 => Self::List { to, begun: false },
+            other => other,
         }
     }
 
@@ -68,12 +77,26 @@ impl Output {
                 to.flush()
             }
             Self::Text { table, .. } => {
-                let mut to = BufWriter::new(io::stdout());
-                table.write(&mut to)?;
-                to.flush()
+                let mut page = Page::open();
+                table.write(&mut page, None)?;
+                page.close()
             }
         }
     }
+}
+
+/// The end of a command whose request was not done as asked, with the reason said; none if it was.
+pub(super) fn ended(answer: Result<Outcome, ClientError>) -> Option<Exit> {
+    Some(match answer {
+        Ok(Outcome::Done) => return None,
+        Ok(Outcome::No(why)) => complain(Exit::No, why),
+        Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
+        Ok(Outcome::Stuck(why)) => complain(Exit::Unreachable, why),
+        Err(ClientError::Output(error)) => finish(Exit::Done, Err(error)),
+        Err(error @ (ClientError::Unreachable { .. } | ClientError::BrokenOff(_))) => {
+            complain(Exit::Unreachable, error)
+        }
+    })
 }
 
 /// The end of a command that has printed: a reader that went away (`| head`) is none of its failures.

@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use serde_json::value::RawValue;
 
+use super::readable;
 use super::table::{Table, printable};
 use crate::control::{
-    AnsweredBy, Audit, Cleared, EventRecord, Explanation, Free, Heard, Lease, LeaseDetail, LinkStatus,
-    Orphan, PoolCounts, Quarantined, Released, Request, Stage, Stats, Status, Word, Xdp,
+    AnsweredBy, Audit, Cleared, EventRecord, Explanation, Free, Heard, LeaseDetail, LinkStatus, Orphan,
+    PoolCounts, Quarantined, Released, Request, Stage, Stats, Status, Word, Xdp,
 };
 
 /// Adds an item of an answer to its table.
@@ -33,20 +34,8 @@ pub(super) fn of(request: &Request) -> (Table, Add) {
             ]),
             pool,
         ),
-        Request::Leases => (
-            Table::with_heads(&[
-                "ADDRESS",
-                "HW-ADDRESS",
-                "STATE",
-                "EXPIRES",
-                "ANSWERED-BY",
-                "KERNEL-RENEWALS",
-                "INTERFACE",
-                "HOST-NAME",
-                "CLIENT-ID",
-            ]),
-            lease,
-        ),
+        // These have columns of their own.
+        Request::Leases { .. } => (Table::of_pairs(), object),
         Request::LeaseShow { .. } => (Table::of_pairs(), lease_detail),
         Request::LeaseRelease { .. } => (Table::of_pairs(), released),
         Request::QuarantineClear { .. } => (Table::of_pairs(), cleared),
@@ -153,28 +142,13 @@ fn pool(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     Ok(())
 }
 
-fn lease(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
-    let lease: Lease = serde_json::from_str(item.get())?;
-    table.row([
-        &lease.address,
-        &lease.hw_address,
-        &lease.state,
-        &lease.expires,
-        &answered_by(lease.last_answered_by),
-        &lease.kernel_renewals,
-        &lease.interface,
-        &lease.host_name.as_deref().unwrap_or("-"),
-        &lease.client_id.as_deref().unwrap_or("-"),
-    ]);
-    Ok(())
-}
-
 fn lease_detail(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     let LeaseDetail { lease, memos } = serde_json::from_str(item.get())?;
     table.row([&"address", &lease.address]);
     table.row([&"state", &lease.state]);
     table.row([&"hw-address", &lease.hw_address]);
-    table.row([&"client-id", &lease.client_id.as_deref().unwrap_or("-")]);
+    table
+        .row([&"client-id", &lease.client_id.as_deref().map_or_else(|| "-".to_owned(), readable::client_id)]);
     table.row([&"host-name", &lease.host_name.as_deref().unwrap_or("-")]);
     table.row([&"subnet", &lease.subnet]);
     table.row([&"interface", &lease.interface]);
@@ -185,6 +159,12 @@ fn lease_detail(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     if let Some(relay) = lease.relay {
         table.row([&"relay", &relay]);
     }
+    for (name, id) in [("circuit", &lease.circuit_id), ("remote", &lease.remote_id)] {
+        if let Some(id) = id {
+            table.row([&name, id]);
+        }
+    }
+    table.row([&"last-heard", &lease.last_heard]);
     table.row([&"expires", &lease.expires]);
     table.row([&"committed-until", &lease.committed_until]);
     table.row([&"last-answered-by", &answered_by(lease.last_answered_by)]);
@@ -196,7 +176,10 @@ fn lease_detail(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
         let through =
             if memo.giaddr.is_unspecified() { String::new() } else { format!(" through {}", memo.giaddr) };
         table.row([&"question", &format_args!("{}{through}", memo.question)]);
-        table.row([&"  answer", &format_args!("{} seconds, options {}", memo.lease_time, memo.answer)]);
+        table.row([&"  answer", &format_args!("for {} seconds", memo.lease_time)]);
+        for (name, value) in readable::options(&memo.answer) {
+            table.row([&format_args!("    {name}"), &value]);
+        }
     }
     Ok(())
 }
@@ -326,7 +309,7 @@ pub(super) fn event(item: &RawValue) -> serde_json::Result<String> {
         ("relay-information ", event.relay_information),
         ("", event.detail),
     ];
-    let mut line = format!("{} {}", event.time, event.what);
+    let mut line = format!("{} {}", event.time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ"), event.what);
     for (name, detail) in details {
         if let Some(detail) = detail {
             line.extend([" ", name, &detail]);

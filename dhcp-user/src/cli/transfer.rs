@@ -8,9 +8,9 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::Exit;
+use super::daemon::{Whom, default_socket};
 use super::output::{complain, finish, remark};
 use super::serve::load;
-use crate::config::DEFAULT_CONTROL_SOCKET;
 use crate::control::{self, ClientError, Outcome, Portable, Request};
 use crate::server;
 
@@ -20,9 +20,9 @@ const PART: usize = 256;
 /// Which leases to export.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Export {
-    /// The control socket of the daemon whose leases are meant
-    #[arg(long = "control", value_name = "SOCKET", default_value = DEFAULT_CONTROL_SOCKET)]
-    socket: PathBuf,
+    /// The control socket of the daemon whose leases are meant [default: that of the daemon that runs]
+    #[arg(long = "control", value_name = "SOCKET")]
+    socket: Option<PathBuf>,
     /// Export what is on disk, by the configuration of a daemon that has been stopped
     #[arg(long, value_name = "FILE", conflicts_with = "socket")]
     config: Option<PathBuf>,
@@ -37,9 +37,8 @@ pub struct Import {
     /// What `xdhcpd export` has printed; `-` for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// The control socket of the daemon that is to honour the leases
-    #[arg(long = "control", value_name = "SOCKET", default_value = DEFAULT_CONTROL_SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    whom: Whom,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -62,7 +61,11 @@ impl Export {
                 Err(error) => complain(Exit::No, format!("{error:#}")),
             };
         }
-        match control::ask(&self.socket, &Request::Export, |lease| writeln!(to, "{lease}")) {
+        let socket = match self.socket.map_or_else(default_socket, Ok) {
+            Ok(socket) => socket,
+            Err(why) => return complain(Exit::Unreachable, why),
+        };
+        match control::ask(&socket, &Request::Export, |lease| writeln!(to, "{lease}")) {
             Ok(Outcome::Done) => finish(Exit::Done, to.flush()),
             Ok(Outcome::No(why)) => complain(Exit::No, why),
             Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
@@ -93,7 +96,11 @@ impl Import {
         let (leases, mut refused) = sorted_out(&octets);
         let lines: Vec<&str> = leases.iter().map(|lease| lease.text).collect();
         let (mut imported, mut sent) = (0, 0);
-        let outcome = control::import(&self.socket, &lines, PART, |part, told| {
+        let socket = match self.whom.socket() {
+            Ok(socket) => socket,
+            Err(why) => return complain(Exit::Unreachable, why),
+        };
+        let outcome = control::import(&socket, &lines, PART, |part, told| {
             imported += told.imported;
             for no in told.refused {
                 let lease = usize::try_from(no.number).ok().and_then(|number| leases.get(sent + number));

@@ -125,7 +125,7 @@ fn print_text(answer: &Answer) -> io::Result<()> {
         ]);
     }
     let mut out = BufWriter::new(io::stdout());
-    table.write(&mut out)?;
+    table.write(&mut out, None)?;
     out.flush()
 }
 
@@ -138,7 +138,7 @@ fn mac(text: &str) -> Result<String, String> {
     }
 }
 
-fn circuit(text: &str) -> Result<String, String> {
+pub(super) fn circuit(text: &str) -> Result<String, String> {
     match text.strip_prefix("hex:") {
         None => Ok(wire_text(text.as_bytes())),
         Some(hex) => from_colon_hex(&hex.to_ascii_lowercase())

@@ -21,6 +21,7 @@
 mod capture;
 mod client;
 mod figures;
+mod filter;
 mod measured;
 mod portable;
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod wall;
 
 pub use client::{ClientError, ask, import};
 pub use figures::{Busiest, BusyCircuit, BusyClient, Figures, RingFigures};
+pub use filter::LeaseFilter;
 pub use measured::{Histogram, MOST_POOLS, Measured, RingFill};
 pub use portable::{Cause as QuarantinedFor, Confined, Portable, Treated};
 pub use query::{Export, No, Page, Query, Reply};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{broadcast, oneshot};
 
 use super::figures::Figures;
+use super::filter::LeaseFilter;
 use super::measured::Measured;
 use super::portable::Portable;
 use super::report::{
@@ -37,8 +38,10 @@ pub enum Query {
     Leases {
         /// Only addresses above this one; all if there is none.
         after: Option<Ipv4Addr>,
-        /// At most so many.
+        /// At most so many are looked at.
         most: usize,
+        /// Only those that are like this.
+        filter: Arc<LeaseFilter>,
         /// Where the page goes.
         reply: Reply<Page<Lease>>,
     },

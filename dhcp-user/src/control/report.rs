@@ -195,6 +195,15 @@ pub struct Lease {
     /// What the relay says of it (option 82), octets in hexadecimal with colons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay_information: Option<String>,
+    /// The circuit in that, as text, or `hex:` and its octets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub circuit_id: Option<String>,
+    /// The remote id in that, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote_id: Option<String>,
+    /// When the owner was last heard, as far as the daemon has come to look.
+    #[serde(default)]
+    pub last_heard: Timestamp,
     /// The end of the lease.
     pub expires: Timestamp,
     /// The store's own promise: no expiry told to the owner is later.

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 
+use super::filter::LeaseFilter;
 use crate::capture::Filter;
 use crate::store::QuarantineCause;
 
@@ -19,8 +20,12 @@ pub enum Request {
     Figures,
     /// How many addresses of each pool are in which state.
     Pools,
-    /// All leases.
-    Leases,
+    /// All leases, or those that are like this.
+    Leases {
+        /// What they are to be like.
+        #[serde(default, skip_serializing_if = "LeaseFilter::is_empty")]
+        filter: LeaseFilter,
+    },
     /// One lease, and what the kernel knows to answer for it.
     LeaseShow {
         /// The leased address.

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
 use super::capture::Telling;
+use super::filter::LeaseFilter;
 use super::portable::Portable;
 use super::query::{Export, No, Page, Query, Reply};
 use super::report::{Audit, EventRecord, Status};
@@ -149,9 +150,7 @@ impl Client {
             Request::Stats => self.one(queries, Query::Stats).await?,
             Request::Figures => self.one(queries, Query::Figures).await?,
             Request::Pools => self.list(queries, Query::Pools).await?,
-            Request::Leases => {
-                self.pages(queries, |after, reply| Query::Leases { after, most: PAGE, reply }).await?
-            }
+            Request::Leases { filter } => self.leases(queries, filter).await?,
             Request::LeaseShow { address } => {
                 self.one(queries, |reply| Query::LeaseShow(address, reply)).await?
             }
@@ -231,6 +230,29 @@ impl Client {
                 return Ok(Outcome::Done);
             }
         }
+    }
+
+    /// Leases page by page, until as many have gone out as were asked for.
+    async fn leases(&mut self, queries: &mpsc::Sender<Query>, filter: LeaseFilter) -> io::Result<Outcome> {
+        let mut left = filter.limit.unwrap_or(u64::MAX);
+        let filter = Arc::new(filter);
+        let mut after = None;
+        while left > 0 {
+            let query = |reply| Query::Leases { after, most: PAGE, filter: Arc::clone(&filter), reply };
+            match self.ask(queries, query).await? {
+                Ok(page) => {
+                    let most = usize::try_from(left).unwrap_or(usize::MAX);
+                    left = left.saturating_sub(page.items.len() as u64);
+                    self.items(page.items.into_iter().take(most)).await?;
+                    after = page.next;
+                }
+                Err(outcome) => return Ok(outcome),
+            }
+            if after.is_none() {
+                break;
+            }
+        }
+        Ok(Outcome::Done)
     }
 
     /// What differs, found page by page, so that no packet waits for all of it.

@@ -10,11 +10,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::Layer;
-use tracing_subscriber::layer::Context;
-
-use super::queue::Queue;
+use tracing::{Event, Level, Metadata};
 
 /// Events of this target are worth a notice: more than what is usual, less than a warning.
 pub const NOTICE: &str = "dhcp_user::notice";
@@ -77,6 +73,14 @@ impl Form {
             Self::Text { .. } => format!("{what}\n").into_bytes(),
             _ => self.line(Weight::Error, what),
         }
+    }
+
+    /// What an event says.
+    pub(super) fn event(self, event: &Event<'_>) -> Vec<u8> {
+        let weight = Weight::of(event.metadata());
+        let mut fields = Fields(Said { weight, message: String::new(), fields: Vec::new() });
+        event.record(&mut fields);
+        self.render(&fields.0)
     }
 
     fn render(self, said: &Said) -> Vec<u8> {
@@ -265,21 +269,6 @@ impl Visit for Fields {
 
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.add(field, value.into());
-    }
-}
-
-/// Puts what is said into the queue, in this form.
-pub(super) struct Written {
-    pub(super) queue: &'static Queue,
-    pub(super) form: Form,
-}
-
-impl<S: Subscriber> Layer<S> for Written {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let weight = Weight::of(event.metadata());
-        let mut fields = Fields(Said { weight, message: String::new(), fields: Vec::new() });
-        event.record(&mut fields);
-        self.queue.put(self.form.render(&fields.0));
     }
 }
 

@@ -5,6 +5,7 @@
 //! operator sees of it.
 
 mod format;
+mod layer;
 mod queue;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -23,8 +24,9 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use format::{Datagrams, Form, Weight, Written};
+use format::{Datagrams, Form, Weight};
 pub use format::{LogFormat, NOTICE, has_colours};
+use layer::Written;
 use queue::{Line, Queue};
 
 /// What is asked for in place of the default level.

@@ -1,6 +1,7 @@
 //! Looks for a client by what is known of it: what `explain` says of it, and its leases.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -66,7 +67,10 @@ async fn scan(site: &Site, wanted: &Wanted) -> Result<(Vec<Lease>, Option<&'stat
     let begun = Instant::now();
     let (mut leases, mut after) = (Vec::new(), None);
     loop {
-        let page = site.source.ask(|reply| Query::Leases { after, most: PAGE, reply }).await?;
+        let page = site
+            .source
+            .ask(|reply| Query::Leases { after, most: PAGE, filter: Arc::default(), reply })
+            .await?;
         leases.extend(page.items.into_iter().filter(|lease| wanted.is(lease)));
         if leases.len() > MOST {
             leases.truncate(MOST);

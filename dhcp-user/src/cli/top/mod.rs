@@ -9,7 +9,7 @@ mod tests;
 mod view;
 
 use std::io::{self, IsTerminal as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -20,8 +20,8 @@ use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 
 use super::Exit;
+use super::daemon::Whom;
 use super::output::complain;
-use crate::config::DEFAULT_CONTROL_SOCKET;
 use crate::control::{self, ClientError, EventRecord, Figures, Outcome, Request};
 use view::View;
 
@@ -33,9 +33,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 /// What to show, and how often.
 #[derive(Debug, clap::Args)]
 pub struct Top {
-    /// The daemon's control socket
-    #[arg(long = "control", value_name = "SOCKET", default_value = DEFAULT_CONTROL_SOCKET)]
-    socket: PathBuf,
+    #[command(flatten)]
+    whom: Whom,
     /// Seconds between two looks
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=60))]
     every: u16,
@@ -59,20 +58,24 @@ impl Top {
             return complain(Exit::Usage, "top needs a terminal: see `xdhcpd stats`, `pools` and `events`");
         }
         // What is wrong from the start is said where it can be read afterwards.
-        let first = match figures(&self.socket) {
+        let socket = match self.whom.socket() {
+            Ok(socket) => socket,
+            Err(why) => return complain(Exit::Unreachable, why),
+        };
+        let first = match figures(&socket) {
             Ok(first) => first,
             Err((exit, why)) => return complain(exit, why),
         };
-        match self.show(first) {
+        match self.show(first, &socket) {
             Ok(()) => Exit::Done,
             Err(error) => complain(Exit::Usage, format_args!("{error:#}")),
         }
     }
 
-    fn show(&self, first: Box<Figures>) -> Result<()> {
+    fn show(&self, first: Box<Figures>, socket: &Path) -> Result<()> {
         let (to, told) = channel();
         watch_signals(to.clone())?;
-        self.ask(to)?;
+        self.ask(to, socket)?;
         let mut terminal = ratatui::try_init().context("taking over the terminal")?;
         let shown = run(&mut terminal, View::new(first, Instant::now()), &told);
         ratatui::try_restore().context("putting the terminal back")?;
@@ -80,13 +83,13 @@ impl Top {
     }
 
     /// Asks for figures and events, each in a thread of its own, until the process ends.
-    fn ask(&self, to: Sender<Told>) -> Result<()> {
-        let (socket, every) = (self.socket.clone(), Duration::from_secs(self.every.into()));
+    fn ask(&self, to: Sender<Told>, socket: &Path) -> Result<()> {
+        let (place, every) = (socket.to_owned(), Duration::from_secs(self.every.into()));
         let of_figures = to.clone();
         let figures = move || {
             loop {
                 thread::sleep(every);
-                let told = match figures(&socket) {
+                let told = match figures(&place) {
                     Ok(figures) => Told::Figures(figures),
                     Err((_, why)) => Told::Silent(why),
                 };
@@ -96,7 +99,7 @@ impl Top {
             }
         };
         thread::Builder::new().name("figures".into()).spawn(figures).context("starting a thread")?;
-        let socket = self.socket.clone();
+        let socket = socket.to_owned();
         let events = move || {
             loop {
                 let gone = || io::Error::from(io::ErrorKind::BrokenPipe);

@@ -109,6 +109,9 @@ fn lease(address: Ipv4Addr) -> Lease {
         vlan: Vec::new(),
         relay: None,
         relay_information: None,
+        circuit_id: None,
+        remote_id: None,
+        last_heard: "2026-01-01T00:00:00Z".parse().unwrap(),
         expires: "2026-01-01T01:00:00Z".parse().unwrap(),
         committed_until: "2026-01-01T02:00:00Z".parse().unwrap(),
         last_answered_by: AnsweredBy::Kernel,
@@ -259,7 +262,13 @@ fn a_daemon_that_starts_says_so_and_answers_the_rest_when_it_serves() {
 fn requests_read_back_as_they_were_written() {
     let address = Ipv4Addr::new(192, 0, 2, 10);
     let requests = [
-        (Request::Leases, json!({"verb": "leases"})),
+        (Request::Leases { filter: LeaseFilter::default() }, json!({"verb": "leases"})),
+        (
+            Request::Leases {
+                filter: LeaseFilter { mac: Some("02:".to_owned()), limit: Some(3), ..LeaseFilter::default() },
+            },
+            json!({"verb": "leases", "filter": {"mac": "02:", "limit": 3}}),
+        ),
         (Request::LeaseShow { address }, json!({"verb": "lease-show", "address": "192.0.2.10"})),
         (
             Request::Explain { client: Subject::HwAddress([2, 0, 0, 0, 0, 1]) },

@@ -28,7 +28,7 @@ fn who_waits_for_a_daemon_that_is_busy_is_told_that_it_lives() {
 fn a_client_that_does_not_read_holds_up_nobody() {
     let outcome = with_daemon(
         |query| match query {
-            Query::Leases { after, most, reply } => reply.give(page(1_000_000, after, most)),
+            Query::Leases { after, most, reply, .. } => reply.give(page(1_000_000, after, most)),
             Query::Pools(reply) => reply.give(vec![]),
             other => panic!("{other:?}"),
         },

@@ -18,9 +18,11 @@ use dhcp_ebpf::slot::MEMOS;
 use super::Server;
 use crate::clock::BootNanos;
 use crate::control::{
-    self, InterfaceStatus, Lease, LeaseDetail, Memo, No, Orphan, OrphanLease, Page, PoolCounts, Quarantined,
-    Query, Stage, Stats, Status, WallClock, colon_hex,
+    self, InterfaceStatus, Lease, LeaseDetail, LeaseFilter, Memo, No, Orphan, OrphanLease, Page, PoolCounts,
+    Quarantined, Query, Stage, Stats, Status, WallClock, colon_hex,
 };
+use crate::journal::wire_text;
+use crate::message::AgentInformation;
 use crate::policy::{
     AnsweredBy, Client, Happened, LeaseEvent, LeaseView, PoolView, Source, State, Words as _,
 };
@@ -60,7 +62,7 @@ impl Server {
             }
             Query::Measured(reply) => reply.done(self.measured().map_err(|error| format!("{error:#}"))),
             Query::Pools(reply) => reply.give(self.pools()),
-            Query::Leases { after, most, reply } => reply.give(self.leases(after, most)),
+            Query::Leases { after, most, filter, reply } => reply.give(self.leases(after, most, &filter)),
             Query::LeaseShow(address, reply) => match self.policy.lease(address) {
                 Some(lease) => reply.give(self.lease_detail(&lease)),
                 None => reply.no(format!("no lease of {address}")),
@@ -159,13 +161,15 @@ impl Server {
         self.policy.pools().map(|pool| counts(&pool)).collect()
     }
 
-    fn leases(&self, after: Option<Ipv4Addr>, most: usize) -> Page<Lease> {
+    fn leases(&self, after: Option<Ipv4Addr>, most: usize, filter: &LeaseFilter) -> Page<Lease> {
+        let now = jiff::Timestamp::now();
         let (page, next) = self.policy.leases_after(after, most);
         let undurable: HashSet<Ipv4Addr> = self.undurable().map(Change::address).collect();
         let items = page
             .iter()
             .filter(|lease| matches!(lease.state, State::Leased | State::Grace))
             .map(|view| Lease { not_committed: undurable.contains(&view.address), ..self.lease(view) })
+            .filter(|lease| filter.fits(lease, now))
             .collect();
         Page { items, next }
     }
@@ -183,6 +187,7 @@ impl Server {
             State::Leased => view.answered_by == AnsweredBy::Kernel,
             _ => by_the_kernel || view.answered_by == AnsweredBy::Kernel,
         };
+        let agent = view.agent_info.clone().and_then(|raw| AgentInformation::read(raw.into()).ok());
         let vlan = [view.link.outer, view.link.inner].into_iter().filter(|id| *id != 0).collect();
         Lease {
             address: view.address,
@@ -195,6 +200,9 @@ impl Server {
             vlan,
             relay: Some(view.giaddr).filter(|relay| !relay.is_unspecified()),
             relay_information: view.agent_info.as_deref().map(colon_hex),
+            circuit_id: agent.as_ref().and_then(|agent| agent.circuit_id.as_deref()).map(wire_text),
+            remote_id: agent.as_ref().and_then(|agent| agent.remote_id.as_deref()).map(wire_text),
+            last_heard: self.wall.at(view.last_heard),
             expires: self.wall.at(expires),
             committed_until: self.wall.at(view.committed_until),
             last_answered_by: if kernel_last {

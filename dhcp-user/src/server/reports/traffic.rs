@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use dhcp_ebpf::verdict::{Dropped, Passed, Renewal, Verdict, Why};
 
+use super::explain::{Unanswered, every};
 use crate::control::{KernelStats, TrafficStats};
 use crate::logging;
 use crate::server::process::service;
@@ -14,6 +15,20 @@ const RECEIVED: [&str; 7] = ["discover", "request", "decline", "release", "infor
 /// The kinds of replies that are sent.
 const SENT: [&str; 7] =
     ["offer", "ack", "nak", "bootreply", "lease-unassigned", "lease-unknown", "lease-active"];
+
+/// What is counted as dropped beside the messages that got no answer: what found no room in the kernel's maps.
+const OTHERWISE: [&str; 1] = ["memo-without-room"];
+/// What messages had wrong with them and were served in spite of.
+const ODD: [&str; 8] = [
+    "unusable-host-name",
+    "unusable-fqdn",
+    "small-maximum-size",
+    "sent-for-another",
+    "untrusted-agent-information",
+    "no-end",
+    "relay-information-without-room",
+    "options-without-room",
+];
 
 /// Counters of the daemon, by name.
 #[derive(Debug)]
@@ -32,8 +47,13 @@ impl Traffic {
         Self {
             received: zeros(&RECEIVED),
             sent: zeros(&SENT),
-            dropped: BTreeMap::new(),
-            odd: BTreeMap::new(),
+            dropped: every()
+                .into_iter()
+                .map(Unanswered::name)
+                .chain(OTHERWISE)
+                .map(|name| (name, 0))
+                .collect(),
+            odd: zeros(&ODD),
             not_sent: BTreeMap::new(),
         }
     }

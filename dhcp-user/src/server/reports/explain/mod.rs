@@ -26,7 +26,7 @@ use crate::server::Server;
 pub(in crate::server) use glimpse::Glimpse;
 use history::{Became, CLIENTS, History, Message, Recent, Seen, about};
 pub(in crate::server) use history::{circuit, sender};
-pub(in crate::server) use reasons::{Lost, Unanswered};
+pub(in crate::server) use reasons::{Lost, Unanswered, every};
 use sight::Sight;
 
 /// Of so many requests in a second something is remembered. When more come nobody can ask of each of them, and to keep them

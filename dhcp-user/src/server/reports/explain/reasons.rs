@@ -231,8 +231,76 @@ const fn lost(why: Lost) -> (&'static str, &'static str) {
     }
 }
 
-#[cfg(test)]
-pub(super) use tests::every;
+/// All variants of an enum, as many as they are: one that is left out does not compile.
+macro_rules! all {
+    ($of:ident { $($variant:ident $(($value:literal))?),+ $(,)? }) => {{
+        const fn complete(one: $of) {
+            match one {
+                $($of::$variant { .. })|+ => {}
+            }
+        }
+        [$($of::$variant $(($value))?),+].map(|one| { complete(one); one })
+    }};
+}
+
+fn silences() -> impl Iterator<Item = Silence> {
+    all!(Silence {
+        NoSubnet,
+        NoServerId,
+        RelayIsUs,
+        RelaySource,
+        SourceMismatch,
+        NotOnLink,
+        ForeignOrigin,
+        OtherServer,
+        UnknownClient,
+        NotAuthoritative,
+        NakLimited,
+        NoAddress,
+        NoServer,
+        NoPool,
+        Exhausted,
+        Probing,
+        ProbeUnknown,
+        DeviceCap,
+        CircuitCap,
+        PortInUse,
+        NotOwner,
+        DeclinedTooOften,
+        Overtaken,
+        Bootp,
+        QueryNotAllowed,
+        UnclearQuery,
+        Unanswerable,
+    })
+    .into_iter()
+}
+
+fn limits() -> impl Iterator<Item = Limit> {
+    all!(Limit { Link, Circuit, Client, Leasequery }).into_iter()
+}
+
+fn losses() -> impl Iterator<Item = Lost> {
+    all!(Lost { Stale, NotForUs, Overtaken, UnknownInterface, ReplyTooLong, NotCommitted, NotSent })
+        .into_iter()
+}
+
+fn defects() -> impl Iterator<Item = Malformed> {
+    all!(Malformed {
+        NotDhcp, Truncated, TooManyTags, IpHeaderLength, IpLength, Fragment, IpChecksum, IpSource, UdpLength,
+        UdpChecksum, Short, NotRequest, HardwareAddressLength, Cookie, RelayAddress, ClientAddress,
+        OptionTruncated, Overload, OptionLength(51), MessageType, ServerMessage, ClientIdentifier, NoIdentity,
+        AgentInformation,
+    })
+    .into_iter()
+}
+
+/// All reasons that there are.
+pub(in crate::server) fn every() -> Vec<Unanswered> {
+    let silent = silences().map(Unanswered::Silent).chain(limits().map(Unanswered::Limited));
+    let lost = losses().map(Unanswered::Lost).chain(defects().map(Unanswered::Malformed));
+    silent.chain(lost).collect()
+}
 
 #[cfg(test)]
 mod tests {
@@ -250,76 +318,6 @@ mod tests {
             let words = Unanswered::Lost(why).words();
             assert!(words.starts_with(&format!("{}: ", why.name())), "{words}");
         }
-    }
-
-    /// All variants of an enum, as many as they are: one that is left out does not compile.
-    macro_rules! all {
-        ($of:ident { $($variant:ident $(($value:literal))?),+ $(,)? }) => {{
-            const fn complete(one: $of) {
-                match one {
-                    $($of::$variant { .. })|+ => {}
-                }
-            }
-            [$($of::$variant $(($value))?),+].map(|one| { complete(one); one })
-        }};
-    }
-
-    fn silences() -> impl Iterator<Item = Silence> {
-        all!(Silence {
-            NoSubnet,
-            NoServerId,
-            RelayIsUs,
-            RelaySource,
-            SourceMismatch,
-            NotOnLink,
-            ForeignOrigin,
-            OtherServer,
-            UnknownClient,
-            NotAuthoritative,
-            NakLimited,
-            NoAddress,
-            NoServer,
-            NoPool,
-            Exhausted,
-            Probing,
-            ProbeUnknown,
-            DeviceCap,
-            CircuitCap,
-            PortInUse,
-            NotOwner,
-            DeclinedTooOften,
-            Overtaken,
-            Bootp,
-            QueryNotAllowed,
-            UnclearQuery,
-            Unanswerable,
-        })
-        .into_iter()
-    }
-
-    fn limits() -> impl Iterator<Item = Limit> {
-        all!(Limit { Link, Circuit, Client, Leasequery }).into_iter()
-    }
-
-    fn losses() -> impl Iterator<Item = Lost> {
-        all!(Lost { Stale, NotForUs, Overtaken, UnknownInterface, ReplyTooLong, NotCommitted, NotSent })
-            .into_iter()
-    }
-
-    fn defects() -> impl Iterator<Item = Malformed> {
-        all!(Malformed {
-            NotDhcp, Truncated, TooManyTags, IpHeaderLength, IpLength, Fragment, IpChecksum, IpSource, UdpLength,
-            UdpChecksum, Short, NotRequest, HardwareAddressLength, Cookie, RelayAddress, ClientAddress,
-            OptionTruncated, Overload, OptionLength(51), MessageType, ServerMessage, ClientIdentifier, NoIdentity,
-            AgentInformation,
-        }).into_iter()
-    }
-
-    /// All reasons that there are.
-    pub(in crate::server::reports::explain) fn every() -> Vec<Unanswered> {
-        let silent = silences().map(Unanswered::Silent).chain(limits().map(Unanswered::Limited));
-        let lost = losses().map(Unanswered::Lost).chain(defects().map(Unanswered::Malformed));
-        silent.chain(lost).collect()
     }
 
     /// The tables of `docs/explain.md`: what it must say.
