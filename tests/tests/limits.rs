@@ -212,7 +212,7 @@ fn refused_at_the_cap(server: &Server, client: &Client, before: u64) -> Result<(
         Ok(server
             .log()
             .lines()
-            .any(|line| line.contains("INFO") && line.contains("circuit-cap"))
+            .any(|line| line.contains("WARN") && line.contains("circuit-cap"))
             .then_some(()))
     })
 }
