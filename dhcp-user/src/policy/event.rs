@@ -47,6 +47,13 @@ pub enum LeaseEvent {
         /// What it has answered for.
         addresses: Vec<Ipv4Addr>,
     },
+    /// So many stations answer probes on this link that addresses are out of use for minutes only.
+    ManyAnswers {
+        /// The link.
+        link: Link,
+        /// Who answered last.
+        station: [u8; 6],
+    },
     /// So many DECLINEs came from there that addresses are out of use for minutes only.
     ManyDeclines {
         /// The subnet.
@@ -104,6 +111,7 @@ impl LeaseEvent {
             Self::PoolFull { .. } => "pool-full",
             Self::Exhausted { .. } => "exhausted",
             Self::ProbeLiar { .. } => "probe-liar",
+            Self::ManyAnswers { .. } => "many-answers",
             Self::ManyDeclines { .. } => "many-declines",
             Self::PortInUse { .. } => "port-in-use",
             Self::DeviceCap { .. } => "device-cap",
@@ -117,6 +125,7 @@ impl LeaseEvent {
         match self {
             Self::Lease { what: Happened::Declined | Happened::Quarantined(_), .. }
             | Self::ProbeLiar { .. }
+            | Self::ManyAnswers { .. }
             | Self::ManyDeclines { .. } => Weight::Warning,
             Self::PoolFull { percent, .. } if *percent >= 100 => Weight::Warning,
             Self::PoolFull { .. } => Weight::Notice,

@@ -36,7 +36,7 @@ impl Probation {
     /// As it was stored, where a usual one is `usual` long.
     pub(in crate::policy) fn restored(self, usual: u32) -> Self {
         let short = usual > SHORT && self.until <= self.since.plus(1).plus(SHORT);
-        Self { doubtful: self.why == QuarantineCause::Declined && short, ..self }
+        Self { doubtful: short, ..self }
     }
 
     /// What is stored of it.

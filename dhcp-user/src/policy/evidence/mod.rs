@@ -3,6 +3,7 @@
 //! It owns the probes, and the judgement of those who answer them and of those who decline. It uses the site and the
 //! book. Its invariant: a probe that was lost, and an answer from one who answers for many, prove nothing.
 
+pub(in crate::policy) mod credit;
 pub(in crate::policy) mod declines;
 pub(in crate::policy) mod demand;
 pub(in crate::policy) mod probe;

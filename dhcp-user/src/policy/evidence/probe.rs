@@ -95,6 +95,15 @@ struct Waiter {
     tries: u8,
 }
 
+/// How good the evidence is that an address is in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) enum Proof {
+    /// It is believed.
+    Good,
+    /// So much is said on that link that it may be a lie.
+    Weak,
+}
+
 /// What a probe decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum Purpose {
@@ -323,18 +332,17 @@ impl Policy {
     /// A probe of `address` has come to an end.
     pub(in crate::policy) fn probed(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, outcome: Outcome) {
         let Some(place) = self.book.find(address) else { return };
-        if let Outcome::Answered(Some(by)) = outcome
-            && self.is_for_others(place, by)
-            && !self.believe(turn, place, by)
-        {
-            return self.probe_again(turn, place);
-        }
+        let proof = match outcome {
+            Outcome::Answered(Some(by)) if self.is_for_others(place, by) => self.believe(turn, place, by),
+            _ => Some(Proof::Good),
+        };
+        let Some(proof) = proof else { return self.probe_again(turn, place) };
         let state = self.book.state(place);
         let running = self.evidence.probes.running.remove(&place);
         let Some(Running { purpose, waiter, .. }) = running else {
             // Given up, or its address was claimed and is free again; what was seen was seen.
             if let (State::Free, Outcome::Answered(by)) = (state, outcome) {
-                self.seen_in_use(turn, place, by);
+                self.seen_in_use(turn, place, by, proof);
             }
             return;
         };
@@ -351,15 +359,15 @@ impl Policy {
             // Neither clean nor in use: another time.
             (Purpose::Candidate(stock), State::Free, Outcome::Unknown) => self.book.restock(place, stock),
             // A lease that was to be reclaimed may have been given back meanwhile, and a grace have ended.
-            (_, State::Free, Outcome::Answered(by)) => self.seen_in_use(turn, place, by),
+            (_, State::Free, Outcome::Answered(by)) => self.seen_in_use(turn, place, by, proof),
             (Purpose::Vacated, _, _) => self.probed_vacated(turn, place, outcome),
-            (Purpose::Need, _, _) => self.probed_in_need(turn, place, outcome),
+            (Purpose::Need, _, _) => self.probed_in_need(turn, place, outcome, proof),
             (Purpose::Parole, State::Quarantined, Outcome::Silent) => {
                 self.end_quarantine(turn, place);
                 self.note_clean(turn, place);
             }
             (Purpose::Parole, State::Quarantined, Outcome::Answered(by)) => {
-                self.quarantine_anew(turn, place, by);
+                self.quarantine_answered(turn, place, by, proof);
             }
             (Purpose::Parole, State::Quarantined, Outcome::Unreachable | Outcome::Unknown) => {
                 self.book.postpone(place, turn.after(PATIENCE));
@@ -392,16 +400,21 @@ impl Policy {
             && !self.book.is_of_holder(place, station)
     }
 
-    /// Whether what the station says of the address proves that it is in use.
-    fn believe(&mut self, turn: &mut Turn<'_>, place: Place, station: [u8; 6]) -> bool {
-        let Some(link) = self.link(self.book.subnet(place)) else { return true };
+    /// How well what the station says of the address proves that it is in use, if it does.
+    fn believe(&mut self, turn: &mut Turn<'_>, place: Place, station: [u8; 6]) -> Option<Proof> {
+        let Some(link) = self.link(self.book.subnet(place)) else { return Some(Proof::Good) };
         match self.evidence.witnesses.heard(turn.now, link, station, self.book.address(place)) {
-            Credence::Believed => true,
-            Credence::Disbelieved => false,
+            Credence::Believed => Some(Proof::Good),
+            Credence::Doubted { tell } => {
+                let told = tell.then_some(LeaseEvent::ManyAnswers { link, station });
+                turn.out.extend(told.map(Action::Event));
+                Some(Proof::Weak)
+            }
+            Credence::Disbelieved => None,
             Credence::FoundOut(addresses) => {
                 turn.out.push(Action::Event(LeaseEvent::ProbeLiar { link, station, addresses }));
                 self.forget_testimony(turn, link, station);
-                false
+                None
             }
         }
     }
@@ -448,10 +461,10 @@ impl Policy {
 
     /// Somebody uses a free address. Who has only just given it back may take a moment to be gone; anybody else has no
     /// business there.
-    fn seen_in_use(&mut self, turn: &mut Turn<'_>, place: Place, by: Option<[u8; 6]>) {
+    fn seen_in_use(&mut self, turn: &mut Turn<'_>, place: Place, by: Option<[u8; 6]>, proof: Proof) {
         let given_back = self.book.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Owner));
         if !given_back || !by.is_some_and(|station| self.book.is_of_holder(place, station)) {
-            return self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
+            return self.quarantine_answered(turn, place, by, proof);
         }
         self.evidence.probes.clean.remove(&place);
         self.book.restock(place, Stock::Lingering);

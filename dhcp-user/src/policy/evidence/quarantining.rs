@@ -5,6 +5,7 @@ use dhcp_ebpf::lease::BootSecs;
 use crate::policy::action::Action;
 use crate::policy::book::quarantine::{Probation, SHORT};
 use crate::policy::event::Happened;
+use crate::policy::evidence::probe::Proof;
 use crate::policy::site::place::Place;
 use crate::policy::words::revoke_anyway;
 use crate::policy::{Policy, Turn};
@@ -31,14 +32,14 @@ impl Policy {
         self.put_out_of_use(turn, place, Probation::believed(turn.now, until, why, by));
     }
 
-    /// Takes the address, which was declined at `arrival`, out of use for minutes: it was said by somebody who says too
-    /// much. Its last promise is kept in mind only if the kernel has made it since then: a client that declines counts
+    /// Takes the address, of which it was said at `arrival` that it is in use, out of use for minutes: too much is said there
+    /// from where that came. Its last promise is kept in mind only if the kernel has made it since then: a client that declines counts
     /// on nothing (RFC 2131 §4.4.4), and could keep the address for as long as a lease otherwise.
     pub(in crate::policy) fn quarantine_in_doubt(
         &mut self,
         turn: &mut Turn<'_>,
         place: Place,
-        by: HwAddr,
+        (why, by): (QuarantineCause, Option<HwAddr>),
         arrival: BootSecs,
     ) {
         let last = revoke_anyway(turn.words, self.book.address(place));
@@ -46,19 +47,23 @@ impl Policy {
         let probation = turn.after(self.site.settings.quarantine.min(SHORT));
         // No shorter than a second more: by its length a restart knows it from one that nobody counts on.
         let until = if is_promised { probation.plus(1).max(last.expiry()) } else { probation };
-        let why = QuarantineCause::Declined;
-        let probation = Probation { since: turn.now, until, why, by: Some(by), doubtful: !is_promised };
+        let probation = Probation { since: turn.now, until, why, by, doubtful: !is_promised };
         self.put_out_of_use(turn, place, probation);
     }
 
-    /// Somebody answers for an address that is in quarantine already.
-    pub(in crate::policy) fn quarantine_anew(
+    /// Takes the address out of use for which this station answers, which isn't its holder.
+    pub(in crate::policy) fn quarantine_answered(
         &mut self,
         turn: &mut Turn<'_>,
         place: Place,
         by: Option<[u8; 6]>,
+        proof: Proof,
     ) {
-        self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
+        let by = by.map(HwAddr::ethernet);
+        match proof {
+            Proof::Good => self.quarantine(turn, place, QuarantineCause::Probe, by),
+            Proof::Weak => self.quarantine_in_doubt(turn, place, (QuarantineCause::Probe, by), turn.now),
+        }
     }
 
     fn put_out_of_use(&mut self, turn: &mut Turn<'_>, place: Place, probation: Probation) {

@@ -1,5 +1,5 @@
 //! Whose answers to probes prove nothing: one station that answers for many free addresses is a router that answers for
-//! others (proxy ARP, RFC 1027), or a liar.
+//! others (proxy ARP, RFC 1027), or a liar. And how much many stations say: who lies can call itself anything.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::BootSecs;
 
+use super::credit::{Account, Allowance, Credit};
 use crate::policy::action::Via;
 
 /// A station that answers for so many free addresses of a link is not believed.
@@ -21,6 +22,11 @@ const MOST_STATIONS: usize = 1024;
 /// So many of a link are not believed. With more the link is a liar's playground, and probes find nothing out.
 const MOST_DISBELIEVED: usize = 64;
 
+/// How many answers are believed of the stations of one link.
+const ALLOWANCE: Allowance = Allowance { in_a_row: 64, one_more_after: 600 };
+/// Of so many links it is known how much was said there.
+const MOST_LINKS: usize = 4096;
+
 /// A station on a link.
 type Station = (Link, [u8; 6]);
 
@@ -29,6 +35,8 @@ type Station = (Link, [u8; 6]);
 pub(in crate::policy) struct Witnesses {
     said: BTreeMap<Station, Testimony>,
     disbelieved: BTreeMap<Station, Disbelief>,
+    /// How much was said on each link.
+    links: BTreeMap<Link, Account>,
 }
 
 #[derive(Debug)]
@@ -48,6 +56,11 @@ struct Disbelief {
 pub(in crate::policy) enum Credence {
     /// The address is in use.
     Believed,
+    /// The address may be in use. So much is said on this link that it may be a lie.
+    Doubted {
+        /// Whether that is to be told of.
+        tell: bool,
+    },
     /// It proves nothing.
     Disbelieved,
     /// It proves nothing, as has just turned out: the station has answered for all these.
@@ -81,13 +94,32 @@ impl Witnesses {
         }
         let on_link = self.disbelieved.keys().filter(|(there, _)| *there == link).count();
         if said.addresses.len() < MANY || on_link >= MOST_DISBELIEVED {
-            return Credence::Believed;
+            return self.charge(now, link);
         }
         let addresses = std::mem::take(&mut said.addresses);
         self.said.remove(&key);
         let until = now.plus(DISBELIEVED_FOR);
         self.disbelieved.insert(key, Disbelief { until, addresses: addresses.clone() });
         Credence::FoundOut(addresses)
+    }
+
+    /// One more answer from this link.
+    fn charge(&mut self, now: BootSecs, link: Link) -> Credence {
+        if self.links.len() >= MOST_LINKS && !self.links.contains_key(&link) {
+            self.links.retain(|_, account| !account.is_full(now));
+            if self.links.len() >= MOST_LINKS {
+                return Credence::Doubted { tell: false };
+            }
+        }
+        match self.links.entry(link).or_insert_with(|| Account::new(ALLOWANCE, now)).charge(now) {
+            Credit::Good => Credence::Believed,
+            Credit::Spent { tell } => Credence::Doubted { tell },
+        }
+    }
+
+    /// The links on which so much was said lately that it may be lies.
+    pub(in crate::policy) fn doubted(&self, now: BootSecs) -> impl Iterator<Item = Link> {
+        self.links.iter().filter(move |(_, account)| account.is_spent(now)).map(|(link, _)| *link)
     }
 
     /// The stations whose answers to a probe don't count.
@@ -116,6 +148,9 @@ impl Witnesses {
         self.said = said.map(|(station, said)| (anew(station), said)).collect();
         let disbelieved = std::mem::take(&mut self.disbelieved).into_iter();
         self.disbelieved = disbelieved.map(|(station, disbelief)| (anew(station), disbelief)).collect();
+        let links = std::mem::take(&mut self.links).into_iter();
+        self.links =
+            links.map(|(link, account)| (Link { ifindex: now(link.ifindex), ..link }, account)).collect();
     }
 
     fn forget(&mut self, now: BootSecs) {
@@ -170,5 +205,24 @@ mod tests {
             witnesses.heard(BootSecs(100 + number), LINK, [2, 0, 0, 0, high, low], Ipv4Addr::LOCALHOST);
         }
         assert_eq!(witnesses.said.len(), MOST_STATIONS);
+    }
+
+    #[test]
+    fn stations_without_number_are_doubted() {
+        let mut witnesses = Witnesses::default();
+        let mut said = |now: u32, link, number: u8| {
+            let address = Ipv4Addr::new(192, 0, 2, number);
+            witnesses.heard(BootSecs(now), link, [2, 0, 0, 0, 9, number], address)
+        };
+        for number in 0..64 {
+            assert_eq!(said(100, LINK, number), Credence::Believed);
+        }
+        assert_eq!(said(100, LINK, 64), Credence::Doubted { tell: true });
+        assert_eq!(said(101, LINK, 65), Credence::Doubted { tell: false });
+        assert_eq!(said(101, OTHER, 66), Credence::Believed, "another link");
+        assert_eq!(said(700, LINK, 67), Credence::Believed, "one more after ten minutes");
+        assert_eq!(said(700, LINK, 68), Credence::Doubted { tell: true });
+        assert_eq!(witnesses.doubted(BootSecs(701)).collect::<Vec<_>>(), [LINK]);
+        assert_eq!(witnesses.doubted(BootSecs(1400)).count(), 0);
     }
 }

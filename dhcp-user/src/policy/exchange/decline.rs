@@ -8,7 +8,7 @@ use crate::message::Request;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::state::{State, Stock};
 use crate::policy::event::{Client, Happened, LeaseEvent};
-use crate::policy::evidence::declines::Credit;
+use crate::policy::evidence::credit::Credit;
 use crate::policy::site::place::Place;
 use crate::policy::words::revoke_anyway;
 use crate::policy::{Policy, Turn};
@@ -47,7 +47,8 @@ impl Policy {
                     self.quarantine(turn, place, QuarantineCause::Declined, Some(request.chaddr));
                 }
                 Credit::Spent { tell } => {
-                    self.quarantine_in_doubt(turn, place, request.chaddr, request.arrival);
+                    let said = (QuarantineCause::Declined, Some(request.chaddr));
+                    self.quarantine_in_doubt(turn, place, said, request.arrival);
                     let (subnet, client) =
                         (self.site.subnets.get(subnet).prefix, Client::from(request.as_ref()));
                     let told = tell.then_some(LeaseEvent::ManyDeclines { subnet, client });

@@ -10,11 +10,10 @@ use crate::message::Request;
 use crate::policy::action::Outcome;
 use crate::policy::book::state::{State, Stock};
 use crate::policy::evidence::demand::Demand;
-use crate::policy::evidence::probe::{Purpose, Sign, Waiting};
+use crate::policy::evidence::probe::{Proof, Purpose, Sign, Waiting};
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::{Policy, Turn};
-use crate::store::{HwAddr, QuarantineCause};
 
 /// How many addresses of a subnet are probed anew for one message.
 const MOST_AT_ONCE: usize = 16;
@@ -218,7 +217,13 @@ impl Policy {
     }
 
     /// A probe of an address that somebody is in need of, and that is not free, has come to its end.
-    pub(in crate::policy) fn probed_in_need(&mut self, turn: &mut Turn<'_>, place: Place, outcome: Outcome) {
+    pub(in crate::policy) fn probed_in_need(
+        &mut self,
+        turn: &mut Turn<'_>,
+        place: Place,
+        outcome: Outcome,
+        proof: Proof,
+    ) {
         // Its last owner may have come back for it meanwhile.
         let state = self.book.state(place);
         if self.book.offer_at(place).is_some() || !matches!(state, State::Grace | State::Quarantined) {
@@ -229,10 +234,18 @@ impl Policy {
                 self.give_up_for(turn, place);
                 self.note_clean(turn, place);
             }
-            Outcome::Answered(by) if state == State::Quarantined => self.quarantine_anew(turn, place, by),
+            // Whoever floods a link with lies shuts nobody out by that. If somebody does use the address, its next client
+            // finds that out (RFC 2131 §4.4.1), and declines it.
+            Outcome::Answered(_) if proof == Proof::Weak => {
+                self.give_up_for(turn, place);
+                self.note_clean(turn, place);
+            }
+            Outcome::Answered(by) if state == State::Quarantined => {
+                self.quarantine_answered(turn, place, by, proof);
+            }
             Outcome::Answered(by) => {
                 if by.is_some_and(|station| !self.book.is_of_holder(place, station)) {
-                    return self.quarantine(turn, place, QuarantineCause::Probe, by.map(HwAddr::ethernet));
+                    return self.quarantine_answered(turn, place, by, proof);
                 }
                 // Its owner sleeps, and uses it still: nobody else gets it before the grace is over.
                 self.evidence.probes.note_alive(place, turn.now, Sign::Seen);

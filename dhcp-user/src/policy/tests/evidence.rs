@@ -63,6 +63,40 @@ fn who_answers_for_every_address_keeps_no_newcomer_from_a_lease() {
     }
 }
 
+/// Somebody who answers each time by another hardware address: what it says costs minutes, and shuts nobody out.
+#[test]
+fn a_flood_of_stations_that_answer_probes_costs_minutes_and_shuts_nobody_out() {
+    let mut bench = bench(vec![subnet(10, 200)]);
+    let mut station = 0_u16;
+    let mut flooded = |bench: &mut Bench| {
+        let mut told = Vec::new();
+        while !bench.probes.is_empty() {
+            for (address, _) in std::mem::take(&mut bench.probes) {
+                station += 1;
+                let [high, low] = station.to_be_bytes();
+                let outcome = action::Outcome::Answered(Some([2, 9, 9, 9, high, low]));
+                let actions = bench.handle(Event::Probed { address, outcome });
+                told.extend(bench.carry_out(actions));
+            }
+        }
+        offered(&told).len()
+    };
+    let mut served = 0;
+    for mac in 1..=100 {
+        served += usize::from(bench.send(&Draft::discover(mac)).offered().is_some()) + flooded(&mut bench);
+    }
+    assert!(served > 0, "nobody gets an address while it floods");
+    assert!(quarantined(&bench) > 64);
+    let told_of = bench.events.iter().filter(|event| matches!(event, LeaseEvent::ManyAnswers { .. }));
+    assert_eq!(told_of.count(), 1);
+    assert_eq!(bench.policy.doubted_links(BootSecs(bench.now)).count(), 1);
+    // The flood is over.
+    bench.pass(302);
+    bench.probe(&[]);
+    assert!(quarantined(&bench) <= 64, "{} are out of use still", quarantined(&bench));
+    assert!(bench.send(&Draft::discover(101)).offered().is_some() || !offered(&bench.probe(&[])).is_empty());
+}
+
 #[test]
 fn what_a_host_really_uses_is_not_offered_beside_a_liar() {
     let mut bench = bench(vec![subnet(10, 14)]);

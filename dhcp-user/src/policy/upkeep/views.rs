@@ -104,6 +104,11 @@ impl Policy {
         self.evidence.witnesses.disbelieved(now)
     }
 
+    /// The links on which so many stations answered probes lately that they may be lies.
+    pub fn doubted_links(&self, now: BootSecs) -> impl Iterator<Item = Link> {
+        self.evidence.witnesses.doubted(now)
+    }
+
     /// From where so many DECLINEs came lately that they keep addresses out of use for minutes only.
     pub fn spent_declines(&self, now: BootSecs) -> impl Iterator<Item = &Source> {
         self.evidence.declines.spent(now)

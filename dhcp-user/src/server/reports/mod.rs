@@ -148,7 +148,11 @@ impl Server {
             };
             format!("many DECLINEs came from {from}: they put addresses out of use for minutes only")
         });
-        liars.chain(declines).collect::<Vec<_>>().into_iter()
+        let crowds = self.policy.doubted_links(now).map(|link| {
+            let on = self.name_of(link).unwrap_or_default();
+            format!("very many stations on {on} answer ARP for free addresses: they put them out of use for minutes only")
+        });
+        liars.chain(crowds).chain(declines).collect::<Vec<_>>().into_iter()
     }
 
     pub(super) fn stats(&self) -> Result<Stats> {
@@ -332,6 +336,15 @@ pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>
                 ..control::EventRecord::now("probe-liar")
             }
         }
+        LeaseEvent::ManyAnswers { link, station } => control::EventRecord {
+            hw_address: Some(colon_hex(station)),
+            interface: name_of(*link),
+            vlan: vlan(*link),
+            detail: Some(
+                "very many stations answer for addresses that are nobody's: they put them out of use for minutes only".into(),
+            ),
+            ..control::EventRecord::now("many-answers")
+        },
         LeaseEvent::ManyDeclines { subnet, client } => of(
             control::EventRecord {
                 subnet: Some(subnet.to_string()),
