@@ -11,6 +11,7 @@ pub mod echo;
 pub mod faults;
 pub mod full_disk;
 pub mod http;
+pub mod inject;
 pub mod kea;
 pub mod load;
 pub mod mangle;

@@ -68,6 +68,8 @@ const TEST_TOOLS: &[Tool] = &[
     tool("setpriv", "util-linux"),
     // System calls that fail on demand are a library that a test compiles.
     tool("cc", "gcc"),
+    // And those of a program that runs fail by a tracer.
+    tool("strace", "strace"),
     tool("prometheus", "prometheus"),
     tool("promtool", "prometheus"),
     tool("chromium", "chromium"),
