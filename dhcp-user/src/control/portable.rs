@@ -218,6 +218,7 @@ impl Portable {
             kernel_renewals: self.kernel_renewals,
             last_heard: since(self.last_heard_ago),
             agent_info: octets("relay-information", &self.relay_information)?,
+            adopted: false,
         })
     }
 }
@@ -260,6 +261,7 @@ mod tests {
             kernel_renewals: 7,
             last_heard: BootSecs(NOW.0 - 99),
             agent_info: Some(vec![1, 1, 9]),
+            adopted: false,
         }
     }
 

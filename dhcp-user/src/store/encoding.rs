@@ -8,7 +8,7 @@ use super::clock::{Clock, StoreSecs};
 use super::record::{HwAddr, QuarantineCause, Record, Standing};
 
 /// The newest format that this version reads, and the one it writes.
-pub(super) const FORMAT: u8 = 2;
+pub(super) const FORMAT: u8 = 3;
 
 /// Why stored octets are no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,8 +21,8 @@ pub(super) enum DecodeError {
     Malformed(&'static str),
 }
 
-/// Format 1 of a record, and 2, in which the operator may have ended the lease. Fields are written in this order: a
-/// change of any kind is a new format.
+/// Format 1 of a record, and 2, in which the operator may have ended the lease. In format 3 an octet follows: whether it was
+/// adopted. Fields are written in this order: a change of any kind is a new format.
 #[derive(Serialize, Deserialize)]
 struct Format1<'a> {
     standing: Standing1<'a>,
@@ -93,7 +93,10 @@ pub(super) fn encode(record: &Record, clock: &Clock, out: &mut Vec<u8>) {
     };
     out.push(FORMAT);
     match postcard::to_extend(&fields, std::mem::take(out)) {
-        Ok(written) => *out = written,
+        Ok(mut written) => {
+            written.push(record.adopted.into());
+            *out = written;
+        }
         Err(error) => unreachable!("a Vec takes what it is given: {error}"),
     }
 }
@@ -104,17 +107,20 @@ pub(super) fn decode(
     stored: &[u8],
     clock: &Clock,
 ) -> Result<(StoreSecs, Record), DecodeError> {
+    let format = stored.first().copied();
     let fields = match stored {
         [] => return Err(DecodeError::Malformed("it is empty")),
-        [1 | FORMAT, fields @ ..] => fields,
+        [1..=FORMAT, fields @ ..] => fields,
         [0, ..] => return Err(DecodeError::Malformed("format 0 was never written")),
         [newer, ..] => return Err(DecodeError::Newer(*newer)),
     };
     let (fields, rest) = postcard::take_from_bytes::<Format1>(fields)
         .map_err(|_| DecodeError::Malformed("its fields do not decode"))?;
-    if !rest.is_empty() {
-        return Err(DecodeError::Malformed("there is more than its fields"));
-    }
+    let adopted = match (format, rest) {
+        (Some(1 | 2), []) | (Some(FORMAT), [0]) => false,
+        (Some(FORMAT), [1]) => true,
+        _ => return Err(DecodeError::Malformed("there is more or less than its fields")),
+    };
     let record = Record {
         address,
         standing: match fields.standing {
@@ -144,6 +150,7 @@ pub(super) fn decode(
         kernel_renewals: fields.kernel_renewals,
         last_heard: clock.to_boot(fields.last_heard),
         agent_info: fields.agent_info.map(<[u8]>::to_vec),
+        adopted,
     };
     Ok((fields.expiry, record))
 }
@@ -193,7 +200,7 @@ mod tests {
     fn a_newer_format_is_named() {
         let error = decode(ADDRESS, &[FORMAT + 1, 0, 0], &clock()).unwrap_err();
         assert_eq!(error, DecodeError::Newer(FORMAT + 1));
-        assert_eq!(error.to_string(), "record format 3 is newer than this version's 2");
+        assert_eq!(error.to_string(), "record format 4 is newer than this version's 3");
     }
 
     #[test]
@@ -212,6 +219,17 @@ mod tests {
             .map(|i| u8::from_str_radix(&FIRST_RELEASE[i..i + 2], 16).unwrap())
             .collect();
         let record = leased(7);
+        assert_eq!(decode(record.address, &stored, &clock()), Ok((StoreSecs(3_700), record)));
+    }
+
+    /// What followed in formats 1 and 2 is the same, less an octet.
+    #[test]
+    fn format_2_stays_readable() {
+        let record = Record { standing: Standing::Ended, ..leased(7) };
+        let mut stored = Vec::new();
+        encode(&record, &clock(), &mut stored);
+        assert_eq!((stored[0], stored.pop()), (3, Some(0)));
+        stored[0] = 2;
         assert_eq!(decode(record.address, &stored, &clock()), Ok((StoreSecs(3_700), record)));
     }
 

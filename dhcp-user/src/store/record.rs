@@ -41,6 +41,8 @@ pub struct Record {
     pub last_heard: BootSecs,
     /// The relay agent information (option 82) it last came with, in wire form without code and length.
     pub agent_info: Option<Vec<u8>>,
+    /// Whether all of the owner but its hardware address is unknown: only the kernel's maps told of the lease.
+    pub adopted: bool,
 }
 
 /// What an address is to be treated as after a restart.

@@ -62,6 +62,7 @@ pub(in crate::policy) fn record_of(
         kernel_renewals: 0,
         last_heard: Default::default(),
         agent_info: None,
+        adopted: false,
     };
     match owner {
         Some(binding) => with_owner(site, blank, binding),
@@ -85,6 +86,7 @@ fn with_owner(site: &Site, record: Record, binding: &Binding) -> Record {
         kernel_renewals: u64::from(binding.kernel_renewals),
         last_heard: binding.last_heard,
         agent_info: binding.agent_info().map(<[u8]>::to_vec),
+        adopted: binding.adopted,
         ..record
     }
 }
@@ -100,7 +102,7 @@ pub(in crate::policy) fn owner(site: &Site, record: &Record) -> Binding {
             record.agent_info.as_deref(),
             record.host_name.as_deref(),
         ),
-        adopted: false,
+        adopted: record.adopted,
         station: Station::Unknown,
         ended_by: (record.standing == Standing::Ended).then_some(Party::Operator),
         answered_by: AnsweredBy::Daemon,

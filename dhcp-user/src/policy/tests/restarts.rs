@@ -245,5 +245,27 @@ fn an_adopted_lease_is_withdrawn_for_no_reservation_that_it_tells_nothing_of() {
         assert_eq!(bench.state(host(10)), state, "{key:?}");
         bench.reload(vec![pool]);
         assert_eq!(bench.state(host(10)), state, "{key:?}, after a reload");
+        for maps in [true, false] {
+            bench.restart(maps);
+            assert_eq!(bench.state(host(10)), state, "{key:?}, after a restart with maps: {maps}");
+        }
     }
+}
+
+/// Once its client has been heard, it is known by what it says.
+#[test]
+fn an_adopted_lease_whose_client_was_heard_is_adopted_no_more() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let adopted = in_a_slot(&mut bench, host(10));
+    let mut out = Vec::new();
+    bench.policy.restore(BootSecs(bench.now), &bench.words, Vec::new(), &[adopted], &mut out);
+    bench.carry_out(out);
+    assert!(bench.store[&host(10)].adopted);
+    assert_eq!(bench.send(&Draft::renew(1, host(10)).id(b"\0me")).acked(), Some(host(10)));
+    assert!(!bench.store[&host(10)].adopted);
+    let reservations =
+        vec![Reservation { key: ReservationKey::ClientId(b"\0another".to_vec()), ..reserved(1, host(10)) }];
+    bench.config.subnets = vec![Subnet { reservations, ..subnet(10, 20) }];
+    bench.restart(true);
+    assert_eq!(bench.state(host(10)), State::Grace, "it is another's by now");
 }

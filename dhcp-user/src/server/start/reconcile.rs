@@ -197,6 +197,7 @@ fn kept(address: Ipv4Addr, identity: &Identity, expiry: BootSecs) -> Record {
         kernel_renewals: 0,
         last_heard: BootSecs(0),
         agent_info: None,
+        adopted: true,
         recurrences: 0,
     }
 }

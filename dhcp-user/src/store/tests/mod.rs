@@ -266,6 +266,7 @@ pub(super) fn leased(i: u32) -> Record {
         kernel_renewals: 0,
         last_heard: BootSecs(100),
         agent_info: None,
+        adopted: false,
     }
 }
 
@@ -289,8 +290,8 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
     let path =
         ("[a-z]{1,15}", any::<(u16, u16)>(), address(), address(), option::of(vec(any::<u8>(), 0..300)));
     let times = (any::<u32>(), moment(), moment(), moment());
-    (address(), standing, any::<(u32, u64)>(), client, path, times).prop_map(
-        |(address, standing, (recurrences, kernel_renewals), client, path, times)| {
+    (address(), standing, any::<(u32, u64, bool)>(), client, path, times).prop_map(
+        |(address, standing, (recurrences, kernel_renewals, adopted), client, path, times)| {
             let (client_id, chaddr, host_name) = client;
             let (interface, vlan, giaddr, server, agent_info) = path;
             let (lease_time, expiry, committed_until, last_heard) = times;
@@ -311,6 +312,7 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
                 kernel_renewals,
                 last_heard,
                 agent_info,
+                adopted,
             }
         },
     )
