@@ -304,7 +304,7 @@ fn block(faults: &Faults, pid: i32, descriptor: &str) -> Result<Vec<Fault>> {
         let name = format!("{function}.{descriptor}");
         if waits_for_nobody { faults.fail(&name, libc::EAGAIN) } else { faults.wait(&name) }
     };
-    WRITES.iter().map(|function| block(function)).collect()
+    WRITES.iter().map(block).collect()
 }
 
 #[test]
