@@ -157,6 +157,9 @@ fn slot_of<M: Maps>(maps: &M, located: &Located, ciaddr: NetAddr) -> Option<Slot
 }
 
 /// Compares who asks with whom the slot belongs to, exactly. Gives the server's address.
+///
+/// A client sends from its address, or from none while it says that it has none (RFC 2131 §4.1): from any other the daemon looks at
+/// it. What a relay sends from is part of the question.
 #[inline(always)]
 fn identify<C: Cells>(slot: &Slot<C>, located: &Located, request: &Request) -> Result<NetAddr, Why> {
     let (address, server) = slot.addresses();
@@ -168,6 +171,9 @@ fn identify<C: Cells>(slot: &Slot<C>, located: &Located, request: &Request) -> R
     }
     if located.ip_dst != server && !located.ip_dst.is_broadcast() {
         return Err(Why::OtherServer);
+    }
+    if request.giaddr.is_unspecified() && !request.ip_src.is_unspecified() && request.ip_src != address {
+        return Err(Why::ForeignSource);
     }
     Ok(server)
 }

@@ -68,7 +68,7 @@ outcomes! {
         OtherIdentity = "other-identity",
         /// Sent to another server address than the lease's.
         OtherServer = "other-server",
-        /// Unicast, but its source is not the client's address.
+        /// Its source is not the client's address.
         ForeignSource = "foreign-source",
         /// The frame can't be made long enough for the answer.
         NoRoom = "no-room",

@@ -263,6 +263,14 @@ outcomes! {
     a_unicast_init_reboot_from_an_address => Up(Why::ForeignSource), Case::but(|sent| {
         *sent = Sent { eth_dst: OURS, ip_dst: SERVER, ip_src: ADDRESS, ..Sent::request(State::InitReboot, Way::Direct) };
     });
+    a_rebinding_from_another_address => Up(Why::ForeignSource),
+        Case::known(&Sent { ip_src: Ipv4Addr::LOCALHOST, ..Sent::request(State::Rebinding, Way::Direct) });
+    a_broadcast_init_reboot_from_an_address_of_ours => Up(Why::ForeignSource),
+        Case::known(&Sent { ip_src: SERVER, ..Sent::request(State::InitReboot, Way::Direct) });
+    a_rebinding_from_no_address => Reply(Renewal::Rebinding),
+        Case::known(&Sent { ip_src: Ipv4Addr::UNSPECIFIED, ..Sent::request(State::Rebinding, Way::Direct) });
+    a_broadcast_init_reboot_from_the_leased_address => Reply(Renewal::InitReboot),
+        Case::known(&Sent { ip_src: ADDRESS, ..Sent::request(State::InitReboot, Way::Direct) });
     a_driver_that_can_t_grow_frames => Up(Why::NoRoom), Case::renewal().on(Driver::NoGrowing);
 
     // Not plain.

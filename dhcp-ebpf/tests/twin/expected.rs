@@ -101,9 +101,10 @@ fn plain(frame: &[u8]) -> Option<Plain<'_>> {
     let (ip_src, ip_dst) = (&ip[12..16], &ip[16..20]);
     let (ciaddr, giaddr) = (&bootp[12..16], &bootp[24..28]);
     let (is_direct, is_broadcast) = (giaddr == [0; 4], ip_dst == [255; 4]);
+    let is_own = ip_src == [0; 4] || ip_src == ADDRESS.octets();
     let is_for_us = (frame[..6] == OURS || frame[..6] == BROADCAST)
         && (ip_dst == SERVER.octets() || is_broadcast)
-        && (!is_direct || is_broadcast || ip_src == ciaddr);
+        && (!is_direct || is_own && (is_broadcast || ip_src == ciaddr));
     let is_question = (8..=512).contains(&options.len());
     let pseudo = [&ip[12..20], &[0, 17], &udp[4..6]].concat();
     let checksum = u16::from_be_bytes([udp[6], udp[7]]);

@@ -161,7 +161,7 @@ fn reason(why: Option<Why>, request: &Request) -> String {
         Why::UnknownQuestion => "this question was not answered for this lease before",
         Why::OtherIdentity => "the lease is of another client, link or address",
         Why::OtherServer => "it was sent to another address of the server than the lease's",
-        Why::ForeignSource => "it was unicast, but not from the client's address",
+        Why::ForeignSource => "it did not come from the client's address",
         Why::NoRoom => "its frame could not be made long enough for the answer",
         Why::UnusualHeader => "its BOOTP header is not a plain client's",
         Why::BadLength => "the lengths of frame, IP and UDP disagree",
