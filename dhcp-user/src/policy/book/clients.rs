@@ -82,6 +82,14 @@ impl Book {
         self.offer_at(place).is_some_and(|offer| offer.client != Identity::of(request))
     }
 
+    /// Whether the address is offered to whom it is bound to, and that is who sent `request`: whether or not this names the same
+    /// identifier.
+    pub(in crate::policy) fn is_offered_to_its_owner(&self, place: Place, request: &Request) -> bool {
+        let offered = self.offer_at(place).zip(self.binding(place));
+        offered.is_some_and(|(offer, owner)| offer.client == owner.identity())
+            && self.recognises(place, request)
+    }
+
     /// Whether the address is offered to exactly the client that sent `request`.
     pub(in crate::policy) fn is_offered_to(&self, place: Place, request: &Request) -> bool {
         let who = Identity::of(request);

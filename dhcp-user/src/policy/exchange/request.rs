@@ -178,7 +178,8 @@ impl Policy {
         if self.has_ended(place, request) {
             return None;
         }
-        let offered_to_another = self.book.is_offered_to_another(place, request);
+        let offered_to_another = self.book.is_offered_to_another(place, request)
+            && !self.book.is_offered_to_its_owner(place, request);
         if offered_to_another || self.book.promised_to_another(place, turn.now, request) {
             return None;
         }

@@ -79,6 +79,20 @@ fn a_client_that_goes_on_naming_us_renews_its_lease() {
     assert_eq!(bench.send(&other).acked(), Some(host(15)));
 }
 
+/// One half of a client's software names its identifier, the other doesn't: a boot loader's, and the system's.
+#[test]
+fn a_client_that_looks_for_servers_may_renew_meanwhile_without_its_identifier() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let offered = bench.send(&Draft::discover(1).id(b"\x01abc")).offered().expect("an offer");
+    assert_eq!(bench.send(&Draft::select(1, SERVER, offered).id(b"\x01abc")).acked(), Some(offered));
+    assert_eq!(bench.send(&Draft::discover(1).id(b"\x01abc")).offered(), Some(offered));
+    for draft in [Draft::renew(1, offered), Draft::rebind(1, offered), Draft::reboot(1, offered)] {
+        assert_eq!(bench.send(&draft).acked(), Some(offered), "{draft:?}");
+    }
+    let offered = bench.send(&Draft::discover(2)).offered().expect("an offer");
+    assert!(bench.send(&Draft::renew(3, offered)).is_nak(), "offered to another");
+}
+
 /// RFC 2131 §4.1: a client that hears nothing repeats itself; it is told the same.
 #[test]
 fn a_retransmitted_request_is_answered_identically() {
