@@ -24,7 +24,7 @@ use crate::{
 
 /// How often the test `kill` kills the daemon, where it is told.
 const CYCLES: &str = "XDHCPD_CYCLES";
-/// The seed of its random instants: that of a run that failed repeats it.
+/// The seed of its random instants, and of the frames in `tests/fuzz`: that of a run that failed repeats it.
 const SEED: &str = "XDHCPD_SEED";
 /// [`CYCLES`] of a long run.
 const LONG: &str = "1000";
@@ -71,7 +71,15 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let mut seen = Seen::default();
     if wanted(Part::Unit) {
         let mut cargo = build::cargo();
-        cargo.args(["test", "--no-fail-fast", "--workspace", "--exclude", "system-tests"]);
+        cargo.args([
+            "test",
+            "--no-fail-fast",
+            "--workspace",
+            "--exclude",
+            "system-tests",
+            "--exclude",
+            "fuzz",
+        ]);
         run(cargo, &[&["--skip", MILLIONS], named].concat(), &mut seen)?;
         run(optimised(&["--test", "cost"]), named, &mut seen)?;
         if filter.is_none_or(|filter| filter.contains(MILLIONS)) {
@@ -79,6 +87,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
             let to_tests = [filter.unwrap_or(MILLIONS), "--test-threads=1"];
             run(optimised(&["--lib"]), &to_tests, &mut seen)?;
         }
+        run(fuzz(&["--lib", "--test", "host"]), &[&FUZZ, named].concat(), &mut seen)?;
     }
     let (simulations, others): (Vec<_>, Vec<_>) =
         system_tests()?.into_iter().filter(|name| name != PACKAGE).partition(|name| name.starts_with("sim"));
@@ -90,6 +99,9 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         let mut cargo = system_test_command(&others);
         cargo.arg("--lib").arg("--config").arg(root_runner(&daemon, args.long, &[])?);
         run(cargo, named, &mut seen)?;
+        let mut cargo = fuzz(&["--test", "loaded"]);
+        cargo.arg("--config").arg(root_runner(&daemon, args.long, &[])?);
+        run(cargo, &[&FUZZ, named].concat(), &mut seen)?;
     }
     print!("{}", seen.failures);
     println!("{}", seen.tally);
@@ -129,6 +141,16 @@ fn optimised(targets: &[&str]) -> Command {
     cargo.args(targets);
     cargo
 }
+
+/// Tests of `tests/fuzz`, `targets` of them, in optimised code.
+fn fuzz(targets: &[&str]) -> Command {
+    let mut cargo = build::cargo();
+    cargo.args(["test", "--release", "--no-fail-fast", "--package", "fuzz"]).args(targets);
+    cargo
+}
+
+/// What these are told: each takes all processors, and prints its seed and what it saw.
+const FUZZ: [&str; 2] = ["--test-threads=1", "--show-output"];
 
 /// The names of the whole-system test targets, as cargo finds them.
 fn system_tests() -> Result<Vec<String>> {

@@ -109,7 +109,6 @@ impl Answers {
     }
 
     /// The chunks as the packet logic sees them.
-    #[cfg(test)]
     pub(super) fn memory(&self) -> SharedCells<'_> {
         self.memory.cells()
     }

@@ -473,9 +473,9 @@ impl Table {
         }
     }
 
-    /// Slots and chunks as the packet logic sees them.
-    #[cfg(test)]
-    pub(in crate::datapath) fn memory(&self) -> (SharedCells<'_>, SharedCells<'_>) {
+    /// Slots and chunks as the packet logic sees them: for running it on the host.
+    #[must_use]
+    pub fn memory(&self) -> (SharedCells<'_>, SharedCells<'_>) {
         (self.slots.cells(), self.answers.memory())
     }
 

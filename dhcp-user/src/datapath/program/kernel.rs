@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::net::Ipv4Addr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -179,6 +179,12 @@ impl Kernel {
     pub fn means_of_capture(&self) -> Result<Means> {
         let plain = self.plain.try_clone().context("keeping the XDP program")?;
         Ok(Means { pins: self.pins.clone(), sizes: self.sizes, plain, instead: self.instead.clone() })
+    }
+
+    /// The program: for running it on frames that no driver has seen.
+    #[must_use]
+    pub fn program(&self) -> BorrowedFd<'_> {
+        self.plain.as_fd()
     }
 
     /// Whether a program is the one that was loaded here, or is in its place while somebody captures.
