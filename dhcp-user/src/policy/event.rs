@@ -99,6 +99,8 @@ pub enum Weight {
     Notice,
     /// The operator should see to it.
     Warning,
+    /// The same, of what is told so seldom that it always has its line.
+    Alarm,
 }
 
 impl LeaseEvent {
@@ -123,10 +125,8 @@ impl LeaseEvent {
     #[must_use]
     pub const fn weight(&self) -> Weight {
         match self {
-            Self::Lease { what: Happened::Declined | Happened::Quarantined(_), .. }
-            | Self::ProbeLiar { .. }
-            | Self::ManyAnswers { .. }
-            | Self::ManyDeclines { .. } => Weight::Warning,
+            Self::Lease { what: Happened::Declined | Happened::Quarantined(_), .. } => Weight::Warning,
+            Self::ProbeLiar { .. } | Self::ManyAnswers { .. } | Self::ManyDeclines { .. } => Weight::Alarm,
             Self::PoolFull { percent, .. } if *percent >= 100 => Weight::Warning,
             Self::PoolFull { .. } => Weight::Notice,
             Self::Lease { .. } => Weight::Usual,

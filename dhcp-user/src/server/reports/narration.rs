@@ -50,6 +50,7 @@ impl Narration {
             Weight::Detail => false,
             Weight::Usual => self.usual.takes(now),
             Weight::Notice | Weight::Warning => self.unusual.takes(now),
+            Weight::Alarm => true,
         }
     }
 
@@ -107,7 +108,7 @@ impl Server {
 pub(in crate::server) fn narrate(told: &EventRecord, weight: Weight, has_line: bool) {
     match weight {
         _ if !has_line => say!(DEBUG, NARRATOR, told),
-        Weight::Warning => say!(WARN, NARRATOR, told),
+        Weight::Warning | Weight::Alarm => say!(WARN, NARRATOR, told),
         Weight::Notice => say!(INFO, NOTICE, told),
         Weight::Usual | Weight::Detail => say!(INFO, NARRATOR, told),
     }
@@ -135,6 +136,8 @@ mod tests {
         assert_eq!(narration.due(begun).as_deref(), Some("90 granted"));
         // What is not usual has its own lines.
         assert_eq!(said(&mut narration, Weight::Warning, begun), LINES as usize);
+        // A flood of warnings hides no alarm.
+        assert_eq!(said(&mut narration, Weight::Alarm, begun), 100);
         let later = begun + Duration::from_secs(1);
         assert_eq!(said(&mut narration, Weight::Usual, later), LINES as usize);
         assert_eq!(narration.due(later), None);
