@@ -142,7 +142,7 @@ fn name<const AT: usize>(frame: Octets, ip: usize, what: u64, number: u32) -> u6
 /// A sum of raw words as it counts from an offset: from an odd one their octets count the other way round.
 #[inline(always)]
 fn summed(sum: u64, at: usize) -> u64 {
-    if at % 2 == 0 { sum } else { folded(sum).swap_bytes().into() }
+    if at.is_multiple_of(2) { sum } else { folded(sum).swap_bytes().into() }
 }
 
 /// A one's complement sum in 16 bits.
