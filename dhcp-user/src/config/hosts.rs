@@ -1,4 +1,5 @@
-//! Addresses that hosts have by what clients are told: routers, servers. In a pool they would be leased to somebody else.
+//! Addresses that hosts have by what clients are told: routers, servers; and relays. In a pool they would be leased to somebody
+//! else.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -26,7 +27,7 @@ pub(super) struct PoolsAt {
 }
 
 impl Config {
-    /// All addresses that hosts have by what clients are told.
+    /// All addresses that hosts have by what clients are told, and those of relays.
     pub fn hosts(&self) -> BTreeSet<Ipv4Addr> {
         let classes = self.classes.iter().map(|class| &class.overrides);
         let particular = self.subnets.iter().flat_map(|subnet| {
@@ -35,7 +36,8 @@ impl Config {
         });
         let particular = classes.chain(particular).map(|overrides| (&overrides.options, &overrides.boot));
         let general = self.subnets.iter().map(|subnet| (&subnet.options, &subnet.boot));
-        particular.chain(general).flat_map(|(options, boot)| told(options, boot)).collect()
+        let relays = self.subnets.iter().flat_map(|subnet| subnet.relays.iter().copied());
+        particular.chain(general).flat_map(|(options, boot)| told(options, boot)).chain(relays).collect()
     }
 
     /// What to warn of where the server has these addresses, each on an interface of that name.

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use crate::config::Reservation;
+use crate::config::{Reservation, ReservationKey};
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer;
@@ -17,7 +17,7 @@ use crate::policy::site::reservations::{is_for, is_for_owner};
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::site::terms::server_override;
 use crate::policy::terms::given::{lease_time, prolonged};
-use crate::policy::terms::membership::is_admitted;
+use crate::policy::terms::membership::{believed_agent, is_admitted};
 use crate::policy::{Policy, Turn};
 
 impl Policy {
@@ -115,6 +115,8 @@ impl Policy {
         }
         if self.book.find(address).is_some_and(|place| self.has_ended(place, request)) {
             self.nak_if_authoritative(turn, request, subnet, "the lease was ended by the operator");
+        } else if self.book.find(address).is_some_and(|place| self.is_own(place)) {
+            self.nak_if_authoritative(turn, request, subnet, "the address is the server's own");
         } else if self.is_shut_out(address, request) {
             self.nak_if_authoritative(turn, request, subnet, "the address is not for clients of this class");
         } else if self.unconfigured.is_promised_to(address, request) {
@@ -175,7 +177,10 @@ impl Policy {
     fn held(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, request: &Request) -> Option<Place> {
         let place = self.book.find(address)?;
         self.settle(turn, place);
-        if self.has_ended(place, request) {
+        let is_over = self.has_ended(place, request)
+            // What has become our own address meanwhile is nobody's.
+            || self.is_own(place) && self.book.state(place) != State::Leased;
+        if is_over {
             return None;
         }
         let offered_to_another = self.book.is_offered_to_another(place, request)
@@ -220,6 +225,8 @@ impl Policy {
         self.book.state(place) == State::Leased
             && request.options.agent.is_none()
             && self.book.recognises(place, request)
+            && (!matches!(reservation.key, ReservationKey::Circuit { .. })
+                || believed_agent(&self.site, &self.book, place).is_some())
             && self.book.binding(place).is_some_and(|owner| is_for_owner(reservation, owner.owner()))
     }
 

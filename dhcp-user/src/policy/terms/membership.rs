@@ -16,7 +16,16 @@ pub(in crate::policy) fn said(
     if !site.classes.by_relay || request.options.agent.is_some() || !book.recognises(place, request) {
         return None;
     }
-    book.binding(place)?.agent()
+    believed_agent(site, book, place)
+}
+
+/// What is believed of what was said of the circuit of the lease of `place`: a relay's word, and a switch's for as long as
+/// the operator trusts what comes without a relay there.
+pub(in crate::policy) fn believed_agent(site: &Site, book: &Book, place: Place) -> Option<AgentInformation> {
+    let owner = book.binding(place)?;
+    let trusts =
+        || site.subnets.trusts(owner.link) || site.subnets.get(book.subnet(place)).trust_agent_information;
+    owner.agent().filter(|_| !owner.giaddr.is_unspecified() || trusts())
 }
 
 /// Whether `request` comes with other information of its relay than the lease of `place` has, and that matters.

@@ -1,5 +1,6 @@
 //! The address that is reserved for a client which has another.
 
+use super::membership::believed_agent;
 use crate::config::Reservation;
 use crate::message::Request;
 use crate::policy::book::Book;
@@ -17,7 +18,7 @@ pub(in crate::policy) fn reserved_elsewhere(
 ) -> Option<Place> {
     // A direct renewal says nothing of the relay; what was said when the lease began still holds.
     let said = request.options.agent.is_none() && book.recognises(place, request);
-    let said = said.then(|| book.binding(place)?.agent()).flatten();
+    let said = said.then(|| believed_agent(site, book, place)).flatten();
     let agent = request.options.agent.as_ref().or(said.as_ref());
     elsewhere(site, book, place, |id| site.subnets.reservation_by(id, request, agent))
 }

@@ -483,3 +483,22 @@ fn a_reload_changes_what_classes_are_told() {
     assert_eq!(renewed.option(6), Some(vec![9, 9, 9, 9]));
     assert_eq!(bench.policy.answer_to(address, &question).expect("an answer"), *renewed.answer());
 }
+
+/// What a switch said while it was trusted counts no more when it isn't.
+#[test]
+fn what_a_switch_said_counts_for_as_long_as_it_is_trusted() {
+    let mut told = OptionSet::default();
+    told.0.insert(15, b"port7".to_vec());
+    let overrides = Overrides { options: told, ..Overrides::default() };
+    let port = Class { overrides, ..behind(b"p7") };
+    let switched = |draft: Draft| draft.option(82, b"\x01\x02p7");
+    let subnets = |trust| vec![Subnet { trust_agent_information: trust, ..subnet(10, 12) }];
+    let mut bench = Bench::of(vec![port], subnets(true));
+    let address = bench.send(&switched(Draft::discover(1))).offered().expect("an offer");
+    bench.send(&switched(Draft::select(1, SERVER, address)));
+    assert_eq!(bench.send(&Draft::renew(1, address)).option(15), Some(b"port7".to_vec()));
+    bench.reload(subnets(false));
+    for draft in [Draft::renew(1, address), switched(Draft::renew(1, address))] {
+        assert_ne!(bench.send(&draft).option(15), Some(b"port7".to_vec()), "{draft:?}");
+    }
+}

@@ -462,3 +462,74 @@ fn quarantines_of_a_prefix_end_by_their_reason() {
     bench.carry_out(actions);
     assert_eq!(count(&bench, None), 0);
 }
+
+fn operator_release(bench: &mut Bench, address: Ipv4Addr, reuse: Reuse) {
+    let actions = bench.handle(Event::OperatorRelease { address, reuse });
+    bench.carry_out(actions);
+}
+
+/// What waits for its client's promise to end is free as soon as the operator says that nobody counts on it.
+#[test]
+fn an_address_that_waits_is_free_when_the_operator_says_at_once() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    operator_release(&mut bench, address, Reuse::WhenClean);
+    assert_eq!(bench.state(address), State::Grace);
+    operator_release(&mut bench, address, Reuse::AtOnce);
+    assert_eq!(bench.state(address), State::Free);
+
+    let address = bench.lease(2);
+    bench.pass(LEASE_TIME + 2);
+    assert_eq!(bench.state(address), State::Grace, "it has run out");
+    operator_release(&mut bench, address, Reuse::AtOnce);
+    assert_eq!(bench.state(address), State::Free);
+}
+
+#[test]
+fn an_address_reserved_for_a_new_card_is_handed_over_when_the_operator_says_at_once() {
+    let with = |mac| vec![Subnet { reservations: vec![reserved(mac, host(5))], ..subnet(10, 12) }];
+    let mut bench = Bench::new(with(1));
+    assert_eq!(bench.lease(1), host(5));
+    bench.reload(with(2));
+    operator_release(&mut bench, host(5), Reuse::AtOnce);
+    assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(5)));
+}
+
+/// A lease by BOOTP has no end that could be waited for: its client is asked after, and has as long as others.
+#[test]
+fn a_lease_by_bootp_that_the_operator_ends_is_asked_after() {
+    let mut bench = Bench::new(vec![Subnet { bootp: crate::config::Bootp::Dynamic, ..subnet(10, 10) }]);
+    bench.send(&Draft::bootrequest(1));
+    bench.policy.carry_out_probes();
+    operator_release(&mut bench, host(10), Reuse::WhenClean);
+    assert_eq!(bench.state(host(10)), State::Grace);
+    bench.probe(&[]);
+    assert_eq!(bench.state(host(10)), State::Free);
+}
+
+/// No client gets an address that the server has itself, by whatever message it asks.
+#[test]
+fn the_servers_own_address_is_given_to_nobody() {
+    let own = vec![Subnet { reservations: vec![reserved(1, SERVER)], ..subnet(10, 20) }];
+    let mut bench = Bench::new(own);
+    assert!(bench.send(&Draft::reboot(1, SERVER)).is_nak());
+    for draft in [Draft::reboot(1, host(10)), Draft::discover(1)] {
+        let mut bench = Bench::new(vec![subnet(10, 12)]);
+        assert_eq!(bench.lease(1), host(10));
+        bench.pass(LEASE_TIME + 2);
+        bench.interfaces[0].addresses.push(host(10));
+        bench.reload(bench.config.subnets.clone());
+        let told = bench.send(&draft);
+        assert!(told.acked().is_none() && told.offered() != Some(host(10)), "{draft:?}: {told:?}");
+    }
+}
+
+/// A relay of one subnet may have its address in another's pool: no client gets it.
+#[test]
+fn the_address_of_a_relay_is_given_to_nobody() {
+    let relay = host(10);
+    let behind = Subnet { relays: vec![relay], ..relayed_subnet() };
+    let mut bench = Bench::new(vec![subnet(10, 11), behind]);
+    assert_eq!(bench.lease(1), host(11));
+    assert_eq!(bench.send(&Draft::discover(2).address(50, relay)).offered(), None);
+}

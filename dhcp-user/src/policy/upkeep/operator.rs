@@ -2,8 +2,6 @@
 
 use std::net::Ipv4Addr;
 
-use dhcp_ebpf::lease::BootSecs;
-
 use crate::config::Pool;
 use crate::policy::action::{Action, Outcome, Reuse};
 use crate::policy::book::binding::{Binding, Party};
@@ -29,8 +27,11 @@ impl Policy {
     ) {
         let Some(place) = self.book.find(address) else { return };
         self.settle(turn, place);
-        if self.book.state(place) != State::Leased {
-            return;
+        match self.book.state(place) {
+            State::Leased => {}
+            // Its lease has ended, and somebody may count on it still: the operator says that nobody does.
+            State::Grace if reuse == Reuse::AtOnce => {}
+            _ => return,
         }
         let promised = revoke_anyway(turn.words, address).expiry();
         self.book.withdraw_offer(place);
@@ -49,8 +50,8 @@ impl Policy {
 
     /// Asks whether the client of a lease that the operator has ended uses its address still.
     pub(in crate::policy) fn probe_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let waits = self.book.state(place) == State::Grace
-            && self.book.binding(place).is_some_and(|owner| is_vacated(owner, turn.now));
+        let waits =
+            self.book.state(place) == State::Grace && self.book.binding(place).is_some_and(is_vacated);
         if !waits || !self.probing(self.book.subnet(place)) {
             return self.evidence.probes.vacating.remove(place);
         }
@@ -110,6 +111,13 @@ impl Policy {
             .map(|(place, _)| place)
     }
 
+    /// How long a client of `address` has to come back after its lease, in seconds.
+    #[must_use]
+    pub fn grace_of(&self, address: Ipv4Addr) -> u32 {
+        let subnet = self.book.find(address).map(|place| self.book.subnet(place));
+        subnet.map_or(0, |subnet| self.site.subnets.get(subnet).grace)
+    }
+
     /// Whether an address whose lease the operator ends is probed.
     #[must_use]
     pub fn probes_when_vacated(&self, address: Ipv4Addr) -> bool {
@@ -117,7 +125,7 @@ impl Policy {
     }
 }
 
-/// Whether the operator has ended the lease, and its client may not know.
-pub(in crate::policy) fn is_vacated(owner: &Binding, now: BootSecs) -> bool {
-    owner.ended_by == Some(Party::Operator) && owner.expiry > now
+/// Whether the operator has ended the lease. Its client may not know, and one that had it for good never will by itself.
+pub(in crate::policy) fn is_vacated(owner: &Binding) -> bool {
+    owner.ended_by == Some(Party::Operator)
 }

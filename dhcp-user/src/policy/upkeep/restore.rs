@@ -111,7 +111,7 @@ impl Policy {
 
     /// If the operator has ended the lease, its address is asked for when probes are carried out.
     pub(in crate::policy) fn wait_for_vacancy(&mut self, turn: &Turn<'_>, place: Place) {
-        if self.book.binding(place).is_some_and(|owner| is_vacated(owner, turn.now)) {
+        if self.book.binding(place).is_some_and(is_vacated) {
             self.evidence.probes.vacating.ask_again(place, turn.now);
         }
     }

@@ -8,6 +8,7 @@ use std::net::Ipv4Addr;
 use dhcp_ebpf::lease::BootSecs;
 
 use super::Server;
+use crate::clock::BootNanos;
 use crate::config::Prefix;
 use crate::control::{Cleared, Free, Released, Reply};
 use crate::policy::{Event, Reuse, State, Words as _};
@@ -15,10 +16,23 @@ use crate::store::QuarantineCause;
 
 impl Server {
     pub(super) fn release(&mut self, address: Ipv4Addr, now: bool, reply: Reply<Released>) {
-        let lease = self.policy.lease(address).filter(|lease| lease.state == State::Leased);
+        let lease = self.policy.lease(address);
+        let lease = match lease.as_ref().map(|lease| lease.state) {
+            Some(State::Leased) => lease,
+            Some(State::Grace) if now => lease,
+            Some(State::Grace) => {
+                return reply.no(format!(
+                    "{address} is not leased any more, but its client may come back for it: with --now it is free at once"
+                ));
+            }
+            _ => None,
+        };
         let Some(lease) = lease else { return reply.no(format!("{address} is not leased")) };
-        // What was given for good ends with the order: that can't be waited for.
-        let told = Some(lease.expires).filter(|expires| *expires != BootSecs::NEVER).unwrap_or_default();
+        // What was given for good can't be waited for: its client has as long as others have to come back.
+        let told = match lease.expires {
+            BootSecs::NEVER => BootNanos::now().floor().plus(self.policy.grace_of(address)),
+            expires => expires,
+        };
         let promised = self.wall.at(told.max(self.table.load(address).expiry()));
         let (reuse, free) = if now {
             (Reuse::AtOnce, Free::AtOnce)
