@@ -12,7 +12,7 @@ const LEASES: u32 = 1 << 20;
 #[test]
 #[cfg_attr(debug_assertions, ignore = "slow unless optimised: `cargo xtask test unit` runs it so")]
 fn a_million_leases_take_less_than_224_octets_each() {
-    let first = Ipv4Addr::new(10, 0, 0, 0);
+    let first = Ipv4Addr::new(11, 0, 0, 0);
     let prefix = Prefix { network: first, len: 8 };
     let pool = Pool { first, last: Ipv4Addr::from_bits(first.to_bits() + LEASES - 1) };
     let before = resident();

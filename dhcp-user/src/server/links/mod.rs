@@ -61,6 +61,8 @@ pub(super) struct ServedInterface {
     unheard: Option<String>,
     /// The program that the last look found on it; none before it was looked at as it is served now.
     found: Option<Option<Occupant>>,
+    /// Since when it is attached as it is. What was looked at before says nothing of that.
+    since: Instant,
     /// What was there when our program could not be attached.
     refused: Option<Option<Occupant>>,
 }
@@ -87,6 +89,8 @@ pub(super) type Look = Result<Found, String>;
 
 /// All interfaces at one moment.
 pub(super) struct Found {
+    /// When this look began.
+    began: Instant,
     links: Vec<LinkState>,
     /// What drivers have counted of what programs on them sent, by interface.
     pub(super) counts: transmission::Counted,
@@ -111,6 +115,7 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
     let mut backoff = Backoff::new();
     loop {
         moved.extend(changes.get_ref().take().unwrap_or_default());
+        let began = Instant::now();
         let links = match netlink::links() {
             Ok(links) => links,
             Err(error) => {
@@ -128,7 +133,8 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
         let more = changes.get_ref().take();
         let is_over = more.is_none();
         moved.extend(more.unwrap_or_default());
-        let look = Found { links: links.clone(), counts: counts.clone(), moved: std::mem::take(&mut moved) };
+        let moved = std::mem::take(&mut moved);
+        let look = Found { began, links: links.clone(), counts: counts.clone(), moved };
         if found.send(Ok(look)).await.is_err() {
             return Ok(());
         }
@@ -196,6 +202,7 @@ impl Server {
             listener,
             unheard,
             found,
+            since: Instant::now(),
             refused,
         };
         self.interfaces.insert(served.facts.ifindex, served);
@@ -223,6 +230,7 @@ impl Server {
             listener: None,
             unheard: None,
             found: None,
+            since: Instant::now(),
             refused: None,
         };
         self.interfaces.insert(missing.facts.ifindex, missing);
@@ -401,9 +409,11 @@ impl Server {
             }
         }
         served.facts = state.facts.clone();
-        served.found = Some(state.xdp);
         let is_unheard = served.unheard.is_some();
-        self.follow_attachment(configured, state);
+        if found.began > served.since {
+            served.found = Some(state.xdp);
+            self.follow_attachment(configured, state);
+        }
         if is_unheard {
             self.listen_again(state.facts.ifindex);
         }
@@ -444,7 +454,7 @@ impl Server {
         served.refused = attached.is_none().then_some(there);
         served.why = why;
         served.transmission = Transmission::from_now_on(&served.facts.name);
-        served.found = None;
+        (served.found, served.since) = (None, Instant::now());
         (served.listener, served.unheard) = (None, None);
         if !is_attached {
             self.listen_again(ifindex);
