@@ -10,6 +10,7 @@
 //! A client is in a class if all keys of `match` fit it; of a key's list, one value must. It may be in several.
 
 use super::errors::Errors;
+use super::hosts::Mentions;
 use super::overrides::Overrides;
 use super::section::{Section, nearest};
 use super::value::{self, Value};
@@ -102,7 +103,11 @@ impl ClassSet {
 
 /// The names of the classes, in the order of the file.
 #[derive(Default)]
-pub(super) struct ClassNames(Vec<String>);
+pub(super) struct ClassNames {
+    names: Vec<String>,
+    /// What their clients are told of hosts.
+    pub(super) mentions: Mentions,
+}
 
 impl ClassNames {
     /// The classes that `value` names: one, or a list.
@@ -121,14 +126,14 @@ impl ClassNames {
 
     fn place(&self, value: Value<'_>) -> Option<usize> {
         let name = value.text("the name of a class")?;
-        if let Some(place) = self.0.iter().position(|known| known == name) {
+        if let Some(place) = self.names.iter().position(|known| known == name) {
             return Some(place);
         }
-        let names = || self.0.iter().map(String::as_str);
+        let names = || self.names.iter().map(String::as_str);
         let advice = match nearest(name, names()) {
             Some(near) => format!("did you mean \"{near}\"?"),
-            None if self.0.is_empty() => "add a [[class]] of that name".to_owned(),
-            None => format!("known are {}", self.0.join(", ")),
+            None if self.names.is_empty() => "add a [[class]] of that name".to_owned(),
+            None => format!("known are {}", self.names.join(", ")),
         };
         value.refuse(format!("no [[class]] is named \"{}\": {advice}", name.escape_default()))
     }
@@ -138,13 +143,13 @@ impl ClassNames {
         if name.is_empty() || name.contains(char::is_control) {
             return value.refuse("the name must not be empty, and not contain control characters");
         }
-        if self.0.iter().any(|known| known == name) {
+        if self.names.iter().any(|known| known == name) {
             return value.refuse(format!("there is a class \"{name}\" already: give each its own name"));
         }
-        if self.0.len() == ClassSet::MOST {
+        if self.names.len() == ClassSet::MOST {
             return value.refuse(format!("there can be {} classes and no more", ClassSet::MOST));
         }
-        self.0.push(name.to_owned());
+        self.names.push(name.to_owned());
         Some(name.to_owned())
     }
 }
@@ -155,6 +160,9 @@ pub(super) fn read(value: Value<'_>, names: &mut ClassNames) -> Option<Vec<Class
         let name = section.required("name", "\"phones\"", |v| names.claim(v));
         let matches = section.required("match", "{ vendor-class = \"…*\" }", Match::read);
         let overrides = Overrides::read(&mut section);
+        if let Some(overrides) = &overrides {
+            names.mentions.told_by(&section.place(&["options", "next-server"]), overrides);
+        }
         section.finish();
         Some(Class { name: name?, matches: matches?, overrides: overrides? })
     })

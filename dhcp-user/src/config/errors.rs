@@ -81,6 +81,11 @@ impl<'t> Errors<'t> {
         self.warned.borrow_mut().push(self.at(span, message));
     }
 
+    /// The same of a place that was looked up before.
+    pub(super) fn warn_at(&self, warning: ConfigError) {
+        self.warned.borrow_mut().push(warning);
+    }
+
     /// What was warned of, in the order of the text.
     pub(super) fn warnings(&self) -> Vec<ConfigError> {
         let mut warned = self.warned.borrow().clone();

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use super::errors::{ConfigError, Span};
+use super::errors::{ConfigError, Errors, Span};
 use super::options::OptionSet;
-use super::overrides::Boot;
+use super::overrides::{Boot, Overrides};
 use super::prefix::Pool;
 use super::section::Section;
 use super::{Config, DynamicPool, Reservation};
@@ -19,11 +19,83 @@ const STATIC_ROUTES: u8 = 33;
 /// A prefix and a router each (RFC 3442).
 const CLASSLESS_STATIC_ROUTE: u8 = 121;
 
-/// Where the pools of a subnet stand in the file.
+/// Where the pools and reservations of a subnet stand in the file.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct PoolsAt {
     pools: Vec<Pool>,
     pub(super) at: ConfigError,
+    /// What is reserved, with line and column, in order.
+    reserved: Vec<(Ipv4Addr, usize, usize)>,
+}
+
+impl PoolsAt {
+    /// The place at which `address` is reserved.
+    fn reservation(&self, address: Ipv4Addr) -> Option<ConfigError> {
+        let at = self.reserved.binary_search_by_key(&address, |(reserved, ..)| *reserved).ok()?;
+        let (_, line, column) = *self.reserved.get(at)?;
+        Some(ConfigError { line, column, ..self.at.clone() })
+    }
+}
+
+/// Hosts that are named, and where. They may be in the pools of any subnet.
+#[derive(Default)]
+pub(super) struct Mentions(Vec<(Ipv4Addr, Whose, Span)>);
+
+/// Whose an address is by the configuration.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    Server,
+    Relay,
+    Told,
+}
+
+impl Mentions {
+    /// A subnet is served by this address, and through these relays.
+    pub(super) fn ways(&mut self, section: &Section<'_>, server: Option<Ipv4Addr>, relays: &[Ipv4Addr]) {
+        let (here, there) = (section.place(&["server-id"]), section.place(&["relays"]));
+        self.0.extend(server.map(|server| (server, Whose::Server, here)));
+        self.0.extend(relays.iter().map(|relay| (*relay, Whose::Relay, there.clone())));
+    }
+
+    /// Clients are told this at `place`.
+    pub(super) fn told(&mut self, place: &Span, options: &OptionSet, boot: &Boot) {
+        self.0.extend(told(options, boot).map(|host| (host, Whose::Told, place.clone())));
+    }
+
+    /// The same of what overrides a subnet's.
+    pub(super) fn told_by(&mut self, place: &Span, overrides: &Overrides) {
+        self.told(place, &overrides.options, &overrides.boot);
+    }
+
+    /// Warns of those that lie in pools, or are reserved for a client that will not get them.
+    pub(super) fn look_through(self, errors: &Errors<'_>, there: &[PoolsAt]) {
+        let mut pools: Vec<(Pool, &PoolsAt)> =
+            there.iter().flat_map(|at| at.pools.iter().map(move |pool| (*pool, at))).collect();
+        pools.sort_by_key(|(pool, _)| pool.first);
+        for (host, whose, at) in self.0 {
+            // Few of them are the server's; to look through all subnets for each relay would take too long.
+            let reserved = || there.iter().find_map(|there| there.reservation(host));
+            if whose == Whose::Server
+                && let Some(reserved) = reserved()
+            {
+                let what = "is reserved for a client, and the server's own by `server-id`: no client gets it";
+                errors.warn_at(ConfigError { message: format!("{host} {what}"), ..reserved });
+            }
+            let before = pools.partition_point(|(pool, _)| pool.first <= host);
+            let Some((pool, there)) = before.checked_sub(1).and_then(|at| pools.get(at)) else { continue };
+            if !pool.contains(host) || whose != Whose::Server && there.reservation(host).is_some() {
+                continue;
+            }
+            let what = match whose {
+                Whose::Server => "the server's own by `server-id`: it is never leased",
+                Whose::Relay => "a relay: it is never leased to a client without a reservation",
+                Whose::Told => {
+                    "a router or server by the options: it is never leased to a client without a reservation"
+                }
+            };
+            errors.warn(&at, format!("{host} is in the pool {pool}, and {what}"));
+        }
+    }
 }
 
 impl Config {
@@ -40,47 +112,47 @@ impl Config {
         particular.chain(general).flat_map(|(options, boot)| told(options, boot)).chain(relays).collect()
     }
 
-    /// What to warn of where the server has these addresses, each on an interface of that name.
+    /// What to warn of where the host has these addresses, each on an interface of that name.
     pub fn warnings_beside<'a>(
         &self,
         own: impl IntoIterator<Item = (&'a str, Ipv4Addr)>,
     ) -> Vec<ConfigError> {
         let warn = |(name, address): (&str, Ipv4Addr)| {
             let holds = |there: &&PoolsAt| there.pools.iter().any(|pool| pool.contains(address));
-            let there = self.pools_at.iter().find(holds)?;
-            let message =
-                format!("{address} is the server's own on {name} and in a pool: it is never leased");
-            Some(ConfigError { message, ..there.at.clone() })
+            let pooled = self.pools_at.iter().find(holds).map(|there| ConfigError {
+                message: format!("{address} is the server's own on {name} and in a pool: it is never leased"),
+                ..there.at.clone()
+            });
+            let reserved = self.pools_at.iter().find_map(|there| there.reservation(address));
+            let reserved = reserved.map(|there| ConfigError {
+                message: format!(
+                    "{address} is the server's own on {name}, and reserved for a client: no client gets it"
+                ),
+                ..there
+            });
+            [pooled, reserved].into_iter().flatten()
         };
         let mut warnings = self.warnings.clone();
-        warnings.extend(own.into_iter().filter_map(warn));
+        warnings.extend(own.into_iter().flat_map(warn));
         warnings.sort();
         warnings
     }
 }
 
-/// Warns of hosts in the pools of a subnet, `options` and `boot` being the subnet's; and where those pools stand.
-pub(super) fn look_for(
+/// Where the pools of a subnet stand, and its reservations.
+pub(super) fn places_of(
     section: &Section<'_>,
     pools: &[DynamicPool],
-    reservations: &[Reservation],
-    (options, boot): (&OptionSet, &Boot),
+    reservations: &[(Reservation, Span)],
 ) -> PoolsAt {
-    let at = section.place(&["pools"]);
-    let here = section.place(&["options", "pools"]);
-    let reserved = |host: &Ipv4Addr| reservations.iter().any(|reservation| reservation.address == *host);
-    let warn = |span: &Span, host: Ipv4Addr| {
-        if let Some(pool) = pools.iter().map(|pool| pool.range).find(|range| range.contains(host)) {
-            let what =
-                "a router or server by the options: it is never leased to a client without a reservation";
-            section.errors().warn(span, format!("{host} is in the pool {pool}, and {what}"));
-        }
+    let place = |(reservation, span): &(Reservation, Span)| {
+        let there = section.errors().at(span, String::new());
+        (reservation.address, there.line, there.column)
     };
-    told(options, boot).filter(|host| !reserved(host)).for_each(|host| warn(&here, host));
-    let particular = pools.iter().flat_map(|pool| told(&pool.overrides.options, &pool.overrides.boot));
-    particular.filter(|host| !reserved(host)).for_each(|host| warn(&at, host));
-    let at = section.errors().at(&at, String::new());
-    PoolsAt { pools: pools.iter().map(|pool| pool.range).collect(), at }
+    let mut reserved: Vec<_> = reservations.iter().map(place).collect();
+    reserved.sort_unstable();
+    let at = section.errors().at(&section.place(&["pools"]), String::new());
+    PoolsAt { pools: pools.iter().map(|pool| pool.range).collect(), at, reserved }
 }
 
 fn told<'a>(options: &'a OptionSet, boot: &'a Boot) -> impl Iterator<Item = Ipv4Addr> + 'a {

@@ -159,6 +159,7 @@ impl Config {
 
 fn read(mut document: Section<'_>) -> Option<Config> {
     let server = document.get("server").and_then(|value| value.section("[server]"));
+    let options_at = server.as_ref().map(|section| section.place(&["options"]));
     let horizon_at = server.as_ref().map(|section| section.place(&["horizon"]));
     let server = server.map_or_else(|| Some(Server::default()), Server::read);
 
@@ -167,9 +168,14 @@ fn read(mut document: Section<'_>) -> Option<Config> {
     let mut names = ClassNames::default();
     let classes = document.or("class", Vec::new(), |value| class::read(value, &mut names));
     let mut others = Others::default();
+    if let Some(at) = &options_at {
+        others.mentions.told(at, &server_options, &Boot::default());
+    }
     let subnets = some_of(&mut document, "subnet", "prefix = \"192.0.2.0/24\"", |value| {
         value.each_section("subnet", |section| Subnet::read(section, &server_options, &names, &mut others))
     });
+    std::mem::take(&mut names.mentions).look_through(document.errors(), &others.pools_at);
+    std::mem::take(&mut others.mentions).look_through(document.errors(), &others.pools_at);
     let journal = document.optional("journal", |value| Journal::read(value.section("[journal]")?));
     if let (Some(server), Some(horizon_at), Some(classes), Some(subnets)) =
         (&server, &horizon_at, &classes, &subnets)

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use super::class::ClassNames;
 use super::disjoint::Disjoint;
 use super::errors::Span;
-use super::hosts::{self, PoolsAt};
+use super::hosts::{self, Mentions, PoolsAt};
 use super::lease_times::LeaseTimes;
 use super::options::{self, OptionSet};
 use super::overrides::Boot;
@@ -94,6 +94,8 @@ pub(super) struct Others {
     shared: HashMap<String, (Vlan, Span)>,
     /// Where pools stand.
     pub(super) pools_at: Vec<PoolsAt>,
+    /// Hosts that may be in pools of any subnet.
+    pub(super) mentions: Mentions,
 }
 
 impl Subnet {
@@ -179,19 +181,23 @@ impl Subnet {
             relays.iter().for_each(|relay| keep_out_of_pools(&section, "relays", *relay, pools));
         }
         if let (Some(Some(server_id)), Some(reservations)) = (&server_id, &reservations)
-            && reservations.iter().any(|reservation| reservation.address == *server_id)
+            && reservations.iter().any(|(reservation, _)| reservation.address == *server_id)
         {
             section.refuse(
                 &section.place(&["server-id"]),
                 format!("{server_id} is reserved for a client: it can't be the server's own as well"),
             );
         }
-        let options = options.map(|options| server_options.overridden_by(&options));
-        if let (Some(pools), Some(reservations), Some(options), Some(boot)) =
-            (&pools, &reservations, &options, &boot)
-        {
-            others.pools_at.push(hosts::look_for(&section, pools, reservations, (options, boot)));
+        if let (Some(pools), Some(reservations)) = (&pools, &reservations) {
+            others.pools_at.push(hosts::places_of(&section, pools, reservations));
+            let at = section.place(&["pools"]);
+            pools.iter().for_each(|pool| others.mentions.told_by(&at, &pool.overrides));
+            reservations.iter().for_each(|(reserved, at)| others.mentions.told_by(at, &reserved.overrides));
         }
+        if let (Some(options), Some(boot)) = (&options, &boot) {
+            others.mentions.told(&section.place(&["options", "next-server"]), options, boot);
+        }
+        others.mentions.ways(&section, server_id.flatten(), relays.as_deref().unwrap_or_default());
         section.finish();
 
         Some(Self {
@@ -213,9 +219,9 @@ impl Subnet {
             }),
             max_leases_per_circuit: max_leases_per_circuit?,
             trust_agent_information: trust_agent_information?,
-            options: options?,
+            options: server_options.overridden_by(&options?),
             boot: boot?,
-            reservations: reservations?,
+            reservations: reservations?.into_iter().map(|(reservation, _)| reservation).collect(),
         })
     }
 }
@@ -308,7 +314,8 @@ pub(super) fn relays(value: Value<'_>) -> Option<Vec<Ipv4Addr>> {
     Some(relays)
 }
 
-fn reservations(value: Value<'_>, prefix: Option<Prefix>) -> Option<Vec<Reservation>> {
+/// Each with the place of its address.
+fn reservations(value: Value<'_>, prefix: Option<Prefix>) -> Option<Vec<(Reservation, Span)>> {
     let mut clients: HashMap<ReservationKey, usize> = HashMap::new();
     let mut addresses: HashMap<Ipv4Addr, usize> = HashMap::new();
     value.each_section("subnet.reservation", |section| {
@@ -341,7 +348,7 @@ fn reservations(value: Value<'_>, prefix: Option<Prefix>) -> Option<Vec<Reservat
                 format!("{address} is not an address that a host in {prefix} can have ({})", prefix.hosts()),
             );
         }
-        Some(reservation)
+        Some((reservation, address_at))
     })
 }
 

@@ -1,6 +1,7 @@
 //! DHCP options as the operator names them, and as they go on the wire.
 
 mod encode;
+mod raw;
 mod registry;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,10 @@ pub fn option_name(code: u8) -> String {
 /// goes before: types and times, addresses, an identifier.
 const LONGEST: usize = MAX_BODY - 112;
 
+/// Options without a name that are no configuration either: RFC 6704, section 3.1; RFC 6926, section 6.2.
+const FORCERENEW_NONCE: u8 = 145;
+const BULK_LEASEQUERY: std::ops::RangeInclusive<u8> = 151..=157;
+
 /// Reads an `options` table: names as Kea has them, or `code-N`.
 pub(super) fn read(value: Value<'_>) -> Option<OptionSet> {
     let section = value.section("options")?;
@@ -73,6 +78,10 @@ pub(super) fn read(value: Value<'_>) -> Option<OptionSet> {
                 );
             }
             Some(octets) => {
+                if let Err(why) = check_raw(name, code, &octets) {
+                    sound = false;
+                    section.refuse(&value.span(), format!("`{name}` {why}"));
+                }
                 if options.insert(code, octets).is_some() {
                     sound = false;
                     section.refuse(
@@ -98,9 +107,22 @@ fn known(name: &str) -> Result<(u8, Kind), String> {
         },
     };
     match REGISTRY.iter().find(|option| option.code == code).map(|option| option.kind) {
+        None if code == FORCERENEW_NONCE => {
+            Err(format!("`{name}` can't be set: it would promise what the server doesn't do"))
+        }
+        None if BULK_LEASEQUERY.contains(&code) => {
+            Err(format!("`{name}` can't be set: it belongs to the answers to a bulk leasequery"))
+        }
         Some(Kind::Ours(why)) => Err(format!("`{name}` can't be set: {why}")),
         _ => Ok((code, kind)),
     }
+}
+
+/// What is written by code is to be what could be written by name.
+fn check_raw(name: &str, code: u8, octets: &[u8]) -> Result<(), String> {
+    let named = REGISTRY.iter().find(|option| option.code == code && option.name != name);
+    let Some(named) = named else { return Ok(()) };
+    raw::check(named.kind, octets).map_err(|why| format!("(`{}`) {why}", named.name))
 }
 
 fn unknown(name: &str) -> String {

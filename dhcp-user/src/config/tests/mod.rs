@@ -326,3 +326,54 @@ address = "192.0.2.53"
     let told = ["192.0.2.1", "192.0.2.53", "192.0.2.103", "192.0.2.200"].map(a);
     assert_eq!(hosts, told);
 }
+
+/// Whoever is told of a host, and wherever it is: what nobody is leased is said.
+#[test]
+fn hosts_in_the_pools_of_other_subnets_are_warned_of() {
+    let text = r#"[server]
+options = { log-servers = "192.0.2.11" }
+[[interface]]
+name = "eth0"
+[[class]]
+name = "phones"
+match = { vendor-class = "phone" }
+options = { ntp-servers = ["192.0.2.12", "192.0.2.60"] }
+[[subnet]]
+prefix = "192.0.2.0/24"
+pools = ["192.0.2.10 - 192.0.2.99"]
+[[subnet.reservation]]
+hw-address = "02:00:00:00:00:01"
+address = "192.0.2.60"
+[[subnet.reservation]]
+hw-address = "02:00:00:00:00:02"
+address = "192.0.2.200"
+options = { routers = "192.0.2.15" }
+[[subnet]]
+prefix = "198.51.100.0/24"
+pools = ["198.51.100.10 - 198.51.100.99"]
+relays = ["192.0.2.13", "192.0.2.200"]
+server-id = "192.0.2.60"
+options = { domain-name-servers = ["192.0.2.14"] }
+"#;
+    let config = Config::parse(text, "f").expect("a good configuration");
+    let said = |warnings: &[ConfigError]| -> Vec<(usize, String)> {
+        let first = |message: &str| message.split(' ').next().unwrap_or_default().to_owned();
+        warnings.iter().map(|warning| (warning.line, first(&warning.message))).collect()
+    };
+    let expected = [
+        (2, "192.0.2.11"),
+        (8, "192.0.2.12"),
+        (14, "192.0.2.60"),
+        (17, "192.0.2.15"),
+        (22, "192.0.2.13"),
+        (23, "192.0.2.60"),
+        (24, "192.0.2.14"),
+    ];
+    assert_eq!(said(&config.warnings), expected.map(|(line, host)| (line, host.to_owned())));
+    let own = [("lo", a("192.0.2.200"))];
+    let beside = config.warnings_beside(own);
+    assert!(
+        beside.iter().any(|w| w.line == 17 && w.message.contains("own on lo, and reserved")),
+        "{beside:?}"
+    );
+}

@@ -12,6 +12,11 @@ fn encoded(options: &str) -> OptionSet {
         .clone()
 }
 
+fn by_code(code: u8, octets: &[u8]) -> String {
+    let hex: String = octets.iter().map(|octet| format!("{octet:02x}")).collect();
+    format!("code-{code} = 'hex:{hex}'")
+}
+
 /// RFC 2132 §2, SHOULD NOT (no-trailing-nul): text ends where it ends.
 /// RFC 2132 §3.5, SHOULD (by-preference): lists come as they are written down.
 /// RFC 2132 §3.5, MUST (whole-addresses): of addresses, all four octets.
@@ -64,6 +69,7 @@ fn values_are_encoded_as_their_rfc_says() {
     ];
     for (text, code, octets) in cases {
         assert_eq!(encoded(text).0, [(*code, octets.to_vec())].into(), "{text}");
+        assert_eq!(encoded(&by_code(*code, octets)).get(*code), Some(*octets), "{text} by its code");
     }
 }
 
@@ -94,6 +100,7 @@ fn search_lists_share_their_tails() {
     assert_eq!(wire.get(119), Some(&b"\x03eng\x05apple\x03com\0\x09marketing\xc0\x04"[..]));
     let wire = encoded("domain-search = ['a.b.c', 'A.B.C', 'b.c', 'x.a.b.c', 'c.']");
     assert_eq!(wire.get(119), Some(&b"\x01a\x01b\x01c\0\xc0\x00\xc0\x02\x01x\xc0\x00\xc0\x04"[..]));
+    assert_eq!(encoded(&by_code(119, wire.get(119).unwrap_or_default())), wire);
 }
 
 #[test]

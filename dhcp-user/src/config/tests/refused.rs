@@ -410,6 +410,14 @@ fn options() {
     option("dhcp-lease-time = 5", "`dhcp-lease-time` can't be set: write lease-time in the subnet");
     option("code-53 = 'hex:05'", "`code-53` can't be set: the server sets it");
     option("code-82 = 'hex:05'", "`code-82` can't be set: the server echoes what the relay sends");
+    option(
+        "code-33 = 'hex:000000000a000001'",
+        "`code-33` (`static-routes`) has the destination 0.0.0.0: write the default route as `routers`",
+    );
+    option("code-1 = 'hex:ff00ff00'", "`code-1` (`subnet-mask`) has 255.0.255.0, which is not a subnet mask");
+    for code in [50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 61, 80, 81, 82, 90, 91, 92, 97, 118, 145, 151, 157] {
+        option(&format!("code-{code} = 'hex:00000001'"), &format!("`code-{code}` can't be set: "));
+    }
     option("routers = []", "expected a list of addresses, found none");
     option("routers = 'fe80::1'", "\"fe80::1\" is not an IPv4 address");
     option("subnet-mask = ['255.0.0.0']", "expected an IPv4 address as a string, found an array");
