@@ -344,3 +344,42 @@ fn no_client_is_given_what_the_server_or_the_router_has() -> Result<()> {
     lan.server.ip("address del 10.0.0.1/24 dev srv0")?;
     until("its former address to be free", PROMPT, || Ok((server.pool_count("free")? == 1).then_some(())))
 }
+
+/// What the host has on an interface that is not served is in the pool, and given back later.
+#[test]
+fn no_client_is_given_what_the_host_has_elsewhere() -> Result<()> {
+    let lan = Lan::new("evidence", SERVER, 24)?;
+    lan.server.ip("address add 10.0.0.10/32 dev lo")?;
+    let subnet = subnet(10).replace("10.0.0.10 - 10.0.0.10", "10.0.0.10 - 10.0.0.12");
+    let server = Server::start(&lan, Xdp::Native, &subnet)?;
+    ensure!(server.pool_count("reserved")? == 1);
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    ensure!(lease.address == host(11), "{}", lease.address);
+    client.renew(&lease)?;
+    client.renew(&lease)?;
+    let acked = server.stats()?.all_kernel_acked()?;
+    ensure!(acked > 0);
+    ensure!(server.log().matches("an address of this host is in a pool").count() == 1, "{}", server.log());
+
+    // A moment later the host has what the client has: the kernel goes on no more.
+    lan.server.ip("address add 10.0.0.11/32 dev lo")?;
+    until("the address to be known", PROMPT, || {
+        let log = server.log();
+        Ok((log.matches("an address of this host is in a pool").count() == 2).then_some(()))
+    })?;
+    until("the kernel to forget the lease", PROMPT, || {
+        let answer = client.exchange(&client.renewing(&lease))?;
+        Ok((answer.kind == Kind::Nak).then_some(()))
+    })?;
+    ensure!(client.dora()?.address == host(12));
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    server.reload()?;
+    ensure!(lan.client(1).dora()?.address == host(12));
+
+    lan.server.ip("address del 10.0.0.10/32 dev lo")?;
+    until("it to be free", PROMPT, || Ok((server.pool_count("free")? == 1).then_some(())))?;
+    ensure!(lan.client(2).dora()?.address == host(10));
+    ensure!(server.log().matches("an address of this host is in a pool").count() == 2, "{}", server.log());
+    Ok(())
+}

@@ -122,15 +122,15 @@ fn pointed_at(text: &str, error: &ConfigError) -> String {
 
 /// What to warn of on this machine, as far as its interfaces and directories can be looked at.
 fn warnings(config: &Config, file: &Path) -> Vec<ConfigError> {
-    let links = netlink::links().unwrap_or_default();
+    let here = netlink::namespace().unwrap_or_default();
+    let own = here.addresses.iter().map(|(name, address)| (name.as_str(), *address));
+    let mut warnings = config.warnings_beside(own);
     let served = |name: &str| config.interfaces.iter().any(|interface| interface.name == name);
-    let facts: Vec<_> = links.iter().map(|link| &link.facts).filter(|facts| served(&facts.name)).collect();
-    let own =
-        facts.iter().flat_map(|facts| facts.addresses.iter().map(|address| (facts.name.as_str(), *address)));
-    let mut warnings = config.warnings_beside(own.clone());
+    let facts: Vec<_> =
+        here.links.iter().map(|link| &link.facts).filter(|facts| served(&facts.name)).collect();
     // It may be for another machine, or an interface is not there yet.
     if facts.len() == config.interfaces.len() && facts.iter().all(|facts| !facts.addresses.is_empty()) {
-        let own: Vec<_> = own.map(|(_, address)| address).collect();
+        let own: Vec<_> = facts.iter().flat_map(|facts| facts.addresses.iter().copied()).collect();
         warnings.extend(config.unreachable_beside(&own));
         warnings.sort();
     }

@@ -118,7 +118,7 @@ impl Detach {
 /// Programs of ours that are attached all the same: left by a process that was killed, or of another instance.
 fn left_over(interface: Option<&str>) -> Vec<String> {
     // Those of others are none of our business here, and without netlink there is nothing to add.
-    let links = netlink::links().unwrap_or_default().into_iter();
+    let links = netlink::namespace().unwrap_or_default().links.into_iter();
     let named = links.filter(|link| interface.is_none_or(|name| link.facts.name == name));
     let occupied = named.filter_map(|link| Some((link.facts.name, link.xdp.filter(occupant::is_xdhcpd)?)));
     occupied.map(|(name, left)| occupant::described(&name, left)).collect()

@@ -27,7 +27,7 @@ mod reports;
 mod start;
 mod turn;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
@@ -49,7 +49,7 @@ use crate::datapath::frames::outbox::Outbox;
 use crate::datapath::frames::packet_socket::{Receiver, Wanted};
 use crate::datapath::frames::ring::{self, Arrival};
 use crate::datapath::frames::watch::watched;
-use crate::datapath::interfaces::netlink::LinkState;
+use crate::datapath::interfaces::netlink::Namespace;
 use crate::datapath::leases::table::Table;
 use crate::datapath::program::attachment;
 use crate::datapath::program::kernel::{Kernel, NamedLog};
@@ -123,8 +123,10 @@ pub struct Server {
     left: Vec<Interface>,
     /// How many indices that no interface has are in use.
     vacancies: usize,
-    /// The interfaces of the machine, as they were found last.
-    seen: Vec<LinkState>,
+    /// The interfaces and addresses of the machine, as they were found last.
+    seen: Namespace,
+    /// Those of its addresses that clients could be given, by the configuration, and that a warning was given of.
+    warned_of: BTreeSet<Ipv4Addr>,
     /// Where frames of packet sockets go.
     arrivals: mpsc::Sender<Arrival>,
     /// Every address that frames for us may be sent to.

@@ -1,5 +1,6 @@
 //! What the kernel says of its interfaces, by netlink: how they are, and when that changes.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -59,26 +60,37 @@ pub struct Occupant {
     pub program: u32,
 }
 
-/// The Ethernet interfaces of this network namespace with their IPv4 addresses, in the kernel's order.
+/// What a network namespace has of interfaces and addresses.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// The Ethernet interfaces with their IPv4 addresses, in the kernel's order.
+    pub links: Vec<LinkState>,
+    /// Each IPv4 address of the host, with the name of its interface, of whatever kind that is.
+    pub addresses: Vec<(String, Ipv4Addr)>,
+}
+
+/// This network namespace at present.
 ///
 /// # Errors
 /// When netlink fails.
-pub fn links() -> Result<Vec<LinkState>> {
-    let mut links = Vec::new();
+pub fn namespace() -> Result<Namespace> {
+    let mut here = Namespace::default();
+    let mut names = HashMap::new();
     for message in dump(RouteNetlinkMessage::GetLink(LinkMessage::default()))? {
         if let RouteNetlinkMessage::NewLink(link) = message {
-            links.extend(described(&link));
+            names.extend(name(&link).map(|name| (link.header.index, name)));
+            here.links.extend(described(&link));
         }
     }
     for message in dump(RouteNetlinkMessage::GetAddress(AddressMessage::default()))? {
-        if let RouteNetlinkMessage::NewAddress(message) = message
-            && let Some(address) = local(&message)
-            && let Some(link) = links.iter_mut().find(|link| link.facts.ifindex == message.header.index)
-        {
+        let RouteNetlinkMessage::NewAddress(message) = message else { continue };
+        let (Some(address), index) = (local(&message), message.header.index) else { continue };
+        here.addresses.push((names.get(&index).cloned().unwrap_or_default(), address));
+        if let Some(link) = here.links.iter_mut().find(|link| link.facts.ifindex == index) {
             link.facts.addresses.push(address);
         }
     }
-    Ok(links)
+    Ok(here)
 }
 
 /// The XDP program on an interface; none if there is none, or no such interface.
@@ -114,10 +126,9 @@ fn is_bond_in(link: &LinkMessage) -> bool {
 }
 
 fn described(link: &LinkMessage) -> Option<LinkState> {
-    let (mut name, mut mac, mut mtu, mut controller) = (None, None, 0, None);
+    let (mut mac, mut mtu, mut controller) = (None, 0, None);
     for attribute in &link.attributes {
         match attribute {
-            LinkAttribute::IfName(value) => name = Some(value.clone()),
             LinkAttribute::Address(value) => mac = <[u8; 6]>::try_from(value.as_slice()).ok(),
             LinkAttribute::Mtu(value) => mtu = *value,
             LinkAttribute::Controller(index) => controller = Some(*index).filter(|index| *index != 0),
@@ -126,10 +137,23 @@ fn described(link: &LinkMessage) -> Option<LinkState> {
     }
     let passing = LinkFlags::Up | LinkFlags::LowerUp;
     Some(LinkState {
-        facts: Interface { name: name?, ifindex: link.header.index, mac: mac?, mtu, addresses: Vec::new() },
+        facts: Interface {
+            name: name(link)?,
+            ifindex: link.header.index,
+            mac: mac?,
+            mtu,
+            addresses: Vec::new(),
+        },
         is_up: link.header.flags.contains(passing),
         controller,
         xdp: occupant_of(link),
+    })
+}
+
+fn name(link: &LinkMessage) -> Option<String> {
+    link.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some(name.clone()),
+        _ => None,
     })
 }
 

@@ -130,7 +130,7 @@ impl Addresses {
         }
         for (_, address) in reservations {
             if let Some(place) = this.find(*address) {
-                this.entries[place.at()].reserved = true;
+                this.withhold(place, |entry| entry.reserved = true);
                 this.set(place, State::Reserved);
             }
         }
@@ -301,7 +301,18 @@ impl Addresses {
 
     /// Whether the address is a host's, from now on.
     pub(super) fn keep(&mut self, place: Place, kept: bool) {
-        self.entry_mut(place).kept = kept;
+        self.withhold(place, |entry| entry.kept = kept);
+    }
+
+    /// Changes whether the address is withheld from just any client, and counts it.
+    fn withhold(&mut self, place: Place, change: impl FnOnce(&mut Entry)) {
+        let entry = self.entry_mut(place);
+        let before = i32::from(entry.withheld());
+        change(entry);
+        let by = i32::from(entry.withheld()) - before;
+        if let Some(pool) = self.pool_mut(place) {
+            pool.withheld = pool.withheld.saturating_add_signed(by);
+        }
     }
 
     /// Makes the address free, in `stock`, behind those that have been there longer.

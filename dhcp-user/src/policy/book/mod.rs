@@ -17,7 +17,7 @@ pub(in crate::policy) mod identity;
 mod index;
 mod known;
 pub(in crate::policy) mod offers;
-mod pools;
+pub(in crate::policy) mod pools;
 pub(in crate::policy) mod quarantine;
 pub(in crate::policy) mod record;
 pub(in crate::policy) mod state;

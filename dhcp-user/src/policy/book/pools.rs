@@ -22,6 +22,8 @@ pub(in crate::policy) struct PoolState {
     /// Whose it is.
     pub(in crate::policy) admits: Admission,
     pub(in crate::policy) tally: Tally,
+    /// How many addresses are never given to just any client.
+    pub(super) withheld: u32,
     /// The share of the pool in use that was last told of, in percent: 0, 80, 95 or 100.
     alarm: u8,
     /// Whether it was told that a client found no address here, and none has found one since.
@@ -40,6 +42,7 @@ impl PoolState {
             range: pool.range,
             admits: pool.admits,
             tally: Tally::default(),
+            withheld: 0,
             alarm: 0,
             exhausted: false,
             lists: [List::EMPTY; STOCKS],
@@ -47,10 +50,17 @@ impl PoolState {
         }
     }
 
+    /// How many of the addresses that any client may have are not free, and how many of those there are. What is reserved, or
+    /// a host's, gets scarce for nobody.
+    pub(in crate::policy) fn fullness(&self) -> (u32, u32) {
+        let size = self.tally.size().saturating_sub(self.withheld);
+        (size.saturating_sub(self.tally.of(State::Free)), size)
+    }
+
     /// The share in use that is to be told of, in percent, if the pool has become fuller than the last alarm says.
     pub(super) fn alarm(&mut self) -> Option<u8> {
-        let (size, free) = (u64::from(self.tally.size()), u64::from(self.tally.of(State::Free)));
-        let used = u8::try_from((size - free) * 100 / size.max(1)).unwrap_or(100);
+        let (used, size) = self.fullness();
+        let used = u8::try_from(u64::from(used) * 100 / u64::from(size.max(1))).unwrap_or(100);
         let reached = ALARMS.into_iter().rev().find(|alarm| used >= *alarm).unwrap_or(0);
         let rises = reached > self.alarm;
         if rises || used.saturating_add(RELIEF) <= self.alarm {

@@ -138,8 +138,8 @@ impl Policy {
         let entitled = reservation.map(|reservation| is_for(reservation, request));
         match (self.book.state(place), entitled) {
             (State::Quarantined, _) | (_, Some(false)) => false,
-            // Our own address is no client's, whatever the configuration says; but who was promised it keeps it.
-            (State::Free | State::Offered | State::Grace | State::Reserved, _) if self.is_own(place) => false,
+            // Our own address is no client's, whatever the configuration says, or said when it was promised.
+            _ if self.is_own(place) => false,
             // A reservation holds whatever the pool around it says; but that of a port is for one device at a time.
             (_, Some(true)) => !self.book.is_anothers(place, request),
             (State::Free | State::Offered, None) => {

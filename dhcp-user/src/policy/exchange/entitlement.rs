@@ -30,11 +30,13 @@ impl Policy {
         let taken = match self.book.state(reserved) {
             State::Quarantined => true,
             State::Leased => !self.book.recognises(reserved, request),
-            // Our own address is no client's, whatever the configuration says.
-            State::Reserved => self.is_own(reserved),
-            State::Free | State::Offered | State::Grace => false,
+            State::Free | State::Offered | State::Grace | State::Reserved => false,
         };
-        !offered && !taken && !self.book.promised_to_another(reserved, turn.now, request)
+        // Our own address is no client's, whatever the configuration says.
+        !offered
+            && !taken
+            && !self.is_own(reserved)
+            && !self.book.promised_to_another(reserved, turn.now, request)
     }
 
     /// The address that is reserved for the port that the client is on, if another device has it, or was offered it.

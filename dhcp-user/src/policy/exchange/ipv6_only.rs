@@ -15,7 +15,8 @@ use crate::policy::{Policy, Turn};
 
 impl Policy {
     /// Offers the client no address, and says for how long to ask for none, if it asks for option 108 and that is
-    /// configured for it: such an OFFER has 0.0.0.0, and holds nothing (RFC 8925 §3.3). False: it is not for this client.
+    /// configured for it: such an OFFER has 0.0.0.0, and holds nothing (RFC 8925 §3.3), nor what the client was offered
+    /// before it asked so. False: it is not for this client.
     pub(in crate::policy) fn offer_ipv6_only(
         &mut self,
         turn: &mut Turn<'_>,
@@ -27,6 +28,7 @@ impl Policy {
             return false;
         }
         let Some(answer) = self.ipv6_only(turn, request, segment) else { return false };
+        self.leave_offers(turn, request, segment);
         turn.out.push(Action::Reply { request: Arc::clone(request), reply: answer, granted: None });
         true
     }

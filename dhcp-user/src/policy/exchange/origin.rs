@@ -50,7 +50,7 @@ impl Policy {
             }
             Way::Relay => Ok(()),
             Way::Router if !goes_on(request) => Err(Silence::NotOnLink),
-            Way::Link | Way::Router => check_source(request, self.site.subnets.is_ours(request.ip_src)),
+            Way::Link | Way::Router => check_source(request, self.is_from_us(request)),
         }
     }
 
@@ -67,12 +67,25 @@ impl Policy {
             && (!pooled || self.site.subnets.lists(address))
     }
 
-    /// Whether who sent `request`, to end the lease of `place`, is where its owner is: on the same link and, by relay,
+    /// Whether it claims to come from ourselves. Whose lease is of an address that has become ours comes from there, too, and
+    /// is to be told.
+    fn is_from_us(&self, request: &Request) -> bool {
+        let leased = |place: &Place| self.book.state(*place) == State::Leased;
+        let owner = || {
+            let place = self.book.find(request.ip_src).filter(leased);
+            place.is_some_and(|place| self.book.recognises(place, request))
+        };
+        let goes_on = request.kind == Kind::Request && request.ciaddr == request.ip_src;
+        self.site.subnets.is_ours(request.ip_src) && !(goes_on && owner())
+    }
+
+    /// Whether who sent `request`, to end the lease of `place`, is where its owner is: on the same link (or behind another
+    /// uplink) and, by relay,
     /// behind the same one or another that is listed for the same subnets, and on the same circuit if both are told.
     pub(in crate::policy) fn came_as_leased(&self, place: Place, request: &Request) -> bool {
         let Some(owner) = self.book.binding(place) else { return false };
         // An imported lease has no link yet.
-        if owner.link.ifindex != 0 && owner.link != request.link {
+        if owner.link.ifindex != 0 && owner.link != request.link && !self.is_by_other_uplink(owner, request) {
             return false;
         }
         let subnet = self.book.subnet(place);
@@ -116,6 +129,13 @@ impl Policy {
                 && self.came_as_leased(place, request)
         };
         offered || place.is_some_and(leased)
+    }
+
+    /// Whether relays and routers brought `request` by another link than that of the lease, neither of which has clients on it:
+    /// by which of them they send is theirs to choose.
+    fn is_by_other_uplink(&self, owner: &Binding, request: &Request) -> bool {
+        let is_uplink = |link| self.site.subnets.on_link(link).is_none_or(|here| here.is_empty());
+        self.site.way(request) != Way::Link && is_uplink(owner.link) && is_uplink(request.link)
     }
 
     /// Whether the owner of the lease of `place` reaches us through routers.

@@ -47,8 +47,20 @@ impl Policy {
 
     /// The client has taken another server's offer: ours is free at once.
     fn other_server(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let segment = self.site.segment(request);
+        self.leave_offers(turn, request, &segment);
+        turn.silence(request, Silence::OtherServer);
+    }
+
+    /// The client will not take what it was offered where it speaks from. (Anybody may claim to be it, elsewhere.)
+    pub(in crate::policy) fn leave_offers(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Request,
+        segment: &[SubnetId],
+    ) {
         let who = Identity::of(request);
-        for subnet in self.site.segment(request).iter() {
+        for subnet in segment {
             let own =
                 self.book.offer_of(*subnet, who).filter(|offer| offer.origin == ClientOrigin::of(request));
             if let Some(place) = own.map(|offer| offer.place) {
@@ -56,7 +68,6 @@ impl Policy {
                 self.watch_fullness(turn, place);
             }
         }
-        turn.silence(request, Silence::OtherServer);
     }
 
     /// Option 54 names us, option 50 the address we offered; some clients put it into `ciaddr`, or into both.
@@ -177,10 +188,8 @@ impl Policy {
     fn held(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, request: &Request) -> Option<Place> {
         let place = self.book.find(address)?;
         self.settle(turn, place);
-        let is_over = self.has_ended(place, request)
-            // What has become our own address meanwhile is nobody's.
-            || self.is_own(place) && self.book.state(place) != State::Leased;
-        if is_over {
+        // What has become our own address meanwhile is nobody's.
+        if self.has_ended(place, request) || self.is_own(place) {
             return None;
         }
         let offered_to_another = self.book.is_offered_to_another(place, request)

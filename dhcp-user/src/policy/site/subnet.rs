@@ -69,6 +69,8 @@ pub(in crate::policy) struct Subnets {
     /// In order: found by bisection, which takes less than a hash.
     by_link: Vec<(Link, Segment)>,
     interfaces: Vec<Interface>,
+    /// All addresses of this host, those of interfaces that are not served included.
+    host: BTreeSet<Ipv4Addr>,
     /// Whether any of them has a reservation.
     reserves: bool,
     /// The names of those on whose links option 82 is believed without a relay.
@@ -100,6 +102,7 @@ impl Subnets {
             by_relay,
             by_link,
             interfaces: Vec::new(),
+            host: BTreeSet::new(),
             reserves,
             trusting,
         };
@@ -297,10 +300,21 @@ impl Subnets {
         })
     }
 
-    /// Our own addresses.
+    /// The host has these addresses from now on, those of interfaces that are not served included. Gives those that it had.
+    pub(in crate::policy) fn set_host(&mut self, addresses: BTreeSet<Ipv4Addr>) -> BTreeSet<Ipv4Addr> {
+        std::mem::replace(&mut self.host, addresses)
+    }
+
+    /// Our own addresses, and the host's.
     pub(in crate::policy) fn own(&self) -> impl Iterator<Item = Ipv4Addr> {
         let interfaces = self.interfaces.iter().flat_map(|interface| interface.addresses.iter().copied());
-        interfaces.chain(self.served.iter().filter_map(|served| served.config.server_id))
+        let said = self.served.iter().filter_map(|served| served.config.server_id);
+        interfaces.chain(said).chain(self.host.iter().copied())
+    }
+
+    /// Whether it is an address of ours, or of this host on an interface that is not served.
+    pub(in crate::policy) fn is_of_this_host(&self, address: Ipv4Addr) -> bool {
+        self.host.contains(&address) || self.is_ours(address)
     }
 
     /// Whether `server` is one of our own addresses.

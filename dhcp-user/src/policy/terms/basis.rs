@@ -3,13 +3,14 @@
 //!
 //! Whether a request is answered by an ACK, and what that says, follows from the request and the state of the lease (the
 //! kernel is told anew when that changes, or revoked), and from what is taken together here: the classes, the subnet and
-//! the ways to it, our address in it, the pool if it has terms of its own, the reservation, and another that its owner
-//! has; and the version of the program, which puts answers together in its way. What has no part in it may change under every answer: subnets that
+//! the ways to it, our address in it, the pool if it has terms of its own, the reservation, another that its owner
+//! has, and whether the address is this host's own; and the version of the program, which puts answers together in its way. What has no part in it may change under every answer: subnets that
 //! are not on its link, other reservations, pools on their subnet's terms, how leases begin and what becomes of them after
 //! their end, and what is refused.
 
 use dhcp_ebpf::abi::Link;
 
+use super::membership::is_own;
 use super::reserved::reserved_for_owner_elsewhere;
 use crate::config::DynamicPool;
 use crate::policy::book::Book;
@@ -41,6 +42,7 @@ pub(in crate::policy) fn basis_at(site: &Site, book: &Book, place: Place, link: 
         site.subnets.basis(subnet, link),
         pool.filter(particular).map(|pool| (pool.admits, &pool.overrides)),
         reservation,
+        is_own(site, book, place),
     ))
     .into()
 }

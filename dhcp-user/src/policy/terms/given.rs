@@ -7,6 +7,7 @@ use crate::config::{ClassSet, LeaseTimes};
 use crate::message::{AgentInformation, Request};
 use crate::policy::book::Book;
 use crate::policy::book::binding::Binding;
+use crate::policy::book::pools::PoolState;
 use crate::policy::book::state::State;
 use crate::policy::site::Site;
 use crate::policy::site::place::Place;
@@ -79,11 +80,10 @@ fn given<'a>(
 /// What a new lease of the address at `place` lasts, in seconds: what the client wishes (option 51), as far as its
 /// terms and the fullness of the pool allow, this address included. What is reserved never gets scarce.
 pub(in crate::policy) fn lease_time(site: &Site, book: &Book, place: Place, request: &Request) -> u32 {
-    let scarce = book.pool(place).filter(|_| !book.is_reserved(place));
-    let tally = scarce.map(|pool| pool.tally).unwrap_or_default();
+    let scarce = book.pool(place).filter(|_| !book.is_withheld(place));
+    let (used, size) = scarce.map(PoolState::fullness).unwrap_or_default();
     let given = scarce.is_some() && book.state(place) == State::Free;
-    let used = tally.size() - tally.of(State::Free) + u32::from(given);
-    times(site, book, place, request).for_new_lease(request.options.lease_time, used, tally.size())
+    times(site, book, place, request).for_new_lease(request.options.lease_time, used + u32::from(given), size)
 }
 
 /// What a lease lasts that `request` prolongs, and that was for `told` seconds: what is configured now, shorter or

@@ -1,4 +1,4 @@
-//! Which classes a client counts in at an address, with what its relay said when the lease began.
+//! Whom an address is for: the classes that a client counts in there, with what its relay said when the lease began.
 
 use crate::message::{AgentInformation, Request};
 use crate::policy::book::Book;
@@ -45,4 +45,9 @@ pub(in crate::policy) fn is_admitted(site: &Site, book: &Book, place: Place, req
     let Some(pool) = book.pool(place) else { return true };
     let admits = pool.admits;
     admits.is_open() || admits.admits(site.classes.of(request, said(site, book, place, request).as_ref()))
+}
+
+/// Whether the address at `place` is this host's own: no client's, whatever the configuration says.
+pub(in crate::policy) fn is_own(site: &Site, book: &Book, place: Place) -> bool {
+    book.is_of_host(place) && site.subnets.is_of_this_host(book.address(place))
 }

@@ -46,7 +46,7 @@ fn an_address_that_becomes_ours_is_kept_back_and_one_that_was_is_free() {
     assert_eq!(bench.lease(3), host(10));
 }
 
-/// Who was promised it may go on; when it is over, nobody gets it.
+/// Who was promised a server's address may go on; when it is over, nobody gets it.
 #[test]
 fn a_promise_is_kept_before_the_address_is_kept_back() {
     for reload in [false, true] {
@@ -78,4 +78,74 @@ fn a_probe_under_way_does_not_give_it_away() {
     have(&mut bench, &[SERVER, host(10)]);
     bench.probe(&[]);
     assert_eq!(bench.state(host(10)), State::Reserved);
+}
+
+/// What an interface has that is not served is the host's own as well.
+#[test]
+fn an_address_of_the_host_on_any_interface_is_offered_to_nobody() {
+    let mut bench = bench(10, 11);
+    assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(host(10)));
+    let everywhere = |bench: &mut Bench, addresses: &[Ipv4Addr]| {
+        bench.policy.set_host(addresses.iter().copied().collect());
+        bench.check();
+    };
+    everywhere(&mut bench, &[Ipv4Addr::LOCALHOST, host(10)]);
+    assert_eq!(bench.state(host(10)), State::Reserved);
+    assert_eq!(bench.policy.own_in_pools().collect::<Vec<_>>(), [host(10)]);
+    assert!(bench.send(&Draft::select(1, SERVER, host(10))).is_nak());
+    bench.reload(bench.config.subnets.clone());
+    assert_eq!(bench.lease(2), host(11));
+    assert_eq!(bench.send(&Draft::discover(3)), Told::Silence(Silence::Exhausted));
+    everywhere(&mut bench, &[Ipv4Addr::LOCALHOST]);
+    assert_eq!(bench.lease(3), host(10));
+}
+
+/// Two can't have it, and the host is not to be asked: who was promised it learns of that at its next contact.
+#[test]
+fn whose_address_has_become_our_own_is_sent_away() {
+    type Ask = fn(Ipv4Addr) -> Draft;
+    let ways: [Ask; 6] = [
+        |address| Draft::renew(1, address),
+        |address| Draft::rebind(1, address),
+        |address| Draft::reboot(1, address),
+        |address| Draft::select(1, SERVER, address),
+        |_| Draft::discover(1),
+        |address| Draft::discover(1).address(50, address),
+    ];
+    for (way, ask) in ways.into_iter().enumerate() {
+        for served in [false, true] {
+            let mut bench = bench(10, 11);
+            let address = bench.lease(1);
+            let lease = bench.published.last().cloned().expect("published");
+            if served {
+                have(&mut bench, &[SERVER, address]);
+            } else {
+                bench.policy.set_host([address].into());
+            }
+            assert_ne!(
+                bench.policy.basis(address, lease.link),
+                Some(lease.basis),
+                "the kernel is to forget it"
+            );
+            let told = bench.send(&ask(address));
+            match way {
+                0..4 => assert!(told.is_nak(), "{way}: {told:?}"),
+                _ => assert_eq!(told.offered(), Some(host(11)), "{way}"),
+            }
+            assert_eq!(bench.lease(1), host(11));
+            bench.pass(LEASE_TIME + GRACE + 3);
+            assert_eq!(bench.state(address), State::Reserved);
+        }
+    }
+}
+
+/// A reservation of what is our own sends nobody away from what it has.
+#[test]
+fn nobody_is_sent_to_an_address_that_is_our_own() {
+    let mut bench = bench(10, 12);
+    assert_eq!(bench.lease(1), host(10));
+    bench.policy.set_host([host(12)].into());
+    bench.reload(vec![Subnet { reservations: vec![reserved(1, host(12))], ..subnet(10, 12) }]);
+    assert_eq!(bench.send(&Draft::renew(1, host(10))).acked(), Some(host(10)));
+    assert_eq!(bench.lease(1), host(10));
 }

@@ -85,3 +85,39 @@ fn a_shortened_lease_gets_longer_as_the_pool_has_room() {
     assert_eq!(seconds(&bench.send(&Draft::renew(4, addresses[3]))), 2000);
     assert!(memos(&bench) > 0);
 }
+
+/// What is reserved or a host's gets scarce for nobody: neither while nobody has it, nor when its client does.
+#[test]
+fn what_is_withheld_does_not_make_a_pool_full() {
+    let reservations: Vec<_> = (10..=15).map(|last| reserved(last, host(last))).collect();
+    let mut half = lasting(2000, Subnet { reservations, ..subnet(10, 20) });
+    half.options.0.insert(42, host(20).octets().to_vec());
+    half.times.when_full = Some(1000);
+    let mut bench = Bench::new(vec![half]);
+    // Four addresses are anybody's.
+    let time = |bench: &mut Bench, mac| seconds(&bench.send(&Draft::discover(mac)));
+    assert_eq!(time(&mut bench, 1), 2000);
+    for mac in 10..=15 {
+        assert_eq!(bench.lease(mac), host(mac));
+        assert_eq!(seconds(&bench.send(&Draft::renew(mac, host(mac)))), 2000);
+    }
+    assert_eq!([2, 3, 4].map(|mac| time(&mut bench, mac)), [2000, 1500, 1000]);
+    let percents = |event: &LeaseEvent| match event {
+        LeaseEvent::PoolFull { percent, .. } => Some(*percent),
+        _ => None,
+    };
+    assert_eq!(bench.events.iter().filter_map(percents).collect::<Vec<_>>(), [100]);
+}
+
+/// `min-lease-time` is for wishes; what the operator gives out of a full pool may be shorter.
+#[test]
+fn a_full_pool_gives_less_than_the_shortest_wish() {
+    let mut small = lasting(2000, subnet(10, 10));
+    (small.times.min, small.times.when_full) = (1000, Some(100));
+    for wish in [None, Some(1u32), Some(5000)] {
+        let mut bench = Bench::new(vec![small.clone()]);
+        let draft = Draft::discover(1);
+        let draft = wish.map_or(draft.clone(), |wish| draft.option(51, &wish.to_be_bytes()));
+        assert_eq!(seconds(&bench.send(&draft)), 100, "{wish:?}");
+    }
+}

@@ -533,3 +533,19 @@ fn the_address_of_a_relay_is_given_to_nobody() {
     assert_eq!(bench.lease(1), host(11));
     assert_eq!(bench.send(&Draft::discover(2).address(50, relay)).offered(), None);
 }
+
+/// RFC 8925 §3.3, SHOULD NOT (not-reserved): who asks again, and now for option 108, has nothing kept any more. Who poses as it
+/// elsewhere takes nothing from it.
+#[test]
+fn an_offer_is_dropped_when_its_client_can_do_without() {
+    let mut six = subnet(10, 10);
+    six.options.0.insert(108, vec![0, 0, 7, 8]);
+    let mut bench = Bench::new(vec![six]);
+    let without = || Draft::discover(1).option(55, &[1, 108]);
+    assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(host(10)));
+    assert_eq!(bench.send(&without().by(99)).offered(), Some(Ipv4Addr::UNSPECIFIED));
+    assert_eq!(bench.state(host(10)), State::Offered);
+    assert_eq!(bench.send(&without()).offered(), Some(Ipv4Addr::UNSPECIFIED));
+    assert_eq!(bench.state(host(10)), State::Free);
+    assert_eq!(bench.lease(2), host(10));
+}

@@ -362,3 +362,29 @@ fn a_device_that_takes_an_offer_behind_a_bridge_ends_its_lease_from_there() {
     assert_eq!(bench.send(&Draft::reboot(1, address).by(OTHER)).acked(), Some(address), "a new lease");
     assert_eq!(bench.send(&Draft::decline(1, address).by(OTHER)), Told::Done);
 }
+
+/// Two relays, each by a link of its own, where no clients are: by which of them a message comes is nothing of the client's.
+#[test]
+fn a_lease_is_ended_by_whichever_uplink_its_relays_use() {
+    let relays = vec![LISTED, OTHER_RELAY];
+    let behind = |subnets: Vec<Subnet>| {
+        let mut bench = Bench::new(subnets);
+        let address = relayed_lease(&mut bench, 1, LISTED);
+        (bench, address)
+    };
+    let served = Subnet { relays, ..relayed_subnet() };
+    let decline = |address| Draft::decline(1, address).tagged(&[5]).via(OTHER_RELAY);
+    let release = |address| Draft::release(1, address).tagged(&[5]).by(OTHER);
+    for ends in [decline, release] {
+        let (mut bench, address) = behind(vec![served.clone()]);
+        assert_eq!(bench.send(&ends(address)), Told::Done);
+        assert_ne!(bench.state(address), State::Leased);
+    }
+    // Where there are clients anybody may send what a relay would.
+    for vlan in [0, 5] {
+        let here = Subnet { vlan: Vlan { outer: vlan, inner: 0 }, ..subnet(10, 20) };
+        let (mut bench, address) = behind(vec![here, served.clone()]);
+        refused(&mut bench, &decline(address), Silence::ForeignOrigin);
+        refused(&mut bench, &release(address), Silence::ForeignOrigin);
+    }
+}

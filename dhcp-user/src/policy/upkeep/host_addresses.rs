@@ -1,5 +1,6 @@
-//! Addresses in pools that no client is given: the server's own, and those of the routers and servers that clients are told
-//! of. They count as reserved. Who was promised one keeps it for as long as it goes on with it.
+//! Addresses in pools that no client is given: this host's own, and those of the routers and servers that clients are told
+//! of. They count as reserved. Who was promised a router's or a server's keeps it for as long as it goes on with it; who was
+//! promised what is the host's own now is sent away at the next contact.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -7,6 +8,7 @@ use std::net::Ipv4Addr;
 use crate::policy::Policy;
 use crate::policy::book::state::State;
 use crate::policy::site::place::Place;
+use crate::policy::terms::membership::is_own;
 
 /// The addresses concerned.
 #[derive(Debug, Default)]
@@ -24,6 +26,13 @@ impl HostAddresses {
 }
 
 impl Policy {
+    /// This host has these addresses from now on, on whatever interface. To be followed by what a [`relink`](Self::relink)
+    /// is followed by.
+    pub fn set_host(&mut self, addresses: BTreeSet<Ipv4Addr>) {
+        self.site.subnets.set_host(addresses);
+        self.keep_back();
+    }
+
     /// Keeps back what hosts have by now, and gives back what they have no longer.
     pub(in crate::policy) fn keep_back(&mut self) {
         let hosts = self.host_addresses.hosts.iter().copied().chain(self.site.subnets.own());
@@ -43,16 +52,13 @@ impl Policy {
         }
     }
 
-    /// Whether the address is the server's own.
+    /// Whether the address is this host's own.
     pub(in crate::policy) fn is_own(&self, place: Place) -> bool {
-        self.book.is_of_host(place) && self.site.subnets.is_ours(self.book.address(place))
+        is_own(&self.site, &self.book, place)
     }
 
-    /// The server's own addresses that are in pools.
+    /// This host's own addresses that are in pools or reserved.
     pub fn own_in_pools(&self) -> impl Iterator<Item = Ipv4Addr> {
-        self.site
-            .subnets
-            .own()
-            .filter(|own| self.book.find(*own).is_some_and(|place| self.book.pool(place).is_some()))
+        self.site.subnets.own().filter(|own| self.book.find(*own).is_some())
     }
 }

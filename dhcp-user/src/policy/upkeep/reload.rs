@@ -1,6 +1,7 @@
 //! A changed configuration: leases go on where their address is still theirs, and are revoked before it is anybody
 //! else's where not.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use dhcp_ebpf::lease::BootSecs;
@@ -55,6 +56,7 @@ impl Policy {
     ) -> (Reloaded, Self) {
         let turn = &mut Turn { now, words, out };
         let mut old = std::mem::replace(self, next);
+        self.set_host(old.site.subnets.set_host(BTreeSet::new()));
         self.evidence.witnesses = std::mem::take(&mut old.evidence.witnesses);
         self.evidence.declines = std::mem::take(&mut old.evidence.declines);
         std::mem::swap(&mut self.predictions, &mut old.predictions);

@@ -3,9 +3,11 @@
 //! A thread of its own looks at all interfaces when netlink tells of a change, and now and then in any case. Here the
 //! outcome is compared with what is known, so nothing depends on whether each change was told, or in which order.
 
+mod tagged;
 mod transmission;
 mod unsent;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,7 +30,7 @@ use crate::control::{LinkStatus, Xdp};
 use crate::datapath;
 use crate::datapath::frames::packet_socket::{Receiver, Wanted};
 use crate::datapath::frames::watch::watched;
-use crate::datapath::interfaces::netlink::{self, Attached, Changes, LinkState, Occupant};
+use crate::datapath::interfaces::netlink::{self, Attached, Changes, LinkState, Namespace, Occupant};
 use crate::datapath::program::attachment::Attachment;
 use crate::datapath::program::kernel::Kernel;
 use crate::datapath::program::occupant;
@@ -91,7 +93,7 @@ pub(super) type Look = Result<Found, String>;
 pub(super) struct Found {
     /// When this look began.
     began: Instant,
-    links: Vec<LinkState>,
+    here: Namespace,
     /// What drivers have counted of what programs on them sent, by interface.
     pub(super) counts: transmission::Counted,
     /// Indices of those that have just been moved into another network namespace.
@@ -116,8 +118,8 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
     loop {
         moved.extend(changes.get_ref().take().unwrap_or_default());
         let began = Instant::now();
-        let links = match netlink::links() {
-            Ok(links) => links,
+        let here = match netlink::namespace() {
+            Ok(here) => here,
             Err(error) => {
                 if found.send(Err(format!("{error:#}"))).await.is_err() {
                     return Ok(());
@@ -127,14 +129,14 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
             }
         };
         backoff = Backoff::new();
-        let native = transmission::native(&links);
+        let native = transmission::native(&here.links);
         let counts = transmission::counted(&native);
         // What has changed while it looked may be in what was found, or not.
         let more = changes.get_ref().take();
         let is_over = more.is_none();
         moved.extend(more.unwrap_or_default());
         let moved = std::mem::take(&mut moved);
-        let look = Found { began, links: links.clone(), counts: counts.clone(), moved };
+        let look = Found { began, here: here.clone(), counts: counts.clone(), moved };
         if found.send(Ok(look)).await.is_err() {
             return Ok(());
         }
@@ -154,7 +156,7 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
                 Ok(Err(_)) => sleep(transmission::LOOK).await,
                 Err(_) => {}
             }
-            if transmission::counted(&native) != counts || netlink::links().is_ok_and(|now| now != links) {
+            if transmission::counted(&native) != counts || netlink::namespace().is_ok_and(|now| now != here) {
                 break;
             }
         }
@@ -187,6 +189,7 @@ impl Server {
             addresses = ?facts.addresses,
             "interface served"
         );
+        self.let_tagged_pass(&facts.name);
         let transmission = Transmission::from_now_on(&facts.name);
         let refused = (attached.is_none() && why.is_some()).then_some(state.xdp);
         let (unheard, found) = (None, None);
@@ -284,12 +287,12 @@ impl Server {
 
     /// Compares what was found with what is known, and goes along.
     fn follow(&mut self, found: &Found) {
-        self.seen.clone_from(&found.links);
+        let had = std::mem::replace(&mut self.seen, found.here.clone()).addresses;
         let before = self.facts();
         let mut renumbered = Vec::new();
         for configured in &self.config.clone().interfaces {
             let Some(known) = before.iter().find(|facts| facts.name == configured.name) else { continue };
-            let state = found.links.iter().find(|state| state.facts.name == configured.name);
+            let state = found.here.links.iter().find(|state| state.facts.name == configured.name);
             let is_same = state.is_some_and(|state| state.facts.ifindex == known.ifindex);
             // Attaching takes its time, and many may have come at once.
             self.alive();
@@ -306,8 +309,10 @@ impl Server {
         self.alive();
         self.judge_transmission(&found.counts);
         let facts = self.facts();
-        if facts != before {
+        if facts != before || had != self.seen.addresses {
             self.go_on_with(&facts, &renumbered);
+        }
+        if facts != before {
             service::tell(self);
         }
     }
@@ -315,7 +320,7 @@ impl Server {
     /// An interface is gone. Where it went it is not ours to serve: the program is taken off it.
     fn lose(&mut self, known: &Interface, found: &Found, renumbered: &mut Vec<Renumbered>) {
         let Interface { name, ifindex, .. } = known;
-        let elsewhere = found.links.iter().find(|state| state.facts.ifindex == *ifindex);
+        let elsewhere = found.here.links.iter().find(|state| state.facts.ifindex == *ifindex);
         let how = match elsewhere {
             Some(state) => format!("was renamed {}", state.facts.name),
             None if found.moved.contains(ifindex) => "was moved into another network namespace".to_owned(),
@@ -396,7 +401,7 @@ impl Server {
         if served.controller != state.controller {
             served.controller = state.controller;
             let of = state.controller.and_then(|index| {
-                found.links.iter().find(|link| link.facts.ifindex == index).map(|link| &link.facts.name)
+                found.here.links.iter().find(|link| link.facts.ifindex == index).map(|link| &link.facts.name)
             });
             match of {
                 Some(of) => tracing::warn!(
@@ -489,6 +494,7 @@ impl Server {
     pub(super) fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) {
         self.mark_former();
         let moved = self.policy.relink(facts.to_vec(), renumbered);
+        self.policy.set_host(host(&self.seen));
         let Self { policy, table, decided, .. } = self;
         let published = moved.into_iter().filter_map(|address| policy.publication(table, address));
         // Some of them may not be on disk yet.
@@ -517,11 +523,15 @@ impl Server {
         }
     }
 
-    /// Says which of our own addresses are in pools, and so leased to nobody.
-    pub(super) fn warn_of_own(&self) {
-        for address in self.policy.own_in_pools() {
-            tracing::warn!(%address, "an address of ours is in a pool: it is leased to nobody");
+    /// Says which addresses of this host are in pools or reserved, and so leased to nobody; of each once.
+    pub(super) fn warn_of_own(&mut self) {
+        let own: BTreeSet<Ipv4Addr> = self.policy.own_in_pools().collect();
+        for address in own.difference(&self.warned_of) {
+            let here = self.seen.addresses.iter().find(|(_, there)| there == address);
+            let interface = here.map(|(name, _)| name.as_str());
+            tracing::warn!(%address, interface, "an address of this host is in a pool or reserved: it is leased to nobody");
         }
+        self.warned_of = own;
     }
 
     /// Has the kernel part know the interfaces that are there, and our addresses.
@@ -562,6 +572,11 @@ pub(super) fn attach(
     };
     kernel.know_interface(state.facts.ifindex, state.facts.mac)?;
     kernel.attach(&state.facts.name, state.facts.ifindex, configured.xdp)
+}
+
+/// All addresses of the host.
+pub(super) fn host(here: &Namespace) -> BTreeSet<Ipv4Addr> {
+    here.addresses.iter().map(|(_, address)| *address).collect()
 }
 
 fn status(state: &LinkState) -> LinkStatus {

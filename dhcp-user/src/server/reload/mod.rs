@@ -145,6 +145,7 @@ impl Server {
         self.alive();
         let facts = self.facts();
         self.go_on_with(&facts, &renumbered);
+        self.let_tagged_pass_everywhere();
         self.warn_of_configuration();
         self.alive();
         // What was known before says nothing about what is asked from now on.

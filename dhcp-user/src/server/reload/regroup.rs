@@ -180,6 +180,6 @@ impl Server {
 
     /// What the last look found of an interface.
     fn seen(&self, name: &str) -> Option<&LinkState> {
-        self.seen.iter().find(|state| state.facts.name == name)
+        self.seen.links.iter().find(|state| state.facts.name == name)
     }
 }

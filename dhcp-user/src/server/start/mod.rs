@@ -3,7 +3,7 @@
 mod reconcile;
 mod restore;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ use super::equipment::absent::{is_there, missing, vacant};
 use super::equipment::capacity::{leasable, sizes};
 use super::equipment::room;
 use super::equipment::{limits, open_store, ours, prober};
+use super::links::host;
 use super::operator::audit::Audits;
 use super::operator::transfer::Exports;
 use super::process::awake::Awake;
@@ -43,7 +44,7 @@ use crate::config::{Config, XdpMode};
 use crate::control::{Startup, WallClock};
 use crate::datapath::frames::outbox::Outbox;
 use crate::datapath::frames::watch::watched;
-use crate::datapath::interfaces::netlink::{self, LinkState};
+use crate::datapath::interfaces::netlink::{self, LinkState, Namespace};
 use crate::datapath::leases::hints::HeapHints;
 use crate::datapath::leases::memory::Region;
 use crate::datapath::leases::table::Table;
@@ -78,7 +79,8 @@ impl Server {
         beside: Beside,
     ) -> Result<(Self, Intake)> {
         let config = Arc::new(config);
-        let found = found(&config)?;
+        let here = netlink::namespace()?;
+        let found = found(&config, &here)?;
         let facts = facts(&config, &found);
         let promised = adoption::rest_on(&config.server.pin_dir);
         let promised = promised.map(|(store, number)| Promised { store: StoreId(store), number });
@@ -114,6 +116,7 @@ impl Server {
         let seed = std::hash::BuildHasher::hash_one(&seed, id);
         let mut policy = Policy::new(&config, facts.clone(), seed);
         policy.carry_out_probes();
+        policy.set_host(host(&here));
 
         let journal = journaling::begin(&config, &*store, &records, &beside)?;
 
@@ -139,7 +142,8 @@ impl Server {
             interfaces: HashMap::default(),
             left: Vec::new(),
             vacancies: facts.len(),
-            seen: found.iter().flatten().cloned().collect(),
+            seen: here,
+            warned_of: BTreeSet::new(),
             arrivals,
             ours,
             traffic: Traffic::new(),
@@ -255,7 +259,7 @@ impl Datapath {
 /// # Errors
 /// When the kernel refuses anything.
 pub fn attach_only(config: &Config) -> Result<()> {
-    let found = found(config)?;
+    let found = found(config, &netlink::namespace()?)?;
     let facts = facts(config, &found);
     let (mut kernel, _) = Kernel::open(&config.server.pin_dir, sizes(config), 0)?;
     kernel.know_addresses(&ours(config, &facts))?;
@@ -280,8 +284,8 @@ pub fn attach_only(config: &Config) -> Result<()> {
 ///
 /// One that is missing, or has no address yet, is served when it comes or gets one. Where none can be served at all
 /// the configuration is not for this machine, or it is too early: the service manager may try again.
-fn found(config: &Config) -> Result<Vec<Option<LinkState>>> {
-    let known = netlink::links()?;
+fn found(config: &Config, here: &Namespace) -> Result<Vec<Option<LinkState>>> {
+    let known = &here.links;
     let named = |name: &str| known.iter().find(|state| state.facts.name == name).cloned();
     let found: Vec<Option<LinkState>> =
         config.interfaces.iter().map(|configured| named(&configured.name)).collect();
