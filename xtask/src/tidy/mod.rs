@@ -5,12 +5,14 @@
 //! imports.rs  which file takes names from which
 //! circles.rs  neighbours that take names from each other, folder by folder
 //! pages.rs    links in the documentation lead somewhere; every configuration key is documented
+//! threats.rs  the page of threats names tests that are there, and lists every use of `unsafe`
 //! ```
 
 mod circles;
 mod files;
 mod imports;
 mod pages;
+mod threats;
 
 use std::{
     fs,
@@ -58,11 +60,14 @@ impl Findings {
 pub(crate) fn main() -> Result<ExitCode> {
     let root = workspace::root();
     let mut findings = Findings::default();
+    let mut all = Vec::new();
     for dir in CRATES {
         let sources = sources(&root, Path::new(dir))?;
         files::check(&sources, &mut findings);
         circles::check(dir, &sources, &mut findings)?;
+        all.extend(sources);
     }
+    threats::check(&root, &all, &mut findings)?;
     pages::check(&root, &mut findings)?;
     object::stale()?.into_iter().for_each(|what| findings.fault(what));
     for warning in &findings.warnings {
