@@ -14,13 +14,6 @@ use system_tests::server::{Home, Server, Xdp, cli};
 use system_tests::topology::{Lan, SERVER_IF};
 use system_tests::wait::{PROMPT, until};
 
-const SUBNET: &str = r#"
-[[subnet]]
-prefix = "10.0.0.0/24"
-pools = ["10.0.0.10 - 10.0.0.20"]
-lease-time = "10m"
-"#;
-
 /// How many clients there are; the last one declines what it is given.
 const CLIENTS: u16 = 4;
 
@@ -70,6 +63,19 @@ fn are_kept(lan: &Lan, server: &Server, leases: &[(Client<'_>, Lease)]) -> Resul
     Ok(())
 }
 
+/// A server with another one's configuration, in which there is a comment that has this in it.
+fn server_of<'l>(lan: &'l Lan, from: &str, config: &Path, comment: &str) -> Result<Server<'l>> {
+    let imported =
+        output(cli()?.args(["import-config", "--interface", SERVER_IF, "--from", from]).arg(config))?;
+    ensure!(imported.status.success(), "{imported:?}");
+    let imported = String::from_utf8(imported.stdout)?;
+    let good = lan.world.write("imported.toml", &imported)?;
+    run(cli()?.arg("check-config").arg(&good)).with_context(|| imported.clone())?;
+    ensure!(imported.contains(comment), "what has no equivalent is lost:\n{imported}");
+    let (settings, subnets) = parts(&imported)?;
+    Server::with_settings(lan, Xdp::Native, &settings, &subnets)
+}
+
 /// The parts of an imported configuration that the harness doesn't write itself: what stands in `[server]`, and the
 /// tables behind the interfaces.
 fn parts(config: &str) -> Result<(String, String)> {
@@ -99,14 +105,7 @@ fn kea_is_switched_for_xdhcpd() -> Result<()> {
     let (config, file) = kea.files();
     kea.stop()?;
 
-    let imported = output(cli()?.args(["import-config", "--from", "kea"]).arg(&config))?;
-    ensure!(imported.status.success(), "{imported:?}");
-    let imported = String::from_utf8(imported.stdout)?;
-    let good = lan.world.write("imported.toml", &imported)?;
-    run(cli()?.arg("check-config").arg(&good)).with_context(|| imported.clone())?;
-    ensure!(imported.contains(": loggers: "), "what has no equivalent is lost:\n{imported}");
-    let (settings, subnets) = parts(&imported)?;
-    let server = Server::with_settings(&lan, Xdp::Native, &settings, &subnets)?;
+    let server = server_of(&lan, "kea", &config, ": loggers: ")?;
 
     let told = import_leases(&server, "kea", &file)?;
     ensure!(told["imported"] == CLIENTS, "{told}");
@@ -126,7 +125,7 @@ fn start(lan: &Lan, installed: &str, arguments: &[&str]) -> Result<Process> {
 }
 
 /// Switches another server, whose leases are in `file`.
-fn switched(lan: &Lan, mut other: Process, from: &str, file: &Path) -> Result<()> {
+fn switched(lan: &Lan, mut other: Process, from: &str, config: &Path, file: &Path) -> Result<()> {
     until("the other server to listen", PROMPT, || {
         ensure!(other.is_running()?, "it ended at once:\n{}", other.log());
         let listens = ["Server starting service", "sockets bound"];
@@ -135,7 +134,7 @@ fn switched(lan: &Lan, mut other: Process, from: &str, file: &Path) -> Result<()
     // Neither returns the client identifier (RFC 6842), which the scripted client insists on.
     let leases = leases(lan, None)?;
     other.kill()?;
-    let server = Server::start(lan, Xdp::Native, SUBNET)?;
+    let server = server_of(lan, from, config, ": ")?;
     let told = import_leases(&server, from, file)?;
     ensure!(told["imported"] == CLIENTS, "{told}\n{}", fs::read_to_string(file)?);
     are_kept(lan, &server, &leases)
@@ -152,29 +151,21 @@ fn the_leases_of_isc_dhcpd_are_brought_along() -> Result<()> {
     let (leases, pid) = (file.display().to_string(), lan.world.dir().join("dhcpd.pid").display().to_string());
     let arguments = ["-4", "-f", "-d", "-cf", &config, "-lf", &leases, "-pf", &pid, SERVER_IF];
     let other = start(&lan, "/usr/sbin/dhcpd", &arguments)?;
-    switched(&lan, other, "isc", Path::new(&leases))
+    switched(&lan, other, "isc", Path::new(&config), Path::new(&leases))
 }
 
 #[test]
 fn the_leases_of_dnsmasq_are_brought_along() -> Result<()> {
     let lan = lan()?;
-    let empty = lan.world.write("dnsmasq.conf", "")?.display().to_string();
     let leases = lan.world.dir().join("dnsmasq.leases").display().to_string();
-    let arguments = [
-        "--keep-in-foreground",
-        &format!("--conf-file={empty}"),
-        "--user=root",
-        "--pid-file=",
-        "--port=0",
-        &format!("--interface={SERVER_IF}"),
-        "--bind-interfaces",
-        "--no-ping",
-        "--dhcp-authoritative",
-        "--dhcp-range=10.0.0.10,10.0.0.20,255.255.255.0,10m",
-        "--dhcp-option=option:dns-server,10.0.0.53,10.0.0.54,10.0.0.55,10.0.0.56,10.0.0.57,10.0.0.58,10.0.0.59,10.0.0.60,10.0.0.61,10.0.0.62",
-        &format!("--dhcp-leasefile={leases}"),
-        "--log-facility=-",
-    ];
+    let settings = format!(
+        "user=root\nport=0\ninterface={SERVER_IF}\nbind-interfaces\nno-ping\ndhcp-authoritative\nlog-facility=-\n\
+         dhcp-range=10.0.0.10,10.0.0.20,255.255.255.0,10m\ndhcp-option=option:router,10.0.0.1\n\
+         dhcp-option=option:dns-server,10.0.0.53,10.0.0.54,10.0.0.55,10.0.0.56,10.0.0.57,10.0.0.58,10.0.0.59,10.0.0.60,10.0.0.61,10.0.0.62\n\
+         dhcp-leasefile={leases}\n"
+    );
+    let config = lan.world.write("dnsmasq.conf", &settings)?.display().to_string();
+    let arguments = ["--keep-in-foreground", &format!("--conf-file={config}"), "--pid-file="];
     let other = start(&lan, "/usr/sbin/dnsmasq", &arguments)?;
-    switched(&lan, other, "dnsmasq", Path::new(&leases))
+    switched(&lan, other, "dnsmasq", Path::new(&config), Path::new(&leases))
 }

@@ -3,6 +3,7 @@
 //! Whether a line is good is not judged here but by [`Config::parse`], which every draft goes through: what it refuses
 //! is commented out, with its words, until it has nothing to refuse.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use super::origin::At;
@@ -29,7 +30,7 @@ pub(super) struct Block {
     pub(super) refused: Option<String>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Item {
     Key { key: String, value: String, at: At, needed: bool, refused: Option<String> },
     Note { at: At, what: String },
@@ -61,6 +62,26 @@ impl Block {
         self.items.iter().any(|item| matches!(item, Item::Key { key, .. } if key == wanted))
     }
 
+    /// The value of a key, as it is written.
+    pub(super) fn value(&self, wanted: &str) -> Option<&str> {
+        self.items.iter().find_map(|item| match item {
+            Item::Key { key, value, .. } if key == wanted => Some(value.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Notes all that stands in a table that has no place.
+    pub(super) fn left_out(&mut self, block: &Self) {
+        for item in &block.items {
+            match item {
+                Item::Key { key, value, at, .. } => {
+                    self.note(at, format!("{key} = {value}: in what is left out above"));
+                }
+                Item::Note { at, what } => self.note(at, what.clone()),
+            }
+        }
+    }
+
     fn is_child(&self) -> bool {
         self.header.contains('.')
     }
@@ -71,10 +92,12 @@ impl Block {
 pub struct Settled {
     /// The text.
     pub text: String,
-    /// How many statements are keys in it.
+    /// How many lines of the other one are keys in it.
     pub mapped: usize,
-    /// How many are comments only.
+    /// How many lines of it are comments only.
     pub commented: usize,
+    /// The lines that are either.
+    pub origins: HashSet<At>,
     /// Why it can't be served from as it is, if so.
     pub wrong: Vec<String>,
 }
@@ -110,13 +133,18 @@ impl Draft {
                 break;
             }
         }
-        let items = || self.blocks.iter().flat_map(|block| block.items.iter().map(move |item| (block, item)));
-        let is_mapped = |(block, item): &(&Block, &Item)| {
-            block.refused.is_none() && matches!(item, Item::Key { refused: None, .. })
-        };
-        let mapped = items().filter(is_mapped).count();
-        let commented = items().count().saturating_sub(mapped);
-        Settled { text: self.text().0, mapped, commented, wrong }
+        let (mut in_it, mut all) = (HashSet::new(), HashSet::new());
+        for block in &self.blocks {
+            for item in &block.items {
+                let (Item::Key { at, .. } | Item::Note { at, .. }) = item;
+                all.insert(at.clone());
+                if block.refused.is_none() && matches!(item, Item::Key { refused: None, .. }) {
+                    in_it.insert(at.clone());
+                }
+            }
+        }
+        let (mapped, commented) = (in_it.len(), all.len().saturating_sub(in_it.len()));
+        Settled { text: self.text().0, mapped, commented, origins: all, wrong }
     }
 
     /// Whether to leave this out is to leave out a whole table with others in it.

@@ -85,3 +85,8 @@ fn judged(name: &str, value: &str) -> Result<Config, String> {
 fn why_not(name: &str, data: &str) -> String {
     judged(name, &quoted(data)).err().unwrap_or_default()
 }
+
+/// Whether this option can be written in octets.
+pub(super) fn takes_octets(name: &str) -> bool {
+    is_taken(name, &quoted("hex:0a")) && !is_taken(name, &quoted("no digits"))
+}

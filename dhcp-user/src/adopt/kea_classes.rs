@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::draft::{Block, list, quoted};
+use super::draft::{Block, quoted};
+use super::draft_match::{Value, written};
 use super::json::Node;
 use super::kea_scopes::{Definitions, Scope, octets, without_equivalent};
 use super::origin::At;
@@ -20,12 +21,8 @@ pub(super) fn classes(dhcp4: &Node, definitions: &Definitions) -> (Vec<Block>, C
         block.needed(&node.at, "name", quoted(name));
         match test.and_then(Node::text).map(matches) {
             Some(Some(matches)) => {
-                let matches: Vec<String> = matches
-                    .into_iter()
-                    .map(|(key, values)| format!("{key} = {}", list_of(key, &values)))
-                    .collect();
                 let at = test.map_or(&node.at, |test| &test.at);
-                block.needed(at, "match", format!("{{ {} }}", matches.join(", ")));
+                block.needed(at, "match", written(&matches));
                 known.insert(name.to_owned());
             }
             Some(None) => {
@@ -48,51 +45,6 @@ pub(super) fn classes(dhcp4: &Node, definitions: &Definitions) -> (Vec<Block>, C
         blocks.push(block);
     }
     (blocks, known)
-}
-
-fn list_of(key: &str, values: &[Value]) -> String {
-    let numbers: Option<Vec<String>> = values.iter().map(Value::number).collect();
-    match numbers {
-        Some(numbers) if key == "architecture" => format!("[{}]", numbers.join(", ")),
-        _ => {
-            let texts: Vec<String> = values.iter().map(Value::pattern).collect();
-            list(texts.iter().map(String::as_str))
-        }
-    }
-}
-
-/// Octets that a value must be, or begin with.
-struct Value {
-    octets: Vec<u8>,
-    is_beginning: bool,
-}
-
-impl Value {
-    fn number(&self) -> Option<String> {
-        match self.octets[..] {
-            [high, low] if !self.is_beginning => Some(u16::from_be_bytes([high, low]).to_string()),
-            _ => None,
-        }
-    }
-
-    /// As our patterns are written: octets, or a text in single quotes where it is one.
-    fn pattern(&self) -> String {
-        let star = if self.is_beginning { "*" } else { "" };
-        let is_plain =
-            self.octets.iter().all(|o| o.is_ascii_graphic() && !b"'\"*\\".contains(o) || *o == b' ');
-        match std::str::from_utf8(&self.octets) {
-            Ok(text)
-                if is_plain && text.contains(|c: char| c.is_ascii_alphabetic() && !c.is_ascii_hexdigit()) =>
-            {
-                format!("{text}{star}")
-            }
-            _ => {
-                let pairs: Vec<String> = self.octets.iter().map(|octet| format!("{octet:02x}")).collect();
-                let colon = if self.is_beginning { ":" } else { "" };
-                format!("{}{colon}{star}", pairs.join(":"))
-            }
-        }
-    }
 }
 
 /// What an expression asks for, if it is comparisons of one thing with `or`, or of several with `and`.

@@ -1,11 +1,11 @@
 //! Kea's subnets, alone and in shared networks, with their pools and reservations.
 
-use std::net::Ipv4Addr;
-
 use super::draft::{Block, list, quoted};
+use super::draft_subnets::{canonical, holds, pool_range};
 use super::json::Node;
 use super::kea_classes::{Classes, allowed};
 use super::kea_scopes::{Definitions, Scope, octets, without_equivalent};
+use super::leases::colons;
 
 /// What is known at the place of a subnet.
 struct Around<'k> {
@@ -48,18 +48,6 @@ pub(super) fn subnets(
         }
     }
     all.into_iter().flatten().collect()
-}
-
-/// Whether the subnet that `blocks` begin with has this address.
-fn holds(blocks: &[Block], address: Ipv4Addr) -> bool {
-    let prefix = blocks.first().and_then(|block| {
-        block.items.iter().find_map(|item| match item {
-            super::draft::Item::Key { key, value, .. } if key == "prefix" => Some(value.trim_matches('"')),
-            _ => None,
-        })
-    });
-    let range = prefix.and_then(prefix_of);
-    range.is_some_and(|(first, last)| (first..=last).contains(&address.to_bits()))
 }
 
 impl Around<'_> {
@@ -113,20 +101,7 @@ impl Around<'_> {
         let range_at = range.map_or(&node.at, |range| &range.at);
         let prefix =
             outer.iter().flatten().next().and_then(|subnet| subnet.get("subnet")).and_then(Node::text);
-        match prefix.and_then(prefix_of).zip(ends(written)) {
-            Some((prefix, (first, last))) => {
-                let inner = (first.max(prefix.0.saturating_add(1)), last.min(prefix.1.saturating_sub(1)));
-                if inner != (first, last) {
-                    let what = format!(
-                        "\"{written}\": the subnet's first and last address are given to nobody here"
-                    );
-                    block.note(range_at, what);
-                }
-                let [first, last] = [inner.0, inner.1].map(Ipv4Addr::from_bits);
-                block.needed(range_at, "range", quoted(&format!("{first} - {last}")));
-            }
-            None => block.needed(range_at, "range", quoted(written)),
-        }
+        pool_range(&mut block, range_at, prefix, written);
         let mut restricted = false;
         for place in [Some(node)].iter().chain(outer).flatten() {
             match allowed(place, self.known) {
@@ -191,33 +166,4 @@ impl Around<'_> {
         Scope::default().within(node).write(&mut block);
         block
     }
-}
-
-fn colons(octets: &[u8]) -> String {
-    let pairs: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
-    pairs.join(":")
-}
-
-/// A prefix without bits beyond its length, which Kea takes and we don't.
-fn canonical(written: &str) -> String {
-    let len = written.split_once('/').map_or("", |(_, len)| len.trim());
-    prefix_of(written)
-        .map_or_else(|| written.to_owned(), |(first, _)| format!("{}/{len}", Ipv4Addr::from_bits(first)))
-}
-
-/// The first and the last address of a prefix.
-fn prefix_of(written: &str) -> Option<(u32, u32)> {
-    let (address, len) = written.split_once('/')?;
-    let address = address.trim().parse::<Ipv4Addr>().ok()?.to_bits();
-    let mask = u32::MAX.checked_shl(32_u32.checked_sub(len.trim().parse().ok()?)?).unwrap_or(0);
-    Some((address & mask, address | !mask))
-}
-
-/// The first and the last address of a pool: `FIRST - LAST`, or a prefix.
-fn ends(written: &str) -> Option<(u32, u32)> {
-    let ends = written.split_once('-').and_then(|(first, last)| {
-        let [first, last] = [first, last].map(|end| end.trim().parse::<Ipv4Addr>().map(Ipv4Addr::to_bits));
-        Some((first.ok()?, last.ok()?))
-    });
-    ends.or_else(|| prefix_of(written))
 }

@@ -12,10 +12,23 @@
     )
 )]
 
+mod dnsmasq_config;
+mod dnsmasq_hosts;
 mod dnsmasq_leases;
+mod dnsmasq_options;
+mod dnsmasq_ranges;
+mod dnsmasq_syntax;
+mod dnsmasq_tags;
 mod draft;
+mod draft_match;
 mod draft_options;
+mod draft_subnets;
+mod isc_classes;
+mod isc_config;
 mod isc_leases;
+mod isc_meaning;
+mod isc_scopes;
+mod isc_syntax;
 mod json;
 mod kea_classes;
 mod kea_config;
@@ -27,8 +40,11 @@ mod origin;
 #[cfg(test)]
 mod properties;
 
+pub use dnsmasq_config::dnsmasq_config;
 pub use dnsmasq_leases::dnsmasq_leases;
+pub use dnsmasq_syntax::Files;
 pub use draft::{Draft, Settled};
+pub use isc_config::isc_config;
 pub use isc_leases::isc_leases;
 pub use kea_config::kea_config;
 pub use kea_leases::{kea_files, kea_leases};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A line of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct At {
     /// The file, as messages call it.
     pub file: Arc<str>,

@@ -3,7 +3,10 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::{Found, dnsmasq_leases, isc_leases, kea_config, kea_leases};
+use super::{
+    Draft, Files, Found, Settled, dnsmasq_config, dnsmasq_leases, isc_config, isc_leases, kea_config,
+    kea_leases,
+};
 use crate::config::Config;
 
 const KEA: &str = r#"{ "Dhcp4": { // a remark
@@ -23,6 +26,153 @@ const KEA: &str = r#"{ "Dhcp4": { // a remark
       { "duid": "01:02", "ip-address": "192.0.2.8" }, { "client-id": "'abc'", "ip-address": "192.0.2.9" }] }],
   "shared-networks": [{ "name": "floor", "valid-lifetime": 600, "subnet4": [{ "subnet": "198.51.100.0/24", "pools": [{ "pool": "198.51.100.0/25" }] }] }],
   "hooks-libraries": [], } }"#;
+
+const DHCPD: &str = r#"# a remark
+option domain-name "example.org"; option domain-name-servers 192.0.2.253, ns.example.org;
+option rack code 222 = unsigned integer 32; option odd code 223 = { integer 8, text };
+option rack 7; default-lease-time 600; max-lease-time 7200; authoritative; ddns-update-style none;
+key "k" { algorithm hmac-md5; secret "abc=="; }
+class "pxe" { match if substring (option vendor-class-identifier, 0, 9) = "PXEClient"; next-server 192.0.2.4; }
+class "macs" { match hardware; }
+subclass "macs" 1:2:0:0:0:0:5; subclass "macs" 1:02:00:00:00:00:06 { option root-path "/srv"; }
+class "odd" { match if not exists user-class; }
+if exists user-class and option user-class = "iPXE" { filename "a.ipxe"; }
+elsif (option pxe-system-type = 00:07) or (option pxe-system-type = 00:09) { filename "b.efi"; } else { filename "c.0"; }
+shared-network "floor" { option routers 192.0.2.1;
+  subnet 192.0.2.0 netmask 255.255.255.0 { option static-routes 10.1.1.1 192.0.2.1;
+    pool { range 192.0.2.10 192.0.2.99; allow members of "pxe"; deny members of "macs"; max-lease-time 300; }
+    pool { range 192.0.2.200 192.0.2.210; allow members of "odd"; } }
+  subnet 198.51.100.0 netmask 255.255.255.0 { range dynamic-bootp 198.51.100.1 198.51.100.255; default-lease-time -1; } }
+group { use-host-decl-names on; filename "vmunix"; option root-path "/x";
+  host seven { hardware ethernet 2:0:0:0:0:1; fixed-address 192.0.2.7, 198.51.100.7; }
+  host lost { hardware ethernet 02:00:00:00:00:03; fixed-address lost.example.org; } }
+"#;
+
+const CONF: &str = r#"# a remark
+interface=eth1
+domain=example.org
+dhcp-authoritative
+dhcp-range=set:low,192.0.2.10,192.0.2.99,255.255.255.0,12h
+dhcp-range=tag:phones,192.0.2.150,192.0.2.180,255.255.255.0
+dhcp-range=198.51.100.0,static
+dhcp-host=02:00:00:00:00:01,192.0.2.7,seven,45m
+dhcp-host=id:01:02:03,198.51.100.8,set:mine
+dhcp-host=02:00:00:00:00:09,ignore
+dhcp-option=3,192.0.2.1
+dhcp-option=tag:phones,option:tftp-server-address,192.0.2.4
+dhcp-option=tag:low,42,192.0.2.5
+dhcp-option=tag:mine,option:mtu,1400
+dhcp-option=tag:!low,42,192.0.2.6
+dhcp-option=121,10.0.0.0/8,192.0.2.1
+dhcp-option=option6:dns-server,[::1]
+dhcp-vendorclass=set:phones,Acme
+dhcp-match=set:efi,option:client-arch,7
+dhcp-match=set:gpxe,175
+dhcp-boot=tag:efi,a.efi,boothost,192.0.2.4
+dhcp-boot=c.0
+server=192.0.2.53   # the DNS's
+dhcp-script=/bin/echo
+conf-file=more
+"#;
+
+fn of_isc(text: &[u8]) -> Option<Settled> {
+    let read = |name: &str| if name == "i" { Ok(text.to_vec()) } else { Err("not there".to_owned()) };
+    isc_config("i", &["eth1".to_owned()], &read).ok().map(Draft::settle)
+}
+
+fn of_dnsmasq(text: &[u8]) -> Option<Settled> {
+    let read = |name: &str| match name {
+        "d" => Ok(text.to_vec()),
+        "more" => Ok(b"dhcp-option=option:ntp-server,0.0.0.0".to_vec()),
+        _ => Err("not there".to_owned()),
+    };
+    let files = Files { read: &read, list: &|_| Err("not there".to_owned()) };
+    dnsmasq_config("d", &[], &files).ok().map(Draft::settle)
+}
+
+fn has(settled: &Settled, comments: &[&str]) {
+    assert_eq!(settled.wrong, Vec::<String>::new(), "{}", settled.text);
+    for comment in comments {
+        assert!(settled.text.contains(comment), "{comment} is not in\n{}", settled.text);
+    }
+}
+
+/// Each line of `text` stands behind a key or in a comment.
+fn is_complete(settled: &Settled, text: &str, lines: impl IntoIterator<Item = usize>) {
+    for line in lines {
+        assert!(
+            settled.origins.iter().any(|at| at.line == line),
+            "line {line} is lost: {:?}",
+            text.lines().nth(line - 1)
+        );
+    }
+}
+
+#[test]
+fn a_configuration_of_isc_is_one_of_ours_and_nothing_is_lost() {
+    let settled = of_isc(DHCPD.as_bytes()).unwrap();
+    has(
+        &settled,
+        &[
+            "# i:2: option domain-name-servers = 192.0.2.253, ns.example.org can't be taken",
+            "# i:3: option odd code 223",
+            "options.code-222 = \"hex:00000007\"",
+            "# i:5: key",
+            "match = { vendor-class = [\"PXEClient*\"] }",
+            "match = { hw-address = [\"02:00:00:00:00:05\", \"02:00:00:00:00:06\"] }",
+            "match = { user-class = [\"iPXE\"] }",
+            "match = { architecture = [7, 9] }",
+            "boot-file-name = \"c.0\"",
+            "# i:9: [[class]] is left out",
+            "# i:15: [[subnet.pools]] is left out",
+            "# i:19: host lost is left out",
+        ],
+    );
+    let config = Config::parse(&settled.text, "x").unwrap();
+    let [first, second] = &config.subnets[..] else { panic!("{}", settled.text) };
+    assert_eq!((first.pools.len(), first.reservations.len()), (1, 1), "{}", settled.text);
+    assert_eq!((first.times.lease, first.times.max, second.times.lease), (600, 7200, 7200));
+    assert_eq!(first.pools[0].overrides.times.map(|times| times.max), Some(300));
+    let seven = &second.reservations[0];
+    assert_eq!(
+        (seven.host_name.as_deref(), seven.overrides.boot.file.as_deref()),
+        (Some("seven"), Some("vmunix"))
+    );
+    assert!(first.authoritative && second.reservations.len() == 1);
+    is_complete(&settled, DHCPD, (2..=6).chain(8..=19));
+}
+
+#[test]
+fn a_configuration_of_dnsmasq_is_one_of_ours_and_nothing_is_lost() {
+    let settled = of_dnsmasq(CONF.as_bytes()).unwrap();
+    has(
+        &settled,
+        &[
+            "name = \"eth1\"",
+            "options.domain-name = \"example.org\"",
+            "options.classless-static-route = [\"10.0.0.0/8 - 192.0.2.1\"]",
+            "# d:7: no netmask is written there",
+            "# d:10: dhcp-host=02:00:00:00:00:09,ignore is left out",
+            "# d:15: dhcp-option=tag:!low",
+            "# d:17: dhcp-option=option6:dns-server",
+            "# d:20: [[class]] is left out",
+            "# d:23: server=192.0.2.53: it is about the DNS",
+            "# more:1: dhcp-option=option:ntp-server,0.0.0.0",
+        ],
+    );
+    let config = Config::parse(&settled.text, "x").unwrap();
+    let [first, second] = &config.subnets[..] else { panic!("{}", settled.text) };
+    assert_eq!(first.times.lease, 43_200);
+    assert_eq!(first.pools[0].overrides.options.get(42), Some(&[192, 0, 2, 5][..]));
+    assert!(!first.pools[1].admits.allow.is_empty(), "{}", settled.text);
+    assert_eq!(first.reservations[0].overrides.times.map(|times| times.lease), Some(2700));
+    assert_eq!(second.reservations[0].overrides.options.get(26), Some(&1400_u16.to_be_bytes()[..]));
+    let [phones, efi] = &config.classes[..] else { panic!("{}", settled.text) };
+    assert_eq!(phones.overrides.options.get(150), Some(&[192, 0, 2, 4][..]));
+    assert_eq!(efi.overrides.boot.file.as_deref(), Some("a.efi"));
+    assert_eq!(first.boot.file.as_deref(), Some("c.0"));
+    is_complete(&settled, CONF, 2..=24);
+}
 
 fn adopted(text: &[u8]) -> Option<super::Settled> {
     let read = |name: &str| if name == "k" { Ok(text.to_vec()) } else { Err("not there".to_owned()) };
@@ -79,6 +229,20 @@ proptest! {
     #[test]
     fn a_damaged_configuration_makes_a_good_one_or_says_why(text in damaged(KEA)) {
         if let Some(settled) = adopted(&text) {
+            prop_assert_eq!(Config::parse(&settled.text, "x").is_ok(), settled.wrong.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_damaged_configuration_of_isc_does_so(text in damaged(DHCPD)) {
+        if let Some(settled) = of_isc(&text) {
+            prop_assert_eq!(Config::parse(&settled.text, "x").is_ok(), settled.wrong.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_damaged_configuration_of_dnsmasq_does_so(text in damaged(CONF)) {
+        if let Some(settled) = of_dnsmasq(&text) {
             prop_assert_eq!(Config::parse(&settled.text, "x").is_ok(), settled.wrong.is_empty());
         }
     }

@@ -21,6 +21,10 @@ const PART: usize = 256;
 pub(super) enum ConfigOf {
     /// Kea's `kea-dhcp4.conf`
     Kea,
+    /// ISC dhcpd's `dhcpd.conf`
+    Isc,
+    /// `dnsmasq.conf`
+    Dnsmasq,
 }
 
 /// Whose leases can be read.
@@ -72,8 +76,14 @@ impl ImportConfig {
     #[must_use]
     pub fn run(self) -> Exit {
         let read = |name: &str| std::fs::read(name).map_err(|error| error.to_string());
+        let file = self.file.display().to_string();
         let draft = match self.from {
-            ConfigOf::Kea => adopt::kea_config(&self.file.display().to_string(), &self.interfaces, &read),
+            ConfigOf::Kea => adopt::kea_config(&file, &self.interfaces, &read),
+            ConfigOf::Isc => adopt::isc_config(&file, &self.interfaces, &read),
+            ConfigOf::Dnsmasq => {
+                let files = adopt::Files { read: &read, list: &listed };
+                adopt::dnsmasq_config(&file, &self.interfaces, &files)
+            }
         };
         let settled = match draft {
             Ok(draft) => draft.settle(),
@@ -82,13 +92,22 @@ impl ImportConfig {
         let mut to = io::stdout().lock();
         let (mapped, commented) = (settled.mapped, settled.commented);
         let printed = write!(to, "{}", settled.text).and_then(|()| to.flush());
-        remark(format_args!("{mapped} settings brought along, {commented} are comments: read each"));
+        remark(format_args!("{mapped} lines brought along, {commented} are comments: read each"));
         if settled.wrong.is_empty() {
             return finish(Exit::Done, printed);
         }
         settled.wrong.iter().for_each(remark);
         complain(Exit::No, "it can't be served from as it is, for the reasons above")
     }
+}
+
+/// The names of the files in a directory.
+fn listed(directory: &str) -> Result<Vec<String>, String> {
+    let entries = std::fs::read_dir(directory).map_err(|error| error.to_string())?;
+    let name = |entry: io::Result<std::fs::DirEntry>| {
+        entry.map(|entry| entry.file_name().to_string_lossy().into_owned()).map_err(|error| error.to_string())
+    };
+    entries.map(name).collect()
 }
 
 /// A lease that isn't brought along, and why.

@@ -50,6 +50,7 @@ pub use probe::Probe;
 pub use reservation::{Reservation, ReservationKey};
 pub use server::{KeepAwake, Server, StoreChoice};
 pub use subnet::{Bootp, Subnet, Vlan};
+pub use value::LONGEST as LONGEST_TIME;
 
 use class::ClassNames;
 use errors::{Errors, Span};

@@ -12,8 +12,8 @@ use toml::de::{DeTable, DeValue};
 use super::errors::{Errors, Span};
 use super::prefix::{Pool, Prefix, is_unicast};
 
-/// Ten years, so that no horizon lies beyond the clock that promises are made in.
-const LONGEST: u32 = 10 * 365 * 24 * 60 * 60;
+/// The longest duration, in seconds: ten years, so that no horizon lies beyond the clock that promises are made in.
+pub const LONGEST: u32 = 10 * 365 * 24 * 60 * 60;
 
 /// A value and where it stands. Each reader reports what it refuses, and then has nothing to give.
 #[derive(Clone, Copy)]
