@@ -9,6 +9,7 @@ pub mod control;
 #[cfg(test)]
 mod damaged;
 pub mod datapath;
+pub mod events;
 pub mod journal;
 pub mod limits;
 pub mod logging;

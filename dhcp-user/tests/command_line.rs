@@ -8,9 +8,10 @@ mod tests {
     use std::sync::Arc;
 
     use dhcp_user::control::{
-        self, AnsweredBy, EventRecord, Finding, Free, Lease, LeaseDetail, Memo, Page, Query, Released,
-        Startup, Stats,
+        self, AnsweredBy, Finding, Free, Happening, Lease, LeaseDetail, Memo, Page, Query, Released, Startup,
+        Stats,
     };
+    use dhcp_user::events::EventRecord;
     use serde_json::{Value, json};
     use tokio::sync::{broadcast, mpsc};
 
@@ -125,7 +126,7 @@ mod tests {
                         ..EventRecord::now("granted")
                     })
                     .unwrap();
-                reply.give(listening);
+                reply.give(Happening { events: listening, log: None });
             }
             other => drop(other),
         }

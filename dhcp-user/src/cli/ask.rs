@@ -35,7 +35,7 @@ pub enum Ask {
     /// Tell why a client's last messages got no answer, or not one of the kernel
     Explain(Explain),
     /// Follow what happens, one line per event
-    Events(Daemon),
+    Events(Follow),
     /// Read the configuration file again: exit status 1 and every error if it is wrong, and nothing changes
     Reload(Daemon),
 }
@@ -75,6 +75,19 @@ struct Quarantined {
     /// Only those that are in quarantine for this reason
     #[arg(long)]
     why: Option<Cause>,
+    #[command(flatten)]
+    daemon: Daemon,
+}
+
+/// What happens.
+#[derive(Debug, clap::Args)]
+pub struct Follow {
+    /// First what happened after the event of this number, as far as it is kept; 0: all that is
+    #[arg(long, value_name = "NUMBER")]
+    since: Option<u64>,
+    /// Only that: end where there is nothing more
+    #[arg(long, requires = "since")]
+    no_follow: bool,
     #[command(flatten)]
     daemon: Daemon,
 }
@@ -131,7 +144,9 @@ impl Ask {
             }
             Self::Audit(daemon) => (Request::Audit, daemon),
             Self::Explain(Explain { client, daemon }) => (Request::Explain { client }, daemon),
-            Self::Events(daemon) => (Request::Events, daemon),
+            Self::Events(Follow { since, no_follow, daemon }) => {
+                (Request::Events { since, follow: !no_follow }, daemon)
+            }
             Self::Reload(daemon) => (Request::Reload, daemon),
         })
     }

@@ -25,7 +25,7 @@ pub(super) enum Output {
 
 impl Output {
     pub(super) fn new(request: &Request, json: bool) -> Self {
-        if *request == Request::Events {
+        if matches!(request, Request::Events { .. }) {
             return Self::Events { to: io::stdout(), json };
         }
         let to = BufWriter::new(io::stdout());

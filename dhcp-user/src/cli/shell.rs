@@ -10,6 +10,7 @@ use clap::CommandFactory as _;
 use super::output::{complain, finish};
 use super::{Cli, Exit};
 use crate::config::keys;
+use crate::events;
 use crate::metrics;
 
 /// The shell to complete for.
@@ -55,7 +56,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// Writes the lists of keys and metrics into the pages that have them, and the schema beside them.
+    /// Writes the lists of keys, metrics and events into the pages that have them, and the schema beside them.
     #[must_use]
     pub fn run(self) -> Exit {
         match write_reference(&self.directory) {
@@ -68,6 +69,7 @@ impl Reference {
 fn write_reference(directory: &Path) -> Result<()> {
     rewrite(&directory.join("configuration.md"), keys::with_keys)?;
     rewrite(&directory.join("metrics.md"), metrics::with_metrics)?;
+    rewrite(&directory.join("events.md"), events::with_events)?;
     let path = directory.join("xdhcpd.schema.json");
     fs::write(&path, keys::schema()).with_context(|| format!("can't write {}", path.display()))
 }

@@ -8,9 +8,10 @@ use serde_json::value::RawValue;
 use super::readable;
 use super::table::{Table, printable};
 use crate::control::{
-    AnsweredBy, Audit, Cleared, EventRecord, Explanation, Free, Heard, LeaseDetail, LinkStatus, Orphan,
-    PoolCounts, Quarantined, Released, Request, Stage, Stats, Status, Word, Xdp,
+    AnsweredBy, Audit, Cleared, Explanation, Free, Heard, LeaseDetail, LinkStatus, Orphan, PoolCounts,
+    Quarantined, Released, Request, Stage, Stats, Status, Word, Xdp,
 };
+use crate::events::EventRecord;
 
 /// Adds an item of an answer to its table.
 pub(super) type Add = fn(&RawValue, &mut Table) -> serde_json::Result<()>;
@@ -47,7 +48,7 @@ pub(super) fn of(request: &Request) -> (Table, Add) {
         Request::Explain { .. } => (Table::of_pairs(), explained),
         Request::Capture { .. }
         | Request::Figures
-        | Request::Events
+        | Request::Events { .. }
         | Request::Export
         | Request::Import
         | Request::Reload => (Table::of_pairs(), object),
@@ -113,6 +114,7 @@ fn stats(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     let unheard = [
         ("log-lines-dropped", daemon.log_lines_dropped),
         ("notifications-dropped", daemon.notifications_dropped),
+        ("events-not-kept", daemon.events_not_kept),
     ];
     for (what, count) in unheard.into_iter().filter(|(_, count)| *count > 0) {
         table.row([&"daemon", &what, &"", &count]);
@@ -302,6 +304,7 @@ pub(super) fn event(item: &RawValue) -> serde_json::Result<String> {
         ("", event.address.map(|address| address.to_string())),
         ("", event.hw_address),
         ("client-id ", event.client_id),
+        ("host ", event.host_name),
         ("subnet ", event.subnet),
         ("on ", event.interface),
         ("vlan ", Some(vlan.join(", ")).filter(|ids| !ids.is_empty())),
@@ -309,7 +312,8 @@ pub(super) fn event(item: &RawValue) -> serde_json::Result<String> {
         ("relay-information ", event.relay_information),
         ("", event.detail),
     ];
-    let mut line = format!("{} {}", event.time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ"), event.what);
+    let number = event.number.map(|number| format!("{number} ")).unwrap_or_default();
+    let mut line = format!("{number}{} {}", event.time.strftime("%Y-%m-%dT%H:%M:%S.%3fZ"), event.what);
     for (name, detail) in details {
         if let Some(detail) = detail {
             line.extend([" ", name, &detail]);

@@ -26,23 +26,10 @@ impl Journal {
     pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
         let directory = section.required("directory", "\"/var/lib/xdhcpd/journal\"", absolute_path);
         let keep = section.or("keep", 400 * DAY, Value::some_seconds);
-        let max_file_size = section.or("max-file-size", 64 * MIB, size);
+        let max_file_size = section.or("max-file-size", 64 * MIB, Value::size);
         let rotate = section.or("rotate", DAY, Value::some_seconds);
         section.finish();
         Some(Self { directory: directory?, keep: keep?, max_file_size: max_file_size?, rotate: rotate? })
-    }
-}
-
-fn size(value: Value<'_>) -> Option<u64> {
-    let form = "a size of at least 64 KiB, such as \"64 MiB\"";
-    let text = value.text(form)?;
-    let units = [("KiB", 1 << 10), ("MiB", MIB), ("GiB", 1 << 30)];
-    let parsed = units.iter().find_map(|(unit, octets)| {
-        text.trim_end().strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(*octets)
-    });
-    match parsed {
-        Some(octets) if octets >= 64 << 10 => Some(octets),
-        _ => value.refuse(format!("\"{text}\" is not {form}")),
     }
 }
 

@@ -13,6 +13,9 @@ use super::value::Value;
 /// A relay that has lost its table asks for a few thousand leases: it has them within seconds.
 const LEASEQUERY_RATE: NonZeroU32 = NonZeroU32::new(500).expect("500");
 
+const DAY: u32 = 24 * 60 * 60;
+const MIB: u64 = 1 << 20;
+
 /// What holds for the daemon as a whole. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
@@ -20,6 +23,8 @@ pub struct Server {
     pub state_dir: PathBuf,
     /// Unix socket that the management commands connect to.
     pub control_socket: PathBuf,
+    /// How much is kept of what happened, if anything.
+    pub event_log: Option<EventLog>,
     /// Where to serve Prometheus metrics, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// How long an unanswered OFFER keeps its address.
@@ -42,6 +47,15 @@ pub struct Server {
     pub leasequery_rate_limit: NonZeroU32,
     /// Options of every answer, unless a subnet or reservation overrides them.
     pub options: OptionSet,
+}
+
+/// How much of what happened is kept. Durations are in seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventLog {
+    /// At most so many octets.
+    pub size: u64,
+    /// At most so long.
+    pub keep: u32,
 }
 
 /// When the CPUs are kept from sleeping, for shorter waits at the cost of power.
@@ -69,6 +83,7 @@ impl Default for Server {
         Self {
             state_dir: PathBuf::from("/var/lib/xdhcpd"),
             control_socket: PathBuf::from(super::DEFAULT_CONTROL_SOCKET),
+            event_log: Some(EventLog { size: 16 * MIB, keep: 30 * DAY }),
             metrics_listen: None,
             offer_hold: 10,
             probe: Probe::Auto,
@@ -89,6 +104,14 @@ impl Server {
         let default = Self::default();
         let state_dir = section.or("state-dir", default.state_dir, absolute_path);
         let control_socket = section.or("control-socket", default.control_socket, socket_path);
+        let event_log_size = section.or("event-log", Some(16 * MIB), |value| {
+            if value.is_text() && value.text("a size") == Some("off") {
+                Some(None)
+            } else {
+                value.size().map(Some)
+            }
+        });
+        let event_log_keep = section.or("event-log-keep", 30 * DAY, Value::some_seconds);
         let metrics_listen = section.optional("metrics-listen", listen_address);
         let offer_hold = section.or("offer-hold", default.offer_hold, Value::some_seconds);
         let probe = section.or("probe", default.probe, Probe::read);
@@ -105,6 +128,7 @@ impl Server {
         Some(Self {
             state_dir: state_dir?,
             control_socket: control_socket?,
+            event_log: event_log_size?.zip(event_log_keep).map(|(size, keep)| EventLog { size, keep }),
             metrics_listen: metrics_listen?,
             offer_hold: offer_hold?,
             probe: probe?,

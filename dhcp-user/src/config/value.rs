@@ -162,6 +162,20 @@ impl<'t> Value<'t> {
         }
     }
 
+    /// A number of octets that is worth a file.
+    pub(super) fn size(self) -> Option<u64> {
+        let form = "a size of at least 64 KiB, such as \"64 MiB\"";
+        let text = self.text(form)?;
+        let units = [("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)];
+        let parsed = units.iter().find_map(|(unit, octets)| {
+            text.trim_end().strip_suffix(unit)?.trim().parse::<u64>().ok()?.checked_mul(*octets)
+        });
+        match parsed {
+            Some(octets) if octets >= 64 << 10 => Some(octets),
+            _ => self.refuse(format!("\"{text}\" is not {form}")),
+        }
+    }
+
     pub(super) fn address(self) -> Option<Ipv4Addr> {
         let text = self.text("an IPv4 address")?;
         match text.trim().parse() {

@@ -22,6 +22,7 @@ mod capture;
 mod client;
 mod figures;
 mod filter;
+mod follow;
 mod measured;
 mod portable;
 #[cfg(test)]
@@ -41,12 +42,11 @@ pub use figures::{Busiest, BusyCircuit, BusyClient, Figures, RingFigures};
 pub use filter::LeaseFilter;
 pub use measured::{Histogram, MOST_POOLS, Measured, RingFill};
 pub use portable::{Cause as QuarantinedFor, Confined, Portable, Treated};
-pub use query::{Export, No, Page, Query, Reply};
+pub use query::{Export, Happening, No, Page, Query, Reply};
 pub use report::{
-    AnsweredBy, Audit, Cleared, EventRecord, Explanation, Finding, Free, Heard, Imported, InterfaceStatus,
-    KernelStats, Lease, LeaseDetail, LinkStatus, Memo, Orphan, OrphanLease, PoolCounts, Quarantined,
-    RefusedLease, Released, Reloaded, Stage, Stats, Status, TrafficStats, Word, Xdp, colon_hex,
-    from_colon_hex,
+    AnsweredBy, Audit, Cleared, Explanation, Finding, Free, Heard, Imported, InterfaceStatus, KernelStats,
+    Lease, LeaseDetail, LinkStatus, Memo, Orphan, OrphanLease, PoolCounts, Quarantined, RefusedLease,
+    Released, Reloaded, Stage, Stats, Status, TrafficStats, Word, Xdp, colon_hex, from_colon_hex,
 };
 pub use request::{Cause, Outcome, Request, Subject};
 pub use server::{LONGEST_LEASE, serve};

@@ -11,12 +11,14 @@ use super::filter::LeaseFilter;
 use super::measured::Measured;
 use super::portable::Portable;
 use super::report::{
-    Cleared, EventRecord, Explanation, Finding, Imported, Lease, LeaseDetail, Orphan, PoolCounts,
-    Quarantined, Released, Reloaded, Stats, Status,
+    Cleared, Explanation, Finding, Imported, Lease, LeaseDetail, Orphan, PoolCounts, Quarantined, Released,
+    Reloaded, Stats, Status,
 };
 use super::request::Subject;
 use crate::capture::CaptureEvent;
 use crate::config::Prefix;
+use crate::events::EventRecord;
+use crate::events::Reader;
 use crate::store::QuarantineCause;
 
 /// A question to the decision loop.
@@ -87,8 +89,8 @@ pub enum Query {
     },
     /// Why a client's last request went up; no if it isn't known.
     Explain(Subject, Reply<Explanation>),
-    /// What happens from now on.
-    Events(Reply<broadcast::Receiver<EventRecord>>),
+    /// What happens from now on, and what did before.
+    Events(Reply<Happening>),
     /// What comes and leaves from now on.
     Capture(Reply<broadcast::Receiver<CaptureEvent>>),
     /// What another server would need, a page of it.
@@ -104,6 +106,15 @@ pub enum Query {
     Import(Vec<Portable>, Reply<Imported>),
     /// Apply the changed configuration; no if it is wrong.
     Reload(Reply<Reloaded>),
+}
+
+/// What happens from some moment on.
+#[derive(Debug)]
+pub struct Happening {
+    /// What happens.
+    pub events: broadcast::Receiver<EventRecord>,
+    /// What did before, and the number that was given last before that moment; none if nothing is kept.
+    pub log: Option<(Reader, u64)>,
 }
 
 /// The place for an answer. Whether somebody still waits for it doesn't matter to whoever gives it.

@@ -142,6 +142,9 @@ pub struct TrafficStats {
     /// What the service manager was not told, because it did not listen.
     #[serde(default)]
     pub notifications_dropped: u64,
+    /// Events that are not in the event log, because its thread or its disk took them not in time.
+    #[serde(default)]
+    pub events_not_kept: u64,
 }
 
 /// How many addresses of a pool are in which state; the states add up to the size.
@@ -364,63 +367,6 @@ pub struct Heard {
     /// Why it got none, and what to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-}
-
-/// Something that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct EventRecord {
-    /// When.
-    pub time: Timestamp,
-    /// What: `granted`, `released`, `pool-filling`, …
-    pub what: Word,
-    /// The address it happened to.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub address: Option<Ipv4Addr>,
-    /// The client's hardware address.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub hw_address: Option<String>,
-    /// The client's identifier.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
-    /// The prefix of the subnet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub subnet: Option<String>,
-    /// The interface that the client is reached on.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub interface: Option<String>,
-    /// The VLAN ids it is reached with, outer first.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub vlan: Vec<u16>,
-    /// The relay it is reached through.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub relay: Option<Ipv4Addr>,
-    /// What the relay says of it (option 82), in hexadecimal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub relay_information: Option<String>,
-    /// More, in words.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-}
-
-impl EventRecord {
-    /// An event of this moment, of which nothing more is known yet.
-    #[must_use]
-    pub fn now(what: impl Into<Word>) -> Self {
-        Self {
-            time: Timestamp::now(),
-            what: what.into(),
-            address: None,
-            hw_address: None,
-            client_id: None,
-            subnet: None,
-            interface: None,
-            vlan: Vec::new(),
-            relay: None,
-            relay_information: None,
-            detail: None,
-        }
-    }
 }
 
 /// What a reload did.

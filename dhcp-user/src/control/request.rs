@@ -62,7 +62,14 @@ pub enum Request {
         client: Subject,
     },
     /// What happens from now on.
-    Events,
+    Events {
+        /// First what happened after the event of this number.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<u64>,
+        /// Whether to go on with what happens.
+        #[serde(default = "yes", skip_serializing_if = "is_so")]
+        follow: bool,
+    },
     /// Frames that come and leave from now on.
     Capture {
         /// Which of them.
@@ -94,6 +101,15 @@ impl From<Cause> for QuarantineCause {
             Cause::Probe => Self::Probe,
         }
     }
+}
+
+const fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_so(what: &bool) -> bool {
+    *what
 }
 
 const fn one_address() -> u8 {

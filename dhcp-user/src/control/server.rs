@@ -18,7 +18,7 @@ use super::capture::Telling;
 use super::filter::LeaseFilter;
 use super::portable::Portable;
 use super::query::{Export, No, Page, Query, Reply};
-use super::report::{Audit, EventRecord, Status};
+use super::report::{Audit, Status};
 use super::request::{Line, Outcome, Request};
 use super::startup::Startup;
 use crate::capture::{CaptureEvent, Filter, Item};
@@ -35,7 +35,7 @@ const MOST_CLIENTS: usize = 32;
 /// How long a client may take to send its request, or to take in a part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a client that waits for an answer is told that the daemon lives.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
+pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// Without a beat for so long, the thread that decides stands still.
 const STUCK: Duration = Duration::from_secs(3);
 /// How many leases are asked of the decision loop, or brought to it, at a time.
@@ -89,7 +89,7 @@ pub async fn serve(
 }
 
 /// A connection and its one request.
-struct Client {
+pub(super) struct Client {
     peer: io::Result<UCred>,
     from: BufReader<OwnedReadHalf>,
     to: OwnedWriteHalf,
@@ -172,8 +172,8 @@ impl Client {
                 }
             }
             Request::Explain { client } => self.one(queries, |reply| Query::Explain(client, reply)).await?,
-            Request::Events => match self.ask(queries, Query::Events).await? {
-                Ok(events) => self.follow(events).await?,
+            Request::Events { since, follow } => match self.ask(queries, Query::Events).await? {
+                Ok(happening) => self.happening(happening, since, follow).await?,
                 Err(outcome) => outcome,
             },
             Request::Capture { filter } => match self.ask(queries, Query::Capture).await? {
@@ -308,26 +308,6 @@ impl Client {
         }
     }
 
-    /// Events as they happen, until the client leaves or the daemon ends.
-    async fn follow(&mut self, mut events: broadcast::Receiver<EventRecord>) -> io::Result<Outcome> {
-        let mut signs = interval(SIGN_OF_LIFE);
-        loop {
-            tokio::select! {
-                event = events.recv() => match event {
-                    Ok(event) => drop(self.items([event]).await?),
-                    Err(RecvError::Lagged(missed)) => drop(self.items([missed_events(missed)]).await?),
-                    Err(RecvError::Closed) => return Ok(Outcome::Done),
-                },
-                _ = signs.tick() => {
-                    if let Some(stuck) = self.stuck() {
-                        return Ok(stuck);
-                    }
-                    self.send(b"\n").await?;
-                }
-            }
-        }
-    }
-
     /// Frames as they come and leave, until the client leaves or the daemon ends.
     async fn capture(
         &mut self,
@@ -359,7 +339,7 @@ impl Client {
     }
 
     /// How a request ends when the thread that decides stands still. A sign of life must come from the one that must live.
-    fn stuck(&self) -> Option<Outcome> {
+    pub(super) fn stuck(&self) -> Option<Outcome> {
         let late = self.pulse.late();
         (late >= STUCK).then(|| {
             Outcome::Stuck(format!(
@@ -406,7 +386,10 @@ impl Client {
         }
     }
 
-    async fn items<T: Serialize>(&mut self, items: impl IntoIterator<Item = T>) -> io::Result<Outcome> {
+    pub(super) async fn items<T: Serialize>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+    ) -> io::Result<Outcome> {
         let mut lines = Vec::new();
         for item in items {
             push_line(&mut lines, &Line::Item(item))?;
@@ -428,7 +411,7 @@ impl Client {
         self.to.shutdown().await
     }
 
-    async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
+    pub(super) async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
         self.told = Instant::now();
         match timeout(PATIENCE, self.to.write_all(octets)).await {
             Ok(sent) => sent,
@@ -475,12 +458,4 @@ fn push_line<T: Serialize>(lines: &mut Vec<u8>, line: &Line<T>) -> io::Result<()
     serde_json::to_writer(&mut *lines, line)?;
     lines.push(b'\n');
     Ok(())
-}
-
-/// Said in place of events that came faster than the client read.
-fn missed_events(missed: u64) -> EventRecord {
-    EventRecord {
-        detail: Some(format!("{missed} events came faster than they were read")),
-        ..EventRecord::now("missed")
-    }
 }

@@ -195,6 +195,9 @@ pub(super) const FAMILIES: &[Family] = &[
     family("xdhcpd_log_lines_dropped", Counter, &[], "Lines of the log that nobody took in time.", |s| {
         Values::One(s.measured.stats.daemon.log_lines_dropped)
     }),
+    family("xdhcpd_events_not_kept", Counter, &[], "Events that are not in the event log.", |s| {
+        Values::One(s.measured.stats.daemon.events_not_kept)
+    }),
     family(
         "xdhcpd_notifications_dropped",
         Counter,

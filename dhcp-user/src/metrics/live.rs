@@ -16,7 +16,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::samples::Sample;
 use super::site::Site;
-use crate::control::{EventRecord, PoolCounts, Query, Status};
+use crate::control::{PoolCounts, Query, Status};
+use crate::events::EventRecord;
 
 /// How often figures are told.
 const FIGURES: Duration = Duration::from_secs(2);
@@ -68,7 +69,7 @@ pub(super) fn begin(site: Arc<Site>, place: OwnedSemaphorePermit) -> Lines {
 
 /// Tells until nobody listens: then what is sent comes back.
 async fn tell(site: &Site, to: &mpsc::Sender<Bytes>) -> Option<()> {
-    let mut events = site.source.ask(Query::Events).await.ok();
+    let mut events = site.source.ask(Query::Events).await.ok().map(|happening| happening.events);
     send(to, "history", &site.samples()).await?;
     let mut look = interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -113,7 +114,7 @@ fn happened(events: &mut Receiver<EventRecord>) -> Vec<EventRecord> {
     }
     if missed > 0 {
         let detail = Some(format!("{missed} more events than can be shown"));
-        told.push(EventRecord { detail, ..EventRecord::now("missed") });
+        told.push(EventRecord { count: Some(missed), detail, ..EventRecord::now("missed") });
     }
     told
 }

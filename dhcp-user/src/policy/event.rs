@@ -121,6 +121,21 @@ impl LeaseEvent {
         }
     }
 
+    /// The link that it has to do with.
+    #[must_use]
+    pub fn link(&self) -> Option<Link> {
+        match self {
+            Self::Lease { client, .. } => client.as_ref().map(|client| client.link),
+            Self::PoolFull { .. } => None,
+            Self::ProbeLiar { link, .. } | Self::ManyAnswers { link, .. } => Some(*link),
+            Self::Exhausted { client, .. }
+            | Self::ManyDeclines { client, .. }
+            | Self::PortInUse { client, .. }
+            | Self::DeviceCap { client, .. }
+            | Self::CircuitCap { client, .. } => Some(client.link),
+        }
+    }
+
     /// How much it weighs.
     #[must_use]
     pub const fn weight(&self) -> Weight {
@@ -183,25 +198,6 @@ impl Happened {
             Self::Withdrawn => "withdrawn",
         }
     }
-
-    /// Its name in a log line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Granted => "granted",
-            Self::Renewed => "renewed",
-            Self::Released => "released",
-            Self::ReleasedByOperator => "released by the operator",
-            Self::Expired => "expired",
-            Self::Moved => "left for another address",
-            Self::Declined => "declined",
-            Self::Quarantined(QuarantineCause::Declined) => "quarantined: declined",
-            Self::Quarantined(QuarantineCause::Probe) => "quarantined: answered a probe",
-            Self::QuarantineOver => "quarantine over",
-            Self::Reclaimed => "reclaimed",
-            Self::Withdrawn => "withdrawn",
-        }
-    }
 }
 
 /// Who a client is and where it is reached.
@@ -211,6 +207,8 @@ pub struct Client {
     pub client_id: Option<Vec<u8>>,
     /// Its hardware address.
     pub chaddr: HwAddr,
+    /// What it calls itself.
+    pub host_name: Option<String>,
     /// The link it is reached on.
     pub link: Link,
     /// The relay it is reached through, or 0.0.0.0.
@@ -224,6 +222,7 @@ impl From<&Binding> for Client {
         Self {
             client_id: binding.client_id().map(<[u8]>::to_vec),
             chaddr: binding.chaddr(),
+            host_name: binding.host_name().map(str::to_owned),
             link: binding.link,
             giaddr: binding.giaddr,
             agent_info: binding.agent_info().map(<[u8]>::to_vec),
@@ -236,6 +235,7 @@ impl From<&Request> for Client {
         Self {
             client_id: request.options.client_id.as_ref().map(|id| id.to_vec()),
             chaddr: request.chaddr,
+            host_name: request.host_name().map(str::to_owned),
             link: request.link,
             giaddr: request.giaddr,
             agent_info: request.believed_agent_info().map(|info| info.to_vec()),

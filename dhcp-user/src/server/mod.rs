@@ -39,12 +39,12 @@ use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::clock::BootNanos;
 use crate::config::Config;
-use crate::control::{self, EventRecord, Startup, WallClock};
+use crate::control::{self, Startup, WallClock};
 use crate::datapath::frames::outbox::Outbox;
 use crate::datapath::frames::packet_socket::{Receiver, Wanted};
 use crate::datapath::frames::ring::{self, Arrival};
@@ -76,6 +76,7 @@ use reload::stale::Forgetting;
 use reports::busiest::Busy;
 use reports::capture::Captures;
 use reports::complaints::Complaints;
+use reports::events::Events;
 use reports::explain::PuntLog;
 use reports::measuring::Measuring;
 use reports::narration::Narration;
@@ -95,8 +96,6 @@ const END: Duration = Duration::from_secs(20);
 const QUERIES: usize = 64;
 /// How many looks at the interfaces may wait.
 const LOOKS: usize = 4;
-/// How many events a slow listener may lag behind.
-const EVENTS: usize = 4096;
 
 /// The daemon.
 pub struct Server {
@@ -153,7 +152,7 @@ pub struct Server {
     uncommitted: Option<UncommittedChanges>,
     /// `None`: the configuration wants none.
     journal: Option<Journal>,
-    events: broadcast::Sender<EventRecord>,
+    events: Events,
     wall: WallClock,
     started: BootNanos,
     /// The slot that the next look at the words begins with.
@@ -218,6 +217,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     }
     watchdog::watch(&server.beside, startup.pulse())?;
     tracing::info!(config = %file.display(), leases = server.policy.leased(), "serving");
+    server.events.started();
     startup.serving();
     service::ready(&server);
 
@@ -389,6 +389,7 @@ impl Server {
         if let Some(journal) = self.journal.take() {
             journal.finish();
         }
+        self.events.finish();
         let _ = std::fs::remove_file(&self.config.server.control_socket);
         let leases = self.policy.leased();
         let closed = self.committing.close(until);

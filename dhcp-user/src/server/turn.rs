@@ -9,7 +9,7 @@ use super::Server;
 use super::commit::decided::Decided;
 use super::commit::not_committed::NotCommitted;
 use super::commit::thread::Ended;
-use super::reports;
+use super::reports::events::event_record;
 use super::reports::explain::{Glimpse, Lost, Unanswered};
 use super::reports::narration::{NARRATOR, narrate};
 use crate::clock::BootNanos;
@@ -155,6 +155,7 @@ impl Server {
                 Decided::Action(action) => self.act(action, &mut leaving),
             }
         }
+        self.events.hand_over();
         if !leaving.is_empty() {
             self.pulse.at(Stage::Sending);
             self.outbox.send(leaving);
@@ -180,7 +181,7 @@ impl Server {
                     prober.begin(address, via, except);
                 }
             }
-            Action::Event(event) => self.tell(&event),
+            Action::Event(event) => self.tell(event),
         }
     }
 
@@ -252,22 +253,22 @@ impl Server {
         Some((ifindex, frame))
     }
 
-    fn tell(&mut self, event: &LeaseEvent) {
+    fn tell(&mut self, event: LeaseEvent) {
         let weight = event.weight();
         let has_line = self.narration.has_line(weight, Instant::now());
         let is_written = has_line || tracing::enabled!(target: NARRATOR, tracing::Level::DEBUG);
         if !is_written && weight != Weight::Detail {
             self.narration.leave_out(event.kind());
         }
-        if !is_written && self.events.receiver_count() == 0 {
-            return;
-        }
-        let told = reports::event(event, |link| self.name_of(link));
+        let which = self.events.use_of(weight);
         if is_written {
+            let told = event_record(&event, |link| self.name_of(link));
             narrate(&told, weight, has_line);
+            self.events.tell_as(told, which);
+        } else if self.events.is_wanted(which) {
+            let interface = event.link().and_then(|link| self.name_of(link));
+            self.events.happened(event, interface, which);
         }
-        // Nobody may be listening.
-        let _ = self.events.send(told);
     }
 }
 

@@ -22,7 +22,8 @@ use ratatui::crossterm::event::{self, KeyCode, KeyEventKind, KeyModifiers};
 use super::Exit;
 use super::daemon::Whom;
 use super::output::complain;
-use crate::control::{self, ClientError, EventRecord, Figures, Outcome, Request};
+use crate::control::{self, ClientError, Figures, Outcome, Request};
+use crate::events::EventRecord;
 use view::View;
 
 /// How long a key may wait for this.
@@ -43,7 +44,7 @@ pub struct Top {
 /// Something that the screen has to do with.
 enum Told {
     Figures(Box<Figures>),
-    Event(EventRecord),
+    Event(Box<EventRecord>),
     /// The daemon doesn't answer, and why.
     Silent(String),
     /// A signal says that it is enough.
@@ -103,7 +104,7 @@ impl Top {
         let events = move || {
             loop {
                 let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
-                let ended = control::ask(&socket, &Request::Events, |item| {
+                let ended = control::ask(&socket, &Request::Events { since: None, follow: true }, |item| {
                     let event = serde_json::from_str(item.get())?;
                     to.send(Told::Event(event)).map_err(|_| gone())
                 });
@@ -143,7 +144,7 @@ fn run(terminal: &mut DefaultTerminal, mut view: View, told: &Receiver<Told>) ->
         for told in told.try_iter() {
             match told {
                 Told::Figures(figures) => view.figures(figures, Instant::now()),
-                Told::Event(event) => view.event(event),
+                Told::Event(event) => view.event(*event),
                 Told::Silent(why) => view.silent(why),
                 Told::End => return Ok(()),
             }

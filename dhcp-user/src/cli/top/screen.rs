@@ -192,7 +192,7 @@ fn events_of(view: &View, area: Rect) -> Vec<Line<'static>> {
     }
     let room = usize::from(area.height.saturating_sub(1));
     let skipped = view.events.len().saturating_sub(room);
-    let line = |event: &crate::control::EventRecord| {
+    let line = |event: &crate::events::EventRecord| {
         let said = [
             Some(event.time.strftime("%H:%M:%S").to_string()),
             Some(event.what.clone().into_owned()),

@@ -9,9 +9,10 @@ use ratatui::backend::TestBackend;
 use super::screen;
 use super::view::View;
 use crate::control::{
-    Busiest, BusyCircuit, BusyClient, EventRecord, Figures, InterfaceStatus, KernelStats, LinkStatus,
-    PoolCounts, RingFigures, Stage, Stats, Status, TrafficStats, Word, Xdp,
+    Busiest, BusyCircuit, BusyClient, Figures, InterfaceStatus, KernelStats, LinkStatus, PoolCounts,
+    RingFigures, Stage, Stats, Status, TrafficStats, Word, Xdp,
 };
+use crate::events::EventRecord;
 
 fn words(counts: &[(&'static str, u64)]) -> BTreeMap<Word, u64> {
     counts.iter().map(|(name, count)| (Word::Borrowed(*name), *count)).collect()

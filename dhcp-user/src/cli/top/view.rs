@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::control::{EventRecord, Figures, Word};
+use crate::control::{Figures, Word};
+use crate::events::EventRecord;
 
 /// How many events are kept: more than fit on any screen.
 const EVENTS: usize = 200;

@@ -176,6 +176,15 @@ pub(super) const KEYS: &[Key] = &[
         "questions a second of each of them",
     ),
     key(
+        "event-log",
+        &[Table::Server],
+        Text,
+        Is("\"16 MiB\""),
+        "0.1",
+        "so much of what happened is kept, for `xdhcpd events --since`; `\"off\"`: nothing is: see [Events](events.md)",
+    ),
+    key("event-log-keep", &[Table::Server], Duration, Is("\"30d\""), "0.1", "and for so long at most"),
+    key(
         "metrics-listen",
         &[Table::Server],
         Text,

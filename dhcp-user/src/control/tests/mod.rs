@@ -3,6 +3,7 @@
 mod pages;
 mod slow;
 
+use crate::events::EventRecord;
 use std::io::{Read, Write};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
@@ -422,11 +423,11 @@ fn events_come_as_they_happen() {
             for what in ["granted", "granted", "renewed", "released", "expired", "declined"] {
                 source.send(event(what)).unwrap();
             }
-            reply.give(listening);
+            reply.give(Happening { events: listening, log: None });
         },
         move |path| {
             drop(events);
-            let (items, outcome) = asked(path, &Request::Events);
+            let (items, outcome) = asked(path, &Request::Events { since: None, follow: true });
             assert_eq!(outcome, Outcome::Done);
             items
         },

@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::config::XdpMode;
-use crate::control::{EventRecord, Xdp};
+use crate::control::Xdp;
 use crate::datapath::interfaces::netlink::{Attached, LinkState};
 use crate::datapath::program::transmission::Counts;
+use crate::events::EventRecord;
 use crate::server::Server;
 
 /// How often drivers are asked what they have counted.
@@ -94,8 +95,7 @@ impl Server {
                 detail: Some(format!("{lost} answers of the kernel did not leave by the driver")),
                 ..EventRecord::now("answers-lost")
             };
-            // Nobody may be listening.
-            let _ = self.events.send(told);
+            self.events.tell(told);
             let configured = self.config.interfaces.iter().find(|configured| configured.name == name);
             if is_hopeless && configured.is_some_and(|configured| configured.xdp == XdpMode::Auto) {
                 hopeless.push((*ifindex, name));
@@ -116,7 +116,7 @@ impl Server {
                     detail: Some("attached in the stack: answers did not leave by the driver".to_owned()),
                     ..EventRecord::now("xdp-changed")
                 };
-                let _ = self.events.send(told);
+                self.events.tell(told);
                 self.go_over_to(ifindex, attachment, None);
             }
             Err(error) => {

@@ -3,6 +3,7 @@
 pub(super) mod busiest;
 pub(super) mod capture;
 pub(super) mod complaints;
+pub(super) mod events;
 pub(super) mod explain;
 pub(super) mod measuring;
 pub(super) mod narration;
@@ -19,13 +20,11 @@ use super::Server;
 use crate::clock::BootNanos;
 use crate::control::{
     self, InterfaceStatus, Lease, LeaseDetail, LeaseFilter, Memo, No, Orphan, OrphanLease, Page, PoolCounts,
-    Quarantined, Query, Stage, Stats, Status, WallClock, colon_hex,
+    Quarantined, Query, Stage, Stats, Status, TrafficStats, WallClock, colon_hex,
 };
 use crate::journal::wire_text;
 use crate::message::AgentInformation;
-use crate::policy::{
-    AnsweredBy, Client, Happened, LeaseEvent, LeaseView, PoolView, Source, State, Words as _,
-};
+use crate::policy::{AnsweredBy, LeaseView, PoolView, Source, State, Words as _};
 use crate::store::{Change, HwAddr, QuarantineCause};
 
 /// A pool as it is shown.
@@ -72,7 +71,7 @@ impl Server {
             Query::Orphans { after, most, reply } => reply.give(self.orphans(after, most)),
             Query::Quarantine(reply) => reply.give(self.quarantine()),
             Query::QuarantineClear { prefix, why, reply } => self.clear(prefix, why, reply),
-            Query::Events(reply) => reply.give(self.events.subscribe()),
+            Query::Events(reply) => reply.give(self.events.listen()),
             Query::Capture(reply) => reply.done(self.capture().map_err(|error| format!("{error:#}"))),
             Query::Explain(client, reply) => match self.explain(&client) {
                 Ok(explanation) => reply.give(explanation),
@@ -124,6 +123,7 @@ impl Server {
             self.loses_answers(),
             self.loses_replies(),
             self.journal_trouble(),
+            self.events.trouble(),
         ];
         let all = all.into_iter().flatten();
         let all: Vec<String> = all.chain(self.weak_evidence()).collect();
@@ -158,7 +158,13 @@ impl Server {
     pub(super) fn stats(&self) -> Result<Stats> {
         let counters = self.kernel.as_ref().map(|kernel| kernel.counters()).transpose()?.unwrap_or_default();
         let interfaces = self.config.interfaces.iter().map(|interface| interface.name.clone());
-        Ok(Stats { kernel: traffic::kernel(&counters), daemon: self.traffic.report(interfaces) })
+        Ok(Stats {
+            kernel: traffic::kernel(&counters),
+            daemon: TrafficStats {
+                events_not_kept: self.events.not_kept(),
+                ..self.traffic.report(interfaces)
+            },
+        })
     }
 
     fn pools(&self) -> Vec<PoolCounts> {
@@ -282,103 +288,5 @@ impl Server {
     /// The name of the interface of a link.
     pub(super) fn name_of(&self, link: Link) -> Option<String> {
         self.interfaces.get(&link.ifindex).map(|served| served.facts.name.clone())
-    }
-}
-
-fn vlan(link: Link) -> Vec<u16> {
-    [link.outer, link.inner].into_iter().filter(|id| *id != 0).collect()
-}
-
-/// An event as listeners are told of it.
-pub(super) fn event(event: &LeaseEvent, name_of: impl Fn(Link) -> Option<String>) -> control::EventRecord {
-    let of = |told: control::EventRecord, client: &Client| control::EventRecord {
-        hw_address: Some(client.chaddr.to_string()),
-        client_id: client.client_id.as_deref().map(colon_hex),
-        interface: name_of(client.link),
-        vlan: vlan(client.link),
-        relay: Some(client.giaddr).filter(|relay| !relay.is_unspecified()),
-        relay_information: client.agent_info.as_deref().map(colon_hex),
-        ..told
-    };
-    match event {
-        LeaseEvent::Lease { address, what, client } => {
-            let told = control::EventRecord {
-                address: Some(*address),
-                ..control::EventRecord::now(Happened::name(*what))
-            };
-            match client {
-                Some(client) => of(told, client),
-                None => told,
-            }
-        }
-        LeaseEvent::PoolFull { subnet, pool, percent } => control::EventRecord {
-            subnet: Some(subnet.to_string()),
-            detail: Some(format!("{pool} is {percent} % full")),
-            ..control::EventRecord::now(if *percent < 100 { "pool-filling" } else { "pool-full" })
-        },
-        LeaseEvent::Exhausted { subnet, client } => of(
-            control::EventRecord {
-                subnet: Some(subnet.to_string()),
-                ..control::EventRecord::now("exhausted")
-            },
-            client,
-        ),
-        LeaseEvent::ProbeLiar { link, station, addresses } => {
-            let those: Vec<String> = addresses.iter().map(ToString::to_string).collect();
-            control::EventRecord {
-                hw_address: Some(colon_hex(station)),
-                interface: name_of(*link),
-                vlan: vlan(*link),
-                detail: Some(format!(
-                    "it answers for {}, which are nobody's: what it says proves nothing",
-                    those.join(", ")
-                )),
-                ..control::EventRecord::now("probe-liar")
-            }
-        }
-        LeaseEvent::ManyAnswers { link, station } => control::EventRecord {
-            hw_address: Some(colon_hex(station)),
-            interface: name_of(*link),
-            vlan: vlan(*link),
-            detail: Some(
-                "very many stations answer for addresses that are nobody's: they put them out of use for minutes only".into(),
-            ),
-            ..control::EventRecord::now("many-answers")
-        },
-        LeaseEvent::ManyDeclines { subnet, client } => of(
-            control::EventRecord {
-                subnet: Some(subnet.to_string()),
-                detail: Some(
-                    "so many DECLINEs came from there that they put addresses out of use for minutes only"
-                        .into(),
-                ),
-                ..control::EventRecord::now("many-declines")
-            },
-            client,
-        ),
-        LeaseEvent::PortInUse { address, client } => of(
-            control::EventRecord {
-                address: Some(*address),
-                detail: Some("another device has the address of its port, and answers".to_owned()),
-                ..control::EventRecord::now("port-in-use")
-            },
-            client,
-        ),
-        LeaseEvent::DeviceCap { subnet, client, cap } => of(
-            control::EventRecord {
-                subnet: Some(subnet.to_string()),
-                detail: Some(format!("the device may hold {cap}")),
-                ..control::EventRecord::now("device-cap")
-            },
-            client,
-        ),
-        LeaseEvent::CircuitCap { subnet, client, cap } => of(
-            control::EventRecord {
-                subnet: Some(subnet.to_string()),
-                detail: Some(format!("the clients of its circuit may hold {cap}")),
-                ..control::EventRecord::now("circuit-cap")
-            },
-            client,
-        ),
     }
 }

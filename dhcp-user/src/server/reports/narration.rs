@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tracing::Level;
 
-use crate::control::EventRecord;
+use crate::events::EventRecord;
 use crate::logging::NOTICE;
 use crate::policy::Weight;
 use crate::server::Server;
@@ -27,13 +27,13 @@ pub(in crate::server) struct Narration {
 }
 
 #[derive(Debug, Default)]
-struct Window {
+pub(super) struct Window {
     began: Option<Instant>,
     lines: u32,
 }
 
 impl Window {
-    fn takes(&mut self, now: Instant) -> bool {
+    pub(super) fn takes(&mut self, now: Instant) -> bool {
         if self.began.is_none_or(|began| now.saturating_duration_since(began) >= Duration::from_secs(1)) {
             *self = Self { began: Some(now), lines: 0 };
         }

@@ -94,6 +94,7 @@ impl Traffic {
             not_sent: none.chain(self.not_sent.clone()).collect(),
             log_lines_dropped: logging::lines_dropped(),
             notifications_dropped: service::notifications_dropped(),
+            events_not_kept: 0,
         }
     }
 }

@@ -13,9 +13,8 @@ use anyhow::{Context as _, Result, bail};
 use aya::maps::{MapData, RingBuf};
 use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::mpsc;
 
-use super::EVENTS;
 use super::Intake;
 use super::Server;
 use super::commit::decided::Orders;
@@ -35,6 +34,7 @@ use super::reload::configuring::Configuring;
 use super::reports::busiest::Busy;
 use super::reports::capture::Captures;
 use super::reports::complaints::Complaints;
+use super::reports::events::Events;
 use super::reports::explain::PuntLog;
 use super::reports::measuring::Measuring;
 use super::reports::narration::Narration;
@@ -120,7 +120,7 @@ impl Server {
 
         let journal = journaling::begin(&config, &*store, &records, &beside)?;
 
-        let (events, _) = broadcast::channel(EVENTS);
+        let events = Events::begin(&config, &beside)?;
         let ours = ours(&config, &facts);
         let (arrivals, sockets) = mpsc::channel(WAITING);
         let mut server = Self {
