@@ -11,6 +11,7 @@ mod damaged;
 pub mod datapath;
 pub mod events;
 pub mod journal;
+pub mod leave;
 pub mod limits;
 pub mod logging;
 pub mod message;

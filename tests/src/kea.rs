@@ -49,7 +49,10 @@ impl Kea {
         let mut command = home.namespace.command(&program.display().to_string());
         command.arg("-c").arg(&config);
         command.envs(["KEA_PIDFILE_DIR", "KEA_LOCKFILE_DIR"].map(|name| (name, &home.dir)));
-        let mut process = Process::start("kea-dhcp4", command, &home.dir.join("kea.log"))?;
+        let log = home.dir.join("kea.log");
+        // What it said when it ran before would be taken for its word now.
+        let _ = fs::remove_file(&log);
+        let mut process = Process::start("kea-dhcp4", command, &log)?;
         until("Kea to come up", PROMPT, || {
             if !process.is_running()? {
                 bail!("Kea ended at once:\n{}", process.log());

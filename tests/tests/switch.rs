@@ -1,4 +1,4 @@
-//! Another server is switched for this one: its clients renew, keep their addresses, and notice nothing else.
+//! Another server is switched for this one, and back: its clients renew, keep their addresses, and notice nothing else.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
@@ -87,15 +87,13 @@ fn parts(config: &str) -> Result<(String, String)> {
 }
 
 #[test]
-fn kea_is_switched_for_xdhcpd() -> Result<()> {
+fn kea_is_switched_for_xdhcpd_and_back() -> Result<()> {
     let lan = lan()?;
-    let kea = Kea::start(
-        &Home::from(&lan),
-        r#""id": 1, "subnet": "10.0.0.0/24", "valid-lifetime": 600, "authoritative": true,
+    let subnet = r#""id": 1, "subnet": "10.0.0.0/24", "valid-lifetime": 600, "authoritative": true,
            "pools": [{ "pool": "10.0.0.10 - 10.0.0.20" }],
            "option-data": [{ "name": "routers", "data": "10.0.0.1" }, { "name": "domain-name-servers", "data": "10.0.0.53, 10.0.0.54, 10.0.0.55, 10.0.0.56, 10.0.0.57, 10.0.0.58, 10.0.0.59, 10.0.0.60, 10.0.0.61, 10.0.0.62" }],
-           "reservations": [{ "hw-address": "02:00:00:00:09:09", "ip-address": "10.0.0.99" }]"#,
-    )?;
+           "reservations": [{ "hw-address": "02:00:00:00:09:09", "ip-address": "10.0.0.99" }]"#;
+    let kea = Kea::start(&Home::from(&lan), subnet)?;
     let mut leases = leases(&lan, Some(b"\x00two"))?;
     let (decliner, declined) = leases.pop().context("no client")?;
     decliner.decline(&declined)?;
@@ -105,13 +103,45 @@ fn kea_is_switched_for_xdhcpd() -> Result<()> {
     let (config, file) = kea.files();
     kea.stop()?;
 
-    let server = server_of(&lan, "kea", &config, ": loggers: ")?;
+    let mut server = server_of(&lan, "kea", &config, ": loggers: ")?;
 
     let told = import_leases(&server, "kea", &file)?;
     ensure!(told["imported"] == CLIENTS, "{told}");
     are_kept(&lan, &server, &leases)?;
     let quarantine = server.json(&["quarantine"])?;
     ensure!(quarantine[0]["address"] == declined.address.to_string(), "{quarantine}");
+
+    fs::write(
+        &file,
+        leases_for(&lan, &mut server, &["kea", "--kea-config", &config.display().to_string()])?,
+    )?;
+    let kea = Kea::start(&Home::from(&lan), subnet)?;
+    ensure!(kea.log().contains("DHCPSRV_MEMFILE_LEASE_FILE_LOAD"), "{}", kea.log());
+    are_kept_there(&lan, &leases, &[declined.address])?;
+    kea.stop()
+}
+
+/// Stops the server and the program in the kernel, and returns the leases in another server's form.
+fn leases_for(lan: &Lan, server: &mut Server<'_>, to: &[&str]) -> Result<String> {
+    let config = lan.world.dir().join("xdhcpd.toml");
+    server.stop()?;
+    server.detach()?;
+    run(cli()?.args(["export", "--config"]).arg(config).arg("--to").args(to))
+}
+
+/// The other server has its clients back: they renew, and nobody else is given their addresses, nor one that was declined.
+fn are_kept_there(lan: &Lan, leases: &[(Client<'_>, Lease)], declined: &[Ipv4Addr]) -> Result<()> {
+    for (client, lease) in leases {
+        // The scripted client is asked for its hardware address, which dhcpd's socket needs, and doesn't answer.
+        let (mac, address) =
+            (client.mac.map(|octet| format!("{octet:02x}")).join(":"), lease.address.to_string());
+        run(lan.server.command("ip").args(["neigh", "replace", &address, "lladdr", &mac, "dev", SERVER_IF]))?;
+        let ack = client.renew(lease).with_context(|| format!("{lease:?} is not honoured"))?;
+        ensure!(ack.message.yiaddr == lease.address, "{lease:?} became {ack:?}");
+    }
+    let fresh = lan.client(200).dora()?;
+    let taken = leases.iter().map(|(_, lease)| lease.address).chain(declined.iter().copied());
+    ensure!(!taken.into_iter().any(|address| address == fresh.address), "{fresh:?} is given twice");
     Ok(())
 }
 
@@ -121,27 +151,52 @@ fn start(lan: &Lan, installed: &str, arguments: &[&str]) -> Result<Process> {
     fs::copy(installed, &program).with_context(|| format!("{installed} is not installed"))?;
     let mut command: Command = lan.server.command(&program.display().to_string());
     command.args(arguments);
-    Process::start(installed, command, &lan.world.dir().join("other-server.log"))
+    let log = lan.world.dir().join("other-server.log");
+    // What it said when it ran before would be taken for its word now.
+    let _ = fs::remove_file(&log);
+    Process::start(installed, command, &log)
 }
 
-/// Switches another server, whose leases are in `file`.
-fn switched(lan: &Lan, mut other: Process, from: &str, config: &Path, file: &Path) -> Result<()> {
-    until("the other server to listen", PROMPT, || {
-        ensure!(other.is_running()?, "it ended at once:\n{}", other.log());
-        let listens = ["Server starting service", "sockets bound"];
-        Ok(listens.iter().any(|said| other.log().contains(said)).then_some(()))
-    })?;
-    // Neither returns the client identifier (RFC 6842), which the scripted client insists on.
-    let leases = leases(lan, None)?;
-    other.kill()?;
-    let server = server_of(lan, from, config, ": ")?;
-    let told = import_leases(&server, from, file)?;
-    ensure!(told["imported"] == CLIENTS, "{told}\n{}", fs::read_to_string(file)?);
-    are_kept(lan, &server, &leases)
+/// Another server, as it is started, and its files.
+struct Other<'a> {
+    from: &'a str,
+    installed: &'a str,
+    arguments: &'a [&'a str],
+    config: &'a Path,
+    leases: &'a Path,
+}
+
+impl Other<'_> {
+    fn start(&self, lan: &Lan) -> Result<Process> {
+        let mut other = start(lan, self.installed, self.arguments)?;
+        until("the other server to listen", PROMPT, || {
+            ensure!(other.is_running()?, "it ended at once:\n{}", other.log());
+            let listens = ["Server starting service", "sockets bound"];
+            Ok(listens.iter().any(|said| other.log().contains(said)).then_some(()))
+        })?;
+        Ok(other)
+    }
+
+    /// Switches it, and back.
+    fn switched(&self, lan: &Lan) -> Result<()> {
+        let mut other = self.start(lan)?;
+        // Neither returns the client identifier (RFC 6842), which the scripted client insists on.
+        let leases = leases(lan, None)?;
+        other.kill()?;
+        let mut server = server_of(lan, self.from, self.config, ": ")?;
+        let told = import_leases(&server, self.from, self.leases)?;
+        ensure!(told["imported"] == CLIENTS, "{told}\n{}", fs::read_to_string(self.leases)?);
+        are_kept(lan, &server, &leases)?;
+
+        fs::write(self.leases, leases_for(lan, &mut server, &[self.from])?)?;
+        let mut other = self.start(lan)?;
+        are_kept_there(lan, &leases, &[]).with_context(|| other.log())?;
+        other.kill()
+    }
 }
 
 #[test]
-fn the_leases_of_isc_dhcpd_are_brought_along() -> Result<()> {
+fn isc_dhcpd_is_switched_for_xdhcpd_and_back() -> Result<()> {
     let lan = lan()?;
     let config = "authoritative; ping-check false; ddns-update-style none; default-lease-time 600; max-lease-time 600;\n\
                   subnet 10.0.0.0 netmask 255.255.255.0 { range 10.0.0.10 10.0.0.20;\n\
@@ -150,12 +205,12 @@ fn the_leases_of_isc_dhcpd_are_brought_along() -> Result<()> {
     let file = lan.world.write("dhcpd.leases", "")?;
     let (leases, pid) = (file.display().to_string(), lan.world.dir().join("dhcpd.pid").display().to_string());
     let arguments = ["-4", "-f", "-d", "-cf", &config, "-lf", &leases, "-pf", &pid, SERVER_IF];
-    let other = start(&lan, "/usr/sbin/dhcpd", &arguments)?;
-    switched(&lan, other, "isc", Path::new(&config), Path::new(&leases))
+    let (installed, config, leases) = ("/usr/sbin/dhcpd", Path::new(&config), Path::new(&leases));
+    Other { from: "isc", installed, arguments: &arguments, config, leases }.switched(&lan)
 }
 
 #[test]
-fn the_leases_of_dnsmasq_are_brought_along() -> Result<()> {
+fn dnsmasq_is_switched_for_xdhcpd_and_back() -> Result<()> {
     let lan = lan()?;
     let leases = lan.world.dir().join("dnsmasq.leases").display().to_string();
     let settings = format!(
@@ -166,6 +221,6 @@ fn the_leases_of_dnsmasq_are_brought_along() -> Result<()> {
     );
     let config = lan.world.write("dnsmasq.conf", &settings)?.display().to_string();
     let arguments = ["--keep-in-foreground", &format!("--conf-file={config}"), "--pid-file="];
-    let other = start(&lan, "/usr/sbin/dnsmasq", &arguments)?;
-    switched(&lan, other, "dnsmasq", Path::new(&config), Path::new(&leases))
+    let (installed, config, leases) = ("/usr/sbin/dnsmasq", Path::new(&config), Path::new(&leases));
+    Other { from: "dnsmasq", installed, arguments: &arguments, config, leases }.switched(&lan)
 }

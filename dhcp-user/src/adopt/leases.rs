@@ -157,7 +157,7 @@ impl Entry {
 }
 
 /// Octets in hexadecimal, colons between.
-pub(super) fn colons(octets: &[u8]) -> String {
+pub(crate) fn colons(octets: &[u8]) -> String {
     let pairs: Vec<String> = octets.iter().map(|octet| format!("{octet:02x}")).collect();
     pairs.join(":")
 }
@@ -168,7 +168,7 @@ pub(super) fn hw_address(text: &str) -> Option<String> {
 }
 
 /// Octets of one or two digits each, colons between.
-pub(super) fn octets(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn octets(text: &str) -> Option<Vec<u8>> {
     let octet = |part: &str| {
         let is_octet = (1..=2).contains(&part.len()) && part.bytes().all(|digit| digit.is_ascii_hexdigit());
         is_octet.then(|| u8::from_str_radix(part, 16).ok()).flatten()

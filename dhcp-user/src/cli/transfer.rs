@@ -1,6 +1,6 @@
 //! `export` and `import`: leases on their way from one server to another, as lines of JSON.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, BufWriter, Read, Write};
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -11,7 +11,9 @@ use super::Exit;
 use super::daemon::{Whom, default_socket};
 use super::output::{complain, finish, remark};
 use super::serve::load;
+use crate::adopt::{SubnetIds, Unreadable};
 use crate::control::{self, ClientError, Outcome, Portable, Request};
+use crate::leave;
 use crate::server;
 
 /// How many leases are sent together: each part is one commit.
@@ -26,9 +28,26 @@ pub struct Export {
     /// Export what is on disk, by the configuration of a daemon that has been stopped
     #[arg(long, value_name = "FILE", conflicts_with = "socket")]
     config: Option<PathBuf>,
+    /// Print what another server reads, instead of what an xdhcpd does
+    #[arg(long, value_enum, value_name = "SERVER")]
+    to: Option<Other>,
+    /// Kea's own configuration, for the numbers of its subnets
+    #[arg(long, value_name = "FILE", required_if_eq("to", "kea"))]
+    kea_config: Option<PathBuf>,
     /// Print JSON (it always is)
     #[arg(long, hide = true)]
     json: bool,
+}
+
+/// Another server, to which leases can go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Other {
+    /// Kea's `kea-leases4.csv`
+    Kea,
+    /// ISC dhcpd's `dhcpd.leases`
+    Isc,
+    /// dnsmasq's `dnsmasq.leases`
+    Dnsmasq,
 }
 
 /// Which leases to import, and where to.
@@ -48,16 +67,15 @@ impl Export {
     /// Prints the leases, a line each.
     #[must_use]
     pub fn run(self) -> Exit {
-        let mut to = BufWriter::new(io::stdout());
+        let mut to = match self.writer() {
+            Ok(writer) => writer,
+            Err(error) => return complain(Exit::No, error),
+        };
         if let Some(file) = &self.config {
-            let exported = load(file).and_then(|config| {
-                server::export_stopped(&config, |lease| {
-                    serde_json::to_writer(&mut to, &lease)?;
-                    to.write_all(b"\n")
-                })
-            });
+            let exported =
+                load(file).and_then(|config| server::export_stopped(&config, |lease| to.lease(&lease)));
             return match exported {
-                Ok(written) => finish(Exit::Done, written.and_then(|()| to.flush())),
+                Ok(written) => finish(Exit::Done, written.and_then(|()| to.finish())),
                 Err(error) => complain(Exit::No, format!("{error:#}")),
             };
         }
@@ -65,14 +83,89 @@ impl Export {
             Ok(socket) => socket,
             Err(why) => return complain(Exit::Unreachable, why),
         };
-        match control::ask(&socket, &Request::Export, |lease| writeln!(to, "{lease}")) {
-            Ok(Outcome::Done) => finish(Exit::Done, to.flush()),
+        match control::ask(&socket, &Request::Export, |lease| to.line(lease.get())) {
+            Ok(Outcome::Done) => finish(Exit::Done, to.finish()),
             Ok(Outcome::No(why)) => complain(Exit::No, why),
             Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
             Ok(Outcome::Stuck(why)) => complain(Exit::Unreachable, why),
             Err(ClientError::Output(error)) => finish(Exit::Done, Err(error)),
             Err(error) => complain(Exit::Unreachable, error),
         }
+    }
+}
+
+impl Export {
+    fn writer(&self) -> Result<Writer, Unreadable> {
+        let read = |name: &str| std::fs::read(name).map_err(|error| error.to_string());
+        let ids = |file: &PathBuf| SubnetIds::read(&file.display().to_string(), &read);
+        Ok(Writer {
+            to: BufWriter::new(io::stdout()),
+            form: self.to,
+            ids: self.kea_config.as_ref().map(ids).transpose()?,
+            now: jiff::Timestamp::now().as_second(),
+            has_begun: false,
+            left: BTreeMap::new(),
+        })
+    }
+}
+
+/// Writes leases in the form that was asked for.
+struct Writer {
+    to: BufWriter<io::Stdout>,
+    form: Option<Other>,
+    ids: Option<SubnetIds>,
+    now: i64,
+    has_begun: bool,
+    /// How many are not written, by reason.
+    left: BTreeMap<String, u64>,
+}
+
+impl Writer {
+    /// A lease as the daemon says it.
+    fn line(&mut self, line: &str) -> io::Result<()> {
+        match self.form {
+            None => writeln!(self.to, "{line}"),
+            Some(_) => self.lease(&serde_json::from_str(line)?),
+        }
+    }
+
+    fn lease(&mut self, lease: &Portable) -> io::Result<()> {
+        self.begin()?;
+        let id = |address| self.ids.as_ref().and_then(|ids| ids.of(address));
+        let written = match self.form {
+            None => {
+                serde_json::to_writer(&mut self.to, lease)?;
+                return self.to.write_all(b"\n");
+            }
+            Some(Other::Kea) => leave::kea(lease, self.now, id),
+            Some(Other::Isc) => leave::isc(lease, self.now),
+            Some(Other::Dnsmasq) => leave::dnsmasq(lease, self.now),
+        };
+        match written {
+            Ok(text) => writeln!(self.to, "{text}"),
+            Err(why) => {
+                let count = self.left.entry(why.to_string()).or_default();
+                *count = count.saturating_add(1);
+                Ok(())
+            }
+        }
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        if is_first && self.form == Some(Other::Kea) {
+            return writeln!(self.to, "{}", leave::KEA_HEAD);
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        self.begin()?;
+        self.to.flush()?;
+        for (why, count) in &self.left {
+            remark(format_args!("{count} not written: {why}"));
+        }
+        Ok(())
     }
 }
 
