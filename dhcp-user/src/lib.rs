@@ -10,6 +10,7 @@ pub mod control;
 mod damaged;
 pub mod datapath;
 pub mod events;
+pub mod hooks;
 pub mod journal;
 pub mod leave;
 pub mod limits;

@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Verb::Completions(completions) => completions.run().into(),
         Verb::Man(man) => man.run().into(),
         Verb::Reference(reference) => reference.run().into(),
+        Verb::HookRunner => cli::run_hooks().into(),
         Verb::Capture(capture) => capture.run().into(),
         Verb::Export(export) => export.run().into(),
         Verb::Import(import) => import.run().into(),

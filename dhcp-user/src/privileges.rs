@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use anyhow::{Context as _, Result};
+use nix::sys::prctl::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
 /// Numbers of capabilities (capability.h) that are kept, where they are had: to attach, to load and map, and for packet sockets.
@@ -71,10 +72,23 @@ struct Half {
 /// # Errors
 /// When the kernel doesn't let it.
 pub fn give_up() -> io::Result<()> {
+    keep_only(&KEPT)
+}
+
+/// Gives up all of this thread's capabilities, and that a program that it starts could gain any.
+///
+/// # Errors
+/// When the kernel doesn't let it.
+pub fn give_up_all() -> io::Result<()> {
+    keep_only(&[])?;
+    Ok(set_no_new_privs()?)
+}
+
+fn keep_only(kept: &[u32]) -> io::Result<()> {
     // SAFETY: these take numbers, and touch no memory.
     unsafe {
         // Whoever may not change the bounding set needs no more than not to gain by exec, which is refused.
-        for capability in (0..CAPABILITIES).filter(|capability| !KEPT.contains(capability)) {
+        for capability in (0..CAPABILITIES).filter(|capability| !kept.contains(capability)) {
             libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0);
         }
         libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
@@ -86,9 +100,9 @@ pub fn give_up() -> io::Result<()> {
         return Err(io::Error::last_os_error());
     }
     for (number, half) in (0..).zip(&mut halves) {
-        let kept = KEPT.iter().filter(|capability| *capability / 32 == number);
-        let kept = kept.fold(0, |set, capability| set | 1 << (capability % 32));
-        let held = half.permitted & kept;
+        let of_half = kept.iter().filter(|capability| *capability / 32 == number);
+        let of_half = of_half.fold(0, |set, capability| set | 1 << (capability % 32));
+        let held = half.permitted & of_half;
         *half = Half { effective: held, permitted: held, inheritable: 0 };
     }
     // SAFETY: as above; the kernel only reads them.

@@ -73,6 +73,9 @@ const TEST_TOOLS: &[Tool] = &[
     tool("prometheus", "prometheus"),
     tool("promtool", "prometheus"),
     tool("chromium", "chromium"),
+    tool("named", "bind9"),
+    tool("nsupdate", "bind9-dnsutils"),
+    tool("kea-shell", "kea-ctrl-agent"),
     // To change a map behind the server's back.
     tool("bpftool", "bpftool"),
 ];

@@ -73,6 +73,9 @@ pub enum Verb {
     /// Write the list of keys into configuration.md, and the schema beside it
     #[command(hide = true)]
     Reference(Reference),
+    /// Run hooks for the daemon that has started this process
+    #[command(hide = true)]
+    HookRunner,
     /// Capture what comes and what leaves, the kernel's answers included, with what became of each frame and why
     Capture(Capture),
     /// Print all that another server needs to honour the leases, a line of JSON for each address
@@ -110,6 +113,15 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+/// Runs hooks until the daemon has ended.
+#[must_use]
+pub fn run_hooks() -> Exit {
+    match crate::hooks::run() {
+        Ok(()) => Exit::Done,
+        Err(error) => output::complain(Exit::No, format_args!("hooks can't be run: {error}")),
     }
 }
 

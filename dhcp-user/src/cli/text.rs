@@ -99,7 +99,7 @@ fn status(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
 
 /// Counters that count something; those at 0 only where they say how well the fast path does.
 fn stats(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
-    let Stats { kernel, daemon } = serde_json::from_str(item.get())?;
+    let Stats { kernel, daemon, hooks } = serde_json::from_str(item.get())?;
     kernel.acked.iter().for_each(|(which, count)| table.row([&"kernel", &"acked", which, count]));
     counters(table, "kernel", "punted", &kernel.punted);
     table.row([&"kernel", &"passed", &"", &kernel.passed]);
@@ -116,6 +116,20 @@ fn stats(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
         ("notifications-dropped", daemon.notifications_dropped),
         ("events-not-kept", daemon.events_not_kept),
     ];
+    for hook in hooks {
+        let counts = [
+            ("done", hook.done),
+            ("failed", hook.failed),
+            ("timed-out", hook.timed_out),
+            ("not-started", hook.not_started),
+            ("dropped", hook.dropped),
+            ("missed", hook.missed),
+            ("left-behind", hook.left_behind),
+        ];
+        for (what, count) in counts.into_iter().filter(|(what, count)| *what == "done" || *count > 0) {
+            table.row([&"hook", &what, &printable(&hook.program), &count]);
+        }
+    }
     for (what, count) in unheard.into_iter().filter(|(_, count)| *count > 0) {
         table.row([&"daemon", &what, &"", &count]);
     }

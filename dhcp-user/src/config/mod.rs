@@ -12,6 +12,7 @@
 mod class;
 mod disjoint;
 mod errors;
+mod hook;
 mod hosts;
 mod interface;
 mod journal;
@@ -39,6 +40,7 @@ use toml::de::DeTable;
 
 pub use class::{Class, ClassSet, Match, Pattern};
 pub use errors::ConfigError;
+pub use hook::Hook;
 pub use interface::{Interface, XdpMode};
 pub use journal::Journal;
 pub use lease_times::LeaseTimes;
@@ -48,7 +50,7 @@ pub use pool::{Admission, DynamicPool};
 pub use prefix::{Pool, Prefix};
 pub use probe::Probe;
 pub use reservation::{Reservation, ReservationKey};
-pub use server::{EventLog, KeepAwake, Server, StoreChoice};
+pub use server::{KeepAwake, Server, StoreChoice};
 pub use subnet::{Bootp, Subnet, Vlan};
 pub use value::LONGEST as LONGEST_TIME;
 
@@ -75,6 +77,8 @@ pub struct Config {
     pub subnets: Vec<Subnet>,
     /// Where it is written down who had which address, if anywhere.
     pub journal: Option<Journal>,
+    /// Programs that are run for events.
+    pub hooks: Vec<Hook>,
     /// What is not wrong, and may not be meant; in the order of the text.
     pub warnings: Vec<ConfigError>,
     pools_at: Vec<PoolsAt>,
@@ -129,6 +133,7 @@ impl Config {
             classes,
             subnets,
             journal: None,
+            hooks: Vec::new(),
             warnings: Vec::new(),
             pools_at: Vec::new(),
         }
@@ -166,6 +171,7 @@ fn read(mut document: Section<'_>) -> Option<Config> {
 
     let interfaces = some_of(&mut document, "interface", "name = \"eth0\"", interfaces);
     let server_options = server.as_ref().map(|server| server.options.clone()).unwrap_or_default();
+    let hooks = document.or("hook", Vec::new(), |value| value.each_section("hook", Hook::read));
     let mut names = ClassNames::default();
     let classes = document.or("class", Vec::new(), |value| class::read(value, &mut names));
     let mut others = Others::default();
@@ -186,6 +192,7 @@ fn read(mut document: Section<'_>) -> Option<Config> {
     document.finish();
     Some(Config {
         journal: journal?,
+        hooks: hooks?,
         pools_at: others.pools_at,
         ..Config::of(server?, interfaces?, classes?, subnets?)
     })

@@ -9,6 +9,7 @@ use super::probe::Probe;
 use super::section::Section;
 use super::subnet::relays;
 use super::value::Value;
+use crate::events::Bounds;
 
 /// A relay that has lost its table asks for a few thousand leases: it has them within seconds.
 const LEASEQUERY_RATE: NonZeroU32 = NonZeroU32::new(500).expect("500");
@@ -24,7 +25,7 @@ pub struct Server {
     /// Unix socket that the management commands connect to.
     pub control_socket: PathBuf,
     /// How much is kept of what happened, if anything.
-    pub event_log: Option<EventLog>,
+    pub event_log: Option<Bounds>,
     /// Where to serve Prometheus metrics, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// How long an unanswered OFFER keeps its address.
@@ -47,15 +48,6 @@ pub struct Server {
     pub leasequery_rate_limit: NonZeroU32,
     /// Options of every answer, unless a subnet or reservation overrides them.
     pub options: OptionSet,
-}
-
-/// How much of what happened is kept. Durations are in seconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventLog {
-    /// At most so many octets.
-    pub size: u64,
-    /// At most so long.
-    pub keep: u32,
 }
 
 /// When the CPUs are kept from sleeping, for shorter waits at the cost of power.
@@ -83,7 +75,7 @@ impl Default for Server {
         Self {
             state_dir: PathBuf::from("/var/lib/xdhcpd"),
             control_socket: PathBuf::from(super::DEFAULT_CONTROL_SOCKET),
-            event_log: Some(EventLog { size: 16 * MIB, keep: 30 * DAY }),
+            event_log: Some(Bounds { size: 16 * MIB, keep: 30 * DAY }),
             metrics_listen: None,
             offer_hold: 10,
             probe: Probe::Auto,
@@ -128,7 +120,7 @@ impl Server {
         Some(Self {
             state_dir: state_dir?,
             control_socket: control_socket?,
-            event_log: event_log_size?.zip(event_log_keep).map(|(size, keep)| EventLog { size, keep }),
+            event_log: event_log_size?.zip(event_log_keep).map(|(size, keep)| Bounds { size, keep }),
             metrics_listen: metrics_listen?,
             offer_hold: offer_hold?,
             probe: probe?,

@@ -9,6 +9,8 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::hooks::HookCounts;
+
 /// A word of a fixed vocabulary: a state, a reason.
 pub type Word = Cow<'static, str>;
 
@@ -101,6 +103,9 @@ pub struct Stats {
     pub kernel: KernelStats,
     /// What the daemon did.
     pub daemon: TrafficStats,
+    /// What became of the programs that are run for events, in the order of the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<HookCounts>,
 }
 
 /// What became of frames in the XDP program.

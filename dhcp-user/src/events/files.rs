@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::config;
+use super::Bounds;
 
 /// A whole is so many files at most.
 const FILES: u64 = 8;
@@ -25,7 +25,7 @@ const BOOT: &str = "boot";
 #[derive(Debug)]
 pub(super) struct Files {
     directory: PathBuf,
-    settings: config::EventLog,
+    bounds: Bounds,
     boot: String,
     /// The number of the next line; none until the directory was seen.
     next: Option<u64>,
@@ -59,8 +59,8 @@ struct End {
 }
 
 impl Files {
-    pub(super) fn of(directory: PathBuf, settings: config::EventLog, boot: String) -> Self {
-        Self { directory, settings, boot, next: None, current: None }
+    pub(super) fn of(directory: PathBuf, bounds: Bounds, boot: String) -> Self {
+        Self { directory, bounds, boot, next: None, current: None }
     }
 
     pub(super) fn directory(&self) -> &Path {
@@ -152,7 +152,7 @@ impl Files {
     pub(super) fn forget(&self) -> io::Result<()> {
         let mut all = segments(&self.directory)?;
         all.pop();
-        let keep = Duration::from_secs(self.settings.keep.into());
+        let keep = Duration::from_secs(self.bounds.keep.into());
         for (_, path) in all {
             let written = fs::metadata(&path)?.modified()?;
             if SystemTime::now().duration_since(written).is_ok_and(|age| age > keep) {
@@ -163,12 +163,12 @@ impl Files {
     }
 
     fn part(&self) -> u64 {
-        self.settings.size / FILES
+        self.bounds.size / FILES
     }
 
     fn is_full(&self, current: &Current, more: u64) -> bool {
         let age = Timestamp::now().duration_since(current.begun).as_secs();
-        let is_old = age >= i64::from(self.settings.keep) / 8;
+        let is_old = age >= i64::from(self.bounds.keep) / 8;
         current.length > 0 && (current.length.saturating_add(more) > self.part() || is_old)
     }
 
@@ -181,7 +181,7 @@ impl Files {
         for (_, path) in all.clone() {
             taken = taken.saturating_add(fs::metadata(path)?.len());
         }
-        let room = self.settings.size.saturating_sub(self.part().max(more));
+        let room = self.bounds.size.saturating_sub(self.part().max(more));
         while taken > room
             && let Some((_, path)) = all.next()
         {

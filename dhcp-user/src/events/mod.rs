@@ -31,6 +31,15 @@ mod record;
 mod tests;
 mod writer;
 
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// At most so many octets.
+    pub size: u64,
+    /// At most so long, in seconds.
+    pub keep: u32,
+}
+
 pub use page::{Cursor, Page};
 pub use reader::Reader;
 pub use record::{ENDS, EVENT_KINDS, EventKind, EventRecord, with_events};

@@ -10,10 +10,9 @@ use tokio::sync::broadcast;
 
 use super::files::{Files, segments};
 use super::page::{Cursor, read};
-use super::{EventLog, EventRecord, Use};
-use crate::config;
+use super::{Bounds, EventLog, EventRecord, Use};
 
-const SETTINGS: config::EventLog = config::EventLog { size: 64 << 10, keep: 3600 };
+const SETTINGS: Bounds = Bounds { size: 64 << 10, keep: 3600 };
 
 fn files(directory: &Path, boot: &str) -> Files {
     Files::of(directory.to_owned(), SETTINGS, boot.to_owned())

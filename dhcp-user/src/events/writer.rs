@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 
+use super::Bounds;
 use super::files::Files;
 use super::reader::Reader;
 use super::record::EventRecord;
-use crate::config;
 
 /// How many events may wait.
 pub(super) const WAITING: usize = 1 << 14;
@@ -65,7 +65,7 @@ impl<T: Send + 'static> EventLog<T> {
     /// When there are no threads to be had.
     pub fn begin<E>(
         directory: PathBuf,
-        settings: config::EventLog,
+        bounds: Bounds,
         listeners: broadcast::Sender<EventRecord>,
         record: fn(T) -> EventRecord,
         start: impl Fn(&'static str, Box<dyn FnOnce() + Send>) -> Result<(), E>,
@@ -80,7 +80,7 @@ impl<T: Send + 'static> EventLog<T> {
             Box::new(move || {
                 // Without it every start is as if after a machine that ended without warning: numbers are left out, no more.
                 let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-                let files = Files::of(directory, settings, boot.trim().to_owned());
+                let files = Files::of(directory, bounds, boot.trim().to_owned());
                 let writer = Writer {
                     files,
                     shared: told,

@@ -53,6 +53,7 @@ use crate::datapath::interfaces::netlink::Namespace;
 use crate::datapath::leases::table::Table;
 use crate::datapath::program::attachment;
 use crate::datapath::program::kernel::{Kernel, NamedLog};
+use crate::hooks::{Hooks, Runner};
 use crate::journal::Journal;
 use crate::limits::Limits;
 use crate::metrics;
@@ -153,6 +154,8 @@ pub struct Server {
     /// `None`: the configuration wants none.
     journal: Option<Journal>,
     events: Events,
+    /// `None`: the configuration has none.
+    hooks: Option<Hooks>,
     wall: WallClock,
     started: BootNanos,
     /// The slot that the next look at the words begins with.
@@ -187,6 +190,8 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     service::starting();
     let socket = config.server.control_socket.clone();
+    // While programs can be started.
+    let runner = Runner::start(&config.hooks).context("starting the process that runs hooks")?;
     let (queries, mut asked) = mpsc::channel(QUERIES);
     let by_http = queries.clone();
     let startup = Arc::new(Startup::default());
@@ -217,6 +222,11 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     }
     watchdog::watch(&server.beside, startup.pulse())?;
     tracing::info!(config = %file.display(), leases = server.policy.leased(), "serving");
+    if let Some(runner) = runner {
+        let events = server.events.listen().events;
+        let beside = server.beside.clone();
+        server.hooks = Some(runner.feed(events, |name, work| beside.thread(name, work))?);
+    }
     server.events.started();
     startup.serving();
     service::ready(&server);
@@ -389,7 +399,13 @@ impl Server {
         if let Some(journal) = self.journal.take() {
             journal.finish();
         }
+        if let Some(hooks) = &self.hooks {
+            hooks.about_to_finish();
+        }
         self.events.finish();
+        if let Some(hooks) = self.hooks.take() {
+            hooks.finish();
+        }
         let _ = std::fs::remove_file(&self.config.server.control_socket);
         let leases = self.policy.leased();
         let closed = self.committing.close(until);

@@ -73,7 +73,7 @@ fn figures(seconds: u64) -> Box<Figures> {
             leases: 46_021,
             trouble: None,
         },
-        stats: Stats { kernel, daemon },
+        stats: Stats { kernel, daemon, hooks: Vec::new() },
         rings: ["begun", "fresh"]
             .map(|ring| RingFigures {
                 ring: ring.into(),

@@ -28,6 +28,7 @@ pub(super) enum Table {
     Server,
     Store,
     Journal,
+    Hook,
     Interface,
     Subnet,
     Pool,
@@ -38,11 +39,12 @@ pub(super) enum Table {
 }
 
 /// All of them, in the order in which they are described.
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 12] = [
     Table::File,
     Table::Server,
     Table::Store,
     Table::Journal,
+    Table::Hook,
     Table::Interface,
     Table::Subnet,
     Table::Pool,
@@ -117,6 +119,7 @@ impl Table {
             Self::Server => "[server]",
             Self::Store => "store",
             Self::Journal => "[journal]",
+            Self::Hook => "[[hook]]",
             Self::Interface => "[[interface]]",
             Self::Subnet => "[[subnet]]",
             Self::Pool => "a pool",
@@ -134,6 +137,7 @@ impl Table {
             Self::Server => "`[server]`",
             Self::Store => "`store` as a table",
             Self::Journal => "`[journal]`",
+            Self::Hook => "`[[hook]]`",
             Self::Interface => "`[[interface]]`",
             Self::Subnet => "`[[subnet]]`",
             Self::Pool => "A pool as a table",

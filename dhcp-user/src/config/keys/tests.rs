@@ -10,6 +10,7 @@ fn with(table: Table, line: &str) -> Option<String> {
         Table::Server => format!("[server]\n{line}\n"),
         Table::Store => format!("[server]\nstore = {{ {line} }}\n"),
         Table::Journal => format!("[journal]\n{line}\n"),
+        Table::Hook => format!("[[hook]]\n{line}\n"),
         Table::Interface => format!("[[interface]]\n{line}\n"),
         Table::Subnet => format!("[[subnet]]\n{line}\n"),
         Table::Pool => format!("[[subnet]]\nprefix = \"192.0.2.0/24\"\npools = [{{ {line} }}]\n"),

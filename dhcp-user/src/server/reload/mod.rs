@@ -172,6 +172,7 @@ fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("store", a.store != b.store),
         ("pin-dir", a.pin_dir != b.pin_dir),
         ("[journal]", old.journal != new.journal),
+        ("[[hook]]", old.hooks != new.hooks),
     ];
     changes.into_iter().filter(|(_, changed)| *changed).map(|(what, _)| what).collect()
 }

@@ -40,10 +40,10 @@ impl Events {
     /// When the process may have no more threads.
     pub(in crate::server) fn begin(config: &Config, beside: &Beside) -> Result<Self> {
         let (listeners, _) = broadcast::channel(LAG);
-        let log = config.server.event_log.clone().map(|settings| {
+        let log = config.server.event_log.map(|bounds| {
             let directory = config.server.state_dir.join(DIRECTORY);
             let start = |name, work: Box<dyn FnOnce() + Send>| beside.thread(name, work);
-            EventLog::begin(directory, settings, listeners.clone(), record_of, start)
+            EventLog::begin(directory, bounds, listeners.clone(), record_of, start)
         });
         Ok(Self { listeners, log: log.transpose()?, details: Window::default() })
     }
@@ -122,6 +122,8 @@ impl Events {
         if let Some(log) = self.log.take() {
             log.finish();
         }
+        // Nobody hears of more.
+        self.listeners = broadcast::channel(1).0;
     }
 }
 

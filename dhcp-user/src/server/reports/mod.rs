@@ -22,6 +22,7 @@ use crate::control::{
     self, InterfaceStatus, Lease, LeaseDetail, LeaseFilter, Memo, No, Orphan, OrphanLease, Page, PoolCounts,
     Quarantined, Query, Stage, Stats, Status, TrafficStats, WallClock, colon_hex,
 };
+use crate::hooks::Hooks;
 use crate::journal::wire_text;
 use crate::message::AgentInformation;
 use crate::policy::{AnsweredBy, LeaseView, PoolView, Source, State, Words as _};
@@ -124,6 +125,7 @@ impl Server {
             self.loses_replies(),
             self.journal_trouble(),
             self.events.trouble(),
+            self.hooks.as_ref().and_then(Hooks::trouble),
         ];
         let all = all.into_iter().flatten();
         let all: Vec<String> = all.chain(self.weak_evidence()).collect();
@@ -164,6 +166,7 @@ impl Server {
                 events_not_kept: self.events.not_kept(),
                 ..self.traffic.report(interfaces)
             },
+            hooks: self.hooks.as_ref().map(Hooks::counts).unwrap_or_default(),
         })
     }
 

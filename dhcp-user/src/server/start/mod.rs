@@ -164,6 +164,7 @@ impl Server {
             uncommitted: None,
             journal,
             events,
+            hooks: None,
             wall: WallClock::read().context("reading the clocks")?,
             started: BootNanos::now(),
             look_from: 0,

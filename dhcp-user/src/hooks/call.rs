@@ -1,0 +1,57 @@
+//! What goes between the daemon and the runner: a line of JSON for each. The first line to the runner is a list of all hooks.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config;
+use crate::events::EventRecord;
+
+/// A hook, as the runner knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Program {
+    pub(super) command: Vec<String>,
+    /// In seconds.
+    pub(super) timeout: u32,
+    pub(super) at_once: usize,
+    pub(super) queue: usize,
+}
+
+impl From<&config::Hook> for Program {
+    fn from(hook: &config::Hook) -> Self {
+        Self {
+            command: hook.command.clone(),
+            timeout: hook.timeout,
+            at_once: hook.at_once.get(),
+            queue: hook.queue.get(),
+        }
+    }
+}
+
+/// These hooks are to be run for this event.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Call {
+    pub(super) hooks: Vec<usize>,
+    pub(super) event: EventRecord,
+}
+
+/// What became of one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Report {
+    pub(super) hook: usize,
+    pub(super) became: Became,
+    /// How many events found no room in its queue since the last report.
+    pub(super) dropped: u64,
+    /// How many processes it had left behind, which were ended.
+    pub(super) left_behind: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Became {
+    /// It ended with exit status 0.
+    Done,
+    /// It ended otherwise: how, and what it said last.
+    Failed(String),
+    /// It was ended after its time.
+    TimedOut(String),
+    /// There is no such program, or no process to be had.
+    NotStarted(String),
+}
