@@ -171,7 +171,6 @@ fn read(mut document: Section<'_>) -> Option<Config> {
 
     let interfaces = some_of(&mut document, "interface", "name = \"eth0\"", interfaces);
     let server_options = server.as_ref().map(|server| server.options.clone()).unwrap_or_default();
-    let hooks = document.or("hook", Vec::new(), |value| value.each_section("hook", Hook::read));
     let mut names = ClassNames::default();
     let classes = document.or("class", Vec::new(), |value| class::read(value, &mut names));
     let mut others = Others::default();
@@ -183,6 +182,7 @@ fn read(mut document: Section<'_>) -> Option<Config> {
     });
     std::mem::take(&mut names.mentions).look_through(document.errors(), &others.pools_at);
     std::mem::take(&mut others.mentions).look_through(document.errors(), &others.pools_at);
+    let hooks = document.or("hook", Vec::new(), |value| value.each_section("hook", Hook::read));
     let journal = document.optional("journal", |value| Journal::read(value.section("[journal]")?));
     if let (Some(server), Some(horizon_at), Some(classes), Some(subnets)) =
         (&server, &horizon_at, &classes, &subnets)
