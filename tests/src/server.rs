@@ -477,7 +477,10 @@ pub fn cli() -> Result<Command> {
 }
 
 /// The binary under test.
-fn binary() -> Result<String> {
+///
+/// # Errors
+/// When there is no server to test.
+pub fn binary() -> Result<String> {
     std::env::var("XDHCPD_BIN").context(
         "XDHCPD_BIN does not name the xdhcpd to test: run `cargo xtask test net`, which builds and names it",
     )

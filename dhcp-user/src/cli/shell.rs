@@ -10,6 +10,7 @@ use clap::CommandFactory as _;
 use super::output::{complain, finish};
 use super::{Cli, Exit};
 use crate::config::keys;
+use crate::control;
 use crate::events;
 use crate::metrics;
 
@@ -70,6 +71,7 @@ fn write_reference(directory: &Path) -> Result<()> {
     rewrite(&directory.join("configuration.md"), keys::with_keys)?;
     rewrite(&directory.join("metrics.md"), metrics::with_metrics)?;
     rewrite(&directory.join("events.md"), events::with_events)?;
+    rewrite(&directory.join("control.md"), control::with_verbs)?;
     let path = directory.join("xdhcpd.schema.json");
     fs::write(&path, keys::schema()).with_context(|| format!("can't write {}", path.display()))
 }

@@ -49,6 +49,7 @@ pub(super) fn of(request: &Request) -> (Table, Add) {
         Request::Capture { .. }
         | Request::Figures
         | Request::Events { .. }
+        | Request::Hello
         | Request::Export
         | Request::Import
         | Request::Reload => (Table::of_pairs(), object),

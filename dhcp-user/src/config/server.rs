@@ -24,6 +24,10 @@ pub struct Server {
     pub state_dir: PathBuf,
     /// Unix socket that the management commands connect to.
     pub control_socket: PathBuf,
+    /// Who may change something by that socket; none: whoever may use it.
+    pub control_group: Option<String>,
+    /// Who may ask by it what there is.
+    pub control_read_group: Option<String>,
     /// How much is kept of what happened, if anything.
     pub event_log: Option<Bounds>,
     /// Where to serve Prometheus metrics, if anywhere.
@@ -75,6 +79,8 @@ impl Default for Server {
         Self {
             state_dir: PathBuf::from("/var/lib/xdhcpd"),
             control_socket: PathBuf::from(super::DEFAULT_CONTROL_SOCKET),
+            control_group: None,
+            control_read_group: None,
             event_log: Some(Bounds { size: 16 * MIB, keep: 30 * DAY }),
             metrics_listen: None,
             offer_hold: 10,
@@ -96,6 +102,8 @@ impl Server {
         let default = Self::default();
         let state_dir = section.or("state-dir", default.state_dir, absolute_path);
         let control_socket = section.or("control-socket", default.control_socket, socket_path);
+        let control_group = section.optional("control-group", group);
+        let control_read_group = section.optional("control-read-group", group);
         let event_log_size = section.or("event-log", Some(16 * MIB), |value| {
             if value.is_text() && value.text("a size") == Some("off") {
                 Some(None)
@@ -120,6 +128,8 @@ impl Server {
         Some(Self {
             state_dir: state_dir?,
             control_socket: control_socket?,
+            control_group: control_group?,
+            control_read_group: control_read_group?,
             event_log: event_log_size?.zip(event_log_keep).map(|(size, keep)| Bounds { size, keep }),
             metrics_listen: metrics_listen?,
             offer_hold: offer_hold?,
@@ -142,6 +152,18 @@ pub(super) fn absolute_path(value: Value<'_>) -> Option<PathBuf> {
         Some(PathBuf::from(text))
     } else {
         value.refuse(format!("\"{}\" is not an absolute path: begin it with /", text.escape_default()))
+    }
+}
+
+/// A group's name or number. Whether there is such a group is looked at when it is needed.
+fn group(value: Value<'_>) -> Option<String> {
+    let text = value.text("a group's name or number")?;
+    let is_name =
+        !text.is_empty() && text.len() <= 64 && text.chars().all(|c| c.is_ascii_graphic() && c != ':');
+    if is_name {
+        Some(text.to_owned())
+    } else {
+        value.refuse(format!("\"{}\" is no group's name or number", text.escape_default()))
     }
 }
 

@@ -124,8 +124,7 @@ fn connect(path: &Path, request: &Request) -> io::Result<UnixStream> {
     let mut stream = UnixStream::connect(path)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    let mut line = serde_json::to_vec(request)?;
-    line.push(b'\n');
+    let line = request.line()?;
     match stream.write_all(&line) {
         // The daemon refused before it read; its reason waits to be read.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(stream),

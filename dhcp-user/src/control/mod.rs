@@ -1,6 +1,6 @@
 //! The control socket: how an operator's commands reach the daemon, and its answers come back.
 //!
-//! A connection carries one request: a JSON object on a line of its own, `{"verb":"lease-show","address":"192.0.2.10"}`.
+//! The protocol is described in docs/control.md. A connection carries one request: a JSON object on a line of its own, `{"verb":"lease-show","address":"192.0.2.10"}`.
 //! The answer is any number of lines `{"item":…}` and a last one `{"end":…}`, which says how it went; without that line
 //! the answer is not whole. An empty line each second says that the daemon lives while an answer takes its time.
 //!
@@ -24,6 +24,7 @@ mod figures;
 mod filter;
 mod follow;
 mod measured;
+mod peer;
 mod portable;
 #[cfg(test)]
 pub(crate) mod properties;
@@ -35,12 +36,14 @@ mod socket;
 mod startup;
 #[cfg(test)]
 mod tests;
+mod verbs;
 mod wall;
 
 pub use client::{ClientError, ask, import};
 pub use figures::{Busiest, BusyCircuit, BusyClient, Figures, RingFigures};
 pub use filter::LeaseFilter;
 pub use measured::{Histogram, MOST_POOLS, Measured, RingFill};
+pub use peer::Admission;
 pub use portable::{Cause as QuarantinedFor, Confined, Portable, Treated};
 pub use query::{Export, Happening, No, Page, Query, Reply};
 pub use report::{
@@ -50,6 +53,7 @@ pub use report::{
 };
 pub use request::{Cause, Outcome, Request, Subject};
 pub use server::{LONGEST_LEASE, serve};
-pub use socket::{BindError, bind};
+pub use socket::{Audience, BindError, bind, bind_for};
 pub use startup::Startup;
+pub use verbs::{Hello, PROTOCOL, VerbDescription, with_verbs};
 pub use wall::WallClock;

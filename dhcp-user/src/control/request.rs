@@ -3,15 +3,22 @@
 use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::filter::LeaseFilter;
+use super::verbs::{PROTOCOL, VERBS};
 use crate::capture::Filter;
 use crate::store::QuarantineCause;
+
+/// The key by which a request says its version of the protocol.
+const VERSION: &str = "protocol";
 
 /// What an operator asks for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
+    /// The protocol: its version and verbs.
+    Hello,
     /// The daemon itself.
     Status,
     /// The counters of kernel and daemon.
@@ -134,13 +141,61 @@ impl Request {
     /// # Errors
     /// What is wrong with it, in words.
     pub(super) fn read(line: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(line).map_err(|error| format!("this daemon doesn't know the request: {error}"))
+        let unknown = |error: serde_json::Error| format!("this daemon doesn't know the request: {error}");
+        let mut request: Map<String, Value> = serde_json::from_slice(line).map_err(unknown)?;
+        match request.remove(VERSION) {
+            Some(version) if version != PROTOCOL => Err(format!(
+                "the request is in version {version} of the protocol, and this daemon (xdhcpd {}) speaks version {PROTOCOL}: use \
+                 a program of the same version",
+                env!("CARGO_PKG_VERSION")
+            )),
+            _ => {
+                refuse_others(&request)?;
+                serde_json::from_value(Value::Object(request)).map_err(unknown)
+            }
+        }
+    }
+
+    /// The line that says it.
+    ///
+    /// # Errors
+    /// Never, for what can be a request.
+    pub(super) fn line(&self) -> serde_json::Result<Vec<u8>> {
+        let mut request = serde_json::to_value(self)?;
+        if let Some(request) = request.as_object_mut() {
+            request.insert(VERSION.to_owned(), PROTOCOL.into());
+        }
+        let mut line = serde_json::to_vec(&request)?;
+        line.push(b'\n');
+        Ok(line)
+    }
+
+    /// Whether it is for those only who may change what there is.
+    #[must_use]
+    pub fn takes_change(&self) -> bool {
+        self.changes() || matches!(self, Self::Capture { .. })
     }
 
     /// Whether it changes anything.
     #[must_use]
     pub fn changes(&self) -> bool {
         matches!(self, Self::LeaseRelease { .. } | Self::QuarantineClear { .. } | Self::Import | Self::Reload)
+    }
+}
+
+/// Refuses arguments that the verb doesn't have, for those verbs, too, that have none.
+fn refuse_others(request: &Map<String, Value>) -> Result<(), String> {
+    let Some(verb) = VERBS.iter().find(|verb| request.get("verb").is_some_and(|name| name == verb.name))
+    else {
+        return Ok(());
+    };
+    let is_known =
+        |key: &str| key == "verb" || verb.arguments.iter().any(|name| name.trim_end_matches('?') == key);
+    match request.keys().find(|key| !is_known(key)) {
+        Some(other) => {
+            Err(format!("this daemon doesn't know the request: {} has no argument `{other}`", verb.name))
+        }
+        None => Ok(()),
     }
 }
 

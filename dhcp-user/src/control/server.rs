@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf, UCred};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Semaphore, broadcast, mpsc};
@@ -16,11 +17,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
 use super::capture::Telling;
 use super::filter::LeaseFilter;
+use super::peer::{May, Peer};
 use super::portable::Portable;
 use super::query::{Export, No, Page, Query, Reply};
 use super::report::{Audit, Status};
 use super::request::{Line, Outcome, Request};
 use super::startup::Startup;
+use super::verbs::Hello;
 use crate::capture::{CaptureEvent, Filter, Item};
 use crate::config::Prefix;
 use crate::pulse::Pulse;
@@ -73,13 +76,11 @@ pub async fn serve(
         let (queries, startup) = (queries.clone(), Arc::clone(&startup));
         let place = Arc::clone(&places).try_acquire_owned();
         tokio::spawn(async move {
+            let client = Client::new(stream, &startup);
             let served = match place {
-                Ok(_place) => Client::new(stream, startup.pulse()).serve(&queries, &startup).await,
-                Err(_) => {
-                    Client::new(stream, startup.pulse())
-                        .refuse("too many clients on the control socket: try again later")
-                        .await
-                }
+                Ok(_) | Err(_) if client.may == May::Nothing => client.turn_away(&startup).await,
+                Ok(_place) => client.serve(&queries, &startup).await,
+                Err(_) => client.refuse("too many clients on the control socket: try again later").await,
             };
             if let Err(error) = served {
                 tracing::debug!("a control connection ended early: {error}");
@@ -90,7 +91,8 @@ pub async fn serve(
 
 /// A connection and its one request.
 pub(super) struct Client {
-    peer: io::Result<UCred>,
+    peer: io::Result<Peer>,
+    may: May,
     from: BufReader<OwnedReadHalf>,
     to: OwnedWriteHalf,
     /// When the client was last sent anything.
@@ -100,10 +102,11 @@ pub(super) struct Client {
 }
 
 impl Client {
-    fn new(stream: UnixStream, pulse: Arc<Pulse>) -> Self {
-        let peer = stream.peer_cred();
+    fn new(stream: UnixStream, startup: &Startup) -> Self {
+        let peer = Peer::of(stream.as_fd());
+        let may = startup.admission().may(&peer);
         let (from, to) = stream.into_split();
-        Self { peer, from: BufReader::new(from), to, told: Instant::now(), pulse }
+        Self { peer, may, from: BufReader::new(from), to, told: Instant::now(), pulse: startup.pulse() }
     }
 
     async fn serve(mut self, queries: &mpsc::Sender<Query>, startup: &Startup) -> io::Result<()> {
@@ -115,6 +118,9 @@ impl Client {
             return self.refuse(&format!("a request is one line of at most {LONGEST_REQUEST} octets")).await;
         };
         match Request::read(&line) {
+            Ok(request) if request.takes_change() && self.may != May::Change => {
+                self.turn_away_change(&request, startup).await
+            }
             Ok(request) => {
                 self.log(&request);
                 match startup.status().filter(|_| request == Request::Status) {
@@ -127,15 +133,47 @@ impl Client {
     }
 
     fn log(&self, request: &Request) {
-        let (uid, pid) = match &self.peer {
-            Ok(peer) => (Some(peer.uid()), peer.pid()),
-            Err(_) => (None, None),
-        };
+        let (uid, pid) = self.who();
         if request.changes() {
             tracing::info!(?uid, ?pid, ?request, "operator's request");
         } else {
             tracing::debug!(?uid, ?pid, ?request, "operator's request");
         }
+    }
+
+    fn who(&self) -> (Option<u32>, Option<i32>) {
+        match &self.peer {
+            Ok(peer) => (Some(peer.uid), Some(peer.pid)),
+            Err(_) => (None, None),
+        }
+    }
+
+    /// Who may ask for nothing.
+    async fn turn_away(mut self, startup: &Startup) -> io::Result<()> {
+        let (uid, pid) = self.who();
+        if startup.admission().is_told() {
+            tracing::warn!(
+                ?uid,
+                ?pid,
+                "refused on the control socket: in neither control-group nor control-read-group"
+            );
+        }
+        // What he asks for is of no interest, but for him to hear the answer his request must have gone.
+        let _ = timeout(PATIENCE, read_line(&mut self.from)).await;
+        self.end(Outcome::No(
+            "you are in neither group that may use this daemon (control-group, control-read-group)".into(),
+        ))
+        .await
+    }
+
+    /// Who may read only.
+    async fn turn_away_change(mut self, request: &Request, startup: &Startup) -> io::Result<()> {
+        let (uid, pid) = self.who();
+        if startup.admission().is_told() {
+            tracing::warn!(?uid, ?pid, ?request, "refused on the control socket: it is for control-group");
+        }
+        self.end(Outcome::No("you may read only: this is for root and the group of control-group".into()))
+            .await
     }
 
     /// The daemon doesn't serve yet, and says so itself only when it does.
@@ -146,6 +184,10 @@ impl Client {
 
     async fn answer(&mut self, request: Request, queries: &mpsc::Sender<Query>) -> io::Result<()> {
         let outcome = match request {
+            Request::Hello => {
+                let access = if self.may == May::Change { "change" } else { "read" };
+                self.items([Hello::to(access)]).await?
+            }
             Request::Status => self.one(queries, Query::Status).await?,
             Request::Stats => self.one(queries, Query::Stats).await?,
             Request::Figures => self.one(queries, Query::Figures).await?,

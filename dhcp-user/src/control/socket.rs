@@ -14,8 +14,20 @@ use nix::sys::stat::{Mode, fchmod};
 
 /// Owner and group may connect.
 const MODE: u32 = 0o660;
+/// Anybody may: who may ask for what is looked at when he asks.
+const MODE_FOR_ALL: u32 = 0o666;
 /// Owner and group may reach a socket in a directory that is made for it.
 const DIRECTORY_MODE: u32 = 0o750;
+const DIRECTORY_MODE_FOR_ALL: u32 = 0o755;
+
+/// Whom the file system lets connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Owner and group.
+    Group,
+    /// Anybody.
+    All,
+}
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +55,18 @@ pub enum BindError {
 /// # Errors
 /// If the place is taken or can't be had.
 pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
+    bind_for(path, Audience::Group)
+}
+
+/// The same, for this audience.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_for(path: &Path, audience: Audience) -> Result<UnixListener, BindError> {
+    let (mode, directory_mode) = match audience {
+        Audience::Group => (MODE, DIRECTORY_MODE),
+        Audience::All => (MODE_FOR_ALL, DIRECTORY_MODE_FOR_ALL),
+    };
     let system = |source| BindError::System { path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(BindError::NotASocket(path.to_owned())),
@@ -55,21 +79,21 @@ pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
         },
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if let Some(directory) = path.parent() {
-                DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(directory).map_err(system)?;
+                DirBuilder::new().recursive(true).mode(directory_mode).create(directory).map_err(system)?;
             }
         }
         Err(error) => return Err(system(error)),
     }
-    bind_free(path).map_err(system)
+    bind_free(path, mode).map_err(system)
 }
 
-fn bind_free(path: &Path) -> io::Result<UnixListener> {
+fn bind_free(path: &Path, mode: u32) -> io::Result<UnixListener> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let socket = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
     // Linux makes the file with the mode that the socket has by then, less the umask: it is never wider than meant.
-    fchmod(&socket, Mode::from_bits_truncate(MODE))?;
+    fchmod(&socket, Mode::from_bits_truncate(mode))?;
     bind_socket(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
-    set_permissions(path, Permissions::from_mode(MODE))?;
+    set_permissions(path, Permissions::from_mode(mode))?;
     listen(&socket, Backlog::new(64)?)?;
     Ok(UnixListener::from(socket))
 }

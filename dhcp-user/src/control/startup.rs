@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::peer::Admission;
 use super::report::{Stage, Status};
 use crate::pulse::Pulse;
 
@@ -14,6 +15,7 @@ pub struct Startup {
     leases: AtomicU64,
     serves: AtomicBool,
     pulse: Arc<Pulse>,
+    admission: Arc<Admission>,
 }
 
 impl Default for Startup {
@@ -23,11 +25,22 @@ impl Default for Startup {
             leases: AtomicU64::new(0),
             serves: AtomicBool::new(false),
             pulse: Arc::default(),
+            admission: Arc::default(),
         }
     }
 }
 
 impl Startup {
+    /// Of a daemon that answers these.
+    #[must_use]
+    pub fn admitting(admission: Admission) -> Self {
+        Self { admission: Arc::new(admission), ..Self::default() }
+    }
+
+    pub(super) fn admission(&self) -> Arc<Admission> {
+        Arc::clone(&self.admission)
+    }
+
     /// So many leases have been taken over by now.
     pub fn restored(&self, leases: usize) {
         self.leases.store(leases as u64, Ordering::Relaxed);

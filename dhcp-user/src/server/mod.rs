@@ -66,6 +66,7 @@ use commit::UncommittedChanges;
 use commit::decided::{Decided, Orders};
 use commit::thread::Committing;
 use links::{Deaf, ServedInterface};
+use operator::admission;
 use operator::audit::Audits;
 use operator::transfer::Exports;
 use process::awake::Awake;
@@ -194,9 +195,10 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     let runner = Runner::start(&config.hooks).context("starting the process that runs hooks")?;
     let (queries, mut asked) = mpsc::channel(QUERIES);
     let by_http = queries.clone();
-    let startup = Arc::new(Startup::default());
+    let (admission, audience) = admission::of(&config.server)?;
+    let startup = Arc::new(Startup::admitting(admission));
     let (beside, mut panics) = Beside::new();
-    let (listener, told) = (control::bind(&socket), Arc::clone(&startup));
+    let (listener, told) = (control::bind_for(&socket, audience), Arc::clone(&startup));
     listener
         .map_err(Into::into)
         .and_then(|listener| beside.runtime("control", move || control::serve(listener, queries, told)))

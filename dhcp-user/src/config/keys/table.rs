@@ -217,6 +217,22 @@ pub(super) const KEYS: &[Key] = &[
         "questions a second of each of them",
     ),
     key(
+        "control-group",
+        &[Table::Server],
+        Text,
+        Said("whoever may use the socket"),
+        "0.1",
+        "the group, by name or number, whose members may change something by it: see [The control protocol](control.md)",
+    ),
+    key(
+        "control-read-group",
+        &[Table::Server],
+        Text,
+        None,
+        "0.1",
+        "the group whose members may ask what there is",
+    ),
+    key(
         "event-log",
         &[Table::Server],
         Text,

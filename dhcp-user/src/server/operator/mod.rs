@@ -1,5 +1,6 @@
 //! What operators order about addresses: the end of a lease, of quarantines. What is said to be done is on disk.
 
+pub(super) mod admission;
 pub(super) mod audit;
 pub(super) mod transfer;
 

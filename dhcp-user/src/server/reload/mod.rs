@@ -167,6 +167,8 @@ fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let changes = [
         ("state-dir", a.state_dir != b.state_dir),
         ("control-socket", a.control_socket != b.control_socket),
+        ("control-group", a.control_group != b.control_group),
+        ("control-read-group", a.control_read_group != b.control_read_group),
         ("event-log", a.event_log != b.event_log),
         ("metrics-listen", a.metrics_listen != b.metrics_listen),
         ("store", a.store != b.store),
