@@ -193,7 +193,7 @@ fn refuse_others(request: &Map<String, Value>) -> Result<(), String> {
         |key: &str| key == "verb" || verb.arguments.iter().any(|name| name.trim_end_matches('?') == key);
     match request.keys().find(|key| !is_known(key)) {
         Some(other) => {
-            Err(format!("this daemon doesn't know the request: {} has no argument `{other}`", verb.name))
+            Err(format!("this daemon doesn't know the request: unknown field `{other}` of {}", verb.name))
         }
         None => Ok(()),
     }
