@@ -68,6 +68,10 @@ fn look_around(config: &Config, file: &Path) -> Vec<Closed> {
             .or_else(|| look("the store", &store, "entered and written", writing | AccessFlags::X_OK, own)),
         look("the configuration", file, "read again", reading, "let the user that serves read it"),
     ];
+    let included = config.files.iter();
+    all.extend(included.map(|file| {
+        look("the configuration's", file, "read again", reading, "let the user that serves read it")
+    }));
     // Where the directory is closed nothing is listed.
     let files = fs::read_dir(&store).into_iter().flatten().flatten();
     let files = files.map(|file| file.path()).filter(|path| path.is_file() && !is_aside(path));

@@ -92,8 +92,11 @@ impl<'a> Home<'a> {
         let dir = self.dir.display();
         let probe = if settings.contains("probe") { "" } else { "probe = \"off\"" };
         let (pins, xdp) = (self.pins.display(), xdp.word());
+        // Keys of the file itself stand before the first table.
+        let (top, settings) = settings.split_once("[server]\n").unwrap_or(("", settings));
         let config = format!(
-            r#"[server]
+            r#"{top}
+[server]
 state-dir = "{dir}/state"
 control-socket = "{dir}/control.sock"
 pin-dir = "{pins}"

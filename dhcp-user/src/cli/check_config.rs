@@ -1,5 +1,6 @@
 //! `check-config`: whether a file would be taken, and if not, all that is wrong with it.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -79,32 +80,38 @@ impl CheckConfig {
         let printed = if self.json {
             print_json(&checked, &warnings)
         } else {
-            let text = std::fs::read_to_string(&self.file).unwrap_or_default();
+            let mut texts = HashMap::new();
             warnings.iter().for_each(|warning| {
-                remark(format_args!("{warning} (a warning){}", pointed_at(&text, warning)));
+                remark(format_args!("{warning} (a warning){}", pointed_at(&mut texts, warning)));
             });
-            self.print_text(&checked, &text)
+            self.print_text(&checked, &mut texts)
         };
         finish(exit, printed)
     }
 
-    fn print_text(&self, checked: &Result<Config, Vec<ConfigError>>, text: &str) -> io::Result<()> {
+    fn print_text(&self, checked: &Result<Config, Vec<ConfigError>>, texts: &mut Texts) -> io::Result<()> {
         match checked {
             Ok(config) => {
                 let capacity = Capacity::of(config);
                 writeln!(io::stdout(), "{}: good: {}; {capacity}", self.file.display(), summary(config))
             }
             Err(errors) => {
-                errors.iter().for_each(|error| remark(format_args!("{error}{}", pointed_at(text, error))));
+                errors.iter().for_each(|error| remark(format_args!("{error}{}", pointed_at(texts, error))));
                 Ok(())
             }
         }
     }
 }
 
+/// What stands in the files that something is said of.
+type Texts = HashMap<String, String>;
+
 /// The line of the text that something is said of, below it a mark where. Nothing of a line that isn't there, or
 /// that a terminal might take for more than text.
-fn pointed_at(text: &str, error: &ConfigError) -> String {
+fn pointed_at(texts: &mut Texts, error: &ConfigError) -> String {
+    let text = texts
+        .entry(error.file.clone())
+        .or_insert_with_key(|file| std::fs::read_to_string(file).unwrap_or_default());
     let shown = |line: &&str| !line.trim().is_empty() && !line.chars().any(|c| c.is_control() && c != '\t');
     let Some(line) = text.lines().nth(error.line.saturating_sub(1)).filter(shown) else {
         return String::new();

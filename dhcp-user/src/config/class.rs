@@ -9,7 +9,7 @@
 //!
 //! A client is in a class if all keys of `match` fit it; of a key's list, one value must. It may be in several.
 
-use super::errors::Errors;
+use super::errors::{Errors, Span};
 use super::hosts::Mentions;
 use super::overrides::Overrides;
 use super::section::{Section, nearest};
@@ -105,6 +105,8 @@ impl ClassSet {
 #[derive(Default)]
 pub(super) struct ClassNames {
     names: Vec<String>,
+    /// Where each is named.
+    places: Vec<Span>,
     /// What their clients are told of hosts.
     pub(super) mentions: Mentions,
 }
@@ -143,13 +145,17 @@ impl ClassNames {
         if name.is_empty() || name.contains(char::is_control) {
             return value.refuse("the name must not be empty, and not contain control characters");
         }
-        if self.names.iter().any(|known| known == name) {
-            return value.refuse(format!("there is a class \"{name}\" already: give each its own name"));
+        if let Some(place) = self.names.iter().position(|known| known == name) {
+            let earlier = self.places.get(place).map(|at| value.where_is(at)).unwrap_or_default();
+            return value.refuse(format!(
+                "there is a class \"{name}\" already, on {earlier}: give each its own name"
+            ));
         }
         if self.names.len() == ClassSet::MOST {
             return value.refuse(format!("there can be {} classes and no more", ClassSet::MOST));
         }
         self.names.push(name.to_owned());
+        self.places.push(value.span());
         Some(name.to_owned())
     }
 }

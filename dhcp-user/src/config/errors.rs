@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
 
 /// One thing that is wrong with a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
@@ -23,7 +24,8 @@ pub(super) type Span = Range<usize>;
 
 /// The errors found so far in one text.
 pub(super) struct Errors<'t> {
-    file: &'t str,
+    /// Where in the text each file begins, with its name.
+    files: Vec<(usize, &'t str)>,
     text: &'t str,
     /// Where each line begins after the first.
     line_starts: Vec<usize>,
@@ -35,9 +37,14 @@ pub(super) struct Errors<'t> {
 
 impl<'t> Errors<'t> {
     pub(super) fn of(file: &'t str, text: &'t str) -> Self {
+        Self::of_files(vec![(0, file)], text)
+    }
+
+    /// Of several files whose texts are one behind the other; there is one.
+    pub(super) fn of_files(files: Vec<(usize, &'t str)>, text: &'t str) -> Self {
         let line_starts = text.match_indices('\n').map(|(at, _)| at.saturating_add(1)).collect();
         Self {
-            file,
+            files,
             text,
             line_starts,
             broken: RefCell::default(),
@@ -67,9 +74,30 @@ impl<'t> Errors<'t> {
         }
     }
 
-    /// The line on which `span` begins, from 1.
-    pub(super) fn line(&self, span: &Span) -> usize {
+    /// The line on which `span` begins, of all the text, from 1.
+    fn line(&self, span: &Span) -> usize {
         self.lines_before(span).saturating_add(1)
+    }
+
+    /// The file that `span` is in: where it begins, and its name.
+    fn file(&self, span: &Span) -> (usize, &'t str) {
+        let after = self.files.partition_point(|(begin, _)| *begin <= span.start);
+        after.checked_sub(1).and_then(|at| self.files.get(at)).copied().unwrap_or_default()
+    }
+
+    /// The directory that names in the file with `span` are relative to.
+    pub(super) fn directory(&self, span: &Span) -> &'t Path {
+        Path::new(self.file(span).1).parent().unwrap_or(Path::new(""))
+    }
+
+    /// Where `earlier` is, for a message about `later`: the line, and the file if it is another one.
+    pub(super) fn where_is(&self, earlier: &Span, later: &Span) -> String {
+        let there = self.at(earlier, String::new());
+        if self.file(earlier) == self.file(later) {
+            format!("line {}", there.line)
+        } else {
+            format!("line {} of {}", there.line, there.file)
+        }
     }
 
     fn lines_before(&self, span: &Span) -> usize {
@@ -94,10 +122,16 @@ impl<'t> Errors<'t> {
         warned
     }
 
+    /// Something that is wrong elsewhere.
+    pub(super) fn refuse_at(&self, error: ConfigError) {
+        self.found.borrow_mut().push(error);
+    }
+
     /// All errors, in the order of the text.
     pub(super) fn into_sorted(self) -> Vec<ConfigError> {
         let mut found = self.found.into_inner();
-        found.sort();
+        let place = |file: &str| self.files.iter().position(|(_, name)| *name == file);
+        found.sort_by(|a, b| (place(&a.file), a).cmp(&(place(&b.file), b)));
         found.dedup();
         found
     }
@@ -111,9 +145,10 @@ impl<'t> Errors<'t> {
     pub(super) fn at(&self, span: &Span, message: String) -> ConfigError {
         let starts = self.line_starts.get(..self.lines_before(span)).and_then(<[usize]>::last);
         let before = self.text.get(starts.copied().unwrap_or(0)..span.start).unwrap_or_default();
+        let (begin, file) = self.file(span);
         ConfigError {
-            file: self.file.to_owned(),
-            line: self.line(span),
+            file: file.to_owned(),
+            line: self.line(span).saturating_sub(self.lines_before(&(begin..begin))),
             column: before.chars().count().saturating_add(1),
             message,
         }

@@ -8,6 +8,7 @@ use super::errors::{ConfigError, Errors, Span};
 use super::options::OptionSet;
 use super::overrides::{Boot, Overrides};
 use super::prefix::Pool;
+use super::reservations::{Place, Reservations};
 use super::section::Section;
 use super::{Config, DynamicPool, Reservation};
 
@@ -24,8 +25,9 @@ const CLASSLESS_STATIC_ROUTE: u8 = 121;
 pub(super) struct PoolsAt {
     pools: Vec<Pool>,
     pub(super) at: ConfigError,
-    /// What is reserved, with line and column, in order.
-    reserved: Vec<(Ipv4Addr, usize, usize)>,
+    /// What is reserved, with line and column, in order; those without a column are in the file of reservations.
+    reserved: Vec<(Ipv4Addr, usize, Option<usize>)>,
+    file: String,
 }
 
 impl PoolsAt {
@@ -33,7 +35,10 @@ impl PoolsAt {
     fn reservation(&self, address: Ipv4Addr) -> Option<ConfigError> {
         let at = self.reserved.binary_search_by_key(&address, |(reserved, ..)| *reserved).ok()?;
         let (_, line, column) = *self.reserved.get(at)?;
-        Some(ConfigError { line, column, ..self.at.clone() })
+        Some(match column {
+            Some(column) => ConfigError { line, column, ..self.at.clone() },
+            None => ConfigError { file: self.file.clone(), line, column: 1, message: String::new() },
+        })
     }
 }
 
@@ -143,16 +148,20 @@ impl Config {
 pub(super) fn places_of(
     section: &Section<'_>,
     pools: &[DynamicPool],
-    reservations: &[(Reservation, Span)],
+    reservations: &Reservations,
 ) -> PoolsAt {
-    let place = |(reservation, span): &(Reservation, Span)| {
-        let there = section.errors().at(span, String::new());
-        (reservation.address, there.line, there.column)
+    let place = |(reservation, place): &(Reservation, Place)| match place {
+        Place::Here(span) => {
+            let there = section.errors().at(span, String::new());
+            (reservation.address, there.line, Some(there.column))
+        }
+        Place::InFile(line) => (reservation.address, *line, None),
     };
-    let mut reserved: Vec<_> = reservations.iter().map(place).collect();
+    let mut reserved: Vec<_> = reservations.all.iter().map(place).collect();
     reserved.sort_unstable();
     let at = section.errors().at(&section.place(&["pools"]), String::new());
-    PoolsAt { pools: pools.iter().map(|pool| pool.range).collect(), at, reserved }
+    let pools = pools.iter().map(|pool| pool.range).collect();
+    PoolsAt { pools, at, reserved, file: reservations.file.clone() }
 }
 
 fn told<'a>(options: &'a OptionSet, boot: &'a Boot) -> impl Iterator<Item = Ipv4Addr> + 'a {

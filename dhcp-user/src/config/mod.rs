@@ -25,15 +25,18 @@ mod prefix;
 mod probe;
 mod reach;
 mod reservation;
+mod reservations;
+mod reservations_file;
 mod section;
 mod server;
+mod sources;
 mod subnet;
 mod value;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
@@ -58,6 +61,7 @@ use class::ClassNames;
 use errors::{Errors, Span};
 use hosts::PoolsAt;
 use section::Section;
+use sources::Sources;
 use subnet::Others;
 use value::Value;
 
@@ -79,6 +83,8 @@ pub struct Config {
     pub journal: Option<Journal>,
     /// Programs that are run for events.
     pub hooks: Vec<Hook>,
+    /// The files that it was read from beside the one that was named.
+    pub files: Vec<PathBuf>,
     /// What is not wrong, and may not be meant; in the order of the text.
     pub warnings: Vec<ConfigError>,
     pools_at: Vec<PoolsAt>,
@@ -108,20 +114,23 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let octets =
             std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-        let file = path.display().to_string();
-        Self::read(&octets, &file).map_err(LoadError::Invalid)
+        Self::read(&octets, path).map_err(LoadError::Invalid)
     }
 
-    /// Parses and checks what stands in a file.
-    fn read(octets: &[u8], file: &str) -> Result<Self, Vec<ConfigError>> {
-        let error = match std::str::from_utf8(octets) {
-            Ok(text) => return Self::parse(text, file),
-            Err(error) => error,
+    /// Parses and checks what stands in a file, and in those that it names.
+    fn read(octets: &[u8], path: &Path) -> Result<Self, Vec<ConfigError>> {
+        let sources = Sources::of(path, octets);
+        if sources.files.is_empty() {
+            return Err(sources.errors);
+        }
+        let files = sources.files.iter().map(|(begin, file)| (*begin, file.as_str())).collect();
+        let mut config = match Self::parse_files(&sources.text, files) {
+            Ok(config) if sources.errors.is_empty() => config,
+            Ok(_) => return Err(sources.errors),
+            Err(errors) => return Err(sources.errors.into_iter().chain(errors).collect()),
         };
-        let readable = String::from_utf8_lossy(octets.get(..error.valid_up_to()).unwrap_or_default());
-        let errors = Errors::of(file, &readable);
-        errors.syntax(&(readable.len()..readable.len()), "from here on it is not UTF-8 text");
-        Err(errors.into_sorted())
+        config.files.extend(sources.files.iter().skip(1).map(|(_, file)| PathBuf::from(file)));
+        Ok(config)
     }
 
     /// A configuration of these parts.
@@ -134,6 +143,7 @@ impl Config {
             subnets,
             journal: None,
             hooks: Vec::new(),
+            files: Vec::new(),
             warnings: Vec::new(),
             pools_at: Vec::new(),
         }
@@ -149,7 +159,11 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, in the order of the text; never empty.
     pub fn parse(text: &str, file: &str) -> Result<Self, Vec<ConfigError>> {
-        let errors = Errors::of(file, text);
+        Self::parse_files(text, vec![(0, file)])
+    }
+
+    fn parse_files(text: &str, files: Vec<(usize, &str)>) -> Result<Self, Vec<ConfigError>> {
+        let errors = Errors::of_files(files, text);
         let (document, not_toml) = DeTable::parse_recoverable(text);
         for error in &not_toml {
             errors.syntax(&error.span().unwrap_or_default(), error.message());
@@ -189,11 +203,14 @@ fn read(mut document: Section<'_>) -> Option<Config> {
     {
         check_horizon(document.errors(), horizon_at, server.horizon, lease_times(subnets, classes));
     }
+    // What it names was read before.
+    let _ = document.get("include");
     document.finish();
     Some(Config {
         journal: journal?,
         hooks: hooks?,
         pools_at: others.pools_at,
+        files: others.files,
         ..Config::of(server?, interfaces?, classes?, subnets?)
     })
 }
@@ -213,13 +230,20 @@ fn some_of<'t, T>(
 }
 
 fn interfaces(value: Value<'_>) -> Option<Vec<Interface>> {
-    let mut names = HashSet::new();
+    let mut names: HashMap<String, Span> = HashMap::new();
     value.each_section("interface", |section| {
         let at = section.place(&["name"]);
         let errors = section.errors();
         let interface = Interface::read(section)?;
-        if !names.insert(interface.name.clone()) {
-            errors.refuse(&at, format!("interface \"{}\" is configured twice: remove one", interface.name));
+        if let Some(earlier) = names.insert(interface.name.clone(), at.clone()) {
+            let earlier = errors.where_is(&earlier, &at);
+            errors.refuse(
+                &at,
+                format!(
+                    "interface \"{}\" is configured twice, first on {earlier}: remove one",
+                    interface.name
+                ),
+            );
         }
         Some(interface)
     })

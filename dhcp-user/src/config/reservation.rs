@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use super::overrides::Overrides;
+use super::prefix::is_unicast;
 use super::section::Section;
 use super::value::{self, Value};
 
@@ -61,12 +62,15 @@ impl fmt::Display for Colons<'_> {
 
 impl Reservation {
     pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
-        let remote_id = section.optional("remote-id", |v| identifier(v, circuit_id));
+        let remote_id = section.optional("remote-id", |v| v.read("octets or text", circuit_of));
         let circuit = |id| Some(ReservationKey::Circuit { id, remote_id: remote_id.clone()? });
+        let octets = "octets, such as \"01:02:0a\" (or \"'text'\" for a text's own)";
         let keys = [
-            section.get("hw-address").map(|v| hw_address(v).map(ReservationKey::HwAddress)),
-            section.get("client-id").map(|v| identifier(v, Value::octets).map(ReservationKey::ClientId)),
-            section.get("circuit-id").map(|v| identifier(v, circuit_id).and_then(circuit)),
+            section
+                .get("hw-address")
+                .map(|v| v.read(HW_ADDRESS, hw_address_of).map(ReservationKey::HwAddress)),
+            section.get("client-id").map(|v| v.read(octets, client_id_of).map(ReservationKey::ClientId)),
+            section.get("circuit-id").map(|v| v.read("octets or text", circuit_of).and_then(circuit)),
         ];
         let by_circuit = keys[2].is_some();
         let mut keys = keys.into_iter().flatten();
@@ -88,44 +92,85 @@ impl Reservation {
             );
         }
         let address = section.required("address", "\"192.0.2.5\"", Value::host_address);
-        let host_name = section.optional("host-name", host_name);
+        let host_name = section.optional("host-name", |v| v.read("a host name", host_name_of));
         let overrides = Overrides::read(&mut section);
         section.finish();
         Some(Self { key: key??, address: address?, host_name: host_name?, overrides: overrides? })
     }
 }
 
-fn hw_address(value: Value<'_>) -> Option<[u8; 6]> {
-    let form = "an Ethernet address, such as \"02:00:00:00:00:01\"";
-    let text = value.text(form)?;
-    match value::from_hex(text).and_then(|octets| <[u8; 6]>::try_from(octets).ok()) {
-        Some(octets) if octets[0] & 1 == 0 && octets != [0; 6] => Some(octets),
-        Some(_) => value.refuse(format!("\"{text}\" is a group or zero address: no client can have it")),
-        None => value.refuse(format!("\"{text}\" is not {form}")),
+/// A reservation in words: what isn't set is none.
+pub(super) struct Fields<'l> {
+    pub(super) hw_address: Option<&'l str>,
+    pub(super) client_id: Option<&'l str>,
+    pub(super) circuit_id: Option<&'l str>,
+    pub(super) remote_id: Option<&'l str>,
+    pub(super) address: Option<&'l str>,
+    pub(super) host_name: Option<&'l str>,
+}
+
+impl Fields<'_> {
+    /// What they say, or what is wrong with them.
+    pub(super) fn reservation(&self, overrides: Overrides) -> Result<Reservation, String> {
+        let key = match (self.hw_address, self.client_id, self.circuit_id, self.remote_id) {
+            (Some(text), None, None, None) => ReservationKey::HwAddress(hw_address_of(text)?),
+            (None, Some(text), None, None) => ReservationKey::ClientId(client_id_of(text)?),
+            (None, None, Some(text), remote_id) => ReservationKey::Circuit {
+                id: circuit_of(text)?,
+                remote_id: remote_id.map(circuit_of).transpose()?,
+            },
+            (None, None, None, None) => {
+                return Err("it lacks its client: set hw-address, client-id or circuit-id".to_owned());
+            }
+            _ => {
+                return Err(
+                    "a reservation is for one of hw-address, client-id and circuit-id (with remote-id)"
+                        .to_owned(),
+                );
+            }
+        };
+        let address = self.address.ok_or("it lacks its address")?;
+        let address =
+            address.trim().parse().ok().filter(|address| is_unicast(*address)).ok_or_else(|| {
+                format!("\"{}\" is not an address that a host can have", address.escape_default())
+            })?;
+        let host_name = self.host_name.map(host_name_of).transpose()?;
+        Ok(Reservation { key, address, host_name, overrides })
     }
 }
 
-/// Octets as `read` understands them, at most as many as an option has.
-fn identifier<'t>(value: Value<'t>, read: impl FnOnce(Value<'t>) -> Option<Vec<u8>>) -> Option<Vec<u8>> {
-    let octets = read(value)?;
+const HW_ADDRESS: &str = "an Ethernet address, such as \"02:00:00:00:00:01\"";
+
+fn hw_address_of(text: &str) -> Result<[u8; 6], String> {
+    match value::from_hex(text).and_then(|octets| <[u8; 6]>::try_from(octets).ok()) {
+        Some(octets) if octets[0] & 1 == 0 && octets != [0; 6] => Ok(octets),
+        Some(_) => Err(format!("\"{text}\" is a group or zero address: no client can have it")),
+        None => Err(format!("\"{text}\" is not {HW_ADDRESS}")),
+    }
+}
+
+fn client_id_of(text: &str) -> Result<Vec<u8>, String> {
+    bounded(value::octets_of(text)?)
+}
+
+/// At most as many octets as an option has.
+fn bounded(octets: Vec<u8>) -> Result<Vec<u8>, String> {
     match octets.len() {
-        0..=255 => Some(octets),
-        len => value.refuse(format!("{len} octets are more than the 255 that an identifier can have")),
+        0..=255 => Ok(octets),
+        len => Err(format!("{len} octets are more than the 255 that an identifier can have")),
     }
 }
 
 /// Octets, or plain text where it can't be taken for octets: relays name their ports in words.
-fn circuit_id(value: Value<'_>) -> Option<Vec<u8>> {
-    let text = value.text("octets or text")?;
+fn circuit_of(text: &str) -> Result<Vec<u8>, String> {
     match value::octets_or_words(text) {
-        Some(octets) if !octets.is_empty() => Some(octets),
-        _ => value.octets(),
+        Some(octets) if !octets.is_empty() => bounded(octets),
+        _ => bounded(value::octets_of(text)?),
     }
 }
 
 /// A host name as RFC 1123 has it: labels of letters, digits and hyphens, with dots between.
-fn host_name(value: Value<'_>) -> Option<String> {
-    let text = value.text("a host name")?;
+fn host_name_of(text: &str) -> Result<String, String> {
     let label_fits = |label: &str| {
         (1..=63).contains(&label.len())
             && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
@@ -133,9 +178,9 @@ fn host_name(value: Value<'_>) -> Option<String> {
             && !label.ends_with('-')
     };
     if text.len() <= 253 && text.split('.').all(label_fits) {
-        Some(text.to_owned())
+        Ok(text.to_owned())
     } else {
-        value.refuse(format!(
+        Err(format!(
             "\"{}\" is not a host name: use letters, digits and hyphens, at most 63 between dots",
             text.escape_default()
         ))

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use super::class::ClassNames;
 use super::disjoint::Disjoint;
@@ -14,7 +15,8 @@ use super::overrides::Boot;
 use super::pool::{self, DynamicPool};
 use super::prefix::Prefix;
 use super::probe::Probe;
-use super::reservation::{Reservation, ReservationKey};
+use super::reservation::Reservation;
+use super::reservations::{Place, Reservations};
 use super::section::Section;
 use super::value::Value;
 
@@ -96,6 +98,8 @@ pub(super) struct Others {
     pub(super) pools_at: Vec<PoolsAt>,
     /// Hosts that may be in pools of any subnet.
     pub(super) mentions: Mentions,
+    /// Files of reservations.
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl Subnet {
@@ -166,9 +170,14 @@ impl Subnet {
         let trust_agent_information = section.or("trust-agent-information", false, Value::boolean);
         let options = section.or("options", OptionSet::default(), options::read);
         let boot = Boot::read(&mut section);
-        let reservations = section.or("reservation", Vec::new(), |v| reservations(v, prefix));
+        let mut reserved = Reservations::default();
+        let tables = section.get("reservation").map_or(Some(()), |v| reserved.tables(v, prefix));
+        let file = section.get("reservations-file");
+        let lines = file.map_or(Some(()), |v| reserved.file(v, prefix));
+        others.files.extend(file.map(|_| PathBuf::from(&reserved.file)));
+        let reservations = tables.and(lines).map(|()| &reserved.all);
 
-        if let (Some(pools), Some(reservations)) = (&pools, &reservations)
+        if let (Some(pools), Some(reservations)) = (&pools, reservations)
             && pools.is_empty()
             && reservations.is_empty()
         {
@@ -180,7 +189,7 @@ impl Subnet {
         if let (Some(pools), Some(relays)) = (&pools, &relays) {
             relays.iter().for_each(|relay| keep_out_of_pools(&section, "relays", *relay, pools));
         }
-        if let (Some(Some(server_id)), Some(reservations)) = (&server_id, &reservations)
+        if let (Some(Some(server_id)), Some(reservations)) = (&server_id, reservations)
             && reservations.iter().any(|(reservation, _)| reservation.address == *server_id)
         {
             section.refuse(
@@ -188,11 +197,15 @@ impl Subnet {
                 format!("{server_id} is reserved for a client: it can't be the server's own as well"),
             );
         }
-        if let (Some(pools), Some(reservations)) = (&pools, &reservations) {
-            others.pools_at.push(hosts::places_of(&section, pools, reservations));
+        if let (Some(pools), Some(reservations)) = (&pools, reservations) {
+            others.pools_at.push(hosts::places_of(&section, pools, &reserved));
             let at = section.place(&["pools"]);
             pools.iter().for_each(|pool| others.mentions.told_by(&at, &pool.overrides));
-            reservations.iter().for_each(|(reserved, at)| others.mentions.told_by(at, &reserved.overrides));
+            let file = section.place(&["reservations-file"]);
+            for (reserved, place) in reservations {
+                let at = if let Place::Here(span) = place { span } else { &file };
+                others.mentions.told_by(at, &reserved.overrides);
+            }
         }
         if let (Some(options), Some(boot)) = (&options, &boot) {
             others.mentions.told(&section.place(&["options", "next-server"]), options, boot);
@@ -221,7 +234,7 @@ impl Subnet {
             trust_agent_information: trust_agent_information?,
             options: server_options.overridden_by(&options?),
             boot: boot?,
-            reservations: reservations?.into_iter().map(|(reservation, _)| reservation).collect(),
+            reservations: tables.and(lines).map(|()| reserved.all)?.into_iter().map(|(own, _)| own).collect(),
         })
     }
 }
@@ -244,8 +257,8 @@ fn claim_prefix(section: &Section<'_>, prefix: Prefix, prefixes: &mut Disjoint) 
         section.refuse(
             &place,
             format!(
-                "{prefix} overlaps the subnet on line {}: an address is leased from one subnet only, whatever its VLAN",
-                section.errors().line(&earlier)
+                "{prefix} overlaps the subnet on {}: an address is leased from one subnet only, whatever its VLAN",
+                section.errors().where_is(&earlier, &place)
             ),
         );
     }
@@ -267,8 +280,8 @@ fn claim_link(section: &Section<'_>, name: &str, vlan: Vlan, shared: &mut HashMa
         section.refuse(
             &place,
             format!(
-                "the subnets of \"{name}\" are on one link, but this one's `vlan` is not that of the subnet with line {}",
-                section.errors().line(earlier)
+                "the subnets of \"{name}\" are on one link, but this one's `vlan` is not that of the subnet with {}",
+                section.errors().where_is(earlier, &place)
             ),
         );
     }
@@ -312,44 +325,6 @@ pub(super) fn relays(value: Value<'_>) -> Option<Vec<Ipv4Addr>> {
         Some(())
     })?;
     Some(relays)
-}
-
-/// Each with the place of its address.
-fn reservations(value: Value<'_>, prefix: Option<Prefix>) -> Option<Vec<(Reservation, Span)>> {
-    let mut clients: HashMap<ReservationKey, usize> = HashMap::new();
-    let mut addresses: HashMap<Ipv4Addr, usize> = HashMap::new();
-    value.each_section("subnet.reservation", |section| {
-        let client_at = section.place(&["hw-address", "client-id", "circuit-id", "remote-id"]);
-        let address_at = section.place(&["address"]);
-        let errors = section.errors();
-        let reservation = Reservation::read(section)?;
-        let line = errors.line(&client_at);
-        if let Some(earlier) = clients.insert(reservation.key.clone(), line) {
-            errors.refuse(
-                &client_at,
-                format!(
-                    "{} has a reservation on line {earlier} already: remove one of them",
-                    reservation.key
-                ),
-            );
-        }
-        let address = reservation.address;
-        if let Some(earlier) = addresses.insert(address, errors.line(&address_at)) {
-            errors.refuse(
-                &address_at,
-                format!("{address} is reserved on line {earlier} already: give each client its own"),
-            );
-        }
-        if let Some(prefix) = prefix
-            && !prefix.hosts().contains(address)
-        {
-            errors.refuse(
-                &address_at,
-                format!("{address} is not an address that a host in {prefix} can have ({})", prefix.hosts()),
-            );
-        }
-        Some((reservation, address_at))
-    })
 }
 
 /// The server's or a relay's own address would be leased to a client if it were in a pool.

@@ -37,6 +37,11 @@ impl<'t> Value<'t> {
         None
     }
 
+    /// Where `earlier` is, for a message about this value.
+    pub(super) fn where_is(self, earlier: &Span) -> String {
+        self.errors.where_is(earlier, &self.span())
+    }
+
     fn expected<T>(self, what: impl Display) -> Option<T> {
         let article = if self.node.get_ref().type_str().starts_with(['a', 'i']) { "an" } else { "a" };
         self.refuse(format!("expected {what}, found {article} {}", self.node.get_ref().type_str()))
@@ -231,14 +236,20 @@ impl<'t> Value<'t> {
         }
     }
 
-    /// Octets in hexadecimal, with or without colons, or `'text'` in single quotes for its own octets.
-    pub(super) fn octets(self) -> Option<Vec<u8>> {
-        let form = "octets, such as \"01:02:0a\" (or \"'text'\" for a text's own)";
-        let text = self.text(form)?;
-        match quoted(text).map(|quoted| quoted.as_bytes().to_vec()).or_else(|| from_hex(text)) {
-            Some(octets) if !octets.is_empty() => Some(octets),
-            _ => self.refuse(format!("\"{text}\" is not {form}")),
+    /// What `read` makes of a text; `what` says what it should have been.
+    pub(super) fn read<T>(self, what: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
+        match read(self.text(what)?) {
+            Ok(value) => Some(value),
+            Err(message) => self.refuse(message),
         }
+    }
+}
+
+/// Octets in hexadecimal, with or without colons, or `'text'` in single quotes for its own octets.
+pub(super) fn octets_of(text: &str) -> Result<Vec<u8>, String> {
+    match quoted(text).map(|quoted| quoted.as_bytes().to_vec()).or_else(|| from_hex(text)) {
+        Some(octets) if !octets.is_empty() => Ok(octets),
+        _ => Err(format!("\"{text}\" is not octets, such as \"01:02:0a\" (or \"'text'\" for a text's own)")),
     }
 }
 

@@ -21,6 +21,14 @@ const fn key(
 /// In the order in which they are described.
 pub(super) const KEYS: &[Key] = &[
     key(
+        "include",
+        &[Table::File],
+        List(&Text),
+        None,
+        "0.1",
+        "other files, by name or pattern (`\"subnets.d/*.toml\"`), relative to the file that names them: see [Several files](configuration.md#several-files)",
+    ),
+    key(
         "server",
         &[Table::File],
         Kind::Table(Table::Server),
@@ -298,6 +306,14 @@ pub(super) const KEYS: &[Key] = &[
         None,
         "0.1",
         "ranges, `\"FIRST - LAST\"`, or tables with terms of their own",
+    ),
+    key(
+        "reservations-file",
+        &[Table::Subnet],
+        Text,
+        None,
+        "0.1",
+        "a file with more of its reservations, a line each (`.csv` or `.jsonl`): see [Several files](configuration.md#several-files)",
     ),
     key(
         "reservation",

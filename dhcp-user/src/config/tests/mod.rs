@@ -1,6 +1,7 @@
 //! Configurations that hold together, and configurations that don't.
 
 mod classes;
+mod files;
 mod options;
 mod properties;
 mod refused;

@@ -1,0 +1,148 @@
+//! The files of a configuration: the one that is named, and those that it includes.
+//!
+//! They are read as one text, one behind the other. An included file has `[[interface]]`, `[[class]]` and `[[subnet]]` in it
+//! and no other tables, so that each table's end is where it is in its file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+use super::errors::{ConfigError, Errors, Span};
+use super::section::Section;
+
+/// What an included file may have at its top, beside `include`.
+const TABLES: [&str; 3] = ["interface", "class", "subnet"];
+
+/// The texts of some files, one behind the other.
+#[derive(Default)]
+pub(super) struct Sources {
+    pub(super) text: String,
+    /// Where each file begins, with its name.
+    pub(super) files: Vec<(usize, String)>,
+    pub(super) errors: Vec<ConfigError>,
+    /// Those that were read, by which none is read twice.
+    known: Vec<PathBuf>,
+}
+
+impl Sources {
+    /// Reads what `octets` of the file `path` include, and keeps all of it.
+    pub(super) fn of(path: &Path, octets: &[u8]) -> Self {
+        let mut sources = Self::default();
+        sources.known.extend(fs::canonicalize(path));
+        sources.add(path, octets, true);
+        sources
+    }
+
+    fn add(&mut self, path: &Path, octets: &[u8], is_first: bool) {
+        let file = path.display().to_string();
+        let text = match std::str::from_utf8(octets) {
+            Ok(text) => text,
+            Err(error) => {
+                let readable = String::from_utf8_lossy(octets.get(..error.valid_up_to()).unwrap_or_default());
+                let errors = Errors::of(&file, &readable);
+                errors.syntax(&(readable.len()..readable.len()), "from here on it is not UTF-8 text");
+                self.errors.extend(errors.into_sorted());
+                return;
+            }
+        };
+        let errors = Errors::of(&file, text);
+        let mut own = text.to_owned();
+        let mut patterns = Vec::new();
+        // Most configurations are one file, and read once.
+        if !is_first || text.contains("include") {
+            let (document, not_toml) = DeTable::parse_recoverable(text);
+            for error in not_toml.iter().filter(|_| !is_first) {
+                errors.syntax(&error.span().unwrap_or_default(), error.message());
+            }
+            let mut section = Section::new(document.get_ref(), 0..0, "this file".to_owned(), &errors);
+            for (key, value) in section.entries() {
+                let name = key.get_ref().as_ref();
+                let is_tables = TABLES.contains(&name) && value.is_list();
+                if !is_first && name != "include" && !is_tables {
+                    errors.refuse(&key.span(), format!("`{name}` can't stand in an included file: [[interface]], [[class]] and [[subnet]] can"));
+                }
+            }
+            patterns = section
+                .get("include")
+                .and_then(|value| {
+                    value.each("file names", |name| Some((name.span(), name.text("a file name")?.to_owned())))
+                })
+                .unwrap_or_default();
+            if let Some(value) = section.get("include")
+                && !is_first
+            {
+                blank(&mut own, text, &value.span());
+            }
+        }
+        let broken = self.errors.len();
+        let patterns: Vec<(Span, String)> = patterns;
+        let included: Vec<PathBuf> =
+            patterns.iter().flat_map(|(at, pattern)| matching(&errors, at, path, pattern)).collect();
+        self.errors.extend(errors.into_sorted());
+        // What stands at the end of a file whose tables are in doubt would be taken for the next one's.
+        if is_first || self.errors.len() == broken {
+            if !is_first {
+                self.text.push('\n');
+            }
+            self.files.push((self.text.len(), file.clone()));
+            self.text.push_str(&own);
+        }
+        for path in included {
+            let canonical = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+            let at = |message: String| ConfigError {
+                file: path.display().to_string(),
+                line: 1,
+                column: 1,
+                message,
+            };
+            if self.known.contains(&canonical) {
+                self.errors.push(at(format!(
+                    "this file is included twice, the second time from {file}: remove one"
+                )));
+                continue;
+            }
+            self.known.push(canonical);
+            match fs::read(&path) {
+                Ok(octets) => self.add(&path, &octets, false),
+                Err(error) => {
+                    self.errors.push(at(format!("can't read it: {error} (it is included from {file})")));
+                }
+            }
+        }
+    }
+}
+
+/// The files that a name or a pattern beside `path` stands for, in the order of their names.
+fn matching(errors: &Errors<'_>, at: &Span, path: &Path, pattern: &str) -> Vec<PathBuf> {
+    let beside = path.parent().unwrap_or(Path::new("")).join(pattern);
+    let is_pattern = pattern.contains(['*', '?', '[']);
+    if !is_pattern {
+        return vec![beside];
+    }
+    match glob::glob(&beside.to_string_lossy()) {
+        Ok(paths) => paths.filter_map(Result::ok).filter(|path| path.is_file()).collect(),
+        Err(error) => {
+            errors.refuse(
+                at,
+                format!("\"{}\" is no pattern of file names: {}", pattern.escape_default(), error.msg),
+            );
+            Vec::new()
+        }
+    }
+}
+
+/// Takes a key out of a text, and leaves each line where it is.
+fn blank(own: &mut String, text: &str, value: &Span) {
+    let from = text.get(..value.start).and_then(|before| before.rfind("include")).unwrap_or(value.start);
+    let blanks: String = text
+        .get(from..value.end)
+        .unwrap_or_default()
+        .chars()
+        .flat_map(|c| {
+            let blank = if c == '\n' { '\n' } else { ' ' };
+            std::iter::repeat_n(blank, c.len_utf8())
+        })
+        .collect();
+    own.replace_range(from..value.end, &blanks);
+}
