@@ -32,6 +32,8 @@ pub struct Server {
     pub event_log: Option<Bounds>,
     /// Where to serve Prometheus metrics, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
+    /// Where to serve the read commands of Kea's API, if anywhere.
+    pub kea_api_listen: Option<SocketAddr>,
     /// How long an unanswered OFFER keeps its address.
     pub offer_hold: u32,
     /// Whether addresses are probed for conflicts before they are offered.
@@ -83,6 +85,7 @@ impl Default for Server {
             control_read_group: None,
             event_log: Some(Bounds { size: 16 * MIB, keep: 30 * DAY }),
             metrics_listen: None,
+            kea_api_listen: None,
             offer_hold: 10,
             probe: Probe::Auto,
             quarantine: 24 * 60 * 60,
@@ -113,6 +116,7 @@ impl Server {
         });
         let event_log_keep = section.or("event-log-keep", 30 * DAY, Value::some_seconds);
         let metrics_listen = section.optional("metrics-listen", listen_address);
+        let kea_api_listen = section.optional("kea-api-listen", listen_address);
         let offer_hold = section.or("offer-hold", default.offer_hold, Value::some_seconds);
         let probe = section.or("probe", default.probe, Probe::read);
         let quarantine = section.or("quarantine", default.quarantine, Value::some_seconds);
@@ -132,6 +136,7 @@ impl Server {
             control_read_group: control_read_group?,
             event_log: event_log_size?.zip(event_log_keep).map(|(size, keep)| Bounds { size, keep }),
             metrics_listen: metrics_listen?,
+            kea_api_listen: kea_api_listen?,
             offer_hold: offer_hold?,
             probe: probe?,
             quarantine: quarantine?,

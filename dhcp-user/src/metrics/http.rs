@@ -28,7 +28,7 @@ const NONCE: &str = "@NONCE@";
 const LONGEST_SEARCH: usize = 200;
 
 const HTML: &str = "text/html; charset=utf-8";
-const JSON: &str = "application/json";
+pub(super) const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
 /// Where a page is told what happens.
@@ -49,10 +49,7 @@ pub(super) async fn answer<B>(site: Arc<Site>, request: Request<B>) -> Result<Re
         return Ok(refusal);
     }
     if !is_meant_for_us(&site, &request) {
-        return Ok(text(
-            StatusCode::MISDIRECTED_REQUEST,
-            "this host is not known here: use the address, or the name that `hostname` prints\n",
-        ));
+        return Ok(misdirected());
     }
     Ok(match request.uri().path() {
         "/metrics" => metrics(&site).await,
@@ -62,6 +59,14 @@ pub(super) async fn answer<B>(site: Arc<Site>, request: Request<B>) -> Result<Re
         "/search" => found(&site, request.uri().query().unwrap_or_default()).await,
         _ => text(StatusCode::NOT_FOUND, "there is a page at /, and /metrics, and /metrics/kea\n"),
     })
+}
+
+/// The answer to who has taken us for somebody else.
+pub(super) fn misdirected() -> Response<Body> {
+    text(
+        StatusCode::MISDIRECTED_REQUEST,
+        "this host is not known here: use the address, or the name that `hostname` prints\n",
+    )
 }
 
 /// Whether it is a page that wants to be told what happens.
@@ -148,7 +153,7 @@ fn unescaped(text: &str) -> Option<String> {
 ///
 /// Figures alone are told by any name where others than this machine's own may ask in any case: Prometheus may know this
 /// machine by many names.
-fn is_meant_for_us<B>(site: &Site, request: &Request<B>) -> bool {
+pub(super) fn is_meant_for_us<B>(site: &Site, request: &Request<B>) -> bool {
     let is_figures = request.uri().path().starts_with("/metrics");
     if is_figures && !site.listens_on.ip().is_loopback() {
         return true;
@@ -193,7 +198,7 @@ fn text(status: StatusCode, words: &str) -> Response<Body> {
     response
 }
 
-fn with_type(body: impl Into<Bytes>, kind: &'static str) -> Response<Body> {
+pub(super) fn with_type(body: impl Into<Bytes>, kind: &'static str) -> Response<Body> {
     let mut response = Response::new(Either::Left(Full::new(body.into())));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -17,6 +18,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{sleep, timeout};
 
 use super::http;
+use super::kea_api;
 use super::patience::Patient;
 use super::site::{Outcome, Site};
 use super::snapshot::Source;
@@ -57,11 +59,41 @@ pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
 /// # Errors
 /// When the listener can't be waited for.
 pub async fn serve(listener: StdListener, queries: mpsc::Sender<Query>, pulse: Arc<Pulse>) -> io::Result<()> {
+    accept(listener, queries, pulse, Told::Metrics).await
+}
+
+/// The same with the read commands of Kea's API instead of metrics.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_kea_api(
+    listener: StdListener,
+    queries: mpsc::Sender<Query>,
+    pulse: Arc<Pulse>,
+) -> io::Result<()> {
+    accept(listener, queries, pulse, Told::KeaApi).await
+}
+
+/// What is told by a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Metrics,
+    KeaApi,
+}
+
+async fn accept(
+    listener: StdListener,
+    queries: mpsc::Sender<Query>,
+    pulse: Arc<Pulse>,
+    told: Told,
+) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let site = Arc::new(Site::new(Source::new(queries, pulse), listener.local_addr()?));
     let (places, refusals) = (Arc::new(Semaphore::new(MOST)), Arc::new(Semaphore::new(MOST_REFUSED)));
     let sampled = Arc::clone(&site);
-    tokio::spawn(async move { sampled.keep_samples().await });
+    if told == Told::Metrics {
+        tokio::spawn(async move { sampled.keep_samples().await });
+    }
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -80,7 +112,7 @@ pub async fn serve(listener: StdListener, queries: mpsc::Sender<Query>, pulse: A
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
                 tokio::spawn(async move {
-                    connection(stream, site).await;
+                    connection(stream, site, told).await;
                     drop(place);
                 });
             }
@@ -98,15 +130,21 @@ pub async fn serve(listener: StdListener, queries: mpsc::Sender<Query>, pulse: A
     }
 }
 
-async fn connection(stream: TcpStream, site: Arc<Site>) {
+async fn connection(stream: TcpStream, site: Arc<Site>, told: Told) {
     let of = Arc::clone(&site);
     let (is_page, was_answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (page, answered) = (Arc::clone(&is_page), Arc::clone(&was_answered));
-    let service = service_fn(move |request: Request<_>| {
+    let service = service_fn(move |request: Request<Incoming>| {
         let (site, answered) = (Arc::clone(&of), Arc::clone(&answered));
         page.store(http::is_for_a_page(&request), Ordering::Relaxed);
         async move {
-            let answer = http::answer(Arc::clone(&site), request).await;
+            let answer = match told {
+                Told::Metrics => http::answer(Arc::clone(&site), request).await,
+                Told::KeaApi if http::is_meant_for_us(&site, &request) => {
+                    Ok(kea_api::answer(&site, request).await)
+                }
+                Told::KeaApi => Ok(http::misdirected()),
+            };
             site.count(Outcome::Answered);
             answered.store(true, Ordering::Relaxed);
             answer

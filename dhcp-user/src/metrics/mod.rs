@@ -9,6 +9,7 @@
 //! snapshot.rs   all figures at one moment, shared by all who ask within a moment
 //! families.rs   the metrics: name, type, labels, where the value comes from
 //! kea.rs        the same under Kea's names
+//! kea_api.rs    the read commands of Kea's API, on a listener of their own (`kea-api-listen`)
 //! page.html     the page;  live.rs  what it is told as it happens;  samples.rs  the last hour;  search.rs  its search
 //! host.rs       whom a browser may take us for
 //! patience.rs   a connection that takes nothing is given up
@@ -28,6 +29,7 @@ mod families;
 mod host;
 mod http;
 mod kea;
+mod kea_api;
 mod listener;
 mod live;
 mod patience;
@@ -37,5 +39,5 @@ mod search;
 mod site;
 mod snapshot;
 
-pub use listener::{bind, serve};
+pub use listener::{bind, serve, serve_kea_api};
 pub use reference::with_metrics;

@@ -194,7 +194,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     // While programs can be started.
     let runner = Runner::start(&config.hooks).context("starting the process that runs hooks")?;
     let (queries, mut asked) = mpsc::channel(QUERIES);
-    let by_http = queries.clone();
+    let (by_http, by_kea_api) = (queries.clone(), queries.clone());
     let (admission, audience) = admission::of(&config.server)?;
     let startup = Arc::new(Startup::admitting(admission));
     let (beside, mut panics) = Beside::new();
@@ -208,6 +208,10 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
         metrics::bind(address).with_context(|| format!("listening on {address} (metrics-listen)"))
     });
     let listener = listener.transpose().inspect_err(|_| drop(std::fs::remove_file(&socket)))?;
+    let kea_api = config.server.kea_api_listen.map(|address| {
+        metrics::bind(address).with_context(|| format!("listening on {address} (kea-api-listen)"))
+    });
+    let kea_api = kea_api.transpose().inspect_err(|_| drop(std::fs::remove_file(&socket)))?;
     let (mut server, mut intake) = Server::start(config, file, diagnosis, loss, &startup, beside)
         .inspect_err(|_| {
             // Nobody answers there any more.
@@ -218,6 +222,10 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     if let Some(listener) = listener {
         let pulse = startup.pulse();
         server.beside.runtime("metrics", move || metrics::serve(listener, by_http, pulse))?;
+    }
+    if let Some(listener) = kea_api {
+        let pulse = startup.pulse();
+        server.beside.runtime("kea-api", move || metrics::serve_kea_api(listener, by_kea_api, pulse))?;
     }
     if let Err(error) = privileges::refuse() {
         tracing::warn!(error = format!("{error:#}"), "the kernel has no filter for system calls");

@@ -257,6 +257,14 @@ pub(super) const KEYS: &[Key] = &[
         "0.1",
         "serve metrics for Prometheus by HTTP on this address and port, such as `\"127.0.0.1:19067\"`: see [Metrics](metrics.md)",
     ),
+    key(
+        "kea-api-listen",
+        &[Table::Server],
+        Text,
+        None,
+        "0.1",
+        "answer the read commands of Kea's API by HTTP on this address and port, such as `\"127.0.0.1:8000\"`: see [Kea's API](kea-api.md)",
+    ),
     key("name", &[Table::Interface], Text, Required, "0.1", "the kernel's name of it"),
     key(
         "xdp",

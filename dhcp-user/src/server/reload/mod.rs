@@ -171,6 +171,7 @@ fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("control-read-group", a.control_read_group != b.control_read_group),
         ("event-log", a.event_log != b.event_log),
         ("metrics-listen", a.metrics_listen != b.metrics_listen),
+        ("kea-api-listen", a.kea_api_listen != b.kea_api_listen),
         ("store", a.store != b.store),
         ("pin-dir", a.pin_dir != b.pin_dir),
         ("[journal]", old.journal != new.journal),
