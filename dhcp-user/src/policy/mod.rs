@@ -58,9 +58,9 @@ pub use site::subnet::Interface;
 pub use site::subnet_id::SubnetId;
 pub use terms::basis::Basis;
 pub use upkeep::audit::Finding;
+pub use upkeep::going_over::{GoingOver, Reloaded, STEP, Settled};
 pub use upkeep::import::ImportError;
 pub use upkeep::links::Renumbered;
-pub use upkeep::reload::Reloaded;
 pub use upkeep::restore::Adopted;
 pub use upkeep::views::{DeviceView, LeaseView, PoolView, QuarantineView};
 pub use words::{Words, revoke_anyway};
@@ -75,6 +75,7 @@ use predict::Predictions;
 use site::Site;
 use site::place::Place;
 use terms::basis::basis_at;
+use upkeep::going_over::Doubts;
 use upkeep::host_addresses::HostAddresses;
 use upkeep::unconfigured::Unconfigured;
 
@@ -93,6 +94,8 @@ pub struct Policy {
     host_addresses: HostAddresses,
     /// What was promised for addresses that are not ours to give any more.
     unconfigured: Unconfigured,
+    /// What the configuration leaves to be done about addresses.
+    doubts: Doubts,
 }
 
 /// What every decision has at hand beside the state.
@@ -136,10 +139,11 @@ impl Policy {
             predictions: Predictions::new(keyed),
             evidence: Evidence::default(),
             throttles: Throttles::default(),
-            host_addresses: HostAddresses::of(config.hosts()),
+            host_addresses: HostAddresses::default(),
             unconfigured: Unconfigured::default(),
+            doubts: Doubts::default(),
         };
-        this.keep_back();
+        this.keep_back_of_hosts(config.hosts().into_iter());
         this
     }
 
@@ -147,7 +151,11 @@ impl Policy {
     pub fn handle(&mut self, now: BootSecs, words: &dyn Words, event: Event, out: &mut Vec<Action>) {
         let turn = &mut Turn { now, words, out };
         self.meet_deadlines(turn);
-        self.unconfigured.forget(turn);
+        // What the next policy was told of stays until that is in force.
+        if !self.book.is_walked() {
+            self.unconfigured.forget(turn);
+        }
+        self.see_to(turn, &event);
         match event {
             Event::Message(request) => self.message(turn, &request),
             Event::Extended { address, word, renewals, is_last_answer } => {

@@ -268,7 +268,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
             arrived = ready(&mut intake.begun), if server.may_take() => arrived,
             arrived = ready(&mut intake.fresh), if server.may_take() => arrived,
             arrived = ready_sockets(&mut intake.sockets), if server.may_take() => arrived,
-            () = std::future::ready(()), if server.is_forgetting() => Vec::new(),
+            () = std::future::ready(()), if server.is_forgetting() || server.is_reloading() => Vec::new(),
         };
         server.pulse.at(Stage::Deciding);
         let mut came = arrived.len();
@@ -282,6 +282,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
             came += more.len();
             server.take(more);
         }
+        server.reload_some();
         server.forget_some();
         server.commit_next();
         server.pulse.at(Stage::Waiting);

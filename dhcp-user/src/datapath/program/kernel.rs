@@ -49,6 +49,8 @@ pub struct Kernel {
     interfaces: HashMap<MapData, u32, Raw<Mac>>,
     stations: Array<MapData, Raw<Mac>>,
     addresses: HashMap<MapData, Raw<NetAddr>, u32>,
+    /// What is in that map; none before it was looked into.
+    known: Option<HashSet<NetAddr>>,
     counters: PerCpuArray<MapData, u64>,
     control: Region,
     /// The kernel's number of the program.
@@ -154,6 +156,7 @@ impl Kernel {
             interfaces,
             stations,
             addresses,
+            known: None,
             counters,
             control,
             program,
@@ -245,30 +248,61 @@ impl Kernel {
         self.pins.link(interface, ifindex).detach()
     }
 
-    /// Makes these the addresses at which DHCP is for us.
+    /// Makes these the addresses at which DHCP is for us. It takes a call of the kernel for each that is new, or gone.
     ///
     /// # Errors
     /// When the map is full.
     pub fn know_addresses(&mut self, ours: &HashSet<Ipv4Addr>) -> Result<()> {
+        self.check_room(ours.len())?;
+        ours.iter().try_for_each(|address| self.know_address(*address))?;
+        let Self { known, addresses, .. } = self;
+        known.iter_mut().for_each(|known| {
+            known.retain(|address| {
+                let stays = ours.contains(&Ipv4Addr::from(*address));
+                if !stays {
+                    let _ = addresses.remove(&Raw(*address));
+                }
+                stays
+            });
+        });
+        Ok(())
+    }
+
+    /// The same for these beside those that are known.
+    ///
+    /// # Errors
+    /// When the map is full.
+    pub fn know_more_addresses(&mut self, more: &[Ipv4Addr]) -> Result<()> {
+        let new = more.iter().filter(|address| !self.known().contains(&NetAddr::from(**address)));
+        let new: Vec<Ipv4Addr> = new.copied().collect();
+        self.check_room(self.known.as_ref().map_or(0, HashSet::len) + new.len())?;
+        new.iter().try_for_each(|address| self.know_address(*address))
+    }
+
+    fn check_room(&self, wanted: usize) -> Result<()> {
         // Maps of an earlier daemon may have room for fewer than those that are made now.
         let room = adoption::entries(&self.pins, maps::ADDRESSES).unwrap_or(ADDRESSES);
-        if ours.len() > room as usize {
+        if wanted > room as usize {
             bail!(
-                "{} server addresses and broadcast addresses of subnets are too many for maps that have room for {room}: have \
-                 fewer, or end the daemon, run `xdhcpd detach` and start it again",
-                ours.len()
+                "{wanted} server addresses and broadcast addresses of subnets are too many for maps that have room for {room}: \
+                 have fewer, or end the daemon, run `xdhcpd detach` and start it again"
             );
         }
-        for address in ours {
-            self.addresses
-                .insert(Raw(NetAddr::from(*address)), 1, 0)
-                .context("telling the XDP program of an address")?;
-        }
-        let gone: Vec<_> = self.addresses.keys().filter_map(Result::ok).map(|raw| raw.0).collect();
-        for address in gone.into_iter().filter(|address| !ours.contains(&Ipv4Addr::from(*address))) {
-            let _ = self.addresses.remove(&Raw(address));
+        Ok(())
+    }
+
+    fn know_address(&mut self, address: Ipv4Addr) -> Result<()> {
+        let address = NetAddr::from(address);
+        if !self.known().contains(&address) {
+            self.addresses.insert(Raw(address), 1, 0).context("telling the XDP program of an address")?;
+            self.known().insert(address);
         }
         Ok(())
+    }
+
+    fn known(&mut self) -> &mut HashSet<NetAddr> {
+        let Self { known, addresses, .. } = self;
+        known.get_or_insert_with(|| addresses.keys().filter_map(Result::ok).map(|raw| raw.0).collect())
     }
 
     /// What became of frames since the maps were made, one count for each verdict.

@@ -8,6 +8,7 @@ use std::ops::Range;
 use dhcp_ebpf::lease::BootSecs;
 
 use super::binding::Binding;
+use super::notes::{Notes, Walked};
 use super::pools::{List, PoolState, UNPROBED};
 use super::state::{State, Stock, Tally};
 use crate::config::{ClassSet, DynamicPool, Pool};
@@ -100,6 +101,8 @@ pub(super) struct Addresses {
     pools_of: Vec<Range<usize>>,
     /// Of all pools, and of the reservations outside them.
     total: Tally,
+    /// While somebody goes through all of them.
+    notes: Option<Box<Notes>>,
 }
 
 impl Addresses {
@@ -189,6 +192,14 @@ impl Addresses {
     }
 
     pub(super) fn entry_mut(&mut self, place: Place) -> &mut Entry {
+        if let Some(notes) = &mut self.notes {
+            notes.touch(place);
+        }
+        &mut self.entries[place.at()]
+    }
+
+    /// The same for its place in a list, which is no news of it.
+    fn linked_mut(&mut self, place: Place) -> &mut Entry {
         &mut self.entries[place.at()]
     }
 
@@ -221,14 +232,61 @@ impl Addresses {
         (first..u32::try_from(self.entries.len()).unwrap_or(u32::MAX)).map(Place)
     }
 
-    /// All places: those in grace and the free ones last, each stock in the order it is used in.
-    pub(super) fn in_order_of_use(&self) -> Vec<Place> {
-        let is_listed = |place: &Place| {
-            matches!(self.state(*place), State::Free | State::Grace) && self.pool(*place).is_some()
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Begins a walk over all places, and notes of those that are touched from now on.
+    pub(super) fn begin_walk(&mut self) {
+        self.notes = Some(Box::new(Notes::new()));
+    }
+
+    /// Ends it.
+    pub(super) fn end_walk(&mut self) {
+        self.notes = None;
+    }
+
+    /// Whether there is one under way.
+    pub(super) fn is_walked(&self) -> bool {
+        self.notes.is_some()
+    }
+
+    /// Up to `most` of the places that were touched since the walk began, and are not taken yet.
+    pub(super) fn take_touched(&mut self, most: usize) -> Vec<Place> {
+        self.notes.as_mut().map(|notes| notes.take_touched(most)).unwrap_or_default()
+    }
+
+    /// Goes on with the walk: those in grace and the free ones that had an owner come last, each stock in the order it is
+    /// used in.
+    pub(super) fn walk_on(&mut self) -> Walked {
+        let Some(notes) = &mut self.notes else { return Walked::Over };
+        if let Some(entry) = self.entries.get(notes.number as usize) {
+            let place = Place(notes.number);
+            notes.number += 1;
+            let pooled = self.runs.get(entry.run as usize).is_some_and(|run| run.pool.is_some());
+            let is_listed = match entry.state {
+                State::Grace => pooled,
+                // The order of those that never had an owner is that of their addresses.
+                State::Free => pooled && entry.stock != Stock::Fresh,
+                State::Offered | State::Leased | State::Quarantined | State::Reserved => false,
+            };
+            return if is_listed { Walked::Past } else { Walked::At(place) };
+        }
+        if notes.next != Place::NONE {
+            let place = notes.next;
+            notes.next = self.entries.get(place.at()).map_or(Place::NONE, |entry| entry.next);
+            return Walked::At(place);
+        }
+        let Some(pool) = self.pools.get(notes.pool) else { return Walked::Over };
+        notes.next = match notes.list {
+            0 => pool.grace.head,
+            list if list == 1 + Stock::Fresh as usize => Place::NONE,
+            list => pool.lists.get(list - 1).map_or(Place::NONE, |list| list.head),
         };
-        let others = self.places().filter(|place| !is_listed(place));
-        let lists = self.pools.iter().flat_map(|pool| std::iter::once(&pool.grace).chain(&pool.lists));
-        others.chain(lists.flat_map(|list| self.walk(list))).collect()
+        let is_last = notes.list == pool.lists.len();
+        (notes.pool, notes.list) = if is_last { (notes.pool + 1, 0) } else { (notes.pool, notes.list + 1) };
+        Walked::Past
     }
 
     /// The places of a list, in order.
@@ -400,9 +458,9 @@ impl Addresses {
         if before == Place::NONE {
             list.head = place;
         } else {
-            self.entry_mut(before).next = place;
+            self.linked_mut(before).next = place;
         }
-        let entry = self.entry_mut(place);
+        let entry = self.linked_mut(place);
         (entry.previous, entry.next) = (before, Place::NONE);
     }
 
@@ -413,15 +471,18 @@ impl Addresses {
         if after == Place::NONE {
             list.tail = place;
         } else {
-            self.entry_mut(after).previous = place;
+            self.linked_mut(after).previous = place;
         }
-        let entry = self.entry_mut(place);
+        let entry = self.linked_mut(place);
         (entry.previous, entry.next) = (Place::NONE, after);
     }
 
     /// Takes the address off the list that it was in, being in `state`.
     fn unlink(&mut self, place: Place, state: State) {
         let (previous, next) = (self.entry(place).previous, self.entry(place).next);
+        if let Some(notes) = &mut self.notes {
+            notes.leaves(place, next);
+        }
         let Some(list) = self.list(place, state) else { return };
         list.length -= 1;
         if list.head == place {
@@ -431,12 +492,12 @@ impl Addresses {
             list.tail = previous;
         }
         if previous != Place::NONE {
-            self.entry_mut(previous).next = next;
+            self.linked_mut(previous).next = next;
         }
         if next != Place::NONE {
-            self.entry_mut(next).previous = previous;
+            self.linked_mut(next).previous = previous;
         }
-        let entry = self.entry_mut(place);
+        let entry = self.linked_mut(place);
         (entry.previous, entry.next) = (Place::NONE, Place::NONE);
     }
 }

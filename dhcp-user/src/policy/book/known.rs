@@ -58,11 +58,6 @@ impl Book {
         self.all.places_after(address)
     }
 
-    /// All places: those in grace and the free ones last, each stock in the order it is used in.
-    pub(in crate::policy) fn in_order_of_use(&self) -> Vec<Place> {
-        self.all.in_order_of_use()
-    }
-
     /// The state of the address.
     pub(in crate::policy) fn state(&self, place: Place) -> State {
         self.all.state(place)

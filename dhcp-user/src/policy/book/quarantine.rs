@@ -93,6 +93,12 @@ impl Quarantine {
         }
     }
 
+    /// Nothing is known of the address.
+    pub(super) fn forget(&mut self, subnet: SubnetId, place: Place) {
+        self.remove(subnet, place);
+        self.recurrences.remove(&place);
+    }
+
     /// How many addresses of `subnet` are in quarantine because this device declined them.
     pub(super) fn declined_by(&self, subnet: SubnetId, chaddr: HwAddr) -> u32 {
         self.declined.get(&(subnet, chaddr)).copied().unwrap_or(0)

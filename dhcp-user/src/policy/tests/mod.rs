@@ -399,13 +399,45 @@ impl Bench {
 
     /// A changed configuration is applied.
     pub(crate) fn reload(&mut self, subnets: Vec<Subnet>) -> Reloaded {
-        self.config.subnets = subnets;
+        let mut going = self.begin_reload(subnets);
+        while !self.bring_along(&mut going, 1) {}
+        self.go_over(going);
+        loop {
+            if let Some(done) = self.settle_some(1) {
+                return done;
+            }
+        }
+    }
+
+    /// Begins to go over to a changed configuration, which is not in force yet.
+    pub(crate) fn begin_reload(&mut self, subnets: Vec<Subnet>) -> (Config, GoingOver) {
+        let mut config = self.config.clone();
+        config.subnets = subnets;
+        let next = self.policy.successor()(&config, self.interfaces.clone());
+        (config, self.policy.begin_going_over(next))
+    }
+
+    /// A step of that; whether it was the last.
+    pub(crate) fn bring_along(&mut self, (_, going): &mut (Config, GoingOver), work: usize) -> bool {
+        self.policy.bring_along(going, BootSecs(self.now), work)
+    }
+
+    /// It is in force from now on.
+    pub(crate) fn go_over(&mut self, (config, going): (Config, GoingOver)) {
+        self.config = config;
+        self.policy.go_over_to(going);
+        self.check();
+    }
+
+    /// A step of what it ends; what it did in all, if that was the last.
+    pub(crate) fn settle_some(&mut self, work: usize) -> Option<Reloaded> {
         let mut out = Vec::new();
-        let now = BootSecs(self.now);
-        let next = self.policy.successor()(&self.config, self.interfaces.clone());
-        let (done, _) = self.policy.go_over_to(next, now, &self.words, &mut out);
+        let settled = self.policy.settle_some(BootSecs(self.now), &self.words, work, &mut out);
         self.carry_out(out);
-        done
+        match settled {
+            Settled::Some => None,
+            Settled::All(done, _) => Some(done),
+        }
     }
 
     /// The daemon dies and comes back; `maps` says whether the kernel's maps are still there.
@@ -419,6 +451,11 @@ impl Bench {
         records.sort_by_key(|record| record.expiry);
         let mut out = Vec::new();
         self.policy.restore(BootSecs(self.now), &self.words, records, &[], &mut out);
+        // As the shell does with what is of no pool and no reservation any more.
+        let alive: Vec<Ipv4Addr> = self.words.0.borrow().keys().copied().collect();
+        for address in alive.into_iter().filter(|address| self.policy.state(*address).is_none()) {
+            revoke_anyway(&self.words, address);
+        }
         self.carry_out(out);
     }
 }

@@ -158,3 +158,136 @@ fn what_the_operator_ended_stays_ended_when_its_pool_goes_and_comes_back() {
     assert_eq!(bench.state(address), State::Grace);
     assert!(bench.send(&Draft::renew(1, address)).is_nak(), "its client is to learn of it");
 }
+
+/// What both configurations say of an address is so at each step; which one decides changes at one moment.
+#[test]
+fn until_the_next_configuration_knows_all_the_former_one_decides() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let (kept, gone) = (bench.lease(1), host(18));
+    bench.send(&Draft::discover(2).address(50, gone));
+    bench.send(&Draft::select(2, SERVER, gone));
+    let mut going = bench.begin_reload(vec![subnet(10, 15)]);
+    let mut mac = 20;
+    while !bench.bring_along(&mut going, 1) {
+        // Each of these is an address that the walk has come past, or has not come to.
+        if mac < 25 {
+            let address = bench.lease(mac);
+            bench.send(&Draft::release(mac, address));
+            assert_eq!(bench.send(&Draft::renew(2, gone)).acked(), Some(gone));
+            assert_eq!(bench.send(&Draft::renew(1, kept)).acked(), Some(kept));
+            (bench.now, mac) = (bench.now + 1, mac + 1);
+        }
+    }
+    assert_eq!(mac, 25, "it takes more steps than that");
+    let known: Vec<_> = bench.policy.leases().filter(|lease| lease.address <= host(15)).collect();
+    bench.go_over(going);
+    assert_eq!(bench.policy.leases().collect::<Vec<_>>(), known, "what is known of an address comes along");
+    assert!(bench.words.load(gone).alive(), "nobody has seen to it");
+    assert!(bench.policy.is_in_doubt(gone) && bench.kernel_renews(gone));
+    let promised = bench.words.load(gone).expiry();
+    assert!(bench.send(&Draft::renew(2, gone)).is_nak(), "it is judged by what is configured now");
+    assert!(!bench.words.load(gone).alive() && !bench.policy.is_in_doubt(gone), "and at once");
+    assert_eq!(bench.store[&gone].committed_until, promised);
+    let done = loop {
+        if let Some(done) = bench.settle_some(1) {
+            break done;
+        }
+    };
+    assert_eq!(done.withdrawn, 1);
+}
+
+#[test]
+fn a_reload_that_is_given_up_has_changed_nothing() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let mut going = bench.begin_reload(vec![subnet(15, 20)]);
+    while !bench.bring_along(&mut going, 1) {}
+    drop(bench.policy.stay(going.1));
+    assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
+    assert_eq!(bench.reload(vec![subnet(10, 20)]), Reloaded { kept: 1, withdrawn: 0 });
+}
+
+#[test]
+fn a_lease_that_is_reserved_for_another_is_withdrawn_before_it_is_used() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let other = Subnet { reservations: vec![reserved(7, address)], ..subnet(10, 20) };
+    for mac in [1, 7] {
+        let mut going = bench.begin_reload(vec![other.clone()]);
+        while !bench.bring_along(&mut going, 1) {}
+        bench.go_over(going);
+        assert_eq!((bench.state(address), bench.words.load(address).alive()), (State::Leased, true));
+        // Its owner and the one that it is reserved for.
+        match mac {
+            1 => assert!(bench.send(&Draft::renew(1, address)).is_nak()),
+            _ => assert_eq!(bench.send(&Draft::discover(7)).offered(), Some(host(11))),
+        }
+        assert_eq!((bench.state(address), bench.words.load(address).alive()), (State::Grace, false));
+        while bench.settle_some(1).is_none() {}
+        bench.reload(vec![subnet(10, 20)]);
+        bench.pass(LEASE_TIME + GRACE + 2);
+        assert_eq!(bench.send(&Draft::discover(1).address(50, address)).offered(), Some(address));
+        assert_eq!(bench.send(&Draft::select(1, SERVER, address)).acked(), Some(address));
+    }
+}
+
+#[test]
+fn a_client_that_moves_before_its_returned_lease_is_seen_to_has_the_new_one() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let (returned, other) = (bench.lease(1), host(13));
+    bench.reload(vec![subnet(11, 20)]);
+    let mut going = bench.begin_reload(vec![subnet(10, 20)]);
+    while !bench.bring_along(&mut going, 1) {}
+    bench.go_over(going);
+    assert!(bench.policy.is_in_doubt(returned));
+    assert_eq!(bench.send(&Draft::select(1, SERVER, other)).acked(), Some(other));
+    while bench.settle_some(1).is_none() {}
+    assert_eq!((bench.state(returned), bench.state(other)), (State::Grace, State::Leased));
+    assert_eq!(bench.store[&returned].standing, Standing::Grace);
+    bench.check();
+}
+
+/// What a client has got for good is not ended for an older lease of its own that a reload brings back.
+#[test]
+fn a_lease_by_bootp_outlives_the_return_of_an_older_one() {
+    let with = |first| vec![Subnet { bootp: crate::config::Bootp::Dynamic, ..subnet(first, 20) }];
+    let mut bench = Bench::new(with(10));
+    let older = bench.lease(1);
+    bench.reload(with(11));
+    bench.send(&Draft::bootrequest(1));
+    let for_good = bench.policy.leases().find(|lease| lease.state == State::Leased).expect("a lease").address;
+    assert_ne!(for_good, older);
+    bench.reload(with(10));
+    assert_eq!((bench.state(older), bench.state(for_good)), (State::Grace, State::Leased));
+    assert_eq!(bench.store[&older].standing, Standing::Grace);
+    bench.check();
+}
+
+#[test]
+fn two_subnets_that_become_one_leave_each_client_one_lease() {
+    let half = |network: u8, first: u8| Subnet {
+        prefix: Prefix { network: host(network), len: 25 },
+        pools: vec![Pool { first: host(first), last: host(first + 5) }.into()],
+        relays: vec![Ipv4Addr::new(10, 5, 0, network + 1)],
+        server_id: Some(SERVER),
+        ..subnet(0, 0)
+    };
+    let mut bench = Bench::new(vec![half(0, 10), half(128, 140)]);
+    let mut got = Vec::new();
+    for network in [0, 128] {
+        let relay = Ipv4Addr::new(10, 5, 0, network + 1);
+        let address = bench.send(&Draft::discover(1).via(relay)).offered().expect("an offer");
+        assert_eq!(bench.send(&Draft::select(1, SERVER, address).via(relay)).acked(), Some(address));
+        got.push(address);
+        bench.now += 5;
+    }
+    let whole = Subnet {
+        pools: vec![Pool { first: host(10), last: host(200) }.into()],
+        relays: vec![Ipv4Addr::new(10, 5, 0, 1), Ipv4Addr::new(10, 5, 0, 129)],
+        ..subnet(0, 0)
+    };
+    bench.reload(vec![whole]);
+    let states: Vec<State> = got.iter().map(|address| bench.state(*address)).collect();
+    assert_eq!(states.iter().filter(|state| **state == State::Leased).count(), 1, "{states:?}");
+    assert!(states.contains(&State::Grace), "what was promised of the other is kept in mind");
+}

@@ -92,7 +92,10 @@ impl Policy {
                 "leased for good, and its word is alive",
             ),
             (leased && binding.is_some_and(beyond), "promised beyond what is committed"),
-            (leased && !binding.is_some_and(owned), "leased, but its owner is found elsewhere, or nowhere"),
+            (
+                leased && !binding.is_some_and(owned) && !self.is_place_in_doubt(place),
+                "leased, but its owner is found elsewhere, or nowhere",
+            ),
             (
                 state == State::Free && !self.evidence.probes.agree(place, self.book.stock(place)),
                 "free, but probed otherwise than its place among the free says",

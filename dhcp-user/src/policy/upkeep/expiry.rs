@@ -31,6 +31,7 @@ impl Policy {
 
     /// Brings the state of the address up to the present second.
     pub(in crate::policy) fn settle(&mut self, turn: &mut Turn<'_>, place: Place) {
+        self.resolve_at(turn, place);
         if self.book.offer_at(place).is_some_and(|offer| offer.until <= turn.now) {
             self.book.withdraw_offer(place);
             self.watch_fullness(turn, place);

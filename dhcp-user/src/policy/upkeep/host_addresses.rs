@@ -13,16 +13,10 @@ use crate::policy::terms::membership::is_own;
 /// The addresses concerned.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct HostAddresses {
-    /// What hosts have by the configuration.
-    hosts: BTreeSet<Ipv4Addr>,
-    places: BTreeSet<Place>,
-}
-
-impl HostAddresses {
-    /// What hosts have by the configuration is to be kept back.
-    pub(in crate::policy) fn of(hosts: BTreeSet<Ipv4Addr>) -> Self {
-        Self { hosts, places: BTreeSet::new() }
-    }
+    /// What hosts have by the configuration, the server identifiers among them.
+    by_configuration: BTreeSet<Place>,
+    /// What our interfaces, and all others of this host, have beside that.
+    by_interfaces: BTreeSet<Place>,
 }
 
 impl Policy {
@@ -33,23 +27,37 @@ impl Policy {
         self.keep_back();
     }
 
-    /// Keeps back what hosts have by now, and gives back what they have no longer.
-    pub(in crate::policy) fn keep_back(&mut self) {
-        let hosts = self.host_addresses.hosts.iter().copied().chain(self.site.subnets.own());
+    /// Keeps back what `hosts` have by the configuration, for as long as that is in force.
+    pub(in crate::policy) fn keep_back_of_hosts(&mut self, hosts: impl Iterator<Item = Ipv4Addr>) {
+        let hosts = hosts.chain(self.site.subnets.server_ids());
         let places: BTreeSet<Place> = hosts.filter_map(|host| self.book.find(host)).collect();
-        let former = std::mem::replace(&mut self.host_addresses.places, places.clone());
+        places.iter().for_each(|place| self.keep_one_back(*place));
+        self.host_addresses.by_configuration = places;
+        self.keep_back();
+    }
+
+    /// Keeps back what this host's interfaces have by now, and gives back what they have no longer.
+    pub(in crate::policy) fn keep_back(&mut self) {
+        let own = self.site.subnets.own_here().filter_map(|own| self.book.find(own));
+        let places: BTreeSet<Place> =
+            own.filter(|place| !self.host_addresses.by_configuration.contains(place)).collect();
+        let former = std::mem::replace(&mut self.host_addresses.by_interfaces, places.clone());
         for place in former.difference(&places) {
             self.book.give_back(*place);
         }
         for place in places.difference(&former) {
-            self.book.withdraw_offer(*place);
-            if self.book.state(*place) == State::Free {
-                self.claim(*place);
-                self.evidence.probes.unclean(*place);
-                self.end_lingering(*place);
-            }
-            self.book.keep_back(*place);
+            self.keep_one_back(*place);
         }
+    }
+
+    fn keep_one_back(&mut self, place: Place) {
+        self.book.withdraw_offer(place);
+        if self.book.state(place) == State::Free {
+            self.claim(place);
+            self.evidence.probes.unclean(place);
+            self.end_lingering(place);
+        }
+        self.book.keep_back(place);
     }
 
     /// Whether the address is this host's own.
@@ -59,6 +67,8 @@ impl Policy {
 
     /// This host's own addresses that are in pools or reserved.
     pub fn own_in_pools(&self) -> impl Iterator<Item = Ipv4Addr> {
-        self.site.subnets.own().filter(|own| self.book.find(*own).is_some())
+        let kept = self.host_addresses.by_configuration.union(&self.host_addresses.by_interfaces);
+        let kept = kept.map(|place| self.book.address(*place));
+        kept.filter(|address| self.site.subnets.is_of_this_host(*address))
     }
 }

@@ -25,7 +25,7 @@ impl Policy {
         self.evidence.probes.relink(now);
         self.evidence.witnesses.relink(now);
         self.evidence.declines.relink(now);
-        self.book.relink(now)
+        if renumbered.is_empty() { Vec::new() } else { self.book.relink(now) }
     }
 
     /// What the kernel is to know of the lease of `address`, without any answer: its next renewal is the daemon's.

@@ -7,6 +7,7 @@
 pub(in crate::policy) mod audit;
 pub(in crate::policy) mod expiry;
 pub(in crate::policy) mod extension;
+pub(in crate::policy) mod going_over;
 pub(in crate::policy) mod host_addresses;
 pub(in crate::policy) mod import;
 pub(in crate::policy) mod links;

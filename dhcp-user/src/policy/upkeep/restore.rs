@@ -95,7 +95,7 @@ impl Policy {
             }
             Standing::Grace | Standing::Ended => {
                 self.rebind(turn, place, owner(&self.site, record), None, Restored::Grace);
-                self.wait_for_vacancy(turn, place);
+                self.wait_for_vacancy(turn.now, place);
             }
             Standing::Free if nobody(record.chaddr) => self.book.free(place, Stock::Freed),
             Standing::Free => {
@@ -110,9 +110,9 @@ impl Policy {
     }
 
     /// If the operator has ended the lease, its address is asked for when probes are carried out.
-    pub(in crate::policy) fn wait_for_vacancy(&mut self, turn: &Turn<'_>, place: Place) {
+    pub(in crate::policy) fn wait_for_vacancy(&mut self, now: BootSecs, place: Place) {
         if self.book.binding(place).is_some_and(is_vacated) {
-            self.evidence.probes.vacating.ask_again(place, turn.now);
+            self.evidence.probes.vacating.ask_again(place, now);
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::ops::Bound;
 
 use dhcp_ebpf::lease::BootSecs;
 
@@ -22,13 +23,17 @@ pub(in crate::policy) struct Unconfigured {
 impl Unconfigured {
     /// Keeps `record`, which is in the store, if it matters for some time.
     pub(in crate::policy) fn add(&mut self, turn: &mut Turn<'_>, record: Record) {
-        let end = end(&record);
-        if end > turn.now {
-            self.next = self.next.into_iter().chain([end]).min();
-            self.records.insert(record.address, record);
+        if end(&record) > turn.now {
+            self.keep(record);
         } else {
             turn.out.push(Action::Commit(Change::Delete(record.address)));
         }
+    }
+
+    /// Keeps `record` until it is found to matter no longer.
+    pub(in crate::policy) fn keep(&mut self, record: Record) {
+        self.next = self.next.into_iter().chain([end(&record)]).min();
+        self.records.insert(record.address, record);
     }
 
     /// Whether a promise for this address is kept in mind.
@@ -66,9 +71,9 @@ impl Unconfigured {
         self.next = self.records.values().map(end).min();
     }
 
-    /// All of them, in order of address.
-    pub(in crate::policy) fn into_records(self) -> impl Iterator<Item = Record> {
-        self.records.into_values()
+    /// The first of them `from` there on, in order of address.
+    pub(in crate::policy) fn after(&self, from: Bound<Ipv4Addr>) -> Option<&Record> {
+        self.records.range((from, Bound::Unbounded)).next().map(|(_, record)| record)
     }
 }
 

@@ -23,7 +23,7 @@ impl Policy {
         if giaddr.is_unspecified() {
             return self.site.subnets.on_link(link).map_or_else(Box::default, |here| self.prefixes(here));
         }
-        self.prefixes(&self.site.subnets.behind(giaddr))
+        self.site.subnets.behind(giaddr).map_or_else(Box::default, |behind| self.prefixes(&behind))
     }
 
     /// The relays that are listed, in order.

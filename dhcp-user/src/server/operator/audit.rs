@@ -95,7 +95,7 @@ impl Server {
             let stored = to_be.get(&address).copied().unwrap_or(stored.as_ref());
             let stored = self.policy.audit_record(address, stored).map(str::to_owned);
             let mut found: Vec<String> = stored.into_iter().collect();
-            if !unsettled.contains(&address) {
+            if !unsettled.contains(&address) && !self.policy.is_in_doubt(address) {
                 let inside = self.policy.audit_address(&self.table, address);
                 found.splice(..0, inside.into_iter().map(|found| found.what));
                 found.extend(self.kernel_differs(address).map(str::to_owned));

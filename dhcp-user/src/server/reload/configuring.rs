@@ -1,6 +1,6 @@
 //! A thread that reads a configuration and makes what comes of it: whoever decides only goes over to it.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::server::process::beside::Beside;
 /// The thread, and what it has made. One configuration is made at a time, so the queues need no bound.
 pub(in crate::server) struct Configuring {
     work: Sender<Work>,
-    made: UnboundedReceiver<Result<Box<Next>>>,
+    made: UnboundedReceiver<Result<Made>>,
 }
 
 type Successor = Box<dyn FnOnce(&Config, Vec<Interface>) -> Policy + Send>;
@@ -29,15 +29,20 @@ enum Work {
     Discard(Box<dyn Send>),
 }
 
+/// What came of a configuration that was read.
+pub(in crate::server) struct Made {
+    pub(super) next: Box<Next>,
+    /// Without any lease yet.
+    pub(super) policy: Box<Policy>,
+}
+
 /// A configuration that can be gone over to.
 pub(in crate::server) struct Next {
     pub(in crate::server) config: Config,
     /// The interfaces as it was made for.
     pub(in crate::server) facts: Vec<Interface>,
-    /// Without any lease yet.
-    pub(in crate::server) policy: Policy,
     pub(in crate::server) prober: Option<Prober>,
-    pub(in crate::server) ours: HashSet<Ipv4Addr>,
+    pub(in crate::server) ours: Vec<Ipv4Addr>,
     /// Addresses for which there must be slots, one of each block of 256.
     pub(in crate::server) leasable: Vec<Ipv4Addr>,
 }
@@ -68,7 +73,7 @@ impl Configuring {
     }
 
     /// What comes of the last that was to be made; waits for ever when nothing is.
-    pub(in crate::server) async fn made(&mut self) -> Result<Box<Next>> {
+    pub(in crate::server) async fn made(&mut self) -> Result<Made> {
         match self.made.recv().await {
             Some(made) => made,
             None => std::future::pending().await,
@@ -82,7 +87,7 @@ impl Configuring {
     }
 }
 
-fn serve(work: &Receiver<Work>, given: &UnboundedSender<Result<Box<Next>>>) {
+fn serve(work: &Receiver<Work>, given: &UnboundedSender<Result<Made>>) {
     for work in work {
         match work {
             Work::Make { file, facts, successor, present } => {
@@ -95,17 +100,18 @@ fn serve(work: &Receiver<Work>, given: &UnboundedSender<Result<Box<Next>>>) {
     }
 }
 
-fn make(file: &Path, facts: Vec<Interface>, successor: Successor, present: &Config) -> Result<Box<Next>> {
+fn make(file: &Path, facts: Vec<Interface>, successor: Successor, present: &Config) -> Result<Made> {
     let config = Config::load(file)?;
     Capacity::of(&config).check_beside(&Capacity::of(present), capacity::memory_left())?;
     let blocks: BTreeSet<u32> =
         capacity::leasable(&config).map(|address| u32::from(address) & !0xff).collect();
-    Ok(Box::new(Next {
-        policy: successor(&config, facts.clone()),
+    let policy = Box::new(successor(&config, facts.clone()));
+    let next = Next {
         prober: equipment::prober(&config, &facts)?,
-        ours: equipment::ours(&config, &facts),
+        ours: equipment::ours(&config, &facts).into_iter().collect(),
         leasable: blocks.into_iter().map(Ipv4Addr::from).collect(),
         config,
         facts,
-    }))
+    };
+    Ok(Made { next: Box::new(next), policy })
 }

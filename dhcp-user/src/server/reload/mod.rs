@@ -1,35 +1,54 @@
 //! Reload: the configuration file read again, and applied to the running server.
 //!
-//! All that may fail is done before anything is changed, and what may take its time by another thread (`configuring.rs`).
-//! Then, in this order: leases whose address is gone are revoked, which is committed in its turn; the kernel forgets the
-//! answers that may have changed (the next renewal of each lease is answered, and shared with the kernel, anew). Who asked for
-//! it has the answer when all of it is done, and on disk.
+//! All that may fail is done before anything is changed, and what may take its time by another thread (`configuring.rs`). What
+//! this thread has to do about each address it does in steps, between which it decides ([`Step`]): at one moment the next
+//! configuration is in force. Then leases whose address is gone are revoked, which is committed in its turn; and the kernel
+//! forgets the answers that may have changed (the next renewal of each lease is answered, and shared with the kernel, anew).
+//! Who asked for it has the answer when all of it is done, and on disk.
 
 pub(super) mod configuring;
 pub(super) mod regroup;
 pub(super) mod stale;
 
-use std::collections::{HashSet, VecDeque};
-use std::net::Ipv4Addr;
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use super::Server;
 use super::process::service;
 use super::reports::explain::PuntLog;
+use super::{DECIDED, Server};
 use crate::clock::BootNanos;
 use crate::config::Config;
 use crate::control::{Reloaded, Reply};
-use crate::policy::Interface;
-use configuring::Next;
+use crate::policy::{GoingOver, Interface, Policy, STEP, Settled};
+use crate::pulse::Stage;
+use configuring::{Made, Next};
 use regroup::Regrouped;
 
+/// How many blocks of addresses get their slots in a step.
+const BLOCKS: usize = 8;
+/// How many addresses of ours the kernel is told of in a step.
+const ADDRESSES: usize = 512;
+
 /// Who waits for a reload: one at a time is under way.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Reloads {
     under_way: Option<Asked>,
+    step: Option<Step>,
+    /// How many answers the kernel has forgotten since the configuration is in force.
+    forgotten: u64,
     waiting: VecDeque<Asked>,
+}
+
+/// What is done next for the reload that is under way.
+enum Step {
+    /// The addresses of the next configuration get slots, from this block on, and the kernel is told of our addresses.
+    MakingRoom { next: Box<Next>, policy: Box<Policy>, from: usize },
+    /// The next policy gets to know what the present one knows.
+    GoingOver { next: Box<Next>, going: GoingOver },
+    /// What the configuration that is in force ends is ended.
+    Settling,
 }
 
 /// Who asked for a reload: an operator, or nobody who waits (SIGHUP).
@@ -55,27 +74,138 @@ impl Server {
         }
     }
 
-    /// Goes over to a configuration that was read; if it can't be, nothing is changed, and the answer is no.
-    pub(super) fn configured(&mut self, made: Result<Box<Next>>) {
-        if made.as_ref().is_ok_and(|next| next.facts != self.facts()) {
-            // Interfaces have changed meanwhile.
-            return self.configuring.make(&self.file, self.facts(), &self.policy, &self.config);
+    /// Begins to go over to a configuration that was read; if it can't be, nothing is changed, and the answer is no.
+    pub(super) fn configured(&mut self, made: Result<Made>) {
+        match made.and_then(|made| self.check(&made.next).map(|()| made)) {
+            Ok(Made { next, policy }) => {
+                self.reloads.step = Some(Step::MakingRoom { next, policy, from: 0 });
+            }
+            Err(error) => self.stay(&error),
         }
-        match made.and_then(|next| Ok((self.check(&next)?, next))) {
-            Ok(((facts, regrouped), next)) => {
-                let revoked = self.go_over(*next, &facts, regrouped);
-                self.forget_stale(Some(revoked));
+    }
+
+    /// Whether [`reload_some`](Self::reload_some) has something to do at present.
+    pub(super) const fn is_reloading(&self) -> bool {
+        match self.reloads.step {
+            Some(Step::MakingRoom { .. } | Step::GoingOver { .. }) => true,
+            // What is ended waits for the disk, and is not to keep others waiting behind it.
+            Some(Step::Settling) => self.decided.len() < DECIDED / 2,
+            None => false,
+        }
+    }
+
+    /// A step of the reload that is under way.
+    pub(super) fn reload_some(&mut self) {
+        if !self.is_reloading() {
+            return;
+        }
+        self.pulse.at(Stage::Reloading);
+        match self.reloads.step.take() {
+            Some(Step::MakingRoom { next, policy, .. }) if next.facts != self.facts() => {
+                self.configuring.discard(policy);
+                self.make_anew();
+            }
+            Some(Step::GoingOver { next, going }) if next.facts != self.facts() => {
+                self.configuring.discard(self.policy.stay(going));
+                self.make_anew();
+            }
+            Some(Step::MakingRoom { next, policy, from }) => self.make_room(next, policy, from),
+            Some(Step::GoingOver { next, mut going }) => {
+                let now = BootNanos::now().floor();
+                if self.policy.bring_along(&mut going, now, STEP) {
+                    self.go_over_to_next(*next, going);
+                } else {
+                    self.reloads.step = Some(Step::GoingOver { next, going });
+                }
+            }
+            Some(Step::Settling) => self.settle_some(),
+            None => {}
+        }
+        self.pulse.at(Stage::Deciding);
+    }
+
+    /// Interfaces have changed meanwhile.
+    fn make_anew(&mut self) {
+        self.configuring.make(&self.file, self.facts(), &self.policy, &self.config);
+    }
+
+    fn make_room(&mut self, next: Box<Next>, policy: Box<Policy>, from: usize) {
+        let blocks = next.leasable.chunks(BLOCKS).nth(from).unwrap_or_default();
+        let ours = next.ours.chunks(ADDRESSES).nth(from).unwrap_or_default();
+        let mut made = blocks.iter().try_for_each(|address| self.table.reserve(*address));
+        if let (Ok(()), Some(kernel)) = (&made, &mut self.kernel) {
+            made = kernel.know_more_addresses(ours);
+        }
+        self.reloads.step = match made {
+            Ok(()) if blocks.is_empty() && ours.is_empty() => {
+                Some(Step::GoingOver { next, going: self.policy.begin_going_over(*policy) })
+            }
+            Ok(()) => Some(Step::MakingRoom { next, policy, from: from + 1 }),
+            Err(error) => {
+                self.configuring.discard((next, policy));
+                return self.stay(&error);
+            }
+        };
+    }
+
+    /// The former configuration stays in force.
+    fn stay(&mut self, error: &anyhow::Error) {
+        let why = format!("{error:#}");
+        tracing::warn!(why, "not reloaded: the former configuration stays in force");
+        let Self { kernel, ours, .. } = self;
+        if let Some(kernel) = kernel
+            && let Err(error) = kernel.know_addresses(ours)
+        {
+            tracing::warn!("{error:#}; the kernel may know addresses that are not of this configuration");
+        }
+        self.end_reload(|reply| reply.no(why));
+    }
+
+    /// Goes over to a configuration whose policy knows all there is. Attaching is the last that may fail.
+    fn go_over_to_next(&mut self, next: Next, going: GoingOver) {
+        let facts = self.facts_of(&next.config);
+        match self.regroup(&next.config) {
+            Ok(regrouped) => {
+                self.go_over(next, going, &facts, regrouped);
+                self.reloads.step = Some(Step::Settling);
             }
             Err(error) => {
-                let why = format!("{error:#}");
-                tracing::warn!(why, "not reloaded: the former configuration stays in force");
-                self.end_reload(|reply| reply.no(why));
+                self.configuring.discard((next, self.policy.stay(going)));
+                self.stay(&error);
             }
         }
     }
 
-    /// The kernel has forgotten so many answers that a reload may have changed.
+    fn settle_some(&mut self) {
+        let (now, mut actions) = (BootNanos::now().floor(), Vec::new());
+        let settled = self.policy.settle_some(now, &self.table, STEP, &mut actions);
+        self.table.tidy();
+        self.queue(actions);
+        match settled {
+            Settled::Some => self.reloads.step = Some(Step::Settling),
+            Settled::All(done, former) => {
+                self.configuring.discard(former);
+                tracing::info!(
+                    config = %self.file.display(),
+                    leases_kept = done.kept,
+                    leases_revoked = done.withdrawn,
+                    "configuration reloaded"
+                );
+                self.forget_stale(Some(done.withdrawn));
+            }
+        }
+    }
+
+    /// The kernel has forgotten so many answers; if a reload is settling, they are of its doing.
+    fn note_forgotten(&mut self, forgotten: u64) {
+        if let Some(Step::Settling) = self.reloads.step {
+            self.reloads.forgotten += forgotten;
+        }
+    }
+
+    /// The kernel has forgotten so many answers that a reload may have changed, the last of them.
     pub(super) fn forgotten(&mut self, rewritten: u64, revoked: u64) {
+        let rewritten = rewritten + std::mem::take(&mut self.reloads.forgotten);
         let Some(asked) = self.reloads.under_way.take() else { return };
         self.when_on_disk(move |committed| {
             if let Some(reply) = asked {
@@ -95,51 +225,28 @@ impl Server {
         self.next_reload();
     }
 
-    /// Gets what a configuration needs beside the present one. Gives the interfaces that it has, and what was done to attach
-    /// to them.
+    /// Whether a configuration may be gone over to.
     ///
     /// # Errors
-    /// When it can't be gone over to. All is as it was then.
-    fn check(&mut self, next: &Next) -> Result<(Vec<Interface>, Regrouped)> {
+    /// When it can't be.
+    fn check(&self, next: &Next) -> Result<()> {
         let fixed = changes_for_a_restart(&self.config, &next.config);
         if !fixed.is_empty() {
             bail!("{} can't be changed while the server runs: restart it", fixed.join(", "));
         }
-        let facts = self.facts_of(&next.config);
-        self.table.check_room(next.leasable.iter().copied())?;
-        for address in &next.leasable {
-            self.table.reserve(*address)?;
-        }
-        // Last, since it is what must be undone.
-        let own = facts.iter().flat_map(|facts| &facts.addresses);
-        let all: HashSet<Ipv4Addr> = self.ours.iter().chain(&next.ours).chain(own).copied().collect();
-        let regrouped = self.know_all(&all).and_then(|()| self.regroup(&next.config));
-        if regrouped.is_err()
-            && let Self { kernel: Some(kernel), ours, .. } = self
-            && let Err(error) = kernel.know_addresses(ours)
-        {
-            tracing::warn!("{error:#}; the kernel may know addresses that are not of this configuration");
-        }
-        Ok((facts, regrouped?))
+        self.table.check_room(next.leasable.iter().copied())
     }
 
-    fn know_all(&mut self, addresses: &HashSet<Ipv4Addr>) -> Result<()> {
-        self.kernel.as_mut().map_or(Ok(()), |kernel| kernel.know_addresses(addresses))
-    }
-
-    /// Gives how many leases that has ended.
-    fn go_over(&mut self, next: Next, facts: &[Interface], regrouped: Regrouped) -> u64 {
-        let Next { config, policy, prober, .. } = next;
-        let now = BootNanos::now().floor();
+    /// The next configuration is in force from now on.
+    fn go_over(&mut self, next: Next, going: GoingOver, facts: &[Interface], regrouped: Regrouped) {
+        let Next { config, prober, .. } = next;
         self.mark_former();
-        let mut actions = Vec::new();
-        let (done, former) = self.policy.go_over_to(policy, now, &self.table, &mut actions);
+        self.policy.go_over_to(going);
         self.policy.carry_out_probes();
         self.alive();
         self.prober = prober;
-        let former = (former, std::mem::replace(&mut self.config, Arc::new(config)));
+        let former = std::mem::replace(&mut self.config, Arc::new(config));
         self.configuring.discard(former);
-        self.queue(actions);
         // Policy was made for the interfaces as they are, and goes on with those of the new configuration.
         let renumbered = self.follow_configuration(regrouped, facts);
         self.alive();
@@ -151,13 +258,6 @@ impl Server {
         // What was known before says nothing about what is asked from now on.
         self.punts = PuntLog::default();
         self.look_at = self.slots_per_beat();
-        tracing::info!(
-            config = %self.file.display(),
-            leases_kept = done.kept,
-            leases_revoked = done.withdrawn,
-            "configuration reloaded"
-        );
-        done.withdrawn
     }
 }
 

@@ -63,8 +63,10 @@ impl Server {
                 "leases whose answers may have changed are answered anew"
             );
         }
-        if let Some(revoked) = walk.reload {
-            self.forgotten(walk.forgotten, revoked);
+        match walk.reload {
+            Some(revoked) => self.forgotten(walk.forgotten, revoked),
+            // The walk of a reload that has more to do than this.
+            None => self.note_forgotten(walk.forgotten),
         }
     }
 }

@@ -40,7 +40,7 @@ impl Chances {
     }
 
     pub(super) fn step(&mut self) -> Step {
-        match self.below(90) {
+        match self.below(102) {
             0..30 => Step::Send(self.client(), self.say()),
             30..36 => Step::Queue(self.client(), self.say()),
             36..42 => Step::Arrive,
@@ -59,6 +59,7 @@ impl Chances {
             82..84 => Step::OperatorRelease(self.address()),
             84..86 => Step::QuarantineClear(self.address()),
             86..88 => Step::Reload,
+            88..100 => Step::Advance(1 + self.number(60)),
             _ => Step::Crash { committed: self.coin(), maps: self.coin() },
         }
     }

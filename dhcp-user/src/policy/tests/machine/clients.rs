@@ -102,6 +102,11 @@ pub(super) fn is_known_by(client: u8, chaddr: [u8; 6], memo: &Memo) -> bool {
     chaddr == mac(client) && identified.map(|(_, id)| id) == id(client)
 }
 
+/// Whether it is this client that has the lease.
+pub(super) fn is_had_by(client: u8, lease: &LeaseView) -> bool {
+    lease.state == State::Leased && lease.chaddr.octets() == mac(client) && lease.client_id == id(client)
+}
+
 /// The client identifier that the client sends, if it sends one.
 fn id(client: u8) -> Option<Vec<u8>> {
     (client >= DEVICE).then(|| vec![0, client])

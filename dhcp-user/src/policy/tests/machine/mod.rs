@@ -43,8 +43,10 @@ enum Step {
     Probe,
     OperatorRelease(u8),
     QuarantineClear(u8),
-    /// The other configuration is applied.
+    /// The other configuration is read, unless there is one to go over to.
     Reload,
+    /// A step on the way to it, or a step of what it ends: so much work.
+    Advance(u8),
     /// The daemon dies: with what was decided committed or not, with the maps lost or not.
     Crash {
         committed: bool,

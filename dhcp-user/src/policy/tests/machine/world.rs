@@ -29,7 +29,17 @@ pub(super) struct World {
     squatters: BTreeSet<Ipv4Addr>,
     /// Addresses that answered when they were nobody's, and of which nobody has said since that they are unused.
     seen_in_use: BTreeSet<Ipv4Addr>,
+    reload: Reload,
     events: u64,
+}
+
+/// How far a reload is. Whatever happens may happen at any point of it.
+enum Reload {
+    Over,
+    /// The former configuration is in force.
+    GoingOver(Box<(Config, GoingOver)>),
+    /// The next one is in force.
+    Settling,
 }
 
 impl World {
@@ -44,6 +54,7 @@ impl World {
             probing,
             squatters: BTreeSet::new(),
             seen_in_use: BTreeSet::new(),
+            reload: Reload::Over,
             events: 0,
         };
         world.restart(true);
@@ -52,6 +63,9 @@ impl World {
 
     /// The last batch ends; how many events there were.
     pub(super) fn end(mut self) -> u64 {
+        while !matches!(self.reload, Reload::Over) {
+            self.advance(1);
+        }
         self.end_batch();
         self.events
     }
@@ -101,16 +115,45 @@ impl World {
                 self.end_what_was_for_good();
             }
             Step::QuarantineClear(number) => self.quarantine_clear(address(number)),
-            Step::Reload => {
-                self.end_batch();
-                self.events += 1;
+            Step::Reload if matches!(self.reload, Reload::Over) => {
                 let narrow = clients::is_narrow(&self.bench.config.subnets);
-                self.bench.reload(configuration(!narrow));
-                self.let_offers_lapse();
-                self.rewrite_memos();
-                self.end_what_was_for_good();
+                let going = self.bench.begin_reload(configuration(!narrow));
+                self.reload = Reload::GoingOver(Box::new(going));
             }
+            Step::Reload => {}
+            Step::Advance(work) => self.advance(work.into()),
             Step::Crash { committed, maps } => self.crash(committed, maps),
+        }
+    }
+
+    /// Goes on with a reload.
+    fn advance(&mut self, work: usize) {
+        self.events += 1;
+        match std::mem::replace(&mut self.reload, Reload::Over) {
+            Reload::Over => {}
+            Reload::GoingOver(mut going) => {
+                self.reload = if self.bench.bring_along(&mut going, work) {
+                    self.end_batch();
+                    self.bench.go_over(*going);
+                    self.let_offers_lapse();
+                    self.rewrite_memos();
+                    self.end_what_was_for_good();
+                    Reload::Settling
+                } else {
+                    Reload::GoingOver(going)
+                };
+            }
+            Reload::Settling => {
+                let doubted = self.doubted_for_good();
+                let Bench { policy, words, now, .. } = &mut self.bench;
+                let mut actions = Vec::new();
+                let settled = policy.settle_some(BootSecs(*now), words, work, &mut actions);
+                if let Settled::Some = settled {
+                    self.reload = Reload::Settling;
+                }
+                self.end_what_was_doubted(&doubted);
+                self.carry_on(Decided { client: None, actions, seen: None });
+            }
         }
     }
 
@@ -157,9 +200,28 @@ impl World {
     fn end_what_was_for_good(&mut self) {
         let policy = &self.bench.policy;
         for belief in self.clients.values_mut() {
-            let over = |address| policy.state(address) != Some(State::Leased);
+            let over = |address| policy.state(address) != Some(State::Leased) && !policy.is_in_doubt(address);
             if belief.has_for_good() && belief.lease.is_some_and(|(address, _)| over(address)) {
                 belief.forget();
+            }
+        }
+    }
+
+    /// Who has for good what a reload may end, and has not come to.
+    fn doubted_for_good(&self) -> Vec<(u8, Ipv4Addr)> {
+        let had = self.clients.iter().filter(|(_, belief)| belief.has_for_good());
+        let had = had.filter_map(|(client, belief)| Some((*client, belief.lease?.0)));
+        had.filter(|(_, address)| self.bench.policy.is_in_doubt(*address)).collect()
+    }
+
+    /// What was so is ended by now, or stays its client's. Somebody else may have got it in the same moment: what has no end
+    /// can't be waited for.
+    fn end_what_was_doubted(&mut self, doubted: &[(u8, Ipv4Addr)]) {
+        for (client, address) in doubted {
+            let policy = &self.bench.policy;
+            let stays = || policy.lease(*address).is_some_and(|lease| clients::is_had_by(*client, &lease));
+            if !policy.is_in_doubt(*address) && !stays() {
+                self.belief(*client).forget();
             }
         }
     }
@@ -180,7 +242,10 @@ impl World {
 
     fn decide(&mut self, client: Option<u8>, event: Event) -> Decided {
         self.events += 1;
-        Decided { client, actions: self.bench.handle(event), seen: None }
+        let doubted = self.doubted_for_good();
+        let decided = Decided { client, actions: self.bench.handle(event), seen: None };
+        self.end_what_was_doubted(&doubted);
+        decided
     }
 
     /// What need not wait for what was decided before is done at once.
@@ -313,7 +378,10 @@ impl World {
             return false;
         }
         self.events += 1;
-        self.is_the_clients(client, address);
+        // What the configuration ends is renewed until it is seen to.
+        if !self.bench.policy.is_in_doubt(address) {
+            self.is_the_clients(client, address);
+        }
         self.belief(client).obtain(address, now + lease_time);
         true
     }
@@ -434,7 +502,12 @@ impl World {
             }
         }
         self.waiting = Default::default();
+        let former = std::mem::replace(&mut self.reload, Reload::Over);
         self.restart(maps);
         self.let_offers_lapse();
+        if let Reload::Settling = former {
+            // What the configuration ends, and had not come to, the restart does.
+            self.end_what_was_for_good();
+        }
     }
 }
