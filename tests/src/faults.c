@@ -9,7 +9,8 @@
  *     wait          they wait until the file is gone, and then go on
  *     less          they take a part of what there is to write
  *
- * "NAME.FD" instead of "NAME" concerns calls on this descriptor only.
+ * "NAME.FD" instead of "NAME" concerns calls on this descriptor only; "bpf.COMMAND" one command of bpf(2), which no function
+ * stands for.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -28,6 +29,12 @@
 #include <unistd.h>
 
 enum { NOTHING = 0, LESS = -1 };
+
+static long (*real_syscall)(long, ...);
+
+__attribute__((constructor)) static void find_syscall(void) {
+    real_syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
+}
 
 /* What becomes of a call: an errno, LESS or NOTHING. Uses no function that is replaced below. */
 static int fault_at(const char *path) {
@@ -165,4 +172,21 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *how, void *(*run)(vo
     if (real == NULL)
         real = REAL(pthread_create);
     return real(thread, how, run, with);
+}
+
+long syscall(long number, ...) {
+    long with[6];
+    va_list more;
+    va_start(more, number);
+    for (int i = 0; i < 6; i++)
+        with[i] = va_arg(more, long);
+    va_end(more);
+    int found = number == SYS_bpf ? fault("bpf", (int)with[0]) : NOTHING;
+    if (found > 0) {
+        errno = found;
+        return -1;
+    }
+    if (real_syscall == NULL)
+        find_syscall();
+    return real_syscall(number, with[0], with[1], with[2], with[3], with[4], with[5]);
 }

@@ -83,6 +83,9 @@ fn status(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
             &"interface",
             &format_args!("{name}: {link}{driver}, {xdp}, asked for: {asked}  {addresses}"),
         ]);
+        if interface.attaching {
+            table.row([&"", &"XDP is being attached, or taken off"]);
+        }
         if let Some(why) = interface.xdp_why {
             table.row([&"", &format_args!("XDP so because: {why}")]);
         }

@@ -69,6 +69,9 @@ pub struct InterfaceStatus {
     /// What stands in the way of the program, and what to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obstacle: Option<String>,
+    /// The program is being put on it, or taken off it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub attaching: bool,
 }
 
 /// Whether an interface can be used.

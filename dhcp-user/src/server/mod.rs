@@ -52,7 +52,8 @@ use crate::datapath::frames::watch::watched;
 use crate::datapath::interfaces::netlink::Namespace;
 use crate::datapath::leases::table::Table;
 use crate::datapath::program::attachment;
-use crate::datapath::program::kernel::{Kernel, NamedLog};
+use crate::datapath::program::diagnosis::NamedLog;
+use crate::datapath::program::kernel::Kernel;
 use crate::hooks::{Hooks, Runner};
 use crate::journal::Journal;
 use crate::limits::Limits;
@@ -65,8 +66,9 @@ use crate::store::Loss;
 use commit::UncommittedChanges;
 use commit::decided::{Decided, Orders};
 use commit::thread::Committing;
-use links::{Deaf, ServedInterface};
 use operator::admission;
+use links::attaching::Attaching;
+use links::{Deaf, Drivers, ServedInterface};
 use operator::audit::Audits;
 use operator::transfer::Exports;
 use process::awake::Awake;
@@ -128,6 +130,9 @@ pub struct Server {
     seen: Namespace,
     /// Those of its addresses that clients could be given, by the configuration, and that a warning was given of.
     warned_of: BTreeSet<Ipv4Addr>,
+    /// What the drivers of interfaces are called.
+    drivers: Drivers,
+    attaching: Attaching,
     /// Where frames of packet sockets go.
     arrivals: mpsc::Sender<Arrival>,
     /// Every address that frames for us may be sent to.
@@ -241,9 +246,6 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     startup.serving();
     service::ready(&server);
 
-    if let Some(kernel) = server.kernel.as_mut().filter(|_| diagnosis) {
-        server.beside.task("diagnose", diagnose(kernel.log()?));
-    }
     let mut beat = every(BEAT);
     let mut look = every(probe::LOOK);
     loop {
@@ -261,6 +263,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
                 server.ended(ended.context("the thread that commits has ended: please report the panic above")?);
                 Vec::new()
             }
+            done = server.attaching.done() => { server.at(Stage::Following).attached(done); Vec::new() }
             made = server.configuring.made() => {
                 server.at(Stage::Reloading).configured(made);
                 Vec::new()
@@ -394,6 +397,7 @@ impl Server {
         self.pulse.rest();
         service::stopping();
         self.captures.end();
+        self.attaching.end();
         let all = self.table.extended(0, self.table.in_use());
         let events = all
             .into_iter()

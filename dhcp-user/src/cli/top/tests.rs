@@ -47,6 +47,7 @@ fn figures(seconds: u64) -> Box<Figures> {
         xdp: Xdp::Native,
         xdp_configured: "auto".into(),
         xdp_why: None,
+        attaching: false,
         driver: Some("ice".into()),
         link: LinkStatus::Up,
         addresses: Vec::new(),

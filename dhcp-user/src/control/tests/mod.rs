@@ -228,6 +228,7 @@ fn shapes_are_as_documented() {
                 obstacle: None,
                 xdp_configured: "auto".into(),
                 xdp_why: None,
+                attaching: false,
                 driver: Some("e".into()),
             }],
             store: "embedded".into(),

@@ -10,24 +10,35 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use aya::Ebpf;
 use aya::programs::XdpMode as Mode;
 use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 
-use super::kernel::Kernel;
+use super::diagnosis::{Named, NamedLog};
 use super::object::xdp;
 use super::pins::{LinkPin, Pins};
+use super::transmission::Counts;
 use super::{occupant, offload, transmission};
 use crate::config::XdpMode;
-use crate::datapath::interfaces::netlink::{self, Attached, Occupant};
+use crate::datapath::interfaces::netlink::{self, Attached};
+
+/// Puts the program on interfaces and takes it off. Each may take a driver its time, and waits for whoever has the kernel's
+/// lock on interfaces: it is for a thread that nobody waits for.
+pub struct Attacher {
+    ebpf: Ebpf,
+    pins: Pins,
+}
 
 /// What came of attaching.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attachment {
     /// How the interface is attached; `None`: not at all, since the program would not see frames as they came.
     pub attached: Option<Attached>,
     /// Why so, where it is not what was asked for or where there was a choice.
     pub why: Option<String>,
+    /// What its driver had counted of answers by then.
+    pub sent: Counts,
 }
 
 /// By what way an interface is to be attached, and why where that was to be chosen.
@@ -37,12 +48,24 @@ struct Way {
     why: Option<String>,
 }
 
-impl Kernel {
+impl Attacher {
+    pub(super) fn new(ebpf: Ebpf, pins: Pins) -> Self {
+        Self { ebpf, pins }
+    }
+
     /// Attaches the program to an interface, or puts it in the place of the one attached by an earlier daemon.
     ///
     /// # Errors
     /// When the interface's driver, or another program there, doesn't let it.
     pub fn attach(&mut self, interface: &str, ifindex: u32, wanted: XdpMode) -> Result<Attachment> {
+        let mut attachment = self.attach_by(interface, ifindex, wanted)?;
+        if attachment.attached == Some(Attached::Native) {
+            attachment.sent = Counts::of(interface).unwrap_or_default();
+        }
+        Ok(attachment)
+    }
+
+    fn attach_by(&mut self, interface: &str, ifindex: u32, wanted: XdpMode) -> Result<Attachment> {
         let pin = self.pins.link(interface, ifindex);
         if let Some(offload) = whole_frames(interface) {
             pin.detach()?;
@@ -51,7 +74,7 @@ impl Kernel {
                  which link a frame is from: the daemon answers alone"
             );
             tracing::warn!(interface, why, "not attached");
-            return Ok(Attachment { attached: None, why: Some(why) });
+            return Ok(Attachment { why: Some(why), ..Attachment::default() });
         }
         let bond = netlink::is_bond(ifindex)?;
         let Way { mode: wanted, mut why } =
@@ -69,7 +92,7 @@ impl Kernel {
                     if wanted == XdpMode::Auto && attached != chosen {
                         why = Some("it was found attached so".to_owned());
                     }
-                    return Ok(Attachment { attached: Some(attached), why });
+                    return Ok(Attachment { attached: Some(attached), why, ..Attachment::default() });
                 }
                 Ok(None) => tracing::info!(interface, "`xdp` is another now: attaching anew"),
                 Err(error) => tracing::warn!(
@@ -104,7 +127,7 @@ impl Kernel {
             }
             XdpMode::Off => bail!("{interface} is configured not to be attached"),
         };
-        Ok(Attachment { attached: Some(attached), why })
+        Ok(Attachment { attached: Some(attached), why, ..Attachment::default() })
     }
 
     /// Goes on with a pinned link; none if it is attached in another way than `wanted`.
@@ -140,10 +163,21 @@ impl Kernel {
         Ok(())
     }
 
-    /// Whether the program on an interface is the one that this daemon has loaded.
-    #[must_use]
-    pub fn is_ours(&self, occupant: Occupant) -> bool {
-        self.has_loaded(occupant.program)
+    /// Takes the program off an interface, if it is there.
+    ///
+    /// # Errors
+    /// When the pin of its attachment can't be removed.
+    pub fn detach(&self, interface: &str, ifindex: u32) -> Result<()> {
+        self.pins.link(interface, ifindex).detach()
+    }
+
+    /// Starts to tell the program's way in the log, when it was loaded with a diagnosis.
+    ///
+    /// # Errors
+    /// When the program's log ring can't be opened.
+    pub fn log(&mut self) -> Result<aya_log::EbpfLogger<NamedLog>> {
+        let log = Named(log::logger());
+        aya_log::EbpfLogger::init_with_logger(&mut self.ebpf, log).context("opening the XDP program's log")
     }
 
     /// Puts this program into every attachment of an earlier daemon's.

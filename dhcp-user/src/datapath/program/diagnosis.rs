@@ -8,6 +8,9 @@ use nix::net::if_::if_indextoname;
 #[derive(Debug)]
 pub struct Named<L>(pub L);
 
+/// Where the program's log goes.
+pub type NamedLog = Named<&'static dyn Log>;
+
 impl<L: Log> Log for Named<L> {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         self.0.enabled(metadata)

@@ -7,20 +7,21 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use aya::Pod;
 use aya::maps::{Array, HashMap, Map, MapData, PerCpuArray, RingBuf};
-use aya::{Ebpf, Pod};
 use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, maps};
 use dhcp_ebpf::leads;
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::slot::{CHUNK_CELLS, CellsMut as _, SLOT_CELLS};
 
 use super::adoption::{self, Pinned};
+use super::attachment::Attacher;
 use super::capture::{Instead, Means};
-use super::diagnosis::Named;
 use super::live_frames::LiveFrames;
 use super::object::{self, ADDRESSES, OBJECT, Sizes, region, xdp};
 use super::pins::Pins;
 use crate::datapath::frames::fill::Fill;
+use crate::datapath::interfaces::netlink::Occupant;
 use crate::datapath::leases::hints::Hints;
 use crate::datapath::leases::memory::{self, Region, SharedCells};
 
@@ -44,8 +45,7 @@ unsafe impl Pod for Raw<Keys> {}
 
 /// The kernel part of this instance.
 pub struct Kernel {
-    pub(super) ebpf: Ebpf,
-    pub(super) pins: Pins,
+    pins: Pins,
     interfaces: HashMap<MapData, u32, Raw<Mac>>,
     stations: Array<MapData, Raw<Mac>>,
     addresses: HashMap<MapData, Raw<NetAddr>, u32>,
@@ -82,6 +82,8 @@ pub struct Shared {
     pub live: Option<LiveFrames>,
     /// The store that live words were promised by, if the maps were there before.
     pub adopted_from: Option<u128>,
+    /// What puts the program on interfaces.
+    pub attacher: Attacher,
 }
 
 /// Whether maps that are pinned in `dir` have room for `needed`.
@@ -132,26 +134,29 @@ impl Kernel {
         let keys = drawn(&mut keys, !matches!(pinned, Pinned::Nothing))?;
         let (begun, begun_fill) = ring(take(maps::BEGUN)?)?;
         let (fresh, fresh_fill) = ring(take(maps::FRESH)?)?;
-        let mut shared = Shared {
-            slots: region(&take(maps::SLOTS)?, slots as usize * SLOT_CELLS)?,
-            answers: region(&take(maps::CHUNKS)?, chunks as usize * CHUNK_CELLS)?,
-            keys,
-            hints: MapHints {
-                runs: take(maps::RUNS)?.try_into()?,
-                questions: region(&take(maps::QUESTIONS)?, lines as usize * leads::LINE)?,
-                lines,
-            },
-            begun,
-            fresh,
-            live: live.ok(),
-            adopted_from,
-        };
         let interfaces = take(maps::INTERFACES)?.try_into()?;
         let stations = take(maps::STATIONS)?.try_into()?;
         let addresses = take(maps::ADDRESSES)?.try_into()?;
         let counters = take(maps::COUNTERS)?.try_into()?;
-        let mut kernel = Self {
-            ebpf,
+        let slot_region = region(&take(maps::SLOTS)?, slots as usize * SLOT_CELLS)?;
+        let answers = region(&take(maps::CHUNKS)?, chunks as usize * CHUNK_CELLS)?;
+        let hints = MapHints {
+            runs: take(maps::RUNS)?.try_into()?,
+            questions: region(&take(maps::QUESTIONS)?, lines as usize * leads::LINE)?,
+            lines,
+        };
+        let mut shared = Shared {
+            slots: slot_region,
+            answers,
+            keys,
+            hints,
+            begun,
+            fresh,
+            live: live.ok(),
+            adopted_from,
+            attacher: Attacher::new(ebpf, pins.clone()),
+        };
+        let kernel = Self {
             pins,
             interfaces,
             stations,
@@ -168,7 +173,7 @@ impl Kernel {
         };
         if let Pinned::Outgrown(outgrown) = pinned {
             outgrown.fill(&shared.slots, &shared.answers, &mut shared.hints)?;
-            kernel.replace_everywhere()?;
+            shared.attacher.replace_everywhere()?;
             memory::let_programs_end();
             outgrown.hand_over(&shared.slots);
         }
@@ -190,9 +195,10 @@ impl Kernel {
         self.plain.as_fd()
     }
 
-    /// Whether a program is the one that was loaded here, or is in its place while somebody captures.
-    pub(super) fn has_loaded(&self, program: u32) -> bool {
-        program == self.program || self.instead.is(program)
+    /// Whether the program on an interface is the one that was loaded here, or is in its place while somebody captures.
+    #[must_use]
+    pub fn is_ours(&self, occupant: Occupant) -> bool {
+        occupant.program == self.program || self.instead.is(occupant.program)
     }
 
     /// Says that the maps are made, with the leases that there are: another daemon may take them over as they are.
@@ -238,14 +244,13 @@ impl Kernel {
         Ok(())
     }
 
-    /// Forgets an interface that is gone, and takes the program off it should it be elsewhere.
+    /// Forgets an interface that is gone, or not to be served any more.
     ///
     /// # Errors
-    /// When the pin of its attachment can't be removed.
-    pub fn forget_interface(&mut self, interface: &str, ifindex: u32) -> Result<()> {
+    /// When its place in a map can't be written.
+    pub fn forget_interface(&mut self, ifindex: u32) -> Result<()> {
         let _ = self.interfaces.remove(&ifindex);
-        self.station(ifindex, Raw(Mac::default()))?;
-        self.pins.link(interface, ifindex).detach()
+        self.station(ifindex, Raw(Mac::default()))
     }
 
     /// Makes these the addresses at which DHCP is for us. It takes a call of the kernel for each that is new, or gone.
@@ -319,15 +324,6 @@ impl Kernel {
     pub fn rings(&self) -> impl Iterator<Item = (&'static str, u64, u64)> + '_ {
         self.fills.iter().map(|(name, fill)| (*name, fill.size(), fill.waiting()))
     }
-
-    /// Starts to tell the program's way in the log, when it was loaded with a diagnosis.
-    ///
-    /// # Errors
-    /// When the program's log ring can't be opened.
-    pub fn log(&mut self) -> Result<aya_log::EbpfLogger<NamedLog>> {
-        let log = Named(log::logger());
-        aya_log::EbpfLogger::init_with_logger(&mut self.ebpf, log).context("opening the XDP program's log")
-    }
 }
 
 /// A ring, and how full it is.
@@ -338,9 +334,6 @@ fn ring(map: Map) -> Result<(RingBuf<MapData>, Fill)> {
     let fill = Fill::of(&ring, size)?;
     Ok((ring, fill))
 }
-
-/// Where the program's log goes.
-pub type NamedLog = Named<&'static dyn log::Log>;
 
 /// The keys in the map; drawn anew for new maps.
 fn drawn(map: &mut Array<MapData, Raw<Keys>>, adopted: bool) -> Result<Box<Keys>> {

@@ -3,11 +3,12 @@
 //! A thread of its own looks at all interfaces when netlink tells of a change, and now and then in any case. Here the
 //! outcome is compared with what is known, so nothing depends on whether each change was told, or in which order.
 
+pub(super) mod attaching;
 mod tagged;
 mod transmission;
 mod unsent;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,14 +26,13 @@ use super::equipment::absent::{is_there, vacant};
 use super::listen;
 use super::process::beside::{Backoff, Beside};
 use super::process::service;
-use crate::config::{self, XdpMode};
+use crate::config;
 use crate::control::{LinkStatus, Xdp};
 use crate::datapath;
 use crate::datapath::frames::packet_socket::{Receiver, Wanted};
 use crate::datapath::frames::watch::watched;
 use crate::datapath::interfaces::netlink::{self, Attached, Changes, LinkState, Namespace, Occupant};
 use crate::datapath::program::attachment::Attachment;
-use crate::datapath::program::kernel::Kernel;
 use crate::datapath::program::occupant;
 use crate::policy::{Action, Interface, Renumbered};
 use transmission::Transmission;
@@ -69,6 +69,32 @@ pub(super) struct ServedInterface {
     refused: Option<Option<Occupant>>,
 }
 
+impl ServedInterface {
+    /// One that isn't there.
+    fn missing(facts: Interface) -> Self {
+        Self {
+            facts,
+            xdp: Xdp::Off,
+            why: None,
+            driver: None,
+            transmission: Transmission::default(),
+            unsent: Unsent::default(),
+            link: LinkStatus::Missing,
+            controller: None,
+            listener: None,
+            unheard: None,
+            found: None,
+            since: Instant::now(),
+            refused: None,
+        }
+    }
+
+    /// It is attached another way from now on: what was found before says nothing of it.
+    pub(super) fn look_anew(&mut self) {
+        (self.found, self.since) = (None, Instant::now());
+    }
+}
+
 /// A task that brings the frames of an interface; it ends with this.
 #[derive(Debug)]
 struct Listener {
@@ -86,6 +112,9 @@ impl Drop for Listener {
     }
 }
 
+/// The names of drivers, by the index of the interface.
+pub(super) type Drivers = BTreeMap<u32, String>;
+
 /// All interfaces at one moment, or why they can't be looked at.
 pub(super) type Look = Result<Found, String>;
 
@@ -96,6 +125,7 @@ pub(super) struct Found {
     here: Namespace,
     /// What drivers have counted of what programs on them sent, by interface.
     pub(super) counts: transmission::Counted,
+    drivers: Drivers,
     /// Indices of those that have just been moved into another network namespace.
     moved: Vec<u32>,
 }
@@ -114,6 +144,7 @@ pub(super) fn watch(beside: &Beside, found: mpsc::Sender<Look>) -> Result<()> {
 async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
     let changes = watched(changes)?;
     let mut moved = Vec::new();
+    let mut asked = BTreeMap::new();
     let mut backoff = Backoff::new();
     loop {
         moved.extend(changes.get_ref().take().unwrap_or_default());
@@ -131,12 +162,13 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
         backoff = Backoff::new();
         let native = transmission::native(&here.links);
         let counts = transmission::counted(&native);
+        let drivers = drivers(&here.links, &mut asked);
         // What has changed while it looked may be in what was found, or not.
         let more = changes.get_ref().take();
         let is_over = more.is_none();
         moved.extend(more.unwrap_or_default());
         let moved = std::mem::take(&mut moved);
-        let look = Found { began, here: here.clone(), counts: counts.clone(), moved };
+        let look = Found { began, here: here.clone(), counts: counts.clone(), drivers, moved };
         if found.send(Ok(look)).await.is_err() {
             return Ok(());
         }
@@ -164,22 +196,13 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
 }
 
 impl Server {
-    /// Begins to serve an interface that is there: attaches the program, or listens without it.
-    ///
-    /// # Errors
-    /// When the driver, another program or a missing right doesn't let it.
-    pub(super) fn serve(&mut self, configured: &config::Interface, state: &LinkState) -> Result<()> {
-        let attachment = attach(self.kernel.as_mut(), configured, state)?;
-        self.welcome(state, attachment)
-    }
-
-    pub(super) fn welcome(&mut self, state: &LinkState, attachment: Attachment) -> Result<()> {
+    /// Begins to serve an interface that is there and attached so; one without the program is listened on.
+    pub(super) fn welcome(&mut self, state: &LinkState, attachment: Attachment) {
         let LinkState { facts, controller, .. } = state.clone();
-        let Attachment { attached, why } = attachment;
+        let Attachment { attached, why, sent } = attachment;
         let xdp = attached.map_or(Xdp::Off, Xdp::from);
-        let listener = if xdp == Xdp::Off { Some(self.listen_on(facts.ifindex)?) } else { None };
-        let link = status(state);
-        let driver = datapath::program::transmission::driver(&facts.name).ok();
+        let (link, ifindex) = (status(state), facts.ifindex);
+        let driver = self.drivers.get(&ifindex).cloned();
         tracing::info!(
             interface = facts.name,
             driver,
@@ -189,27 +212,23 @@ impl Server {
             addresses = ?facts.addresses,
             "interface served"
         );
-        self.let_tagged_pass(&facts.name);
-        let transmission = Transmission::from_now_on(&facts.name);
+        self.let_tagged_pass(&facts.name, ifindex);
         let refused = (attached.is_none() && why.is_some()).then_some(state.xdp);
-        let (unheard, found) = (None, None);
+        let transmission = Transmission::after(sent);
         let served = ServedInterface {
-            facts,
             xdp,
             why,
             driver,
             transmission,
-            unsent: Unsent::default(),
             link,
             controller,
-            listener,
-            unheard,
-            found,
-            since: Instant::now(),
             refused,
+            ..ServedInterface::missing(facts)
         };
-        self.interfaces.insert(served.facts.ifindex, served);
-        Ok(())
+        self.interfaces.insert(ifindex, served);
+        if xdp == Xdp::Off {
+            self.listen_again(ifindex);
+        }
     }
 
     fn listen_on(&self, ifindex: u32) -> Result<Listener> {
@@ -221,21 +240,7 @@ impl Server {
 
     /// Notes that an interface of the configuration isn't there.
     pub(super) fn miss(&mut self, facts: Interface) {
-        let missing = ServedInterface {
-            facts,
-            xdp: Xdp::Off,
-            why: None,
-            driver: None,
-            transmission: Transmission::default(),
-            unsent: Unsent::default(),
-            link: LinkStatus::Missing,
-            controller: None,
-            listener: None,
-            unheard: None,
-            found: None,
-            since: Instant::now(),
-            refused: None,
-        };
+        let missing = ServedInterface::missing(facts);
         self.interfaces.insert(missing.facts.ifindex, missing);
     }
 
@@ -288,13 +293,14 @@ impl Server {
     /// Compares what was found with what is known, and goes along.
     fn follow(&mut self, found: &Found) {
         let had = std::mem::replace(&mut self.seen, found.here.clone()).addresses;
+        self.drivers.clone_from(&found.drivers);
         let before = self.facts();
         let mut renumbered = Vec::new();
         for configured in &self.config.clone().interfaces {
             let Some(known) = before.iter().find(|facts| facts.name == configured.name) else { continue };
             let state = found.here.links.iter().find(|state| state.facts.name == configured.name);
             let is_same = state.is_some_and(|state| state.facts.ifindex == known.ifindex);
-            // Attaching takes its time, and many may have come at once.
+            // There may be many, and each is listened on.
             self.alive();
             if is_there(known) && !is_same {
                 self.lose(known, found, &mut renumbered);
@@ -331,15 +337,7 @@ impl Server {
             how,
             "interface gone; its leases are kept, and served when it is back"
         );
-        if let Some(kernel) = &mut self.kernel
-            && let Err(error) = kernel.forget_interface(name, *ifindex)
-        {
-            tracing::warn!(
-                interface = name,
-                error = format!("{error:#}"),
-                "the program may still be attached"
-            );
-        }
+        self.have_left(name, *ifindex);
         self.table.forget_interface(*ifindex);
         self.interfaces.remove(ifindex);
         let vacant = self.vacancy();
@@ -355,21 +353,10 @@ impl Server {
         state: &LinkState,
         renumbered: &mut Vec<Renumbered>,
     ) {
-        let served = self.serve(configured, state).or_else(|error| {
-            let interface = &configured.name;
-            tracing::warn!(interface, error = format!("{error:#}"), "not attached; the daemon answers alone");
-            self.welcome(state, Attachment { attached: None, why: Some(format!("{error:#}")) })
-        });
-        match served {
-            Ok(()) => {
-                self.interfaces.remove(&vacant);
-                renumbered.push((vacant, state.facts.ifindex));
-            }
-            // It may be gone again; the next look tells.
-            Err(error) => {
-                tracing::warn!(interface = configured.name, error = format!("{error:#}"), "can't be served");
-            }
-        }
+        self.welcome(state, Attachment::default());
+        self.interfaces.remove(&vacant);
+        renumbered.push((vacant, state.facts.ifindex));
+        self.have_attached(state, configured.xdp);
     }
 
     /// What has changed about an interface that is still there.
@@ -414,6 +401,7 @@ impl Server {
             }
         }
         served.facts = state.facts.clone();
+        served.driver = found.drivers.get(&state.facts.ifindex).cloned();
         let is_unheard = served.unheard.is_some();
         if found.began > served.since {
             served.found = Some(state.xdp);
@@ -421,48 +409,6 @@ impl Server {
         }
         if is_unheard {
             self.listen_again(state.facts.ifindex);
-        }
-    }
-
-    /// The program may have been taken off, or may be let on by now.
-    fn follow_attachment(&mut self, configured: &config::Interface, state: &LinkState) {
-        let (Some(kernel), Some(served)) = (&mut self.kernel, self.interfaces.get(&state.facts.ifindex))
-        else {
-            return;
-        };
-        let is_ours = state.xdp.is_some_and(|there| kernel.is_ours(there));
-        if configured.xdp == XdpMode::Off || is_ours || served.refused == Some(state.xdp) {
-            return;
-        }
-        let interface = &configured.name;
-        if served.xdp != Xdp::Off {
-            tracing::warn!(interface, "the XDP program was taken off; attaching it again");
-        }
-        let attached = attach(Some(kernel), configured, state);
-        let attachment = attached.unwrap_or_else(|error| {
-            let why = format!("{error:#}");
-            tracing::warn!(interface, error = why, "not attached; the daemon answers alone");
-            Attachment { attached: None, why: Some(why) }
-        });
-        self.go_over_to(state.facts.ifindex, attachment, state.xdp);
-    }
-
-    /// An interface is attached in another way from now on, or no more for what is `there`.
-    pub(super) fn go_over_to(&mut self, ifindex: u32, attachment: Attachment, there: Option<Occupant>) {
-        let Attachment { attached, why } = attachment;
-        let is_attached = attached.is_some();
-        let Some(served) = self.interfaces.get_mut(&ifindex) else { return };
-        if let Some(attached) = attached {
-            tracing::info!(interface = served.facts.name, xdp = attached.name(), why, "attached");
-        }
-        served.xdp = attached.map_or(Xdp::Off, Xdp::from);
-        served.refused = attached.is_none().then_some(there);
-        served.why = why;
-        served.transmission = Transmission::from_now_on(&served.facts.name);
-        (served.found, served.since) = (None, Instant::now());
-        (served.listener, served.unheard) = (None, None);
-        if !is_attached {
-            self.listen_again(ifindex);
         }
     }
 
@@ -561,17 +507,19 @@ impl Server {
     }
 }
 
-/// Attaches the program to an interface, if it is to be.
-pub(super) fn attach(
-    kernel: Option<&mut Kernel>,
-    configured: &config::Interface,
-    state: &LinkState,
-) -> Result<Attachment> {
-    let Some(kernel) = kernel.filter(|_| configured.xdp != XdpMode::Off) else {
-        return Ok(Attachment { attached: None, why: None });
-    };
-    kernel.know_interface(state.facts.ifindex, state.facts.mac)?;
-    kernel.attach(&state.facts.name, state.facts.ifindex, configured.xdp)
+/// The drivers of `links`, each of which is asked once.
+fn drivers(links: &[LinkState], asked: &mut BTreeMap<(u32, String), Option<String>>) -> Drivers {
+    let known = std::mem::take(asked);
+    *asked = links
+        .iter()
+        .map(|link| {
+            let which = (link.facts.ifindex, link.facts.name.clone());
+            let driver = known.get(&which).cloned();
+            let driver = driver.unwrap_or_else(|| datapath::program::transmission::driver(&which.1).ok());
+            (which, driver)
+        })
+        .collect();
+    asked.iter().filter_map(|((ifindex, _), driver)| Some((*ifindex, driver.clone()?))).collect()
 }
 
 /// All addresses of the host.

@@ -35,10 +35,9 @@ pub(in crate::server) struct Transmission {
 }
 
 impl Transmission {
-    /// The account of an interface that was attached just now.
-    pub(in crate::server) fn from_now_on(interface: &str) -> Self {
-        let now = Counts::of(interface).unwrap_or_default();
-        Self { at_first: now, last: now, loses: false }
+    /// The account of an interface that was attached when its driver had counted so much.
+    pub(in crate::server) fn after(sent: Counts) -> Self {
+        Self { at_first: sent, last: sent, loses: false }
     }
 
     /// Takes a look into account. Gives how many answers were lost since the one before.
@@ -102,30 +101,7 @@ impl Server {
             }
         }
         for (ifindex, name) in hopeless {
-            self.attach_in_the_stack(ifindex, &name);
-        }
-    }
-
-    fn attach_in_the_stack(&mut self, ifindex: u32, name: &str) {
-        let Some(kernel) = &mut self.kernel else { return };
-        match kernel.attach(name, ifindex, XdpMode::Generic) {
-            Ok(mut attachment) => {
-                attachment.why = Some("answers did not leave by the driver".to_owned());
-                let told = EventRecord {
-                    interface: Some(name.to_owned()),
-                    detail: Some("attached in the stack: answers did not leave by the driver".to_owned()),
-                    ..EventRecord::now("xdp-changed")
-                };
-                self.events.tell(told);
-                self.go_over_to(ifindex, attachment, None);
-            }
-            Err(error) => {
-                tracing::warn!(
-                    interface = name,
-                    error = format!("{error:#}"),
-                    "can't be attached in the stack"
-                );
-            }
+            self.have_attached_in_the_stack(&name, ifindex);
         }
     }
 

@@ -13,7 +13,7 @@ pub(super) mod stale;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use super::process::service;
 use super::reports::explain::PuntLog;
@@ -21,10 +21,11 @@ use super::{DECIDED, Server};
 use crate::clock::BootNanos;
 use crate::config::Config;
 use crate::control::{Reloaded, Reply};
-use crate::policy::{GoingOver, Interface, Policy, STEP, Settled};
+use crate::datapath::program::attachment::Attachment;
+use crate::policy::{GoingOver, Policy, STEP, Settled};
 use crate::pulse::Stage;
 use configuring::{Made, Next};
-use regroup::Regrouped;
+use regroup::{Regrouped, Regrouping, Undoing};
 
 /// How many blocks of addresses get their slots in a step.
 const BLOCKS: usize = 8;
@@ -38,17 +39,40 @@ pub(super) struct Reloads {
     step: Option<Step>,
     /// How many answers the kernel has forgotten since the configuration is in force.
     forgotten: u64,
+    /// Of so many interfaces that are served no more the program is still to be taken off.
+    leaving: usize,
     waiting: VecDeque<Asked>,
+}
+
+impl Reloads {
+    fn one_leaves(&mut self) {
+        self.leaving += 1;
+    }
 }
 
 /// What is done next for the reload that is under way.
 enum Step {
     /// The addresses of the next configuration get slots, from this block on, and the kernel is told of our addresses.
     MakingRoom { next: Box<Next>, policy: Box<Policy>, from: usize },
-    /// The next policy gets to know what the present one knows.
-    GoingOver { next: Box<Next>, going: GoingOver },
+    /// The next policy gets to know what the present one knows; first before interfaces are attached as the next
+    /// configuration has it, and then what has become known meanwhile.
+    GoingOver { next: Box<Next>, going: GoingOver, attached: Option<Box<(Regrouped, Undoing)>> },
+    /// Interfaces are being attached.
+    Attaching { next: Box<Next>, going: GoingOver, regrouping: Box<Regrouping> },
+    /// Interfaces are being attached as before.
+    Undoing { undoing: Box<Undoing>, then: Then },
     /// What the configuration that is in force ends is ended.
     Settling,
+    /// That is done; interfaces that are served no more are being left.
+    Leaving { withdrawn: u64 },
+}
+
+/// What comes after what was tried is undone.
+enum Then {
+    /// The former configuration stays in force, and why.
+    Stay(anyhow::Error),
+    /// The configuration is read and made once more.
+    MakeAnew,
 }
 
 /// Who asked for a reload: an operator, or nobody who waits (SIGHUP).
@@ -90,12 +114,16 @@ impl Server {
             Some(Step::MakingRoom { .. } | Step::GoingOver { .. }) => true,
             // What is ended waits for the disk, and is not to keep others waiting behind it.
             Some(Step::Settling) => self.decided.len() < DECIDED / 2,
-            None => false,
+            Some(Step::Attaching { .. } | Step::Undoing { .. } | Step::Leaving { .. }) | None => false,
         }
     }
 
     /// A step of the reload that is under way.
     pub(super) fn reload_some(&mut self) {
+        if let Some(Step::Attaching { going, .. }) = &mut self.reloads.step {
+            // What becomes known while it waits comes along at once, or there would be more and more of it.
+            self.policy.bring_along(going, BootNanos::now().floor(), STEP);
+        }
         if !self.is_reloading() {
             return;
         }
@@ -105,21 +133,24 @@ impl Server {
                 self.configuring.discard(policy);
                 self.make_anew();
             }
-            Some(Step::GoingOver { next, going }) if next.facts != self.facts() => {
-                self.configuring.discard(self.policy.stay(going));
-                self.make_anew();
+            Some(Step::GoingOver { next, going, attached }) if next.facts != self.facts() => {
+                self.configuring.discard((next, self.policy.stay(going)));
+                let undoing = attached.map(|attached| attached.1).unwrap_or_default();
+                self.undo(undoing, Then::MakeAnew);
             }
             Some(Step::MakingRoom { next, policy, from }) => self.make_room(next, policy, from),
-            Some(Step::GoingOver { next, mut going }) => {
+            Some(Step::GoingOver { next, mut going, attached }) => {
                 let now = BootNanos::now().floor();
-                if self.policy.bring_along(&mut going, now, STEP) {
-                    self.go_over_to_next(*next, going);
+                if !self.policy.bring_along(&mut going, now, STEP) {
+                    self.reloads.step = Some(Step::GoingOver { next, going, attached });
+                } else if let Some(attached) = attached {
+                    self.go_over(*next, going, attached.0);
                 } else {
-                    self.reloads.step = Some(Step::GoingOver { next, going });
+                    self.begin_attaching(next, going);
                 }
             }
             Some(Step::Settling) => self.settle_some(),
-            None => {}
+            other => self.reloads.step = other,
         }
         self.pulse.at(Stage::Deciding);
     }
@@ -138,7 +169,8 @@ impl Server {
         }
         self.reloads.step = match made {
             Ok(()) if blocks.is_empty() && ours.is_empty() => {
-                Some(Step::GoingOver { next, going: self.policy.begin_going_over(*policy) })
+                let going = self.policy.begin_going_over(*policy);
+                Some(Step::GoingOver { next, going, attached: None })
             }
             Ok(()) => Some(Step::MakingRoom { next, policy, from: from + 1 }),
             Err(error) => {
@@ -161,18 +193,75 @@ impl Server {
         self.end_reload(|reply| reply.no(why));
     }
 
-    /// Goes over to a configuration whose policy knows all there is. Attaching is the last that may fail.
-    fn go_over_to_next(&mut self, next: Next, going: GoingOver) {
-        let facts = self.facts_of(&next.config);
-        match self.regroup(&next.config) {
-            Ok(regrouped) => {
-                self.go_over(next, going, &facts, regrouped);
-                self.reloads.step = Some(Step::Settling);
-            }
+    /// Has interfaces attached as a configuration has it, whose policy knows all there is. It is the last that may fail.
+    fn begin_attaching(&mut self, next: Box<Next>, going: GoingOver) {
+        match self.begin_regrouping(&next.config) {
+            Ok(regrouping) => self.attach_on(next, going, Box::new(regrouping)),
             Err(error) => {
                 self.configuring.discard((next, self.policy.stay(going)));
                 self.stay(&error);
             }
+        }
+    }
+
+    fn attach_on(&mut self, next: Box<Next>, going: GoingOver, mut regrouping: Box<Regrouping>) {
+        self.reloads.step = Some(if self.regroup_on(&mut regrouping) {
+            Step::GoingOver { next, going, attached: Some(Box::new(regrouping.into_done())) }
+        } else {
+            Step::Attaching { next, going, regrouping }
+        });
+    }
+
+    /// What came of attaching an interface.
+    pub(super) fn regrouped(&mut self, result: Result<Attachment>) {
+        match self.reloads.step.take() {
+            Some(Step::Attaching { next, going, mut regrouping }) => match result {
+                Ok(attachment) => {
+                    regrouping.note(attachment);
+                    self.attach_on(next, going, regrouping);
+                }
+                Err(error) => {
+                    let (undoing, failed) = regrouping.into_undoing();
+                    self.configuring.discard((next, self.policy.stay(going)));
+                    let why = Err::<(), _>(error).with_context(|| format!("interface {failed}"));
+                    self.undo(undoing, why.err().map_or(Then::MakeAnew, Then::Stay));
+                }
+            },
+            Some(Step::Undoing { mut undoing, then }) => {
+                self.undone(&mut undoing, result);
+                self.undo(*undoing, then);
+            }
+            other => self.reloads.step = other,
+        }
+    }
+
+    /// Has interfaces attached as before.
+    fn undo(&mut self, mut undoing: Undoing, then: Then) {
+        if !self.undo_on(&mut undoing) {
+            self.reloads.step = Some(Step::Undoing { undoing: Box::new(undoing), then });
+            return;
+        }
+        match then {
+            Then::Stay(error) => self.stay(&error),
+            Then::MakeAnew => self.make_anew(),
+        }
+    }
+
+    /// Whether interfaces are attached as a configuration has it that is not in force.
+    pub(super) const fn is_regrouping(&self) -> bool {
+        matches!(
+            self.reloads.step,
+            Some(Step::Attaching { .. } | Step::Undoing { .. } | Step::GoingOver { attached: Some(_), .. })
+        )
+    }
+
+    /// The program is off an interface that is served no more.
+    pub(super) fn one_has_left(&mut self) {
+        self.reloads.leaving = self.reloads.leaving.saturating_sub(1);
+        if let (0, Some(Step::Leaving { withdrawn })) = (self.reloads.leaving, &self.reloads.step) {
+            let withdrawn = *withdrawn;
+            self.reloads.step = None;
+            self.forget_stale(Some(withdrawn));
         }
     }
 
@@ -191,14 +280,18 @@ impl Server {
                     leases_revoked = done.withdrawn,
                     "configuration reloaded"
                 );
-                self.forget_stale(Some(done.withdrawn));
+                if self.reloads.leaving > 0 {
+                    self.reloads.step = Some(Step::Leaving { withdrawn: done.withdrawn });
+                } else {
+                    self.forget_stale(Some(done.withdrawn));
+                }
             }
         }
     }
 
     /// The kernel has forgotten so many answers; if a reload is settling, they are of its doing.
     fn note_forgotten(&mut self, forgotten: u64) {
-        if let Some(Step::Settling) = self.reloads.step {
+        if let Some(Step::Settling | Step::Leaving { .. }) = self.reloads.step {
             self.reloads.forgotten += forgotten;
         }
     }
@@ -238,8 +331,10 @@ impl Server {
     }
 
     /// The next configuration is in force from now on.
-    fn go_over(&mut self, next: Next, going: GoingOver, facts: &[Interface], regrouped: Regrouped) {
+    fn go_over(&mut self, next: Next, going: GoingOver, regrouped: Regrouped) {
+        let facts = self.facts_of(&next.config);
         let Next { config, prober, .. } = next;
+        self.reloads.step = Some(Step::Settling);
         self.mark_former();
         self.policy.go_over_to(going);
         self.policy.carry_out_probes();
@@ -248,7 +343,7 @@ impl Server {
         let former = std::mem::replace(&mut self.config, Arc::new(config));
         self.configuring.discard(former);
         // Policy was made for the interfaces as they are, and goes on with those of the new configuration.
-        let renumbered = self.follow_configuration(regrouped, facts);
+        let renumbered = self.follow_configuration(regrouped, &facts);
         self.alive();
         let facts = self.facts();
         self.go_on_with(&facts, &renumbered);

@@ -1,9 +1,12 @@
 //! Interfaces that a reload takes in, takes out, or attaches another way.
 //!
-//! What may fail is attaching. It is tried before anything else is changed, and undone when one of them fails. What is known of
+//! What may fail is attaching. It is tried before anything else is changed, one after the other, and undone when one of them
+//! fails. A thread does it (`links/attaching.rs`), and the former configuration is in force meanwhile. What is known of
 //! interfaces that are there is what the last look at them found (`links`): nobody is asked and waited for.
 
-use anyhow::{Context as _, Result, bail};
+use std::collections::VecDeque;
+
+use anyhow::{Result, bail};
 
 use crate::config::{self, Config, XdpMode};
 use crate::datapath::interfaces::netlink::LinkState;
@@ -11,7 +14,8 @@ use crate::datapath::program::attachment::Attachment;
 use crate::policy::{Interface, Renumbered};
 use crate::server::Server;
 use crate::server::equipment::absent::{is_there, missing};
-use crate::server::links::{ServedInterface, attach};
+use crate::server::links::ServedInterface;
+use crate::server::links::attaching::{Purpose, Work};
 
 /// What becomes of the interfaces of the next configuration, all that may fail done.
 #[derive(Default)]
@@ -22,10 +26,58 @@ pub(in crate::server) struct Regrouped {
     joined: Vec<(LinkState, Attachment)>,
 }
 
+/// What is tried, what is under way, and what is done and may have to be undone.
+#[derive(Default)]
+pub(in crate::server) struct Regrouping {
+    left: VecDeque<Move>,
+    under_way: Option<Move>,
+    done: Vec<Move>,
+    regrouped: Regrouped,
+}
+
+/// An interface is attached another way, or taken in.
+struct Move {
+    configured: config::Interface,
+    before: Before,
+    state: LinkState,
+}
+
 /// How an interface was attached before this was tried.
 enum Before {
     NotServed,
     As(config::Interface),
+}
+
+impl Regrouping {
+    /// What came of it, all being done; and what it takes to undo it.
+    pub(super) fn into_done(self) -> (Regrouped, Undoing) {
+        (self.regrouped, Undoing { left: self.done, under_way: None })
+    }
+
+    /// What it takes to undo what was done, when one of them has failed; and the name of that.
+    pub(super) fn into_undoing(mut self) -> (Undoing, String) {
+        let failed = self.under_way.take();
+        let name = failed.as_ref().map_or_else(String::new, |failed| failed.configured.name.clone());
+        self.done.extend(failed);
+        (Undoing { left: self.done, under_way: None }, name)
+    }
+
+    /// Takes in what came of the one that is under way.
+    pub(super) fn note(&mut self, attachment: Attachment) {
+        let Some(done) = self.under_way.take() else { return };
+        match done.before {
+            Before::NotServed => self.regrouped.joined.push((done.state.clone(), attachment)),
+            Before::As(_) => self.regrouped.changed.push((done.state.facts.ifindex, attachment)),
+        }
+        self.done.push(done);
+    }
+}
+
+/// What is to be as it was before.
+#[derive(Default)]
+pub(in crate::server) struct Undoing {
+    left: Vec<Move>,
+    under_way: Option<Move>,
 }
 
 impl Server {
@@ -49,17 +101,16 @@ impl Server {
         facts
     }
 
-    /// Attaches the program as `config` has it, where that is not as it is.
+    /// What there is to attach for `config`, where that is not as it is.
     ///
     /// # Errors
-    /// When one can't be attached. All are attached as before then.
-    pub(in crate::server) fn regroup(&mut self, config: &Config) -> Result<Regrouped> {
+    /// When there is no program to attach.
+    pub(super) fn begin_regrouping(&self, config: &Config) -> Result<Regrouping> {
         let wants = |interface: &config::Interface| interface.xdp != XdpMode::Off;
         if self.kernel.is_none() && config.interfaces.iter().any(wants) {
             bail!("no interface had the XDP program until now: `xdp` other than \"off\" needs a restart");
         }
-        let mut done = Regrouped::default();
-        let mut undo = Vec::new();
+        let mut left = VecDeque::new();
         for configured in &config.interfaces {
             let former = self.config.interfaces.iter().find(|former| former.name == configured.name).cloned();
             let Some(state) = self.seen(&configured.name).cloned() else { continue };
@@ -71,46 +122,62 @@ impl Server {
                 Some(_) => continue,
                 None => Before::NotServed,
             };
-            let attached = self.attach_as(configured, &state);
-            // It takes its time, and there may be many.
-            self.alive();
-            match (attached, &before) {
-                (Ok(attachment), Before::NotServed) => done.joined.push((state.clone(), attachment)),
-                (Ok(attachment), Before::As(_)) => done.changed.push((state.facts.ifindex, attachment)),
-                (Err(error), _) => {
-                    undo.push((before, state));
-                    self.undo(undo);
-                    return Err(error).with_context(|| format!("interface {}", configured.name));
+            left.push_back(Move { configured: configured.clone(), before, state });
+        }
+        Ok(Regrouping { left, ..Regrouping::default() })
+    }
+
+    /// Has the next of them done; true if all are.
+    pub(super) fn regroup_on(&mut self, regrouping: &mut Regrouping) -> bool {
+        while let Some(next) = regrouping.left.pop_front() {
+            let is_ordered = self.has_program()
+                && self.order_for(&next.state, work(next.configured.xdp), Purpose::Regrouping);
+            regrouping.under_way = Some(next);
+            if is_ordered {
+                return false;
+            }
+            regrouping.note(Attachment::default());
+        }
+        true
+    }
+
+    /// Has the next of them attached as before; true if all are.
+    pub(super) fn undo_on(&mut self, undoing: &mut Undoing) -> bool {
+        while let Some(next) = undoing.left.pop() {
+            let facts = &next.state.facts;
+            let is_ordered = match &next.before {
+                Before::NotServed => self.have_detached(&facts.name, facts.ifindex, Purpose::Regrouping),
+                Before::As(former) => {
+                    self.has_program() && self.order_for(&next.state, work(former.xdp), Purpose::Regrouping)
                 }
-            }
-            undo.push((before, state));
-        }
-        Ok(done)
-    }
-
-    fn undo(&mut self, done: Vec<(Before, LinkState)>) {
-        for (before, state) in done {
-            let undone = match before {
-                Before::NotServed => self.take_off(&state.facts),
-                Before::As(former) => self.attach_as(&former, &state).map(drop),
             };
-            self.alive();
-            if let Err(error) = undone {
-                let interface = state.facts.name;
-                tracing::warn!(interface, error = format!("{error:#}"), "can't be attached as before");
+            if is_ordered {
+                undoing.under_way = Some(next);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// What came of that.
+    pub(super) fn undone(&mut self, undoing: &mut Undoing, result: Result<Attachment>) {
+        let Some(done) = undoing.under_way.take() else { return };
+        let Interface { name, ifindex, .. } = &done.state.facts;
+        // What was found meanwhile is not how it is now.
+        if let Some(served) = self.interfaces.get_mut(ifindex) {
+            served.look_anew();
+        }
+        if let Err(error) = result {
+            let error = format!("{error:#}");
+            tracing::warn!(interface = name, error, "can't be attached as before; it is tried again");
+            if let Before::As(_) = done.before {
+                self.listen_meanwhile(*ifindex);
             }
         }
     }
 
-    fn attach_as(&mut self, configured: &config::Interface, state: &LinkState) -> Result<Attachment> {
-        if configured.xdp == XdpMode::Off {
-            self.take_off(&state.facts)?;
-        }
-        attach(self.kernel.as_mut(), configured, state)
-    }
-
-    fn take_off(&mut self, facts: &Interface) -> Result<()> {
-        self.kernel.as_mut().map_or(Ok(()), |kernel| kernel.forget_interface(&facts.name, facts.ifindex))
+    const fn has_program(&self) -> bool {
+        self.kernel.is_some()
     }
 
     /// Goes over to the interfaces of the configuration that is in force by now, with `facts` of [`facts_of`](Self::facts_of).
@@ -125,9 +192,8 @@ impl Server {
         let config = std::sync::Arc::clone(&self.config);
         for gone in self.leaving(&config).map(|served| served.facts.clone()).collect::<Vec<_>>() {
             if is_there(&gone) {
-                if let Err(error) = self.take_off(&gone) {
-                    let error = format!("{error:#}");
-                    tracing::warn!(interface = gone.name, error, "the program may still be attached");
+                if self.have_detached(&gone.name, gone.ifindex, Purpose::Leaving) {
+                    self.reloads.one_leaves();
                 }
                 self.table.forget_interface(gone.ifindex);
                 self.alive();
@@ -142,14 +208,10 @@ impl Server {
             self.go_over_to(ifindex, attachment, None);
         }
         for (state, attachment) in regrouped.joined {
-            let name = state.facts.name.clone();
-            if let Some(left) = self.left.iter().find(|left| left.name == name) {
+            if let Some(left) = self.left.iter().find(|left| left.name == state.facts.name) {
                 renumbered.push((left.ifindex, state.facts.ifindex));
             }
-            if let Err(error) = self.welcome(&state, attachment) {
-                // It may be gone already; the next look tells.
-                tracing::warn!(interface = name, error = format!("{error:#}"), "can't be served");
-            }
+            self.welcome(&state, attachment);
         }
         for configured in &config.interfaces {
             if self.served(&configured.name).is_none()
@@ -181,5 +243,12 @@ impl Server {
     /// What the last look found of an interface.
     fn seen(&self, name: &str) -> Option<&LinkState> {
         self.seen.links.iter().find(|state| state.facts.name == name)
+    }
+}
+
+const fn work(wanted: XdpMode) -> Work {
+    match wanted {
+        XdpMode::Off => Work::Detach,
+        XdpMode::Auto | XdpMode::Native | XdpMode::Generic => Work::Attach(wanted),
     }
 }

@@ -101,6 +101,7 @@ impl Server {
                     link: served.link,
                     addresses: served.facts.addresses.clone(),
                     obstacle,
+                    attaching: self.attaching.concerns(served.facts.ifindex),
                 }
             })
             .collect();
@@ -121,6 +122,7 @@ impl Server {
         let all = [
             self.disk_trouble(),
             self.link_trouble(),
+            self.attaching.trouble(),
             self.loses_answers(),
             self.loses_replies(),
             self.journal_trouble(),

@@ -20,11 +20,13 @@ use super::Server;
 use super::commit::decided::Orders;
 use super::commit::journaling;
 use super::commit::thread::Committing;
+use super::diagnose;
 use super::equipment::absent::{is_there, missing, vacant};
 use super::equipment::capacity::{leasable, sizes};
 use super::equipment::room;
 use super::equipment::{limits, open_store, ours, prober};
-use super::links::host;
+use super::links::attaching::Attaching;
+use super::links::{Drivers, host};
 use super::operator::audit::Audits;
 use super::operator::transfer::Exports;
 use super::process::awake::Awake;
@@ -49,11 +51,11 @@ use crate::datapath::leases::hints::HeapHints;
 use crate::datapath::leases::memory::Region;
 use crate::datapath::leases::table::Table;
 use crate::datapath::program::adoption;
-use crate::datapath::program::attachment::{self, Attachment};
+use crate::datapath::program::attachment::{self, Attacher, Attachment};
 use crate::datapath::program::kernel::{Kernel, Shared};
 use crate::datapath::program::live_frames::LiveFrames;
 use crate::datapath::program::object::Sizes;
-use crate::datapath::program::occupant;
+use crate::datapath::program::{occupant, transmission};
 use crate::places;
 use crate::policy::{Interface, Policy};
 use crate::privileges;
@@ -99,7 +101,7 @@ impl Server {
         occupant::look_around();
         // Threads that are started from here on have no more rights either.
         privileges::give_up().context("giving up rights that are not needed")?;
-        let Datapath { kernel, mut table, rings, live, adopted_from } = datapath?;
+        let Datapath { kernel, attacher, mut table, rings, live, adopted_from } = datapath?;
         let records = records.unwrap_or_else(|panic| resume_unwind(panic));
         let mut records = records.context("loading the leases")?;
         let maps = match adopted_from {
@@ -144,6 +146,8 @@ impl Server {
             vacancies: facts.len(),
             seen: here,
             warned_of: BTreeSet::new(),
+            drivers: drivers(&found),
+            attaching: Attaching::default(),
             arrivals,
             ours,
             traffic: Traffic::new(),
@@ -183,7 +187,7 @@ impl Server {
             kernel.rest_on(server.committing.last());
             kernel.belongs_to(server.committing.id().0);
         }
-        server.attach(&facts, &found)?;
+        server.attach(&facts, &found, attacher, diagnosis)?;
         server.warn_of_configuration();
         server.warn_of_own();
         let (begun, fresh) = rings.unzip();
@@ -192,26 +196,49 @@ impl Server {
         Ok((server, Intake { begun, fresh, sockets }))
     }
 
-    /// Attaches the program to every interface that is there, or listens there without it.
-    fn attach(&mut self, facts: &[Interface], found: &[Option<LinkState>]) -> Result<()> {
+    /// Attaches the program to every interface that is there, or listens there without it. Nobody is served yet: it is waited
+    /// for here.
+    fn attach(
+        &mut self,
+        facts: &[Interface],
+        found: &[Option<LinkState>],
+        attacher: Option<Attacher>,
+        diagnosis: bool,
+    ) -> Result<()> {
         self.know(facts);
         let config = Arc::clone(&self.config);
-        match &self.kernel {
-            Some(kernel) => {
+        let mut attacher = attacher;
+        match (&self.kernel, &attacher) {
+            (Some(kernel), Some(attacher)) => {
                 kernel.beat(BootNanos::now().0);
-                kernel.stay_on(&attachable(&config))?;
+                attacher.stay_on(&attachable(&config))?;
             }
-            None => {
+            _ => {
                 let names = config.interfaces.iter().map(|interface| interface.name.as_str());
                 attachment::leave(&config.server.pin_dir, &names.collect::<Vec<_>>())?;
             }
         }
         for ((configured, facts), state) in config.interfaces.iter().zip(facts).zip(found) {
-            match state {
-                Some(state) => self.serve(configured, state)?,
-                None => self.miss(facts.clone()),
+            let Some(state) = state else {
+                self.miss(facts.clone());
+                continue;
+            };
+            let attachment = match &mut attacher {
+                Some(attacher) if configured.xdp != XdpMode::Off => {
+                    attacher.attach(&facts.name, facts.ifindex, configured.xdp)?
+                }
+                _ => Attachment::default(),
+            };
+            self.welcome(state, attachment);
+            if let Some(why) = self.link_trouble() {
+                bail!("{why}");
             }
         }
+        if let Some(attacher) = attacher.as_mut().filter(|_| diagnosis) {
+            self.beside.task("diagnose", diagnose(attacher.log()?));
+        }
+        self.attaching = Attaching::begin(&self.beside, attacher)?;
+        self.let_tagged_pass_everywhere();
         Ok(())
     }
 
@@ -229,6 +256,7 @@ impl Server {
 struct Datapath {
     /// `None`: no interface wants the program.
     kernel: Option<Kernel>,
+    attacher: Option<Attacher>,
     table: Table,
     rings: Option<(RingBuf<MapData>, RingBuf<MapData>)>,
     live: Option<LiveFrames>,
@@ -242,11 +270,13 @@ impl Datapath {
         let mut datapath = if !attachable(config).is_empty() {
             let level = if diagnosis { DIAGNOSIS } else { 0 };
             let (kernel, shared) = Kernel::open(&config.server.pin_dir, needed, level)?;
-            let Shared { slots, answers, keys, hints, begun, fresh, live, adopted_from } = shared;
+            let Shared { slots, answers, keys, hints, begun, fresh, live, adopted_from, attacher } = shared;
             let table = Table::new(slots, answers, keys, Box::new(hints));
-            Self { kernel: Some(kernel), table, rings: Some((begun, fresh)), live, adopted_from }
+            let rings = Some((begun, fresh));
+            Self { kernel: Some(kernel), attacher: Some(attacher), table, rings, live, adopted_from }
         } else {
-            Self { kernel: None, table: heap_table(needed), rings: None, live: None, adopted_from: None }
+            let table = heap_table(needed);
+            Self { kernel: None, attacher: None, table, rings: None, live: None, adopted_from: None }
         };
         for address in leasable(config) {
             datapath.table.reserve(address)?;
@@ -262,16 +292,16 @@ impl Datapath {
 pub fn attach_only(config: &Config) -> Result<()> {
     let found = found(config, &netlink::namespace()?)?;
     let facts = facts(config, &found);
-    let (mut kernel, _) = Kernel::open(&config.server.pin_dir, sizes(config), 0)?;
+    let (mut kernel, Shared { mut attacher, .. }) = Kernel::open(&config.server.pin_dir, sizes(config), 0)?;
     kernel.know_addresses(&ours(config, &facts))?;
-    kernel.stay_on(&attachable(config))?;
+    attacher.stay_on(&attachable(config))?;
     for (configured, facts) in config.interfaces.iter().zip(&facts).filter(|(_, facts)| is_there(facts)) {
         if configured.xdp == XdpMode::Off {
             tracing::info!(interface = facts.name, "not attached: its `xdp` is off");
             continue;
         }
         kernel.know_interface(facts.ifindex, facts.mac)?;
-        let Attachment { attached, why } = kernel.attach(&facts.name, facts.ifindex, configured.xdp)?;
+        let Attachment { attached, why, .. } = attacher.attach(&facts.name, facts.ifindex, configured.xdp)?;
         if let Some(attached) = attached {
             tracing::info!(interface = facts.name, xdp = attached.name(), why, "attached");
         }
@@ -330,6 +360,12 @@ fn facts(config: &Config, found: &[Option<LinkState>]) -> Vec<Interface> {
         None => missing(&configured.name, vacant(number)),
     })
     .collect()
+}
+
+/// What the drivers of those that are there are called.
+fn drivers(found: &[Option<LinkState>]) -> Drivers {
+    let there = found.iter().flatten().map(|state| &state.facts);
+    there.filter_map(|facts| Some((facts.ifindex, transmission::driver(&facts.name).ok()?))).collect()
 }
 
 /// A table without a kernel: all is answered by the daemon.

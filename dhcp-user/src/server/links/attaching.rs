@@ -1,0 +1,376 @@
+//! Attaching: a thread of its own puts the program on interfaces and takes it off. A driver may take its time over it, and
+//! waits for whoever has the kernel's lock on interfaces. Meanwhile an interface is listened on, and all else goes on.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::tagged::let_pass;
+use super::transmission::Transmission;
+use crate::config::{self, XdpMode};
+use crate::control::Xdp;
+use crate::datapath::interfaces::netlink::{LinkState, Occupant};
+use crate::datapath::program::attachment::{Attacher, Attachment};
+use crate::events::EventRecord;
+use crate::server::Server;
+use crate::server::equipment::absent::is_there;
+use crate::server::process::beside::Beside;
+
+/// So many orders may wait: what a look finds beyond them is ordered again after another look. Those of a reload have room.
+const ORDERS: usize = 1024;
+/// For how long one is under way before that is trouble.
+const LATE: Duration = Duration::from_secs(2);
+/// How long the last one has when the daemon ends.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Work {
+    Attach(XdpMode),
+    Detach,
+    /// The card passes on what is tagged from now on.
+    PassTagged,
+}
+
+/// Who wants it done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::server) enum Purpose {
+    /// A look found the interface without the program, and this there.
+    Found(Option<Occupant>),
+    /// Answers did not leave by the driver.
+    Lossy,
+    /// The interface is gone. Nobody waits for it.
+    Gone,
+    /// Whatever comes of it, it has said so.
+    Aside,
+    /// A reload goes on when it is done: the interface is attached another way, or taken in.
+    Regrouping,
+    /// A reload ends when it is done: the interface is served no more.
+    Leaving,
+}
+
+/// One interface, by the name and the index that it had.
+#[derive(Clone, Debug)]
+pub(in crate::server) struct Order {
+    pub(in crate::server) interface: String,
+    pub(in crate::server) ifindex: u32,
+    pub(in crate::server) work: Work,
+    pub(in crate::server) purpose: Purpose,
+}
+
+/// What came of it.
+pub(in crate::server) struct Done {
+    order: Order,
+    result: Result<Attachment>,
+}
+
+/// The thread, and what it has to do.
+#[derive(Default)]
+pub(in crate::server) struct Attaching {
+    /// `None`: it is not started yet.
+    thread: Option<Thread>,
+    /// In order, the first of them under way.
+    waiting: VecDeque<(String, u32, Work)>,
+    /// Since when that is.
+    since: Option<Instant>,
+}
+
+struct Thread {
+    orders: Sender<Order>,
+    done: UnboundedReceiver<Done>,
+    ended: Receiver<()>,
+}
+
+impl Attaching {
+    /// Starts the thread; without an attacher there is no program.
+    ///
+    /// # Errors
+    /// When the process may have no more threads.
+    pub(in crate::server) fn begin(beside: &Beside, attacher: Option<Attacher>) -> Result<Self> {
+        let (orders, taken) = channel();
+        let (given, done) = unbounded_channel();
+        let (ends, ended) = channel();
+        beside.thread("attach", move || {
+            work(attacher, &taken, &given);
+            drop(ends);
+        })?;
+        Ok(Self { thread: Some(Thread { orders, done, ended }), ..Self::default() })
+    }
+
+    /// Has it done after all that was ordered before; false if there is no room.
+    fn order(&mut self, order: Order) -> bool {
+        let is_awaited = matches!(order.purpose, Purpose::Regrouping | Purpose::Leaving);
+        let Some(thread) = self.thread.as_ref().filter(|_| is_awaited || self.waiting.len() < ORDERS) else {
+            return false;
+        };
+        self.waiting.push_back((order.interface.clone(), order.ifindex, order.work));
+        self.since.get_or_insert_with(Instant::now);
+        // If the thread is no more the daemon is about to end.
+        thread.orders.send(order).is_ok()
+    }
+
+    /// What came of the first order that waits; waits for ever when none does.
+    pub(in crate::server) async fn done(&mut self) -> Done {
+        let Some(thread) = &mut self.thread else { return pending().await };
+        let Some(done) = thread.done.recv().await else { return pending().await };
+        self.waiting.pop_front();
+        self.since = self.waiting.front().map(|_| Instant::now());
+        done
+    }
+
+    /// Whether the program is to be put on an interface or taken off, or is being so.
+    pub(in crate::server) fn concerns(&self, ifindex: u32) -> bool {
+        self.waiting.iter().any(|(_, waiting, work)| *waiting == ifindex && *work != Work::PassTagged)
+    }
+
+    /// What takes its time, in words.
+    pub(in crate::server) fn trouble(&self) -> Option<String> {
+        let ((interface, ..), since) = self.waiting.front().zip(self.since)?;
+        let waits = since.elapsed();
+        (waits >= LATE).then(|| {
+            format!(
+                "the kernel has not attached the program to {interface}, or taken it off, for {} s: its driver takes its \
+                 time, or somebody has the kernel's lock on interfaces; the daemon answers alone there",
+                waits.as_secs()
+            )
+        })
+    }
+
+    /// Has no more done than what is under way, and waits for that for a while.
+    pub(in crate::server) fn end(&mut self) {
+        let Some(Thread { orders, done, ended }) = self.thread.take() else { return };
+        drop((orders, done));
+        if ended.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let interface = self.waiting.front().map(|(interface, ..)| interface);
+            tracing::warn!(
+                interface,
+                "an attachment is under way still; the next start looks at what came of it"
+            );
+        }
+    }
+}
+
+fn work(mut attacher: Option<Attacher>, orders: &Receiver<Order>, done: &UnboundedSender<Done>) {
+    for order in orders {
+        // Nobody waits any more: the daemon ends.
+        if done.is_closed() {
+            return;
+        }
+        let Order { interface, ifindex, work, .. } = &order;
+        let result = match (work, &mut attacher) {
+            (Work::Attach(wanted), Some(attacher)) => attacher.attach(interface, *ifindex, *wanted),
+            (Work::Detach, Some(attacher)) => {
+                attacher.detach(interface, *ifindex).map(|()| Attachment::default())
+            }
+            (Work::Attach(_) | Work::Detach, None) => Ok(Attachment::default()),
+            (Work::PassTagged, _) => {
+                let_pass(interface);
+                Ok(Attachment::default())
+            }
+        };
+        if done.send(Done { order, result }).is_err() {
+            return;
+        }
+    }
+}
+
+impl Server {
+    /// Has the program put on an interface. It is listened on until that is done.
+    pub(super) fn have_attached(&mut self, state: &LinkState, wanted: XdpMode) {
+        if self.kernel.is_none() || wanted == XdpMode::Off {
+            return;
+        }
+        self.order_for(state, Work::Attach(wanted), Purpose::Found(state.xdp));
+    }
+
+    /// Has the program put into the stack instead of the driver.
+    pub(super) fn have_attached_in_the_stack(&mut self, interface: &str, ifindex: u32) {
+        let state = self.seen.links.iter().find(|state| state.facts.ifindex == ifindex);
+        let state = state.filter(|state| state.facts.name == interface).cloned();
+        if let Some(state) = state.filter(|_| !self.attaching.concerns(ifindex) && !self.is_regrouping()) {
+            self.order_for(&state, Work::Attach(XdpMode::Generic), Purpose::Lossy);
+        }
+    }
+
+    /// Has the program taken off an interface that is gone.
+    pub(super) fn have_left(&mut self, interface: &str, ifindex: u32) {
+        self.have_detached(interface, ifindex, Purpose::Gone);
+    }
+
+    /// Has this done to an interface that is there; false if there is no room for more orders.
+    pub(in crate::server) fn order_for(&mut self, state: &LinkState, work: Work, purpose: Purpose) -> bool {
+        let facts = &state.facts;
+        let (name, ifindex) = (facts.name.clone(), facts.ifindex);
+        if let (Work::Attach(_), Some(kernel)) = (work, &mut self.kernel)
+            && let Err(error) = kernel.know_interface(ifindex, facts.mac)
+        {
+            tracing::warn!(interface = name, "{error:#}; its requests go to the host's stack");
+        }
+        let is_ordered = self.attaching.order(Order { interface: name, ifindex, work, purpose });
+        if !is_ordered {
+            let interface = &facts.name;
+            tracing::warn!(
+                interface,
+                "too many interfaces wait to be attached to; it is tried again with the next look"
+            );
+        }
+        is_ordered
+    }
+
+    /// Has the program taken off an interface that is gone or served no more; false if that is not to be waited for.
+    pub(in crate::server) fn have_detached(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        purpose: Purpose,
+    ) -> bool {
+        let Some(kernel) = &mut self.kernel else { return false };
+        if let Err(error) = kernel.forget_interface(ifindex) {
+            tracing::warn!(interface, "{error:#}");
+        }
+        let order = Order { interface: interface.to_owned(), ifindex, work: Work::Detach, purpose };
+        let is_ordered = self.attaching.order(order);
+        if !is_ordered {
+            tracing::warn!(
+                interface,
+                "the program may still be attached: too many interfaces wait for the kernel"
+            );
+        }
+        is_ordered
+    }
+
+    /// Has the card of an interface pass on what is tagged, if a subnet is on a VLAN.
+    pub(super) fn let_tagged_pass(&mut self, interface: &str, ifindex: u32) {
+        if self.config.subnets.iter().any(|subnet| subnet.vlan.outer != 0) {
+            let (interface, work, purpose) = (interface.to_owned(), Work::PassTagged, Purpose::Aside);
+            self.attaching.order(Order { interface, ifindex, work, purpose });
+        }
+    }
+
+    /// The same of all interfaces, for another configuration.
+    pub(in crate::server) fn let_tagged_pass_everywhere(&mut self) {
+        let there = self.interfaces.values().map(|served| &served.facts).filter(|facts| is_there(facts));
+        let there: Vec<_> = there.map(|facts| (facts.name.clone(), facts.ifindex)).collect();
+        there.iter().for_each(|(interface, ifindex)| self.let_tagged_pass(interface, *ifindex));
+    }
+
+    /// Goes along with what came of an order.
+    pub(in crate::server) fn attached(&mut self, done: Done) {
+        let Done { order: Order { interface, ifindex, purpose, .. }, result } = done;
+        match purpose {
+            Purpose::Found(there) => self.attached_as_found(&interface, ifindex, there, result),
+            Purpose::Lossy => self.attached_in_the_stack(&interface, ifindex, result),
+            Purpose::Gone => warn_of_rest(&interface, &result),
+            Purpose::Aside => {}
+            Purpose::Regrouping => self.regrouped(result),
+            Purpose::Leaving => {
+                warn_of_rest(&interface, &result);
+                self.one_has_left();
+            }
+        }
+    }
+
+    /// Whether an interface is served, by this name and index: it may be gone since, or be another.
+    fn is_served(&self, interface: &str, ifindex: u32) -> bool {
+        self.interfaces.get(&ifindex).is_some_and(|served| served.facts.name == interface)
+    }
+
+    fn attached_as_found(
+        &mut self,
+        interface: &str,
+        ifindex: u32,
+        there: Option<Occupant>,
+        result: Result<Attachment>,
+    ) {
+        if !self.is_served(interface, ifindex) {
+            return;
+        }
+        let attachment = result.unwrap_or_else(|error| {
+            let why = format!("{error:#}");
+            tracing::warn!(interface, error = why, "not attached; the daemon answers alone");
+            Attachment { why: Some(why), ..Attachment::default() }
+        });
+        self.go_over_to(ifindex, attachment, there);
+    }
+
+    fn attached_in_the_stack(&mut self, interface: &str, ifindex: u32, result: Result<Attachment>) {
+        if !self.is_served(interface, ifindex) {
+            return;
+        }
+        match result {
+            Ok(mut attachment) => {
+                attachment.why = Some("answers did not leave by the driver".to_owned());
+                let told = EventRecord {
+                    interface: Some(interface.to_owned()),
+                    detail: Some("attached in the stack: answers did not leave by the driver".to_owned()),
+                    ..EventRecord::now("xdp-changed")
+                };
+                self.events.tell(told);
+                self.go_over_to(ifindex, attachment, None);
+            }
+            Err(error) => {
+                tracing::warn!(interface, error = format!("{error:#}"), "can't be attached in the stack");
+            }
+        }
+    }
+
+    /// The program may have been taken off, or may be let on by now.
+    pub(super) fn follow_attachment(&mut self, configured: &config::Interface, state: &LinkState) {
+        let ifindex = state.facts.ifindex;
+        let (Some(kernel), Some(served)) = (&self.kernel, self.interfaces.get(&ifindex)) else { return };
+        let is_ours = state.xdp.is_some_and(|there| kernel.is_ours(there));
+        // What is under way is waited for.
+        let is_awaited = self.attaching.concerns(ifindex) || self.is_regrouping();
+        if configured.xdp == XdpMode::Off || is_ours || is_awaited || served.refused == Some(state.xdp) {
+            return;
+        }
+        if served.xdp != Xdp::Off {
+            let interface = &configured.name;
+            tracing::warn!(interface, "the XDP program was taken off; attaching it again");
+            self.listen_meanwhile(ifindex);
+        }
+        self.have_attached(state, configured.xdp);
+    }
+
+    /// An interface has not got the program; it is tried again with the next look.
+    pub(in crate::server) fn listen_meanwhile(&mut self, ifindex: u32) {
+        self.go_over_to(ifindex, Attachment::default(), None);
+        if let Some(served) = self.interfaces.get_mut(&ifindex) {
+            served.refused = None;
+        }
+    }
+
+    /// An interface is attached in another way from now on, or no more for what is `there`.
+    pub(in crate::server) fn go_over_to(
+        &mut self,
+        ifindex: u32,
+        attachment: Attachment,
+        there: Option<Occupant>,
+    ) {
+        let Attachment { attached, why, sent } = attachment;
+        let is_attached = attached.is_some();
+        let Some(served) = self.interfaces.get_mut(&ifindex) else { return };
+        if let Some(attached) = attached {
+            tracing::info!(interface = served.facts.name, xdp = attached.name(), why, "attached");
+        }
+        served.xdp = attached.map_or(Xdp::Off, Xdp::from);
+        served.refused = attached.is_none().then_some(there);
+        served.why = why;
+        served.transmission = Transmission::after(sent);
+        served.look_anew();
+        (served.listener, served.unheard) = (None, None);
+        if !is_attached {
+            self.listen_again(ifindex);
+        }
+    }
+}
+
+fn warn_of_rest(interface: &str, result: &Result<Attachment>) {
+    if let Err(error) = result {
+        tracing::warn!(interface, error = format!("{error:#}"), "the program may still be attached");
+    }
+}
