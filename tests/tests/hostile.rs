@@ -313,3 +313,59 @@ fn a_daemon_that_stands_still_says_so_and_ends() -> Result<()> {
     lan.client(3).dora()?;
     Ok(())
 }
+
+/// After a long outage there is much to be brought to the disk and to the kernel. Both get it in parts, and nobody waits for all
+/// of it.
+#[test]
+fn what_a_long_outage_leaves_is_made_good_for_in_parts() -> Result<()> {
+    const LEASES: u16 = 6000;
+    let lan = Lan::new("long-outage", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let mut server = Server::start(&lan, Xdp::Native, &SUBNET.replace("10.0.3.250", "10.0.63.250"))?;
+    server.stop()?;
+    server.start_again_with(&Launch { environment: &faults.environment(), ..Launch::default() })?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+
+    let failing = faults.fail("fdatasync", libc::EIO)?;
+    let line = |number: u16| {
+        let [high, low] = (number + 0x0800).to_be_bytes();
+        format!("4000000000 02:99:00:00:{high:02x}:{low:02x} 10.0.{high}.{low} * *\n")
+    };
+    // Each order is decided, and refused an answer since it is not on disk.
+    let mut refused = 0;
+    let mut number = 0;
+    while number < LEASES {
+        let part: String = (number..(number + 250).min(LEASES)).map(line).collect();
+        let file = lan.world.write("dnsmasq.leases", &part)?;
+        let import = output(server.cli(&["import-leases", "--from", "dnsmasq"])?.arg(&file))?;
+        refused += usize::from(import.status.code() == Some(1));
+        number += 250;
+    }
+    ensure!(refused == usize::from(LEASES.div_ceil(250)), "{refused} were refused");
+    let known = server.json(&["leases", "--limit", "10"])?;
+    ensure!(known[5]["not-committed"] == true, "{known}");
+    serves(&server, &client, &lease, &lan.client(2))?;
+
+    drop(failing);
+    until("all to be on disk", PROMPT, || {
+        Ok(server.json(&["status"])?.get("trouble").is_none().then_some(()))
+    })?;
+    serves(&server, &client, &lease, &lan.client(3))?;
+    let status = server.json(&["status"])?;
+    ensure!(status["leases"] == u64::from(LEASES) + 1, "{status}");
+    // The kernel is told, too.
+    until("store and kernel to have all", PROMPT, || {
+        let audit = server.json(&["audit"])?;
+        ensure!(audit["consistent"] == true, "{audit}");
+        let words =
+            String::from_utf8(output(&mut server.cli(&["lease", "show", "10.0.8.9", "--json"])?)?.stdout)?;
+        Ok((!words.contains("not-committed")).then_some(()))
+    })?;
+    server.crash()?;
+    server.start_again()?;
+    let status = server.json(&["status"])?;
+    ensure!(status["leases"] == u64::from(LEASES) + 1, "{status}");
+    Ok(())
+}

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Instant;
 use system_tests::client::{Client, Lease};
+use system_tests::faults::Faults;
 use system_tests::paths::SERVER;
 use system_tests::process::{output, run};
 use system_tests::server::{Launch, Server, Xdp, cli};
@@ -186,6 +187,64 @@ fn a_store_older_than_the_maps_is_told_and_gives_nothing_away() -> Result<()> {
     server.crash()?;
     server.start_again()?;
     nothing_broken(&lan, &server, &held)
+}
+
+/// The number in the maps of the last commit that they rest on, in octets of its element.
+const NUMBER: std::ops::Range<usize> = 32..40;
+
+fn number(server: &Server<'_>) -> Result<u64> {
+    let control = server.map("CONTROL").read(0)?;
+    Ok(u64::from_ne_bytes(control.get(NUMBER).context("no such cell")?.try_into()?))
+}
+
+fn put_number(server: &Server<'_>, number: u64) -> Result<()> {
+    let mut control = server.map("CONTROL").read(0)?;
+    control.get_mut(NUMBER).context("no such cell")?.copy_from_slice(&number.to_ne_bytes());
+    server.map("CONTROL").write(0, &control)
+}
+
+/// A commit is in the store before its number is in the maps: killed in between, the daemon starts as if nothing were.
+#[test]
+fn killed_between_a_commit_and_its_number_it_starts_and_has_lost_nothing() -> Result<()> {
+    let lan = Lan::new("store-number", SERVER, 24)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    server.stop()?;
+    server.start_again_with(&Launch { environment: &faults.environment(), ..Launch::default() })?;
+    let first = lan.client(1);
+    let held = vec![(first.clone(), first.dora()?)];
+    let before = number(&server)?;
+    ensure!(before > 0, "the maps have no number");
+
+    // The commit is written, and the disk does not say so.
+    let stalled = faults.wait("fdatasync")?;
+    let second = lan.client(2);
+    let selecting = second.selecting(&second.discover()?)?;
+    second.send(&selecting)?;
+    until("a commit to be under way", PROMPT, || {
+        let status = server.json(&["status"])?;
+        Ok(status["trouble"].as_str().unwrap_or_default().contains("the disk has not answered").then_some(()))
+    })?;
+    ensure!(number(&server)? == before, "the maps rest on a commit that is not on disk");
+    server.crash()?;
+    drop(stalled);
+    server.start_again()?;
+    ensure!(!server.log().contains("older than the maps"), "{}", server.log());
+    ensure!(number(&server)? > before, "what was written before the end is not known");
+    held.iter().try_for_each(|(client, lease)| client.renew(lease).map(drop))?;
+    let again = second.dora()?;
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+
+    // The other way round, which no end of the daemon brings about: the maps rest on what the store does not have.
+    let last = number(&server)?;
+    server.crash()?;
+    put_number(&server, last + 1)?;
+    refused(&mut server, &["is older than the maps that are pinned", "--accept-loss"])?;
+    server.start_again_with(&ACCEPT)?;
+    held.iter().try_for_each(|(client, lease)| client.renew(lease).map(drop))?;
+    second.renew(&again)?;
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
 }
 
 /// RFC 2131 §3.1: what can't be stored is not granted.

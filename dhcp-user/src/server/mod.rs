@@ -63,8 +63,8 @@ use crate::privileges;
 use crate::probe::{self, Prober};
 use crate::pulse::{Pulse, Stage};
 use crate::store::Loss;
-use commit::UncommittedChanges;
 use commit::decided::{Decided, Orders};
+use commit::owed::{UncommittedChanges, Untold};
 use commit::thread::Committing;
 use operator::admission;
 use links::attaching::Attaching;
@@ -157,6 +157,8 @@ pub struct Server {
     blind: Option<String>,
     /// What the store has not taken, while it takes nothing.
     uncommitted: Option<UncommittedChanges>,
+    /// What the kernel is to be told of when the store has taken all.
+    untold: Untold,
     /// `None`: the configuration wants none.
     journal: Option<Journal>,
     events: Events,
@@ -271,7 +273,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
             arrived = ready(&mut intake.begun), if server.may_take() => arrived,
             arrived = ready(&mut intake.fresh), if server.may_take() => arrived,
             arrived = ready_sockets(&mut intake.sockets), if server.may_take() => arrived,
-            () = std::future::ready(()), if server.is_forgetting() || server.is_reloading() => Vec::new(),
+            () = std::future::ready(()), if server.is_forgetting() || server.is_reloading() || server.has_to_tell() => Vec::new(),
         };
         server.pulse.at(Stage::Deciding);
         let mut came = arrived.len();
@@ -287,6 +289,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
         }
         server.reload_some();
         server.forget_some();
+        server.tell_some();
         server.commit_next();
         server.pulse.at(Stage::Waiting);
         // While there is always a batch of new exchanges, nothing here waits, and without waiting the runtime does not

@@ -1,11 +1,12 @@
 //! What was decided and waits for the disk, and the operators who wait for it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::not_committed::NotCommitted;
+use super::owed::{UncommittedChanges, Untold};
 use crate::clock::BootNanos;
 use crate::policy::{Action, Event};
 use crate::server::Server;
@@ -130,17 +131,39 @@ impl Server {
         self.decided.push(Decided::Former);
     }
 
-    /// Changes that are decided and not known to be on disk, the last to an address coming last.
-    pub(in crate::server) fn undurable(&self) -> impl Iterator<Item = &Change> {
-        let owed = self.uncommitted.iter().flat_map(|owed| owed.changes());
+    /// What is decided and not known to be on disk, or not the kernel's yet. It takes a look at what is under way and what
+    /// waits for it; what is owed to the store, which may be a lot more, is asked for address by address.
+    pub(in crate::server) fn undurable(&self) -> Undurable<'_> {
         let queued = self.decided.iter().filter_map(Decided::change);
-        owed.chain(self.committing.changes()).chain(queued)
+        let recent = self.committing.changes().iter().chain(queued);
+        let waiting = self.committing.then().iter().chain(&self.decided);
+        Undurable {
+            owed: self.uncommitted.as_ref(),
+            untold: &self.untold,
+            recent: recent.map(|change| (change.address(), change)).collect(),
+            waiting: waiting.filter_map(Decided::address).collect(),
+        }
+    }
+}
+
+/// What is decided and not yet done, by address.
+pub(in crate::server) struct Undurable<'a> {
+    owed: Option<&'a UncommittedChanges>,
+    untold: &'a Untold,
+    /// The last change to each address.
+    recent: HashMap<Ipv4Addr, &'a Change>,
+    waiting: HashSet<Ipv4Addr>,
+}
+
+impl<'a> Undurable<'a> {
+    /// The last change to the address that is not known to be on disk.
+    pub(in crate::server) fn change(&self, address: Ipv4Addr) -> Option<&'a Change> {
+        self.recent.get(&address).copied().or_else(|| self.owed?.of(address))
     }
 
-    /// Addresses of leases that are not, or not yet for the kernel, as policy has them.
-    pub(in crate::server) fn unsettled(&self) -> HashSet<Ipv4Addr> {
-        let waiting = self.committing.then().iter().chain(&self.decided).filter_map(Decided::address);
-        self.undurable().map(Change::address).chain(waiting).collect()
+    /// Whether store and kernel have the address as policy has it.
+    pub(in crate::server) fn is_settled(&self, address: Ipv4Addr) -> bool {
+        self.change(address).is_none() && !self.waiting.contains(&address) && !self.untold.contains(address)
     }
 }
 

@@ -8,10 +8,9 @@
 pub(super) mod decided;
 pub(super) mod journaling;
 pub(super) mod not_committed;
+pub(super) mod owed;
 pub(super) mod thread;
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::Server;
@@ -21,48 +20,21 @@ use crate::policy::{Action, Happened, LeaseEvent};
 use crate::store::{Change, StoreError};
 use decided::{Decided, parted};
 use not_committed::NotCommitted;
+use owed::UncommittedChanges;
 use thread::Committed;
 
-/// How long until the store is tried again, first and at most. After a failure it reads all it has, so not often.
-const FIRST_WAIT: Duration = Duration::from_secs(1);
-const LONGEST_WAIT: Duration = Duration::from_secs(16);
 /// A commit that takes so long is told of.
 const LATE: Duration = Duration::from_secs(1);
 
-/// What the store has not taken.
-#[derive(Debug)]
-pub(super) struct UncommittedChanges {
-    /// The last change to each address.
-    changes: BTreeMap<Ipv4Addr, Change>,
-    why: NotCommitted,
-    wait: Duration,
-    next: Instant,
-}
-
-impl UncommittedChanges {
-    /// Why commits fail, in words for the operator.
-    pub(super) fn why(&self) -> &str {
-        self.why.reason()
-    }
-
-    /// What is owed.
-    pub(super) fn changes(&self) -> impl Iterator<Item = &Change> {
-        self.changes.values()
-    }
-
-    fn add(&mut self, changes: impl IntoIterator<Item = Change>) {
-        self.changes.extend(changes.into_iter().map(|change| (change.address(), change)));
-    }
-}
-
 impl Server {
     /// Begins to commit what was decided, unless a commit is under way; what needs no commit is done. While some is owed,
-    /// that is tried together with what was decided since when it is time to, and until then nothing is promised.
+    /// a part of it is tried when it is time to, what was decided since coming with it, and nothing is promised before all of
+    /// it is on disk.
     pub(super) fn commit_next(&mut self) {
         if !self.committing.is_idle() {
             return;
         }
-        let due = self.uncommitted.as_ref().is_none_or(|owed| Instant::now() >= owed.next);
+        let due = self.uncommitted.as_ref().is_none_or(UncommittedChanges::is_due);
         if self.decided.is_empty() && (self.uncommitted.is_none() || !due) {
             return;
         }
@@ -71,9 +43,9 @@ impl Server {
             owed.add(std::mem::take(&mut changes));
             if !due {
                 let why = owed.why.clone();
-                return self.carry_out(then, &Err(why));
+                return self.give_up(then, &why);
             }
-            changes = owed.changes.values().cloned().collect();
+            changes = owed.part();
         } else if changes.is_empty() {
             return self.carry_out(then, &Ok(()));
         }
@@ -100,12 +72,25 @@ impl Server {
         if is_on_disk {
             self.write_down(&changes, &then);
         }
-        if committed.is_ok() {
-            // With what this one is for, the thread that decides is busy for a while; the disk need not wait for that.
-            self.begin_next();
+        match committed {
+            Ok(()) => {
+                // With what this one is for, the thread that decides is busy for a while; the disk need not wait for that.
+                self.begin_next();
+                self.carry_out(then, &Ok(()));
+            }
+            Err(why) => self.give_up(then, &why),
         }
-        self.carry_out(then, &committed);
         self.commit_next();
+    }
+
+    /// Does of what was decided what needs no commit. The kernel is told later what it would have been told.
+    fn give_up(&mut self, then: Vec<Decided>, why: &NotCommitted) {
+        let untold = then.iter().filter_map(|decided| match decided {
+            Decided::Action(Action::Publish(lease)) => Some(lease.address),
+            _ => None,
+        });
+        self.untold.extend(untold);
+        self.carry_out(then, &Err(why.clone()));
     }
 
     /// Begins to commit what was decided, if there is anything to commit and nothing in the way.
@@ -123,7 +108,7 @@ impl Server {
     /// When the store takes no commits by now. Nothing that depends on them was done then.
     pub(super) fn settle(&mut self, until: Option<Instant>) -> Result<(), NotCommitted> {
         if let Some(owed) = &mut self.uncommitted {
-            owed.next = Instant::now();
+            owed.try_at_once();
         }
         self.commit_next();
         while let Some(ended) = self.committing.wait(until)? {
@@ -140,43 +125,44 @@ impl Server {
         let owed = self.uncommitted.take();
         let Err(error) = outcome else {
             self.exports.note(changes);
-            if owed.is_some() {
-                self.publish_owed(changes);
-                tracing::info!(changes = changes.len(), "leases are committed again, and what was owed is");
-                service::tell(self);
+            let Some(mut owed) = owed else { return Ok(()) };
+            // The kernel was told of none of it.
+            self.untold.extend(changes.iter().map(Change::address));
+            if !owed.are_taken(changes) {
+                let why = owed.why.clone();
+                self.uncommitted = Some(owed);
+                return Err(why);
             }
+            tracing::info!("leases are committed again, and all that was owed is");
+            service::tell(self);
             return Ok(());
         };
         let why = NotCommitted::because(&error);
-        let wait = match &owed {
-            Some(owed) => {
-                tracing::warn!(%error, changes = changes.len(), "leases still can't be committed");
-                (owed.wait * 2).min(LONGEST_WAIT)
-            }
-            None => {
-                tracing::error!(%error, "leases can't be committed: until they can, none is granted or extended");
-                FIRST_WAIT
-            }
-        };
-        let is_new = owed.is_none();
-        let mut owed = UncommittedChanges {
-            changes: BTreeMap::new(),
-            why: why.clone(),
-            wait,
-            next: Instant::now() + wait,
-        };
-        owed.add(changes.iter().cloned());
-        self.uncommitted = Some(owed);
-        if is_new {
+        if let Some(mut owed) = owed {
+            tracing::warn!(%error, changes = owed.len(), "leases still can't be committed");
+            owed.are_refused(why.clone());
+            self.uncommitted = Some(owed);
+        } else {
+            tracing::error!(%error, "leases can't be committed: until they can, none is granted or extended");
+            self.uncommitted = Some(UncommittedChanges::begin(why.clone(), changes));
             service::tell(self);
         }
         Err(why)
     }
 
-    /// The kernel was told of none of what was owed: it is, after all that was decided since.
-    fn publish_owed(&mut self, changes: &[Change]) {
-        let Self { policy, table, decided, .. } = self;
-        let published = changes.iter().filter_map(|change| policy.publication(table, change.address()));
+    /// Whether [`tell_some`](Self::tell_some) has something to do: the store has taken all again, and the kernel is to be told.
+    pub(super) fn has_to_tell(&self) -> bool {
+        self.uncommitted.is_none() && !self.untold.is_empty() && self.may_take()
+    }
+
+    /// Has the kernel told of some of what was owed, after all that was decided since.
+    pub(super) fn tell_some(&mut self) {
+        if !self.has_to_tell() {
+            return;
+        }
+        let Self { policy, table, decided, untold, .. } = self;
+        let some = untold.take_some();
+        let published = some.into_iter().filter_map(|address| policy.publication(table, address));
         decided.extend(published.map(|lease| Decided::Action(Action::Publish(lease))));
     }
 
@@ -189,7 +175,7 @@ impl Server {
             )
         });
         late.or_else(|| {
-            self.uncommitted.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why()))
+            self.uncommitted.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why.reason()))
         })
     }
 

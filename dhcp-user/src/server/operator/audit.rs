@@ -3,7 +3,7 @@
 //! The store is read by the thread that has it. When that is done an address is judged at one moment. What is decided of it
 //! and not yet on disk, or not yet the kernel's, counts as done for the store, and the kernel is looked at another time.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use crate::control::{Finding, Page, Reply};
 use crate::policy::State;
 use crate::server::Server;
 use crate::server::commit::thread::Read;
-use crate::store::{Change, Record};
+use crate::store::Change;
 
 /// How long a page waits for the disk at most.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -82,20 +82,17 @@ impl Server {
             Ok(records) => records,
             Err(error) => return reply.no(format!("the store can't be read: {error}")),
         };
-        let unsettled = self.unsettled();
-        let to_be: HashMap<Ipv4Addr, Option<&Record>> = self
-            .undurable()
-            .map(|change| match change {
-                Change::Put(record) => (record.address, Some(record)),
-                Change::Delete(address) => (*address, None),
-            })
-            .collect();
+        let undurable = self.undurable();
         for (address, stored) in &records {
             let address = *address;
-            let stored = to_be.get(&address).copied().unwrap_or(stored.as_ref());
+            let stored = match undurable.change(address) {
+                Some(Change::Put(record)) => Some(record),
+                Some(Change::Delete(_)) => None,
+                None => stored.as_ref(),
+            };
             let stored = self.policy.audit_record(address, stored).map(str::to_owned);
             let mut found: Vec<String> = stored.into_iter().collect();
-            if !unsettled.contains(&address) && !self.policy.is_in_doubt(address) {
+            if undurable.is_settled(address) && !self.policy.is_in_doubt(address) {
                 let inside = self.policy.audit_address(&self.table, address);
                 found.splice(..0, inside.into_iter().map(|found| found.what));
                 found.extend(self.kernel_differs(address).map(str::to_owned));

@@ -9,7 +9,6 @@ pub(super) mod measuring;
 pub(super) mod narration;
 pub(super) mod traffic;
 
-use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
@@ -26,7 +25,7 @@ use crate::hooks::Hooks;
 use crate::journal::wire_text;
 use crate::message::AgentInformation;
 use crate::policy::{AnsweredBy, LeaseView, PoolView, Source, State, Words as _};
-use crate::store::{Change, HwAddr, QuarantineCause};
+use crate::store::{HwAddr, QuarantineCause};
 
 /// A pool as it is shown.
 fn counts(pool: &PoolView) -> PoolCounts {
@@ -179,11 +178,11 @@ impl Server {
     fn leases(&self, after: Option<Ipv4Addr>, most: usize, filter: &LeaseFilter) -> Page<Lease> {
         let now = jiff::Timestamp::now();
         let (page, next) = self.policy.leases_after(after, most);
-        let undurable: HashSet<Ipv4Addr> = self.undurable().map(Change::address).collect();
+        let undurable = self.undurable();
         let items = page
             .iter()
             .filter(|lease| matches!(lease.state, State::Leased | State::Grace))
-            .map(|view| Lease { not_committed: undurable.contains(&view.address), ..self.lease(view) })
+            .map(|view| Lease { not_committed: undurable.change(view.address).is_some(), ..self.lease(view) })
             .filter(|lease| filter.fits(lease, now))
             .collect();
         Page { items, next }
@@ -249,7 +248,7 @@ impl Server {
                 }
             })
             .collect();
-        let not_committed = self.undurable().any(|change| change.address() == view.address);
+        let not_committed = self.undurable().change(view.address).is_some();
         LeaseDetail { lease: Lease { not_committed, ..self.lease(view) }, memos }
     }
 

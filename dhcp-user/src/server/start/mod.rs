@@ -19,6 +19,7 @@ use super::Intake;
 use super::Server;
 use super::commit::decided::Orders;
 use super::commit::journaling;
+use super::commit::owed::Untold;
 use super::commit::thread::Committing;
 use super::diagnose;
 use super::equipment::absent::{is_there, missing, vacant};
@@ -166,6 +167,7 @@ impl Server {
             pulse: startup.pulse(),
             blind: None,
             uncommitted: None,
+            untold: Untold::default(),
             journal,
             events,
             hooks: None,

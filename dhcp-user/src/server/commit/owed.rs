@@ -1,0 +1,153 @@
+//! What is owed to the store while it takes nothing, and to the kernel afterwards. There may be a lot of it: both get it in
+//! parts, and what there is to do in one turn does not grow with the length of an outage.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
+
+use super::not_committed::NotCommitted;
+use crate::store::Change;
+
+/// How many changes are brought to the store together.
+const PART: usize = 4096;
+/// Of how many addresses the kernel is told in a turn.
+const SOME: usize = 512;
+/// How long until the store is tried again, first and at most. After a failure it reads all it has, so not often.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_secs(16);
+
+/// What the store has not taken.
+#[derive(Debug)]
+pub(in crate::server) struct UncommittedChanges {
+    /// The last change to each address.
+    changes: BTreeMap<Ipv4Addr, Change>,
+    pub(super) why: NotCommitted,
+    wait: Duration,
+    next: Instant,
+}
+
+impl UncommittedChanges {
+    /// These are the first that it refused.
+    pub(super) fn begin(why: NotCommitted, changes: &[Change]) -> Self {
+        let next = Instant::now() + FIRST_WAIT;
+        let mut owed = Self { changes: BTreeMap::new(), why, wait: FIRST_WAIT, next };
+        owed.add(changes.iter().cloned());
+        owed
+    }
+
+    pub(super) fn add(&mut self, changes: impl IntoIterator<Item = Change>) {
+        self.changes.extend(changes.into_iter().map(|change| (change.address(), change)));
+    }
+
+    /// What is owed of an address.
+    pub(super) fn of(&self, address: Ipv4Addr) -> Option<&Change> {
+        self.changes.get(&address)
+    }
+
+    /// Of how many addresses something is owed.
+    pub(super) fn len(&self) -> usize {
+        self.changes.len()
+    }
+
+    /// Whether it is time to try the store again.
+    pub(super) fn is_due(&self) -> bool {
+        Instant::now() >= self.next
+    }
+
+    /// The daemon ends: there is no other time.
+    pub(super) fn try_at_once(&mut self) {
+        self.next = Instant::now();
+    }
+
+    /// What is brought to the store next.
+    pub(super) fn part(&self) -> Vec<Change> {
+        self.changes.values().take(PART).cloned().collect()
+    }
+
+    /// The store has taken that part: true if it was all. The next part need not wait.
+    pub(super) fn are_taken(&mut self, part: &[Change]) -> bool {
+        for change in part {
+            self.changes.remove(&change.address());
+        }
+        (self.wait, self.next) = (FIRST_WAIT, Instant::now());
+        self.changes.is_empty()
+    }
+
+    /// The store has refused it again.
+    pub(super) fn are_refused(&mut self, why: NotCommitted) {
+        let wait = (self.wait * 2).min(LONGEST_WAIT);
+        (self.why, self.wait, self.next) = (why, wait, Instant::now() + wait);
+    }
+}
+
+/// Addresses of leases that the kernel was not told of as they are.
+#[derive(Debug, Default)]
+pub(in crate::server) struct Untold(BTreeSet<Ipv4Addr>);
+
+impl Untold {
+    pub(super) fn extend(&mut self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
+        self.0.extend(addresses);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn contains(&self, address: Ipv4Addr) -> bool {
+        self.0.contains(&address)
+    }
+
+    /// Those that it is told of next.
+    pub(super) fn take_some(&mut self) -> Vec<Ipv4Addr> {
+        std::iter::from_fn(|| self.0.pop_first()).take(SOME).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn deletions(addresses: std::ops::Range<u32>) -> Vec<Change> {
+        addresses.map(|address| Change::Delete(Ipv4Addr::from_bits(address))).collect()
+    }
+
+    #[test]
+    fn what_is_owed_is_brought_in_parts_and_each_is_taken_once() {
+        let mut owed = UncommittedChanges::begin(NotCommitted::because("full"), &deletions(0..10));
+        assert!(!owed.is_due());
+        let many = u32::try_from(2 * PART).expect("a few");
+        owed.add(deletions(5..many + 1));
+        let mut taken = 0;
+        loop {
+            let part = owed.part();
+            assert!(part.len() <= PART);
+            taken += part.len();
+            if owed.are_taken(&part) {
+                break;
+            }
+            assert!(owed.is_due(), "the next part need not wait");
+        }
+        assert_eq!(taken, 2 * PART + 1);
+    }
+
+    #[test]
+    fn the_store_is_tried_at_growing_intervals() {
+        let mut owed = UncommittedChanges::begin(NotCommitted::because("full"), &deletions(0..1));
+        for _ in 0..10 {
+            owed.are_refused(NotCommitted::because("still"));
+            assert!(!owed.is_due());
+        }
+        assert_eq!((owed.wait, owed.why.reason()), (LONGEST_WAIT, "still"));
+    }
+
+    #[test]
+    fn the_kernel_is_told_of_so_many_in_a_turn() {
+        let mut untold = Untold::default();
+        untold.extend((0..1000).map(Ipv4Addr::from_bits));
+        untold.extend((0..1000).map(Ipv4Addr::from_bits));
+        let turns: Vec<usize> =
+            std::iter::from_fn(|| Some(untold.take_some().len()).filter(|some| *some > 0)).collect();
+        assert_eq!(turns, [512, 488]);
+        assert!(untold.is_empty());
+    }
+}
