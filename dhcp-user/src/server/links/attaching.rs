@@ -134,7 +134,7 @@ impl Attaching {
         (waits >= LATE).then(|| {
             format!(
                 "the kernel has not attached the program to {interface}, or taken it off, for {} s: its driver takes its \
-                 time, or somebody has the kernel's lock on interfaces; the daemon answers alone there",
+                 time, or somebody has the kernel's lock on interfaces; all else goes on",
                 waits.as_secs()
             )
         })
