@@ -179,20 +179,23 @@ impl Config {
 
 fn read(mut document: Section<'_>) -> Option<Config> {
     let server = document.get("server").and_then(|value| value.section("[server]"));
-    let options_at = server.as_ref().map(|section| section.place(&["options"]));
+    let options_at = server.as_ref().map(|section| section.place(&["options", "next-server"]));
     let horizon_at = server.as_ref().map(|section| section.place(&["horizon"]));
     let server = server.map_or_else(|| Some(Server::default()), Server::read);
 
     let interfaces = some_of(&mut document, "interface", "name = \"eth0\"", interfaces);
     let server_options = server.as_ref().map(|server| server.options.clone()).unwrap_or_default();
+    let server_boot = server.as_ref().map(|server| server.boot.clone()).unwrap_or_default();
     let mut names = ClassNames::default();
     let classes = document.or("class", Vec::new(), |value| class::read(value, &mut names));
     let mut others = Others::default();
     if let Some(at) = &options_at {
-        others.mentions.told(at, &server_options, &Boot::default());
+        others.mentions.told(at, &server_options, &server_boot);
     }
     let subnets = some_of(&mut document, "subnet", "prefix = \"192.0.2.0/24\"", |value| {
-        value.each_section("subnet", |section| Subnet::read(section, &server_options, &names, &mut others))
+        value.each_section("subnet", |section| {
+            Subnet::read(section, (&server_options, &server_boot), &names, &mut others)
+        })
     });
     std::mem::take(&mut names.mentions).look_through(document.errors(), &others.pools_at);
     std::mem::take(&mut others.mentions).look_through(document.errors(), &others.pools_at);

@@ -1,6 +1,6 @@
 //! What an answer says beside the address: options, boot fields and times, set in general and overridden in particular.
 //!
-//! From the most general to the most particular: `[server]` (options only), `[[subnet]]`, an entry of `pools`,
+//! From the most general to the most particular: `[server]` (without times), `[[subnet]]`, an entry of `pools`,
 //! `[[class]]` in the order of the file, `[[subnet.reservation]]`. Each option and each field is the last one's that
 //! sets it.
 
@@ -54,6 +54,15 @@ impl Overrides {
 }
 
 impl Boot {
+    /// These fields, with those of `over` in their place that it sets.
+    pub(super) fn overridden_by(&self, over: Self) -> Self {
+        Self {
+            next_server: over.next_server.or(self.next_server),
+            server_name: over.server_name.or_else(|| self.server_name.clone()),
+            file: over.file.or_else(|| self.file.clone()),
+        }
+    }
+
     pub(super) fn read(section: &mut Section<'_>) -> Option<Self> {
         let next_server = section.optional("next-server", Value::host_address);
         let server_name = section.optional("server-hostname", |v| field_text(v, 63));

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use super::options::{self, OptionSet};
+use super::overrides::Boot;
 use super::probe::Probe;
 use super::section::Section;
 use super::subnet::relays;
@@ -54,6 +55,8 @@ pub struct Server {
     pub leasequery_rate_limit: NonZeroU32,
     /// Options of every answer, unless a subnet or reservation overrides them.
     pub options: OptionSet,
+    /// Header fields of every answer, unless something more particular sets them.
+    pub boot: Boot,
 }
 
 /// When the CPUs are kept from sleeping, for shorter waits at the cost of power.
@@ -96,6 +99,7 @@ impl Default for Server {
             leasequery_from: Vec::new(),
             leasequery_rate_limit: LEASEQUERY_RATE,
             options: OptionSet::default(),
+            boot: Boot::default(),
         }
     }
 }
@@ -128,6 +132,7 @@ impl Server {
         let leasequery_rate_limit =
             section.or("leasequery-rate-limit", default.leasequery_rate_limit, Value::rate);
         let options = section.or("options", default.options, options::read);
+        let boot = Boot::read(&mut section);
         section.finish();
         Some(Self {
             state_dir: state_dir?,
@@ -147,6 +152,7 @@ impl Server {
             leasequery_from: leasequery_from?,
             leasequery_rate_limit: leasequery_rate_limit?,
             options: options?,
+            boot: boot?,
         })
     }
 }

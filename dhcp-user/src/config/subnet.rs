@@ -131,10 +131,10 @@ impl Subnet {
         (prefix, times, options, boot)
     }
 
-    /// Reads a subnet whose answers carry `server_options` where it sets none of its own. `others` were read before.
+    /// Reads a subnet whose answers carry the server's options and fields where it sets none of its own. `others` were read before.
     pub(super) fn read(
         mut section: Section<'_>,
-        server_options: &OptionSet,
+        (server_options, server_boot): (&OptionSet, &Boot),
         classes: &ClassNames,
         others: &mut Others,
     ) -> Option<Self> {
@@ -233,7 +233,7 @@ impl Subnet {
             max_leases_per_circuit: max_leases_per_circuit?,
             trust_agent_information: trust_agent_information?,
             options: server_options.overridden_by(&options?),
-            boot: boot?,
+            boot: server_boot.overridden_by(boot?),
             reservations: tables.and(lines).map(|()| reserved.all)?.into_iter().map(|(own, _)| own).collect(),
         })
     }

@@ -566,7 +566,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "next-server",
-        &[Table::Subnet, Table::Pool, Table::Class, Table::Reservation],
+        &[Table::Server, Table::Subnet, Table::Pool, Table::Class, Table::Reservation],
         Address,
         None,
         "0.1",
@@ -574,7 +574,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "server-hostname",
-        &[Table::Subnet, Table::Pool, Table::Class, Table::Reservation],
+        &[Table::Server, Table::Subnet, Table::Pool, Table::Class, Table::Reservation],
         Text,
         None,
         "0.1",
@@ -582,7 +582,7 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key(
         "boot-file-name",
-        &[Table::Subnet, Table::Pool, Table::Class, Table::Reservation],
+        &[Table::Server, Table::Subnet, Table::Pool, Table::Class, Table::Reservation],
         Text,
         None,
         "0.1",

@@ -50,6 +50,16 @@ fn a(text: &str) -> Ipv4Addr {
 }
 
 #[test]
+fn what_the_server_boots_from_holds_where_a_subnet_says_nothing_else() {
+    let text = "[server]\nnext-server = \"192.0.2.4\"\nserver-hostname = \"tftp\"\nboot-file-name = \"a\"\n[[interface]]\nname = \"e\"\n\
+        [[subnet]]\nprefix = \"192.0.2.0/24\"\npools = [\"192.0.2.10 - 192.0.2.20\"]\nboot-file-name = \"b\"\n";
+    let config = Config::parse(text, "f").unwrap();
+    let boot = &config.subnets[0].boot;
+    assert_eq!(boot.next_server, Some([192, 0, 2, 4].into()));
+    assert_eq!((boot.server_name.as_deref(), boot.file.as_deref()), (Some("tftp"), Some("b")));
+}
+
+#[test]
 fn who_may_ask_about_leases_is_listed() {
     let text = DOCUMENTED.replacen("[server]", "[server]\nleasequery-from = ['198.51.100.1', '10.0.0.1']", 1);
     let server = Config::parse(&text, "f").unwrap().server;
