@@ -17,10 +17,13 @@ const SHORTEST: usize = 60;
 
 /// Somebody on a link was heard to use an address, or to be about to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sighting {
-    pub(super) link: Link,
-    pub(super) address: Ipv4Addr,
-    pub(super) station: [u8; 6],
+pub struct Sighting {
+    /// The link.
+    pub link: Link,
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The hardware address of who uses it.
+    pub station: [u8; 6],
 }
 
 /// An ARP probe for `address` (RFC 5227 §2.1.1). Two tags are a provider's and a customer's (IEEE 802.1ad).
@@ -47,7 +50,8 @@ pub(super) fn probe(link: Link, ours: [u8; 6], address: Ipv4Addr) -> Bytes {
 }
 
 /// What a frame from interface `ifindex` tells: its sender's own address, or the one that it probes itself.
-pub(super) fn read(ifindex: u32, frame: &[u8]) -> Option<Sighting> {
+#[must_use]
+pub fn read(ifindex: u32, frame: &[u8]) -> Option<Sighting> {
     let mut rest = frame.get(12..)?;
     let mut ids = Vec::with_capacity(2);
     let arp = loop {

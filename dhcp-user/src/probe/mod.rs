@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+pub use arp::{Sighting, read as read_arp};
+
 use crate::datapath::frames::echo_socket::EchoSocket;
 use crate::datapath::frames::packet_socket::{Receiver, Wanted};
 use crate::datapath::frames::sender::Sender;

@@ -4,4 +4,7 @@
 #![allow(clippy::cast_possible_truncation, reason = "frames are short")]
 
 pub mod chance;
+pub mod corpus;
+pub mod mutate;
 pub mod parity;
+pub mod target;
