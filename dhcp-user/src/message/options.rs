@@ -295,8 +295,10 @@ fn find(list: &[(u8, Bytes)], code: u8) -> Option<&Bytes> {
     list.iter().find(|(there, _)| *there == code).map(|(_, value)| value)
 }
 
+/// The address in option `code`, if it names one: some stacks fill in 0.0.0.0 for none, as in the header.
 fn address(list: &[(u8, Bytes)], code: u8) -> Result<Option<Ipv4Addr>, Malformed> {
-    find(list, code).map(|value| exactly::<4>(code, value).map(Ipv4Addr::from)).transpose()
+    let said = find(list, code).map(|value| exactly::<4>(code, value).map(Ipv4Addr::from)).transpose()?;
+    Ok(said.filter(|address| !address.is_unspecified()))
 }
 
 fn exactly<const N: usize>(code: u8, value: &Bytes) -> Result<[u8; N], Malformed> {

@@ -149,3 +149,19 @@ fn nobody_is_sent_to_an_address_that_is_our_own() {
     assert_eq!(bench.send(&Draft::renew(1, host(10))).acked(), Some(host(10)));
     assert_eq!(bench.lease(1), host(10));
 }
+
+/// BOOTP has no NAK, and no end: who has for good what is our own now is given another address.
+#[test]
+fn who_speaks_bootp_is_not_given_what_is_our_own() {
+    let subnets = vec![Subnet { bootp: Bootp::Dynamic, ..subnet(10, 11) }];
+    let mut bench = Bench::new(subnets);
+    let given = |bench: &mut Bench, mac| match bench.send(&Draft::bootrequest(mac)) {
+        Told::Reply(Reply::Bootp { yiaddr, .. }) => Some(yiaddr),
+        _ => None,
+    };
+    assert_eq!(given(&mut bench, 1), Some(host(10)));
+    bench.policy.set_host([host(10)].into());
+    assert_eq!(given(&mut bench, 1), Some(host(11)));
+    assert_eq!(given(&mut bench, 2), None);
+    bench.check();
+}

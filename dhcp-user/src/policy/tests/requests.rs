@@ -331,3 +331,26 @@ fn a_tagged_subnet_is_served_on_its_tags() {
     assert_eq!(offer.option(54), Some(vec![10, 2, 0, 1]));
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
 }
+
+/// Some stacks fill in zeros where they have nothing to say.
+#[test]
+fn an_address_of_zeros_names_none() {
+    const NONE: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
+    let mut bench = Bench::new(vec![subnet(10, 12)]);
+    let told = bench.send(&Draft::discover(1).address(50, NONE).address(54, NONE).address(118, NONE));
+    let address = told.offered().expect("an offer");
+    let filled = Draft { ciaddr: address, ..Draft::new(3, 1).address(54, SERVER).address(50, NONE) };
+    assert_eq!(bench.send(&filled).acked(), Some(address));
+    for draft in [Draft::renew(1, address), Draft::rebind(1, address), Draft::reboot(1, address)] {
+        let zeros = draft.address(54, NONE).address(118, NONE);
+        assert_eq!(bench.send(&zeros).acked(), Some(address), "{zeros:?}");
+    }
+    for draft in [Draft::renew(1, address), Draft::rebind(1, address)] {
+        let zeros = draft.address(50, NONE);
+        assert_eq!(bench.send(&zeros).acked(), Some(address), "{zeros:?}");
+    }
+    let nowhere = Draft::reboot(1, NONE);
+    assert_eq!(bench.send(&nowhere), Told::Silence(Silence::NoAddress));
+    let release = Draft::new(7, 1).unicast(address).address(54, NONE);
+    assert_eq!((bench.send(&release), bench.state(address)), (Told::Done, State::Free));
+}
