@@ -51,8 +51,9 @@ impl LeaseTimes {
 
     fn limit(&self, longest: u32, used: u32, size: u32) -> u32 {
         let Some(when_full) = self.when_full else { return longest };
-        let above_half = (2 * u64::from(used)).saturating_sub(size.into());
-        let cut = u64::from(longest.saturating_sub(when_full)) * above_half / u64::from(size.max(1));
+        let above_half = u64::from(used).saturating_mul(2).saturating_sub(size.into());
+        let most = u64::from(longest.saturating_sub(when_full));
+        let cut = most.saturating_mul(above_half).checked_div(size.into()).unwrap_or(0);
         longest.saturating_sub(u32::try_from(cut).unwrap_or(u32::MAX))
     }
 
@@ -91,7 +92,7 @@ impl LeaseTimes {
         let times = Self {
             lease,
             renew: renew?.unwrap_or(lease / 2),
-            rebind: rebind?.unwrap_or(lease - lease.div_ceil(8)),
+            rebind: rebind?.unwrap_or(lease.saturating_sub(lease.div_ceil(8))),
             min: min?.unwrap_or(DEFAULT_MIN_LEASE_TIME.min(lease)),
             max: max?.unwrap_or(lease),
             when_full: when_full?,

@@ -63,8 +63,8 @@ impl Prefix {
         match self.len {
             31.. => Pool { first, last },
             _ => Pool {
-                first: Ipv4Addr::from_bits(first.to_bits() + 1),
-                last: Ipv4Addr::from_bits(last.to_bits() - 1),
+                first: Ipv4Addr::from_bits(first.to_bits().saturating_add(1)),
+                last: Ipv4Addr::from_bits(last.to_bits().saturating_sub(1)),
             },
         }
     }
@@ -117,7 +117,7 @@ impl Pool {
     /// How many addresses it has.
     #[must_use]
     pub fn size(self) -> u32 {
-        (self.last.to_bits() - self.first.to_bits()).saturating_add(1)
+        self.last.to_bits().saturating_sub(self.first.to_bits()).saturating_add(1)
     }
 
     /// Its addresses, lowest first.

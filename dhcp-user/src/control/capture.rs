@@ -20,7 +20,7 @@ pub(super) struct Telling<'a> {
 impl<'a> Telling<'a> {
     /// Of the frames that `filter` takes.
     pub(super) fn of(filter: &'a Filter) -> Self {
-        let boot = Timestamp::now().saturating_add(-since_boot(BootNanos::now()));
+        let boot = Timestamp::now().saturating_sub(since_boot(BootNanos::now()));
         Self { filter, boot: boot.unwrap_or(Timestamp::UNIX_EPOCH), names: HashMap::new() }
     }
 

@@ -62,14 +62,14 @@ impl Histogram {
     /// Without anything counted.
     #[must_use]
     pub fn new(bounds: &'static [f64]) -> Self {
-        Self { bounds, counts: vec![0; bounds.len() + 1], sum: 0.0 }
+        Self { bounds, counts: vec![0; bounds.len().saturating_add(1)], sum: 0.0 }
     }
 
     /// Counts one.
     pub fn count(&mut self, value: f64) {
         let place = self.bounds.partition_point(|bound| *bound < value);
         if let Some(count) = self.counts.get_mut(place) {
-            *count += 1;
+            *count = count.saturating_add(1);
         }
         self.sum += value;
     }

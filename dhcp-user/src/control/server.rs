@@ -404,7 +404,7 @@ impl Client {
         let mut sending = std::pin::pin!(queries.send(query(reply)));
         let mut sent = false;
         // The last pages may have been empty.
-        let mut signs = interval_at(self.told + SIGN_OF_LIFE, SIGN_OF_LIFE);
+        let mut signs = interval_at(self.told.checked_add(SIGN_OF_LIFE).unwrap_or(self.told), SIGN_OF_LIFE);
         signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use bytes::Bytes;
 
 use super::malformed::Malformed;
+use super::options::value_at;
 
 const CIRCUIT_ID: u8 = 1;
 const REMOTE_ID: u8 = 2;
@@ -52,8 +53,7 @@ impl AgentInformation {
         };
         let mut at = 0;
         while let Some(sub_option) = raw.get(at).copied() {
-            let length = usize::from(*raw.get(at + 1).ok_or(Malformed::AgentInformation)?);
-            let value = at + 2..at + 2 + length;
+            let value = value_at(&raw, at).ok_or(Malformed::AgentInformation)?;
             if value.end > raw.len() {
                 return Err(Malformed::AgentInformation);
             }

@@ -59,7 +59,7 @@ impl Datagram {
             return Err(Malformed::IpSource);
         }
         check_udp(udp, &header)?;
-        let payload = frame.slice(ip_at + IP_HEADER + UDP_HEADER..ip_at + total);
+        let payload = frame.slice_ref(udp.get(UDP_HEADER..).unwrap_or_default());
         Ok(Self { eth_src, eth_dst, link, ip_src, ip_dst, payload })
     }
 }
@@ -67,18 +67,19 @@ impl Datagram {
 /// The link a frame came from and the offset of its IPv4 header. A priority tag (VLAN id 0) is no tag.
 fn tags(frame: &[u8], ifindex: u32) -> Result<(Link, usize), Malformed> {
     let mut link = Link { ifindex, outer: 0, inner: 0 };
-    let mut at = 12;
+    let mut at = 12_usize;
     for _ in 0..3 {
+        let behind = at.saturating_add(2);
         match u16::from_be_bytes(array(frame, at)?) {
-            ETHERTYPE_IPV4 => return Ok((link, at + 2)),
+            ETHERTYPE_IPV4 => return Ok((link, behind)),
             ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN => {
-                let id = u16::from_be_bytes(array(frame, at + 2)?) & VLAN_ID;
+                let id = u16::from_be_bytes(array(frame, behind)?) & VLAN_ID;
                 if link.outer == 0 {
                     link.outer = id;
                 } else {
                     link.inner = id;
                 }
-                at += 4;
+                at = at.saturating_add(4);
             }
             _ => return Err(Malformed::NotDhcp),
         }

@@ -155,6 +155,13 @@ fn agent(list: &[(u8, Bytes)], giaddr: Ipv4Addr) -> Result<Option<AgentInformati
     }
 }
 
+/// Where the value of the option is whose code is at `at`, be it whole or not; `None` where its length is missing.
+pub(super) fn value_at(field: &[u8], at: usize) -> Option<Range<usize>> {
+    let length = usize::from(*field.get(at.checked_add(1)?)?);
+    let value = at.checked_add(2)?;
+    Some(value..value.checked_add(length)?)
+}
+
 /// How far the options of a field go.
 struct Extent {
     /// Through END; without one, through the last option.
@@ -169,14 +176,13 @@ struct Extent {
 /// # Errors
 /// [`Malformed::OptionTruncated`] if an option runs past the field.
 fn walk(field: &[u8], mut found: impl FnMut(u8, Range<usize>)) -> Result<Extent, Malformed> {
-    let (mut at, mut octets) = (0, 0);
+    let (mut at, mut octets) = (0_usize, 0);
     while let Some(code) = field.get(at) {
         match *code {
-            code::PAD => at += 1,
-            code::END => return Ok(Extent { octets: at + 1, ended: true }),
+            code::PAD => at = at.saturating_add(1),
+            code::END => return Ok(Extent { octets: at.saturating_add(1), ended: true }),
             code => {
-                let length = usize::from(*field.get(at + 1).ok_or(Malformed::OptionTruncated)?);
-                let value = at + 2..at + 2 + length;
+                let value = value_at(field, at).ok_or(Malformed::OptionTruncated)?;
                 if value.end > field.len() {
                     return Err(Malformed::OptionTruncated);
                 }
@@ -280,7 +286,7 @@ fn joined(list: Vec<(u8, Bytes)>) -> Vec<(u8, Bytes)> {
     for (code, value) in list {
         match out.iter_mut().find(|(there, _)| *there == code) {
             Some((_, whole)) => {
-                let mut both = BytesMut::with_capacity(whole.len() + value.len());
+                let mut both = BytesMut::with_capacity(whole.len().saturating_add(value.len()));
                 both.extend_from_slice(whole);
                 both.extend_from_slice(&value);
                 *whole = both.freeze();

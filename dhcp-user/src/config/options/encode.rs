@@ -198,7 +198,8 @@ fn name(value: Value<'_>) -> Option<Vec<&str>> {
         (1..=63).contains(&label.len())
             && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_')
     };
-    let wire_len = labels.iter().map(|label| label.len() + 1).sum::<usize>() + 1;
+    let wire_len =
+        labels.iter().fold(1, |octets: usize, label| octets.saturating_add(label.len()).saturating_add(1));
     if labels.iter().all(label_fits) && wire_len <= 255 {
         Some(labels)
     } else {
