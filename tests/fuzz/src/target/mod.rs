@@ -39,6 +39,8 @@ pub const ALL: &[Target] = &[
     target("config", operators::config, 20_000),
     target("lease", operators::lease, 20_000),
     target("kea-config", operators::kea_config, 5_000),
+    target("isc-config", operators::isc_config, 5_000),
+    target("dnsmasq-config", operators::dnsmasq_config, 5_000),
     target("kea-leases", operators::kea_leases, 20_000),
     target("isc-leases", operators::isc_leases, 20_000),
     target("dnsmasq-leases", operators::dnsmasq_leases, 20_000),

@@ -1,7 +1,7 @@
 //! What an operator or another program writes: configurations, requests at the control socket, leases to be imported.
 
 use dhcp_ebpf::lease::BootSecs;
-use dhcp_user::adopt::{self, Found};
+use dhcp_user::adopt::{self, Draft, Files, Found, Unreadable};
 use dhcp_user::config::Config;
 use dhcp_user::control::{Portable, Request, WallClock};
 use dhcp_user::store::Record;
@@ -62,9 +62,32 @@ fn taken(lease: &Portable) {
 
 /// Kea's configuration: ours is made of it, and it is good, or it says what is wrong.
 pub(super) fn kea_config(octets: &[u8]) {
-    let read = |name: &str| if name == "k" { Ok(octets.to_vec()) } else { Err("not there".to_owned()) };
-    let Ok(draft) = adopt::kea_config("k", &[], &read) else { return };
-    let settled = draft.settle();
+    let read = only(octets);
+    let _ = adopt::SubnetIds::read(FILE, &read);
+    settle(adopt::kea_config(FILE, &[], &read));
+}
+
+/// ISC dhcpd's likewise.
+pub(super) fn isc_config(octets: &[u8]) {
+    settle(adopt::isc_config(FILE, &["eth1".to_owned()], &only(octets)));
+}
+
+/// dnsmasq's likewise.
+pub(super) fn dnsmasq_config(octets: &[u8]) {
+    let files = Files { read: &only(octets), list: &|_| Ok(vec![FILE.to_owned()]) };
+    settle(adopt::dnsmasq_config(FILE, &[], &files));
+}
+
+/// What the one file is called that there is.
+const FILE: &str = "f";
+
+/// Reads that file. It may name itself.
+fn only(octets: &[u8]) -> impl Fn(&str) -> Result<Vec<u8>, String> {
+    |name| if name == FILE { Ok(octets.to_vec()) } else { Err("not there".to_owned()) }
+}
+
+fn settle(draft: Result<Draft, Unreadable>) {
+    let Ok(settled) = draft.map(Draft::settle) else { return };
     assert_eq!(Config::parse(&settled.text, "x").is_ok(), settled.wrong.is_empty(), "{}", settled.text);
 }
 
