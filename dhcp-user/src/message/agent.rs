@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use bytes::Bytes;
 
 use super::malformed::Malformed;
-use super::options::value_at;
+use super::tlv::value_at;
 
 const CIRCUIT_ID: u8 = 1;
 const REMOTE_ID: u8 = 2;

@@ -21,6 +21,7 @@ pub mod options;
 mod properties;
 #[cfg(test)]
 mod tests;
+mod tlv;
 
 use std::net::Ipv4Addr;
 

@@ -8,6 +8,7 @@ use dhcproto::v4::OptionCode;
 
 use super::agent::AgentInformation;
 use super::malformed::Malformed;
+use super::tlv::value_at;
 
 /// The option codes that have a meaning to the server.
 pub mod code {
@@ -153,13 +154,6 @@ fn agent(list: &[(u8, Bytes)], giaddr: Ipv4Addr) -> Result<Option<AgentInformati
         Err(_) if giaddr.is_unspecified() => Ok(None),
         read => read.map(Some),
     }
-}
-
-/// Where the value of the option is whose code is at `at`, be it whole or not; `None` where its length is missing.
-pub(super) fn value_at(field: &[u8], at: usize) -> Option<Range<usize>> {
-    let length = usize::from(*field.get(at.checked_add(1)?)?);
-    let value = at.checked_add(2)?;
-    Some(value..value.checked_add(length)?)
 }
 
 /// How far the options of a field go.

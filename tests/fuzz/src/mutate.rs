@@ -64,7 +64,7 @@ fn change(chance: &mut Chance<'_>, octets: &mut Vec<u8>, other: &[u8]) {
             octets.splice(at..end, edge.bytes());
         }
         7 if at < octets.len() => {
-            octets[at] = octets[at].wrapping_add(if chance.one_in(2) { 1 } else { 255 })
+            octets[at] = octets[at].wrapping_add(if chance.one_in(2) { 1 } else { 255 });
         }
         8 if at < octets.len() => octets[at] ^= 1 << chance.below(8),
         _ if at < octets.len() => octets[at] = chance.octet(),
