@@ -50,7 +50,7 @@ fn other_groups(stream: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
             )
         };
         if failed == 0 {
-            groups.truncate(length as usize / size_of::<u32>());
+            groups.truncate((length as usize).checked_div(size_of::<u32>()).unwrap_or(0));
             return Ok(groups);
         }
         let error = io::Error::last_os_error();
