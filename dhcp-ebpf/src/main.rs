@@ -33,7 +33,7 @@ pub fn xdhcpd(ctx: XdpContext) -> u32 {
     match renewal::handle(&mut packet, &KernelMaps, ifindex, now) {
         Verdict::Up(why) => {
             debug!(&ctx, "up why={} ifindex={}", why as u32, ifindex);
-            ring::send(&mut packet, forget(why as usize, now.nanos), ifindex, now)
+            ring::send(&mut packet, forget(why as usize, now.nanos), ifindex, now.nanos)
         }
         decided => {
             debug!(&ctx, "decided counter={} ifindex={}", decided.counter(), ifindex);
@@ -53,23 +53,20 @@ pub fn xdhcpd(ctx: XdpContext) -> u32 {
 pub fn capturing(ctx: XdpContext) -> u32 {
     let mut packet = Packet::new(&ctx);
     let now = maps::now();
-    let ifindex = ctx.ingress_ifindex() as u32;
-    let came = capture::came(&mut packet, ifindex, now.nanos);
-    let decided = renewal::handle(&mut packet, &KernelMaps, ifindex, now);
+    // Asked for each time, so that it is not on the stack meanwhile: Linux 6.1 counts its 512 octets in steps of 32.
+    let ifindex = || ctx.ingress_ifindex() as u32;
+    let came = capture::came(&mut packet, ifindex(), now.nanos);
+    let decided = renewal::handle(&mut packet, &KernelMaps, ifindex(), now);
     if let Verdict::Up(why) = decided {
-        if let Some(came) = came {
-            came.forget();
-        }
-        return ring::send(&mut packet, forget(why as usize, now.nanos), ifindex, now);
+        came.forget();
+        return ring::send(&mut packet, forget(why as usize, now.nanos), ifindex(), now.nanos);
     }
     let counter = decided.counter();
     maps::count(counter);
-    if let Some(came) = came {
-        came.keep(counter);
-    }
+    came.keep(counter);
     match decided {
         Verdict::Reply(_) => {
-            capture::left(&mut packet, ifindex, now.nanos, counter);
+            capture::left(&mut packet, ifindex(), maps::now().nanos, counter);
             xdp_action::XDP_TX
         }
         Verdict::Pass(_) => xdp_action::XDP_PASS,

@@ -78,20 +78,25 @@ fn answer<F: Frame, M: Maps>(
         relay_src: if direct { NetAddr::UNSPECIFIED } else { request.ip_src },
     };
     let keys = maps.keys().ok_or(Why::NoSlot)?;
-    let of_address = match request.ciaddr.is_unspecified() {
-        // Nobody was ever answered by this: not looking spares a flood's victim two reads of memory that nobody else needs.
-        true if request::begins_as_discover(frame, &request) => return discover(maps, located),
-        true => None,
-        false => Some(slot_of(maps, located, request.ciaddr).ok_or(Why::NoSlot)?),
-    };
-    if let Some(slot) = &of_address {
+    let has_address = !request.ciaddr.is_unspecified();
+    // Without ciaddr it is any slot, for now. An `Option` would be a flag beside memory that was not written, and the verifier of
+    // Linux 6.1 does not see that the one says whether the other may be read.
+    let of_address = if has_address {
+        let slot = slot_of(maps, located, request.ciaddr).ok_or(Why::NoSlot)?;
         slot.fetch_ahead();
-    }
+        slot
+    } else if request::begins_as_discover(frame, &request) {
+        // Nobody was ever answered by this: not looking spares a flood's victim two reads of memory that nobody else needs.
+        return discover(maps, located);
+    } else {
+        maps.slot(0).ok_or(Why::NoSlot)?
+    };
     let (hash, options_sum) = question::hash(keys, &asker, frame, request.options_at, request.options_len)
         .ok_or(Why::OptionsSize)?;
-    let slot = match of_address {
-        Some(slot) => slot,
-        None => maps.slot(maps.asked(hash).ok_or(Why::Request)?).ok_or(Why::NoSlot)?,
+    let slot = if has_address {
+        of_address
+    } else {
+        maps.slot(maps.asked(hash).ok_or(Why::Request)?).ok_or(Why::NoSlot)?
     };
     let judged = slot.word();
     if !judged.alive() {
@@ -239,17 +244,23 @@ pub struct Triaged {
     pub word: Word,
 }
 
-/// Looks at a frame that is to go up: which message it seems to be, and whether there is anybody to send it to.
+/// Looks at a frame that is to go up, at `nanos` of boot time: which message it seems to be, and whether there is anybody to send
+/// it to.
 ///
 /// # Errors
 /// Why it goes to the host's stack after all, untouched.
 #[inline(always)]
-pub fn triage<F: Frame, M: Maps>(frame: &mut F, maps: &M, ifindex: u32, now: Now) -> Result<Triaged, Passed> {
+pub fn triage<F: Frame, M: Maps>(
+    frame: &mut F,
+    maps: &M,
+    ifindex: u32,
+    nanos: u64,
+) -> Result<Triaged, Passed> {
     let located = request::locate(frame, ifindex)?;
     if !is_for_us(maps, &located) {
         return Err(Passed::NotForUs);
     }
-    if now.nanos.saturating_sub(maps.heartbeat()) > HEARTBEAT_PATIENCE {
+    if nanos.saturating_sub(maps.heartbeat()) > HEARTBEAT_PATIENCE {
         return Err(Passed::DaemonAway);
     }
     let message = request::message(frame, located.l3);

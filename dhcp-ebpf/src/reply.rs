@@ -293,10 +293,18 @@ impl Echoes {
 impl Copied {
     #[inline(always)]
     fn take<F: Frame>(frame: &mut F, options_at: usize, run: Run, noise: Hash) -> Option<Self> {
-        let mut copied = Self::default();
+        // All noise, never zero: to the verifier memory that is zero on one way is other memory than what was read on the next, and
+        // it would follow the rest of the program once for every length.
+        let mut copied = Self {
+            words: [noise.0; Run::LONGEST / 8],
+            last: noise.0,
+            len: forget(0, noise.0),
+            sum: Sum::default().forgotten(noise.0),
+        };
         if run.len < Run::SHORTEST {
             return Some(copied);
         }
+        copied.sum = Sum::default();
         let at = options_at + run.at;
         macro_rules! take {
             ($($index:literal)*) => { $(

@@ -125,7 +125,7 @@ impl Case {
         let mut frame = Driven { frame: HostFrame::new(&mut buffer, sent.len()), driver, twin: &twin };
         let before = twin.contents();
         let verdict = match renewal::handle(&mut frame, &&twin, IFINDEX, Now::at(now)) {
-            Verdict::Up(why) => match renewal::triage(&mut frame, &&twin, IFINDEX, Now::at(now)) {
+            Verdict::Up(why) => match renewal::triage(&mut frame, &&twin, IFINDEX, now) {
                 Ok(triaged) => Verdict::Up(Why::ALL[triaged.message.reason(why as usize)]),
                 Err(passed) => Verdict::Pass(passed),
             },
@@ -425,7 +425,7 @@ fn a_release_carries_the_word_that_it_found_and_nothing_else_does() {
     let triaged = |sent: &Sent| {
         let Case { twin, frame: mut sent, now, .. } = Case::known(sent);
         let len = sent.len();
-        let triaged = renewal::triage(&mut HostFrame::new(&mut sent, len), &&twin, IFINDEX, Now::at(now));
+        let triaged = renewal::triage(&mut HostFrame::new(&mut sent, len), &&twin, IFINDEX, now);
         (triaged.expect("it goes up").word, twin.lease_slot().word())
     };
     let renewal = Sent::request(State::Renewing, Way::Direct);

@@ -7,7 +7,7 @@ use aya_ebpf::maps::ring_buf::RingBufEntry;
 use aya_ebpf::maps::{PerCpuArray, RingBuf};
 use dhcp_ebpf::abi::RECORD_LARGE;
 use dhcp_ebpf::abi::capture::{CAME, Header, LEFT};
-use dhcp_ebpf::frame::{Frame as _, bounded};
+use dhcp_ebpf::frame::{Frame as _, bounded, opaque};
 
 // The loader makes it larger where frames are captured.
 #[map]
@@ -24,41 +24,65 @@ struct Record {
     frame: [u64; WORDS],
 }
 
-/// A copy of a frame, made before it is known what becomes of the frame.
-pub struct Copied(RingBufEntry<Record>);
+/// A copy of a frame that came, made before it is known what becomes of the frame; or none.
+pub struct Came {
+    copy: Option<RingBufEntry<Record>>,
+    /// 1 if there is one. To the verifier of Linux 6.1 memory of a ring may still be null where it was found not to be: asked a second
+    /// time, it follows a way on which a copy is never handed over. A number that was written on each way it knows.
+    is_there: usize,
+}
 
 /// Copies a frame that comes, unless no server's port is where one would be.
 #[inline(always)]
-pub fn came(packet: &mut Packet, ifindex: u32, at: u64) -> Option<Copied> {
+pub fn came(packet: &mut Packet, ifindex: u32, at: u64) -> Came {
     // Where UDP has its port, after no tag, one and two.
-    if !(is_to_server(packet, 36) || is_to_server(packet, 40) || is_to_server(packet, 44)) {
-        return None;
+    let is_to_server = is_to_server(packet, 36) || is_to_server(packet, 40) || is_to_server(packet, 44);
+    if is_to_server && let Some(copy) = copied(packet, ifindex, at, CAME) {
+        return Came { copy: Some(copy), is_there: opaque(1) };
     }
-    copied(packet, ifindex, at, CAME)
+    Came { copy: None, is_there: opaque(0) }
 }
 
 /// Copies the answer that a frame has become.
 #[inline(always)]
 pub fn left(packet: &mut Packet, ifindex: u32, at: u64, counter: u32) {
-    if let Some(copied) = copied(packet, ifindex, at, LEFT) {
-        copied.keep(counter);
+    if let Some(copy) = copied(packet, ifindex, at, LEFT) {
+        keep(copy, counter);
     }
 }
 
-impl Copied {
+impl Came {
     /// Hands the copy over, with the counter of what became of the frame.
     #[inline(always)]
-    pub fn keep(mut self, counter: u32) {
-        // SAFETY: reserved memory that the program alone has; its header was written.
-        unsafe { (*self.0.as_mut_ptr()).header.counter = counter as u8 };
-        self.0.submit(0);
+    pub fn keep(self, counter: u32) {
+        if let Some(copy) = self.copy() {
+            keep(copy, counter);
+        }
     }
 
-    /// Takes the copy back: somebody else tells of the frame, or nobody asks for it.
+    /// Takes the copy back: somebody else tells of the frame.
     #[inline(always)]
     pub fn forget(self) {
-        self.0.discard(u64::from(BPF_RB_NO_WAKEUP));
+        if let Some(copy) = self.copy() {
+            copy.discard(u64::from(BPF_RB_NO_WAKEUP));
+        }
     }
+
+    #[inline(always)]
+    fn copy(self) -> Option<RingBufEntry<Record>> {
+        if self.is_there != 1 {
+            return None;
+        }
+        // SAFETY: it is 1 only where there is one, in `came`.
+        Some(unsafe { self.copy.unwrap_unchecked() })
+    }
+}
+
+#[inline(always)]
+fn keep(mut copy: RingBufEntry<Record>, counter: u32) {
+    // SAFETY: reserved memory that the program alone has; its header was written.
+    unsafe { (*copy.as_mut_ptr()).header.counter = counter as u8 };
+    copy.submit(0);
 }
 
 #[inline(always)]
@@ -67,7 +91,7 @@ fn is_to_server(packet: &mut Packet, at: usize) -> bool {
 }
 
 #[inline(always)]
-fn copied(packet: &mut Packet, ifindex: u32, at: u64, direction: u8) -> Option<Copied> {
+fn copied(packet: &mut Packet, ifindex: u32, at: u64, direction: u8) -> Option<RingBufEntry<Record>> {
     let len = packet.len();
     let Some(mut entry) = CAPTURED.reserve::<Record>(0) else {
         if let Some(missed) = UNCAPTURED.get_ptr_mut(0) {
@@ -93,5 +117,5 @@ fn copied(packet: &mut Packet, ifindex: u32, at: u64, direction: u8) -> Option<C
             to.byte_add(last).write_volatile(from.raw64::<0>());
         }
     }
-    Some(Copied(entry))
+    Some(entry)
 }

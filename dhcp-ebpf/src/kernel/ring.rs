@@ -6,7 +6,6 @@ use aya_ebpf::bindings::xdp_action;
 use aya_ebpf::maps::RingBuf;
 use dhcp_ebpf::abi::{RECORD_LARGE, RECORD_SMALL, RecordHeader};
 use dhcp_ebpf::frame::{Frame as _, bounded};
-use dhcp_ebpf::lease::Now;
 use dhcp_ebpf::renewal::{Triaged, triage};
 use dhcp_ebpf::verdict::{Dropped, Ring, Verdict};
 
@@ -19,10 +18,10 @@ struct Record<const WORDS: usize> {
 
 /// Copies the frame into a record of its ring, counts what became of it and says what to do with it.
 ///
-/// `why` is the number of a `Why`; the verifier shall not know which.
+/// `why` is the number of a `Why`; the verifier shall not know which. `nanos` is boot time.
 #[inline(never)]
-pub fn send(packet: &mut Packet, why: usize, ifindex: u32, now: Now) -> u32 {
-    let Triaged { message, word } = match triage(packet, &KernelMaps, ifindex, now) {
+pub fn send(packet: &mut Packet, why: usize, ifindex: u32, nanos: u64) -> u32 {
+    let Triaged { message, word } = match triage(packet, &KernelMaps, ifindex, nanos) {
         Ok(triaged) => triaged,
         Err(passed) => {
             maps::count(Verdict::Pass(passed).counter());
@@ -32,7 +31,7 @@ pub fn send(packet: &mut Packet, why: usize, ifindex: u32, now: Now) -> u32 {
     let why = message.reason(why);
     let len = packet.len();
     let header =
-        RecordHeader { arrival: now.nanos, ifindex, len: len as u16, why: why as u8, zero: 0, word: word.0 };
+        RecordHeader { arrival: nanos, ifindex, len: len as u16, why: why as u8, zero: 0, word: word.0 };
     let (buffer, full) = match message.ring() {
         Ring::Begun => (&BEGUN, Dropped::BegunFull),
         Ring::Fresh => (&FRESH, Dropped::FreshFull),

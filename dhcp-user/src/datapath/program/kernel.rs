@@ -114,7 +114,7 @@ impl Kernel {
             .load(OBJECT)
             .context("making the BPF maps (root and a kernel of at least 5.15 are needed)")?;
         let program = xdp(&mut ebpf)?;
-        program.load().context("the kernel refused the XDP program")?;
+        program.load().map_err(object::refused)?;
         let plain = program.fd()?.as_fd().try_clone_to_owned().context("keeping the XDP program")?;
         let program = program.info().context("asking for the number of the XDP program")?.id();
         let instead = Instead::default();

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::Map;
-use aya::programs::Xdp;
+use aya::programs::{ProgramError, Xdp};
 use aya::{Ebpf, EbpfLoader};
 use dhcp_ebpf::abi::{self, constants, maps, programs};
 use dhcp_ebpf::leads;
@@ -69,4 +69,19 @@ pub(super) fn region(map: &Map, cells: usize) -> Result<Region> {
         bail!("the BPF object has a map of the wrong type")
     };
     Region::mapped(data.fd(), cells)
+}
+
+/// Lines of the verifier's report that are shown: the reason stands in the last ones.
+const REASON: usize = 12;
+
+/// What to tell the operator when the kernel doesn't take the program. The verifier reports every instruction that it has
+/// gone through: what it could not accept comes last.
+pub(super) fn refused(error: ProgramError) -> anyhow::Error {
+    let ProgramError::LoadError { io_error, verifier_log } = error else {
+        return anyhow::Error::from(error).context("the kernel refused the XDP program");
+    };
+    let report = verifier_log.to_string();
+    let lines: Vec<&str> = report.lines().filter(|line| !line.trim().is_empty()).collect();
+    let reason = lines[lines.len().saturating_sub(REASON)..].join("\n");
+    anyhow::anyhow!("the kernel refused the XDP program ({io_error}); its verifier said last:\n{reason}")
 }

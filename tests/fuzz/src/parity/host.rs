@@ -132,7 +132,7 @@ impl<'a> Seen<'a> {
         let mut verdict = renewal::handle(&mut written, &&maps, IFINDEX, Now::at(now));
         let mut up = None;
         if let Verdict::Up(why) = verdict {
-            match renewal::triage(&mut written, &&maps, IFINDEX, Now::at(now)) {
+            match renewal::triage(&mut written, &&maps, IFINDEX, now) {
                 Err(passed) => verdict = Verdict::Pass(passed),
                 Ok(_) if written.len() > RECORD_LARGE => verdict = Verdict::Drop(Dropped::TooLong),
                 Ok(Triaged { message, .. }) => {
