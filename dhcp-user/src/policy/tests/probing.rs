@@ -213,6 +213,26 @@ fn a_quarantine_that_ran_out_while_the_daemon_was_away_ends_with_a_clean_probe_t
 }
 
 #[test]
+fn a_quarantine_that_was_over_before_the_machine_rebooted_ends_with_a_clean_probe_too() {
+    let mut bench = stocked(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    bench.send(&Draft::decline(1, address));
+    let record = bench.store.get_mut(&address).expect("it is committed");
+    if let Standing::Quarantined { since, until, .. } = &mut record.standing {
+        // What lies before this boot is its moment 0.
+        (*since, *until) = (BootSecs(0), BootSecs(0));
+    }
+    bench.now = 20;
+    bench.restart(false);
+    bench.probes.clear();
+    bench.policy.carry_out_probes();
+    bench.tick();
+    assert_eq!((bench.state(address), bench.probes.len()), (State::Quarantined, 1));
+    bench.probe(&[]);
+    assert_eq!(bench.state(address), State::Free);
+}
+
+#[test]
 fn without_an_outcome_quarantine_goes_on_and_is_probed_again() {
     let mut bench = stocked(vec![subnet(10, 20)]);
     let address = bench.lease(1);

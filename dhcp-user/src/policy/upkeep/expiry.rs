@@ -99,7 +99,9 @@ impl Policy {
             self.ends(place).filter(|_| probed.is_none() || self.book.state(place) != State::Quarantined);
         let lingers = self.evidence.probes.lingers_until(place);
         let vacating = self.evidence.probes.vacating.due(place);
-        ends.into_iter().chain(lapse).chain(probed).chain(lingers).chain(vacating).min()
+        let due = ends.into_iter().chain(lapse).chain(probed).chain(lingers).chain(vacating).min();
+        // What was over before this boot is looked at in its first second: moment 0 is none in the calendar.
+        due.map(|due| due.max(BootSecs(1)))
     }
 
     /// The lease has run out, unless the kernel has extended it.
