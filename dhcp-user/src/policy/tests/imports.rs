@@ -47,6 +47,21 @@ fn an_imported_lease_runs_out_and_is_kept_over_a_restart() {
 }
 
 #[test]
+fn what_the_word_says_of_an_imported_lease_is_committed() {
+    let mut bench = Bench::new(vec![subnet(10, 11)]);
+    let address = bench.lease(2);
+    bench.send(&Draft::release(2, address));
+    let (same, record) = elsewhere(1);
+    assert_eq!(same, address);
+    let before = bench.words.load(address).expiry();
+    let short = BootSecs(START + 60);
+    assert_eq!(bench.import(&Record { expiry: short, committed_until: short, ..record }), Ok(()));
+    let word = bench.words.load(address);
+    assert!(word.alive() && word.expiry() >= before, "no word goes back");
+    assert!(bench.store[&address].committed_until >= word.expiry(), "{:?}", bench.store[&address]);
+}
+
+#[test]
 fn what_its_client_has_here_is_moved_ahead_and_never_back() {
     let mut bench = Bench::new(vec![subnet(10, 11)]);
     let address = bench.lease(1);

@@ -63,7 +63,12 @@ impl Policy {
         let turn = &mut Turn { now, words, out };
         let place = self.book.find(record.address).ok_or(ImportError::NotServed)?;
         self.settle(turn, place);
-        let owner = self.owner_here(place, record);
+        let mut owner = self.owner_here(place, record);
+        if record.standing == Standing::Leased {
+            // The word of an address never goes back, whoever had it before: what it will say is committed with this.
+            let end = owner.expiry.max(turn.words.load(record.address).expiry());
+            (owner.expiry, owner.granted_until, owner.committed_until) = (end, end, end);
+        }
         match record.standing {
             Standing::Leased => self.import_lease(turn, place, owner)?,
             Standing::Quarantined { since, until, why, .. } => {
