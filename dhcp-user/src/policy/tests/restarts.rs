@@ -33,6 +33,19 @@ fn without_the_maps_all_that_may_have_been_promised_is_kept() {
 }
 
 #[test]
+fn what_an_ended_word_says_is_committed_where_an_older_store_has_the_lease_running() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    let (short, older) = (BootSecs(START + 60), bench.store[&address].clone());
+    bench.send(&Draft::release(1, address));
+    bench.store.insert(address, Record { expiry: short, committed_until: short, ..older });
+    bench.restart(true);
+    let word = bench.words.load(address);
+    assert!(word.alive() && word.expiry() > short, "no word goes back");
+    assert!(bench.store[&address].committed_until >= word.expiry(), "{:?}", bench.store[&address]);
+}
+
+#[test]
 fn a_lease_whose_horizon_has_passed_is_over() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     let address = bench.lease(1);

@@ -132,8 +132,11 @@ impl Policy {
             return;
         }
         // All that the kernel may have promised until the maps were lost.
-        owner.expiry = owner.expiry.max(owner.committed_until);
+        // A word never goes back: where the store is older than the maps, it may say more than was committed.
+        let committed = owner.committed_until;
+        owner.expiry = owner.expiry.max(committed).max(word.expiry());
         owner.committed_until = owner.expiry;
+        let is_beyond = owner.committed_until > committed;
         let publication = (owner.expiry > turn.now && !owner.is_for_good()).then(|| Publication {
             address: record.address,
             link: owner.link,
@@ -146,6 +149,9 @@ impl Policy {
             memos: Vec::new(),
         });
         self.rebind(turn, place, owner, None, Restored::Leased);
+        if is_beyond {
+            turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+        }
         turn.out.extend(publication.map(Action::Publish));
     }
 
