@@ -212,7 +212,7 @@ fn killed_between_a_commit_and_its_number_it_starts_and_has_lost_nothing() -> Re
     server.stop()?;
     server.start_again_with(&Launch { environment: &faults.environment(), ..Launch::default() })?;
     let first = lan.client(1);
-    let held = vec![(first.clone(), first.dora()?)];
+    let held = [(first.clone(), first.dora()?)];
     let before = number(&server)?;
     ensure!(before > 0, "the maps have no number");
 

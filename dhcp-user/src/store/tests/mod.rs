@@ -6,6 +6,8 @@ mod directory;
 mod kill;
 
 use std::net::Ipv4Addr;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use dhcp_ebpf::lease::BootSecs;
 use proptest::collection::vec;
@@ -27,8 +29,16 @@ trait Place {
 }
 
 impl Place for TempDir {
+    /// Other tests start processes at the same time, which have this one's files, locks included, from their beginning until they
+    /// become another program: until then the store is taken for open.
     fn open(&self, boot: BootId, now: BootSecs) -> Box<dyn Store> {
-        Box::new(Embedded::open(self.path(), boot, now).unwrap())
+        let patience = Instant::now() + Duration::from_secs(10);
+        loop {
+            match Embedded::open(self.path(), boot, now) {
+                Err(StoreError::Locked { .. }) if Instant::now() < patience => thread::yield_now(),
+                opened => return Box::new(opened.unwrap()),
+            }
+        }
     }
 
     fn segments(&self) -> usize {
