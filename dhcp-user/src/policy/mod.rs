@@ -172,7 +172,8 @@ impl Policy {
     /// When [`Event::Tick`] is due next; if that is past, at once.
     #[must_use]
     pub fn next_deadline(&self) -> Option<BootSecs> {
-        self.book.next_deadline().into_iter().chain(self.unconfigured.next()).min()
+        let at_once = self.evidence.probes.has_to_hear_again().then_some(BootSecs(0));
+        self.book.next_deadline().into_iter().chain(self.unconfigured.next()).chain(at_once).min()
     }
 
     fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {

@@ -64,6 +64,20 @@ pub(in crate::policy) struct Probes {
     tries: u8,
 }
 
+impl Probes {
+    /// Clients that wait for probes of a former configuration ask anew, by the present one, with the next event.
+    pub(in crate::policy) fn hear_those_of(&mut self, former: &mut Self) {
+        former.waiting.clear();
+        self.again.append(&mut former.again);
+        self.again.extend(former.running.drain().filter_map(|(_, running)| running.waiter));
+    }
+
+    /// Whether there is somebody whose waiting is over and who was not heard yet.
+    pub(in crate::policy) fn has_to_hear_again(&self) -> bool {
+        !self.again.is_empty()
+    }
+}
+
 #[derive(Debug)]
 struct Alive {
     since: BootSecs,

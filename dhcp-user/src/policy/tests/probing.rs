@@ -491,3 +491,19 @@ fn who_waits_for_a_probe_is_not_supplanted_by_its_name() {
         .collect();
     assert_eq!(offered, [(1, 77)]);
 }
+
+/// A probe belongs to the configuration that it was begun by; who waits for it is not forgotten with it.
+#[test]
+fn who_waits_for_a_probe_is_answered_after_a_reload() {
+    for reloads in 1..=3 {
+        let mut bench = bench(vec![subnet(10, 30)]);
+        assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
+        for _ in 0..reloads {
+            bench.probes.clear();
+            bench.reload(vec![subnet(10, 30)]);
+            bench.pass(0);
+        }
+        assert!(!bench.probes.is_empty(), "it is asked anew");
+        assert_eq!(offered(&bench.probe(&[])), [host(10)], "{reloads} reloads");
+    }
+}

@@ -174,6 +174,7 @@ impl Policy {
         self.set_host(former.site.subnets.set_host(BTreeSet::new()));
         self.evidence.witnesses = std::mem::take(&mut former.evidence.witnesses);
         self.evidence.declines = std::mem::take(&mut former.evidence.declines);
+        self.evidence.probes.hear_those_of(&mut former.evidence.probes);
         std::mem::swap(&mut self.predictions, &mut former.predictions);
         let kept = u64::from(self.book.total().of(State::Leased));
         self.doubts.done = Reloaded { kept, withdrawn: 0 };
