@@ -12,13 +12,20 @@ use super::reservations::{Place, Reservations};
 use super::section::Section;
 use super::{Config, DynamicPool, Reservation};
 
-/// Options whose value is a list of addresses of hosts (RFC 2132, RFC 5859): routers, servers of all kinds.
-const LISTS: [u8; 27] =
-    [3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 41, 42, 44, 45, 48, 49, 65, 68, 69, 70, 71, 72, 73, 74, 75, 76, 150];
+/// Options whose value is a list of addresses of hosts (RFC 2132, RFC 5417, RFC 5859): routers, servers of all kinds.
+const LISTS: [u8; 29] = [
+    3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 32, 41, 42, 44, 45, 48, 49, 65, 68, 69, 70, 71, 72, 73, 74, 75, 76, 138,
+    150,
+];
+/// Servers by address after an octet that says so, or by name (RFC 3361 §3).
+const SIP_SERVERS: u8 = 120;
+/// What that octet is for addresses.
+const BY_ADDRESS: u8 = 1;
 /// Pairs of a destination and a router (RFC 2132 §5.8).
 const STATIC_ROUTES: u8 = 33;
-/// A prefix and a router each (RFC 3442).
+/// A prefix and a router each (RFC 3442), and the number that Windows had for it before.
 const CLASSLESS_STATIC_ROUTE: u8 = 121;
+const CLASSLESS_STATIC_ROUTE_BEFORE: u8 = 249;
 
 /// Where the pools and reservations of a subnet stand in the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,7 +183,11 @@ fn named(code: u8, value: &[u8]) -> Vec<Ipv4Addr> {
     };
     match code {
         STATIC_ROUTES => addresses(value).into_iter().skip(1).step_by(2).collect(),
-        CLASSLESS_STATIC_ROUTE => {
+        SIP_SERVERS => match value.split_first() {
+            Some((&BY_ADDRESS, servers)) => addresses(servers),
+            _ => Vec::new(),
+        },
+        CLASSLESS_STATIC_ROUTE | CLASSLESS_STATIC_ROUTE_BEFORE => {
             let (mut routers, mut rest) = (Vec::new(), value);
             while let Some((len, tail)) = rest.split_first() {
                 let Some(router) = tail.get(usize::from(len.div_ceil(8))..) else { break };

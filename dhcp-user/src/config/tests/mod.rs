@@ -340,6 +340,22 @@ address = "192.0.2.53"
 
 /// Whoever is told of a host, and wherever it is: what nobody is leased is said.
 #[test]
+fn whatever_option_names_a_host_its_address_is_known() {
+    let text = r#"[server]
+[[interface]]
+name = "eth0"
+[[subnet]]
+prefix = "192.0.2.0/24"
+pools = ["192.0.2.50 - 192.0.2.59"]
+options = { capwap-ac-v4 = ["192.0.2.55"], code-120 = "hex:01c0000238", router-solicitation-address = "192.0.2.57", code-249 = "hex:18c63364c000023a" }
+"#;
+    let config = Config::parse(text, "f").expect("it is right");
+    let hosts: Vec<Ipv4Addr> = config.hosts().into_iter().collect();
+    assert_eq!(hosts, [55, 56, 57, 58].map(|last| Ipv4Addr::new(192, 0, 2, last)));
+    assert_eq!(config.warnings.iter().filter(|warning| warning.message.contains("never leased")).count(), 4);
+}
+
+#[test]
 fn hosts_in_the_pools_of_other_subnets_are_warned_of() {
     let text = r#"[server]
 options = { log-servers = "192.0.2.11" }
