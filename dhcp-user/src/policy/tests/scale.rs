@@ -159,7 +159,7 @@ fn longest_steps(name: &str, (subnets, leased): (Vec<Subnet>, Vec<(Ipv4Addr, [u8
 
 #[test]
 #[cfg_attr(debug_assertions, ignore = "slow unless optimised: `cargo xtask test unit` runs it so")]
-fn a_reload_of_much_takes_many_short_steps() {
+fn a_reload_of_a_tenth_of_a_million_leases_takes_many_short_steps() {
     longest_steps("100,000 leases that are reserved, in 1,024 subnets", large(1024, 98, true));
     longest_steps("100,000 leases in 10,240 subnets", large(10_240, 10, false));
 }
