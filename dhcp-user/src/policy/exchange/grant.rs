@@ -136,12 +136,7 @@ impl Policy {
         if let Some(former) = self.book.owned(subnet, who).filter(|former| *former != place) {
             self.vacate(turn, former);
         }
-        let segment = self.site.segment(request);
-        let subnets = &self.site.subnets;
-        self.unconfigured.leave(turn, who, |address| {
-            subnets.containing(address).is_some_and(|id| id == subnet || segment.contains(&id))
-        });
-        for id in segment.iter().filter(|id| **id != subnet) {
+        for id in self.site.segment(request).iter().filter(|id| **id != subnet) {
             // There it may go on being the last owner of an address that it has no lease of.
             let leased = |former: &Place| self.book.state(*former) == State::Leased;
             if let Some(former) = self.book.owned(*id, who).filter(leased) {

@@ -1,7 +1,7 @@
 //! Promises, and quarantines, of addresses that are of no pool and no reservation any more: kept in mind until they
 //! have run out, should the address become ours to give again.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::ops::Bound;
 
@@ -10,16 +10,12 @@ use dhcp_ebpf::lease::BootSecs;
 use crate::message::Request;
 use crate::policy::Turn;
 use crate::policy::action::Action;
-use crate::policy::book::identity::Identity;
-use crate::policy::book::offers::OwnedIdentity;
 use crate::store::{Change, Record, Standing};
 
 /// By address.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Unconfigured {
     records: BTreeMap<Ipv4Addr, Record>,
-    /// Those that were leased and may be again, by client.
-    leased: HashMap<OwnedIdentity, BTreeSet<Ipv4Addr>>,
     /// No promise runs out earlier.
     next: Option<BootSecs>,
 }
@@ -37,41 +33,7 @@ impl Unconfigured {
     /// Keeps `record` until it is found to matter no longer.
     pub(in crate::policy) fn keep(&mut self, record: Record) {
         self.next = self.next.into_iter().chain([end(&record)]).min();
-        if record.standing == Standing::Leased {
-            self.leased.entry(client(&record)).or_default().insert(record.address);
-        }
-        if let Some(former) = self.records.insert(record.address, record)
-            && self.records.get(&former.address).is_some_and(|record| client(record) != client(&former))
-        {
-            drop_leased(&mut self.leased, &former);
-        }
-    }
-
-    /// The client has got an address in a subnet. What it was promised of others there is kept, but they are not its own again
-    /// when they come back.
-    pub(in crate::policy) fn leave(
-        &mut self,
-        turn: &mut Turn<'_>,
-        who: Identity<'_>,
-        is_there: impl Fn(Ipv4Addr) -> bool,
-    ) {
-        if self.leased.is_empty() {
-            return;
-        }
-        let (who, Self { records, leased, .. }) = (OwnedIdentity::from(who), self);
-        let Some(addresses) = leased.get_mut(&who) else { return };
-        addresses.retain(|address| {
-            let leaves = is_there(*address);
-            if let Some(record) = records.get_mut(address).filter(|_| leaves) {
-                record.standing = Standing::Grace;
-                record.expiry = record.expiry.max(record.committed_until);
-                turn.out.push(Action::Commit(Change::Put(record.clone())));
-            }
-            !leaves
-        });
-        if addresses.is_empty() {
-            leased.remove(&who);
-        }
+        self.records.insert(record.address, record);
     }
 
     /// Whether a promise for this address is kept in mind.
@@ -99,11 +61,9 @@ impl Unconfigured {
         if self.next.is_none_or(|next| next > turn.now) {
             return;
         }
-        let Self { records, leased, .. } = self;
-        records.retain(|address, record| {
+        self.records.retain(|address, record| {
             let holds = end(record) > turn.now;
             if !holds {
-                drop_leased(leased, record);
                 turn.out.push(Action::Commit(Change::Delete(*address)));
             }
             holds
@@ -114,20 +74,6 @@ impl Unconfigured {
     /// The first of them `from` there on, in order of address.
     pub(in crate::policy) fn after(&self, from: Bound<Ipv4Addr>) -> Option<&Record> {
         self.records.range((from, Bound::Unbounded)).next().map(|(_, record)| record)
-    }
-}
-
-fn client(record: &Record) -> OwnedIdentity {
-    Identity::new(record.client_id.as_deref(), record.chaddr).into()
-}
-
-fn drop_leased(leased: &mut HashMap<OwnedIdentity, BTreeSet<Ipv4Addr>>, record: &Record) {
-    let client = client(record);
-    if let Some(addresses) = leased.get_mut(&client) {
-        addresses.remove(&record.address);
-        if addresses.is_empty() {
-            leased.remove(&client);
-        }
     }
 }
 
