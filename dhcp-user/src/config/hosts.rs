@@ -160,11 +160,11 @@ pub(super) fn places_of(
     let place = |(reservation, place): &(Reservation, Place)| match place {
         Place::Here(span) => {
             let there = section.errors().at(span, String::new());
-            (reservation.address, there.line, Some(there.column))
+            Some((reservation.address?, there.line, Some(there.column)))
         }
-        Place::InFile(line) => (reservation.address, *line, None),
+        Place::InFile(line) => Some((reservation.address?, *line, None)),
     };
-    let mut reserved: Vec<_> = reservations.all.iter().map(place).collect();
+    let mut reserved: Vec<_> = reservations.all.iter().filter_map(place).collect();
     reserved.sort_unstable();
     let at = section.errors().at(&section.place(&["pools"]), String::new());
     let pools = pools.iter().map(|pool| pool.range).collect();

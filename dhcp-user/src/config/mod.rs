@@ -16,6 +16,7 @@
 )]
 
 mod class;
+mod class_names;
 mod disjoint;
 mod errors;
 mod hook;
@@ -47,7 +48,8 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-pub use class::{Class, ClassSet, Match, Pattern};
+pub use class::{Class, Match, Pattern};
+pub use class_names::ClassSet;
 pub use errors::ConfigError;
 pub use hook::Hook;
 pub use interface::{Interface, XdpMode};
@@ -63,7 +65,7 @@ pub use server::{KeepAwake, Server, StoreChoice};
 pub use subnet::{Bootp, Subnet, Vlan};
 pub use value::LONGEST as LONGEST_TIME;
 
-use class::ClassNames;
+use class_names::ClassNames;
 use errors::{Errors, Span};
 use hosts::PoolsAt;
 use section::Section;
@@ -193,8 +195,9 @@ fn read(mut document: Section<'_>) -> Option<Config> {
     let server_options = server.as_ref().map(|server| server.options.clone()).unwrap_or_default();
     let server_boot = server.as_ref().map(|server| server.boot.clone()).unwrap_or_default();
     let mut names = ClassNames::default();
-    let classes = document.or("class", Vec::new(), |value| class::read(value, &mut names));
     let mut others = Others::default();
+    let classes =
+        document.or("class", Vec::new(), |value| class::read(value, &mut names, &mut others.mentions));
     if let Some(at) = &options_at {
         others.mentions.told(at, &server_options, &server_boot);
     }
@@ -203,7 +206,6 @@ fn read(mut document: Section<'_>) -> Option<Config> {
             Subnet::read(section, (&server_options, &server_boot), &names, &mut others)
         })
     });
-    std::mem::take(&mut names.mentions).look_through(document.errors(), &others.pools_at);
     std::mem::take(&mut others.mentions).look_through(document.errors(), &others.pools_at);
     let hooks = document.or("hook", Vec::new(), |value| value.each_section("hook", Hook::read));
     let journal = document.optional("journal", |value| Journal::read(value.section("[journal]")?));
@@ -285,7 +287,7 @@ fn lease_times(subnets: &[Subnet], classes: &[Class]) -> impl Iterator<Item = (S
         let pools = subnet.pools.iter();
         let pools = pools.filter_map(move |pool| of(format!("the pool {}", pool.range), &pool.overrides));
         let own = subnet.reservations.iter();
-        let own = own.filter_map(move |r| of(format!("the reservation of {}", r.address), &r.overrides));
+        let own = own.filter_map(move |r| of(r.to_string(), &r.overrides));
         std::iter::once((subnet.prefix.to_string(), subnet.times)).chain(pools).chain(own)
     });
     let classes = classes.iter();

@@ -4,7 +4,7 @@
 //! pools = ["192.0.2.10 - 192.0.2.99", { range = "192.0.2.100 - 192.0.2.199", allow = ["phones"], lease-time = "1d" }]
 //! ```
 
-use super::class::{ClassNames, ClassSet};
+use super::class_names::{ClassNames, ClassSet};
 use super::disjoint::Disjoint;
 use super::overrides::Overrides;
 use super::prefix::{Pool, Prefix};

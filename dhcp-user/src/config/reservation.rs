@@ -1,22 +1,26 @@
-//! A `[[subnet.reservation]]`: an address that belongs to one client.
+//! A `[[subnet.reservation]]`: what belongs to one client: an address, and what it is told, or that alone.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 
+use super::class_names::{ClassNames, ClassSet};
 use super::overrides::Overrides;
 use super::prefix::is_unicast;
 use super::section::Section;
 use super::value::{self, Value};
 
-/// An address that belongs to one client, inside a pool or outside.
+/// What belongs to one client: an address, inside a pool or outside, and what it is told; or that alone, with an address of
+/// the pools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reservation {
     /// The client it is for.
     pub key: ReservationKey,
-    /// The address that only this client gets.
-    pub address: Ipv4Addr,
+    /// The address that only this client gets, if there is one for it.
+    pub address: Option<Ipv4Addr>,
     /// The host name given to the client.
     pub host_name: Option<String>,
+    /// Classes that the client is in beside those that fit it.
+    pub classes: ClassSet,
     /// What else is this client's own.
     pub overrides: Overrides,
 }
@@ -61,7 +65,7 @@ impl fmt::Display for Colons<'_> {
 }
 
 impl Reservation {
-    pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
+    pub(super) fn read(mut section: Section<'_>, classes: &ClassNames) -> Option<Self> {
         let remote_id = section.optional("remote-id", |v| v.read("octets or text", circuit_of));
         let circuit = |id| Some(ReservationKey::Circuit { id, remote_id: remote_id.clone()? });
         let octets = "octets, such as \"01:02:0a\" (or \"'text'\" for a text's own)";
@@ -91,11 +95,40 @@ impl Reservation {
                 "remote-id tells the circuits of several relays apart: add the circuit-id",
             );
         }
-        let address = section.required("address", "\"192.0.2.5\"", Value::host_address);
+        let address = section.optional("address", Value::host_address);
         let host_name = section.optional("host-name", |v| v.read("a host name", host_name_of));
+        let own_classes = section.or("class", ClassSet::default(), |v| classes.set(v));
         let overrides = Overrides::read(&mut section);
+        let place = section.place(&["hw-address", "client-id", "circuit-id"]);
+        let errors = section.errors();
         section.finish();
-        Some(Self { key: key??, address: address?, host_name: host_name?, overrides: overrides? })
+        let (key, address, host_name) = (key??, address?, host_name?);
+        let this = Self { key, address, host_name, classes: own_classes?, overrides: overrides? };
+        if let Some(message) = this.gives_nothing(classes) {
+            errors.refuse(&place, message);
+        }
+        Some(this)
+    }
+
+    /// Why it is no good, if it gives its client nothing.
+    fn gives_nothing(&self, classes: &ClassNames) -> Option<&'static str> {
+        let nothing = self.address.is_none()
+            && self.host_name.is_none()
+            && self.classes.is_empty()
+            && self.overrides.is_empty()
+            && !classes.asks_known;
+        nothing.then_some(
+            "this reservation gives its client nothing: add an address, a host-name, a class or options",
+        )
+    }
+}
+
+impl fmt::Display for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => write!(f, "the reservation of {address}"),
+            None => write!(f, "the reservation for {}", self.key),
+        }
     }
 }
 
@@ -107,11 +140,17 @@ pub(super) struct Fields<'l> {
     pub(super) remote_id: Option<&'l str>,
     pub(super) address: Option<&'l str>,
     pub(super) host_name: Option<&'l str>,
+    /// The names of classes.
+    pub(super) classes: Vec<&'l str>,
 }
 
 impl Fields<'_> {
     /// What they say, or what is wrong with them.
-    pub(super) fn reservation(&self, overrides: Overrides) -> Result<Reservation, String> {
+    pub(super) fn reservation(
+        &self,
+        overrides: Overrides,
+        classes: &ClassNames,
+    ) -> Result<Reservation, String> {
         let key = match (self.hw_address, self.client_id, self.circuit_id, self.remote_id) {
             (Some(text), None, None, None) => ReservationKey::HwAddress(hw_address_of(text)?),
             (None, Some(text), None, None) => ReservationKey::ClientId(client_id_of(text)?),
@@ -129,13 +168,22 @@ impl Fields<'_> {
                 );
             }
         };
-        let address = self.address.ok_or("it lacks its address")?;
-        let address =
+        let address = self.address.map(|address| {
             address.trim().parse().ok().filter(|address| is_unicast(*address)).ok_or_else(|| {
                 format!("\"{}\" is not an address that a host can have", address.escape_default())
-            })?;
+            })
+        });
         let host_name = self.host_name.map(host_name_of).transpose()?;
-        Ok(Reservation { key, address, host_name, overrides })
+        let mut own_classes = ClassSet::default();
+        for name in &self.classes {
+            own_classes.insert(classes.named(name)?);
+        }
+        let address = address.transpose()?;
+        let this = Reservation { key, address, host_name, classes: own_classes, overrides };
+        match this.gives_nothing(classes) {
+            Some(message) => Err(message.to_owned()),
+            None => Ok(this),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
+use super::class_names::ClassNames;
 use super::errors::{Errors, Span};
 use super::prefix::Prefix;
 use super::reservation::{Reservation, ReservationKey};
@@ -30,12 +31,17 @@ pub(super) struct Reservations {
 
 impl Reservations {
     /// Reads the tables.
-    pub(super) fn tables(&mut self, value: Value<'_>, prefix: Option<Prefix>) -> Option<()> {
+    pub(super) fn tables(
+        &mut self,
+        value: Value<'_>,
+        prefix: Option<Prefix>,
+        classes: &ClassNames,
+    ) -> Option<()> {
         let read = value.each_section("subnet.reservation", |section| {
             let client_at = section.place(&["hw-address", "client-id", "circuit-id", "remote-id"]);
             let address_at = section.place(&["address"]);
             let errors = section.errors();
-            let reservation = Reservation::read(section)?;
+            let reservation = Reservation::read(section, classes)?;
             if let Some(message) = self.claim_client(errors, &reservation, &Place::Here(client_at.clone())) {
                 errors.refuse(&client_at, message);
             }
@@ -50,11 +56,16 @@ impl Reservations {
     }
 
     /// Reads the file that `value` names.
-    pub(super) fn file(&mut self, value: Value<'_>, prefix: Option<Prefix>) -> Option<()> {
+    pub(super) fn file(
+        &mut self,
+        value: Value<'_>,
+        prefix: Option<Prefix>,
+        classes: &ClassNames,
+    ) -> Option<()> {
         let errors = value.errors();
         let path = reservations_file::path(value)?;
         self.file = path.display().to_string();
-        reservations_file::read(value, &path, |line, reservation| {
+        reservations_file::read(value, &path, classes, |line, reservation| {
             let place = Place::InFile(line);
             let wrong = self
                 .claim_client(errors, &reservation, &place)
@@ -82,7 +93,7 @@ impl Reservations {
         place: &Place,
         prefix: Option<Prefix>,
     ) -> Option<String> {
-        let address = reservation.address;
+        let address = reservation.address?;
         if let Some(earlier) = self.addresses.insert(address, place.clone()) {
             let earlier = self.says(errors, &earlier, place);
             return Some(format!("{address} is reserved on {earlier} already: give each client its own"));

@@ -1,7 +1,7 @@
 //! A `reservations-file`: reservations by the hundred thousand, a line each, as CSV or as JSON.
 //!
-//! The columns of CSV are named by its first line: `hw-address`, `client-id`, `circuit-id`, `remote-id`, `address` and
-//! `host-name`, in any order; what a line leaves empty isn't set. A line of JSON is an object with the keys of a
+//! The columns of CSV are named by its first line: `hw-address`, `client-id`, `circuit-id`, `remote-id`, `address`,
+//! `host-name` and `class`, in any order; what a line leaves empty isn't set. A line of JSON is an object with the keys of a
 //! `[[subnet.reservation]]`.
 
 use std::fs::File;
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json};
 use toml::de::DeTable;
 
+use super::class_names::ClassNames;
 use super::errors::{ConfigError, Errors};
 use super::overrides::Overrides;
 use super::reservation::{Fields, Reservation};
@@ -36,6 +37,7 @@ pub(super) fn path(value: Value<'_>) -> Option<PathBuf> {
 pub(super) fn read(
     value: Value<'_>,
     path: &Path,
+    classes: &ClassNames,
     mut each: impl FnMut(usize, Reservation) -> Result<(), String>,
 ) -> Option<()> {
     let file = match File::open(path) {
@@ -52,17 +54,21 @@ pub(super) fn read(
         wrong < ERRORS
     };
     if path.extension().is_some_and(|end| end == "csv") {
-        csv(file, &mut take);
+        csv(file, classes, &mut take);
     } else {
-        json(file, &mut take);
+        json(file, classes, &mut take);
     }
     (wrong == 0).then_some(())
 }
 
-fn csv(file: impl Read, take: &mut dyn FnMut(usize, Result<Reservation, String>) -> bool) {
+fn csv(
+    file: impl Read,
+    classes: &ClassNames,
+    take: &mut dyn FnMut(usize, Result<Reservation, String>) -> bool,
+) {
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(file);
-    let mut columns: [Option<usize>; 6] = [None; 6];
-    let names = ["hw-address", "client-id", "circuit-id", "remote-id", "address", "host-name"];
+    let mut columns: [Option<usize>; 7] = [None; 7];
+    let names = ["hw-address", "client-id", "circuit-id", "remote-id", "address", "host-name", "class"];
     let head = match reader.headers() {
         Ok(head) => head.clone(),
         Err(error) => {
@@ -97,9 +103,12 @@ fn csv(file: impl Read, take: &mut dyn FnMut(usize, Result<Reservation, String>)
                 let field = |column: Option<usize>| {
                     column.and_then(|at| record.get(at)).filter(|text| !text.is_empty())
                 };
-                let [hw_address, client_id, circuit_id, remote_id, address, host_name] = columns.map(field);
-                let fields = Fields { hw_address, client_id, circuit_id, remote_id, address, host_name };
-                take(line, fields.reservation(Overrides::default()))
+                let [hw_address, client_id, circuit_id, remote_id, address, host_name, class] =
+                    columns.map(field);
+                let own = class.into_iter().collect();
+                let fields =
+                    Fields { hw_address, client_id, circuit_id, remote_id, address, host_name, classes: own };
+                take(line, fields.reservation(Overrides::default(), classes))
             }
             Err(error) => {
                 let line =
@@ -113,7 +122,11 @@ fn csv(file: impl Read, take: &mut dyn FnMut(usize, Result<Reservation, String>)
     }
 }
 
-fn json(mut file: impl BufRead, take: &mut dyn FnMut(usize, Result<Reservation, String>) -> bool) {
+fn json(
+    mut file: impl BufRead,
+    classes: &ClassNames,
+    take: &mut dyn FnMut(usize, Result<Reservation, String>) -> bool,
+) {
     let mut text = Vec::new();
     for line in 1.. {
         text.clear();
@@ -126,7 +139,7 @@ fn json(mut file: impl BufRead, take: &mut dyn FnMut(usize, Result<Reservation, 
                 return;
             }
             Ok(_) if text.trim_ascii().is_empty() => true,
-            Ok(_) => take(line, object(&text)),
+            Ok(_) => take(line, object(&text, classes)),
             Err(error) => {
                 take(line, Err(format!("this line can't be read: {error}")));
                 return;
@@ -138,7 +151,7 @@ fn json(mut file: impl BufRead, take: &mut dyn FnMut(usize, Result<Reservation, 
     }
 }
 
-fn object(text: &[u8]) -> Result<Reservation, String> {
+fn object(text: &[u8], classes: &ClassNames) -> Result<Reservation, String> {
     let mut object: Map<String, Json> =
         serde_json::from_slice(text).map_err(|error| format!("no object of JSON: {error}"))?;
     let mut text = |key: &str| match object.remove(key) {
@@ -154,6 +167,15 @@ fn object(text: &[u8]) -> Result<Reservation, String> {
         text("address")?,
         text("host-name")?,
     ];
+    let own = match object.remove("class") {
+        None | Some(Json::Null) => Vec::new(),
+        Some(Json::String(name)) => vec![name],
+        Some(Json::Array(names)) => {
+            let names: Option<_> = names.iter().map(|name| name.as_str().map(str::to_owned)).collect();
+            names.ok_or("`class` must be the name of a class, or a list of names")?
+        }
+        Some(other) => return Err(format!("`class` must be the name of a class, and is {other}")),
+    };
     let overrides = if object.is_empty() { Overrides::default() } else { overrides(&object)? };
     let fields = Fields {
         hw_address: hw_address.as_deref(),
@@ -162,8 +184,9 @@ fn object(text: &[u8]) -> Result<Reservation, String> {
         remote_id: remote_id.as_deref(),
         address: address.as_deref(),
         host_name: host_name.as_deref(),
+        classes: own.iter().map(String::as_str).collect(),
     };
-    fields.reservation(overrides)
+    fields.reservation(overrides, classes)
 }
 
 /// What else a line sets, read as the table would be.

@@ -5,7 +5,7 @@ use std::hash::Hash;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use super::class::ClassNames;
+use super::class_names::ClassNames;
 use super::disjoint::Disjoint;
 use super::errors::Span;
 use super::hosts::{self, Mentions, PoolsAt};
@@ -171,9 +171,9 @@ impl Subnet {
         let options = section.or("options", OptionSet::default(), options::read);
         let boot = Boot::read(&mut section);
         let mut reserved = Reservations::default();
-        let tables = section.get("reservation").map_or(Some(()), |v| reserved.tables(v, prefix));
+        let tables = section.get("reservation").map_or(Some(()), |v| reserved.tables(v, prefix, classes));
         let file = section.get("reservations-file");
-        let lines = file.map_or(Some(()), |v| reserved.file(v, prefix));
+        let lines = file.map_or(Some(()), |v| reserved.file(v, prefix, classes));
         others.files.extend(file.map(|_| PathBuf::from(&reserved.file)));
         let reservations = tables.and(lines).map(|()| &reserved.all);
 
@@ -190,7 +190,7 @@ impl Subnet {
             relays.iter().for_each(|relay| keep_out_of_pools(&section, "relays", *relay, pools));
         }
         if let (Some(Some(server_id)), Some(reservations)) = (&server_id, reservations)
-            && reservations.iter().any(|(reservation, _)| reservation.address == *server_id)
+            && reservations.iter().any(|(reservation, _)| reservation.address == Some(*server_id))
         {
             section.refuse(
                 &section.place(&["server-id"]),

@@ -329,7 +329,7 @@ pub(super) const KEYS: &[Key] = &[
         Tables(Table::Reservation),
         None,
         "0.1",
-        "`[[subnet.reservation]]`: addresses that only one client gets",
+        "`[[subnet.reservation]]`: an address that only one client gets, and what it is told; or that alone",
     ),
     key(
         "vlan",
@@ -405,7 +405,22 @@ pub(super) const KEYS: &[Key] = &[
         "0.1",
         "with `circuit-id`: of this relay or switch only",
     ),
-    key("address", &[Table::Reservation], Address, Required, "0.1", "what it is that only this client gets"),
+    key(
+        "address",
+        &[Table::Reservation],
+        Address,
+        Said("one of the pools"),
+        "0.1",
+        "what it is that only this client gets; without it the client is told the rest with an address of the pools",
+    ),
+    key(
+        "class",
+        &[Table::Reservation],
+        OneOrMore(&Text),
+        None,
+        "0.1",
+        "a class, or several, that the client is in beside those whose `match` fits it",
+    ),
     key("host-name", &[Table::Reservation], Text, None, "0.1", "the name it is told (option 12)"),
     key(
         "lease-time",

@@ -198,3 +198,37 @@ fn what_is_wrong_in_a_file_of_reservations_is_told_by_its_line() {
     assert_eq!(found.len(), 100);
     assert!(Path::new("r.csv").is_relative() && found[99].contains("not looked at"), "{}", found[99]);
 }
+
+/// A client may have something of its own, and an address of the pools.
+#[test]
+fn a_reservation_may_have_no_address() {
+    let class = "[[class]]\nname = \"phones\"\nmatch = { vendor-class = \"phone\" }\n";
+    let csv = "hw-address,host-name,class\n02:00:00:00:00:02,two,\n02:00:00:00:00:03,,phones\n";
+    let with = |text: &str| format!("{}{class}", text);
+    let config = good(&[("x.toml", &with(&with_file("r.csv"))), ("r.csv", csv)]);
+    let [_, named, classed] = &config.subnets[0].reservations[..] else { panic!("{config:?}") };
+    assert_eq!((named.address, named.host_name.as_deref()), (None, Some("two")));
+    assert!(named.classes.is_empty() && classed.classes.last_first().eq([0]));
+    let json = "{\"hw-address\":\"02:00:00:00:00:02\",\"class\":[\"phones\"]}\n{\"client-id\":\"01:02\",\"lease-time\":\"1d\"}\n";
+    let config = good(&[("x.toml", &with(&with_file("r.jsonl"))), ("r.jsonl", json)]);
+    let [_, classed, timed] = &config.subnets[0].reservations[..] else { panic!("{config:?}") };
+    assert!(classed.classes.last_first().eq([0]) && timed.overrides.times.is_some());
+
+    for (name, text, what) in [
+        ("r.csv", "hw-address\n02:00:00:00:00:02\n", "r.csv:2:1: this reservation gives its client nothing"),
+        (
+            "r.csv",
+            "hw-address,class\n02:00:00:00:00:02,phone\n",
+            "r.csv:2:1: no [[class]] is named \"phone\": did you mean \"phones\"?",
+        ),
+        ("r.jsonl", "{\"hw-address\":\"02:00:00:00:00:02\",\"class\":2}", "r.jsonl:1:1: `class` must be"),
+    ] {
+        let found = wrong(&[("x.toml", &with(&with_file(name))), (name, text)]);
+        assert!(found[0].starts_with(what), "{found:?}");
+    }
+    let table = with(&with_file("r.csv").replace("address = \"10.0.1.101\"\n", ""));
+    let found = wrong(&[("x.toml", &table), ("r.csv", csv)]);
+    assert!(found[0].starts_with("x.toml:8:14: this reservation gives its client nothing"), "{found:?}");
+    let named = table.replace("[[class]]", "class = [\"phones\"]\n[[class]]");
+    assert_eq!(good(&[("x.toml", &named), ("r.csv", csv)]).subnets[0].reservations.len(), 3);
+}

@@ -130,8 +130,9 @@ fn the_documented_configuration_means_what_it_says() {
         boot: Boot::default(),
         reservations: vec![Reservation {
             key: ReservationKey::HwAddress([2, 0, 0, 0, 0, 1]),
-            address: a("192.0.2.5"),
+            address: Some(a("192.0.2.5")),
             host_name: None,
+            classes: ClassSet::default(),
             overrides: Overrides::default(),
         }],
     };

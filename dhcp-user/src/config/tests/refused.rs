@@ -334,10 +334,7 @@ fn reservations() {
         |keys: &str, expected: Expected<'_>| subnet(&format!("[[subnet.reservation]]\n{keys}"), expected);
     reservation(
         "",
-        &[
-            (6, "[[subnet.reservation]] lacks `address`: add address = \"192.0.2.5\""),
-            (6, "[[subnet.reservation]] lacks its client: add hw-address, client-id or circuit-id"),
-        ],
+        &[(6, "[[subnet.reservation]] lacks its client: add hw-address, client-id or circuit-id")],
     );
     let address = "address = '192.0.2.5'";
     for (client, message) in [

@@ -54,7 +54,8 @@ impl Book {
         let subnets = || (0..).map(SubnetId).zip(&config.subnets);
         let pools: Vec<_> =
             subnets().flat_map(|(id, s)| s.pools.iter().map(move |pool| (id, pool))).collect();
-        let reserved = subnets().flat_map(|(id, s)| s.reservations.iter().map(move |r| (id, r.address)));
+        let reserved =
+            subnets().flat_map(|(id, s)| s.reservations.iter().filter_map(move |r| Some((id, r.address?))));
         let reserved: Vec<_> = reserved.collect();
         let limited = subnets().filter(|(_, s)| s.max_leases_per_circuit.is_some()).map(|(id, _)| id);
         let all = Addresses::new(&pools, &reserved);

@@ -56,7 +56,7 @@ impl Policy {
     fn reserved(&mut self, turn: &mut Turn<'_>, request: &Request, served: &Segment) -> Option<Place> {
         let reserved = served.iter().filter_map(|id| self.site.subnets.reservation_for(*id, request));
         let places: Vec<Place> =
-            reserved.filter_map(|reservation| self.book.find(reservation.address)).collect();
+            reserved.filter_map(|reservation| self.book.find(reservation.address?)).collect();
         places.into_iter().find(|place| self.available(turn, *place, request))
     }
 

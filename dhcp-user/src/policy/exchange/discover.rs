@@ -97,7 +97,7 @@ impl Policy {
     }
 
     fn reserved_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
-        self.book.find(self.site.subnets.reservation_for(subnet, request)?.address)
+        self.book.find(self.site.subnets.reservation_for(subnet, request)?.address?)
     }
 
     fn owned_in(&self, subnet: SubnetId, request: &Request) -> Option<Place> {
@@ -199,9 +199,9 @@ impl Policy {
         request: &Arc<Request>,
         segment: &[SubnetId],
     ) {
-        let classes = self.site.classes.of(request, None);
         let (mut pools, mut untold) = (0, None);
         for id in segment {
+            let classes = self.site.classes_in(*id, request, None);
             let (count, news) = self.book.note_exhausted(*id, classes);
             pools += count;
             untold = untold.or(news.then_some(*id));

@@ -49,23 +49,25 @@ impl Policy {
         segment: &[SubnetId],
     ) -> Drawn {
         let asked = self.asked(turn, request, segment);
-        let classes = self.site.classes.of(request, None);
+        let here: Vec<(SubnetId, ClassSet)> =
+            segment.iter().map(|id| (*id, self.site.classes_in(*id, request, None))).collect();
         if let Some(waiting) = self.waits(request, segment) {
             return waiting.into();
         }
         if let Some(drawn) = asked.and_then(|place| self.draw_asked(turn, request, place)) {
             return drawn;
         }
-        if let Some(place) = segment.iter().find_map(|id| self.draw_ready(turn, *id, classes)) {
+        if let Some(place) = here.iter().find_map(|(id, classes)| self.draw_ready(turn, *id, *classes)) {
             return Drawn::Address(place);
         }
-        if segment.iter().any(|id| self.wait_for_any(turn, request, *id, classes)) {
+        if here.iter().any(|(id, classes)| self.wait_for_any(turn, request, *id, *classes)) {
             return Drawn::Wait;
         }
-        if let Some(drawn) = segment.iter().find_map(|id| self.draw_in_need(turn, request, *id, classes)) {
+        let in_need = here.iter().find_map(|(id, classes)| self.draw_in_need(turn, request, *id, *classes));
+        if let Some(drawn) = in_need {
             return drawn;
         }
-        let busy = segment.iter().any(|id| self.book.stocked(*id, classes, Stock::Awaited) > 0);
+        let busy = here.iter().any(|(id, classes)| self.book.stocked(*id, *classes, Stock::Awaited) > 0);
         if busy || self.evidence.probes.has_tried_enough() { Drawn::Probing } else { Drawn::Exhausted }
     }
 

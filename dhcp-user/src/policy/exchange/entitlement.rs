@@ -49,7 +49,7 @@ impl Policy {
         for id in segment {
             let reservation = self.site.subnets.reservation_for(*id, request);
             let port = reservation.filter(|r| matches!(r.key, ReservationKey::Circuit { .. }));
-            let Some(place) = port.and_then(|reservation| self.book.find(reservation.address)) else {
+            let Some(place) = port.and_then(|reservation| self.book.find(reservation.address?)) else {
                 continue;
             };
             self.settle(turn, place);

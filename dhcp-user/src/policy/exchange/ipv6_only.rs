@@ -36,8 +36,12 @@ impl Policy {
     /// The OFFER, on the terms of the address that the client would have been offered.
     fn ipv6_only(&mut self, turn: &mut Turn<'_>, request: &Request, segment: &[SubnetId]) -> Option<Reply> {
         let own = self.own(turn, request, segment);
-        let classes = self.site.classes.of(request, None);
-        let place = own.or_else(|| segment.iter().find_map(|id| self.next_free(turn, *id, classes)));
+        let place = own.or_else(|| {
+            segment.iter().find_map(|id| {
+                let classes = self.site.classes_in(*id, request, None);
+                self.next_free(turn, *id, classes)
+            })
+        });
         let subnet = place.map_or(*segment.first()?, |place| self.book.subnet(place));
         let server = self.site.subnets.server(subnet, request.link)?;
         let said = place.and_then(|place| said(&self.site, &self.book, place, request));

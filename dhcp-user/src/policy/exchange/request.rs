@@ -251,7 +251,8 @@ impl Policy {
         self.book.find(address).is_some()
             && segment.iter().any(|subnet| {
                 let reserved = self.site.subnets.reservation_for(*subnet, request);
-                let reserved_elsewhere = reserved.is_some_and(|reservation| reservation.address != address);
+                let reserved = reserved.and_then(|reservation| reservation.address);
+                let reserved_elsewhere = reserved.is_some_and(|reserved| reserved != address);
                 let owned = self.book.owned(*subnet, Identity::of(request));
                 reserved_elsewhere
                     || owned.is_some_and(|place| {

@@ -204,7 +204,7 @@ impl Policy {
         let pool = self.book.pool(place).filter(|_| !self.book.is_reserved(place));
         let admits = pool.is_none_or(|pool| {
             let admits = pool.admits;
-            admits.is_open() || admits.admits(self.site.classes.of(asked, said))
+            admits.is_open() || admits.admits(self.site.classes_in(self.book.subnet(place), asked, said))
         });
         admits && is_lasting(&self.site, &self.book, place, lease_time, asked)
     }

@@ -19,10 +19,12 @@ pub(in crate::policy) mod terms;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use crate::config::{self, Config, Probe};
+use crate::config::{self, ClassSet, Config, Probe, Reservation, ReservationKey};
+use crate::message::{AgentInformation, Request};
 use classes::Classes;
 use settings::Settings;
 use subnet::{Interface, Subnets};
+use subnet_id::SubnetId;
 
 /// The configuration as it is looked things up in.
 #[derive(Debug)]
@@ -32,6 +34,10 @@ pub(in crate::policy) struct Site {
     pub(in crate::policy) requesters: BTreeSet<Ipv4Addr>,
     pub(in crate::policy) subnets: Subnets,
     pub(in crate::policy) classes: Classes,
+    /// Whether it matters to some client what its relay says of it.
+    pub(in crate::policy) by_relay: bool,
+    /// Whether some class follows from a reservation.
+    classes_by_reservation: bool,
     /// Whether addresses are probed, by the names of interfaces that say otherwise than the server.
     pub(in crate::policy) probe_on: BTreeMap<String, Probe>,
 }
@@ -40,13 +46,48 @@ impl Site {
     pub(in crate::policy) fn new(config: &Config, interfaces: Vec<Interface>) -> Self {
         let trusting = config.interfaces.iter().filter(|interface| interface.trust_agent_information);
         let trusting = trusting.map(|interface| interface.name.clone()).collect();
+        let classes = Classes::new(&config.classes);
+        let reservations = || config.subnets.iter().flat_map(|subnet| &subnet.reservations);
+        let by_circuit = |own: &Reservation| {
+            let follows = own.address.is_none() || !own.classes.is_empty();
+            matches!(own.key, ReservationKey::Circuit { .. }) && follows
+        };
         Self {
+            by_relay: classes.by_relay || reservations().any(by_circuit),
+            classes_by_reservation: reservations().any(|own| !own.classes.is_empty()),
             settings: Settings::new(&config.server),
             requesters: config.server.leasequery_from.iter().copied().collect(),
             subnets: Subnets::new(&config.subnets, trusting, interfaces),
-            classes: Classes::new(&config.classes),
+            classes,
             probe_on: config.interfaces.iter().filter_map(said_of_probing).collect(),
         }
+    }
+
+    /// The classes that the client which sent `request` is in, in `subnet`. `said` stands in for what no relay says of it.
+    pub(in crate::policy) fn classes_in(
+        &self,
+        subnet: SubnetId,
+        request: &Request,
+        said: Option<&AgentInformation>,
+    ) -> ClassSet {
+        let fitting = self.classes.of(request, said);
+        if !self.classes_by_reservation {
+            return fitting;
+        }
+        let agent = request.options.agent.as_ref().or(said);
+        let own = self.subnets.reservation_by(subnet, request, agent);
+        fitting.and(own.map(|own| own.classes).unwrap_or_default())
+    }
+
+    /// What is reserved for the client in `subnet` whatever its address is.
+    pub(in crate::policy) fn standing_reservation(
+        &self,
+        subnet: SubnetId,
+        request: &Request,
+        said: Option<&AgentInformation>,
+    ) -> Option<&Reservation> {
+        let agent = request.options.agent.as_ref().or(said);
+        self.subnets.reservation_by(subnet, request, agent).filter(|own| own.address.is_none())
     }
 }
 

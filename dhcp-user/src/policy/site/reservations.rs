@@ -94,22 +94,39 @@ impl Reservations {
         if self.all.is_empty() {
             return None;
         }
-        let chaddr = owner.chaddr;
-        let mac = chaddr.octets().try_into().ok().filter(|mac| HwAddr::ethernet(*mac) == chaddr);
         let agent = owner.agent();
-        let own = owner.client_id.map(Key::ClientId).into_iter().chain(mac.map(Key::HwAddress));
+        let own = owner.client_id.map(Key::ClientId).into_iter().chain(ethernet(owner).map(Key::HwAddress));
         self.first(own.chain(circuits(agent.as_ref())))
+    }
+
+    /// All that the owner of a lease may have, as far as the lease tells, by whatever it names in its requests.
+    pub(in crate::policy) fn all_of_owner<'s>(
+        &'s self,
+        owner: Owner<'_>,
+    ) -> impl Iterator<Item = &'s Reservation> + use<'s> {
+        let agent = owner.agent();
+        let own = owner.client_id.map(Key::ClientId).into_iter().chain(ethernet(owner).map(Key::HwAddress));
+        let found: Vec<usize> =
+            own.chain(circuits(agent.as_ref())).filter_map(|key| self.find(key)).collect();
+        found.into_iter().filter_map(|at| self.all.get(at))
+    }
+
+    fn find(&self, key: Key<'_>) -> Option<usize> {
+        let same = |at: &usize| self.all.get(*at).is_some_and(|there| Key::from(&there.key) == key);
+        self.by_client.find(self.hasher.hash_one(key), same).copied()
     }
 
     fn first<'a>(&self, mut keys: impl Iterator<Item = Key<'a>>) -> Option<&Reservation> {
         if self.all.is_empty() {
             return None;
         }
-        keys.find_map(|key| {
-            let same = |at: &usize| self.all.get(*at).is_some_and(|there| Key::from(&there.key) == key);
-            self.by_client.find(self.hasher.hash_one(key), same).and_then(|at| self.all.get(*at))
-        })
+        keys.find_map(|key| self.find(key).and_then(|at| self.all.get(at)))
     }
+}
+
+fn ethernet(owner: Owner<'_>) -> Option<[u8; 6]> {
+    let chaddr = owner.chaddr;
+    chaddr.octets().try_into().ok().filter(|mac| HwAddr::ethernet(*mac) == chaddr)
 }
 
 /// Whether `reservation` is for the client which sent `request`.

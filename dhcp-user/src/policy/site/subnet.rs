@@ -28,6 +28,8 @@ pub(in crate::policy) const LONGEST_DATAGRAM: usize = BEFORE_OPTIONS + MAX_BODY;
 struct ServedSubnet {
     config: Subnet,
     reservations: Reservations,
+    /// Whether any of them says something of its client wherever the address of that is.
+    standing: bool,
     /// A number that stands for what its clients are told.
     told: u64,
     /// A number that stands for what its clients are told, and the ways to it.
@@ -69,6 +71,7 @@ impl Subnets {
         let served = subnets.iter().map(|config| ServedSubnet {
             config: config.clone(),
             reservations: Reservations::new(&config.reservations),
+            standing: config.reservations.iter().any(|own| own.address.is_none() || !own.classes.is_empty()),
             told: digest(&config.told()),
             digest: 0,
         });
@@ -114,7 +117,7 @@ impl Subnets {
     /// Notes where the reservations of all subnets are.
     pub(in crate::policy) fn place_reservations(&mut self, find: impl Fn(Ipv4Addr) -> Option<Place>) {
         for served in &mut self.served {
-            served.reservations.place(|reservation| find(reservation.address));
+            served.reservations.place(|reservation| find(reservation.address?));
         }
     }
 
@@ -273,6 +276,18 @@ impl Subnets {
         owner: Owner<'_>,
     ) -> Option<&Reservation> {
         self.served[subnet.at()].reservations.of_owner(owner)
+    }
+
+    /// What all reservations that the owner of a lease may have in `subnet` say of it wherever its address is.
+    pub(in crate::policy) fn standing_of_owner(&self, subnet: SubnetId, owner: Owner<'_>) -> Vec<u64> {
+        let reservations = &self.served[subnet.at()].reservations;
+        let own = reservations.all_of_owner(owner);
+        own.map(|own| digest(&(own.address.is_none().then_some(own), own.classes, &own.key))).collect()
+    }
+
+    /// Whether any reservation says something of its client wherever its address is.
+    pub(in crate::policy) fn has_standing(&self, subnet: SubnetId) -> bool {
+        self.served[subnet.at()].standing
     }
 
     /// Whether there is any reservation.

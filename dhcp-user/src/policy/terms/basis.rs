@@ -3,7 +3,7 @@
 //!
 //! Whether a request is answered by an ACK, and what that says, follows from the request and the state of the lease (the
 //! kernel is told anew when that changes, or revoked), and from what is taken together here: the classes, the subnet and
-//! the ways to it, our address in it, the pool if it has terms of its own, the reservation, another that its owner
+//! the ways to it, our address in it, the pool if it has terms of its own, the reservation, others that its owner
 //! has, and whether the address is this host's own; and the version of the program, which puts answers together in its way. What has no part in it may change under every answer: subnets that
 //! are not on its link, other reservations, pools on their subnet's terms, how leases begin and what becomes of them after
 //! their end, and what is refused.
@@ -35,9 +35,14 @@ pub(in crate::policy) fn basis_at(site: &Site, book: &Book, place: Place, link: 
     let reservation = reserved.then(|| site.subnets.reservation_at(subnet, place)).flatten();
     // Its owner is to be sent there.
     let elsewhere = reserved_for_owner_elsewhere(site, book, place).map(|reserved| book.address(reserved));
+    // What is its owner's wherever its address is.
+    let owner = book.binding(place).filter(|_| site.subnets.has_standing(subnet));
+    let standing =
+        owner.map(|owner| site.subnets.standing_of_owner(subnet, owner.owner())).unwrap_or_default();
     digest(&(
         VERSION,
         elsewhere,
+        standing,
         site.classes.digest(),
         site.subnets.basis(subnet, link),
         pool.filter(particular).map(|pool| (pool.admits, &pool.overrides)),

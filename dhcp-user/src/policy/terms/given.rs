@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use super::membership::said;
-use crate::config::{ClassSet, LeaseTimes};
+use crate::config::{ClassSet, LeaseTimes, Reservation};
 use crate::message::{AgentInformation, Request};
 use crate::policy::book::Book;
 use crate::policy::book::binding::Binding;
@@ -24,7 +24,7 @@ pub(in crate::policy) fn terms<'a>(
     request: &Request,
     said: Option<&AgentInformation>,
 ) -> Terms<'a> {
-    let given = given(site, book, book.subnet(place), Some(place), site.classes.of(request, said));
+    let given = given_to(site, book, (book.subnet(place), Some(place)), request, said);
     let (server, longest) =
         (server_override(request).unwrap_or(server), site.subnets.longest_datagram(request.link));
     Terms { given, server, lease_time: Some(lease_time), longest }
@@ -39,7 +39,7 @@ pub(in crate::policy) fn terms_without_lease<'a>(
     server: Ipv4Addr,
     request: &Request,
 ) -> Terms<'a> {
-    let given = given(site, book, subnet, place, site.classes.of(request, None));
+    let given = given_to(site, book, (subnet, place), request, None);
     let (server, longest) =
         (server_override(request).unwrap_or(server), site.subnets.longest_datagram(request.link));
     Terms { given, server, lease_time: None, longest }
@@ -53,17 +53,33 @@ pub(in crate::policy) fn terms_of_lease<'a>(
     owner: &Binding,
     server: Ipv4Addr,
 ) -> Terms<'a> {
-    let given = given(site, book, book.subnet(place), Some(place), ClassSet::default());
+    let subnet = book.subnet(place);
+    let reservation = site.subnets.reservation_of_owner(subnet, owner.owner());
+    let own = reservation.filter(|own| own.address.is_none());
+    let given = given(site, book, (subnet, Some(place)), ClassSet::default(), own);
     let longest = site.subnets.longest_datagram(owner.link);
     Terms { given, server, lease_time: Some(owner.lease_time), longest }
 }
 
+/// What the client is given in a subnet, at a place of it or without one.
+fn given_to<'a>(
+    site: &'a Site,
+    book: &Book,
+    (subnet, place): (SubnetId, Option<Place>),
+    request: &Request,
+    said: Option<&AgentInformation>,
+) -> Given<'a> {
+    let own = site.standing_reservation(subnet, request, said);
+    given(site, book, (subnet, place), site.classes_in(subnet, request, said), own)
+}
+
+/// `own` is what is reserved for the client wherever its address is.
 fn given<'a>(
     site: &'a Site,
     book: &Book,
-    subnet: SubnetId,
-    place: Option<Place>,
+    (subnet, place): (SubnetId, Option<Place>),
     member_of: ClassSet,
+    own: Option<&'a Reservation>,
 ) -> Given<'a> {
     let reserved = place.filter(|place| book.is_reserved(*place));
     let pool = place.and_then(|place| book.pool(place)).map(|pool| pool.number);
@@ -73,7 +89,7 @@ fn given<'a>(
         pool: pool.and_then(|number| config.pools.get(number)).filter(|pool| !pool.overrides.is_empty()),
         classes: &site.classes,
         member_of,
-        reservation: reserved.and_then(|place| site.subnets.reservation_at(subnet, place)),
+        reservation: reserved.and_then(|place| site.subnets.reservation_at(subnet, place)).or(own),
     }
 }
 
@@ -118,6 +134,5 @@ fn unshortened(site: &Site, book: &Book, place: Place, request: &Request) -> u32
 /// The lease times that the client has at `place`.
 pub(in crate::policy) fn times(site: &Site, book: &Book, place: Place, request: &Request) -> LeaseTimes {
     let said = said(site, book, place, request);
-    let classes = site.classes.of(request, said.as_ref());
-    *given(site, book, book.subnet(place), Some(place), classes).times()
+    *given_to(site, book, (book.subnet(place), Some(place)), request, said.as_ref()).times()
 }

@@ -1,5 +1,6 @@
 //! Whom an address is for: the classes that a client counts in there, with what its relay said when the lease began.
 
+use crate::config::ClassSet;
 use crate::message::{AgentInformation, Request};
 use crate::policy::book::Book;
 use crate::policy::site::Site;
@@ -13,7 +14,7 @@ pub(in crate::policy) fn said(
     place: Place,
     request: &Request,
 ) -> Option<AgentInformation> {
-    if !site.classes.by_relay || request.options.agent.is_some() || !book.recognises(place, request) {
+    if !site.by_relay || request.options.agent.is_some() || !book.recognises(place, request) {
         return None;
     }
     believed_agent(site, book, place)
@@ -36,7 +37,7 @@ pub(in crate::policy) fn is_said_otherwise(
     request: &Request,
 ) -> bool {
     let before = book.binding(place).and_then(|binding| binding.agent_info());
-    site.classes.by_relay && request.believed_agent_info().is_some_and(|now| before != Some(now))
+    site.by_relay && request.believed_agent_info().is_some_and(|now| before != Some(now))
 }
 
 /// Whether the pool of `place` is for the client that sent `request`. What is in no pool is for whom it is
@@ -44,7 +45,12 @@ pub(in crate::policy) fn is_said_otherwise(
 pub(in crate::policy) fn is_admitted(site: &Site, book: &Book, place: Place, request: &Request) -> bool {
     let Some(pool) = book.pool(place) else { return true };
     let admits = pool.admits;
-    admits.is_open() || admits.admits(site.classes.of(request, said(site, book, place, request).as_ref()))
+    admits.is_open() || admits.admits(classes_at(site, book, place, request))
+}
+
+/// The classes that the client counts in at `place`.
+pub(in crate::policy) fn classes_at(site: &Site, book: &Book, place: Place, request: &Request) -> ClassSet {
+    site.classes_in(book.subnet(place), request, said(site, book, place, request).as_ref())
 }
 
 /// Whether the address at `place` is this host's own: no client's, whatever the configuration says.

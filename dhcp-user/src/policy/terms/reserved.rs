@@ -44,7 +44,7 @@ fn elsewhere<'a>(
     }
     let segment = site.subnets.segment(book.subnet(place));
     let reserved = segment.iter().filter_map(|id| reservation(*id));
-    let mut places = reserved.filter_map(|reservation| book.find(reservation.address)).peekable();
+    let mut places = reserved.filter_map(|reservation| book.find(reservation.address?)).peekable();
     let first = places.peek().copied();
     first.filter(|_| places.all(|reserved| reserved != place))
 }

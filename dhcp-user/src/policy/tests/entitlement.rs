@@ -108,8 +108,9 @@ const PORT: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 99);
 fn port() -> Vec<Subnet> {
     let circuit = Reservation {
         key: ReservationKey::Circuit { id: b"ab".to_vec(), remote_id: None },
-        address: PORT,
+        address: Some(PORT),
         host_name: None,
+        classes: ClassSet::default(),
         overrides: Overrides::default(),
     };
     vec![Subnet { reservations: vec![circuit], ..relayed_subnet() }]

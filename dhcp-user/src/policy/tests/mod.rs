@@ -28,6 +28,7 @@ mod reloads;
 mod requests;
 mod restarts;
 mod scale;
+mod standing;
 pub(crate) mod wire;
 
 use std::cell::RefCell;
@@ -39,8 +40,8 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::*;
 use crate::config::{
-    Boot, Bootp, Class, Config, LeaseTimes, OptionSet, Overrides, Pool, Prefix, Reservation, ReservationKey,
-    Server, Subnet, Vlan,
+    Boot, Bootp, Class, ClassSet, Config, LeaseTimes, OptionSet, Overrides, Pool, Prefix, Reservation,
+    ReservationKey, Server, Subnet, Vlan,
 };
 use crate::message::Request;
 use crate::store::{Change, HwAddr, QuarantineCause, Record, Standing};
@@ -109,8 +110,9 @@ pub(crate) fn relayed_subnet() -> Subnet {
 pub(crate) fn reserved(mac: u8, address: Ipv4Addr) -> Reservation {
     Reservation {
         key: ReservationKey::HwAddress([2, 0, 0, 0, 1, mac]),
-        address,
+        address: Some(address),
         host_name: None,
+        classes: ClassSet::default(),
         overrides: Overrides::default(),
     }
 }

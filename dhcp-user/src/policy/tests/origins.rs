@@ -217,8 +217,9 @@ fn by_circuit(trust: bool) -> Bench {
     let port = |port: u8| vec![b'p', port];
     let reserved = Reservation {
         key: ReservationKey::Circuit { id: port(7), remote_id: None },
-        address: host(7),
+        address: Some(host(7)),
         host_name: None,
+        classes: ClassSet::default(),
         overrides: Overrides::default(),
     };
     let mut config = subnet(10, 20);

@@ -69,7 +69,10 @@ impl Capacity {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let pools = config.subnets.iter().flat_map(|subnet| &subnet.pools);
-        let reserved = config.subnets.iter().map(|subnet| subnet.reservations.len() as u64);
+        let reserved = config
+            .subnets
+            .iter()
+            .map(|subnet| subnet.reservations.iter().filter(|own| own.address.is_some()).count() as u64);
         let addresses = pools.map(|pool| u64::from(pool.range.size())).sum::<u64>() + reserved.sum::<u64>();
         let sizes = sizes(config);
         let ours: HashSet<Ipv4Addr> = super::ours(config, &[]);
@@ -186,7 +189,7 @@ pub(in crate::server) fn leasable(config: &Config) -> impl Iterator<Item = Ipv4A
             let (first, last) = (u32::from(pool.range.first) >> 8, u32::from(pool.range.last) >> 8);
             (first..=last).map(|net| Ipv4Addr::from(net << 8))
         });
-        pools.chain(subnet.reservations.iter().map(|reservation| reservation.address))
+        pools.chain(subnet.reservations.iter().filter_map(|reservation| reservation.address))
     })
 }
 
@@ -196,7 +199,7 @@ fn blocks(config: &Config) -> u64 {
     let mut spans: Vec<(u64, u64)> = Vec::new();
     for subnet in &config.subnets {
         let pools = subnet.pools.iter().map(|pool| (block(pool.range.first), block(pool.range.last)));
-        let reserved = subnet.reservations.iter().map(|reservation| block(reservation.address));
+        let reserved = subnet.reservations.iter().filter_map(|reservation| reservation.address.map(block));
         spans.extend(pools.chain(reserved.map(|block| (block, block))));
     }
     spans.sort_unstable();

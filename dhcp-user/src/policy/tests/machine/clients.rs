@@ -33,13 +33,21 @@ pub(super) fn class() -> Class {
     Class { name: "particular".to_owned(), matches, overrides: Overrides::default() }
 }
 
-/// Whether the client is in it.
+/// Whether the client is in it by what it says.
 fn in_class(client: u8) -> bool {
     client.is_multiple_of(3)
 }
 
+/// A client that is in it by its reservation, which has no address.
+fn put_into_class() -> Reservation {
+    let mut classes = ClassSet::default();
+    classes.insert(0);
+    let host_name = Some("named".to_owned());
+    Reservation { address: None, host_name, classes, ..reserved(4, host(0)) }
+}
+
 /// On the link two pools, one of them for the class, and two reservations, and a pool behind the relay; or smaller ones,
-/// one of them for all others, one of the reservations elsewhere and one more behind the relay.
+/// one of them for all others, one of the reservations elsewhere, one more behind the relay and one without an address.
 pub(super) fn configuration(narrow: bool) -> Vec<Subnet> {
     let (first, second) = if narrow { (12, 13) } else { (10, 5) };
     let mut class = ClassSet::default();
@@ -48,9 +56,13 @@ pub(super) fn configuration(narrow: bool) -> Vec<Subnet> {
     let apart = Pool { first: host(APART), last: host(17) };
     let apart = DynamicPool { admits: Admission { allow, deny }, ..apart.into() };
     let open = Pool { first: host(first), last: host(APART - 1) };
+    let mut reservations = vec![reserved(0, host(APART)), reserved(1, host(second))];
+    if narrow {
+        reservations.push(put_into_class());
+    }
     let on_link = Subnet {
         pools: vec![open.into(), apart],
-        reservations: vec![reserved(0, host(APART)), reserved(1, host(second))],
+        reservations,
         max_leases_per_device: 2,
         max_leases_per_device_in_use: 3,
         bootp: Bootp::Dynamic,
@@ -76,10 +88,13 @@ pub(super) fn is_relayed(address: Ipv4Addr) -> bool {
 /// Whether the address is in a pool for the client, or reserved for it.
 pub(super) fn is_for(subnets: &[Subnet], client: u8, address: Ipv4Addr) -> bool {
     let all = || subnets.iter().flat_map(|subnet| &subnet.reservations);
-    if let Some(reservation) = all().find(|reservation| reservation.address == address) {
+    if let Some(reservation) = all().find(|reservation| reservation.address == Some(address)) {
         return reservation.key == ReservationKey::HwAddress(mac(client));
     }
-    let mut classes = ClassSet::default();
+    let here = subnets.iter().find(|subnet| subnet.prefix.contains(address));
+    let own = here.into_iter().flat_map(|subnet| &subnet.reservations);
+    let mut own = own.filter(|own| own.key == ReservationKey::HwAddress(mac(client)));
+    let mut classes = own.next().map(|own| own.classes).unwrap_or_default();
     if in_class(client) {
         classes.insert(0);
     }

@@ -1,0 +1,73 @@
+//! What is one client's by its reservation or its class, as the client sees it: by the daemon and by the kernel.
+
+use anyhow::{Result, ensure};
+use system_tests::client::{Client, Request, WANTED, granted};
+use system_tests::paths::SERVER;
+use system_tests::server::{Server, Xdp};
+use system_tests::topology::Lan;
+use system_tests::wire::options;
+
+/// A client's host name (RFC 2132 §3.14).
+const HOST_NAME: u8 = 12;
+
+const SUBNET: &str = r#"
+[[subnet]]
+prefix = "10.0.0.0/24"
+pools = ["10.0.0.50 - 10.0.0.59"]
+lease-time = "1h"
+options = { routers = ["10.0.0.1"], domain-name-servers = ["10.0.0.53"] }
+"#;
+
+fn lan() -> Result<Lan> {
+    Lan::new("membership", SERVER, 24)
+}
+
+/// The REQUEST of RENEWING by which a client asks for its name as well.
+fn renewing(client: &Client, lease: &system_tests::client::Lease) -> Request {
+    let mut request = client.renewing(lease);
+    let wanted = [&WANTED[..], &[HOST_NAME]].concat();
+    request.message.options = options(&[(53, &[3]), (55, &wanted)]);
+    request
+}
+
+/// The mac of a client, as a configuration has it.
+fn mac(client: &Client) -> String {
+    client.mac.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(":")
+}
+
+/// A reservation without an address: an address of the pools, and a name that the kernel tells as well. When it is
+/// changed, the kernel does not say the former name once more.
+#[test]
+fn a_name_may_be_reserved_without_an_address() -> Result<()> {
+    let lan = lan()?;
+    let client = lan.client(1);
+    let named = |name: &str| {
+        format!("{SUBNET}[[subnet.reservation]]\nhw-address = \"{}\"\nhost-name = \"{name}\"\n", mac(&client))
+    };
+    let server = Server::start(&lan, Xdp::Native, &named("printer"))?;
+    let lease = granted(&client.select(&client.discover()?)?)?;
+    ensure!(
+        u32::from(lease.address) >= u32::from_be_bytes([10, 0, 0, 50]),
+        "{} is of no pool",
+        lease.address
+    );
+    let told = |what: &str| -> Result<()> {
+        let answer = client.extend(&renewing(&client, &lease), &lease)?;
+        let name = answer.options.iter().find(|(code, _)| *code == HOST_NAME).map(|(_, name)| name.clone());
+        ensure!(name.as_deref() == Some(what.as_bytes()), "{name:?} is not {what}");
+        Ok(())
+    };
+    (0..3).try_for_each(|_| told("printer"))?;
+    ensure!(server.stats()?.all_kernel_acked()? >= 1);
+    server.rewrite(&lan, Xdp::Native, &named("scanner"))?;
+    server.reload()?;
+    let before = server.stats()?.all_kernel_acked()?;
+    (0..3).try_for_each(|_| told("scanner"))?;
+    ensure!(server.stats()?.all_kernel_acked()? > before);
+    server.rewrite(&lan, Xdp::Native, SUBNET)?;
+    server.reload()?;
+    let answer = client.extend(&renewing(&client, &lease), &lease)?;
+    ensure!(answer.options.iter().all(|(code, _)| *code != HOST_NAME));
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
