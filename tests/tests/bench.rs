@@ -61,6 +61,26 @@ fn a_wrong_reply_fails_the_whole_run() -> Result<()> {
     Ok(())
 }
 
+/// Two runs are one report: the median, and the worst, of what both have found.
+#[test]
+fn what_passes_the_program_is_measured_and_two_runs_are_one_report() -> Result<()> {
+    let world = World::new("bench-pass")?;
+    let right = std::env::var("XDHCPD_BIN").context("XDHCPD_BIN does not name the xdhcpd to test")?;
+    let done = bench(world.dir(), &["--runs", "2", "pass"], ("XDHCPD_BIN", Path::new(&right)))?;
+    ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let report: Value = serde_json::from_str(&fs::read_to_string(world.dir().join("report.json"))?)?;
+    let pass = section(&report, "pass")?;
+    let cost = pass["figures"].as_array().into_iter().flatten().find(|figure| figure["goal"].is_object());
+    let cost = cost.with_context(|| format!("nothing to be reached: {pass}"))?;
+    let [median, worst] = ["value", "worst"].map(|which| cost[which].as_f64());
+    ensure!(median.is_some() && worst >= median, "{cost}");
+    ensure!(figure(pass, "TCP throughput with the program, of that without any")? > 0.0, "{pass}");
+    ensure!(pass["tables"][0]["rows"].as_array().is_some_and(|rows| rows.len() == 3), "{pass}");
+    ensure!(report["conditions"]["runs"] == 2, "{report}");
+    ensure!(report["conditions"]["clients"].as_str().is_some_and(|who| who.contains("six")), "{report}");
+    Ok(())
+}
+
 #[test]
 fn where_nothing_can_be_measured_it_says_so_at_once() -> Result<()> {
     let world = World::new("bench-unable")?;

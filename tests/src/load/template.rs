@@ -131,7 +131,7 @@ impl Templates<'_> {
 
     pub(crate) fn renew(&self, form: Form) -> Result<LaneCells> {
         match form {
-            Form::Renewing if self.sort.is_some_and(|sort| sort.relayed) => self.renew(Form::Rebinding),
+            Form::Renewing if self.sort.is_some() && self.relay().is_some() => self.renew(Form::Rebinding),
             Form::Renewing => self.lane(Kind::Request, &[], Kept::Unicast, CIADDR),
             Form::Rebinding => self.lane(Kind::Request, &[], Kept::Address, CIADDR),
             Form::InitReboot => self.lane(Kind::Request, &[(50, &[0; 4])], Kept::Nothing, REQUESTED),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use system_tests::load::{Count, Load, Pace, Report, Stream};
 
 use crate::subject::{Running, Subject};
-use crate::{Bench, Scale, site, step};
+use crate::{Bench, Scale, step};
 
 /// The share of renewals that may stay unanswered.
 pub(crate) const LOSS: f64 = 0.01;
@@ -83,7 +83,7 @@ fn closed_loop(subject: Subject, window: u32, bench: &Bench) -> Result<Best> {
     };
     step(&format!("{}: {clients} new leases, {window} at a time", subject.name()));
     let site = bench.site("bench-capacity")?;
-    let load = site.load(site::crowd(clients + 1, 2 * clients))?;
+    let load = site.load(bench.crowd(clients + 1, 2 * clients))?;
     let mut running = site.start(subject, &load, 2 * clients)?;
     let found = in_turn(&load, 0..clients, window)?;
     running.check()?;
@@ -113,7 +113,7 @@ fn open_loops(subject: Subject, mut best: Best, bench: &Bench) -> Result<Best> {
     let newcomers = rates.map(|rate| (1.1 * rate * time.as_secs_f64()) as u32 + 50);
     let clients: u32 = newcomers.iter().sum();
     let site = bench.site("bench-capacity")?;
-    let load = site.load(site::crowd(clients + 1, clients + 1))?;
+    let load = site.load(bench.crowd(clients + 1, clients + 1))?;
     let mut running = site.start(subject, &load, clients + 1)?;
     let mut first = 0;
     for (rate, newcomers) in rates.into_iter().zip(newcomers) {

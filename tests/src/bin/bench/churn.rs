@@ -24,7 +24,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
     let clients = settled + coming;
     // What is declined stays out of use for hours.
     let lan = site::lan("bench-churn")?;
-    let load = site::load(&lan, site::crowd(clients, 2 * clients))?;
+    let load = site::load(&lan, bench.crowd(clients, 2 * clients))?;
     let server = site::serve(&lan, 2 * clients)?;
     site::lease_all(&load, clients)?;
     step("churn");

@@ -8,11 +8,17 @@ use serde::{Deserialize, Serialize};
 use system_tests::process::run;
 use system_tests::server::cli;
 
+use crate::asking::Asking;
 use crate::elsewhere::Elsewhere;
+use crate::subject::installed;
 
 /// The link that is made when no other is named.
 pub(crate) const VETH: &str =
     "veth pair, native XDP, one queue per CPU, clients and servers on the same CPUs";
+
+/// How ours is configured where nothing else is said.
+const SETTINGS: &str = "xdhcpd logs as it does by default; addresses are not probed before they are offered (`probe = \"off\"`), as \
+    none of the other servers does it, but where a figure says that they are";
 
 /// The machine, and what ran on it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,12 +34,18 @@ pub(crate) struct Conditions {
     pub(crate) disk: String,
     pub(crate) link: String,
     pub(crate) versions: Vec<String>,
+    /// Who asked.
+    pub(crate) clients: String,
+    /// How ours is configured, where that is a choice.
+    pub(crate) settings: String,
+    /// How often all of it was measured.
+    pub(crate) runs: u32,
     /// Processes that wanted a CPU when the run began, the machine's own included.
     pub(crate) load_before: String,
 }
 
 impl Conditions {
-    pub(crate) fn now(elsewhere: Option<&Elsewhere>) -> Result<Self> {
+    pub(crate) fn now(elsewhere: Option<&Elsewhere>, asking: Asking, runs: u32) -> Result<Self> {
         let words: Vec<String> = std::env::args().skip(1).collect();
         let own = words.iter().skip_while(|word| *word == system_tests::confine::INSIDE);
         Ok(Self {
@@ -47,6 +59,9 @@ impl Conditions {
             disk: elsewhere.map_or_else(disk, |_| "the server's is not known here".to_owned()),
             link: elsewhere.map_or_else(|| VETH.to_owned(), Elsewhere::link),
             versions: elsewhere.map_or_else(versions, |_| vec!["the server's is not known here".to_owned()]),
+            clients: asking.clients().to_owned(),
+            settings: elsewhere.map_or(SETTINGS, |_| "the server's are not known here").to_owned(),
+            runs,
             load_before: read("/proc/loadavg")?.split(' ').take(3).collect::<Vec<_>>().join(" "),
         })
     }
@@ -55,6 +70,15 @@ impl Conditions {
     pub(crate) fn in_short(&self) -> String {
         let day = self.date.split(' ').next().unwrap_or_default();
         format!("{} × {}, Linux {}, veth, {day}", self.cpus, self.processor, self.kernel)
+    }
+
+    fn runs_in_words(&self) -> String {
+        match self.runs {
+            1 => "1".to_owned(),
+            runs => format!(
+                "{runs}: figures, tables and plots are medians. Other servers than Kea, and what has no goal, are of the first run alone"
+            ),
+        }
     }
 
     /// As lines of a name and a value.
@@ -66,6 +90,9 @@ impl Conditions {
             ("kernel", self.kernel.clone()),
             ("disk", self.disk.clone()),
             ("link", self.link.clone()),
+            ("clients", self.clients.clone()),
+            ("settings", self.settings.clone()),
+            ("runs", self.runs_in_words()),
             ("load average before", self.load_before.clone()),
             ("versions", self.versions.join("; ")),
         ]
@@ -88,10 +115,8 @@ fn shown(words: impl Iterator<Item = String>) -> String {
 
 fn versions() -> Vec<String> {
     let ours = cli().and_then(|mut command| run(command.arg("--version")));
-    let packages = ["kea-dhcp4-server", "isc-dhcp-server", "dnsmasq-base"].map(|package| {
-        let version = run(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package])).ok()?;
-        (!version.is_empty()).then(|| format!("{package} {version}"))
-    });
+    let packages = ["kea-dhcp4-server", "isc-dhcp-server", "dnsmasq-base"]
+        .map(|package| installed::package(package).map(|version| format!("{package} {version}")));
     ours.ok()
         .map(|version| version.trim().to_owned())
         .into_iter()

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use system_tests::load::{Count, Lane, Load, Way};
+use system_tests::load::{Count, Crowd, Lane, Load, Sorts, Way};
 use system_tests::nic::Nic;
 
 use crate::asking::Asking;
@@ -27,6 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(crate) struct Elsewhere {
     nic: Nic,
     way: Way,
+    sorts: Sorts,
     /// How many clients it has addresses for.
     clients: u32,
     /// New leases per second that it keeps up with, as far as was seen.
@@ -50,7 +51,14 @@ impl Elsewhere {
         let way = asking.way();
         let nic = Nic::open(interface, &way.tags)?;
         nic.concerns.iter().for_each(|concern| eprintln!("warning: {concern}"));
-        let elsewhere = Self { nic, way, clients, leases: Cell::new(FEW), given_back: Cell::new(0) };
+        let elsewhere = Self {
+            nic,
+            way,
+            sorts: asking.sorts(),
+            clients,
+            leases: Cell::new(FEW),
+            given_back: Cell::new(0),
+        };
         elsewhere.first_comers()?;
         elsewhere.given_back.take();
         Ok(elsewhere)
@@ -85,7 +93,7 @@ impl Elsewhere {
                 "this takes {clients} clients: give --clients {clients}, if the server has so many addresses"
             ))
         );
-        let crowd = self.nic.crowd(clients, self.way.clone());
+        let crowd = Crowd { sorts: self.sorts, ..self.nic.crowd(clients, self.way.clone()) };
         site::enough_memory_for_clients(&crowd)?;
         Ok(Clients { load: Load::new(&self.nic, crowd)?, of: Some(self) })
     }
@@ -99,6 +107,13 @@ impl Elsewhere {
     #[expect(clippy::cast_possible_truncation, reason = "bounded")]
     pub(crate) fn a_few(&self, scale: Scale) -> u32 {
         (self.leases.get() * scale.of(0.5, 5.0)).clamp(1_000.0, 1e6).min(f64::from(self.clients - 1)) as u32
+    }
+
+    /// What its clients are not that others are.
+    pub(crate) fn lacks(&self) -> Option<&'static str> {
+        (self.sorts == Sorts::Mixed).then_some(
+            "No client is behind a relay: the server's net is another's, and no address in it is a relay's.",
+        )
     }
 
     /// The link, for the report.

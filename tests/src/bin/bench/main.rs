@@ -11,6 +11,7 @@ mod latency;
 mod memory;
 mod overload;
 mod page;
+mod pass;
 mod pcap;
 mod peers;
 mod perfdhcp;
@@ -18,6 +19,7 @@ mod progress;
 mod publish;
 mod renew;
 mod report;
+mod runs;
 mod scale;
 mod site;
 mod start;
@@ -39,6 +41,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Parser, ValueEnum};
 use system_tests::confine;
+use system_tests::load::Crowd;
 
 use asking::Asking;
 use capacity::Best;
@@ -58,9 +61,12 @@ struct Args {
     /// What to measure; everything when not given
     #[arg(value_enum)]
     parts: Vec<Part>,
-    /// Fewer leases, fewer repetitions: five minutes in all
+    /// Fewer sizes, fewer repetitions: five minutes in all
     #[arg(long)]
     quick: bool,
+    /// Measure all of it so often; what is reported is the median, and the worst of what has a goal
+    #[arg(long, value_name = "NUMBER", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    runs: u32,
     /// Measure the DHCP server at the other end of this NIC's cable instead of one started here (tests/NIC.md): renew,
     /// dora, overload and latency
     #[arg(long, value_name = "IF")]
@@ -97,6 +103,8 @@ enum Part {
     Memory,
     /// Leases taken, renewed, released and declined at once
     Churn,
+    /// What the program costs frames that aren't DHCP
+    Pass,
     /// Kea, ISC dhcpd and dnsmasq under the same load
     Peers,
     /// Measure nothing; write request streams for generators on other machines (tests/NIC.md)
@@ -107,7 +115,7 @@ enum Part {
 
 impl Part {
     /// Those that measure something.
-    const MEASURED: [Self; 9] = [
+    const MEASURED: [Self; 10] = [
         Self::Renew,
         Self::Dora,
         Self::Overload,
@@ -116,11 +124,15 @@ impl Part {
         Self::Start,
         Self::Memory,
         Self::Churn,
+        Self::Pass,
         Self::Peers,
     ];
 
     /// Those that see nothing of a server but its answers.
     const ELSEWHERE: [Self; 4] = [Self::Renew, Self::Dora, Self::Overload, Self::Latency];
+
+    /// Those that are measured in the first run alone: they have no goal, or find the same each time.
+    const ONCE: [Self; 3] = [Self::Start, Self::Memory, Self::Churn];
 
     /// As the command line has it.
     fn name(self) -> String {
@@ -144,6 +156,7 @@ impl Part {
             Self::Start => start::measure(bench)?,
             Self::Memory => memory::measure(bench)?,
             Self::Churn => churn::measure(bench)?,
+            Self::Pass => pass::measure(bench)?,
             Self::Peers => peers::measure(bench)?,
             Self::Pcap => {
                 pcap::write(&args.streams, args.clients.unwrap_or(100_000), args.asking, &args.results)?;
@@ -163,6 +176,8 @@ struct Bench {
     asking: Asking,
     /// The server at the other end of a NIC's cable, if that is what is measured.
     elsewhere: Option<Elsewhere>,
+    /// Which run it is of those that the report is made of.
+    run: u32,
     /// What was found already, for parts that measure in relation to it.
     new_leases: BTreeMap<Subject, Rc<Best>>,
 }
@@ -178,12 +193,22 @@ impl Bench {
         Ok(best)
     }
 
+    /// Clients as they are in every part.
+    fn crowd(&self, clients: u32, addresses: u32) -> Crowd {
+        self.asking.as_any().by(site::crowd(clients, addresses))
+    }
+
     /// Where a part is measured, by this name.
     fn site(&self, name: &str) -> Result<Site<'_>> {
         match &self.elsewhere {
             Some(elsewhere) => Ok(Site::Elsewhere(elsewhere)),
             None => Ok(Site::Made(Box::new(site::lan(name)?))),
         }
+    }
+
+    /// Whether what is measured once is to be measured: other servers than Kea, and what has no goal.
+    fn is_first_run(&self) -> bool {
+        self.run == 1
     }
 
     /// The server that all is about.
@@ -280,11 +305,41 @@ fn run(args: &Args) -> Result<()> {
         }
         _ => None,
     };
-    let conditions = Conditions::now(elsewhere.as_ref())?;
-    let mut bench = Bench { scale, asking: args.asking, elsewhere, new_leases: BTreeMap::new() };
+    let conditions = Conditions::now(elsewhere.as_ref(), args.asking, args.runs)?;
+    let mut bench = Bench { scale, asking: args.asking, elsewhere, run: 1, new_leases: BTreeMap::new() };
     let mut report = Report { conditions, sections: Vec::new() };
+    let mut runs = Vec::new();
+    for number in 1..=args.runs {
+        if args.runs > 1 {
+            println!("\nRun {number} of {}", args.runs);
+        }
+        // What was found in one run is no measure of the next.
+        bench.new_leases.clear();
+        bench.run = number;
+        let parts: Vec<Part> =
+            parts.iter().copied().filter(|part| number == 1 || !Part::ONCE.contains(part)).collect();
+        runs.push(one_run(&parts, &mut bench, args)?);
+        report.sections = runs::as_one(&runs);
+        if report.sections.is_empty() {
+            return Ok(());
+        }
+        // Ratios to others say most, whatever the machine; they are measured last, in relation to the rest.
+        report.sections.sort_by_key(|section| section.name != "peers");
+        save(&report, &args.results)?;
+    }
+    terminal::print_goals(&report);
+    let failed: Vec<&str> = report.failures().map(|(section, _)| section.name.as_str()).collect();
+    if !failed.is_empty() {
+        bail!("failed: {}; why stands in the report", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// What each part finds.
+fn one_run(parts: &[Part], bench: &mut Bench, args: &Args) -> Result<Vec<Section>> {
+    let mut sections = Vec::new();
     for part in parts {
-        let mut section = match part.measure(&mut bench, args) {
+        let mut section = match part.measure(bench, args) {
             Ok(Some(section)) => section,
             Ok(None) => continue,
             Err(error) if !Part::MEASURED.contains(part) => return Err(error),
@@ -292,24 +347,14 @@ fn run(args: &Args) -> Result<()> {
             Err(error) => without_findings(*part, &error),
         };
         if let Some(elsewhere) = &bench.elsewhere {
+            section.remarks.extend(elsewhere.lacks().map(str::to_owned));
             section.remarks.extend(elsewhere.aftermath());
         }
         progress::clear();
         terminal::print(&section);
-        report.sections.push(section);
+        sections.push(section);
     }
-    if report.sections.is_empty() {
-        return Ok(());
-    }
-    // Ratios to others say most, whatever the machine; they are measured last, in relation to the rest.
-    report.sections.sort_by_key(|section| section.name != "peers");
-    terminal::print_goals(&report);
-    save(&report, &args.results)?;
-    let failed: Vec<&str> = report.failures().map(|(section, _)| section.name.as_str()).collect();
-    if !failed.is_empty() {
-        bail!("failed: {}; why stands in the report", failed.join(", "));
-    }
-    Ok(())
+    Ok(sections)
 }
 
 /// A part that could not be measured, or that found something wrong.

@@ -75,17 +75,18 @@ fn goals(page: &mut String, report: &Report) {
     if report.goals().next().is_none() {
         return;
     }
-    page.push_str("<h2>Goals</h2>\n<div class=\"scroll\"><table><tr><th>What</th><th>Measured</th><th>Must</th><th>Aim</th><th></th></tr>");
+    page.push_str("<h2>Goals</h2>\n<div class=\"scroll\"><table><tr><th>What</th><th>Median</th><th>Worst</th><th>Must</th><th>Aim</th><th></th></tr>");
     for (figure, goal) in report.goals() {
-        let standing = goal.standing(figure.value);
-        let class = if standing == Standing::Missed { "bad" } else { "good" };
+        let Some(standing) = figure.standing() else { continue };
+        let class = if matches!(standing, Standing::Aim | Standing::Must) { "good" } else { "bad" };
         let _ = write!(
             page,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"words {class}\">{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td class=\"words {class}\">{}</td></tr>",
             escaped(&figure.what),
             escaped(&figure.unit.shown(figure.value)),
+            escaped(&figure.unit.shown(figure.judged())),
             escaped(&figure.unit.shown(goal.must)),
-            escaped(&figure.unit.shown(goal.aim)),
+            escaped(&goal.aim.map_or_else(String::new, |aim| figure.unit.shown(aim))),
             standing.words()
         );
     }

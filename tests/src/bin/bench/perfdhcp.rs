@@ -39,7 +39,7 @@ pub(crate) fn cross_check(section: &mut Section, bench: &Bench) -> Result<()> {
     }
     let rows = all.iter().map(|found| {
         vec![
-            Cell::text(found.subject.name()),
+            Cell::text(found.subject.titled()),
             Cell::number(found.offered.into(), Unit::PerSecond),
             Cell::number(found.achieved, Unit::PerSecond),
             Cell::number(found.achieved / f64::from(found.offered), Unit::Share),

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use crate::conditions::{Conditions, VETH};
-use crate::report::{Cell, Report, Section, Table};
+use crate::report::{Cell, Report, Section, Standing, Table};
 use crate::{page, svg};
 
 /// Between these lines of the README stands what is written here, and nothing else.
@@ -75,6 +75,7 @@ fn findings(report: &Report, peers: Option<&Section>) -> String {
     }
     write_table(&mut text, &goals(report));
     let Conditions { command, .. } = &report.conditions;
+    let _ = writeln!(text, "{}\n", about(&report.conditions));
     let _ = writeln!(
         text,
         "`{command}`, {}. The [whole report]({FIGURES}/report.html) has the conditions, the settings of every server, and the plots.",
@@ -83,13 +84,31 @@ fn findings(report: &Report, peers: Option<&Section>) -> String {
     text
 }
 
+/// What holds for all the figures.
+fn about(conditions: &Conditions) -> String {
+    let Conditions { clients, settings, runs, .. } = conditions;
+    let runs = match runs {
+        1 => "One run.".to_owned(),
+        _ => format!(
+            "Medians of {runs} runs; what has a goal is judged by its worst run, and what is not reached is said to be."
+        ),
+    };
+    format!("Clients: {clients}. Settings: {settings}. {runs}")
+}
+
 fn goals(report: &Report) -> Table {
+    let has_worst = report.conditions.runs > 1;
     let rows = report.goals().map(|(figure, goal)| {
         let number = |value| Cell::number(value, figure.unit);
-        let standing = Cell::text(goal.standing(figure.value).words());
-        vec![Cell::text(&figure.what), number(figure.value), number(goal.must), number(goal.aim), standing]
+        let aim = goal.aim.map_or_else(|| Cell::text(""), number);
+        let standing = Cell::text(figure.standing().map_or("", Standing::words));
+        let worst = has_worst.then(|| number(figure.judged()));
+        let front = [Cell::text(&figure.what), number(figure.value)];
+        front.into_iter().chain(worst).chain([number(goal.must), aim, standing]).collect()
     });
-    Table::new("", &["What", "Measured", "Must", "Aim", ""], rows)
+    let front = if has_worst { &["What", "Median", "Worst run"][..] } else { &["What", "Measured"] };
+    let columns: Vec<&str> = front.iter().chain(&["Must", "Aim", ""]).copied().collect();
+    Table::new("", &columns, rows)
 }
 
 fn write_table(text: &mut String, table: &Table) {
@@ -106,6 +125,8 @@ fn write_table(text: &mut String, table: &Table) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Goal;
+    use crate::unit::Unit;
 
     #[test]
     fn only_what_stands_between_the_lines_is_replaced() {
@@ -114,6 +135,56 @@ mod tests {
         assert_eq!(new, format!("before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"));
         assert_eq!(replaced(&new, "new\n").expect("both lines are there"), new);
         assert!(replaced("nothing\n", "new").is_err());
+    }
+
+    fn report(runs: u32, worst: Option<f64>) -> Report {
+        let mut section = Section::new("renew", "Renewals", "");
+        section.goal("share of the floor's rate", 0.86, Unit::Share, Goal::at_least(0.85, 0.95));
+        section.goal("times the disk's fdatasync", 2.0, Unit::Times, Goal::must_be_at_most(2.5));
+        section.figures[0].worst = worst;
+        let text = String::new;
+        let conditions = Conditions {
+            date: "2026-11-30 12:00 UTC".to_owned(),
+            command: "cargo xtask bench".to_owned(),
+            processor: "a processor".to_owned(),
+            cpus: 2,
+            memory: text(),
+            kernel: "6.18".to_owned(),
+            disk: text(),
+            link: VETH.to_owned(),
+            versions: Vec::new(),
+            clients: "all are alike".to_owned(),
+            settings: "as by default".to_owned(),
+            runs,
+            load_before: text(),
+        };
+        Report { conditions, sections: vec![section] }
+    }
+
+    #[test]
+    fn what_is_not_reached_is_said_to_be() {
+        let text = findings(&report(3, Some(0.5)), None);
+        assert!(text.contains("| What | Median | Worst run | Must | Aim |  |"), "{text}");
+        assert!(text.contains("| 86 % | 50 % | 85 % | 95 % | not reached in the worst run |"), "{text}");
+        assert!(text.contains("| 2 × | 2 × | 2.5 × |  | must reached |"), "{text}");
+        assert!(
+            text.contains("Clients: all are alike. Settings: as by default. Medians of 3 runs"),
+            "{text}"
+        );
+        let text = findings(&report(1, None), None);
+        assert!(text.contains("| 86 % | 85 % | 95 % | must reached |"), "{text}");
+        assert!(text.contains("One run."), "{text}");
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        let written = report(3, Some(f64::NAN));
+        let json = serde_json::to_string(&written).expect("a report is written");
+        let read: Report = serde_json::from_str(&json).expect("and read");
+        let figure = &read.sections[0].figures[0];
+        assert!(figure.worst.is_some_and(f64::is_nan), "{figure:?}");
+        assert_eq!(read.sections[0].figures[1].worst, None);
+        assert_eq!(findings(&read, None), findings(&written, None));
     }
 
     #[test]

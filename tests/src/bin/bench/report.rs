@@ -40,6 +40,9 @@ pub(crate) struct Figure {
     /// Not a number if there was nothing to take it from.
     #[serde(deserialize_with = "number")]
     pub(crate) value: f64,
+    /// Of several runs, of which `value` is the median, the worst; not a number if one has not found it.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "some_number")]
+    pub(crate) worst: Option<f64>,
     pub(crate) unit: Unit,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) goal: Option<Goal>,
@@ -51,7 +54,8 @@ pub(crate) struct Figure {
 pub(crate) struct Goal {
     pub(crate) better: Better,
     pub(crate) must: f64,
-    pub(crate) aim: f64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) aim: Option<f64>,
 }
 
 /// Which way is better.
@@ -67,11 +71,13 @@ pub(crate) enum Better {
 pub(crate) enum Standing {
     Aim,
     Must,
+    /// The median of several runs reaches what must be, and the worst does not.
+    InTheMedian,
     Missed,
 }
 
 /// Numbers side by side.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Table {
     pub(crate) title: String,
@@ -96,7 +102,7 @@ pub(crate) enum Cell {
 }
 
 /// A picture of numbers.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct Plot {
     pub(crate) title: String,
@@ -153,6 +159,11 @@ fn number<'de, D: Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
+/// The same of what may be missing.
+fn some_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<f64>, D::Error> {
+    number(from).map(Some)
+}
+
 impl Report {
     /// Every figure that has a goal.
     pub(crate) fn goals(&self) -> impl Iterator<Item = (&Figure, Goal)> {
@@ -174,11 +185,11 @@ impl Section {
     }
 
     pub(crate) fn figure(&mut self, what: impl Into<String>, value: f64, unit: Unit) {
-        self.figures.push(Figure { what: what.into(), value, unit, goal: None });
+        self.figures.push(Figure { what: what.into(), value, worst: None, unit, goal: None });
     }
 
     pub(crate) fn goal(&mut self, what: impl Into<String>, value: f64, unit: Unit, goal: Goal) {
-        self.figures.push(Figure { what: what.into(), value, unit, goal: Some(goal) });
+        self.figures.push(Figure { what: what.into(), value, worst: None, unit, goal: Some(goal) });
     }
 
     pub(crate) fn remark(&mut self, remark: impl Into<String>) {
@@ -186,26 +197,50 @@ impl Section {
     }
 }
 
+impl Figure {
+    /// What stands for all runs: the worst of several.
+    pub(crate) fn judged(&self) -> f64 {
+        self.worst.unwrap_or(self.value)
+    }
+
+    /// How it stands to its goal, if it has one.
+    pub(crate) fn standing(&self) -> Option<Standing> {
+        let goal = self.goal?;
+        Some(if goal.aim.is_some_and(|aim| goal.is_reached(aim, self.judged())) {
+            Standing::Aim
+        } else if goal.is_reached(goal.must, self.judged()) {
+            Standing::Must
+        } else if goal.is_reached(goal.must, self.value) {
+            Standing::InTheMedian
+        } else {
+            Standing::Missed
+        })
+    }
+}
+
 impl Goal {
     pub(crate) const fn at_least(must: f64, aim: f64) -> Self {
-        Self { better: Better::Higher, must, aim }
+        Self { better: Better::Higher, must, aim: Some(aim) }
     }
 
     pub(crate) const fn at_most(must: f64, aim: f64) -> Self {
-        Self { better: Better::Lower, must, aim }
+        Self { better: Better::Lower, must, aim: Some(aim) }
     }
 
-    pub(crate) fn standing(self, value: f64) -> Standing {
-        let reaches = |goal| match self.better {
+    /// No more than that is aimed for.
+    pub(crate) const fn must_be_at_least(must: f64) -> Self {
+        Self { better: Better::Higher, must, aim: None }
+    }
+
+    /// No less than that is aimed for.
+    pub(crate) const fn must_be_at_most(must: f64) -> Self {
+        Self { better: Better::Lower, must, aim: None }
+    }
+
+    fn is_reached(self, goal: f64, value: f64) -> bool {
+        match self.better {
             Better::Higher => value >= goal,
             Better::Lower => value <= goal,
-        };
-        if reaches(self.aim) {
-            Standing::Aim
-        } else if reaches(self.must) {
-            Standing::Must
-        } else {
-            Standing::Missed
         }
     }
 }
@@ -215,7 +250,8 @@ impl Standing {
         match self {
             Self::Aim => "aim reached",
             Self::Must => "must reached",
-            Self::Missed => "missed",
+            Self::InTheMedian => "not reached in the worst run",
+            Self::Missed => "not reached",
         }
     }
 }
@@ -245,8 +281,30 @@ impl Series {
     }
 
     /// A bar.
-    pub(crate) fn bar(name: &str, whose: Whose, value: f64, remark: String) -> Self {
-        Self { name: name.to_owned(), whose, remark, points: vec![(0.0, value)] }
+    pub(crate) fn bar(name: impl Into<String>, whose: Whose, value: f64) -> Self {
+        Self { name: name.into(), whose, remark: String::new(), points: vec![(0.0, value)] }
+    }
+}
+
+impl Plot {
+    /// Has each bar of others say how many times as much ours is, and that of what is possible our share of it.
+    pub(crate) fn compare(&mut self) {
+        let height = |series: &Series| series.points.first().map(|point| point.1);
+        let Some(ours) = self.series.iter().find(|series| series.whose == Whose::Ours).and_then(height)
+        else {
+            return;
+        };
+        if self.kind != Kind::Bars {
+            return;
+        }
+        for series in &mut self.series {
+            let Some(theirs) = height(series) else { continue };
+            match series.whose {
+                Whose::Ours => {}
+                Whose::Others => series.remark = format!("xdhcpd: {}", Unit::Times.shown(ours / theirs)),
+                Whose::Limit => series.remark = format!("xdhcpd: {} of it", Unit::Share.shown(ours / theirs)),
+            }
+        }
     }
 }
 

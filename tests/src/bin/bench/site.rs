@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use system_tests::load::{Count, Crowd, Lane, Load, Sorts, Way};
+use system_tests::namespace::spelled;
 use system_tests::process::run;
 use system_tests::server::{Home, Server, Xdp};
-use system_tests::topology::{Lan, SERVER_IF};
+use system_tests::topology::{AGENT_MAC, Lan, SERVER_IF};
 
+use crate::asking::RELAY;
 use crate::elsewhere::{Clients, Elsewhere};
 use crate::step;
 use crate::subject::{Running, Subject};
@@ -26,6 +28,8 @@ pub(crate) const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 0);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
 /// Clients under way at a time, where that is not what is measured: so few that no server loses any.
 pub(crate) const WINDOW: u32 = 32;
+/// The same where each address is probed first: so many probes may be under way.
+pub(crate) const AS_MANY_AS_PROBES: u32 = 4096;
 /// The same for ours, with many.
 const WIDE_WINDOW: u32 = 512;
 /// How many are many.
@@ -74,7 +78,7 @@ pub(crate) fn lan(name: &str) -> Result<Lan> {
     Lan::with_queues(name, cpus.get(), SERVER, PREFIX)
 }
 
-/// Clients that reach the server directly, and are all alike.
+/// Clients that reach the server directly, and are all alike; [`Bench::crowd`](crate::Bench::crowd) has them as they are.
 pub(crate) fn crowd(clients: u32, addresses: u32) -> Crowd {
     Crowd { clients, first_address: FIRST, addresses, way: Way::default(), sorts: Sorts::Alike }
 }
@@ -120,6 +124,12 @@ pub(crate) fn serve_as<'a>(lan: &'a Lan, addresses: u32, keys: &str) -> Result<S
     Server::start(Home::from(lan).under_load(), Xdp::Native, &subnet(addresses, keys))
 }
 
+/// The server at its default settings: each address is probed before it is offered.
+pub(crate) fn serve_probing(lan: &Lan, addresses: u32) -> Result<Server<'_>> {
+    let home = Home::from(lan).under_load();
+    Server::with_settings(home, Xdp::Native, "probe = \"auto\"", &subnet(addresses, ""))
+}
+
 /// Lets the first `clients` get a lease each.
 pub(crate) fn lease_all(load: &Load<'_>, clients: u32) -> Result<()> {
     step(&format!("{clients} clients get their leases"));
@@ -140,6 +150,12 @@ pub(crate) fn introduce(lan: &Lan, load: &Load<'_>, leases: u32) -> Result<()> {
     }
     let file = lan.world.write("neighbours", &batch)?;
     run(lan.server.command("ip").arg("-batch").arg(file)).map(drop)
+}
+
+/// Has the server's host know the relay's hardware address.
+pub(crate) fn introduce_relay(lan: &Lan) -> Result<()> {
+    let (relay, mac) = (RELAY, spelled(AGENT_MAC));
+    lan.server.ip(&format!("neigh replace {relay} lladdr {mac} nud permanent dev {SERVER_IF}")).map(drop)
 }
 
 /// Kilobytes that can be had without swapping.

@@ -31,7 +31,7 @@ pub(crate) fn measure(bench: &Bench) -> Result<Section> {
     let lan = site::lan("bench-start")?;
     // One newcomer for each start.
     let newcomers = 3;
-    let load = site::load(&lan, site::crowd(leases + newcomers, leases + newcomers))?;
+    let load = site::load(&lan, bench.crowd(leases + newcomers, leases + newcomers))?;
     let mut server = site::serve(&lan, leases + newcomers)?;
     site::lease_all(&load, leases)?;
     let mut rows = Vec::new();

@@ -1,6 +1,7 @@
 //! The servers that are measured, each at the settings it is fastest with, in one namespace and one directory.
 
 mod dnsmasq;
+pub(crate) mod installed;
 mod isc;
 mod kea;
 
@@ -59,6 +60,22 @@ impl Subject {
         }
     }
 
+    /// With its version, where it is somebody else's: "Kea 2.2 (Debian 12)".
+    pub(crate) fn titled(self) -> String {
+        let version = self.package().and_then(installed::in_short);
+        version.map_or_else(|| self.name().to_owned(), |version| format!("{} {version}", self.name()))
+    }
+
+    /// The package that it comes in, in Debian.
+    const fn package(self) -> Option<&'static str> {
+        match self {
+            Self::Xdhcpd | Self::Elsewhere => None,
+            Self::Kea => Some("kea-dhcp4-server"),
+            Self::Isc => Some("isc-dhcp-server"),
+            Self::Dnsmasq => Some("dnsmasq-base"),
+        }
+    }
+
     /// What of a lease outlives a power cut, at the settings it is measured with.
     pub(crate) const fn durability(self) -> &'static str {
         match self {
@@ -80,7 +97,7 @@ impl Subject {
     /// How it is configured, where that matters.
     pub(crate) const fn settings(self) -> &'static str {
         match self {
-            Self::Xdhcpd => "release build, native XDP, probing off",
+            Self::Xdhcpd => "release build, native XDP, probing off but where said, log as by default",
             Self::Kea => {
                 "memfile without cleanup, a thread per CPU, lease cache 25 %, no reservations looked up, no DNS updates, \
                  log: errors"
@@ -126,6 +143,10 @@ impl Subject {
         }
         let place = Place { lan, dir: lan.world.dir().join(self.name().replace(' ', "-")), addresses };
         std::fs::create_dir_all(&place.dir)?;
+        if load.crowd().way.relay.is_some() {
+            // Those that answer through the host's stack would ask for the relay's hardware address first.
+            site::introduce_relay(lan)?;
+        }
         // Frames sent by a program arrive only where there is one.
         let pass = Pass::attach(&lan.server, SERVER_IF)?;
         let mut process = match self {
@@ -142,7 +163,7 @@ impl Subject {
 
 /// Keeps the CPUs from sleeping while the file is open, as xdhcpd has it under load: no other server does that by itself,
 /// but its operator may. `None`: this kernel takes no such request, from xdhcpd neither.
-fn awake() -> Option<File> {
+pub(crate) fn awake() -> Option<File> {
     let mut file = OpenOptions::new().write(true).open("/dev/cpu_dma_latency").ok()?;
     file.write_all(&0_i32.to_ne_bytes()).ok()?;
     Some(file)

@@ -13,7 +13,7 @@ const BOTTOM: f64 = 52.0;
 /// Height of a bar with the room around it.
 const BAR: f64 = 34.0;
 /// Room for the bars' names.
-const NAMES: f64 = 150.0;
+const NAMES: f64 = 190.0;
 /// Room for the bars' values.
 const VALUES: f64 = 240.0;
 /// Height of a line of the legend.

@@ -1,15 +1,16 @@
 //! The report as text.
 
-use crate::report::{Report, Section, Table};
+use crate::report::{Report, Section, Standing, Table};
 
 pub(crate) fn print(section: &Section) {
     println!("\n{}\n", section.title);
     for figure in &section.figures {
-        let goal = figure.goal.map_or_else(String::new, |goal| {
-            let (must, aim) = (figure.unit.shown(goal.must), figure.unit.shown(goal.aim));
-            format!("must {must}, aim {aim}: {}", goal.standing(figure.value).words())
+        let goal = figure.goal.zip(figure.standing()).map_or_else(String::new, |(goal, standing)| {
+            let must = figure.unit.shown(goal.must);
+            let aim = goal.aim.map_or_else(String::new, |aim| format!(", aim {}", figure.unit.shown(aim)));
+            format!("must {must}{aim}: {}", standing.words())
         });
-        println!("  {:<62}{:>12}   {goal}", figure.what, figure.unit.shown(figure.value));
+        println!("  {:<76}{:>12}   {goal}", figure.what, figure.unit.shown(figure.value));
     }
     section.tables.iter().for_each(print_table);
     for remark in &section.remarks {
@@ -52,12 +53,14 @@ pub(crate) fn print_goals(report: &Report) {
         return;
     }
     println!("\nGoals\n");
-    for (figure, goal) in report.goals() {
+    println!("  {:<76}{:>12}{:>12}", "", "median", "worst");
+    for (figure, _) in report.goals() {
         println!(
-            "  {:<62}{:>12}   {}",
+            "  {:<76}{:>12}{:>12}   {}",
             figure.what,
             figure.unit.shown(figure.value),
-            goal.standing(figure.value).words()
+            figure.unit.shown(figure.judged()),
+            figure.standing().map_or("", Standing::words)
         );
     }
 }

@@ -9,6 +9,7 @@ pub(crate) enum Unit {
     PerSecond,
     Seconds,
     Bytes,
+    BytesPerSecond,
     /// How many times something else.
     Times,
     /// A part of one.
@@ -28,6 +29,7 @@ impl Unit {
             Self::Count => scaled(value, "").trim_end().to_owned(),
             Self::Seconds => seconds(value),
             Self::Bytes => bytes(value),
+            Self::BytesPerSecond => format!("{}/s", bytes(value)),
             Self::Times => format!("{} ×", digits(value)),
             Self::Share => format!("{} %", digits(value * 100.0)),
         }

@@ -60,7 +60,7 @@ pub(super) fn measure(bench: &Bench, most: u32) -> Result<Section> {
 fn at(leases: u32, bench: &Bench) -> Result<Found> {
     let scale = bench.scale;
     let site = bench.site("bench-renew")?;
-    let load = site.load(site::crowd(leases, leases))?;
+    let load = site.load(bench.crowd(leases, leases))?;
     let mut running = site.start(bench.subject(), &load, leases)?;
     site::lease_all(&load, leases)?;
     load.renew_by(bench.asking.form())?;
