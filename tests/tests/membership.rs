@@ -71,3 +71,52 @@ fn a_name_may_be_reserved_without_an_address() -> Result<()> {
     ensure!(server.json(&["audit"])?["consistent"] == true);
     Ok(())
 }
+
+/// A client that is dropped by a reload gets no answer any more, by the kernel neither, and keeps what it was promised; the kernel
+/// goes on with all others.
+#[test]
+fn a_client_on_a_list_is_dropped_until_it_is_off_it() -> Result<()> {
+    let lan = lan()?;
+    let (client, other) = (lan.client(1), lan.client(2));
+    let listed = |names: &[&Client]| -> Result<()> {
+        let lines: Vec<String> = names.iter().map(|client| mac(client) + " # banned\n").collect();
+        Ok(std::fs::write(lan.world.dir().join("banned.txt"), lines.concat())?)
+    };
+    listed(&[])?;
+    let class = "[[class]]\nname = \"banned\"\nmatch = { hw-address-file = \"banned.txt\" }\ndrop = true\n";
+    let server = Server::start(&lan, Xdp::Native, &format!("{class}{SUBNET}"))?;
+    let (lease, others) = (client.dora()?, other.dora()?);
+    for _ in 0..3 {
+        client.renew(&lease)?;
+        other.renew(&others)?;
+    }
+    let acked = server.stats()?.all_kernel_acked()?;
+    ensure!(acked >= 4, "the kernel answers both: {acked}");
+
+    listed(&[&client])?;
+    server.reload()?;
+    for request in [
+        client.renewing(&lease),
+        client.rebinding(&lease),
+        client.rebooting(lease.address),
+        client.discovering(),
+        client.informing(lease.address),
+    ] {
+        client.expect_silence(&request, others.address)?;
+    }
+    let stats = server.stats()?;
+    ensure!(stats.count(&["daemon", "dropped", "class-drop"])? == 5, "{}", stats.0);
+    ensure!(stats.all_kernel_acked()? == acked, "the kernel answered");
+    let explained = server.json(&["explain", &mac(&client)])?;
+    ensure!(explained["why"].as_str().is_some_and(|why| why.starts_with("class-drop: ")), "{explained}");
+    ensure!(server.lease(lease.address)?.is_some_and(|lease| lease["state"] == "leased"));
+    (0..3).try_for_each(|_| other.renew(&others).map(drop))?;
+    ensure!(server.stats()?.all_kernel_acked()? == acked + 3, "the list is nobody else's concern");
+
+    listed(&[])?;
+    server.reload()?;
+    (0..3).try_for_each(|_| client.renew(&lease).map(drop))?;
+    ensure!(server.stats()?.all_kernel_acked()? >= acked + 3 + 2);
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}

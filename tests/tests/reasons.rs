@@ -23,6 +23,11 @@ const SUBNETS: &str = r#"
 name = "phones"
 match = { vendor-class = "phone" }
 
+[[class]]
+name = "banned"
+match = { vendor-class = "banned" }
+drop = true
+
 [[subnet]]
 prefix = "10.0.0.0/24"
 pools = ["10.0.0.10 - 10.0.0.11"]
@@ -207,6 +212,7 @@ fn who_and_what(asking: &Asking) -> Result<()> {
     asking.silent("not-authoritative", asking.on_vlan(100), set(&[(53, &[3]), (50, &[192, 0, 2, 1])]))?;
     let phone = asking.silent("no-pool", asking.on_vlan(100), |_| {})?;
     ensure!(phone["subnets"] == serde_json::json!(["10.2.0.0/24"]), "{phone}");
+    asking.silent("class-drop", asking.client(), set(&[(53, &[1]), (60, b"banned")]))?;
     asking.silent("bootp", asking.client(), set(&[(55, &[1])]))?;
     asking.silent("leasequery-not-allowed", asking.relayed(RELAY), |request| {
         request.message.options = area(&[(53, &[10]), (82, CIRCUIT)]);

@@ -9,11 +9,15 @@
 //!
 //! A client is in a class if all keys of `match` fit it; of a key's list, one value must. It may be in several.
 
+use std::hash::Hash;
+use std::path::PathBuf;
+
 use super::class_names::ClassNames;
 use super::errors::Errors;
 use super::hosts::Mentions;
 use super::overrides::Overrides;
 use super::section::Section;
+use super::stations;
 use super::value::{self, Value};
 
 /// Clients that have something in common.
@@ -25,6 +29,8 @@ pub struct Class {
     pub matches: Match,
     /// What its clients are given.
     pub overrides: Overrides,
+    /// Whether its clients get no answer instead.
+    pub drop: bool,
 }
 
 /// What a class asks of its clients. Each list that isn't empty must have an element that fits; one is not empty.
@@ -36,6 +42,8 @@ pub struct Match {
     pub user_class: Vec<Pattern>,
     /// `chaddr`.
     pub hw_address: Vec<Pattern>,
+    /// More of these: whole addresses from a file, in order, each once. With a file that has none nobody fits.
+    pub hw_listed: Option<Vec<[u8; 6]>>,
     /// Option 61, type octet included.
     pub client_id: Vec<Pattern>,
     /// Sub-option 1 of option 82.
@@ -44,6 +52,8 @@ pub struct Match {
     pub remote_id: Vec<Pattern>,
     /// Option 93: one of its numbers (RFC 4578, section 2.1; IANA's "Processor Architecture Types").
     pub architecture: Vec<u16>,
+    /// Whether the client has a reservation in the subnet, or has none.
+    pub known: Option<bool>,
 }
 
 /// What a value must be, or begin with.
@@ -67,21 +77,69 @@ impl Pattern {
 }
 
 /// All classes; `names` are theirs then, even of those in which something is wrong, and `mentions` what clients are told of hosts.
-pub(super) fn read(value: Value<'_>, names: &mut ClassNames, mentions: &mut Mentions) -> Option<Vec<Class>> {
+pub(super) fn read(
+    value: Value<'_>,
+    names: &mut ClassNames,
+    mentions: &mut Mentions,
+    files: &mut Vec<PathBuf>,
+) -> Option<Vec<Class>> {
     value.each_section("class", |mut section| {
         let name = section.required("name", "\"phones\"", |v| names.claim(v));
-        let matches = section.required("match", "{ vendor-class = \"…*\" }", Match::read);
+        let matches = section.required("match", "{ vendor-class = \"…*\" }", |v| Match::read(v, files));
+        names.asks_known |= matches.as_ref().is_some_and(|matches| matches.known.is_some());
+        let drop = section.or("drop", false, Value::boolean);
+        let given_at = section.place(&["options", "next-server", "boot-file-name", "lease-time"]);
         let overrides = Overrides::read(&mut section);
         if let Some(overrides) = &overrides {
             mentions.told_by(&section.place(&["options", "next-server"]), overrides);
         }
+        if drop == Some(true) && overrides.as_ref().is_some_and(|overrides| !overrides.is_empty()) {
+            section.refuse(
+                &given_at,
+                "the clients of a class with `drop` are given nothing: remove this, or `drop`",
+            );
+        }
         section.finish();
-        Some(Class { name: name?, matches: matches?, overrides: overrides? })
+        Some(Class { name: name?, matches: matches?, overrides: overrides?, drop: drop? })
     })
 }
 
 impl Match {
-    fn read(value: Value<'_>) -> Option<Self> {
+    /// What the answers of a lease rest on, beside the hardware address that it belongs to.
+    pub fn but_hardware(&self) -> impl Hash + '_ {
+        let Self {
+            vendor_class,
+            user_class,
+            hw_address: _,
+            hw_listed: _,
+            client_id,
+            circuit_id,
+            remote_id,
+            architecture,
+            known,
+        } = self;
+        let relayed = (circuit_id, remote_id);
+        (vendor_class, user_class, self.asks_hardware(), client_id, relayed, architecture, known)
+    }
+
+    /// Whether it asks for the hardware address.
+    #[must_use]
+    pub fn asks_hardware(&self) -> bool {
+        !self.hw_address.is_empty() || self.hw_listed.is_some()
+    }
+
+    /// Whether the hardware address is as is asked.
+    #[must_use]
+    pub fn fits_hardware(&self, octets: &[u8]) -> bool {
+        let listed = |all: &Vec<[u8; 6]>| {
+            <[u8; 6]>::try_from(octets).is_ok_and(|address| all.binary_search(&address).is_ok())
+        };
+        !self.asks_hardware()
+            || self.hw_address.iter().any(|pattern| pattern.fits(octets))
+            || self.hw_listed.as_ref().is_some_and(listed)
+    }
+
+    fn read(value: Value<'_>, files: &mut Vec<PathBuf>) -> Option<Self> {
         let mut section = value.section("match")?;
         let nothing_asked = section.entries().is_empty();
         let vendor_class = patterns(&mut section, "vendor-class", text);
@@ -92,6 +150,8 @@ impl Match {
         let remote_id = patterns(&mut section, "remote-id", port_name);
         let architecture =
             section.or("architecture", Vec::new(), |v| one_or_more(v, "numbers", architecture));
+        let known = section.optional("known", Value::boolean);
+        let listed = section.optional("hw-address-file", |v| stations::read(v, files));
         if let Some(hw_address) = &hw_address {
             check_hw_addresses(section.errors(), &section, hw_address);
         }
@@ -101,14 +161,21 @@ impl Match {
                 "this fits every client: name what is to fit, such as vendor-class = \"PXEClient*\"",
             );
         }
+        let (mut hw_address, listed) = (hw_address?, listed?);
+        let hw_listed = listed.map(|listed| {
+            hw_address.extend(listed.beginnings.into_iter().map(Pattern::Beginning));
+            listed.whole
+        });
         Some(Self {
             vendor_class: vendor_class?,
             user_class: user_class?,
-            hw_address: hw_address?,
+            hw_address,
+            hw_listed,
             client_id: client_id?,
             circuit_id: circuit_id?,
             remote_id: remote_id?,
             architecture: architecture?,
+            known: known?,
         })
     }
 }

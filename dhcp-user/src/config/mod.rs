@@ -37,6 +37,7 @@ mod reservations_file;
 mod section;
 mod server;
 mod sources;
+mod stations;
 mod subnet;
 mod value;
 
@@ -196,8 +197,10 @@ fn read(mut document: Section<'_>) -> Option<Config> {
     let server_boot = server.as_ref().map(|server| server.boot.clone()).unwrap_or_default();
     let mut names = ClassNames::default();
     let mut others = Others::default();
-    let classes =
-        document.or("class", Vec::new(), |value| class::read(value, &mut names, &mut others.mentions));
+    let classes = document.or("class", Vec::new(), |value| {
+        let Others { mentions, files, .. } = &mut others;
+        class::read(value, &mut names, mentions, files)
+    });
     if let Some(at) = &options_at {
         others.mentions.told(at, &server_options, &server_boot);
     }

@@ -348,6 +348,8 @@ pub enum Silence {
     NoServer,
     /// No pool is for clients of these classes.
     NoPool,
+    /// The client is in a class that drops.
+    ClassDrop,
     /// No free address.
     Exhausted,
     /// All free addresses are being probed.
@@ -396,6 +398,7 @@ impl Silence {
             Self::NoAddress => "no-address",
             Self::NoServer => "no-server",
             Self::NoPool => "no-pool",
+            Self::ClassDrop => "class-drop",
             Self::Exhausted => "exhausted",
             Self::Probing => "probing",
             Self::ProbeUnknown => "probe-unknown",

@@ -75,6 +75,7 @@ use predict::Predictions;
 use site::Site;
 use site::place::Place;
 use terms::basis::basis_at;
+use terms::membership::said;
 use upkeep::going_over::Doubts;
 use upkeep::host_addresses::HostAddresses;
 use upkeep::unconfigured::Unconfigured;
@@ -188,6 +189,9 @@ impl Policy {
         if let Err(why) = self.admit(request) {
             return turn.silence(request, why);
         }
+        if self.drops(request) {
+            return turn.silence(request, Silence::ClassDrop);
+        }
         match request.kind {
             Kind::Discover => self.discover(turn, request),
             Kind::Request => self.request(turn, request),
@@ -197,6 +201,19 @@ impl Policy {
             Kind::Bootp => self.bootp(turn, request),
             Kind::LeaseQuery => self.lease_query(turn, request),
         }
+    }
+
+    /// Whether a client is in classes that drop, wherever it may have an address. What needs no answer is heard: by a RELEASE
+    /// it gives back what it has.
+    fn drops(&self, request: &Request) -> bool {
+        let asks = matches!(request.kind, Kind::Discover | Kind::Request | Kind::Inform | Kind::Bootp);
+        if !asks || !self.site.classes.any_drops() {
+            return false;
+        }
+        let named = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
+        let place = named.or(request.options.requested).and_then(|address| self.book.find(address));
+        let said = place.and_then(|place| said(&self.site, &self.book, place, request));
+        self.site.segment(request).iter().all(|id| self.site.drops(*id, request, said.as_ref()))
     }
 
     /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).

@@ -536,6 +536,14 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("name", &[Table::Class], Text, Required, "0.1", "what pools call it"),
     key(
+        "drop",
+        &[Table::Class],
+        Boolean,
+        Is("false"),
+        "0.1",
+        "its clients get no answer: see [Clients that get nothing](configuration.md#clients-that-get-nothing)",
+    ),
+    key(
         "match",
         &[Table::Class],
         Kind::Table(Table::Match),
@@ -553,6 +561,22 @@ pub(super) const KEYS: &[Key] = &[
     ),
     key("user-class", &[Table::Match], OneOrMore(&Text), None, "0.1", "option 77"),
     key("hw-address", &[Table::Match], OneOrMore(&Text), None, "0.1", "the hardware address"),
+    key(
+        "hw-address-file",
+        &[Table::Match],
+        Text,
+        None,
+        "0.1",
+        "a file with more hardware addresses, one a line (`02:00:5e:*` for all that begin so); what follows a `#` is not read",
+    ),
+    key(
+        "known",
+        &[Table::Match],
+        Boolean,
+        None,
+        "0.1",
+        "`true`: the client has a reservation in the subnet; `false`: it has none",
+    ),
     key("client-id", &[Table::Match], OneOrMore(&Text), None, "0.1", "option 61"),
     key(
         "circuit-id",

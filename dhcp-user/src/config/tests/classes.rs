@@ -48,10 +48,12 @@ fn every_key_of_a_match_is_read() {
         vendor_class: vec![begins(b"PXEClient")],
         user_class: vec![is(b"iPXE"), begins(b"iP")],
         hw_address: vec![begins(&[0, 0x1b, 0x21]), is(&[2, 0, 0, 0, 0, 1]), begins(&[0, 0x1b])],
+        hw_listed: None,
         client_id: vec![begins(&[1, 2]), begins(b"RAS "), begins(b"")],
         circuit_id: vec![begins(b"ge-0/0/1:"), is(b"cafe"), begins(&[0, 4])],
         remote_id: vec![is(b"olt-7")],
         architecture: vec![7, 9, 16],
+        known: None,
     };
     assert_eq!((class.name.as_str(), &class.matches), ("all", &expected));
     let times = LeaseTimes { lease: 600, renew: 300, rebind: 525, min: 60, max: 600, when_full: Some(60) };
@@ -248,4 +250,19 @@ fn sub_options_that_can_not_be() {
     option("{ code-6 = '' }", "must not be empty");
     option(&format!("{{ code-6 = 'hex:{}' }}", "00".repeat(256)), "more than the 255 of a sub-option");
     option("'0104'", "is not octets: write them as \"hex:0a0b0c\"");
+}
+
+#[test]
+fn a_class_may_drop_and_ask_who_is_known() {
+    let [class] = &classes("name = 'x'\nmatch = { known = false }\ndrop = true")[..] else { panic!("one") };
+    assert_eq!(
+        (class.drop, class.matches.known, class.matches.hw_listed.as_ref()),
+        (true, Some(false), None)
+    );
+    assert!(!classes("name = 'x'\nmatch = { known = true }")[0].drop);
+    let text = format!(
+        "{BASE}[[subnet]]\nprefix = '10.0.0.0/8'\npools = ['10.0.0.1 - 10.0.0.9']\n[[class]]\nname = 'x'\nmatch = {{ known = false }}\ndrop = true\nlease-time = '1h'"
+    );
+    let errors = Config::parse(&text, "f").expect_err("it gives something to nobody");
+    assert!(errors[0].message.contains("are given nothing"), "{errors:?}");
 }

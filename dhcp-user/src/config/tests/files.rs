@@ -232,3 +232,45 @@ fn a_reservation_may_have_no_address() {
     let named = table.replace("[[class]]", "class = [\"phones\"]\n[[class]]");
     assert_eq!(good(&[("x.toml", &named), ("r.csv", csv)]).subnets[0].reservations.len(), 3);
 }
+
+#[test]
+fn hardware_addresses_come_from_a_file() {
+    let with = |name: &str| {
+        format!(
+            "[[interface]]\nname = \"e\"\n{}[[class]]\nname = \"c\"\nmatch = {{ hw-address = \"02:00:00:00:00:09\", hw-address-file = \"{name}\" }}\ndrop = true\n",
+            subnet(1)
+        )
+    };
+    let list = "# banned\n02:00:00:00:00:02 # since May\n\n 02-00-00-00-00-01\n020000000002\n02:00:5e:*\n";
+    let config = good(&[("x.toml", &with("l.txt")), ("l.txt", list)]);
+    let matches = &config.classes[0].matches;
+    assert_eq!(matches.hw_listed, Some(vec![[2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]]));
+    assert!(config.files[0].ends_with("l.txt"));
+    for (octets, fits) in [
+        ([2, 0, 0, 0, 0, 1], true),
+        ([2, 0, 0, 0, 0, 9], true),
+        ([2, 0, 0x5e, 1, 2, 3], true),
+        ([2, 0, 0, 0, 0, 3], false),
+    ] {
+        assert_eq!(matches.fits_hardware(&octets), fits, "{octets:?}");
+    }
+    let none = good(&[
+        ("x.toml", &with("l.txt").replace("hw-address = \"02:00:00:00:00:09\", ", "")),
+        ("l.txt", ""),
+    ]);
+    assert!(!none.classes[0].matches.fits_hardware(&[2, 0, 0, 0, 0, 1]), "a list of nobody fits nobody");
+
+    let found = wrong(&[
+        ("x.toml", &with("l.txt")),
+        ("l.txt", "02:00:00:00:00:01\n02:00\n*\nx\n02:00:00:00:00:01:*\n"),
+    ]);
+    for (found, line) in found.iter().zip(2..) {
+        assert!(
+            found.starts_with(&format!("l.txt:{line}:1: \"")) && found.contains("is not an Ethernet address"),
+            "{found}"
+        );
+    }
+    assert_eq!(found.len(), 4);
+    let found = wrong(&[("x.toml", &with("none.txt"))]);
+    assert!(found[0].contains("can't read") && found[0].contains("none.txt"), "{found:?}");
+}

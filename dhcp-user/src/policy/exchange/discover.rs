@@ -17,7 +17,7 @@ use crate::policy::site::place::Place;
 use crate::policy::site::reservations::is_for;
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::terms::given::{lease_time, terms};
-use crate::policy::terms::membership::{is_admitted, said};
+use crate::policy::terms::membership::{is_admitted, is_dropped, said};
 use crate::policy::{Policy, Turn};
 
 impl Policy {
@@ -134,6 +134,9 @@ impl Policy {
         if self.book.promised_to_another(place, turn.now, request) {
             return false;
         }
+        if is_dropped(&self.site, &self.book, place, request) {
+            return false;
+        }
         let reservation = self.site.subnets.reservation_at(self.book.subnet(place), place);
         let entitled = reservation.map(|reservation| is_for(reservation, request));
         match (self.book.state(place), entitled) {
@@ -202,6 +205,9 @@ impl Policy {
         let (mut pools, mut untold) = (0, None);
         for id in segment {
             let classes = self.site.classes_in(*id, request, None);
+            if self.site.classes.drop(classes) {
+                continue;
+            }
             let (count, news) = self.book.note_exhausted(*id, classes);
             pools += count;
             untold = untold.or(news.then_some(*id));

@@ -49,8 +49,11 @@ impl Policy {
         segment: &[SubnetId],
     ) -> Drawn {
         let asked = self.asked(turn, request, segment);
-        let here: Vec<(SubnetId, ClassSet)> =
-            segment.iter().map(|id| (*id, self.site.classes_in(*id, request, None))).collect();
+        let here: Vec<(SubnetId, ClassSet)> = segment
+            .iter()
+            .map(|id| (*id, self.site.classes_in(*id, request, None)))
+            .filter(|(_, classes)| !self.site.classes.drop(*classes))
+            .collect();
         if let Some(waiting) = self.waits(request, segment) {
             return waiting.into();
         }

@@ -39,7 +39,7 @@ impl Policy {
         let place = own.or_else(|| {
             segment.iter().find_map(|id| {
                 let classes = self.site.classes_in(*id, request, None);
-                self.next_free(turn, *id, classes)
+                if self.site.classes.drop(classes) { None } else { self.next_free(turn, *id, classes) }
             })
         });
         let subnet = place.map_or(*segment.first()?, |place| self.book.subnet(place));

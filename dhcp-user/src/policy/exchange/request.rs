@@ -17,7 +17,7 @@ use crate::policy::site::reservations::{is_for, is_for_owner};
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::site::terms::server_override;
 use crate::policy::terms::given::{lease_time, prolonged};
-use crate::policy::terms::membership::{believed_agent, is_admitted};
+use crate::policy::terms::membership::{believed_agent, is_admitted, is_dropped};
 use crate::policy::{Policy, Turn};
 
 impl Policy {
@@ -190,6 +190,9 @@ impl Policy {
         self.settle(turn, place);
         // What has become our own address meanwhile is nobody's.
         if self.has_ended(place, request) || self.is_own(place) {
+            return None;
+        }
+        if is_dropped(&self.site, &self.book, place, request) {
             return None;
         }
         let offered_to_another = self.book.is_offered_to_another(place, request)

@@ -24,7 +24,7 @@ use crate::policy::book::identity::Keyed;
 use crate::policy::book::state::State;
 use crate::policy::site::place::Place;
 use crate::policy::terms::given::{is_lasting, prolonged, terms};
-use crate::policy::terms::membership::{is_admitted, said};
+use crate::policy::terms::membership::{is_admitted, is_dropped, said};
 use areas::{Areas, Going, Selected};
 use discovers::Discovers;
 use kinds::Kinds;
@@ -159,7 +159,7 @@ impl Policy {
         self.goes_on(&asked, address)?;
         // Its pool may have been closed to the client's class.
         let admitted = self.book.is_reserved(place) || is_admitted(&self.site, &self.book, place, &asked);
-        if !admitted {
+        if !admitted || is_dropped(&self.site, &self.book, place, &asked) {
             return None;
         }
         let lease_time = prolonged(&self.site, &self.book, place, owner.lease_time, &asked);
@@ -201,12 +201,15 @@ impl Policy {
         asked: &Request,
         said: Option<&AgentInformation>,
     ) -> bool {
+        let subnet = self.book.subnet(place);
         let pool = self.book.pool(place).filter(|_| !self.book.is_reserved(place));
         let admits = pool.is_none_or(|pool| {
             let admits = pool.admits;
-            admits.is_open() || admits.admits(self.site.classes_in(self.book.subnet(place), asked, said))
+            admits.is_open() || admits.admits(self.site.classes_in(subnet, asked, said))
         });
-        admits && is_lasting(&self.site, &self.book, place, lease_time, asked)
+        admits
+            && !self.site.drops(subnet, asked, said)
+            && is_lasting(&self.site, &self.book, place, lease_time, asked)
     }
 
     /// The form that came, if it is of the renew class, and those that may follow, the likeliest first.

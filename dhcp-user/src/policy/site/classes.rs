@@ -9,6 +9,7 @@ use crate::config::{Class, ClassSet, Match, Pattern};
 use crate::message::options::code;
 use crate::message::{AgentInformation, Request};
 use crate::policy::site::digest::digest;
+use crate::store::HwAddr;
 
 /// The classes of the configuration.
 #[derive(Debug, Default)]
@@ -16,7 +17,13 @@ pub(in crate::policy) struct Classes {
     all: Vec<Class>,
     /// Whether any of them asks what the relay says.
     pub(in crate::policy) by_relay: bool,
-    /// Stands for who is in which class and what that means.
+    /// Whether any of them asks whether a client has a reservation.
+    pub(in crate::policy) by_known: bool,
+    /// Those whose clients get no answer.
+    dropping: ClassSet,
+    /// Those that ask for the hardware address.
+    by_hardware: ClassSet,
+    /// Stands for who is in which class and what that means, but for hardware addresses.
     digest: u64,
 }
 
@@ -24,8 +31,38 @@ impl Classes {
     pub(in crate::policy) fn new(classes: &[Class]) -> Self {
         let asks =
             |class: &Class| !class.matches.circuit_id.is_empty() || !class.matches.remote_id.is_empty();
-        let meant: Vec<_> = classes.iter().map(|class| (&class.matches, &class.overrides)).collect();
-        Self { all: classes.to_vec(), by_relay: classes.iter().any(asks), digest: digest(&meant) }
+        let meant: Vec<_> = classes
+            .iter()
+            .map(|class| (class.matches.but_hardware(), &class.overrides, class.drop))
+            .collect();
+        Self {
+            all: classes.to_vec(),
+            by_relay: classes.iter().any(asks),
+            by_known: classes.iter().any(|class| class.matches.known.is_some()),
+            dropping: those(classes, |class| class.drop),
+            by_hardware: those(classes, |class| class.matches.asks_hardware()),
+            digest: digest(&meant),
+        }
+    }
+
+    /// Whether any class drops its clients.
+    pub(in crate::policy) fn any_drops(&self) -> bool {
+        !self.dropping.is_empty()
+    }
+
+    /// Whether a client that is in these classes gets no answer.
+    pub(in crate::policy) fn drop(&self, set: ClassSet) -> bool {
+        self.dropping.meets(set)
+    }
+
+    /// The classes that ask for a hardware address, and for this one among others.
+    pub(in crate::policy) fn of_hardware(&self, chaddr: HwAddr) -> ClassSet {
+        let mut set = ClassSet::default();
+        let fits = |place: &usize| {
+            self.all.get(*place).is_some_and(|class| class.matches.fits_hardware(chaddr.octets()))
+        };
+        self.by_hardware.last_first().filter(fits).for_each(|place| set.insert(place));
+        set
     }
 
     /// A number that stands for them.
@@ -33,11 +70,18 @@ impl Classes {
         self.digest
     }
 
-    /// The classes of the client that sent `request`. `said` stands in for what no relay says of it.
-    pub(in crate::policy) fn of(&self, request: &Request, said: Option<&AgentInformation>) -> ClassSet {
+    /// The classes of the client that sent `request`, by what it and its relay (`agent`) say, and by whether it is `known`.
+    pub(in crate::policy) fn of(
+        &self,
+        request: &Request,
+        agent: Option<&AgentInformation>,
+        known: bool,
+    ) -> ClassSet {
         let mut set = ClassSet::default();
-        let agent = request.options.agent.as_ref().or(said);
-        let fitting = self.all.iter().enumerate().filter(|(_, class)| fits(&class.matches, request, agent));
+        let fits = |class: &Class| {
+            class.matches.known.is_none_or(|asked| asked == known) && fits(&class.matches, request, agent)
+        };
+        let fitting = self.all.iter().enumerate().filter(|(_, class)| fits(class));
         fitting.for_each(|(place, _)| set.insert(place));
         set
     }
@@ -48,14 +92,22 @@ impl Classes {
     }
 }
 
-/// Whether all that is asked fits.
+/// The places of the classes that are so.
+fn those(classes: &[Class], are_so: impl Fn(&Class) -> bool) -> ClassSet {
+    let mut set = ClassSet::default();
+    let those = classes.iter().enumerate().filter(|(_, class)| are_so(class));
+    those.for_each(|(place, _)| set.insert(place));
+    set
+}
+
+/// Whether all that is asked of what the client and its relay say fits.
 fn fits(asked: &Match, request: &Request, agent: Option<&AgentInformation>) -> bool {
     let option = |code| request.options.get(code).map(AsRef::as_ref);
     let circuit = agent.and_then(|agent| agent.circuit_id.as_deref());
     let remote = agent.and_then(|agent| agent.remote_id.as_deref());
     any_fits(&asked.vendor_class, option(code::VENDOR_CLASS))
         && user_class_fits(&asked.user_class, option(code::USER_CLASS))
-        && any_fits(&asked.hw_address, Some(request.chaddr.octets()))
+        && asked.fits_hardware(request.chaddr.octets())
         && any_fits(&asked.client_id, request.options.client_id.as_deref())
         && any_fits(&asked.circuit_id, circuit)
         && any_fits(&asked.remote_id, remote)

@@ -50,11 +50,11 @@ impl Site {
         let reservations = || config.subnets.iter().flat_map(|subnet| &subnet.reservations);
         let by_circuit = |own: &Reservation| {
             let follows = own.address.is_none() || !own.classes.is_empty();
-            matches!(own.key, ReservationKey::Circuit { .. }) && follows
+            matches!(own.key, ReservationKey::Circuit { .. }) && (follows || classes.by_known)
         };
         Self {
             by_relay: classes.by_relay || reservations().any(by_circuit),
-            classes_by_reservation: reservations().any(|own| !own.classes.is_empty()),
+            classes_by_reservation: classes.by_known || reservations().any(|own| !own.classes.is_empty()),
             settings: Settings::new(&config.server),
             requesters: config.server.leasequery_from.iter().copied().collect(),
             subnets: Subnets::new(&config.subnets, trusting, interfaces),
@@ -70,13 +70,21 @@ impl Site {
         request: &Request,
         said: Option<&AgentInformation>,
     ) -> ClassSet {
-        let fitting = self.classes.of(request, said);
-        if !self.classes_by_reservation {
-            return fitting;
-        }
         let agent = request.options.agent.as_ref().or(said);
-        let own = self.subnets.reservation_by(subnet, request, agent);
+        let own = self.classes_by_reservation.then(|| self.subnets.reservation_by(subnet, request, agent));
+        let own = own.flatten();
+        let fitting = self.classes.of(request, agent, own.is_some());
         fitting.and(own.map(|own| own.classes).unwrap_or_default())
+    }
+
+    /// Whether the client gets no answer in `subnet`, by its classes.
+    pub(in crate::policy) fn drops(
+        &self,
+        subnet: SubnetId,
+        request: &Request,
+        said: Option<&AgentInformation>,
+    ) -> bool {
+        self.classes.any_drops() && self.classes.drop(self.classes_in(subnet, request, said))
     }
 
     /// What is reserved for the client in `subnet` whatever its address is.

@@ -36,7 +36,9 @@ pub(in crate::policy) fn basis_at(site: &Site, book: &Book, place: Place, link: 
     // Its owner is to be sent there.
     let elsewhere = reserved_for_owner_elsewhere(site, book, place).map(|reserved| book.address(reserved));
     // What is its owner's wherever its address is.
-    let owner = book.binding(place).filter(|_| site.subnets.has_standing(subnet));
+    let owner = book.binding(place);
+    let hardware = owner.map(|owner| site.classes.of_hardware(owner.chaddr())).unwrap_or_default();
+    let owner = owner.filter(|_| site.classes.by_known || site.subnets.has_standing(subnet));
     let standing =
         owner.map(|owner| site.subnets.standing_of_owner(subnet, owner.owner())).unwrap_or_default();
     digest(&(
@@ -44,6 +46,7 @@ pub(in crate::policy) fn basis_at(site: &Site, book: &Book, place: Place, link: 
         elsewhere,
         standing,
         site.classes.digest(),
+        hardware,
         site.subnets.basis(subnet, link),
         pool.filter(particular).map(|pool| (pool.admits, &pool.overrides)),
         reservation,

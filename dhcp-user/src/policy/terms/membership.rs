@@ -48,6 +48,11 @@ pub(in crate::policy) fn is_admitted(site: &Site, book: &Book, place: Place, req
     admits.is_open() || admits.admits(classes_at(site, book, place, request))
 }
 
+/// Whether the client gets no answer about the address at `place`, by its classes.
+pub(in crate::policy) fn is_dropped(site: &Site, book: &Book, place: Place, request: &Request) -> bool {
+    site.classes.any_drops() && site.classes.drop(classes_at(site, book, place, request))
+}
+
 /// The classes that the client counts in at `place`.
 pub(in crate::policy) fn classes_at(site: &Site, book: &Book, place: Place, request: &Request) -> ClassSet {
     site.classes_in(book.subnet(place), request, said(site, book, place, request).as_ref())

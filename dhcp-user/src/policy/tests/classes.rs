@@ -9,7 +9,7 @@ const UEFI: [u8; 2] = [0, 7];
 const BIOS: [u8; 2] = [0, 0];
 
 fn class(name: &str, matches: Match) -> Class {
-    Class { name: name.to_owned(), matches, overrides: Overrides::default() }
+    Class { name: name.to_owned(), matches, overrides: Overrides::default(), drop: false }
 }
 
 fn begins(octets: &[u8]) -> Vec<Pattern> {
@@ -125,7 +125,10 @@ fn each_key_of_a_match_is_looked_for_where_it_stands() {
     ];
     for (name, matches, draft, fits) in cases {
         let classes = site::classes::Classes::new(&[phones(), class(name, matches)]);
-        let found = classes.of(&draft.request(START), None).last_first().any(|place| place == 1);
+        let found = classes
+            .of(&draft.request(START), draft.request(START).options.agent.as_ref(), false)
+            .last_first()
+            .any(|place| place == 1);
         assert_eq!(found, fits, "{name}");
     }
 }

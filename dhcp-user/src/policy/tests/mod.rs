@@ -9,6 +9,7 @@ mod circuit_cap;
 mod classes;
 mod conformance;
 mod device_cap;
+mod dropping;
 mod entitlement;
 mod evidence;
 mod horizon;

@@ -148,6 +148,9 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
             "no pool is for clients of its classes",
             "add a pool for its class, or one for all, or change the class",
         ),
+        Silence::ClassDrop => {
+            ("the client is in a class with `drop`", "take it out of the class if it is to be served")
+        }
         Silence::Exhausted => (
             "no address is free",
             "enlarge the pool, shorten `lease-time`, or look at `orphans` and `quarantine`",
@@ -259,6 +262,7 @@ fn silences() -> impl Iterator<Item = Silence> {
         NoAddress,
         NoServer,
         NoPool,
+        ClassDrop,
         Exhausted,
         Probing,
         ProbeUnknown,
