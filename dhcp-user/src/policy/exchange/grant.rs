@@ -3,8 +3,10 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
+use super::origin::Origin;
 use crate::message::{AgentInformation, Kind, Request};
 use crate::policy::action::{Action, Granted, Publication, Reply, Silence};
 use crate::policy::answer::{self, Type};
@@ -12,7 +14,6 @@ use crate::policy::book::binding::{AnsweredBy, Binding, FOR_GOOD, Particulars};
 use crate::policy::book::identity::Identity;
 use crate::policy::book::state::State;
 use crate::policy::event::{Client, Happened};
-use crate::policy::site::arrival::Way;
 use crate::policy::site::place::Place;
 use crate::policy::terms::basis::basis_at;
 use crate::policy::terms::given::{is_lasting, terms};
@@ -40,7 +41,8 @@ impl Policy {
         if self.over_circuit_cap(subnet, request, Some(place)) {
             return self.tell_circuit_cap(turn, request, subnet);
         }
-        let Some(server) = self.site.subnets.server(subnet, request.link) else {
+        let origin = self.origin_for(place, request);
+        let Some(server) = self.site.subnets.server(subnet, origin.link) else {
             return turn.silence(request, Silence::NoServerId);
         };
         let address = self.book.address(place);
@@ -52,7 +54,8 @@ impl Policy {
         let lasting = is_lasting(&self.site, &self.book, place, lease_time, request);
         let memos = match &reply {
             Reply::Ack { answer, .. }
-                if reserved_elsewhere(&self.site, &self.book, place, request).is_none() =>
+                if origin.link == request.link
+                    && reserved_elsewhere(&self.site, &self.book, place, request).is_none() =>
             {
                 let habits = self.habits(turn.now, place, request, turn.after(lease_time));
                 let ack = Some(answer).filter(|_| lasting);
@@ -60,10 +63,10 @@ impl Policy {
             }
             _ => Vec::new(),
         };
-        let extends = self.extends(place, request, server, lease_time);
+        let extends = self.extends(place, request, (origin.link, server), lease_time);
         let word = if extends { turn.words.load(address) } else { self.make_way(turn, place) };
         self.leave_others(turn, place, request);
-        self.bind(turn, place, request, server, lease_time, word, extends);
+        self.bind(turn, place, request, (origin, server), lease_time, word, extends);
         let Some(binding) = self.book.binding(place) else { return };
         let (expiry, horizon, client) = (binding.expiry, binding.committed_until, Client::from(binding));
         let shared = !binding.is_for_good();
@@ -72,13 +75,13 @@ impl Policy {
         turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         let publication = shared.then(|| Publication {
             address,
-            link: request.link,
+            link: origin.link,
             chaddr: request.mac().unwrap_or_default(),
             server,
             generation,
             expiry,
             horizon,
-            basis: basis_at(&self.site, &self.book, place, request.link),
+            basis: basis_at(&self.site, &self.book, place, origin.link),
             memos,
         });
         turn.out.extend(publication.map(Action::Publish));
@@ -115,13 +118,19 @@ impl Policy {
 
     /// Whether the lease goes on as the kernel knows it, or doesn't: same client, same way to it, same lease time, same
     /// classes by what its relay says.
-    fn extends(&self, place: Place, request: &Request, server: Ipv4Addr, lease_time: u32) -> bool {
+    fn extends(
+        &self,
+        place: Place,
+        request: &Request,
+        (link, server): (Link, Ipv4Addr),
+        lease_time: u32,
+    ) -> bool {
         self.book.state(place) == State::Leased
             && self.book.recognises(place, request)
             && !is_said_otherwise(&self.site, &self.book, place, request)
             && self.book.binding(place).is_some_and(|binding| {
                 binding.chaddr() == request.chaddr
-                    && binding.link == request.link
+                    && binding.link == link
                     && binding.server == server
                     && binding.lease_time == lease_time
                     && binding.is_for_good() == (lease_time == FOR_GOOD)
@@ -170,7 +179,7 @@ impl Policy {
         turn: &Turn<'_>,
         place: Place,
         request: &Request,
-        server: Ipv4Addr,
+        (origin, server): (Origin, Ipv4Addr),
         lease_time: u32,
         word: Word,
         extends: bool,
@@ -180,7 +189,6 @@ impl Policy {
         let expiry = promise.max(word.expiry());
         let ahead = turn.after(self.site.settings.horizon(lease_time));
         let same = self.book.recognises(place, request);
-        let (station, other_station) = self.station_for(place, request, same);
         self.book.take_offer(place);
         self.claim(place);
         self.evidence.probes.unclean(place);
@@ -205,18 +213,14 @@ impl Policy {
         let client_id = request.options.client_id.as_deref().or(client_id);
         let agent_info = request.believed_agent_info().map(AsRef::as_ref).or(agent_info);
         let host_name = request.host_name();
-        // Who renews past its relay is still behind it.
-        let giaddr = match former {
-            Some(old) if self.site.way(request) == Way::Router => old.giaddr,
-            _ => request.giaddr,
-        };
+        let Origin { link, giaddr, station, other_station } = origin;
         let owner = Box::new(Binding {
             particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
             adopted: false,
             station,
             ended_by: None,
             answered_by,
-            link: request.link,
+            link,
             giaddr,
             server,
             lease_time,

@@ -16,6 +16,8 @@
 
 use std::net::Ipv4Addr;
 
+use dhcp_ebpf::abi::Link;
+
 use crate::message::{Kind, Request};
 use crate::policy::Policy;
 use crate::policy::action::Silence;
@@ -79,23 +81,15 @@ impl Policy {
         self.site.subnets.is_ours(request.ip_src) && !(goes_on && owner())
     }
 
-    /// Whether who sent `request`, to end the lease of `place`, is where its owner is: on the same link (or behind another
-    /// uplink) and, by relay,
-    /// behind the same one or another that is listed for the same subnets, and on the same circuit if both are told.
+    /// Whether who sent `request`, to end the lease of `place`, is where its owner is: at [its place](Self::is_at_its_place),
+    /// the same station there, and on the same circuit if both are told.
     pub(in crate::policy) fn came_as_leased(&self, place: Place, request: &Request) -> bool {
         let Some(owner) = self.book.binding(place) else { return false };
-        // An imported lease has no link yet.
-        if owner.link.ifindex != 0 && owner.link != request.link && !self.is_by_other_uplink(owner, request) {
+        if !self.is_at_its_place(place, owner, request) {
             return false;
         }
-        let subnet = self.book.subnet(place);
-        let behind = !owner.giaddr.is_unspecified();
         match self.site.way(request) {
-            Way::Relay => {
-                let same_relay = owner.giaddr == request.giaddr
-                    || (behind || owner.adopted) && self.site.subnets.list_together(subnet, request.giaddr);
-                same_relay && circuits_agree(owner, request)
-            }
+            Way::Relay => circuits_agree(owner, request),
             // A client that is not on our link unicasts through its router; nothing but the source tells who it is.
             Way::Router => {
                 request.ip_src == request.ciaddr
@@ -103,9 +97,36 @@ impl Policy {
                         || owner.station == Station::Unknown
                         || self.book.station(place) == Some(request.eth_src))
             }
-            Way::Link if request.unicast() && request.ip_src == request.ciaddr && behind => true,
-            Way::Link => (!behind || owner.adopted) && self.is_station_of(place, owner, request),
+            Way::Link if is_from_behind_relay(owner, request) => true,
+            Way::Link => self.is_station_of(place, owner, request),
         }
+    }
+
+    /// Whether `request` came by the link that the lease of `place` was got on (or by another uplink) and, by relay, through
+    /// the same one or another that is listed for the same subnets.
+    fn is_at_its_place(&self, place: Place, owner: &Binding, request: &Request) -> bool {
+        let subnet = self.book.subnet(place);
+        let same_link = owner.link == request.link
+            || self.is_by_other_uplink(owner, request)
+            || self.has_left_its_link(place, owner);
+        let behind = !owner.giaddr.is_unspecified();
+        same_link
+            && match self.site.way(request) {
+                Way::Relay => {
+                    owner.giaddr == request.giaddr
+                        || (behind || owner.adopted) && self.site.subnets.list_together(subnet, request.giaddr)
+                }
+                Way::Router => true,
+                Way::Link => !behind || owner.adopted || is_from_behind_relay(owner, request),
+            }
+    }
+
+    /// Whether nobody can be on the link any more that the lease of `place` was got on: an imported lease has none yet, and
+    /// the operator may have taken an interface out, or its subnet to another.
+    fn has_left_its_link(&self, place: Place, owner: &Binding) -> bool {
+        self.site.subnets.interface(owner.link.ifindex).is_none()
+            || self.is_reached_directly(place, owner)
+                && !self.site.subnets.is_on(self.book.subnet(place), owner.link)
     }
 
     /// Whether a message goes on with an exchange that has begun where it comes from: it is about an offer or a lease of
@@ -158,18 +179,41 @@ impl Policy {
         }
     }
 
+    /// Where the lease of `place` that `request` gets, or goes on with, is got. What begins, or comes back after a reboot,
+    /// tells where its client is now. What goes on with a lease that runs does not: it needs no answer to have been heard, so
+    /// anybody can send it in the client's name, from elsewhere.
+    pub(in crate::policy) fn origin_for(&self, place: Place, request: &Request) -> Origin {
+        let former = self.book.binding(place).filter(|_| self.book.recognises(place, request));
+        let goes_on = !request.ciaddr.is_unspecified() && !self.book.is_offered_here(place, request);
+        let elsewhere = former.filter(|owner| {
+            goes_on
+                && self.book.state(place) == State::Leased
+                && !self.is_at_its_place(place, owner, request)
+        });
+        if let Some(Binding { link, giaddr, station, .. }) = elsewhere {
+            let other_station = self.book.station(place);
+            return Origin { link: *link, giaddr: *giaddr, station: *station, other_station };
+        }
+        // Who renews past its relay is still behind it.
+        let giaddr = match former {
+            Some(owner) if self.site.way(request) == Way::Router => owner.giaddr,
+            _ => request.giaddr,
+        };
+        let (station, other_station) = self.station_for(place, request, former);
+        Origin { link: request.link, giaddr, station, other_station }
+    }
+
     /// What is to be known of the station of a lease of `place` that `request` gets, and which one it is if it isn't the one
     /// that chaddr names. That one may take over what another got in its name by going on with it; another one has to take
     /// an offer for that: the device is behind a bridge now.
-    pub(in crate::policy) fn station_for(
+    fn station_for(
         &self,
         place: Place,
         request: &Request,
-        same_client: bool,
+        former: Option<&Binding>,
     ) -> (Station, Option<[u8; 6]>) {
         let own = request.mac().is_some_and(|mac| mac == request.eth_src);
         let sender = (Station::Known, Some(request.eth_src));
-        let former = self.book.binding(place).filter(|_| same_client);
         let unknown = former.is_some_and(|owner| owner.station == Station::Unknown);
         let kept = former.map_or((Station::Known, None), |owner| (owner.station, self.book.station(place)));
         let runs = former.is_some() && self.book.state(place) == State::Leased;
@@ -184,6 +228,22 @@ impl Policy {
             Way::Link | Way::Router => kept,
         }
     }
+}
+
+/// Where a lease is got.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::policy) struct Origin {
+    pub(in crate::policy) link: Link,
+    /// The relay that its client is behind, or 0.0.0.0.
+    pub(in crate::policy) giaddr: Ipv4Addr,
+    pub(in crate::policy) station: Station,
+    /// The station, if it isn't the one that chaddr names.
+    pub(in crate::policy) other_station: Option<[u8; 6]>,
+}
+
+/// Whether it comes past the relay that the owner is behind, from the address that is leased.
+fn is_from_behind_relay(owner: &Binding, request: &Request) -> bool {
+    !owner.giaddr.is_unspecified() && request.unicast() && request.ip_src == request.ciaddr
 }
 
 /// What holds of the source of whatever comes without a relay.

@@ -64,7 +64,8 @@ impl Site {
         if !request.relayed() && request.unicast() && goes_on(request) {
             let own = self.subnets.containing(request.ciaddr).filter(|_| !request.ciaddr.is_unspecified());
             if let Some(subnet) = own {
-                return self.subnets.segment(subnet);
+                let reached = self.subnets.may_be_reached_by(subnet, request.link);
+                return if reached { self.subnets.segment(subnet) } else { Segment::default() };
             }
         }
         self.subnets.of(request)

@@ -237,6 +237,11 @@ impl Neighbours {
         self.by_relay.get(&relay).is_some_and(|gathering| gathering.holds(id, &self.networks))
     }
 
+    /// Whether some link of ours leads to it without a router.
+    pub(super) fn is_on_a_link(&self, id: SubnetId) -> bool {
+        !self.on_links(id).is_empty()
+    }
+
     fn on_links(&self, id: SubnetId) -> &[Number] {
         let numbers = match self.networks.of(id) {
             Some(network) => self.of_network.get(network),

@@ -14,7 +14,7 @@ pub(in crate::policy) use super::neighbours::Segment;
 use super::place::Place;
 use super::reservations::{Owner, Reservations};
 pub(in crate::policy) use super::subnet_id::SubnetId;
-use crate::config::{Reservation, Subnet};
+use crate::config::{Reservation, Subnet, Vlan};
 use crate::message::{AgentInformation, Request};
 use crate::policy::site::digest::digest;
 
@@ -167,6 +167,15 @@ impl Subnets {
     /// Whether `id` is among the subnets of a direct client on `link`.
     pub(in crate::policy) fn is_on(&self, id: SubnetId, link: Link) -> bool {
         self.neighbours.is_on(id, link)
+    }
+
+    /// Whether what its client sends to us alone can come by `link`. Whoever is on a link of ours talks to an address of ours
+    /// there, with its tags; anybody else is brought by routers, with whatever tags.
+    pub(in crate::policy) fn may_be_reached_by(&self, id: SubnetId, link: Link) -> bool {
+        let Subnet { vlan, server_id, prefix, .. } = self.get(id);
+        let is_routed = server_id.is_some_and(|server| !prefix.contains(server));
+        let same_tags = *vlan == Vlan { outer: link.outer, inner: link.inner };
+        same_tags || is_routed || self.is_on(id, link) || !self.neighbours.is_on_a_link(id)
     }
 
     /// Whether option 82 is believed on this link without a relay.

@@ -389,3 +389,116 @@ fn a_lease_is_ended_by_whichever_uplink_its_relays_use() {
         refused(&mut bench, &release(address), Silence::ForeignOrigin);
     }
 }
+
+const UPLINK: u32 = 77;
+
+/// With a second interface, where nobody is but routers.
+fn with_uplink(subnets: Vec<Subnet>) -> Bench {
+    let mut bench = Bench::new(subnets);
+    let uplink = Interface {
+        name: "eth7".to_owned(),
+        ifindex: UPLINK,
+        mac: [7; 6],
+        mtu: 1500,
+        addresses: vec![Ipv4Addr::new(198, 51, 100, 7)],
+    };
+    bench.interfaces.push(uplink);
+    bench.policy.relink(bench.interfaces.clone(), &[]);
+    bench
+}
+
+/// A renewal needs no answer to have been heard: by one from elsewhere somebody could make himself the one to end the lease.
+#[test]
+fn what_goes_on_with_a_lease_elsewhere_is_answered_and_moves_nothing() {
+    let mut bench = with_uplink(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let before = bench.published.last().expect("published").clone();
+    for forged in [Draft::renew(1, address).by(OTHER), Draft::renew(1, address)] {
+        let told = bench.send(&forged.on(UPLINK));
+        assert_eq!((told.acked(), told.option(54)), (Some(address), Some(SERVER.octets().to_vec())));
+        let now = bench.published.last().expect("published");
+        assert_eq!((now.link, now.generation, now.memos.len()), (before.link, before.generation, 0));
+        refused(&mut bench, &Draft::release(1, address).on(UPLINK), Silence::ForeignOrigin);
+        refused(&mut bench, &Draft::release(1, address).by(OTHER).on(UPLINK), Silence::ForeignOrigin);
+    }
+    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
+}
+
+#[test]
+fn what_goes_on_with_a_relayed_lease_elsewhere_moves_nothing() {
+    let mut bench = with_uplink(vec![subnet(10, 20), Subnet { relays: vec![LISTED], ..relayed_subnet() }]);
+    let address = bench.send(&Draft::discover(1).via(LISTED).on(UPLINK)).offered().expect("an offer");
+    let told = bench.send(&Draft::select(1, SERVER, address).via(LISTED).on(UPLINK));
+    assert_eq!(told.acked(), Some(address));
+    let renewal = Draft::renew(1, address).by(OTHER);
+    let rebinding = Draft { ciaddr: address, ..Draft::new(3, 1) }.via(LISTED);
+    let ends = [Draft::release(1, address).by(OTHER), Draft::decline(1, address).via(LISTED)];
+    // Where clients are, one of them sends what a router or a relay would.
+    for forged in [renewal, rebinding] {
+        assert_eq!(bench.send(&forged).acked(), Some(address));
+        for end in &ends {
+            refused(&mut bench, end, Silence::ForeignOrigin);
+        }
+    }
+    assert_eq!(bench.send(&ends[0].clone().on(UPLINK)), Told::Done);
+}
+
+/// A device that comes back on another link begins anew there, and ends its lease from there.
+#[test]
+fn what_begins_or_comes_back_elsewhere_is_there() {
+    let mut bench = with_uplink(vec![subnet(10, 20)]);
+    bench.interfaces[1].addresses.push(host(2));
+    bench.policy.relink(bench.interfaces.clone(), &[]);
+    let address = bench.lease(1);
+    assert_eq!(bench.send(&Draft::reboot(1, address).on(UPLINK)).acked(), Some(address));
+    refused(&mut bench, &Draft::release(1, address), Silence::ForeignOrigin);
+    assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(address));
+    assert_eq!(bench.send(&Draft::select(1, SERVER, address)).acked(), Some(address));
+    refused(&mut bench, &Draft::release(1, address).on(UPLINK), Silence::ForeignOrigin);
+    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
+}
+
+/// The operator takes a subnet to another interface, or an interface out: leases go along with the next renewal.
+#[test]
+fn a_lease_goes_along_when_its_subnet_does() {
+    for is_taken_out in [false, true] {
+        let mut bench = with_uplink(vec![subnet(10, 20)]);
+        let address = bench.lease(1);
+        bench.interfaces[0].addresses.clear();
+        bench.interfaces[1].addresses = vec![SERVER];
+        if is_taken_out {
+            bench.interfaces.remove(0);
+        }
+        bench.policy.relink(bench.interfaces.clone(), &[]);
+        assert_eq!(bench.send(&Draft::renew(1, address).on(UPLINK)).acked(), Some(address));
+        assert_eq!(bench.policy.lease(address).expect("a lease").link.ifindex, UPLINK);
+        assert_eq!(bench.send(&Draft::release(1, address).on(UPLINK)), Told::Done);
+    }
+}
+
+/// Nobody on a link of ours talks to us by other tags than its subnet has.
+#[test]
+fn a_lease_of_a_link_is_not_renewed_by_other_tags() {
+    let tagged = Subnet { vlan: Vlan { outer: 100, inner: 0 }, server_id: Some(SERVER), ..subnet(10, 20) };
+    for (served, own, others) in
+        [(subnet(10, 20), &[][..], [&[5][..], &[100, 5]]), (tagged.clone(), &[100], [&[], &[5]])]
+    {
+        let mut bench = with_uplink(vec![served]);
+        let offered = bench.send(&Draft::discover(1).tagged(own)).offered().expect("an offer");
+        let told = bench.send(&Draft::select(1, SERVER, offered).tagged(own));
+        let address = told.acked().expect("a lease");
+        for tags in others {
+            for draft in [Draft::renew(1, address), Draft::release(1, address), Draft::inform(1, address)] {
+                refused(&mut bench, &draft.tagged(tags), Silence::NoSubnet);
+            }
+        }
+        assert_eq!(bench.send(&Draft::renew(1, address).tagged(own)).acked(), Some(address));
+    }
+    // By an address outside its subnet a client reaches us through a router, and that by its own link.
+    let far = Ipv4Addr::new(198, 51, 100, 7);
+    let named = Subnet { relays: vec![LISTED], server_id: Some(far), ..tagged };
+    let mut bench = with_uplink(vec![named]);
+    let offered = bench.send(&Draft::discover(1).via(LISTED)).offered().expect("an offer");
+    assert_eq!(bench.send(&Draft::select(1, far, offered).via(LISTED)).acked(), Some(offered));
+    assert_eq!(bench.send(&Draft::renew(1, offered).by(OTHER)).acked(), Some(offered));
+}

@@ -18,6 +18,7 @@ pub(crate) struct Draft {
     pub(crate) mac: [u8; 6],
     /// The station that sends it, if it isn't `mac`.
     pub(crate) station: Option<[u8; 6]>,
+    pub(crate) ifindex: u32,
     pub(crate) tags: Vec<u16>,
     pub(crate) eth_dst: [u8; 6],
     pub(crate) ip_src: Ipv4Addr,
@@ -34,6 +35,7 @@ impl Draft {
         Self {
             mac: [2, 0, 0, 0, 1, mac],
             station: None,
+            ifindex: IFINDEX,
             tags: Vec::new(),
             eth_dst: [0xff; 6],
             ip_src: Ipv4Addr::UNSPECIFIED,
@@ -101,6 +103,11 @@ impl Draft {
         Self { tags: tags.to_vec(), ..self }
     }
 
+    /// Come in by this interface.
+    pub(crate) fn on(self, ifindex: u32) -> Self {
+        Self { ifindex, ..self }
+    }
+
     pub(crate) fn option(mut self, code: u8, value: &[u8]) -> Self {
         self.options.push((code, value.to_vec()));
         self
@@ -152,7 +159,7 @@ impl Draft {
     }
 
     pub(crate) fn request(&self, arrival: u32) -> Arc<Request> {
-        let request = Request::read(Bytes::from(self.frame()), IFINDEX, BootSecs(arrival));
+        let request = Request::read(Bytes::from(self.frame()), self.ifindex, BootSecs(arrival));
         Arc::new(request.expect("a good frame"))
     }
 }
