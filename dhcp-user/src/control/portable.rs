@@ -219,6 +219,7 @@ impl Portable {
             last_heard: since(self.last_heard_ago),
             agent_info: octets("relay-information", &self.relay_information)?,
             adopted: false,
+            shortened: false,
         })
     }
 }
@@ -262,6 +263,7 @@ mod tests {
             last_heard: BootSecs(NOW.0 - 99),
             agent_info: Some(vec![1, 1, 9]),
             adopted: false,
+            shortened: false,
         }
     }
 

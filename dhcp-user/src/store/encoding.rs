@@ -8,7 +8,12 @@ use super::clock::{Clock, StoreSecs};
 use super::record::{HwAddr, QuarantineCause, Record, Standing};
 
 /// The newest format that this version reads, and the one it writes.
-pub(super) const FORMAT: u8 = 3;
+pub(super) const FORMAT: u8 = 4;
+
+/// Only the kernel's maps told of the lease.
+const ADOPTED: u8 = 1;
+/// The lease would be longer, had there been more room in its pool.
+const SHORTENED: u8 = 2;
 
 /// Why stored octets are no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,7 +27,8 @@ pub(super) enum DecodeError {
 }
 
 /// Format 1 of a record, and 2, in which the operator may have ended the lease. In format 3 an octet follows: whether it was
-/// adopted. Fields are written in this order: a change of any kind is a new format.
+/// [adopted](ADOPTED); in format 4 it may be [shortened](SHORTENED), too. Fields are written in this order: a change of any kind
+/// is a new format.
 #[derive(Serialize, Deserialize)]
 struct Format1<'a> {
     standing: Standing1<'a>,
@@ -94,7 +100,8 @@ pub(super) fn encode(record: &Record, clock: &Clock, out: &mut Vec<u8>) {
     out.push(FORMAT);
     match postcard::to_extend(&fields, std::mem::take(out)) {
         Ok(mut written) => {
-            written.push(record.adopted.into());
+            let flag = |bit, is_set| if is_set { bit } else { 0 };
+            written.push(flag(ADOPTED, record.adopted) | flag(SHORTENED, record.shortened));
             *out = written;
         }
         Err(error) => unreachable!("a Vec takes what it is given: {error}"),
@@ -116,9 +123,10 @@ pub(super) fn decode(
     };
     let (fields, rest) = postcard::take_from_bytes::<Format1>(fields)
         .map_err(|_| DecodeError::Malformed("its fields do not decode"))?;
-    let adopted = match (format, rest) {
-        (Some(1 | 2), []) | (Some(FORMAT), [0]) => false,
-        (Some(FORMAT), [1]) => true,
+    let flags = match (format, rest) {
+        (Some(1 | 2), []) => 0,
+        (Some(3), [flags]) if flags & !ADOPTED == 0 => *flags,
+        (Some(FORMAT), [flags]) if flags & !(ADOPTED | SHORTENED) == 0 => *flags,
         _ => return Err(DecodeError::Malformed("there is more or less than its fields")),
     };
     let record = Record {
@@ -150,7 +158,8 @@ pub(super) fn decode(
         kernel_renewals: fields.kernel_renewals,
         last_heard: clock.to_boot(fields.last_heard),
         agent_info: fields.agent_info.map(<[u8]>::to_vec),
-        adopted,
+        adopted: flags & ADOPTED != 0,
+        shortened: flags & SHORTENED != 0,
     };
     Ok((fields.expiry, record))
 }
@@ -200,7 +209,7 @@ mod tests {
     fn a_newer_format_is_named() {
         let error = decode(ADDRESS, &[FORMAT + 1, 0, 0], &clock()).unwrap_err();
         assert_eq!(error, DecodeError::Newer(FORMAT + 1));
-        assert_eq!(error.to_string(), "record format 4 is newer than this version's 3");
+        assert_eq!(error.to_string(), "record format 5 is newer than this version's 4");
     }
 
     #[test]
@@ -222,15 +231,28 @@ mod tests {
         assert_eq!(decode(record.address, &stored, &clock()), Ok((StoreSecs(3_700), record)));
     }
 
-    /// What followed in formats 1 and 2 is the same, less an octet.
+    /// Formats 1 and 2 are the same, less an octet.
     #[test]
     fn format_2_stays_readable() {
         let record = Record { standing: Standing::Ended, ..leased(7) };
         let mut stored = Vec::new();
         encode(&record, &clock(), &mut stored);
-        assert_eq!((stored[0], stored.pop()), (3, Some(0)));
+        assert_eq!((stored[0], stored.pop()), (FORMAT, Some(0)));
         stored[0] = 2;
         assert_eq!(decode(record.address, &stored, &clock()), Ok((StoreSecs(3_700), record)));
+    }
+
+    /// Format 3 knows one flag.
+    #[test]
+    fn format_3_stays_readable() {
+        let record = Record { adopted: true, ..leased(7) };
+        let mut stored = Vec::new();
+        encode(&record, &clock(), &mut stored);
+        stored[0] = 3;
+        assert_eq!(decode(record.address, &stored, &clock()), Ok((StoreSecs(3_700), record)));
+        let last = stored.len() - 1;
+        stored[last] |= SHORTENED;
+        assert!(matches!(decode(ADDRESS, &stored, &clock()), Err(DecodeError::Malformed(_))));
     }
 
     const FIRST_RELEASE: &str =

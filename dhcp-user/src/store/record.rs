@@ -31,6 +31,8 @@ pub struct Record {
     pub host_name: Option<String>,
     /// The lease time it was told, in seconds.
     pub lease_time: u32,
+    /// Whether that would have been longer, had there been more room in the pool.
+    pub shortened: bool,
     /// The last expiry that the daemon knew of. The kernel may have promised more, up to `committed_until`.
     pub expiry: BootSecs,
     /// No promise for this address goes beyond this moment.

@@ -19,6 +19,20 @@ pub(in crate::policy) const FOR_GOOD: u32 = u32::MAX;
 #[expect(clippy::cast_possible_truncation, reason = "a second or two")]
 const KERNEL_ROUNDS_UP: u32 = 1 + (CLOCK_LAG / 1_000_000_000) as u32;
 
+/// How long a lease lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::policy) struct LeaseTime {
+    /// In seconds.
+    pub(in crate::policy) secs: u32,
+    /// Whether it would be longer if there were more room in the pool.
+    pub(in crate::policy) shortened: bool,
+}
+
+impl LeaseTime {
+    /// As long as the server does (RFC 2131 §3.3).
+    pub(in crate::policy) const FOR_GOOD: Self = Self { secs: FOR_GOOD, shortened: false };
+}
+
 /// Who may end a lease before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
@@ -67,6 +81,8 @@ pub struct Binding {
     pub server: Ipv4Addr,
     /// The lease time it was told, in seconds.
     pub lease_time: u32,
+    /// Whether that would have been longer, had there been more room in the pool.
+    pub shortened: bool,
     /// When the promise ends, as far as is known here: the kernel may have extended it since.
     pub expiry: BootSecs,
     /// When the promise ended after the daemon's own last ACK: if the word says later, the kernel extended it.
@@ -139,8 +155,9 @@ impl Binding {
     }
 
     /// The lease time that its owner was told, if it was told one that is known: a BOOTP client was not.
-    pub(in crate::policy) fn told(&self) -> Option<u32> {
-        Some(self.lease_time).filter(|lease_time| ![0, FOR_GOOD].contains(lease_time))
+    pub(in crate::policy) fn told(&self) -> Option<LeaseTime> {
+        let told = LeaseTime { secs: self.lease_time, shortened: self.shortened };
+        (![0, FOR_GOOD].contains(&self.lease_time)).then_some(told)
     }
 
     /// Its owner has it no longer at `now`, and may not know. What it was promised remains, `promised` by the word;
@@ -248,6 +265,7 @@ mod tests {
                 giaddr: Ipv4Addr::UNSPECIFIED,
                 server: Ipv4Addr::UNSPECIFIED,
                 lease_time: 0,
+                shortened: false,
                 expiry: BootSecs(0),
                 granted_until: BootSecs(0),
                 former_promise: BootSecs(0),

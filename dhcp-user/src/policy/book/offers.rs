@@ -6,6 +6,7 @@ use ahash::RandomState;
 use dhcp_ebpf::lease::BootSecs;
 use hashbrown::{Equivalent, HashMap};
 
+use super::binding::LeaseTime;
 use super::circuits::Circuit;
 use super::client_origin::ClientOrigin;
 use super::identity::Identity;
@@ -25,7 +26,7 @@ pub(in crate::policy) struct Offer {
     /// The circuit that it was asked for on, where that matters.
     pub(in crate::policy) circuit: Option<Circuit>,
     pub(in crate::policy) until: BootSecs,
-    pub(in crate::policy) lease_time: u32,
+    pub(in crate::policy) lease_time: LeaseTime,
 }
 
 /// Whom an offer was made to.
@@ -155,7 +156,7 @@ mod tests {
                 origin: ClientOrigin::Station(Link::default(), [2, 0, 0, 0, 0, 1]),
                 circuit: None,
                 until: BootSecs(9),
-                lease_time: 60,
+                lease_time: LeaseTime { secs: 60, shortened: false },
             });
             assert_eq!(offers.of(subnet, who).map(|offer| offer.place), Some(place));
             assert!(offers.of(SubnetId(4), who).is_none());

@@ -8,7 +8,7 @@ use crate::config::Bootp;
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer;
-use crate::policy::book::binding::FOR_GOOD;
+use crate::policy::book::binding::LeaseTime;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet::{Segment, SubnetId};
 use crate::policy::terms::given::terms_without_lease;
@@ -32,7 +32,7 @@ impl Policy {
         }
         self.note_way(&served, request);
         match self.reserved(turn, request, &served) {
-            Some(place) => self.grant(turn, request, place, FOR_GOOD),
+            Some(place) => self.grant(turn, request, place, LeaseTime::FOR_GOOD),
             None => self.bootp_from_pools(turn, request, &served),
         }
     }
@@ -64,14 +64,14 @@ impl Policy {
         let dynamic = self.serving(served, |bootp| bootp == Bootp::Dynamic);
         let Some(first) = dynamic.first() else { return turn.silence(request, Silence::UnknownClient) };
         if let Some(place) = self.own(turn, request, &dynamic) {
-            return self.grant(turn, request, place, FOR_GOOD);
+            return self.grant(turn, request, place, LeaseTime::FOR_GOOD);
         }
         let open = self.below_cap(turn, &dynamic, request);
         if open.is_empty() {
             return self.at_cap(turn, request, *first);
         }
         match self.draw(turn, request, &open) {
-            Drawn::Address(place) => self.grant(turn, request, place, FOR_GOOD),
+            Drawn::Address(place) => self.grant(turn, request, place, LeaseTime::FOR_GOOD),
             Drawn::Wait => {}
             Drawn::Probing => turn.silence(request, Silence::Probing),
             Drawn::Exhausted => self.tell_exhausted(turn, request, &dynamic),

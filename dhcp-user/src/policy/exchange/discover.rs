@@ -7,6 +7,7 @@ use crate::config::ClassSet;
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer::{self, Type};
+use crate::policy::book::binding::LeaseTime;
 use crate::policy::book::circuits::Circuit;
 use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
@@ -65,7 +66,7 @@ impl Policy {
             return turn.silence(request, Silence::NoServerId);
         };
         let said = said(&self.site, &self.book, place, request);
-        let terms = terms(&self.site, &self.book, place, server, lease_time, request, said.as_ref());
+        let terms = terms(&self.site, &self.book, place, server, lease_time.secs, request, said.as_ref());
         let Some(answer) = answer::answer(Type::Offer, &terms, request) else {
             return turn.silence(request, Silence::Unanswerable);
         };
@@ -178,7 +179,7 @@ impl Policy {
     }
 
     /// Keeps the address for the client while it thinks.
-    fn note_offer(&mut self, turn: &mut Turn<'_>, request: &Request, place: Place, lease_time: u32) {
+    fn note_offer(&mut self, turn: &mut Turn<'_>, request: &Request, place: Place, lease_time: LeaseTime) {
         let subnet = self.book.subnet(place);
         let who = Identity::of(request);
         if self.book.state(place) == State::Free {

@@ -10,7 +10,7 @@ use super::origin::Origin;
 use crate::message::{AgentInformation, Kind, Request};
 use crate::policy::action::{Action, Granted, Publication, Reply, Silence};
 use crate::policy::answer::{self, Type};
-use crate::policy::book::binding::{AnsweredBy, Binding, FOR_GOOD, Particulars};
+use crate::policy::book::binding::{AnsweredBy, Binding, FOR_GOOD, LeaseTime, Particulars};
 use crate::policy::book::identity::Identity;
 use crate::policy::book::state::State;
 use crate::policy::event::{Client, Happened};
@@ -32,8 +32,9 @@ impl Policy {
         turn: &mut Turn<'_>,
         request: &Arc<Request>,
         place: Place,
-        lease_time: u32,
+        granted: LeaseTime,
     ) {
+        let lease_time = granted.secs;
         let subnet = self.book.subnet(place);
         if self.over_cap(turn, subnet, request, Some(place)) {
             return self.tell_cap(turn, request, subnet);
@@ -66,7 +67,7 @@ impl Policy {
         let extends = self.extends(place, request, (origin.link, server), lease_time);
         let word = if extends { turn.words.load(address) } else { self.make_way(turn, place) };
         self.leave_others(turn, place, request);
-        self.bind(turn, place, request, (origin, server), lease_time, word, extends);
+        self.bind(turn, place, request, (origin, server), granted, word, extends);
         let Some(binding) = self.book.binding(place) else { return };
         let (expiry, horizon, client) = (binding.expiry, binding.committed_until, Client::from(binding));
         let shared = !binding.is_for_good();
@@ -180,7 +181,7 @@ impl Policy {
         place: Place,
         request: &Request,
         (origin, server): (Origin, Ipv4Addr),
-        lease_time: u32,
+        LeaseTime { secs: lease_time, shortened }: LeaseTime,
         word: Word,
         extends: bool,
     ) {
@@ -224,6 +225,7 @@ impl Policy {
             giaddr,
             server,
             lease_time,
+            shortened,
             expiry,
             granted_until: expiry,
             former_promise,

@@ -51,7 +51,7 @@ impl Policy {
                 &self.book,
                 place,
                 server,
-                lease_time(&self.site, &self.book, place, request),
+                lease_time(&self.site, &self.book, place, request).secs,
                 request,
                 said.as_ref(),
             ),

@@ -7,7 +7,7 @@ use crate::config::{Reservation, ReservationKey};
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer;
-use crate::policy::book::binding::{Binding, Party};
+use crate::policy::book::binding::{Binding, LeaseTime, Party};
 use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::state::State;
@@ -104,7 +104,7 @@ impl Policy {
     }
 
     /// The lease time that the client was told with the address at `place`: in an offer, else when it got the lease.
-    fn told(&self, place: Place) -> Option<u32> {
+    fn told(&self, place: Place) -> Option<LeaseTime> {
         let offered = self.book.offer_at(place).map(|offer| offer.lease_time);
         let running = self.book.binding(place).filter(|_| self.book.state(place) == State::Leased);
         offered.or_else(|| running?.told())

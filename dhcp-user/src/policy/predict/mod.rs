@@ -20,6 +20,7 @@ use crate::message::options::code;
 use crate::message::{AgentInformation, Form, Kind, Request};
 use crate::policy::action::{Ground, Memo, Question};
 use crate::policy::answer::{self, Answer, Type};
+use crate::policy::book::binding::LeaseTime;
 use crate::policy::book::identity::Keyed;
 use crate::policy::book::state::State;
 use crate::policy::site::place::Place;
@@ -162,7 +163,8 @@ impl Policy {
         if !admitted || is_dropped(&self.site, &self.book, place, &asked) {
             return None;
         }
-        let lease_time = prolonged(&self.site, &self.book, place, owner.lease_time, &asked);
+        let told = LeaseTime { secs: owner.lease_time, shortened: owner.shortened };
+        let lease_time = prolonged(&self.site, &self.book, place, told, &asked).secs;
         let said = said(&self.site, &self.book, place, &asked);
         self.answer_as(place, owner.server, lease_time, &asked, said.as_ref())
     }

@@ -6,7 +6,7 @@ use super::membership::said;
 use crate::config::{ClassSet, LeaseTimes, Reservation};
 use crate::message::{AgentInformation, Request};
 use crate::policy::book::Book;
-use crate::policy::book::binding::Binding;
+use crate::policy::book::binding::{Binding, LeaseTime};
 use crate::policy::book::pools::PoolState;
 use crate::policy::book::state::State;
 use crate::policy::site::Site;
@@ -93,27 +93,33 @@ fn given<'a>(
     }
 }
 
-/// What a new lease of the address at `place` lasts, in seconds: what the client wishes (option 51), as far as its
-/// terms and the fullness of the pool allow, this address included. What is reserved never gets scarce.
-pub(in crate::policy) fn lease_time(site: &Site, book: &Book, place: Place, request: &Request) -> u32 {
+/// What a new lease of the address at `place` lasts: what the client wishes (option 51), as far as its terms and the
+/// fullness of the pool allow, this address included. What is reserved never gets scarce.
+pub(in crate::policy) fn lease_time(site: &Site, book: &Book, place: Place, request: &Request) -> LeaseTime {
     let scarce = book.pool(place).filter(|_| !book.is_withheld(place));
     let (used, size) = scarce.map(PoolState::fullness).unwrap_or_default();
     let given = scarce.is_some() && book.state(place) == State::Free;
-    times(site, book, place, request).for_new_lease(request.options.lease_time, used + u32::from(given), size)
+    let times = times(site, book, place, request);
+    let secs = times.for_new_lease(request.options.lease_time, used + u32::from(given), size);
+    LeaseTime { secs, shortened: secs < unshortened(site, book, place, request) }
 }
 
-/// What a lease lasts that `request` prolongs, and that was for `told` seconds: what is configured now, shorter or
-/// longer, and what the client wishes (option 51) as far as that allows. What the fullness of its pool made shorter
-/// gets longer as there is room again.
+/// What a lease lasts that `request` prolongs, and that was for `told`: what is configured now, shorter or longer, and
+/// what the client wishes (option 51) as far as that allows. How full the pool is counts for new leases only; but what it
+/// made shorter gets longer no sooner than there is room again.
 pub(in crate::policy) fn prolonged(
     site: &Site,
     book: &Book,
     place: Place,
-    told: u32,
+    told: LeaseTime,
     request: &Request,
-) -> u32 {
+) -> LeaseTime {
     let full = unshortened(site, book, place, request);
-    told.clamp(lease_time(site, book, place, request).min(full), full)
+    if !told.shortened {
+        return LeaseTime { secs: full, shortened: false };
+    }
+    let secs = told.secs.clamp(lease_time(site, book, place, request).secs.min(full), full);
+    LeaseTime { secs, shortened: secs < full }
 }
 
 /// Whether a lease of `lease_time` seconds is what `request` gets each time, however full the pool is.

@@ -86,6 +86,47 @@ fn a_shortened_lease_gets_longer_as_the_pool_has_room() {
     assert!(memos(&bench) > 0);
 }
 
+/// A lease may be short for other reasons than a full pool: it was configured so, or wished for.
+#[test]
+fn a_renewal_in_a_full_pool_gets_what_is_configured_if_the_pool_did_not_shorten_it() {
+    let small = |lease| {
+        let mut small = lasting(lease, subnet(10, 13));
+        (small.times.min, small.times.when_full) = (60, Some(100));
+        small
+    };
+    for restart in [false, true] {
+        let mut bench = Bench::new(vec![small(600)]);
+        let former = bench.lease(1);
+        let wish = 300_u32.to_be_bytes();
+        let offered = bench.send(&Draft::discover(2).option(51, &wish)).offered().expect("an offer");
+        // Told with the offer, and not said again.
+        let wished = bench.send(&Draft::select(2, SERVER, offered));
+        assert_eq!(seconds(&wished), 300);
+        let shortened: Vec<_> = (3..=4).map(|mac| bench.lease(mac)).collect();
+        let next = vec![small(3600)];
+        if restart {
+            bench.config.subnets = next;
+            bench.restart(true);
+        } else {
+            bench.reload(next);
+        }
+        assert_eq!(seconds(&bench.send(&Draft::renew(1, former))), 3600);
+        assert_eq!(seconds(&bench.send(&Draft::renew(2, offered).option(51, &wish))), 300, "its wish");
+        assert_eq!(seconds(&bench.send(&Draft::renew(2, offered))), 3600);
+        for (mac, time) in [(3, 350), (4, 100)] {
+            let address = shortened[mac - 3];
+            let mac = u8::try_from(mac).expect("small");
+            assert_eq!(seconds(&bench.send(&Draft::renew(mac, address))), time, "there is no room yet");
+        }
+        bench.send(&Draft::release(3, shortened[0]));
+        bench.send(&Draft::release(2, offered));
+        assert_eq!(seconds(&bench.send(&Draft::renew(4, shortened[1]))), 3600);
+        bench.lease(5);
+        bench.lease(6);
+        assert_eq!(seconds(&bench.send(&Draft::renew(4, shortened[1]))), 3600, "as long as it got there");
+    }
+}
+
 /// What is reserved or a host's gets scarce for nobody: neither while nobody has it, nor when its client does.
 #[test]
 fn what_is_withheld_does_not_make_a_pool_full() {

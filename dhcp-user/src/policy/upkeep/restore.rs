@@ -164,6 +164,7 @@ impl Policy {
         let owner = Binding {
             particulars: Particulars::new(HwAddr::ethernet(lease.chaddr), None, None, None),
             adopted: true,
+            shortened: false,
             station: Station::Unknown,
             ended_by: None,
             answered_by: AnsweredBy::Kernel,

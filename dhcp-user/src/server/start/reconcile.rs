@@ -198,6 +198,7 @@ fn kept(address: Ipv4Addr, identity: &Identity, expiry: BootSecs) -> Record {
         last_heard: BootSecs(0),
         agent_info: None,
         adopted: true,
+        shortened: false,
         recurrences: 0,
     }
 }

@@ -277,6 +277,7 @@ pub(super) fn leased(i: u32) -> Record {
         last_heard: BootSecs(100),
         agent_info: None,
         adopted: false,
+        shortened: false,
     }
 }
 
@@ -300,8 +301,8 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
     let path =
         ("[a-z]{1,15}", any::<(u16, u16)>(), address(), address(), option::of(vec(any::<u8>(), 0..300)));
     let times = (any::<u32>(), moment(), moment(), moment());
-    (address(), standing, any::<(u32, u64, bool)>(), client, path, times).prop_map(
-        |(address, standing, (recurrences, kernel_renewals, adopted), client, path, times)| {
+    (address(), standing, any::<(u32, u64, bool, bool)>(), client, path, times).prop_map(
+        |(address, standing, (recurrences, kernel_renewals, adopted, shortened), client, path, times)| {
             let (client_id, chaddr, host_name) = client;
             let (interface, vlan, giaddr, server, agent_info) = path;
             let (lease_time, expiry, committed_until, last_heard) = times;
@@ -323,6 +324,7 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
                 last_heard,
                 agent_info,
                 adopted,
+                shortened,
             }
         },
     )

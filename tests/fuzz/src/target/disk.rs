@@ -151,6 +151,7 @@ fn record(last: u8, net: u8) -> Record {
         last_heard: BootSecs(1000),
         agent_info: None,
         adopted: false,
+        shortened: false,
     }
 }
 
