@@ -114,7 +114,8 @@ impl Policy {
             && match self.site.way(request) {
                 Way::Relay => {
                     owner.giaddr == request.giaddr
-                        || (behind || owner.adopted) && self.site.subnets.list_together(subnet, request.giaddr)
+                        || (behind || owner.adopted)
+                            && self.site.subnets.list_together(subnet, request.giaddr)
                 }
                 Way::Router => true,
                 Way::Link => !behind || owner.adopted || is_from_behind_relay(owner, request),
@@ -186,9 +187,7 @@ impl Policy {
         let former = self.book.binding(place).filter(|_| self.book.recognises(place, request));
         let goes_on = !request.ciaddr.is_unspecified() && !self.book.is_offered_here(place, request);
         let elsewhere = former.filter(|owner| {
-            goes_on
-                && self.book.state(place) == State::Leased
-                && !self.is_at_its_place(place, owner, request)
+            goes_on && self.book.state(place) == State::Leased && !self.is_at_its_place(place, owner, request)
         });
         if let Some(Binding { link, giaddr, station, .. }) = elsewhere {
             let other_station = self.book.station(place);

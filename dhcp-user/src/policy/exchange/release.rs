@@ -26,7 +26,10 @@ impl Policy {
             return turn.silence(request, Silence::NoAddress);
         }
         let Some(place) = self.leased_to_sender(turn, request) else {
-            return self.release_offer(turn, request);
+            return match self.promised_to_sender(turn, request) {
+                Some(place) => self.release_promise(turn, request, place),
+                None => self.release_offer(turn, request),
+            };
         };
         if !self.came_as_leased(place, request) {
             return turn.silence(request, Silence::ForeignOrigin);
@@ -42,6 +45,17 @@ impl Policy {
         }
         // What it was offered beside it is given back with it.
         self.book.withdraw_offer(place);
+        self.end_released(turn, place, Happened::Released);
+    }
+
+    /// The client gives back what it was promised: the configuration or the operator has ended its lease before its time, and
+    /// the address waits for that.
+    fn release_promise(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
+        if !self.came_as_leased(place, request) {
+            return turn.silence(request, Silence::ForeignOrigin);
+        }
+        self.book.withdraw_offer(place);
+        self.evidence.probes.vacating.remove(place);
         self.end_released(turn, place, Happened::Released);
     }
 
@@ -61,6 +75,15 @@ impl Policy {
         let place = self.book.find(request.ciaddr)?;
         self.settle(turn, place);
         (self.book.state(place) == State::Leased && self.book.owns(place, request)).then_some(place)
+    }
+
+    /// The address of `ciaddr`, if the sender's lease of it has ended and its promise has not.
+    fn promised_to_sender(&self, turn: &Turn<'_>, request: &Request) -> Option<Place> {
+        let place = self.book.find(request.ciaddr)?;
+        let owner = self.book.binding(place).filter(|owner| owner.expiry > turn.now)?;
+        let is_found_here = self.book.owned(self.book.subnet(place), owner.identity()) == Some(place);
+        let waits = self.book.state(place) == State::Grace && is_found_here;
+        (waits && self.book.owns(place, request)).then_some(place)
     }
 
     /// The word is revoked: the address is free at once, its last owner being preferred while there is choice.

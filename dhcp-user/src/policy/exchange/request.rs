@@ -128,6 +128,8 @@ impl Policy {
             self.nak_if_authoritative(turn, request, subnet, "the lease was ended by the operator");
         } else if self.book.find(address).is_some_and(|place| self.is_own(place)) {
             self.nak_if_authoritative(turn, request, subnet, "the address is the server's own");
+        } else if self.is_taken_back(address, request) {
+            self.nak_if_authoritative(turn, request, subnet, "the address is reserved for another client");
         } else if self.is_shut_out(address, request) {
             self.nak_if_authoritative(turn, request, subnet, "the address is not for clients of this class");
         } else if self.unconfigured.is_promised_to(address, request) {
@@ -222,6 +224,14 @@ impl Policy {
         matches!(self.book.state(place), State::Grace | State::Free | State::Offered | State::Reserved)
             && self.book.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Operator))
             && self.book.recognises(place, request)
+    }
+
+    /// Whether the client has the address, or had it last, and it is reserved for another now.
+    fn is_taken_back(&self, address: Ipv4Addr, request: &Request) -> bool {
+        let place = self.book.find(address).filter(|place| self.book.recognises(*place, request));
+        let reservation =
+            place.and_then(|place| self.site.subnets.reservation_at(self.book.subnet(place), place));
+        reservation.is_some_and(|reservation| !is_for(reservation, request))
     }
 
     /// Whether the client has the address, or had it last, and its pool is not for it any more.

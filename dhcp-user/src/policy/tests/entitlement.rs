@@ -75,6 +75,33 @@ fn a_reserved_address_is_waited_for_as_long_as_it_is_promised() {
     }
 }
 
+/// The former owner of an address that is reserved for another now learns of it whatever it asks, and may give the rest of its
+/// promise back: then nobody waits for that.
+#[test]
+fn the_former_owner_of_a_reserved_address_is_told_and_can_give_it_back() {
+    for restart in [false, true] {
+        let mut bench = Bench::new(vec![subnet(10, 20)]);
+        let first = bench.lease(1);
+        bench.config.subnets = vec![Subnet { reservations: vec![reserved(2, first)], ..subnet(10, 20) }];
+        if restart {
+            bench.restart(true);
+        } else {
+            bench.reload(bench.config.subnets.clone());
+        }
+        for draft in [Draft::renew(1, first), Draft::rebind(1, first), Draft::reboot(1, first)] {
+            assert!(bench.send(&draft).is_nak(), "{draft:?}");
+        }
+        let foreign = Draft::release(1, first).via(Ipv4Addr::new(192, 0, 2, 7));
+        assert_eq!(bench.send(&foreign), Told::Silence(Silence::ForeignOrigin));
+        assert_eq!(bench.send(&Draft::release(3, first)), Told::Silence(Silence::NotOwner));
+        assert_ne!(bench.send(&Draft::discover(2)).offered(), Some(first), "it is promised still");
+        assert_eq!(bench.send(&Draft::release(1, first)), Told::Done);
+        assert_eq!(bench.state(first), State::Reserved);
+        assert_eq!(bench.send(&Draft::release(1, first)), Told::Silence(Silence::NotOwner));
+        assert_eq!(bench.lease(2), first);
+    }
+}
+
 /// A device that holds several leases by several identifiers is not sent after its reservation with all of them.
 #[test]
 fn a_device_keeps_its_other_leases_while_it_has_its_reserved_address() {

@@ -549,3 +549,15 @@ fn an_offer_is_dropped_when_its_client_can_do_without() {
     assert_eq!(bench.state(host(10)), State::Free);
     assert_eq!(bench.lease(2), host(10));
 }
+
+/// The operator has ended the lease, and its client gives it back before it learns of that.
+#[test]
+fn what_the_operator_has_ended_can_be_given_back() {
+    let mut bench = Bench::new(vec![subnet(10, 10)]);
+    let address = bench.lease(1);
+    bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
+    assert_eq!(bench.state(address), State::Grace);
+    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
+    assert_eq!(bench.state(address), State::Free);
+    assert_eq!(bench.lease(2), address);
+}
