@@ -2,13 +2,14 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
-use system_tests::client::{Request, append_option};
+use system_tests::client::{Client, Request, append_option};
 use system_tests::namespace::spelled;
 use system_tests::paths::SERVER;
 use system_tests::process::output;
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
+use system_tests::wire::Kind;
 
 const SUBNET: &str = r#"
 [[subnet]]
@@ -64,6 +65,29 @@ fn the_last_request_is_explained() -> Result<()> {
             client.exchange(&request)?;
             Ok(says(&explain(&mac)?, "kernel", "its last request", &json!([])).then_some(()))
         })?;
+    }
+    Ok(())
+}
+
+/// The kernel knows Ethernet only: what the daemon answers to another hardware type leaves the lease's slot to nobody.
+#[test]
+fn a_renewal_of_another_hardware_type_is_the_daemons() -> Result<()> {
+    let lan = Lan::new("explain", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    // By its identifier it is the same client.
+    let client = Client { client_id: Some(vec![0, b'b', b'o', b'x']), ..lan.client(1) };
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    let mut request = client.renewing(&lease);
+    request.message.htype = 6;
+    ensure!(client.exchange(&request)?.kind == Kind::Ack);
+    let mac = spelled(client.mac);
+    for who in [lease.address.to_string(), format!("6/{mac}"), mac] {
+        let said = server.json(&["explain", &who])?;
+        ensure!(
+            says(&said, "daemon", "unusual-header: ", &json!(["hardware type or length"])),
+            "{who}: {said}"
+        );
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use system_tests::client::{Client, Lease, Request, Via, append_option, granted};
 use system_tests::paths::{AGENT_MAC, SERVER};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
-use system_tests::wire::{Kind, Mac};
+use system_tests::wire::{Kind, Mac, Tag};
 
 const WITNESS: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
 const RELAY: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 1);
@@ -209,5 +209,30 @@ address = "10.0.0.7"
     let stats = server.stats()?;
     ensure!(stats.kernel_acked("renewing")? == 2 && stats.kernel_acked("rebinding")? == 1, "{}", stats.0);
     ensure!(stats.count(&["daemon", "odd", "untrusted-agent-information"]).unwrap_or(0) == 0, "{}", stats.0);
+    Ok(())
+}
+
+/// A station on another VLAN of the interface, where no subnet is, goes on with no lease of the untagged link; nor does it end
+/// one then.
+#[test]
+fn a_lease_is_not_gone_on_with_by_other_tags() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNETS)?;
+    let client = lan.client(1);
+    let witness = lan.client(9);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    let tagged = |mut request: Request| {
+        request.envelope.tags = vec![Tag { tpid: 0x8100, id: 5 }];
+        request
+    };
+    for request in [client.renewing(&lease), client.releasing(&lease)] {
+        refused(&server, &witness, &tagged(request), "no-subnet")?;
+    }
+    let before = server.stats()?.kernel_acked("renewing")?;
+    client.renew(&lease)?;
+    ensure!(server.stats()?.kernel_acked("renewing")? == before + 1, "it is the kernel's no more");
+    witness.expect_silence(&client.releasing(&lease), WITNESS)?;
+    ensure!(server.lease(lease.address)?.is_none(), "its own RELEASE did nothing");
     Ok(())
 }

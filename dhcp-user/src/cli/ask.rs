@@ -156,7 +156,9 @@ fn subject(text: &str) -> Result<Subject, String> {
     if let Ok(address) = text.parse() {
         return Ok(Subject::Address(address));
     }
-    if let Ok(mac) = hw_address(text) {
+    // `leases` shows another hardware type than Ethernet's so.
+    let octets = text.split_once('/').filter(|(htype, _)| htype.parse::<u8>().is_ok());
+    if let Ok(mac) = hw_address(octets.map_or(text, |(_, octets)| octets)) {
         return Ok(Subject::HwAddress(mac));
     }
     match text.strip_prefix("hex:") {

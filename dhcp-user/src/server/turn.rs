@@ -247,7 +247,7 @@ impl Server {
             Reply::Lease { status, .. } => status.name(),
         };
         self.traffic.sent(sent);
-        self.punts.answered(request, sent);
+        self.punts.answered(request, sent, &self.table);
         self.became(request, || format!("answered by the daemon: {sent}"));
         self.captures.leaves(&frame, ifindex, sent);
         Some((ifindex, frame))

@@ -55,6 +55,12 @@ struct Last {
     word: Word,
 }
 
+impl Last {
+    fn is(&self, request: &Request) -> bool {
+        std::ptr::eq(&*self.request, request)
+    }
+}
+
 impl PuntLog {
     /// A request went up; `why` is the program's reason, none where no program is attached.
     pub(in crate::server) fn note(&mut self, request: &Arc<Request>, why: Option<Why>, table: &Table) {
@@ -120,8 +126,11 @@ impl PuntLog {
         Seen { address, word: table.load(address) }
     }
 
-    /// A request was answered by a message of this kind.
-    pub(in crate::server) fn answered(&mut self, request: &Request, by: &'static str) {
+    /// A request is answered by a message of this kind.
+    pub(in crate::server) fn answered(&mut self, request: &Request, by: &'static str, table: &Table) {
+        if let Some(last) = self.last.get_mut(&sender(request)).filter(|last| last.is(request)) {
+            last.word = table.load(about(request));
+        }
         self.history.became(request, Became::Answered(by), Box::default);
     }
 

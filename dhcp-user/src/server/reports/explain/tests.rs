@@ -105,7 +105,7 @@ impl Bench {
             Unanswered::Lost(Lost::NotSent) => {
                 let request = draft.request(at);
                 punts.note(&request, None, table);
-                punts.answered(&request, "ack");
+                punts.answered(&request, "ack", table);
                 punts.unsent(&sender(&request), request.xid, |link, relay| policy.considered_at(link, relay));
             }
             Unanswered::Limited(_) | Unanswered::Lost(Lost::NotForUs) => {
@@ -176,7 +176,7 @@ fn of_a_circuit_the_client_is_shown_that_gets_no_answer() {
     bench.unanswered(&discover(1), Unanswered::Silent(crate::policy::Silence::DeviceCap), 100);
     let other = discover(2).request(101);
     bench.punts.note(&other, None, &bench.table);
-    bench.punts.answered(&other, "offer");
+    bench.punts.answered(&other, "offer", &bench.table);
     let said = bench.explain(&Subject::Circuit("port".to_owned()));
     assert_eq!(said.hw_address.as_deref(), Some("02:00:00:00:01:01"));
     assert!(said.why.starts_with("device-cap: "), "{said:?}");
