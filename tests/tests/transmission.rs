@@ -137,5 +137,13 @@ fn no_tag_is_taken_off_before_the_program_sees_a_frame() -> Result<()> {
         ensure!(is(feature, "off")?, "{feature} is on still");
     }
     ensure!(server.interface(SERVER_IF)?["obstacle"] == json!(null));
+    // Somebody, or the network's own configuration, turns it on later.
+    process::run(lan.server.command("ethtool").args(["-K", SERVER_IF, both[0], "on"]))?;
+    until("the offload to be off again", PROMPT, || Ok(is(both[0], "off")?.then_some(())))?;
+    until("the program to be attached still", PROMPT, || {
+        Ok((server.interface(SERVER_IF)?["xdp"] == "native").then_some(()))
+    })?;
+    let told = process::run(&mut server.cli(&["events", "--since", "0", "--no-follow"])?)?;
+    ensure!(told.contains("xdp-changed") && told.contains("rx-vlan-hw-parse"), "{told}");
     Ok(())
 }

@@ -158,7 +158,12 @@ pub const EVENT_KINDS: &[EventKind] = &[
         OF_CLIENT,
     ),
     kind("answers-lost", "answers of the kernel did not leave by a driver", &["interface", "detail"], &[]),
-    kind("xdp-changed", "the program was attached another way", &["interface", "detail"], &[]),
+    kind(
+        "xdp-changed",
+        "the program was attached another way, or an offload in its way turned off again",
+        &["interface", "detail"],
+        &[],
+    ),
     kind("started", "the daemon begins to serve; `detail` is its version", &["detail"], &[]),
     kind("stopped", "it ends in order", &[], &[]),
     kind(

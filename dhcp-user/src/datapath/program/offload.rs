@@ -37,6 +37,16 @@ pub fn see_frames_as_they_came(interface: &str) -> io::Result<Offloads> {
     turn_off(interface, |name| TAKE_TAGS.contains(&name) || MERGE.contains(&name))
 }
 
+/// The offload by which the driver takes tags off at present, if it does.
+///
+/// # Errors
+/// When the features can't be asked for.
+pub fn takes_tags(interface: &str) -> io::Result<Option<String>> {
+    let features = Device::named(interface)?.features()?;
+    let takes = in_the_way(&features, |name| TAKE_TAGS.contains(&name));
+    Ok(takes.first().map(|feature| feature.name.clone()))
+}
+
 /// Turns off, as far as the driver lets it, what keeps tagged frames from the host.
 ///
 /// # Errors

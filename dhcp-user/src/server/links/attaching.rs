@@ -319,17 +319,38 @@ impl Server {
     }
 
     /// The program may have been taken off, or may be let on by now.
-    pub(super) fn follow_attachment(&mut self, configured: &config::Interface, state: &LinkState) {
+    /// An offload may have been turned on behind us that takes tags off, so that frames are not what they look like.
+    pub(super) fn follow_attachment(
+        &mut self,
+        configured: &config::Interface,
+        state: &LinkState,
+        tag_taker: Option<&String>,
+    ) {
         let ifindex = state.facts.ifindex;
         let (Some(kernel), Some(served)) = (&self.kernel, self.interfaces.get(&ifindex)) else { return };
         let is_ours = state.xdp.is_some_and(|there| kernel.is_ours(there));
         // What is under way is waited for.
         let is_awaited = self.attaching.concerns(ifindex) || self.is_regrouping();
-        if configured.xdp == XdpMode::Off || is_ours || is_awaited || served.refused == Some(state.xdp) {
+        let tag_taker = tag_taker.filter(|_| is_ours && served.xdp != Xdp::Off);
+        let is_well = is_ours && tag_taker.is_none();
+        if configured.xdp == XdpMode::Off || is_well || is_awaited || served.refused == Some(state.xdp) {
             return;
         }
-        if served.xdp != Xdp::Off {
-            let interface = &configured.name;
+        let interface = &configured.name;
+        if let Some(offload) = tag_taker {
+            tracing::warn!(
+                interface,
+                offload,
+                "turned on by somebody: the program must see frames as they came"
+            );
+            let detail = format!("somebody has turned {offload} on, which takes tags off: it is to be off");
+            self.events.tell(EventRecord {
+                interface: Some(interface.clone()),
+                detail: Some(detail),
+                ..EventRecord::now("xdp-changed")
+            });
+            self.listen_meanwhile(ifindex);
+        } else if served.xdp != Xdp::Off {
             tracing::warn!(interface, "the XDP program was taken off; attaching it again");
             self.listen_meanwhile(ifindex);
         }

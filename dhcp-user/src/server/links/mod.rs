@@ -126,6 +126,8 @@ pub(super) struct Found {
     /// What drivers have counted of what programs on them sent, by interface.
     pub(super) counts: transmission::Counted,
     drivers: Drivers,
+    /// The offloads by which drivers take tags from what a program is to see, by interface.
+    tag_takers: tagged::TagTakers,
     /// Indices of those that have just been moved into another network namespace.
     moved: Vec<u32>,
 }
@@ -163,12 +165,20 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
         let native = transmission::native(&here.links);
         let counts = transmission::counted(&native);
         let drivers = drivers(&here.links, &mut asked);
+        let tag_takers = tagged::tag_takers(&here.links);
         // What has changed while it looked may be in what was found, or not.
         let more = changes.get_ref().take();
         let is_over = more.is_none();
         moved.extend(more.unwrap_or_default());
         let moved = std::mem::take(&mut moved);
-        let look = Found { began, here: here.clone(), counts: counts.clone(), drivers, moved };
+        let look = Found {
+            began,
+            here: here.clone(),
+            counts: counts.clone(),
+            drivers,
+            tag_takers: tag_takers.clone(),
+            moved,
+        };
         if found.send(Ok(look)).await.is_err() {
             return Ok(());
         }
@@ -188,7 +198,10 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
                 Ok(Err(_)) => sleep(transmission::LOOK).await,
                 Err(_) => {}
             }
-            if transmission::counted(&native) != counts || netlink::namespace().is_ok_and(|now| now != here) {
+            let is_as_it_was = transmission::counted(&native) == counts
+                && netlink::namespace().is_ok_and(|now| now == here)
+                && tagged::tag_takers(&here.links) == tag_takers;
+            if !is_as_it_was {
                 break;
             }
         }
@@ -405,7 +418,7 @@ impl Server {
         let is_unheard = served.unheard.is_some();
         if found.began > served.since {
             served.found = Some(state.xdp);
-            self.follow_attachment(configured, state);
+            self.follow_attachment(configured, state, found.tag_takers.get(&state.facts.ifindex));
         }
         if is_unheard {
             self.listen_again(state.facts.ifindex);
