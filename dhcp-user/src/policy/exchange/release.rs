@@ -54,6 +54,11 @@ impl Policy {
         if !self.came_as_leased(place, request) {
             return turn.silence(request, Silence::ForeignOrigin);
         }
+        // The kernel may have promised it anew, and the lease have been ended, while the RELEASE waited.
+        let word = turn.words.load(request.ciaddr);
+        if self.book.binding(place).is_some_and(|owner| owner.promised_after(word, request.arrival)) {
+            return turn.silence(request, Silence::Overtaken);
+        }
         self.book.withdraw_offer(place);
         self.evidence.probes.vacating.remove(place);
         self.end_released(turn, place, Happened::Released);

@@ -91,6 +91,7 @@ fn the_former_owner_of_a_reserved_address_is_told_and_can_give_it_back() {
         for draft in [Draft::renew(1, first), Draft::rebind(1, first), Draft::reboot(1, first)] {
             assert!(bench.send(&draft).is_nak(), "{draft:?}");
         }
+        bench.now += 2;
         let foreign = Draft::release(1, first).via(Ipv4Addr::new(192, 0, 2, 7));
         assert_eq!(bench.send(&foreign), Told::Silence(Silence::ForeignOrigin));
         assert_eq!(bench.send(&Draft::release(3, first)), Told::Silence(Silence::NotOwner));

@@ -555,8 +555,15 @@ fn an_offer_is_dropped_when_its_client_can_do_without() {
 fn what_the_operator_has_ended_can_be_given_back() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     let address = bench.lease(1);
-    bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
+    bench.now += 10;
+    let early = Draft::release(1, address).request(bench.now);
+    assert!(bench.kernel_renews(address));
+    let ended = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
+    bench.carry_out(ended);
     assert_eq!(bench.state(address), State::Grace);
+    let actions = bench.handle(Event::Message(early));
+    assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::Overtaken)], "it renewed since");
+    bench.now += 2;
     assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
     assert_eq!(bench.state(address), State::Free);
     assert_eq!(bench.lease(2), address);
