@@ -1,4 +1,4 @@
-//! What goes into policy and what comes out: events, actions and what they carry.
+//! The inputs and outputs of policy: events, actions and their contents.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub enum Event {
         address: Ipv4Addr,
         /// Its word, as read.
         word: Word,
-        /// How often the kernel answered since this was last told; at least once.
+        /// How often the kernel answered since the last such report; at least once.
         renewals: u32,
         /// Whether the daemon has not answered the client since.
         is_last_answer: bool,
@@ -36,7 +36,7 @@ pub enum Event {
     Probed {
         /// The address.
         address: Ipv4Addr,
-        /// What came of it.
+        /// Its result.
         outcome: Outcome,
     },
     /// The operator ends a lease.
@@ -50,7 +50,7 @@ pub enum Event {
     QuarantineClear {
         /// Of these addresses.
         range: Pool,
-        /// Only those, if any is said.
+        /// Only quarantines of this cause, if one is given.
         why: Option<QuarantineCause>,
     },
 }
@@ -64,17 +64,17 @@ pub enum Reuse {
     AtOnce,
 }
 
-/// Something to be done. Of a batch, first all commits as one, then the rest in order.
+/// An action for the shell. Of a batch it carries out all commits as one, then the rest in order.
 ///
-/// Batches may overlap: more may be decided before what was decided is done, as long as that is done in order. Only what
-/// came of an event of which nothing [waits](Self::waits) may be done before it.
+/// Batches may overlap: policy may decide the next batch before this one is done, as long as batches are done in
+/// order. Only the actions of an event of which none [waits](Self::waits) may overtake.
 #[derive(Clone, Debug)]
 pub enum Action {
     /// To be on disk before anything else of this batch is done.
     Commit(Change),
-    /// To be shared with the kernel. Void if the word has another generation by then.
+    /// Publish this to the kernel. Void if the word then has another generation.
     Publish(Publication),
-    /// The kernel may promise up to `until` for this address. Void if the word has another generation by then.
+    /// The kernel may promise up to `until` for this address. Void if the word then has another generation.
     Horizon {
         /// The lease's address.
         address: Ipv4Addr,
@@ -85,11 +85,11 @@ pub enum Action {
     },
     /// To be sent.
     Reply {
-        /// What is answered.
+        /// The request that is answered.
         request: Arc<Request>,
         /// The answer.
         reply: Reply,
-        /// The grant it tells of: not to be sent if the word has another generation by then.
+        /// The grant that it acknowledges: the reply is not sent if the word then has another generation.
         granted: Option<Granted>,
     },
     /// A request that gets no answer, and why.
@@ -108,7 +108,7 @@ pub enum Action {
         /// Stations whose answers don't count.
         except: Arc<[[u8; 6]]>,
     },
-    /// To be logged and told to who listens.
+    /// Log this, and send it to followers.
     Event(LeaseEvent),
 }
 
@@ -119,8 +119,8 @@ impl Action {
         matches!(self, Self::Publish(_) | Self::Horizon { .. } | Self::Reply { granted: Some(_), .. })
     }
 
-    /// Whether it must wait for what was decided before. Of replies only an OFFER need not: whoever gets another knows
-    /// that all that came in before has been dealt with.
+    /// Whether it must wait for earlier decisions. Of replies only an OFFER need not: the receiver of any other reply
+    /// knows that all earlier messages have been handled.
     #[must_use]
     pub const fn waits(&self) -> bool {
         let offers = matches!(self, Self::Reply { reply: Reply::Offer { .. }, .. });
@@ -137,7 +137,7 @@ pub enum Via {
     Icmp,
 }
 
-/// What came of a probe.
+/// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nobody answered.
@@ -150,7 +150,7 @@ pub enum Outcome {
     Unknown,
 }
 
-/// The grant that an ACK tells of.
+/// The grant that an ACK acknowledges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
     /// The lease's address.
@@ -177,9 +177,9 @@ pub struct Publication {
     pub generation: u16,
     /// When the promise ends.
     pub expiry: BootSecs,
-    /// How far the kernel may promise: what is committed with this.
+    /// How far the kernel may promise: the commit has the same time.
     pub horizon: BootSecs,
-    /// What the answers of `memos` rest on.
+    /// The basis of the answers in `memos`.
     pub basis: Basis,
     /// The questions known or expected, with their answers.
     pub memos: Vec<Memo>,
@@ -190,7 +190,7 @@ pub struct Publication {
 pub struct Memo {
     /// What may be asked.
     pub question: Question,
-    /// What is answered.
+    /// The answer.
     pub answer: Answer,
     /// Where it must be sent to be answered so.
     pub to: Destination,
@@ -203,7 +203,7 @@ pub struct Memo {
 pub enum Ground {
     /// It was asked.
     Asked,
-    /// It may be asked: what was asked before is not forgotten for it.
+    /// It may be asked: it displaces no question that was asked before.
     Expected,
 }
 
@@ -264,7 +264,7 @@ pub enum Reply {
         /// Its options.
         answer: Answer,
     },
-    /// The answer to a LEASEQUERY (RFC 4388 §6.4.2): it tells of a lease and makes none.
+    /// The answer to a LEASEQUERY (RFC 4388 §6.4.2): it reports a lease and makes none.
     Lease {
         /// What is known.
         status: LeaseStatus,
@@ -280,7 +280,7 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// What it says beside the addresses in its header.
+    /// Its contents beside the addresses in its header.
     #[must_use]
     pub const fn answer(&self) -> &Answer {
         match self {
@@ -294,7 +294,7 @@ impl Reply {
     }
 }
 
-/// What the answer to a LEASEQUERY says, by its message type (RFC 4388 §6.1).
+/// The result of a LEASEQUERY, which is the answer's message type (RFC 4388 §6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseStatus {
     /// DHCPLEASEUNASSIGNED: the address is ours to give, and nobody has it.
@@ -371,11 +371,11 @@ pub enum Silence {
     Overtaken,
     /// BOOTP, which is not served in this subnet.
     Bootp,
-    /// A LEASEQUERY from somebody whom the configuration doesn't list.
+    /// A LEASEQUERY from a sender that the configuration doesn't list.
     QueryNotAllowed,
     /// A LEASEQUERY about nothing, or about several things at once.
     UnclearQuery,
-    /// What the answer needs does not fit.
+    /// The options that the answer needs don't fit.
     Unanswerable,
 }
 

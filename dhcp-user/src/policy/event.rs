@@ -1,4 +1,4 @@
-//! What happens to leases, for the log and for who listens.
+//! Events: what happens to leases, for the log and for followers.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -19,7 +19,7 @@ pub enum LeaseEvent {
         address: Ipv4Addr,
         /// What happened.
         what: Happened,
-        /// To whom, if anybody.
+        /// The client concerned, if there is one.
         client: Option<Client>,
     },
     /// A pool became this full: 80, 95 or 100 percent of its addresses can't be given to a new client.
@@ -35,44 +35,44 @@ pub enum LeaseEvent {
     Exhausted {
         /// The subnet.
         subnet: Prefix,
-        /// Who asked.
+        /// The client that asked.
         client: Client,
     },
-    /// A station answers probes for many free addresses: what it says proves nothing.
+    /// A station answers probes for many free addresses: its answers prove nothing.
     ProbeLiar {
         /// The link it is on.
         link: Link,
         /// Its hardware address.
         station: [u8; 6],
-        /// What it has answered for.
+        /// The addresses that it has answered for.
         addresses: Vec<Ipv4Addr>,
     },
     /// So many stations answer probes on this link that addresses are out of use for minutes only.
     ManyAnswers {
         /// The link.
         link: Link,
-        /// Who answered last.
+        /// The station that answered last.
         station: [u8; 6],
     },
     /// So many DECLINEs came from there that addresses are out of use for minutes only.
     ManyDeclines {
         /// The subnet.
         subnet: Prefix,
-        /// Who declined last.
+        /// The client that declined last.
         client: Client,
     },
     /// A client got no address since the one that is reserved for its port is in use by another device.
     PortInUse {
         /// The address.
         address: Ipv4Addr,
-        /// Who asked.
+        /// The client that asked.
         client: Client,
     },
     /// A client got no address since its device holds as many as it may.
     DeviceCap {
         /// The subnet.
         subnet: Prefix,
-        /// Who asked.
+        /// The client that asked.
         client: Client,
         /// How many it may hold.
         cap: u32,
@@ -81,7 +81,7 @@ pub enum LeaseEvent {
     CircuitCap {
         /// The subnet.
         subnet: Prefix,
-        /// Who asked.
+        /// The client that asked.
         client: Client,
         /// How many they may hold together.
         cap: u32,
@@ -91,7 +91,7 @@ pub enum LeaseEvent {
 /// How much an event weighs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weight {
-    /// It tells why a client got no answer, which is told by itself.
+    /// It says why a client got no answer; that is reported by itself.
     Detail,
     /// It is usual.
     Usual,
@@ -99,7 +99,7 @@ pub enum Weight {
     Notice,
     /// The operator should see to it.
     Warning,
-    /// The same, of what is told so seldom that it always has its line.
+    /// The same, but rare enough that it always has its line.
     Alarm,
 }
 
@@ -200,20 +200,20 @@ impl Happened {
     }
 }
 
-/// Who a client is and where it is reached.
+/// The identity of a client, and where it is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
     /// Its client identifier.
     pub client_id: Option<Vec<u8>>,
     /// Its hardware address.
     pub chaddr: HwAddr,
-    /// What it calls itself.
+    /// The client's own host name (option 12).
     pub host_name: Option<String>,
     /// The link it is reached on.
     pub link: Link,
     /// The relay it is reached through, or 0.0.0.0.
     pub giaddr: Ipv4Addr,
-    /// What the relay says of it (option 82).
+    /// The relay's information on it (option 82).
     pub agent_info: Option<Vec<u8>>,
 }
 

@@ -1,7 +1,7 @@
 //! The policy core: every decision of the server, without clock, socket, disk or thread.
 //!
-//! `(state, now, event) -> actions`. The lease words are passed in like the time; revoking one is the only thing
-//! done at once, before the call returns, since whoever revokes must know of every promise the kernel has made.
+//! `(state, now, event) -> actions`. The lease words are passed in like the time. Revoking one is the only effect
+//! before the call returns: the code that revokes must know every promise that the kernel has made.
 //!
 //! ```text
 //!              message, probe, order, tick
@@ -10,18 +10,19 @@
 //!   upkeep ─► exchange ─► evidence ─► predict ─► answer ─► terms ─► book ─► site
 //! ```
 //!
-//! Each is a wing, a folder with its purpose and its invariant in its `mod.rs`. A wing imports from those to its right alone:
+//! Each is a wing: a folder whose `mod.rs` has its purpose and its invariant. A wing imports only from those to its
+//! right:
 //!
 //! - `site`: what the operator configured, compiled; knows nothing of leases.
-//! - `book`: the state of every address and whom it is promised to.
-//! - `terms`: what a client is given at an address: functions of the site and the book.
+//! - `book`: the state of every address and the client that it is promised to.
+//! - `terms`: lease times, options and admission of a client at an address: functions of the site and the book.
 //! - `answer`: from terms to octets.
-//! - `predict`: what will be asked next, for the kernel to answer.
+//! - `predict`: the questions that clients will ask next, for the kernel to answer.
 //! - `evidence`: probes, and what their answers and DECLINEs prove.
 //! - `exchange`: a file for each message.
 //! - `upkeep`: time, restart, reload, import, the operator, the audit.
 //!
-//! `action` and `event` are what goes in and comes out, `words` what is shared with the kernel.
+//! `action` and `event` are the inputs and outputs, `words` the memory shared with the kernel.
 
 mod action;
 mod answer;
@@ -91,15 +92,15 @@ pub struct Policy {
     predictions: Predictions,
     evidence: Evidence,
     throttles: Throttles,
-    /// What is given to no client of a pool.
+    /// Addresses of pools that no client gets.
     host_addresses: HostAddresses,
-    /// What was promised for addresses that are not ours to give any more.
+    /// Promises for addresses that are no longer ours to give.
     unconfigured: Unconfigured,
-    /// What the configuration leaves to be done about addresses.
+    /// Work that a new configuration leaves for addresses.
     doubts: Doubts,
 }
 
-/// What every decision has at hand beside the state.
+/// The context of a decision, beside the state.
 struct Turn<'a> {
     /// The present second, rounded down.
     now: BootSecs,
@@ -203,8 +204,8 @@ impl Policy {
         }
     }
 
-    /// Whether a client is in classes that drop, wherever it may have an address. What needs no answer is heard: by a RELEASE
-    /// it gives back what it has.
+    /// Whether a client is in classes that drop, in any subnet. Messages without an answer still count: its RELEASE
+    /// ends its lease.
     fn drops(&self, request: &Request) -> bool {
         let asks = matches!(request.kind, Kind::Discover | Kind::Request | Kind::Inform | Kind::Bootp);
         if !asks || !self.site.classes.any_drops() {
@@ -221,13 +222,14 @@ impl Policy {
         site::terms::server_override(request) == Some(server) || self.site.subnets.is_ours(server)
     }
 
-    /// What the present answers for a lease of `address` to a client on `link` rest on; `None` if no lease of it can be.
+    /// The basis of the present answers for a lease of `address` to a client on `link`; `None` if there can be no
+    /// such lease.
     #[must_use]
     pub fn basis(&self, address: Ipv4Addr, link: Link) -> Option<Basis> {
         self.book.find(address).map(|place| basis_at(&self.site, &self.book, place, link))
     }
 
-    /// The request with what is to be believed of option 82, where it came without a relay.
+    /// The request, with option 82 judged if it came without a relay.
     #[must_use]
     pub fn judge_agent(&self, request: Request) -> Request {
         self.site.judge_agent(request)

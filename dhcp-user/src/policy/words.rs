@@ -11,14 +11,14 @@ pub trait Words {
     /// The word of `address` at this instant.
     fn load(&self, address: Ipv4Addr) -> Word;
 
-    /// Ends whatever the word promises: swaps `judged` for its revoked successor, and returns that.
+    /// Ends the word's promise: swaps `judged` for its revoked successor, and returns that.
     ///
     /// # Errors
     /// The word as it is now, if it isn't `judged` any more; nothing was changed then.
     fn revoke(&self, address: Ipv4Addr, judged: Word) -> Result<Word, Word>;
 }
 
-/// Ends whatever the word of `address` promises, whatever the kernel does meanwhile; the word it leaves.
+/// Ends the promise of the word of `address`, even if the kernel extends it meanwhile; returns the resulting word.
 pub fn revoke_anyway(words: &dyn Words, address: Ipv4Addr) -> Word {
     let mut judged = words.load(address);
     loop {

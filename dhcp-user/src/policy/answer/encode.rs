@@ -5,17 +5,17 @@ use dhcp_ebpf::slot::MAX_BODY;
 use crate::message::options::code;
 pub(in crate::policy) use crate::policy::site::subnet::BEFORE_OPTIONS;
 
-/// What an option area in `file` and `sname` can hold.
+/// The octets of options that `file` can hold.
 pub(in crate::policy) const FILE: usize = 128;
 pub(in crate::policy) const SNAME: usize = 64;
-/// What is written before the options if `sname` or `file` is: both, and the cookie.
+/// The octets before the options if `sname` or `file` is written: both, and the cookie.
 const FIELDS: usize = SNAME + FILE + 4;
-/// What has room before all else, in this order: without it a client is not on the network.
+/// The options that get room first, in this order: without them a client has no network.
 const FIRST: [u8; 5] =
     [code::SUBNET_MASK, code::ROUTERS, code::RENEWAL_TIME, code::REBINDING_TIME, code::CLIENT_MACHINE];
-/// What most answers take.
+/// The octets that most answers take.
 const USUAL: usize = 128;
-/// What option 52 takes.
+/// The octets of option 52.
 const OVERLOAD_LENGTH: usize = 3;
 
 /// The value of an option.
@@ -42,18 +42,18 @@ impl AsRef<[u8]> for Value<'_> {
 /// The options of one answer, before they are written, in the order they go out.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Composed<'a> {
-    /// What there is no answer without.
+    /// The options that every answer must have.
     pub(in crate::policy) head: Vec<(u8, Value<'a>)>,
-    /// What is left out if there is no room for it.
+    /// The options that are left out if there is no room for them.
     pub(in crate::policy) rest: Vec<(u8, Value<'a>)>,
-    /// What comes back as it was sent; there is no answer without it either.
+    /// The echoed options, as they were sent; every answer must have these, too.
     pub(in crate::policy) echoes: Vec<(u8, &'a [u8])>,
-    /// What the relay said. It is left out if there is no room for all of it, and is never put into an overloaded
+    /// The relay information. It is left out if there is no room for all of it, and is never put into an overloaded
     /// field (RFC 3046 §2.2).
     pub(in crate::policy) agent_information: Option<&'a [u8]>,
 }
 
-/// What `file` or `sname` is for.
+/// The use of `file` or `sname`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum Field {
     /// The answer's own text.
@@ -108,8 +108,8 @@ enum Place {
     Nowhere,
 }
 
-/// Writes `options`, overloading `file` and `sname` only if the area is too small, and leaving out what finds no room
-/// then; `None` if there is none even for what there is no answer without.
+/// Writes `options`. It overloads `file` and `sname` only if the area is too small, and then leaves out options
+/// without room. `None` if there is no room for the options that every answer must have.
 pub(in crate::policy) fn write(options: &Composed<'_>, room: Room) -> Option<Written> {
     let mut out = Written { area: Vec::with_capacity(USUAL), ..Written::default() };
     let needed = total(&options.head) + total(&options.echoes) + 1;
@@ -132,7 +132,7 @@ pub(in crate::policy) fn write(options: &Composed<'_>, room: Room) -> Option<Wri
     Some(out)
 }
 
-/// Writes what there is room for: `free` octets of the area, then the fields. What finds room keeps its order.
+/// Writes the options that have room: in `free` octets of the area, then in the fields. They keep their order.
 fn shorten(options: &[(u8, Value<'_>)], room: Room, free: usize, out: &mut Written) {
     for ((code, value), place) in options.iter().zip(places(options, room, free)) {
         match place {
@@ -179,7 +179,7 @@ fn total<T: AsRef<[u8]>>(options: &[(u8, T)]) -> usize {
     options.iter().map(|(_, value)| length(value.as_ref())).sum()
 }
 
-/// What an option of this value takes, codes and lengths included.
+/// The octets of an option with this value, codes and lengths included.
 fn length(value: &[u8]) -> usize {
     value.len() + 2 * value.len().div_ceil(255).max(1)
 }

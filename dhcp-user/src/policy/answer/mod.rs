@@ -1,4 +1,4 @@
-//! What a request is answered with: a pure function of the request and the terms. It knows neither book nor clock.
+//! The answer to a request: a pure function of the request and the terms. It knows neither book nor clock.
 
 pub(in crate::policy) mod encode;
 
@@ -24,10 +24,10 @@ pub(in crate::policy) enum Type {
     LeaseActive = 13,
 }
 
-/// What an answer says beside the addresses in its header.
+/// The contents of an answer beside the addresses in its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The lease time told (option 51), in seconds; 0 if none is.
+    /// The lease time in the answer (option 51), in seconds; 0 if there is none.
     pub lease_time: u32,
     /// The next server (`siaddr`), or 0.0.0.0.
     pub siaddr: Ipv4Addr,
@@ -40,12 +40,12 @@ pub struct Answer {
     /// Where in it the options begin that come back as they were sent (RFC 3011, RFC 6842, RFC 3046); END alone follows
     /// them.
     pub echoes_at: usize,
-    /// Whether all that should be said found room.
+    /// Whether all options found room.
     pub complete: bool,
 }
 
 impl Answer {
-    /// Whether what the relay said comes back, as the last option (RFC 3046 §2.2).
+    /// Whether the answer echoes the relay information, as the last option (RFC 3046 §2.2).
     #[must_use]
     pub fn returns(&self, agent_info: &[u8]) -> bool {
         let last = agent_info.chunks(255).next_back().unwrap_or_default();
@@ -106,8 +106,8 @@ pub(in crate::policy) fn bootp(terms: &Terms<'_>, request: &Request) -> Option<A
     })
 }
 
-/// A NAK with a message for the log of who looks into it (RFC 2131 table 3: 53, 54, 56, client identifier and relay
-/// information, nothing else). The link takes datagrams of up to `longest` octets.
+/// A NAK with a message for logs (RFC 2131 table 3: 53, 54, 56, client identifier and relay information, nothing
+/// else). The link takes datagrams of up to `longest` octets.
 pub(in crate::policy) fn nak(
     server: Ipv4Addr,
     message: &'static str,
@@ -147,7 +147,7 @@ const USUAL: usize = 12;
 /// Options in the order they go out.
 type Listed<'a> = Vec<(u8, Value<'a>)>;
 
-/// What every answer begins with, asked for or not; and the times that follow it if there is room.
+/// The options at the beginning of every answer, asked for or not; and the times that follow them if there is room.
 fn head<'a>(kind: Type, terms: &Terms<'a>) -> (Listed<'a>, Listed<'a>) {
     let mut head = Vec::with_capacity(3);
     head.extend([
@@ -165,8 +165,8 @@ fn head<'a>(kind: Type, terms: &Terms<'a>) -> (Listed<'a>, Listed<'a>) {
     (head, rest)
 }
 
-/// What is configured for the client, in the order it asks for it (RFC 2132 §9.8). The mask comes asked for or not, and
-/// before the routers (RFC 2132 §3.3).
+/// The options configured for the client, in the order of its parameter request list (RFC 2132 §9.8). The mask comes
+/// asked for or not, and before the routers (RFC 2132 §3.3).
 fn parameters<'a>(terms: &Terms<'a>, request: &Request, options: &mut Composed<'a>) {
     let mask = (code::SUBNET_MASK, subnet_mask(terms));
     let wanted = wanted(terms, request);

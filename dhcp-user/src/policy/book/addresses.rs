@@ -1,4 +1,4 @@
-//! Every address in exactly one state, the counts that must add up, and the lists that free addresses are taken from.
+//! The state of every address (exactly one each), the counts by state, and the lists of free addresses.
 //!
 //! A state changes in one place ([`Addresses::leave`]), which counts it out of the old state and into the new one.
 
@@ -15,7 +15,7 @@ use crate::config::{ClassSet, DynamicPool, Pool};
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 
-/// What is known of one address.
+/// One address: its state, owner, offer and probation.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) binding: Option<Box<Binding>>,
@@ -340,7 +340,7 @@ impl Addresses {
         pools.unwrap_or_default().iter().filter(move |pool| pool.admits.admits(classes))
     }
 
-    /// The pools of `subnet` for clients in `classes`, to note what was told of them.
+    /// The pools of `subnet` for clients in `classes`, to note which alarms were sent.
     pub(super) fn pools_for_mut(
         &mut self,
         subnet: SubnetId,

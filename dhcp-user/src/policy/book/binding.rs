@@ -1,4 +1,4 @@
-//! A binding: whom an address was promised to, and for how long.
+//! A binding: the client that an address was promised to, and for how long.
 
 use std::net::Ipv4Addr;
 
@@ -33,16 +33,16 @@ impl LeaseTime {
     pub(in crate::policy) const FOR_GOOD: Self = Self { secs: FOR_GOOD, shortened: false };
 }
 
-/// Who may end a lease before its time.
+/// The parties that may end a lease before its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Party {
-    /// Its owner, who gave it back.
+    /// Its owner, who released it.
     Owner,
     /// The operator: its owner may not know, and is to learn of it.
     Operator,
 }
 
-/// Who gave the client its last answer.
+/// The sender of the client's last answer: kernel or daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnsweredBy {
     /// The XDP program.
@@ -51,27 +51,27 @@ pub enum AnsweredBy {
     Daemon,
 }
 
-/// What is known of the station that got a lease.
+/// The station that got a lease, as far as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Station {
-    /// Nothing: neither a record nor the kernel's maps tell.
+    /// Unknown: neither a record nor the kernel's maps have it.
     Unknown,
     /// It is the one that chaddr names, or another that is noted.
     Known,
 }
 
-/// What is known of the owner of an address, or of its last owner.
+/// The owner of an address, or its last owner.
 #[derive(Clone, Debug)]
 pub struct Binding {
-    /// Who it is.
+    /// Its identity, and its options.
     pub particulars: Particulars,
     /// Whether its client identifier is unknown (the lease was adopted from the kernel's maps).
     pub adopted: bool,
     /// Whether it is known which station got it.
     pub station: Station,
-    /// Who ended it, if it did not run out.
+    /// The party that ended it, if it did not expire.
     pub ended_by: Option<Party>,
-    /// Who answered it last.
+    /// The sender of its last answer.
     pub answered_by: AnsweredBy,
     /// The link it is reached on.
     pub link: Link,
@@ -79,7 +79,7 @@ pub struct Binding {
     pub giaddr: Ipv4Addr,
     /// The address of ours that it talks to.
     pub server: Ipv4Addr,
-    /// The lease time it was told, in seconds.
+    /// The lease time of its last answer, in seconds.
     pub lease_time: u32,
     /// Whether that would have been longer, had there been more room in the pool.
     pub shortened: bool,
@@ -99,13 +99,13 @@ pub struct Binding {
 }
 
 impl Binding {
-    /// Who the owner is.
+    /// The owner's identity.
     #[must_use]
     pub fn identity(&self) -> Identity<'_> {
         Identity::new(self.client_id(), self.chaddr())
     }
 
-    /// What its reservation may be found by.
+    /// The keys by which its reservation may be found.
     pub(in crate::policy) fn owner(&self) -> Owner<'_> {
         Owner {
             client_id: self.client_id(),
@@ -125,16 +125,17 @@ impl Binding {
         if by_kernel { self.last_heard.max(extended.min(now)) } else { self.last_heard }
     }
 
-    /// Whether the last promise, by its `word`, may have been made after `arrival`.
+    /// Whether the last promise, read from its `word`, may have been made after `arrival`.
     ///
-    /// A promise is rounded up to whole seconds and an arrival down, so only one whose second had begun by then is
-    /// certain to have come before. Who promised can't be told: kernel and daemon may have done so in the same second.
+    /// A promise is rounded up to whole seconds and an arrival down. So only a promise whose second had begun before
+    /// the arrival is certain to be older. The word does not show who promised: kernel and daemon may have done so in
+    /// the same second.
     #[must_use]
     pub fn promised_after(&self, word: Word, arrival: BootSecs) -> bool {
         self.promise_of(word).max(self.former_promise) > arrival
     }
 
-    /// When the promise that `word` tells of was made on these terms, at the latest.
+    /// When the promise in `word` was made on these terms, at the latest.
     #[must_use]
     pub fn promise_of(&self, word: Word) -> BootSecs {
         BootSecs(word.expiry().0.saturating_sub(self.lease_time))
@@ -147,21 +148,22 @@ impl Binding {
         self.expiry == BootSecs::NEVER
     }
 
-    /// Whether the client got for good, as a BOOTP client, what a DHCP message that came in at `arrival` is about; in
-    /// doubt, it did. Messages that begin something new wait in another queue than those that end something.
+    /// Whether the client got its address without end, as a BOOTP client, after the DHCP message about it that came
+    /// in at `arrival`; in doubt, it did. Messages that begin an exchange wait in another queue than those that end a
+    /// lease.
     #[must_use]
     pub fn is_for_good_since(&self, arrival: BootSecs) -> bool {
         self.is_for_good() && self.last_heard >= arrival
     }
 
-    /// The lease time that its owner was told, if it was told one that is known: a BOOTP client was not.
+    /// The lease time of its owner's last answer, if known: a BOOTP client got none.
     pub(in crate::policy) fn told(&self) -> Option<LeaseTime> {
         let told = LeaseTime { secs: self.lease_time, shortened: self.shortened };
         (![0, FOR_GOOD].contains(&self.lease_time)).then_some(told)
     }
 
-    /// Its owner has it no longer at `now`, and may not know. What it was promised remains, `promised` by the word;
-    /// but who has it for good can't be waited for.
+    /// Its owner loses it at `now`, and may not know. The promise in the word, `promised`, remains; a lease without
+    /// end has no end to wait for.
     pub(in crate::policy) fn end(&mut self, now: BootSecs, promised: BootSecs) {
         let last = if self.is_for_good() { now } else { self.expiry };
         self.expiry = last.max(promised);
@@ -181,7 +183,7 @@ impl Binding {
         Some(self.particulars.part(1)).filter(|id| !id.is_empty())
     }
 
-    /// What its relay says of it: the value of option 82.
+    /// The relay's information on it: the value of option 82.
     #[must_use]
     pub fn agent_info(&self) -> Option<&[u8]> {
         Some(self.particulars.part(2)).filter(|info| !info.is_empty())
@@ -211,7 +213,7 @@ pub struct Particulars {
 }
 
 impl Particulars {
-    /// Packs them. What is empty counts as absent. What a datagram can't hold is cut.
+    /// Packs them. An empty value counts as absent. A value that is too long for a datagram is cut.
     #[must_use]
     pub fn new(
         chaddr: HwAddr,

@@ -1,5 +1,5 @@
-//! Circuits: the ports of relays and switches that clients are behind, as option 82 names them (RFC 3046 §3.1), and what is
-//! leased on each. Kept for subnets that limit it.
+//! Circuits: the ports of relays and switches that clients are behind, as option 82 names them (RFC 3046 §3.1), and
+//! the leases on each. Kept for subnets that limit these.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -20,7 +20,7 @@ pub(in crate::policy) struct Circuit {
     id: Box<[u8]>,
 }
 
-/// Who gave the name: two relays may give the same one.
+/// The relay or link that gave the name: two relays may give the same one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Namer {
     Relay(Ipv4Addr),
@@ -46,12 +46,12 @@ impl Circuit {
     }
 }
 
-/// What is leased on which circuit, in subnets that limit it.
+/// The leases on each circuit, in subnets that limit them.
 #[derive(Debug, Default)]
 pub(super) struct Circuits {
     limited: BTreeSet<SubnetId>,
     leased: HashMap<(SubnetId, Circuit), BTreeSet<Place>>,
-    /// On which circuit an address counts: what its owner says later doesn't move it before it is granted anew.
+    /// The circuit on which an address counts: later messages of its owner don't move it before it is granted anew.
     of_place: BTreeMap<Place, Circuit>,
 }
 
@@ -61,7 +61,7 @@ impl Circuits {
         Self { limited, ..Self::default() }
     }
 
-    /// What is leased of `subnet` on `circuit`.
+    /// The leases of `subnet` on `circuit`.
     pub(super) fn leased(&self, subnet: SubnetId, circuit: &Circuit) -> impl Iterator<Item = Place> {
         self.leased.get(&(subnet, circuit.clone())).into_iter().flatten().copied()
     }

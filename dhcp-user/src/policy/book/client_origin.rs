@@ -1,4 +1,4 @@
-//! The place that a client speaks from.
+//! Where a client sends from: a station on a link, or a circuit of a relay.
 
 use std::net::Ipv4Addr;
 
@@ -7,7 +7,8 @@ use dhcp_ebpf::abi::Link;
 use crate::message::Request;
 use crate::policy::site::digest::digest;
 
-/// The place that a client speaks from, as far as it can be told: nobody else's place, whatever name is claimed there.
+/// Where a client sends from, as far as a message shows it. A sender elsewhere has another origin, whichever identity
+/// it claims.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(in crate::policy) enum ClientOrigin {
     /// A station on a link.

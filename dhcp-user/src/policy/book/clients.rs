@@ -1,4 +1,4 @@
-//! Whose an address is: whether a request comes from the client that it is bound or offered to.
+//! The owner of an address: whether a request comes from the client that the address is bound or offered to.
 
 use dhcp_ebpf::lease::{BootSecs, Word};
 
@@ -35,10 +35,11 @@ impl Book {
         one_is_silent && binding.chaddr() == request.chaddr && alone()
     }
 
-    /// Whether the address at `place` is bound to exactly the client that sent `request`: what ends a lease must fit.
+    /// Whether the address at `place` is bound to exactly the client that sent `request`: a message that ends a lease
+    /// must fit.
     ///
-    /// ConnMan leaves its client identifier out of what ends a lease (RFC 2131 §4.4.6 asks for it): the address, which is
-    /// named, and the hardware address tell.
+    /// ConnMan leaves its client identifier out of such messages (RFC 2131 §4.4.6 asks for it). Then the address,
+    /// which the message names, and the hardware address decide.
     pub(in crate::policy) fn owns(&self, place: Place, request: &Request) -> bool {
         self.binding(place).is_some_and(|binding| {
             binding.chaddr() == request.chaddr
@@ -66,7 +67,7 @@ impl Book {
             && !self.recognises(place, request)
     }
 
-    /// Whether the address is leased to the device that sent `request`, by whatever name.
+    /// Whether the address is leased to the device that sent `request`, under any identity.
     pub(in crate::policy) fn is_leased_to_device(&self, place: Place, request: &Request) -> bool {
         self.state(place) == State::Leased
             && self.binding(place).is_some_and(|owner| owner.chaddr() == request.chaddr)
@@ -82,8 +83,8 @@ impl Book {
         self.offer_at(place).is_some_and(|offer| offer.client != Identity::of(request))
     }
 
-    /// Whether the address is offered to whom it is bound to, and that is who sent `request`: whether or not this names the same
-    /// identifier.
+    /// Whether the address is offered to the client that it is bound to, and that client sent `request`, with the
+    /// same identifier or not.
     pub(in crate::policy) fn is_offered_to_its_owner(&self, place: Place, request: &Request) -> bool {
         let offered = self.offer_at(place).zip(self.binding(place));
         offered.is_some_and(|(offer, owner)| offer.client == owner.identity())

@@ -1,4 +1,4 @@
-//! From one book to another, while both are used: a copy of what is known of each address, bit by bit.
+//! Copies one book to another, address by address, while both are used.
 
 use super::Book;
 use super::binding::Binding;
@@ -65,8 +65,8 @@ impl Book {
         }
     }
 
-    /// Gives an address of which nothing is known an owner. Where that has another address in the subnet, it is found where it
-    /// has a lease, else here. Of two leases neither ends: then this is true.
+    /// Gives a blank address an owner. If the owner has another address in the subnet, the index leads to the one
+    /// that is leased, else to this one. If both are leased, neither ends, and the result is true.
     pub(in crate::policy) fn take_down(
         &mut self,
         place: Place,

@@ -1,4 +1,4 @@
-//! When something is due: a calendar with at least one entry for every address that waits for a moment.
+//! The calendar of deadlines, with at least one entry for every address that has one.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -6,10 +6,11 @@ use dhcp_ebpf::lease::BootSecs;
 
 use crate::policy::site::place::Place;
 
-/// Deadlines, earliest first; those of a second in the order they were set in. An entry may turn out to be too early
-/// (the kernel extended the lease) or void: whoever takes it out judges, and sets it anew.
+/// Deadlines, earliest first; those of a second in the order they were set in. An entry may be too early (the kernel
+/// extended the lease) or void: the code that takes it out judges, and sets it anew.
 ///
-/// By second: a heap of millions would be searched in as many places as it has levels, for each that is taken out.
+/// Entries are grouped by second: a heap of millions would cost one access for each of its levels, for each entry
+/// that is taken out.
 #[derive(Debug, Default)]
 pub(super) struct Deadlines(BTreeMap<BootSecs, VecDeque<Place>>);
 

@@ -1,4 +1,4 @@
-//! Who a client is (RFC 2131 §4.2): by its client identifier, else by its hardware address.
+//! The identity of a client (RFC 2131 §4.2): its client identifier, else its hardware address.
 
 use std::hash::Hash;
 
@@ -10,7 +10,7 @@ use crate::store::HwAddr;
 /// Octets that the client identifiers of a Microsoft RAS begin with: hardware type 1 and `RAS `.
 const RAS: &[u8] = b"\x01RAS ";
 
-/// What a client is known by. The two kinds are never equal, whatever their octets.
+/// The identity of a client. The two kinds are never equal, whatever their octets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Identity<'a> {
     /// Option 61.

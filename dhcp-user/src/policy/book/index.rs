@@ -1,4 +1,4 @@
-//! Finding the addresses of a client, of a device, and of a circuit.
+//! The index that finds the addresses of a client, of a device, and of a circuit.
 
 use hashbrown::HashTable;
 
@@ -26,15 +26,15 @@ impl Index {
         self.keyed.clone()
     }
 
-    /// Room for every address to have an owner: to make it later would hold up whoever asks by a look at each binding.
-    /// Memory is taken as it is used, but for an octet an address.
+    /// Makes room for every address to have an owner: to grow later would hold up a request by a rehash of every
+    /// binding. The system gives memory as it is used, except for an octet for each address.
     pub(super) fn new(keyed: Keyed, all: &Addresses, circuits: Circuits) -> Self {
         let count = all.places().count();
         let (owners, devices) = (HashTable::with_capacity(count), HashTable::with_capacity(count));
         Self { keyed, owners, devices, circuits }
     }
 
-    /// What is leased on which circuit.
+    /// The leases on each circuit.
     pub(super) fn circuits(&self) -> &Circuits {
         &self.circuits
     }

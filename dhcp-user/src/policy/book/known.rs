@@ -1,4 +1,4 @@
-//! What the book knows: each address's state, owner, offer and probation, and who is found where.
+//! Read access to the book: each address's state, owner, offer and probation, and the addresses of each client.
 
 use std::net::Ipv4Addr;
 
@@ -133,9 +133,9 @@ impl Book {
     }
 }
 
-/// Who has what.
+/// Owners.
 impl Book {
-    /// Who has the address, or had it last.
+    /// The owner of the address, or its last owner.
     pub(in crate::policy) fn binding(&self, place: Place) -> Option<&Binding> {
         self.all.entry(place).binding.as_deref()
     }
@@ -150,7 +150,7 @@ impl Book {
         self.index.leased_to_device(&self.all, subnet, chaddr)
     }
 
-    /// What is leased of `subnet` on `circuit`, where that is limited.
+    /// The leases of `subnet` on `circuit`, where a limit is configured.
     pub(in crate::policy) fn leased_on(
         &self,
         subnet: SubnetId,
@@ -203,13 +203,13 @@ impl Book {
         self.stations.at(place)
     }
 
-    /// What identities are hashed with.
+    /// The key that identities are hashed with.
     pub(in crate::policy) fn key(&self) -> Keyed {
         self.index.key()
     }
 }
 
-/// What is out of use.
+/// Addresses out of use.
 impl Book {
     /// The address's time in quarantine, if it is in it.
     pub(in crate::policy) fn probation(&self, place: Place) -> Option<&Probation> {

@@ -1,8 +1,8 @@
-//! The book: the state of every address, and whom it is promised to.
+//! The book: the state of every address, and the client that it is promised to.
 //!
-//! It owns addresses, bindings, offers, quarantine, the calendar, and the indexes by which a client, a device or a circuit is
-//! found. It uses the site for where an address is. Nothing outside changes a state: what may happen to an address are the
-//! [`transitions`], and what is known of one is asked for in [`known`] and [`clients`].
+//! It owns addresses, bindings, offers, quarantine, the calendar, and the indexes of clients, devices and circuits.
+//! It asks the site where an address belongs. Nothing outside changes a state: the [`transitions`] are the only
+//! changes of an address; [`known`] and [`clients`] answer questions about one.
 //!
 //! Its invariant: every address is in exactly one state, and the counts by state add up to the size of the pool at every
 //! instant.

@@ -1,8 +1,9 @@
-//! Going through all addresses while they change: a walk that is held up at any place, and notes of what was touched meanwhile.
+//! A walk over all addresses while they change: it may pause at any place, and notes the places that were touched
+//! meanwhile.
 
 use crate::policy::site::place::Place;
 
-/// What a walk comes to.
+/// The next place of a walk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum Walked {
     /// A place that is not in a list, or is next in its list.
@@ -13,7 +14,7 @@ pub(in crate::policy) enum Walked {
     Over,
 }
 
-/// How far a walk has come, and the places touched since it began: what was come to before is not as it was then.
+/// How far a walk has come, and the visited places that were touched since: these have changed after their visit.
 #[derive(Debug)]
 pub(in crate::policy) struct Notes {
     /// The next place by its number.

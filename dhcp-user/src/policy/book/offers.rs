@@ -29,7 +29,7 @@ pub(in crate::policy) struct Offer {
     pub(in crate::policy) lease_time: LeaseTime,
 }
 
-/// Whom an offer was made to.
+/// The identity of the client that an offer was made to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::policy) enum OwnedIdentity {
     ClientId(Box<[u8]>),

@@ -1,4 +1,4 @@
-//! A pool: its range, whom it is for, its counts, and the order in which its free addresses are used.
+//! A pool: its range, the classes it admits, its counts, and the order in which its free addresses are used.
 
 use super::state::{State, Stock, Tally};
 use crate::config::{Admission, DynamicPool, Pool};
@@ -8,7 +8,7 @@ use crate::policy::site::subnet_id::SubnetId;
 /// Where the next address to be used is looked for.
 pub(super) const UNPROBED: [Stock; 3] = [Stock::Fresh, Stock::Freed, Stock::Expired];
 const STOCKS: usize = UNPROBED.len() + 4;
-/// Shares of a pool in use that the operator is told of, in percent, and how far it must fall to be told again.
+/// Shares of a pool in use that raise an alarm, in percent, and how far the share must fall before the next alarm.
 const ALARMS: [u8; 3] = [80, 95, 100];
 const RELIEF: u8 = 5;
 
@@ -24,9 +24,9 @@ pub(in crate::policy) struct PoolState {
     pub(in crate::policy) tally: Tally,
     /// How many addresses are never given to just any client.
     pub(super) withheld: u32,
-    /// The share of the pool in use that was last told of, in percent: 0, 80, 95 or 100.
+    /// The share of the pool in use at the last alarm, in percent: 0, 80, 95 or 100.
     alarm: u8,
-    /// Whether it was told that a client found no address here, and none has found one since.
+    /// Whether an event reported a client without an address here, and no client has got one since.
     pub(super) exhausted: bool,
     pub(super) lists: [List; STOCKS],
     /// Addresses in grace, those first that came into it first.
@@ -50,14 +50,14 @@ impl PoolState {
         }
     }
 
-    /// How many of the addresses that any client may have are not free, and how many of those there are. What is reserved, or
-    /// a host's, gets scarce for nobody.
+    /// How many of the addresses that any client may have are not free, and how many of those there are. Reserved and
+    /// host addresses count in neither.
     pub(in crate::policy) fn fullness(&self) -> (u32, u32) {
         let size = self.tally.size().saturating_sub(self.withheld);
         (size.saturating_sub(self.tally.of(State::Free)), size)
     }
 
-    /// The share in use that is to be told of, in percent, if the pool has become fuller than the last alarm says.
+    /// The share in use that raises an alarm, in percent, if the pool has become fuller than at the last alarm.
     pub(super) fn alarm(&mut self) -> Option<u8> {
         let (used, size) = self.fullness();
         let used = u8::try_from(u64::from(used) * 100 / u64::from(size.max(1))).unwrap_or(100);

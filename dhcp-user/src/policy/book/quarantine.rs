@@ -1,4 +1,4 @@
-//! Addresses seen in use by somebody they were not promised to: out of use for a probation that grows.
+//! Quarantine: addresses that a host without a promise uses are out of use, for a probation that grows.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -8,7 +8,7 @@ use crate::policy::site::place::Place;
 use crate::policy::site::subnet::SubnetId;
 use crate::store::{HwAddr, QuarantineCause, Standing};
 
-/// What is said by somebody who says too much keeps an address out of use for so many seconds.
+/// Evidence beyond a source's credit keeps an address out of use for so many seconds.
 pub(in crate::policy) const SHORT: u32 = 300;
 
 /// One address in quarantine.
@@ -18,7 +18,8 @@ pub(in crate::policy) struct Probation {
     pub(in crate::policy) until: BootSecs,
     pub(in crate::policy) why: QuarantineCause,
     pub(in crate::policy) by: Option<HwAddr>,
-    /// Whether the evidence is weak, and nobody was promised the address: it may be given to who is in need of one.
+    /// Whether the evidence is weak, and nobody was promised the address: it may be given when no other address is
+    /// left.
     pub(in crate::policy) doubtful: bool,
 }
 
@@ -39,7 +40,7 @@ impl Probation {
         Self { doubtful: short, ..self }
     }
 
-    /// What is stored of it.
+    /// The stored form.
     pub(in crate::policy) fn standing(&self) -> Standing {
         Standing::Quarantined {
             since: self.since,

@@ -1,4 +1,4 @@
-//! Between what policy knows of an address and what is stored of it.
+//! Converts between policy's state of an address and its stored record.
 
 use std::net::Ipv4Addr;
 
@@ -14,7 +14,7 @@ use crate::policy::site::place::Place;
 use crate::store::{HwAddr, Record, Standing};
 
 impl Book {
-    /// What is to be stored of the address at `place`.
+    /// The record of the address at `place`.
     pub(in crate::policy) fn record(&self, site: &Site, place: Place) -> Record {
         let probation = self.probation(place);
         let owner = self.binding(place);
@@ -37,7 +37,7 @@ impl Book {
     }
 }
 
-/// What is to be stored of an address with this owner, or last owner.
+/// The record of an address with this owner, or last owner.
 pub(in crate::policy) fn record_of(
     site: &Site,
     address: Ipv4Addr,
@@ -93,7 +93,7 @@ fn with_owner(site: &Site, record: Record, binding: &Binding) -> Record {
     }
 }
 
-/// The owner, or last owner, that `record` tells of.
+/// The owner, or last owner, in `record`.
 pub(in crate::policy) fn owner(site: &Site, record: &Record) -> Binding {
     let interface = site.subnets.interface_named(&record.interface);
     let (outer, inner) = record.vlan;

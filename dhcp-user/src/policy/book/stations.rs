@@ -1,4 +1,4 @@
-//! The stations that got leases in another station's name.
+//! The stations that got leases under another station's hardware address.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! The transitions: all that may happen to an address, and nothing else changes what the book knows of one.
+//! The transitions: the only changes of an address in the book.
 //!
 //! ```text
 //!            offer                grant                  end_in_grace, expire            free
@@ -9,7 +9,7 @@
 //!     └──────────────────────────────────────┘           any ── quarantine ──► quarantined ── end_quarantine ──► free
 //! ```
 //!
-//! What the configuration withholds, for a client or a host, is reserved where this says free.
+//! An address that the configuration withholds, for a client or a host, is reserved where this says free.
 
 use std::net::Ipv4Addr;
 
@@ -31,7 +31,7 @@ pub(in crate::policy) struct Extension {
     pub(in crate::policy) until: BootSecs,
     /// When its client was heard.
     pub(in crate::policy) heard: BootSecs,
-    /// How many renewals were answered since this was told last.
+    /// How many renewals were answered since the last report.
     pub(in crate::policy) renewals: u32,
     /// Whether the kernel's answer is the last that the client got.
     pub(in crate::policy) is_last_answer: bool,
@@ -48,7 +48,7 @@ pub(in crate::policy) enum Restored {
     Free,
 }
 
-/// What is known of one address, for another book.
+/// The state of one address, for a copy into another book.
 #[derive(Debug)]
 pub(in crate::policy) struct Page {
     pub(in crate::policy) address: Ipv4Addr,
@@ -60,7 +60,7 @@ pub(in crate::policy) struct Page {
 }
 
 impl Page {
-    /// Whether the address is as good as new.
+    /// Whether the address has no state worth keeping.
     pub(in crate::policy) fn is_blank(&self) -> bool {
         self.binding.is_none() && self.probation.is_none() && self.station.is_none() && self.recurrences == 0
     }
@@ -68,7 +68,7 @@ impl Page {
 
 /// Offers.
 impl Book {
-    /// Keeps an address for a client while it thinks. What it was offered before in the subnet is withdrawn.
+    /// Keeps an address for a client until it answers. An earlier offer to it in the subnet is withdrawn.
     pub(in crate::policy) fn offer(&mut self, offer: Offer) {
         let former = self.offers.of(offer.subnet, offer.client.identity()).map(|former| former.place);
         match former {
@@ -101,8 +101,8 @@ impl Book {
 
 /// Leases.
 impl Book {
-    /// Leases the address to `owner`, who was found nowhere else in its subnet; it got it by `station`, if that isn't the one
-    /// that chaddr names.
+    /// Leases the address to `owner`, which has no other address in the subnet. `station` is the station that got the
+    /// lease, if chaddr names another.
     pub(in crate::policy) fn grant(&mut self, place: Place, owner: Box<Binding>, station: Option<[u8; 6]>) {
         self.forget(place);
         self.all.set(place, State::Leased);
@@ -144,7 +144,7 @@ impl Book {
         }
     }
 
-    /// The lease has run out: kept for its last owner. What is withheld is nobody else's anyway.
+    /// The lease has expired: the address is kept for its last owner. A withheld address needs no grace.
     pub(in crate::policy) fn expire(&mut self, place: Place) {
         if let Some(binding) = self.binding_mut(place) {
             binding.committed_until = binding.expiry;
@@ -216,7 +216,7 @@ impl Book {
 
 /// Quarantine.
 impl Book {
-    /// Takes the address out of use, whoever has it or was offered it.
+    /// Takes the address out of use, even if a client has it or was offered it.
     pub(in crate::policy) fn quarantine(&mut self, place: Place, probation: Probation) {
         let subnet = self.subnet(place);
         self.withdraw_offer(place);
@@ -248,7 +248,7 @@ impl Book {
     }
 }
 
-/// What is free, and what is withheld.
+/// Free and withheld addresses.
 impl Book {
     /// The address is nobody's any more: reserved if the configuration says so, else free.
     pub(in crate::policy) fn free(&mut self, place: Place, stock: Stock) {
@@ -283,7 +283,7 @@ impl Book {
         self.all.put_off(place);
     }
 
-    /// The address is a host's from now on. Who was promised it keeps it.
+    /// The address is a host's from now on. A client that was promised it keeps it.
     pub(in crate::policy) fn keep_back(&mut self, place: Place) {
         self.all.keep(place, true);
         self.withdraw_offer(place);
@@ -315,7 +315,8 @@ impl Book {
         }
     }
 
-    /// Gives an address that is nobody's an owner, who is found here unless it is found elsewhere in the subnet.
+    /// Gives an address without an owner one. The index leads to this address unless it leads to another one of that
+    /// owner in the subnet.
     pub(in crate::policy) fn restore(
         &mut self,
         place: Place,
@@ -361,7 +362,7 @@ impl Book {
     }
 }
 
-/// What the operator was told of pools.
+/// Alarms of pools.
 impl Book {
     /// There was an address in the pool of `place` for somebody.
     pub(in crate::policy) fn no_longer_exhausted(&mut self, place: Place) {
@@ -380,7 +381,7 @@ impl Book {
         (pools, news)
     }
 
-    /// The share of the pool of `place` that is in use, in percent, if the operator is to be told of it.
+    /// The share of the pool of `place` that is in use, in percent, if it raises an alarm.
     pub(in crate::policy) fn alarm(&mut self, place: Place) -> Option<(SubnetId, Pool, u8)> {
         let pool = self.all.pool_mut(place)?;
         let percent = pool.alarm()?;

@@ -1,8 +1,9 @@
-//! How much is believed of where evidence comes from that costs its sender nothing: so many in a row, and one more each while.
+//! The credit of a source of evidence that costs its sender nothing: so many pieces in a row, and one more each
+//! interval.
 
 use dhcp_ebpf::lease::BootSecs;
 
-/// It is told of again after so many seconds.
+/// A source over its credit is reported again after so many seconds.
 const TELL_AGAIN: u32 = 600;
 
 /// How much is believed of each source.
@@ -14,7 +15,7 @@ pub(in crate::policy) struct Allowance {
     pub(in crate::policy) one_more_after: u32,
 }
 
-/// What came from one source.
+/// The account of one source.
 #[derive(Debug)]
 pub(in crate::policy) struct Account {
     allowance: Allowance,
@@ -22,7 +23,7 @@ pub(in crate::policy) struct Account {
     left: u32,
     /// Since when nothing was added to that.
     since: BootSecs,
-    /// When one was not believed, and when that was told of.
+    /// When evidence was not believed, and when that was reported.
     overdrawn: Option<BootSecs>,
     told: Option<BootSecs>,
 }
@@ -34,7 +35,7 @@ pub(in crate::policy) enum Credit {
     Good,
     /// Too many came from there.
     Spent {
-        /// Whether that is to be told of.
+        /// Whether to report that.
         tell: bool,
     },
 }
@@ -79,7 +80,7 @@ impl Account {
         self.overdrawn.is_some_and(|at| now < at.plus(TELL_AGAIN))
     }
 
-    /// How many more are believed by now.
+    /// How many more are believed at `now`.
     fn at(&self, now: BootSecs) -> u32 {
         let gained = now.0.saturating_sub(self.since.0) / self.allowance.one_more_after;
         self.left.saturating_add(gained).min(self.allowance.in_a_row)

@@ -1,4 +1,4 @@
-//! How much is put out of use on the word of clients: a DECLINE costs its sender nothing, and many of them may be lies.
+//! The limit on DECLINEs: a DECLINE costs its sender nothing, and many of them may be false.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -11,10 +11,10 @@ use crate::message::Request;
 
 /// How many are believed of one source.
 const ALLOWANCE: Allowance = Allowance { in_a_row: 8, one_more_after: 3 * 3600 };
-/// Of so many of them it is known how much came from there. What comes from more is not believed.
+/// The number of sources with an account. DECLINEs of further sources are not believed.
 const MOST_SOURCES: usize = 4096;
 
-/// Where DECLINEs come from: a link of ours, or a relay's port. Who sends them can call itself anything.
+/// The source of DECLINEs: a link of ours, or a relay's port. The sender can claim any other identity.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// A link of ours.

@@ -1,4 +1,4 @@
-//! How many addresses of a subnet are to have been probed before anybody asks for one.
+//! How many addresses of a subnet are probed ahead of demand.
 
 use dhcp_ebpf::lease::BootSecs;
 

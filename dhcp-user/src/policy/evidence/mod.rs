@@ -1,7 +1,8 @@
-//! Evidence: whether somebody uses an address that nobody was promised, or nobody one that somebody was.
+//! Evidence: whether a host uses an unpromised address, or nobody uses a promised one.
 //!
-//! It owns the probes, and the judgement of those who answer them and of those who decline. It uses the site and the
-//! book. Its invariant: a probe that was lost, and an answer from one who answers for many, prove nothing.
+//! It owns the probes, and the judgement of stations that answer them and of clients that decline. It uses the site
+//! and the book. Its invariant: a lost probe proves nothing, nor does the answer of a station that answers for many
+//! addresses.
 
 pub(in crate::policy) mod credit;
 pub(in crate::policy) mod declines;
@@ -19,7 +20,7 @@ use demand::Demand;
 use probe::Probes;
 use witnesses::Witnesses;
 
-/// What is known of who uses addresses.
+/// The evidence on the use of addresses.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Evidence {
     pub(in crate::policy) probes: Probes,

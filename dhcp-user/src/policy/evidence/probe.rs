@@ -1,7 +1,8 @@
-//! Probing: is somebody using an address that nobody was promised, or nobody using one that was?
+//! Probing: is a host using an unpromised address, or nobody using a promised one?
 //!
-//! What is probed, and for whom, draw.rs and reclaim.rs decide; whose answers prove nothing, witnesses.rs. A client that
-//! waits for a probe holds up nobody else. An address whose last owner asks for it again needs no probe.
+//! draw.rs and reclaim.rs decide which address is probed, and for which client; witnesses.rs decides which stations'
+//! answers prove nothing. A client that waits for a probe holds up nobody else. An address whose last owner asks for
+//! it again needs no probe.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::Ipv4Addr;
@@ -28,7 +29,7 @@ use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::{Policy, Turn};
 use crate::store::{HwAddr, QuarantineCause};
 
-/// A probe whose outcome was not told for this many seconds is given up.
+/// A probe without a reported outcome is given up after so many seconds.
 pub const PATIENCE: u32 = 5;
 
 /// How long a clean probe is good for, in seconds.
@@ -40,7 +41,7 @@ const MOST_PROBES: usize = 4096;
 /// How many addresses are probed, one after the other, for one message of a client.
 const MOST_TRIES: u8 = 4;
 
-/// Probes under way, and what earlier ones said.
+/// Probes under way, and the results of earlier ones.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Probes {
     /// Whether there is somebody who carries probes out.
@@ -52,9 +53,9 @@ pub(in crate::policy) struct Probes {
     clean: HashMap<Place, BootSecs>,
     /// Until when an address is left alone whose last owner gave it back, and still answers for it.
     lingering: HashMap<Place, BootSecs>,
-    /// When somebody was found to use an address that may be somebody's: a lease suspected to be an orphan, one in grace.
+    /// When a host was found to use an address that has an owner: a lease that may be an orphan, or one in grace.
     alive: BTreeMap<Place, Alive>,
-    /// The link that clients of a subnet were heard on, where no address of ours tells.
+    /// The link that clients of a subnet were heard on, where no address of ours shows it.
     heard_on: BTreeMap<SubnetId, Link>,
     /// Whose clients are asked again whether they are gone.
     pub(in crate::policy) vacating: Vacating,
@@ -84,7 +85,7 @@ struct Alive {
     sign: Sign,
 }
 
-/// What an address is taken to be in use by.
+/// The evidence by which an address counts as in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum Sign {
     /// It answered, or was extended.
@@ -114,11 +115,11 @@ struct Waiter {
 pub(in crate::policy) enum Proof {
     /// It is believed.
     Good,
-    /// So much is said on that link that it may be a lie.
+    /// The link has more answers than its credit: they may be false.
     Weak,
 }
 
-/// What a probe decides.
+/// The question that a probe decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum Purpose {
     /// Whether a free address may be offered. It came from this stock.
@@ -129,7 +130,7 @@ pub(in crate::policy) enum Purpose {
     Vacated,
     /// Whether an address may leave quarantine.
     Parole,
-    /// Whether a lease is an orphan. If its word is another by then, it isn't.
+    /// Whether a lease is an orphan. If its word has changed meanwhile, it isn't.
     Reclaim { judged: Word },
 }
 
@@ -267,8 +268,8 @@ impl Policy {
         }
     }
 
-    /// Where the client waits for a probe already, if it does. A request repeated from there takes the place of the earlier
-    /// one; whoever uses the client's name elsewhere does not get its answer.
+    /// The probe that the client already waits for, if any. A request repeated from the same origin replaces the
+    /// earlier one; a sender that uses the client's name elsewhere does not get its answer.
     pub(in crate::policy) fn waits(
         &mut self,
         request: &Arc<Request>,
@@ -441,8 +442,8 @@ impl Policy {
         self.ask(turn, place, purpose, via);
     }
 
-    /// Asks after the address. Whose answers prove nothing isn't heard; but where its holder is asked after, that one is,
-    /// whatever it says of other addresses.
+    /// Probes the address. Stations whose answers prove nothing are ignored. A probe for the address's holder still
+    /// hears that holder, whatever other addresses it answers for.
     fn ask(&mut self, turn: &mut Turn<'_>, place: Place, purpose: Purpose, via: Via) {
         let mut except = self.evidence.witnesses.disbelieved_on(turn.now, via);
         let is_heard = |station: &[u8; 6]| purpose.asks_holder() && self.book.is_of_holder(place, *station);
@@ -453,7 +454,7 @@ impl Policy {
         self.rearm(place);
     }
 
-    /// What is in quarantine on the word of this station alone is not any more.
+    /// Ends the quarantines that rest on this station's answers alone.
     fn forget_testimony(&mut self, turn: &mut Turn<'_>, link: Link, station: [u8; 6]) {
         let by = Some(HwAddr::ethernet(station));
         let said = |probation: &Probation| probation.why == QuarantineCause::Probe && probation.by == by;
@@ -473,8 +474,8 @@ impl Policy {
         }
     }
 
-    /// Somebody uses a free address. Who has only just given it back may take a moment to be gone; anybody else has no
-    /// business there.
+    /// A host uses a free address. The client that has just released it may take a moment to stop; the use by any
+    /// other is evidence.
     fn seen_in_use(&mut self, turn: &mut Turn<'_>, place: Place, by: Option<[u8; 6]>, proof: Proof) {
         let given_back = self.book.binding(place).is_some_and(|owner| owner.ended_by == Some(Party::Owner));
         if !given_back || !by.is_some_and(|station| self.book.is_of_holder(place, station)) {
@@ -494,7 +495,7 @@ impl Policy {
         }
     }
 
-    /// Whoever carries out probes has not told what came of one: nothing was learnt.
+    /// No outcome of a probe was reported: it proves nothing.
     pub(in crate::policy) fn give_up_probe(&mut self, place: Place) {
         let Some(running) = self.evidence.probes.running.remove(&place) else { return };
         if let Purpose::Candidate(stock) = running.purpose {
@@ -505,7 +506,7 @@ impl Policy {
         }
     }
 
-    /// The address is somebody's before its probe has come to an end, or in spite of what an earlier one said.
+    /// The address gets an owner before its probe ends, or in spite of an earlier result.
     pub(in crate::policy) fn claim(&mut self, place: Place) {
         let Some(running) = self.evidence.probes.running.remove(&place) else { return };
         if let Purpose::Candidate(stock) = running.purpose {

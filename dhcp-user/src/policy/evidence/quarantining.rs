@@ -1,4 +1,4 @@
-//! Taking an address out of use on evidence, and giving it back.
+//! Takes an address out of use on evidence, and gives it back.
 
 use dhcp_ebpf::lease::BootSecs;
 
@@ -15,7 +15,8 @@ use crate::store::{Change, HwAddr, QuarantineCause};
 const MAX_DOUBLINGS: u32 = 6;
 
 impl Policy {
-    /// Takes the address out of use at once, whoever has it. The last promise made for it is kept in mind.
+    /// Takes the address out of use at once, even if a client has it. The quarantine lasts at least as long as the
+    /// last promise.
     pub(in crate::policy) fn quarantine(
         &mut self,
         turn: &mut Turn<'_>,
@@ -32,9 +33,9 @@ impl Policy {
         self.put_out_of_use(turn, place, Probation::believed(turn.now, until, why, by));
     }
 
-    /// Takes the address, of which it was said at `arrival` that it is in use, out of use for minutes: too much is said there
-    /// from where that came. Its last promise is kept in mind only if the kernel has made it since then: a client that declines counts
-    /// on nothing (RFC 2131 §4.4.4), and could keep the address for as long as a lease otherwise.
+    /// Takes the address out of use for minutes, on evidence that came at `arrival` from a source over its credit.
+    /// The last promise extends the quarantine only if the kernel has made it since then: a client that declines
+    /// relies on no promise (RFC 2131 §4.4.4), and could otherwise block the address for a whole lease time.
     pub(in crate::policy) fn quarantine_in_doubt(
         &mut self,
         turn: &mut Turn<'_>,

@@ -1,4 +1,4 @@
-//! When to ask again whether the client of a lease that was ended uses its address still.
+//! The schedule of probes for addresses whose lease the operator ended: whether the client still uses them.
 
 use ahash::{HashMap, HashMapExt as _};
 use dhcp_ebpf::lease::BootSecs;

@@ -1,5 +1,6 @@
-//! Whose answers to probes prove nothing: one station that answers for many free addresses is a router that answers for
-//! others (proxy ARP, RFC 1027), or a liar. And how much many stations say: who lies can call itself anything.
+//! Stations whose answers to probes prove nothing: a station that answers for many free addresses is a router that
+//! does proxy ARP (RFC 1027), or a forger. It also limits the answers of all stations of a link, since a forger can
+//! claim any hardware address.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -17,25 +18,25 @@ const MANY: usize = 3;
 const WHILE: u32 = 600;
 /// For so many seconds it is not believed.
 const DISBELIEVED_FOR: u32 = 3600;
-/// Of so many stations it is known what they said. The one that has been known longest is forgotten first.
+/// The number of stations with recorded answers. The one recorded longest ago is forgotten first.
 const MOST_STATIONS: usize = 1024;
 /// So many of a link are not believed. With more the link is a liar's playground, and probes find nothing out.
 const MOST_DISBELIEVED: usize = 64;
 
 /// How many answers are believed of the stations of one link.
 const ALLOWANCE: Allowance = Allowance { in_a_row: 64, one_more_after: 600 };
-/// Of so many links it is known how much was said there.
+/// The number of links with an account.
 const MOST_LINKS: usize = 4096;
 
 /// A station on a link.
 type Station = (Link, [u8; 6]);
 
-/// What stations have said.
+/// The recorded answers of stations.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Witnesses {
     said: BTreeMap<Station, Testimony>,
     disbelieved: BTreeMap<Station, Disbelief>,
-    /// How much was said on each link.
+    /// The account of each link.
     links: BTreeMap<Link, Account>,
 }
 
@@ -51,14 +52,14 @@ struct Disbelief {
     addresses: Vec<Ipv4Addr>,
 }
 
-/// What to think of an answer.
+/// How far an answer is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum Credence {
     /// The address is in use.
     Believed,
-    /// The address may be in use. So much is said on this link that it may be a lie.
+    /// The address may be in use. The link has more answers than its credit: they may be false.
     Doubted {
-        /// Whether that is to be told of.
+        /// Whether to report that.
         tell: bool,
     },
     /// It proves nothing.
@@ -117,7 +118,7 @@ impl Witnesses {
         }
     }
 
-    /// The links on which so much was said lately that it may be lies.
+    /// The links that lately had more answers than their credit.
     pub(in crate::policy) fn doubted(&self, now: BootSecs) -> impl Iterator<Item = Link> {
         self.links.iter().filter(move |(_, account)| account.is_spent(now)).map(|(link, _)| *link)
     }
@@ -132,7 +133,7 @@ impl Witnesses {
         self.disbelieved.keys().filter(|(there, _)| *there == link).map(|(_, station)| *station).collect()
     }
 
-    /// Who is not believed, and the addresses that it answered for.
+    /// The stations that are not believed, and the addresses that they answered for.
     pub(in crate::policy) fn disbelieved(
         &self,
         now: BootSecs,

@@ -1,4 +1,4 @@
-//! BOOTP (RFC 951, RFC 1534 §2): clients that know of no leases, and have for good what they get.
+//! BOOTP (RFC 951, RFC 1534 §2): its clients know no leases, and keep an address without end.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ impl Policy {
         segment.iter().copied().filter(|id| right(self.site.subnets.get(*id).bootp)).collect()
     }
 
-    /// Whether the client wants to hear from a server that goes by another name (`sname`, RFC 951 §7.3).
+    /// Whether the client asks for a server of another name (`sname`, RFC 951 §7.3).
     fn names_another(&self, request: &Request, served: &Segment) -> bool {
         let goes_by = |id: &SubnetId, name: &[u8]| {
             let terms =
@@ -78,8 +78,8 @@ impl Policy {
         }
     }
 
-    /// The client has an address and wants to know what to boot (RFC 951 §3: `yiaddr` is for who does not know its
-    /// own). Nothing is noted.
+    /// The client has an address and wants to know what to boot (RFC 951 §3: `yiaddr` is for clients that do not know
+    /// theirs). The book does not change.
     fn tell_parameters(&self, turn: &mut Turn<'_>, request: &Arc<Request>, served: &Segment) {
         let own = self.site.subnets.containing(request.ciaddr).filter(|subnet| served.contains(subnet));
         let reply = own.and_then(|subnet| {

@@ -1,7 +1,7 @@
 //! How many leases the clients of one circuit may hold together, where a subnet limits it (`max-leases-per-circuit`).
 //!
-//! It is for ports that anything can be plugged into: a client that invents identities gets no more than its port's share.
-//! Orphans don't fill the port for long: at the limit its longest-silent lease is probed, and given up if nobody answers.
+//! It is for ports open to any device: a client that invents identities gets no more than its port's share. Orphans
+//! don't fill the port for long: at the limit its longest-silent lease is probed, and ended if nobody answers.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::policy::{Policy, Turn};
 impl Policy {
     /// Whether a lease of `place`, or of any address of `subnet`, would be one more than the client's circuit may have.
     ///
-    /// A lease that the client has goes on, wherever it has moved to. What it would leave doesn't count, and what was
-    /// offered on the circuit does.
+    /// A lease that the client has goes on, wherever the client has moved to. The lease that it would leave doesn't
+    /// count; offers on the circuit do.
     pub(in crate::policy) fn over_circuit_cap(
         &self,
         subnet: SubnetId,
@@ -60,7 +60,7 @@ impl Policy {
         }
     }
 
-    /// Each refusal is counted, and told of now and then.
+    /// Each refusal is counted; an event reports it now and then.
     pub(in crate::policy) fn tell_circuit_cap(
         &mut self,
         turn: &mut Turn<'_>,

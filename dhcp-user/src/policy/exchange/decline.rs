@@ -68,9 +68,9 @@ impl Policy {
         leased || self.book.is_offered_to(place, request)
     }
 
-    /// Whether `request` may end all that is known of the address: a lease, and a promise that runs still, only from
-    /// where its owner got it. Who was offered it as well, by the name that both go by, has nothing but the offer to give
-    /// up: cloned machines have one client identifier.
+    /// Whether `request` may end the address's lease or running promise: only from where the owner got it. A second
+    /// client with the same identifier, which was offered the address, may give up only that offer: cloned machines
+    /// have one client identifier.
     fn may_decline(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
         let promised = match self.book.state(place) {
             State::Leased => true,

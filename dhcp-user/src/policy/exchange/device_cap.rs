@@ -1,7 +1,7 @@
 //! How many leases a device may hold.
 //!
-//! A device that forgets leaves orphans behind, one that stands for many has a use for each of its leases: so leases that
-//! answer their probes don't count, up to a hard cap. Where nothing is probed all count.
+//! A device that forgets its leases leaves orphans behind; a device that stands for many clients uses each of its
+//! leases. So leases that answer their probes don't count, up to a hard cap. Where nothing is probed all count.
 
 use std::sync::Arc;
 
@@ -15,19 +15,19 @@ use crate::policy::site::place::Place;
 use crate::policy::site::subnet::{Segment, SubnetId};
 use crate::policy::{Policy, Turn};
 
-/// What a device holds of a subnet, from where it speaks.
+/// The leases and offers of a device in a subnet, got at one origin.
 struct Held {
     leased: Vec<Place>,
     /// That one of `leased` that is of the client itself.
     own_lease: Option<Place>,
-    /// What was offered to the client itself.
+    /// The address offered to the client itself.
     own_offer: Option<Place>,
     /// How many addresses were offered to others of the device.
     offered: u32,
 }
 
 impl Held {
-    /// What is leased to others of the device than the client.
+    /// The leases of other clients of the device.
     fn others(&self) -> impl Iterator<Item = Place> {
         self.leased.iter().copied().filter(|place| self.own_lease != Some(*place))
     }
@@ -43,7 +43,7 @@ fn counted(count: usize) -> u32 {
 }
 
 impl Policy {
-    /// Those subnets of `segment` of which the client's device, and its circuit, may hold one more lease.
+    /// The subnets of `segment` in which the client's device, and its circuit, may hold one more lease.
     pub(in crate::policy) fn below_cap(
         &self,
         turn: &Turn<'_>,
@@ -96,7 +96,7 @@ impl Policy {
         silent().count() > kept || counted(kept).saturating_add(held.offered) >= cap
     }
 
-    /// What the client's device holds in `subnet`: what is leased to it, and what was offered.
+    /// The leases and offers of the client's device in `subnet`.
     fn held_with(&self, leased: Vec<Place>, subnet: SubnetId, request: &Request) -> Held {
         let origin = ClientOrigin::of(request);
         let own_lease = if leased.is_empty() { None } else { self.book.owned_by(subnet, request) };
@@ -110,8 +110,8 @@ impl Policy {
         Held { leased, own_lease, own_offer, offered }
     }
 
-    /// The leases that the client's device has in `subnet`, and got where it asks from now: what another has got in its name
-    /// elsewhere doesn't count against it.
+    /// The leases that the client's device has in `subnet` and got at its present origin: a lease that another sender
+    /// got in its name elsewhere doesn't count against it.
     pub(in crate::policy) fn leased_from_here(&self, subnet: SubnetId, request: &Request) -> Vec<Place> {
         let mut leased = self.book.leased_to_device(subnet, request.chaddr);
         leased.retain(|place| self.book.origin(*place) == Some(ClientOrigin::of(request)));
@@ -145,7 +145,7 @@ impl Policy {
         }
     }
 
-    /// A device that keeps asking is counted each time, and told of now and then.
+    /// A device that keeps asking is counted each time; an event reports it now and then.
     pub(in crate::policy) fn tell_cap(
         &mut self,
         turn: &mut Turn<'_>,
@@ -163,7 +163,7 @@ impl Policy {
         turn.silence(request, Silence::DeviceCap);
     }
 
-    /// Whether the operator is to be told that the device gets nothing: now and then, and of so many.
+    /// Whether an event reports now that the device gets nothing: now and then, and for a bounded number of devices.
     pub(in crate::policy) fn is_to_be_told(
         &mut self,
         turn: &Turn<'_>,

@@ -1,4 +1,4 @@
-//! DHCPDISCOVER (RFC 2131 §4.3.1): which address a client is offered.
+//! DHCPDISCOVER (RFC 2131 §4.3.1): the choice of the address to offer.
 
 use std::sync::Arc;
 
@@ -196,7 +196,7 @@ impl Policy {
         self.watch_fullness(turn, place);
     }
 
-    /// There is no address for the client on its link: each pool that is for it is full, which is told of once.
+    /// There is no address for the client on its link: each pool that admits it is full. An event reports that once.
     pub(in crate::policy) fn tell_exhausted(
         &mut self,
         turn: &mut Turn<'_>,

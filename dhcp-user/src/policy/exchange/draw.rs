@@ -1,5 +1,5 @@
-//! Which address a client gets that has none of its own: one that was found unused, else one that it waits for while it
-//! is probed, else, in need, one that is kept for nobody in particular any more.
+//! The choice of an address for a client that has none: one that was found unused, else one that it waits for during
+//! a probe, else, in need, one in grace or in weakly founded quarantine.
 //!
 //! Candidates are probed ahead of demand, so that a DISCOVER finds one ready.
 
@@ -20,7 +20,7 @@ const MOST_AT_ONCE: usize = 16;
 /// How many addresses in grace are looked at to find one whose promise is over.
 const MOST_LOOKED_AT: usize = 16;
 
-/// What a client that has no address of its own gets.
+/// The result for a client that has no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::policy) enum Drawn {
     Address(Place),
@@ -165,9 +165,9 @@ impl Policy {
         self.evidence.demand.entry(subnet).or_insert_with(|| Demand::new(turn.now))
     }
 
-    /// Nothing else is left in `subnet`: what was put out of use on weak evidence, longest ago first, then what is in
-    /// grace, expired longest ago first (RFC 2131 §4.3.1 lets an expired address be given to another). After a probe
-    /// where addresses are probed.
+    /// Nothing else is left in `subnet`: first addresses in quarantine on weak evidence, longest ago first, then
+    /// those in grace, expired longest ago first (RFC 2131 §4.3.1 lets an expired address be given to another). After
+    /// a probe where addresses are probed.
     fn draw_in_need(
         &mut self,
         turn: &mut Turn<'_>,
@@ -211,7 +211,7 @@ impl Policy {
         None
     }
 
-    /// The address is given up for whoever is in need of it.
+    /// Frees the address for a client in need.
     fn give_up_for(&mut self, turn: &mut Turn<'_>, place: Place) {
         match self.book.state(place) {
             State::Grace => self.end_grace(turn, place),

@@ -1,4 +1,5 @@
-//! Whom an address belongs to by a reservation, and what becomes of who has another, or has it still.
+//! Reservations against present leases: the client of a reservation has another address, or another client still has
+//! the reserved one.
 
 use std::sync::Arc;
 

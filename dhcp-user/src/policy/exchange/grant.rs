@@ -1,4 +1,4 @@
-//! Making and extending promises: commit, then publish, then the ACK.
+//! Makes and extends promises: commit, then publish, then the ACK.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -117,8 +117,8 @@ impl Policy {
         }
     }
 
-    /// Whether the lease goes on as the kernel knows it, or doesn't: same client, same way to it, same lease time, same
-    /// classes by what its relay says.
+    /// Whether the lease goes on as the kernel knows it: same client, same way to it, same lease time, same classes
+    /// by its relay information.
     fn extends(
         &self,
         place: Place,
@@ -138,7 +138,7 @@ impl Policy {
             })
     }
 
-    /// The client moves to `place` from what it had before, in the subnet and on the link.
+    /// The client moves to `place` from its other addresses, in the subnet and on the link.
     fn leave_others(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) {
         let subnet = self.book.subnet(place);
         let kept = self.kept_identifier(place, request).map(Box::<[u8]>::from);
@@ -236,8 +236,8 @@ impl Policy {
         self.book.grant(place, owner, other_station);
     }
 
-    /// The client has moved to another address. It is found there from now on; but what it was promised here is kept
-    /// in mind until it has run out: it may not learn of its new address, or somebody may have posed as it.
+    /// The client has moved to another address, and the index leads there from now on. Its promise here is kept until
+    /// it expires: the client may not learn of its new address, or another sender may have posed as it.
     pub(in crate::policy) fn vacate(&mut self, turn: &mut Turn<'_>, place: Place) {
         let address = self.book.address(place);
         match self.book.state(place) {

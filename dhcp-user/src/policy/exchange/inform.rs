@@ -9,7 +9,7 @@ use crate::policy::terms::given::terms_without_lease;
 use crate::policy::{Policy, Turn};
 
 impl Policy {
-    /// No address is looked at or noted, and no lease time told.
+    /// It reads and changes no address, and the answer has no lease time.
     pub(in crate::policy) fn inform(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         if request.ciaddr.is_unspecified() {
             return turn.silence(request, Silence::NoAddress);

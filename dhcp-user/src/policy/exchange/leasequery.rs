@@ -1,4 +1,4 @@
-//! DHCPLEASEQUERY (RFC 4388): a relay asks what is leased to whom. Nothing changes by it.
+//! DHCPLEASEQUERY (RFC 4388): a relay asks which client leases an address. It changes nothing.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::policy::terms::given::terms_of_lease;
 use crate::policy::{Policy, Turn};
 use crate::store::HwAddr;
 
-/// How many addresses option 92 tells of, the last used first: one option holds no more.
+/// The most addresses in option 92, the last used first: one option holds no more.
 const MOST_ASSOCIATED: usize = 63;
-/// What a lease has to tell that no configuration does; told unasked if there is no list of parameters.
+/// The options that come from the lease, not the configuration; sent unasked if the query has no parameter list.
 const OF_THE_LEASE: [u8; 6] = [
     code::LEASE_TIME,
     code::RENEWAL_TIME,
@@ -29,7 +29,7 @@ const OF_THE_LEASE: [u8; 6] = [
     code::AGENT_INFORMATION,
 ];
 
-/// What a relay asks about: exactly one of three (RFC 4388 §6.2).
+/// The subject of a query: exactly one of three (RFC 4388 §6.2).
 #[derive(Clone, Copy, Debug)]
 enum Subject<'a> {
     Address(Ipv4Addr),
@@ -82,8 +82,8 @@ impl Policy {
         }
     }
 
-    /// The answer goes to `giaddr`, and tells who has which address: both `giaddr` and the sender must be listed
-    /// (RFC 4388 §6.3, §7).
+    /// The answer goes to `giaddr`, and reveals which client has which address: both `giaddr` and the sender must be
+    /// listed (RFC 4388 §6.3, §7).
     fn check_requester(&self, request: &Request) -> Result<(), Silence> {
         let listed =
             [request.giaddr, request.ip_src].iter().all(|address| self.site.requesters.contains(address));
@@ -220,7 +220,7 @@ fn head(kind: Type, server: Ipv4Addr) -> Vec<(u8, Value<'static>)> {
     ]
 }
 
-/// What the relay wants to know; all there is if it doesn't say (RFC 4388 §6.4.2).
+/// The options that the relay asks for; all options if it has no list (RFC 4388 §6.4.2).
 fn parameters(terms: &Terms<'_>, request: &Request) -> Vec<u8> {
     let configured = answer::wanted(terms, request);
     match request.options.parameters {
@@ -231,7 +231,7 @@ fn parameters(terms: &Terms<'_>, request: &Request) -> Vec<u8> {
     }
 }
 
-/// The value of an option: from the lease, else what its client is told.
+/// The value of an option: from the lease, else from its client's terms.
 fn tell<'a>(code: u8, lease: &Standing, owner: &'a Binding, terms: &Terms<'a>) -> Option<Value<'a>> {
     let seconds = |seconds: u32| Value::Word(seconds.to_be_bytes());
     match code {

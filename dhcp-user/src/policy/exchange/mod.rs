@@ -1,7 +1,8 @@
 //! The exchange: a file for each message that a client sends, and what they share.
 //!
-//! It owns no lease: what it decides it writes into the book, and tells by actions. It owns what messages alone lead to: the
-//! NAKs that went out, and of whom the operator was told. Its invariant: no promise leaves before the commit that holds it.
+//! It owns no lease: its decisions go into the book, and out as actions. It owns two limits: on the NAKs that went
+//! out, and on the events about clients without an address. Its invariant: no promise leaves before the commit that
+//! holds it.
 
 pub(in crate::policy) mod bootp;
 pub(in crate::policy) mod circuit_cap;
@@ -27,7 +28,7 @@ use crate::store::HwAddr;
 use naks::Naks;
 use notices::Notices;
 
-/// What messages lead to beside leases.
+/// The limits on NAKs and on events.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Throttles {
     pub(in crate::policy) naks: Naks,

@@ -1,4 +1,5 @@
-//! How many NAKs go out to clients that renew what is not known here. Each is broadcast, whoever drew it from where.
+//! The limit on NAKs to clients that renew an unknown lease. Each is a broadcast, whoever caused it, and from
+//! wherever.
 
 use std::collections::HashMap;
 
@@ -8,10 +9,10 @@ use dhcp_ebpf::lease::BootSecs;
 
 use crate::policy::site::arrival::Way;
 
-/// A second, on a link, to those that are on it or behind a relay: all clients of a server that lost its leases are told
-/// in a while.
+/// NAKs a second on a link, to clients on it or behind a relay: enough for all clients of a server that lost its
+/// leases, after a while.
 const A_SECOND: u32 = 100;
-/// And to those that speak through routers, whom a broadcast doesn't even reach.
+/// And to clients behind routers, which a broadcast doesn't even reach.
 const A_SECOND_ROUTED: u32 = 10;
 /// On so many links (tags are what a sender makes them).
 const LINKS: usize = 4096;

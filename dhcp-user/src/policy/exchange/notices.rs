@@ -1,15 +1,16 @@
-//! Of whom the operator was told lately that he gets nothing: each is told of now and then, however often he asks.
+//! The clients that an event reported lately as getting no address: each is reported now and then, however often it
+//! asks.
 
 use std::collections::BTreeMap;
 
 use dhcp_ebpf::lease::BootSecs;
 
-/// One is told of again after so many seconds.
+/// A client is reported again after so many seconds.
 const TELL_AGAIN: u32 = 300;
 /// Of no more than this at a time.
 const MOST: usize = 256;
 
-/// When somebody was told of last.
+/// When each client was last reported.
 #[derive(Debug)]
 pub(in crate::policy) struct Notices<K>(BTreeMap<K, BootSecs>);
 
@@ -20,7 +21,7 @@ impl<K> Default for Notices<K> {
 }
 
 impl<K: Ord> Notices<K> {
-    /// Whether the operator is to be told of `whom`: now and then, and of so many.
+    /// Whether to report `whom` now: now and then, and a bounded number of clients.
     pub(in crate::policy) fn is_to_be_told(&mut self, now: BootSecs, whom: K) -> bool {
         self.0.retain(|_, told| now < told.plus(TELL_AGAIN));
         let tell = self.0.len() < MOST && !self.0.contains_key(&whom);

@@ -1,9 +1,9 @@
 //! Where a message came from: checked here, once, for every message type.
 //!
-//! Known are the link of the frame and the station that sent it, the source of the datagram, and giaddr with what the
-//! relay says. Broadcasts, and datagrams from 0.0.0.0, are forwarded by no router (RFC 1812 §5.3.5.1, §5.3.7): who sends
-//! them is on the link. Whoever unicasts from an address is taken to be where that address is, and can do no more from
-//! there than go on with a lease or end it: it can't begin one.
+//! The message shows the link of the frame and the station that sent it, the source of the datagram, and giaddr with
+//! the relay information. Routers forward neither broadcasts nor datagrams from 0.0.0.0 (RFC 1812 §5.3.5.1, §5.3.7):
+//! their sender is on the link. The sender of a unicast counts as being where its source address is. From there it
+//! can only go on with a lease or end it, not begin one.
 //!
 //! ```text
 //! giaddr set        by a relay:      giaddr is listed or in a subnet, and neither it nor the source is of a pool
@@ -69,8 +69,8 @@ impl Policy {
             && (!pooled || self.site.subnets.lists(address))
     }
 
-    /// Whether it claims to come from ourselves. Whose lease is of an address that has become ours comes from there, too, and
-    /// is to be told.
+    /// Whether it claims to come from ourselves. A client whose leased address has become ours sends from there, too,
+    /// and must get its NAK.
     fn is_from_us(&self, request: &Request) -> bool {
         let leased = |place: &Place| self.book.state(*place) == State::Leased;
         let owner = || {
@@ -81,8 +81,8 @@ impl Policy {
         self.site.subnets.is_ours(request.ip_src) && !(goes_on && owner())
     }
 
-    /// Whether who sent `request`, to end the lease of `place`, is where its owner is: at [its place](Self::is_at_its_place),
-    /// the same station there, and on the same circuit if both are told.
+    /// Whether the sender of `request`, which is to end the lease of `place`, is where the lease's owner is: at [its
+    /// place](Self::is_at_its_place), with the same station there, and on the same circuit if both are known.
     pub(in crate::policy) fn came_as_leased(&self, place: Place, request: &Request) -> bool {
         let Some(owner) = self.book.binding(place) else { return false };
         if !self.is_at_its_place(place, owner, request) {
@@ -153,8 +153,8 @@ impl Policy {
         offered || place.is_some_and(leased)
     }
 
-    /// Whether relays and routers brought `request` by another link than that of the lease, neither of which has clients on it:
-    /// by which of them they send is theirs to choose.
+    /// Whether relays and routers brought `request` by a link other than that of the lease, and neither has clients
+    /// on it: relays and routers choose between such links.
     fn is_by_other_uplink(&self, owner: &Binding, request: &Request) -> bool {
         let is_uplink = |link| self.site.subnets.on_link(link).is_none_or(|here| here.is_empty());
         self.site.way(request) != Way::Link && is_uplink(owner.link) && is_uplink(request.link)
@@ -180,9 +180,9 @@ impl Policy {
         }
     }
 
-    /// Where the lease of `place` that `request` gets, or goes on with, is got. What begins, or comes back after a reboot,
-    /// tells where its client is now. What goes on with a lease that runs does not: it needs no answer to have been heard, so
-    /// anybody can send it in the client's name, from elsewhere.
+    /// The origin to record for the lease of `place` that `request` gets or goes on with. A REQUEST in SELECTING or
+    /// INIT-REBOOT shows where its client is now. One that goes on with a running lease does not: its sender need not
+    /// hear an answer, so anybody can send it in the client's name, from elsewhere.
     pub(in crate::policy) fn origin_for(&self, place: Place, request: &Request) -> Origin {
         let former = self.book.binding(place).filter(|_| self.book.recognises(place, request));
         let goes_on = !request.ciaddr.is_unspecified() && !self.book.is_offered_here(place, request);
@@ -202,9 +202,9 @@ impl Policy {
         Origin { link: request.link, giaddr, station, other_station }
     }
 
-    /// What is to be known of the station of a lease of `place` that `request` gets, and which one it is if it isn't the one
-    /// that chaddr names. That one may take over what another got in its name by going on with it; another one has to take
-    /// an offer for that: the device is behind a bridge now.
+    /// The station to record for a lease of `place` that `request` gets, and its address if chaddr names another. The
+    /// station that chaddr names may take over a lease that another got in its name, by going on with it. Any other
+    /// station has to take an offer for that: the device is behind a bridge now.
     fn station_for(
         &self,
         place: Place,
@@ -245,7 +245,7 @@ fn is_from_behind_relay(owner: &Binding, request: &Request) -> bool {
     !owner.giaddr.is_unspecified() && request.unicast() && request.ip_src == request.ciaddr
 }
 
-/// What holds of the source of whatever comes without a relay.
+/// The rules on the source of a message without a relay.
 fn check_source(request: &Request, is_ours: bool) -> Result<(), Silence> {
     let differs = request.unicast() && !request.ciaddr.is_unspecified() && request.ip_src != request.ciaddr;
     // Whoever answers these sends more than it got, or ends what somebody has, by an address that the sender chose.

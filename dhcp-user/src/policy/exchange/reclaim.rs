@@ -1,5 +1,5 @@
-//! Orphans: leases that a device, or those on a circuit, have forgotten: probed and ended when more is asked for than may be
-//! held.
+//! Orphans: leases that a device, or the devices on a circuit, have forgotten. They are probed and ended when a
+//! device or circuit asks for more than it may hold.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! DHCPRELEASE (RFC 2131 §4.3.4): the owner gives its address back.
+//! DHCPRELEASE (RFC 2131 §4.3.4): the owner releases its address.
 
 use std::sync::Arc;
 

@@ -36,10 +36,11 @@ impl Policy {
         }
     }
 
-    /// Whether `ciaddr` is the address that the client has of us, and it asks for no other.
+    /// Whether `ciaddr` is the address that the client leases from us, and it asks for no other.
     ///
-    /// Option 54 makes a REQUEST one of SELECTING (RFC 2131 §4.3.2), and `ciaddr` is to be zero there. But small stacks
-    /// leave option 54 in for ever, and others fill in `ciaddr` too early: what the client has already tells which it is.
+    /// Option 54 makes a REQUEST one of SELECTING (RFC 2131 §4.3.2), and `ciaddr` is to be zero there. But small
+    /// stacks never drop option 54, and others fill in `ciaddr` too early: the client's present lease shows which
+    /// case it is.
     fn is_of_own_lease(&mut self, turn: &mut Turn<'_>, request: &Request) -> bool {
         let asks_for_it = request.options.requested.is_none_or(|requested| requested == request.ciaddr);
         !request.ciaddr.is_unspecified() && asks_for_it && self.bound(turn, request).is_some()
@@ -103,7 +104,7 @@ impl Policy {
         self.grant(turn, request, place, lease_time);
     }
 
-    /// The lease time that the client was told with the address at `place`: in an offer, else when it got the lease.
+    /// The lease time that the client last got with the address at `place`: in an offer, else with its lease.
     fn told(&self, place: Place) -> Option<LeaseTime> {
         let offered = self.book.offer_at(place).map(|offer| offer.lease_time);
         let running = self.book.binding(place).filter(|_| self.book.state(place) == State::Leased);
@@ -275,8 +276,8 @@ impl Policy {
             })
     }
 
-    /// A lease that runs is prolonged by what is configured now. One that ran out is granted anew, and so is one that
-    /// was got by BOOTP: its owner speaks DHCP now, and is no longer to have it for good.
+    /// A running lease is prolonged by the present configuration. An expired lease is granted anew, and so is one
+    /// that was got by BOOTP: its owner speaks DHCP now, and no longer has it without end.
     fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let running = self.book.binding(place).filter(|_| self.book.state(place) == State::Leased);
         let lease_time = match running.and_then(Binding::told) {

@@ -1,4 +1,4 @@
-//! Option areas made of others: those that a client sends when it goes on with its lease, by those that got it the lease.
+//! Derives the option areas of a client's renewals and reboots from those of the messages that got it the lease.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
@@ -58,7 +58,7 @@ impl Areas {
     }
 }
 
-/// Made of the DISCOVER's area, the type changed; nothing where that is no other than what is made of the REQUEST's.
+/// Made of the DISCOVER's area, its type changed; nothing if the REQUEST's area leads to the same.
 pub(super) fn after_discover(selected: &Selected<'_>) -> Areas {
     let Selected { select, discover, address } = *selected;
     let Some(discover) = discover else { return Areas::default() };
@@ -126,7 +126,7 @@ fn retyped(mut discover: Vec<u8>) -> Vec<u8> {
     discover
 }
 
-/// `area` with as many zeros before END as make it as long as `like`, which has some there: who pads before END pads to
+/// `area` with zeros before END, up to the length of `like`, which has some there: clients that pad before END pad to
 /// a length.
 pub(super) fn filled(mut area: Vec<u8>, like: &[u8]) -> Vec<u8> {
     let pads =
@@ -147,7 +147,7 @@ pub(super) fn past_relay<'a>(area: &'a [u8], request: &Request) -> Cow<'a, [u8]>
     }
 }
 
-/// An area with what the relay of `request` adds, as the last option (RFC 3046 §2.1).
+/// An area with the relay information of `request`, as the last option (RFC 3046 §2.1).
 pub(super) fn through_relay(mut area: Vec<u8>, request: &Request) -> Vec<u8> {
     let Some(said) = request.agent_info() else { return area };
     let end = area.pop();

@@ -1,4 +1,4 @@
-//! The DISCOVERs that offers were made to last: what they say is wanted once more, when the offer is taken.
+//! The last DISCOVERs that got an offer: predictions need their options once more, when the offer is taken.
 
 use super::LONGEST_AREA;
 use super::areas::past_relay;
@@ -29,7 +29,7 @@ impl Discovers {
         self.kept[place(mac)] = Some(Kept { mac, area: past_relay(&discover.area, discover).into() });
     }
 
-    /// What the client that sent `request` said in its DISCOVER, without what a relay added.
+    /// The option area of the DISCOVER of the client that sent `request`, without relay information.
     pub(super) fn take(&mut self, request: &Request) -> Option<Box<[u8]>> {
         let mac = request.mac()?;
         let kept = self.kept.get_mut(place(mac))?;

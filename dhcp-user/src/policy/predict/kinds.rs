@@ -1,9 +1,10 @@
 //! Kinds of clients, and how their renewals and reboots differ from the requests that got them their leases.
 //!
-//! A kind is what its members say alike when they take an offer: which options in which order, vendor class (60) and
-//! parameter list (55). One member, the exemplar, is watched: when it goes on with its lease as nobody expected, how that
-//! came of its first messages is written down, and others of the kind are expected to do likewise. What comes out otherwise
-//! twice is not steady (it counts, or is drawn by lot), and is no longer expected. Nothing is kept of other clients.
+//! The members of a kind take an offer by the same options in the same order, with the same vendor class (60) and
+//! parameter list (55). One member, the exemplar, is watched. When it goes on with its lease in an unexpected way,
+//! the difference from its first messages is recorded as a recipe, and expected of others of the kind. A recipe that
+//! fails twice is not steady (the option counts, or is random), and is no longer expected. Nothing is kept of other
+//! clients.
 
 use std::net::Ipv4Addr;
 
@@ -52,7 +53,7 @@ struct Exemplar {
     until: BootSecs,
 }
 
-/// What is known of one of the ways to go on.
+/// The recipe of one of the ways to go on, as far as learnt.
 #[derive(Debug, Default)]
 enum Learnt {
     /// It was as expected, or not seen.

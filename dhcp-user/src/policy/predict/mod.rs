@@ -1,9 +1,9 @@
-//! What a client will ask next: the requests of the renew class to expect after this one, and their answers.
+//! Predictions: the requests of the renew class to expect after this one, and their answers.
 //!
 //! A client's renewals repeat the options of the request that got it the lease, less those that only belong there
-//! (RFC 2131 §4.3.2: no server identifier, no requested address), or those of its DISCOVER; or they differ as those of the
-//! first device of its kind did ([`kinds`]). A prediction that misses costs one trip to the daemon and one memo: its answer
-//! is what the daemon would say all the same.
+//! (RFC 2131 §4.3.2: no server identifier, no requested address), or those of its DISCOVER; or they differ as those
+//! of the first device of its kind did ([`kinds`]). A prediction that misses costs one trip to the daemon and one
+//! memo; its answer is still the one that the daemon would give.
 
 mod areas;
 mod discovers;
@@ -33,7 +33,7 @@ use kinds::Kinds;
 /// No option area longer than this is hashed in the kernel.
 const LONGEST_AREA: usize = 512;
 
-/// What is remembered of messages, to predict others by.
+/// The remembered messages that predictions are made from.
 #[derive(Debug)]
 pub(super) struct Predictions {
     discovers: Discovers,
@@ -46,7 +46,7 @@ impl Predictions {
     }
 }
 
-/// What is known of a client's ways beside the request that it sent.
+/// The client's habits, beside the request that it sent.
 #[derive(Debug, Default)]
 pub(super) struct Habits {
     /// As others of its kind ask.
@@ -61,8 +61,8 @@ impl Policy {
         self.predictions.discovers.note(request);
     }
 
-    /// What is known of the ways of the client that sent `request` and has, or gets, the lease of `place` until `until`;
-    /// and what this request tells of its kind is learnt.
+    /// The habits of the client that sent `request` and has, or gets, the lease of `place` until `until`. Learns from
+    /// this request for its kind.
     pub(super) fn habits(
         &mut self,
         now: BootSecs,
@@ -87,10 +87,10 @@ impl Policy {
         Habits { learnt, discovered: areas::after_discover(&selected) }
     }
 
-    /// The questions that the client which sent `request` asked or may ask about its lease of `place`, each with the
-    /// answer that it would get from here: each is classified by what it says itself, and by what the relay `said`
-    /// where it passes it by. `ack` is the answer to `request`, if it is to be so each time. What was asked comes first, then what is likeliest; no
-    /// more than the kernel remembers.
+    /// The questions that the client of `request` asked or may ask about its lease of `place`, each with the daemon's
+    /// answer. Each question is classified by its own options, and by the relay information `said` if it bypasses the
+    /// relay. `ack` is the answer to `request`, if it holds each time. Asked questions come first, then the
+    /// likeliest; no more than the kernel remembers.
     pub(super) fn memos(
         &self,
         place: Place,
@@ -131,9 +131,9 @@ impl Policy {
         memos
     }
 
-    /// Where a renewal that comes without a relay must be sent to be answered from the lease of `place`. A client behind
-    /// a relay unicasts past it, over the link that the relay is on. What is broadcast on that link comes from a client that
-    /// is there, where the address is of another network (RFC 2131 §4.3.2).
+    /// The destination that a renewal without a relay must have for an answer from the lease of `place`. A client
+    /// behind a relay unicasts past it, over the link that the relay is on. A broadcast on that link comes from a
+    /// client that is there, where the address is of another network (RFC 2131 §4.3.2).
     fn destination_of(&self, form: &Form, place: Place, request: &Request) -> Destination {
         if form.ciaddr.is_unspecified() || !form.giaddr.is_unspecified() {
             return Destination::Any;
@@ -264,7 +264,7 @@ impl Policy {
     }
 }
 
-/// Whether the kernel may be told the answer to this very question.
+/// Whether the answer to this very question may be published.
 fn is_publishable(asked: &Request) -> bool {
     is_hashed_whole(&asked.area) && is_answered_by_options_alone(asked) && !is_source_port_asked(asked)
 }
@@ -292,8 +292,8 @@ fn is_source_port_asked(request: &Request) -> bool {
     request.options.agent.as_ref().is_some_and(|agent| agent.source_port)
 }
 
-/// Whether `asked` comes of the client that sent `request`, and chooses its subnet alike (RFC 3011): what is leased to
-/// the one is the other's.
+/// Whether `asked` is of the client that sent `request`, and selects the same subnet (RFC 3011), so that the lease of
+/// one is the other's.
 fn is_of_same_client(asked: &Request, request: &Request) -> bool {
     let (asked, sent) = (&asked.options, &request.options);
     asked.client_id == sent.client_id && asked.subnet == sent.subnet
@@ -306,7 +306,7 @@ impl From<Form> for Question {
     }
 }
 
-/// What a form differs in from the request it was made of.
+/// How a form differs from the request that it was made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Differs {
     /// In addresses, and in options 50 and 54, which are in no answer and make no class: its answer is the request's.

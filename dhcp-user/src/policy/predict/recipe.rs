@@ -1,4 +1,4 @@
-//! How an option area is made of the areas that came before it: learnt from one client, followed for another.
+//! A recipe makes an option area from earlier areas: learnt from one client, followed for another.
 
 use super::areas::{Selected, requested};
 use crate::message::options::{Piece, code, pieces};
@@ -9,7 +9,7 @@ pub(super) struct Recipe(Vec<Part>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
-    /// The option of this code as it stands in the REQUEST that selected the offer.
+    /// The option of this code, copied from the REQUEST that selected the offer.
     Selected(u8),
     /// The same of the DISCOVER.
     Discovered(u8),

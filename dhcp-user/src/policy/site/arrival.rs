@@ -1,4 +1,4 @@
-//! How a message came here, what is believed of what it says about that, and which subnets it is served from.
+//! How a message came here, whether its option 82 is believed, and which subnets serve it.
 
 use super::Site;
 use super::subnet::Segment;
@@ -9,15 +9,15 @@ use crate::message::{Kind, Request};
 pub(in crate::policy) enum Way {
     /// Over the link that the client is on.
     Link,
-    /// Through routers, or so that it can't be told from that.
+    /// Through routers, or not distinguishable from that.
     Router,
     /// By a relay agent.
     Relay,
 }
 
 impl Site {
-    /// The request with what is to be believed of option 82. A switch or an access node that is no relay may add it to what
-    /// passes (DHCP snooping); but so may any client, unless the operator says that it can't get that past them.
+    /// The request, with option 82 judged. A switch or an access node that is no relay may add the option to passing
+    /// messages (DHCP snooping). So may any client, unless the operator says that the switch stops that.
     pub(in crate::policy) fn judge_agent(&self, mut request: Request) -> Request {
         if self.is_doubtful(&request) {
             if self.trusts(&request) { request.believe_switch() } else { request.disbelieve_agent() }

@@ -1,9 +1,9 @@
-//! Which classes a client is in: a function of its request, of what its relay says, and of the configuration alone.
+//! The classes of a client: a function of its request, its relay's information and the configuration alone.
 //!
-//! A relay adds its information to what it forwards, and a client that renews sends past it. What the relay said when
-//! the lease began is kept with the lease and stands for what it would say now; a lease whose relay says something
-//! else has its slot written anew (`Policy::extends`). So every question has one answer for as long as it is known
-//! to the kernel.
+//! A relay adds its information to messages that it forwards, and a client that renews sends past it. The lease keeps
+//! the relay information of its beginning, which stands in for the present one. If the relay's information changes,
+//! the lease's slot is written anew (`Policy::extends`). So every question has one answer for as long as the kernel
+//! knows it.
 
 use crate::config::{Class, ClassSet, Match, Pattern};
 use crate::message::options::code;
@@ -23,7 +23,7 @@ pub(in crate::policy) struct Classes {
     dropping: ClassSet,
     /// Those that ask for the hardware address.
     by_hardware: ClassSet,
-    /// Stands for who is in which class and what that means, but for hardware addresses.
+    /// A digest of all classes and their terms, without lists of hardware addresses.
     digest: u64,
 }
 
@@ -70,7 +70,8 @@ impl Classes {
         self.digest
     }
 
-    /// The classes of the client that sent `request`, by what it and its relay (`agent`) say, and by whether it is `known`.
+    /// The classes of the client that sent `request`, by its options, its relay's information (`agent`), and whether
+    /// it is `known`.
     pub(in crate::policy) fn of(
         &self,
         request: &Request,
@@ -100,7 +101,7 @@ fn those(classes: &[Class], are_so: impl Fn(&Class) -> bool) -> ClassSet {
     set
 }
 
-/// Whether all that is asked of what the client and its relay say fits.
+/// Whether all conditions of `asked` fit the client's options and its relay's information.
 fn fits(asked: &Match, request: &Request, agent: Option<&AgentInformation>) -> bool {
     let option = |code| request.options.get(code).map(AsRef::as_ref);
     let circuit = agent.and_then(|agent| agent.circuit_id.as_deref());

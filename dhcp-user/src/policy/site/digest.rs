@@ -1,4 +1,4 @@
-//! A number that stands for what the operator configured: another one where that is another.
+//! A digest of a part of the configuration: another number if that part changes.
 
 use std::hash::Hash;
 

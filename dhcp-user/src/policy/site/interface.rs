@@ -1,8 +1,8 @@
-//! What policy knows of an interface.
+//! An interface, as policy knows it.
 
 use std::net::Ipv4Addr;
 
-/// What policy must know of an interface.
+/// The properties of an interface that policy needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// The kernel's name of it.

@@ -1,8 +1,8 @@
 //! The site: what the operator configured, compiled for looking up.
 //!
 //! It owns the subnets and the ways to them, the reservations, the classes and the terms that follow from all these.
-//! It uses the configuration and a message, and knows nothing of leases. Nothing in it changes between two reloads but the
-//! interfaces, which come and go.
+//! It uses the configuration and a message, and knows nothing of leases. Between two reloads only its interfaces
+//! change, which come and go.
 
 pub(in crate::policy) mod arrival;
 pub(in crate::policy) mod classes;
@@ -30,7 +30,7 @@ use subnet_id::SubnetId;
 #[derive(Debug)]
 pub(in crate::policy) struct Site {
     pub(in crate::policy) settings: Settings,
-    /// Who may ask about leases.
+    /// The relays that may send LEASEQUERY.
     pub(in crate::policy) requesters: BTreeSet<Ipv4Addr>,
     pub(in crate::policy) subnets: Subnets,
     pub(in crate::policy) classes: Classes,
@@ -63,7 +63,7 @@ impl Site {
         }
     }
 
-    /// The classes that the client which sent `request` is in, in `subnet`. `said` stands in for what no relay says of it.
+    /// The classes in `subnet` of the client that sent `request`. `said` stands in for missing relay information.
     pub(in crate::policy) fn classes_in(
         &self,
         subnet: SubnetId,
@@ -87,7 +87,7 @@ impl Site {
         self.classes.any_drops() && self.classes.drop(self.classes_in(subnet, request, said))
     }
 
-    /// What is reserved for the client in `subnet` whatever its address is.
+    /// The reservation of the client in `subnet` that holds at any address.
     pub(in crate::policy) fn standing_reservation(
         &self,
         subnet: SubnetId,

@@ -1,8 +1,8 @@
 //! Which subnets are on one network, and from where each is reached.
 //!
-//! Where a thousand subnets share a network there are a million pairs of them. So nothing here is kept or worked out for each
-//! pair: a change of interfaces takes as much as there are subnets, links and relays, and who is beside a subnet is listed
-//! when that is first asked for.
+//! If a thousand subnets share a network there are a million pairs of them. So nothing here is kept or computed for
+//! each pair. The cost of a change of interfaces grows with the number of subnets, links and relays; the neighbours
+//! of a subnet are listed at the first question for them.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use super::interface::Interface;
 use super::subnet_id::SubnetId;
 use crate::config::{Subnet, Vlan};
 
-/// Subnets that are on one link, those to be preferred first (RFC 2131 §4.3.1). To be had without an allocation.
+/// Subnets that are on one link, the preferred first (RFC 2131 §4.3.1). To clone it takes no allocation.
 pub(in crate::policy) type Segment = Arc<[SubnetId]>;
 
 /// The number of a shared network, or of a gathering.
@@ -95,11 +95,11 @@ impl Gathering {
     }
 }
 
-/// What is beside what.
+/// The neighbours of each subnet.
 #[derive(Debug)]
 pub(super) struct Neighbours {
     networks: Networks,
-    /// The subnets said to be on every link of these tags, in order of their ids.
+    /// The subnets configured to be on every link of these tags, in order of their ids.
     said: BTreeMap<Vlan, Vec<SubnetId>>,
     by_relay: HashMap<Ipv4Addr, Gathering>,
     /// A number for each subnet that stands for its addresses and the relays that are listed among them.
@@ -115,7 +115,7 @@ pub(super) struct Neighbours {
 }
 
 impl Neighbours {
-    /// Without any interface. `containing` is to tell in which subnet an address lies.
+    /// Without any interface. `containing` returns the subnet of an address.
     pub(super) fn new(subnets: &[Subnet], containing: impl Fn(Ipv4Addr) -> Option<SubnetId>) -> Self {
         let networks = Networks::new(subnets);
         let mut said: BTreeMap<Vlan, Vec<SubnetId>> = BTreeMap::new();
@@ -250,9 +250,9 @@ impl Neighbours {
         numbers.map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// A number for each subnet that stands for the ways to it, its links left out: from which addresses it is reached by a
-    /// giaddr or by what a request selects (RFC 3527, RFC 3011), and by which relays. Sums, so that what many have in common
-    /// is added up once.
+    /// A digest, for each subnet, of the ways to it, without its links: the addresses that lead to it as a giaddr or
+    /// a selection (RFC 3527, RFC 3011), and its relays. Digests are sums, so that a part that many subnets share is
+    /// added up once.
     pub(super) fn ways(&self, is_ours: impl Fn(Ipv4Addr) -> bool) -> Vec<u64> {
         let by = |id: SubnetId| self.ways_by.get(id.at()).copied().unwrap_or_default();
         let sum = |numbers: &mut dyn Iterator<Item = u64>| numbers.fold(0, u64::wrapping_add);

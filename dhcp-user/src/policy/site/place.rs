@@ -1,4 +1,4 @@
-//! A number for each address that the configuration has clients given.
+//! A number for each address that the configuration gives to clients.
 
 /// An address that policy answers for, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

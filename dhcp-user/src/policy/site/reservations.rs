@@ -19,12 +19,12 @@ pub(in crate::policy) struct Reservations {
     hasher: RandomState,
 }
 
-/// The owner of a lease, by what its reservation may be found.
+/// The owner of a lease, by the keys of its reservation.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::policy) struct Owner<'a> {
     pub(in crate::policy) client_id: Option<&'a [u8]>,
     pub(in crate::policy) chaddr: HwAddr,
-    /// What its relay said: the value of option 82.
+    /// Its relay's information: the value of option 82.
     pub(in crate::policy) agent_info: Option<&'a [u8]>,
     /// Whether the lease was found in the kernel, and no more than the hardware address is known.
     pub(in crate::policy) adopted: bool,
@@ -36,7 +36,7 @@ impl Owner<'_> {
     }
 }
 
-/// What a client is recognised by, borrowed from where it stands.
+/// A key that identifies a client, borrowed from its message or lease.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Key<'a> {
     ClientId(&'a [u8]),
@@ -80,7 +80,7 @@ impl Reservations {
         self.by_place.get(&place).and_then(|at| self.all.get(*at))
     }
 
-    /// The reservation of the client that sent `request`, and of which its relay says this.
+    /// The reservation of the client that sent `request`, with this relay information.
     pub(in crate::policy) fn by(
         &self,
         request: &Request,
@@ -89,7 +89,7 @@ impl Reservations {
         self.first(keys_with(request, agent))
     }
 
-    /// The reservation of the owner of a lease, as far as the lease tells.
+    /// The reservation of the owner of a lease, as far as the lease shows.
     pub(in crate::policy) fn of_owner(&self, owner: Owner<'_>) -> Option<&Reservation> {
         if self.all.is_empty() {
             return None;
@@ -99,7 +99,8 @@ impl Reservations {
         self.first(own.chain(circuits(agent.as_ref())))
     }
 
-    /// All that the owner of a lease may have, as far as the lease tells, by whatever it names in its requests.
+    /// All reservations that the owner of a lease may have, as far as the lease shows, by any key that its requests
+    /// may carry.
     pub(in crate::policy) fn all_of_owner<'s>(
         &'s self,
         owner: Owner<'_>,
@@ -134,7 +135,7 @@ pub(in crate::policy) fn is_for(reservation: &Reservation, request: &Request) ->
     keys(request).any(|key| key == Key::from(&reservation.key))
 }
 
-/// Whether `reservation` is for the owner of a lease, as far as the lease tells.
+/// Whether `reservation` is for the owner of a lease, as far as the lease shows.
 pub(in crate::policy) fn is_for_owner(reservation: &Reservation, owner: Owner<'_>) -> bool {
     match &reservation.key {
         ReservationKey::ClientId(id) => owner.client_id == Some(id.as_slice()),
@@ -146,8 +147,8 @@ pub(in crate::policy) fn is_for_owner(reservation: &Reservation, owner: Owner<'_
     }
 }
 
-/// Whether `reservation` is for another than the owner of a lease. What the lease doesn't tell is no difference: one that
-/// was adopted tells the hardware address alone, and one got without a relay tells no circuit.
+/// Whether `reservation` is for a client other than the owner of a lease. A key that the lease doesn't have makes no
+/// difference: an adopted lease has the hardware address alone, and a lease without a relay has no circuit.
 pub(in crate::policy) fn is_for_another(reservation: &Reservation, owner: Owner<'_>) -> bool {
     let is_told = match &reservation.key {
         ReservationKey::ClientId(_) => !owner.adopted,
@@ -157,7 +158,7 @@ pub(in crate::policy) fn is_for_another(reservation: &Reservation, owner: Owner<
     is_told && !is_for_owner(reservation, owner)
 }
 
-/// What the client may have a reservation by, in the order in which one goes before another.
+/// The keys by which the client may have a reservation, in their order of precedence.
 fn keys(request: &Request) -> impl Iterator<Item = Key<'_>> {
     keys_with(request, request.options.agent.as_ref())
 }

@@ -1,4 +1,4 @@
-//! What holds for all subnets.
+//! Settings for all subnets.
 
 use crate::config::{Probe, Server};
 

@@ -1,4 +1,4 @@
-//! Which subnets a request is served from, and by which address of ours.
+//! The subnets that serve a request, and the server address in each.
 
 use std::collections::BTreeSet;
 use std::hash::Hash;
@@ -20,19 +20,19 @@ use crate::policy::site::digest::digest;
 
 /// Octets of an IPv4 header, a UDP header, the BOOTP fields and the cookie.
 pub(in crate::policy) const BEFORE_OPTIONS: usize = 20 + 8 + 236 + 4;
-/// No answer is longer than this, whatever the client could take: it is what a frame of ours carries.
+/// No answer is longer than this, whatever size the client accepts: it is the size of our longest frame.
 pub(in crate::policy) const LONGEST_DATAGRAM: usize = BEFORE_OPTIONS + MAX_BODY;
 
-/// A subnet and what is looked up in it.
+/// A subnet and its lookup tables.
 #[derive(Debug)]
 struct ServedSubnet {
     config: Subnet,
     reservations: Reservations,
     /// Whether any of them says something of its client wherever the address of that is.
     standing: bool,
-    /// A number that stands for what its clients are told.
+    /// A digest of the terms of its clients.
     told: u64,
-    /// A number that stands for what its clients are told, and the ways to it.
+    /// A digest of the terms of its clients and the ways to it.
     digest: u64,
 }
 
@@ -169,8 +169,8 @@ impl Subnets {
         self.neighbours.is_on(id, link)
     }
 
-    /// Whether what its client sends to us alone can come by `link`. Whoever is on a link of ours talks to an address of ours
-    /// there, with its tags; anybody else is brought by routers, with whatever tags.
+    /// Whether a client's unicast to us can come by `link`. A client on a link of ours sends to our address there,
+    /// with the link's tags; routers forward the messages of all others, with any tags.
     pub(in crate::policy) fn may_be_reached_by(&self, id: SubnetId, link: Link) -> bool {
         let Subnet { vlan, server_id, prefix, .. } = self.get(id);
         let is_routed = server_id.is_some_and(|server| !prefix.contains(server));
@@ -268,7 +268,7 @@ impl Subnets {
         self.reservation_by(subnet, request, request.options.agent.as_ref())
     }
 
-    /// The same for a client of which its relay says this.
+    /// The same for a client with this relay information.
     pub(in crate::policy) fn reservation_by(
         &self,
         subnet: SubnetId,
@@ -278,7 +278,7 @@ impl Subnets {
         self.served[subnet.at()].reservations.by(request, agent)
     }
 
-    /// The reservation that the owner of a lease has in `subnet`, as far as the lease tells.
+    /// The reservation that the owner of a lease has in `subnet`, as far as the lease shows.
     pub(in crate::policy) fn reservation_of_owner(
         &self,
         subnet: SubnetId,
@@ -287,7 +287,7 @@ impl Subnets {
         self.served[subnet.at()].reservations.of_owner(owner)
     }
 
-    /// What all reservations that the owner of a lease may have in `subnet` say of it wherever its address is.
+    /// The terms that the owner of a lease may have in `subnet` by reservations that hold at any address.
     pub(in crate::policy) fn standing_of_owner(&self, subnet: SubnetId, owner: Owner<'_>) -> Vec<u64> {
         let reservations = &self.served[subnet.at()].reservations;
         let own = reservations.all_of_owner(owner);

@@ -1,4 +1,4 @@
-//! Which subnet of the configuration is meant.
+//! The number of a subnet in the configuration.
 
 /// A subnet of the configuration, by its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,4 +1,5 @@
-//! What a client is given, and by whom: all that the configuration says of it, the particular before the general.
+//! The terms of a client: all that the configuration has for it, the more specific scope first, and the server
+//! address.
 
 use std::net::Ipv4Addr;
 
@@ -7,7 +8,7 @@ use crate::config::{ClassSet, DynamicPool, LeaseTimes, Overrides, Reservation, S
 use crate::message::Request;
 use crate::message::options::code;
 
-/// What is granted, and by whom.
+/// The terms that an answer grants, and the server address.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::policy) struct Terms<'a> {
     pub(in crate::policy) given: Given<'a>,
@@ -19,7 +20,7 @@ pub(in crate::policy) struct Terms<'a> {
     pub(in crate::policy) longest: usize,
 }
 
-/// What the configuration gives a client: a function of its request and its address, not of any clock.
+/// The configured terms of a client: a function of its request and its address, not of any clock.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::policy) struct Given<'a> {
     pub(in crate::policy) subnet: &'a Subnet,
@@ -32,7 +33,7 @@ pub(in crate::policy) struct Given<'a> {
 }
 
 impl<'a> Given<'a> {
-    /// What overrides the subnet's own, the most particular first.
+    /// The scopes that override the subnet's own, the most specific first.
     fn overrides(&self) -> impl Iterator<Item = &'a Overrides> {
         let reservation = self.reservation.map(|reservation| &reservation.overrides);
         let classes = self.classes.overriding(self.member_of).map(|class| &class.overrides);
@@ -40,7 +41,8 @@ impl<'a> Given<'a> {
         reservation.into_iter().chain(classes).chain(pool)
     }
 
-    /// What the most particular that has it says, if it is not the subnet. Most clients have nothing of their own.
+    /// The value from the most specific scope that has it, if that is not the subnet. Most clients have no terms of
+    /// their own.
     fn particular<T>(&self, pick: impl Fn(&'a Overrides) -> Option<T>) -> Option<T> {
         let is_general = self.reservation.is_none() && self.member_of.is_empty() && self.pool.is_none();
         if is_general { None } else { self.overrides().find_map(pick) }

@@ -1,12 +1,12 @@
-//! What the answers for a lease rest on beside its client's requests, as a number: what the kernel was told on another
-//! basis than the present one it must not say any more.
+//! The basis of a lease's answers: a digest of all that they depend on beside the client's requests. The kernel must
+//! no longer give an answer with a basis other than the present one.
 //!
-//! Whether a request is answered by an ACK, and what that says, follows from the request and the state of the lease (the
-//! kernel is told anew when that changes, or revoked), and from what is taken together here: the classes, the subnet and
-//! the ways to it, our address in it, the pool if it has terms of its own, the reservation, others that its owner
-//! has, and whether the address is this host's own; and the version of the program, which puts answers together in its way. What has no part in it may change under every answer: subnets that
-//! are not on its link, other reservations, pools on their subnet's terms, how leases begin and what becomes of them after
-//! their end, and what is refused.
+//! Whether a request is answered by an ACK, and what that says, follows from the request and the state of the lease
+//! (a change of which is published, or revokes the word), and from the parts of this digest: the classes, the subnet
+//! and the ways to it, our address in it, the pool if it has terms of its own, the reservation, others that its owner
+//! has, and whether the address is this host's own; and the version of the program, which composes answers in its
+//! way. Changes of anything else keep every answer: subnets that are not on its link, other reservations, pools on
+//! their subnet's terms, the beginning of leases and the time after their end, and refusals.
 
 use dhcp_ebpf::abi::Link;
 
@@ -20,12 +20,13 @@ use crate::policy::site::place::Place;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// What the answers for a lease rest on beside its client's requests: where that has changed, another number (but for one
-/// time in 2^32). Another program may have another number for the same, which costs no more than a needless question.
+/// A digest of all that a lease's answers depend on beside its client's requests: another number after a change (but
+/// for one time in 2^32). Another program may have another number for the same, which costs no more than a needless
+/// question.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Basis(pub u32);
 
-/// What the present answers for a lease of `place` to a client on `link` rest on.
+/// The basis of the present answers for a lease of `place` to a client on `link`.
 pub(in crate::policy) fn basis_at(site: &Site, book: &Book, place: Place, link: Link) -> Basis {
     let subnet = book.subnet(place);
     let config = site.subnets.get(subnet);

@@ -1,4 +1,4 @@
-//! What a client is given at an address, from all that the configuration says of it and of the address.
+//! The terms of a client at an address, from all that the configuration has for either.
 
 use std::net::Ipv4Addr;
 
@@ -14,7 +14,7 @@ use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::site::terms::{Given, Terms, server_override};
 
-/// What the client is told with the address at `place`. `said` stands in for its relay ([`said`]).
+/// The terms of the client with the address at `place`. `said` stands in for its relay information ([`said`]).
 pub(in crate::policy) fn terms<'a>(
     site: &'a Site,
     book: &Book,
@@ -30,7 +30,7 @@ pub(in crate::policy) fn terms<'a>(
     Terms { given, server, lease_time: Some(lease_time), longest }
 }
 
-/// What a client in `subnet` is told without a lease, at `place` if its address is one of ours.
+/// The terms of a client in `subnet` without a lease, at `place` if its address is one of ours.
 pub(in crate::policy) fn terms_without_lease<'a>(
     site: &'a Site,
     book: &Book,
@@ -45,7 +45,7 @@ pub(in crate::policy) fn terms_without_lease<'a>(
     Terms { given, server, lease_time: None, longest }
 }
 
-/// What the owner of the lease of `place` is told whatever it says: as far as is known without it.
+/// The terms of the owner of the lease of `place`, as far as known without a request.
 pub(in crate::policy) fn terms_of_lease<'a>(
     site: &'a Site,
     book: &Book,
@@ -61,7 +61,7 @@ pub(in crate::policy) fn terms_of_lease<'a>(
     Terms { given, server, lease_time: Some(owner.lease_time), longest }
 }
 
-/// What the client is given in a subnet, at a place of it or without one.
+/// The configured terms of the client in a subnet, at a place of it or without one.
 fn given_to<'a>(
     site: &'a Site,
     book: &Book,
@@ -93,8 +93,8 @@ fn given<'a>(
     }
 }
 
-/// What a new lease of the address at `place` lasts: what the client wishes (option 51), as far as its terms and the
-/// fullness of the pool allow, this address included. What is reserved never gets scarce.
+/// The lease time of a new lease of the address at `place`: the client's wish (option 51), as far as its terms and
+/// the fullness of the pool allow, this address included. Fullness does not count for a reserved address.
 pub(in crate::policy) fn lease_time(site: &Site, book: &Book, place: Place, request: &Request) -> LeaseTime {
     let scarce = book.pool(place).filter(|_| !book.is_withheld(place));
     let (used, size) = scarce.map(PoolState::fullness).unwrap_or_default();
@@ -104,9 +104,9 @@ pub(in crate::policy) fn lease_time(site: &Site, book: &Book, place: Place, requ
     LeaseTime { secs, shortened: secs < unshortened(site, book, place, request) }
 }
 
-/// What a lease lasts that `request` prolongs, and that was for `told`: what is configured now, shorter or longer, and
-/// what the client wishes (option 51) as far as that allows. How full the pool is counts for new leases only; but what it
-/// made shorter gets longer no sooner than there is room again.
+/// The lease time of a lease that `request` prolongs, and that was for `told` before: the present configuration,
+/// shorter or longer, and the client's wish (option 51) as far as that allows. The fullness of the pool counts for
+/// new leases only; but a lease that it shortened grows only as there is room again.
 pub(in crate::policy) fn prolonged(
     site: &Site,
     book: &Book,

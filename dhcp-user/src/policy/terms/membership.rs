@@ -1,4 +1,4 @@
-//! Whom an address is for: the classes that a client counts in there, with what its relay said when the lease began.
+//! Admission to an address: the classes of a client there, by the relay information of the lease's beginning.
 
 use crate::config::ClassSet;
 use crate::message::{AgentInformation, Request};
@@ -6,8 +6,8 @@ use crate::policy::book::Book;
 use crate::policy::site::Site;
 use crate::policy::site::place::Place;
 
-/// What is known of the relay of a client that sends past it, if that matters: what it said of the owner of the
-/// lease of `place`, if the client is that.
+/// The relay information of a client that sends past its relay, if classes or reservations use it: that of the lease
+/// of `place`, if the client owns that.
 pub(in crate::policy) fn said(
     site: &Site,
     book: &Book,
@@ -20,8 +20,8 @@ pub(in crate::policy) fn said(
     believed_agent(site, book, place)
 }
 
-/// What is believed of what was said of the circuit of the lease of `place`: a relay's word, and a switch's for as long as
-/// the operator trusts what comes without a relay there.
+/// The believed relay information of the lease of `place`: a relay's, and a switch's for as long as the operator
+/// trusts messages without a relay there.
 pub(in crate::policy) fn believed_agent(site: &Site, book: &Book, place: Place) -> Option<AgentInformation> {
     let owner = book.binding(place)?;
     let trusts =
@@ -29,7 +29,7 @@ pub(in crate::policy) fn believed_agent(site: &Site, book: &Book, place: Place) 
     owner.agent().filter(|_| !owner.giaddr.is_unspecified() || trusts())
 }
 
-/// Whether `request` comes with other information of its relay than the lease of `place` has, and that matters.
+/// Whether `request` has other relay information than the lease of `place`, and classes or reservations use it.
 pub(in crate::policy) fn is_said_otherwise(
     site: &Site,
     book: &Book,
@@ -40,8 +40,8 @@ pub(in crate::policy) fn is_said_otherwise(
     site.by_relay && request.believed_agent_info().is_some_and(|now| before != Some(now))
 }
 
-/// Whether the pool of `place` is for the client that sent `request`. What is in no pool is for whom it is
-/// reserved.
+/// Whether the pool of `place` admits the client that sent `request`. An address in no pool is for the client of its
+/// reservation.
 pub(in crate::policy) fn is_admitted(site: &Site, book: &Book, place: Place, request: &Request) -> bool {
     let Some(pool) = book.pool(place) else { return true };
     let admits = pool.admits;
@@ -58,7 +58,7 @@ pub(in crate::policy) fn classes_at(site: &Site, book: &Book, place: Place, requ
     site.classes_in(book.subnet(place), request, said(site, book, place, request).as_ref())
 }
 
-/// Whether the address at `place` is this host's own: no client's, whatever the configuration says.
+/// Whether the address at `place` is this host's own, which no client gets, whatever the configuration says.
 pub(in crate::policy) fn is_own(site: &Site, book: &Book, place: Place) -> bool {
     book.is_of_host(place) && site.subnets.is_of_this_host(book.address(place))
 }

@@ -1,7 +1,7 @@
-//! The terms: what a client is given at an address, from what the operator configured and what the book knows.
+//! The terms of a client at an address, from the operator's configuration and the book.
 //!
-//! It owns nothing: each is a function of the site and the book, and changes neither. Its invariant: the same request, site and
-//! book give the same terms, so that what the kernel is told is what the daemon would say.
+//! It owns nothing: each is a function of the site and the book, and changes neither. Its invariant: the same
+//! request, site and book give the same terms, so a published answer is the one that the daemon would give.
 
 pub(in crate::policy) mod basis;
 pub(in crate::policy) mod given;

@@ -1,4 +1,4 @@
-//! The address that is reserved for a client which has another.
+//! The reserved address of a client that has another address.
 
 use super::membership::believed_agent;
 use crate::config::Reservation;
@@ -23,7 +23,7 @@ pub(in crate::policy) fn reserved_elsewhere(
     elsewhere(site, book, place, |id| site.subnets.reservation_by(id, request, agent))
 }
 
-/// The same for the owner of the lease of `place`, as far as the lease tells.
+/// The same for the owner of the lease of `place`, as far as the lease shows.
 pub(in crate::policy) fn reserved_for_owner_elsewhere(
     site: &Site,
     book: &Book,

@@ -1,4 +1,4 @@
-//! Whether policy agrees with itself, with the words and with what is stored, address by address.
+//! The audit: whether policy agrees with itself, with the words and with the store, address by address.
 
 use std::net::Ipv4Addr;
 
@@ -14,12 +14,12 @@ use crate::store::{Record, Standing};
 pub struct Finding {
     /// The address concerned; 0.0.0.0 if it is a count.
     pub address: Ipv4Addr,
-    /// What is wrong.
+    /// The fault.
     pub what: String,
 }
 
 impl Policy {
-    /// What does not add up inside policy, and between policy and the words.
+    /// The faults inside policy, and between policy and the words.
     #[must_use]
     pub fn audit(&self, words: &dyn Words) -> Vec<Finding> {
         let mut findings = self.audit_counts();
@@ -48,13 +48,14 @@ impl Policy {
         findings
     }
 
-    /// What does not fit about one address, if it is of a pool or a reservation.
+    /// The faults of one address, if it is of a pool or a reservation.
     #[must_use]
     pub fn audit_address(&self, words: &dyn Words, address: Ipv4Addr) -> Vec<Finding> {
         self.book.find(address).map_or_else(Vec::new, |place| self.audit_one(words, place))
     }
 
-    /// In what `stored` differs from what the store is to hold of an address, if that is of a pool or a reservation.
+    /// How `stored` differs from the record that the store should hold of an address, if that is of a pool or a
+    /// reservation.
     #[must_use]
     pub fn audit_record(&self, address: Ipv4Addr, stored: Option<&Record>) -> Option<&'static str> {
         let due = self.book.record(&self.site, self.book.find(address)?);

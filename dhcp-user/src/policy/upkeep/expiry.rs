@@ -1,4 +1,4 @@
-//! What time does: offers lapse, leases run out, grace and probation end.
+//! The effects of time: offers lapse, leases expire, grace and probation end.
 
 use dhcp_ebpf::lease::BootSecs;
 

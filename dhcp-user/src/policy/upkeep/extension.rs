@@ -1,4 +1,4 @@
-//! Following the kernel: what it has promised by itself, and how far ahead it may go on.
+//! Follows the kernel: reads its promises, and moves its horizons ahead.
 
 use std::net::Ipv4Addr;
 

@@ -1,4 +1,5 @@
-//! On the way from one configuration to the next, bit by bit: no step takes longer for how much there is.
+//! The change from one configuration to the next, in steps: the duration of a step does not grow with the number of
+//! leases.
 //!
 //! ```text
 //! successor      the next policy is made, wherever there is time for that
@@ -8,17 +9,17 @@
 //! settle_some    what the next configuration ends is ended: words are revoked, and that is committed
 //! ```
 //!
-//! What holds in between. Up to `go_over_to` the former configuration is in force, as if nothing were under way: a copy does
-//! nothing to words, store or clients. From then on the next one is, for every decision, with every promise in its book; the
-//! counts add up in both at each step. What is left to be done about an address is *in doubt*:
+//! Invariants meanwhile. Up to `go_over_to` the former configuration is in force: a copy changes nothing in words,
+//! store or clients. From then on the next one is, for every decision, with every promise in its book; the counts add
+//! up in both at each step. An address with work left is *in doubt*:
 //!
-//! - It is leased, and reserved for another client by now; or two leases are one client's, who has one in a subnet
-//!   from now on.
+//! - It is leased, and now reserved for another client; or two leases belong to one client, which has only one in a
+//!   subnet from now on.
 //! - It was promised by an earlier configuration, and is ours again.
-//! - It is of no pool and no reservation any more. Nobody is given it, and whoever asks for it is refused.
+//! - It is no longer in a pool or reservation. Nobody gets it, and a client that asks for it is refused.
 //!
-//! It stays promised to its owner, and the kernel goes on renewing what it renewed before; until it is seen to, which is at
-//! once when somebody asks for it or the kernel tells of it ([`Policy::settle`], [`Policy::see_to`]), else in its turn.
+//! It stays promised to its owner, and the kernel goes on renewing it, until it is settled. That happens at once when
+//! a client asks for it or the kernel reports on it ([`Policy::settle`], [`Policy::see_to`]), else in its turn.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -42,13 +43,13 @@ use crate::store::{Record, Standing};
 
 /// How much a step does: it looks at so many addresses that nobody has or had.
 pub const STEP: usize = 8 * 1024;
-/// An address of which something is known is as much work as so many others.
+/// The work of an address with a state, in blank addresses.
 const KNOWN_WORK: usize = 16;
 
-/// What a reload did.
+/// The result of a reload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// Leases that go on. What was published of them is to be forgotten where it has another basis ([`Policy::basis`]).
+    /// Leases that go on. The kernel must forget their published answers with another basis ([`Policy::basis`]).
     pub kept: u64,
     /// Leases whose address is not theirs any more.
     pub withdrawn: u64,
@@ -62,7 +63,7 @@ pub struct GoingOver {
     stranded: Option<Bound<Ipv4Addr>>,
 }
 
-/// What is left to be seen to, the next configuration being in force.
+/// The addresses in doubt, after the next configuration is in force.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct Doubts {
     places: BTreeMap<Place, Doubt>,
@@ -163,10 +164,11 @@ impl Policy {
         }
     }
 
-    /// Goes over to the next policy, which must know all that is known here ([`bring_along`](Self::bring_along)). Every
-    /// address of it must have a word by now, and those of the former one still. Offers lapse: their clients ask anew.
+    /// Changes to the next policy, which must have the state of every address here
+    /// ([`bring_along`](Self::bring_along)). Every address of it must already have a word, and those of the former
+    /// one still. Offers lapse: their clients ask anew.
     ///
-    /// What has to be done about addresses is left to [`settle_some`](Self::settle_some).
+    /// The work on addresses is left to [`settle_some`](Self::settle_some).
     pub fn go_over_to(&mut self, going: GoingOver) {
         let mut former = going.next;
         std::mem::swap(self, &mut former);
@@ -181,8 +183,8 @@ impl Policy {
         self.doubts.former = Some((former, Place::FIRST));
     }
 
-    /// A step of about `work` looks at addresses: what the present configuration ends is ended, and what it takes back is
-    /// taken back.
+    /// A step of about `work` addresses: it ends the leases that the present configuration ends, and takes back the
+    /// addresses that it takes back.
     pub fn settle_some(
         &mut self,
         now: BootSecs,
@@ -329,7 +331,7 @@ impl Policy {
         self.doubts.places.remove(&place);
     }
 
-    /// Takes down what the former policy knows of an address, in the place of what it knew before.
+    /// Copies the former policy's state of an address, over the earlier copy.
     fn bring(&mut self, now: BootSecs, known: Page) {
         let Some(place) = self.book.find(known.address) else { return };
         self.blank(place);

@@ -1,6 +1,7 @@
-//! Addresses in pools that no client is given: this host's own, and those of the routers and servers that clients are told
-//! of. They count as reserved. Who was promised a router's or a server's keeps it for as long as it goes on with it; who was
-//! promised what is the host's own now is sent away at the next contact.
+//! Addresses in pools that no client gets: this host's own, and those of the routers and servers that the
+//! configuration names to clients. They count as reserved. A client that was promised a router's or a server's
+//! address keeps it for as long as it renews. A client that was promised an address which is now the host's own loses
+//! it at its next contact.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -13,15 +14,15 @@ use crate::policy::terms::membership::is_own;
 /// The addresses concerned.
 #[derive(Debug, Default)]
 pub(in crate::policy) struct HostAddresses {
-    /// What hosts have by the configuration, the server identifiers among them.
+    /// Host addresses by the configuration, the server identifiers among them.
     by_configuration: BTreeSet<Place>,
-    /// What our interfaces, and all others of this host, have beside that.
+    /// The addresses of our interfaces, and of all others of this host, beside those.
     by_interfaces: BTreeSet<Place>,
 }
 
 impl Policy {
-    /// This host has these addresses from now on, on whatever interface. To be followed by what a [`relink`](Self::relink)
-    /// is followed by.
+    /// This host has these addresses from now on, on any interface. The caller goes on as after a
+    /// [`relink`](Self::relink).
     pub fn set_host(&mut self, addresses: BTreeSet<Ipv4Addr>) {
         self.site.subnets.set_host(addresses);
         self.keep_back();
@@ -36,7 +37,7 @@ impl Policy {
         self.keep_back();
     }
 
-    /// Keeps back what this host's interfaces have by now, and gives back what they have no longer.
+    /// Keeps back the present addresses of this host's interfaces, and gives back those that they no longer have.
     pub(in crate::policy) fn keep_back(&mut self) {
         let own = self.site.subnets.own_here().filter_map(|own| self.book.find(own));
         let places: BTreeSet<Place> =

@@ -1,4 +1,4 @@
-//! Leases of another server taken over: what it promised is promised here, unless that would break a promise of ours.
+//! Imports leases of another server: its promises hold here, unless that would break a promise of ours.
 
 use std::net::Ipv4Addr;
 
@@ -16,7 +16,7 @@ use crate::policy::words::Words;
 use crate::policy::{Policy, Turn};
 use crate::store::{Change, Record, Standing};
 
-/// Why a lease of another server can't be taken over. What is here stays as it is.
+/// Why a lease of another server can't be imported. Our state then stays as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImportError {
     /// The address is of no pool and no reservation.
@@ -90,7 +90,7 @@ impl Policy {
         Ok(())
     }
 
-    /// The owner that `record` tells of, reached where clients of its subnet are if the interface isn't known by name.
+    /// The owner in `record`, on the link of its subnet's clients if the interface isn't known by name.
     fn owner_here(&self, place: Place, record: &Record) -> Binding {
         let mut owner = owner(&self.site, record);
         if let Some(link) =
@@ -118,7 +118,7 @@ impl Policy {
         Ok(())
     }
 
-    /// What forbids that the address be promised to `owner`.
+    /// The obstacle to a promise of the address to `owner`.
     fn obstacle(&self, turn: &Turn<'_>, place: Place, owner: &Binding) -> Option<ImportError> {
         if nobody(owner.chaddr()) && owner.client_id().is_none() {
             return Some(ImportError::Nobody);
@@ -160,7 +160,7 @@ impl Policy {
         Ok(())
     }
 
-    /// Whose address it was there. That promises nothing, and gives way to what is known here.
+    /// The former owner there. That promises nothing, and gives way to our own state.
     fn import_memory(
         &mut self,
         turn: &mut Turn<'_>,

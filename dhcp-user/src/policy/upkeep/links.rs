@@ -14,8 +14,8 @@ use crate::policy::words::Words;
 pub type Renumbered = (u32, u32);
 
 impl Policy {
-    /// Goes on with `interfaces`. What is reached on an interface that was `renumbered` is reached on its new index,
-    /// one renumbering after the other. Gives the leases whose link has another index: they are to be published anew
+    /// Goes on with `interfaces`. Leases on an interface that was `renumbered` go to its new index, one renumbering
+    /// after the other. Returns the leases whose link has another index: the caller publishes them anew
     /// ([`Policy::publication`]).
     pub fn relink(&mut self, interfaces: Vec<Interface>, renumbered: &[Renumbered]) -> Vec<Ipv4Addr> {
         let now =
@@ -28,7 +28,7 @@ impl Policy {
         if renumbered.is_empty() { Vec::new() } else { self.book.relink(now) }
     }
 
-    /// What the kernel is to know of the lease of `address`, without any answer: its next renewal is the daemon's.
+    /// The publication of the lease of `address`, without any answer: the daemon answers its next renewal.
     #[must_use]
     pub fn publication(&self, words: &dyn Words, address: Ipv4Addr) -> Option<Publication> {
         let place = self.book.find(address)?;

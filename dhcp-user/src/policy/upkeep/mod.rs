@@ -1,8 +1,8 @@
-//! Upkeep: what happens to leases without a message: time, the kernel's extensions, a restart, a reload, an import, the
-//! operator; and what is shown and audited.
+//! Upkeep: changes of leases without a message (time, the kernel's extensions, a restart, a reload, an import, the
+//! operator), and reports and audit.
 //!
-//! It owns the promises for addresses that are ours no more. It imports from every other wing, and none imports from it. Its invariant:
-//! a promise outlives what made it, be that a configuration, an interface or a process.
+//! It owns the promises for addresses that are no longer ours. It imports from every other wing, and none imports
+//! from it. Its invariant: a promise outlives the configuration, the interface and the process that made it.
 
 pub(in crate::policy) mod audit;
 pub(in crate::policy) mod expiry;

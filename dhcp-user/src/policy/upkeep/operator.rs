@@ -1,4 +1,4 @@
-//! What the operator orders.
+//! The operator's orders: end a lease, end a quarantine.
 
 use std::net::Ipv4Addr;
 
@@ -62,7 +62,7 @@ impl Policy {
         self.rearm(place);
     }
 
-    /// What came of that.
+    /// The result of that probe.
     pub(in crate::policy) fn probed_vacated(&mut self, turn: &mut Turn<'_>, place: Place, outcome: Outcome) {
         // Where nobody can be asked, nothing tells that the client is gone.
         if self.book.state(place) == State::Grace
@@ -83,7 +83,7 @@ impl Policy {
         self.rearm(place);
     }
 
-    /// Ends the quarantine of each address of `range` that is in one, for this reason if one is said.
+    /// Ends the quarantine of each address of `range` that is in one, for this reason if one is given.
     pub(in crate::policy) fn operator_clear(
         &mut self,
         turn: &mut Turn<'_>,
@@ -97,7 +97,7 @@ impl Policy {
         }
     }
 
-    /// How many addresses of `range` are in quarantine, for this reason if one is said.
+    /// How many addresses of `range` are in quarantine, for this reason if one is given.
     #[must_use]
     pub fn count_quarantined(&self, range: Pool, why: Option<QuarantineCause>) -> usize {
         self.quarantined_in(range, why).count()

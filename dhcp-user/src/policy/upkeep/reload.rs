@@ -1,5 +1,5 @@
-//! What a changed configuration ends: a lease is revoked before its address is anybody else's, and what was promised is kept
-//! in mind until it has run out.
+//! Leases that a changed configuration ends: a lease is revoked before another client gets its address, and its
+//! promise is kept until it expires.
 
 use std::net::Ipv4Addr;
 
@@ -30,7 +30,7 @@ impl Policy {
         turn.tell(address, Happened::Withdrawn, Some(client));
     }
 
-    /// The address is not ours to give any more. `former` tells what interfaces were called when it was.
+    /// The address is no longer ours to give. `former` has the interfaces' names of when it was.
     pub(in crate::policy) fn withdraw(&mut self, turn: &mut Turn<'_>, former: &Self, known: Page) {
         let (standing, owner) = match (known.state, known.binding, known.probation) {
             (State::Leased, Some(binding), _) => {
@@ -56,7 +56,7 @@ impl Policy {
     }
 }
 
-/// The lease is over for the kernel; what it has promised is what remains.
+/// The lease is over for the kernel; its promise remains.
 fn ended(turn: &Turn<'_>, address: Ipv4Addr, mut binding: Binding) -> Binding {
     let promised = revoke_anyway(turn.words, address).expiry();
     binding.end(turn.now, promised);

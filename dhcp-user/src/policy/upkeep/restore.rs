@@ -1,4 +1,4 @@
-//! After a restart: the store, the words and the promises made meanwhile, brought together.
+//! After a restart: merges the store, the words and the promises made meanwhile.
 
 use std::net::Ipv4Addr;
 
@@ -18,7 +18,7 @@ use crate::policy::words::{Words, revoke_anyway};
 use crate::policy::{Policy, Turn};
 use crate::store::{Change, HwAddr, Record, Standing};
 
-/// A lease that the kernel's maps have and the store may not know: what its slot says.
+/// A lease that the kernel's maps have and the store may not: the contents of its slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Adopted {
     /// Its address.
@@ -155,7 +155,7 @@ impl Policy {
         turn.out.extend(publication.map(Action::Publish));
     }
 
-    /// A live word that no record tells of.
+    /// A live word without a record.
     fn adopt(&mut self, turn: &mut Turn<'_>, place: Place, lease: &Adopted) {
         let word = turn.words.load(lease.address);
         if self.book.state(place) == State::Leased || !word.alive() {
@@ -189,7 +189,7 @@ impl Policy {
         self.rearm(place);
     }
 
-    /// Gives the address an owner and a state, in the place of whatever it had.
+    /// Gives the address an owner and a state, in the place of its former ones.
     pub(in crate::policy) fn rebind(
         &mut self,
         turn: &mut Turn<'_>,

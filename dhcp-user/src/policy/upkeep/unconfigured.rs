@@ -1,5 +1,5 @@
-//! Promises, and quarantines, of addresses that are of no pool and no reservation any more: kept in mind until they
-//! have run out, should the address become ours to give again.
+//! Promises and quarantines of addresses that are no longer in a pool or reservation: kept until they end, in case
+//! the address becomes ours to give again.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

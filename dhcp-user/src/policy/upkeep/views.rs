@@ -1,4 +1,4 @@
-//! What the command line shows of policy, read only.
+//! Views of policy for the command line, read only.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +17,7 @@ use crate::store::{HwAddr, QuarantineCause, Record};
 
 /// How much work a page may take: so many addresses that nobody has or had, some 100 µs.
 const PAGE_WORK: usize = 16 * 1024;
-/// An address with an owner is as much work as so many without.
+/// The work of an address with an owner, in addresses without.
 const BOUND_WORK: usize = 16;
 
 /// A lease, or what is left of one.
@@ -41,19 +41,19 @@ pub struct LeaseView {
     pub interface: String,
     /// The relay the owner is reached through, or 0.0.0.0.
     pub giaddr: Ipv4Addr,
-    /// What the relay says of the owner: the value of option 82.
+    /// The relay information of the owner: the value of option 82.
     pub agent_info: Option<Vec<u8>>,
     /// When the promise ends, or ended; as far as the words know, if they were looked at.
     pub expires: BootSecs,
     /// No promise goes beyond this.
     pub committed_until: BootSecs,
-    /// The lease time it was told.
+    /// The lease time of its last answer.
     pub lease_time: u32,
-    /// Who gave the last answer.
+    /// The sender of the last answer.
     pub answered_by: AnsweredBy,
-    /// How many renewals the kernel answered, as far as told.
+    /// How many renewals the kernel answered, as far as reported.
     pub kernel_renewals: u64,
-    /// When the client was last heard, as far as told.
+    /// When the client was last heard, as far as reported.
     pub last_heard: BootSecs,
 }
 
@@ -79,7 +79,7 @@ pub struct QuarantineView {
     pub until: BootSecs,
     /// How it was found.
     pub why: QuarantineCause,
-    /// Who said so or answered, if known.
+    /// The client that declined or the station that answered, if known.
     pub by: Option<HwAddr>,
     /// How often it was in quarantine, this time included.
     pub recurrences: u32,
@@ -99,7 +99,8 @@ pub struct DeviceView {
 }
 
 impl Policy {
-    /// Stations whose answers to probes prove nothing at `now`: the link, the hardware address, and what they answered for.
+    /// Stations whose answers to probes prove nothing at `now`: the link, the hardware address, and the addresses
+    /// that they answered for.
     pub fn disbelieved(&self, now: BootSecs) -> impl Iterator<Item = (Link, [u8; 6], &[Ipv4Addr])> {
         self.evidence.witnesses.disbelieved(now)
     }
@@ -125,7 +126,7 @@ impl Policy {
         self.page(after, most, |place| self.view(place))
     }
 
-    /// What is to be kept of some of the addresses above `after`, and the address to go on after; none at the end.
+    /// The records of some of the addresses above `after`, and the address to go on after; none at the end.
     #[must_use]
     pub fn records_after(&self, after: Option<Ipv4Addr>, most: usize) -> (Vec<Record>, Option<Ipv4Addr>) {
         self.page(after, most, |place| self.is_remembered(place).then(|| self.book.record(&self.site, place)))
@@ -154,7 +155,7 @@ impl Policy {
         (items, next)
     }
 
-    /// What is to be kept of `address`, if it is of a pool or a reservation.
+    /// The record of `address`, if it is of a pool or a reservation.
     #[must_use]
     pub fn record(&self, address: Ipv4Addr) -> Option<Record> {
         self.book.find(address).map(|place| self.book.record(&self.site, place))

@@ -1,4 +1,4 @@
-//! Which subnets a message was considered for, and which ways there are, for who has to find out why it got no answer.
+//! The subnets that a message was considered for, and the configured ways, to find out why it got no answer.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
