@@ -1,7 +1,7 @@
-//! The server around the policy core: it brings events, and does what the core decides.
+//! The server around the policy core: it brings events, and carries out the core's decisions.
 //!
-//! In the order of a packet's life, with what stands apart from that behind it. A folder imports from those below it in this
-//! list, never from one above.
+//! The folders follow the life of a packet; the others stand around that. A folder imports from those below it in
+//! this list, never from one above.
 //!
 //! ```text
 //! start      store and kernel part opened, held against each other, policy restored from both, interfaces attached
@@ -109,7 +109,7 @@ pub struct Server {
     policy: Policy,
     table: Table,
     committing: Committing,
-    /// What waits until the commit under way has come to its end, to be committed and done then.
+    /// Decided actions that wait for the end of the commit under way, to be committed and carried out then.
     decided: Vec<Decided>,
     orders: Orders,
     audits: Audits,
@@ -130,7 +130,7 @@ pub struct Server {
     seen: Namespace,
     /// Those of its addresses that clients could be given, by the configuration, and that a warning was given of.
     warned_of: BTreeSet<Ipv4Addr>,
-    /// What the drivers of interfaces are called.
+    /// The names of the interfaces' drivers.
     drivers: Drivers,
     attaching: Attaching,
     /// Where frames of packet sockets go.
@@ -149,15 +149,15 @@ pub struct Server {
     awake: Awake,
     configuring: Configuring,
     reloads: Reloads,
-    /// What the kernel is to forget.
+    /// The walk by which the kernel forgets answers.
     forgetting: Option<Forgetting>,
     beside: Beside,
     pulse: Arc<Pulse>,
     /// Why interfaces can't be looked at.
     blind: Option<String>,
-    /// What the store has not taken, while it takes nothing.
+    /// The changes that the store has not taken, while it takes nothing.
     uncommitted: Option<UncommittedChanges>,
-    /// What the kernel is to be told of when the store has taken all.
+    /// The addresses to publish when the store has taken all changes.
     untold: Untold,
     /// `None`: the configuration wants none.
     journal: Option<Journal>,
@@ -179,7 +179,7 @@ struct Intake {
     sockets: mpsc::Receiver<Arrival>,
 }
 
-/// What becomes of program, maps and attachments when the daemon is told to end.
+/// Whether program, maps and attachments stay at the end of the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnExit {
     /// They stay, and go on answering renewals up to the horizon.
@@ -344,7 +344,7 @@ impl Server {
         self
     }
 
-    /// Says that this thread lives: in each beat, and after each step of what has many.
+    /// Gives a sign of life of this thread: in each beat, and after each step of long work.
     fn alive(&self) {
         self.pulse.beat();
         if let Some(kernel) = &self.kernel {
@@ -353,7 +353,7 @@ impl Server {
         service::alive();
     }
 
-    /// What is due without anybody asking.
+    /// The regular work, four times a second.
     fn beat(&mut self) {
         self.alive();
         self.count_unsent();
@@ -395,7 +395,7 @@ impl Server {
         self.decide(found.into_iter().map(|(address, outcome)| Event::Probed { address, outcome }).collect());
     }
 
-    /// The last things: what the kernel extended is committed, and the store closed.
+    /// The end: commits the kernel's extensions, and closes the store.
     fn finish(mut self, on_exit: OnExit) -> Result<()> {
         self.pulse.rest();
         service::stopping();
@@ -470,7 +470,7 @@ async fn ready(ring: &mut Option<AsyncFd<RingBuf<MapData>>>) -> Vec<Arrival> {
     arrived
 }
 
-/// What a ring holds when some of it was taken.
+/// The state of a ring after some records were taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Left {
     Nothing,

@@ -1,4 +1,4 @@
-//! One batch: frames are read, events decided, and what was decided is done in the order that keeps promises.
+//! One batch: reads frames, decides events, and carries out the decisions in the order that keeps promises.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -23,7 +23,7 @@ use crate::pulse::Stage;
 const STALE: u64 = 4_000_000_000;
 
 impl Server {
-    /// Reads a frame. What can't be used is counted.
+    /// Reads a frame. An unusable one is counted.
     pub(super) fn admit(&mut self, arrival: Arrival) -> Option<Event> {
         self.captures.came(&arrival);
         let at = BootNanos(arrival.at);
@@ -105,7 +105,7 @@ impl Server {
         punts.unanswered(request, why, || policy.considered(request));
     }
 
-    /// Whoever captures is told what becomes of a request.
+    /// Shows the outcome of a request to captures.
     fn became(&mut self, request: &Request, what: impl FnOnce() -> String) {
         self.captures.became(&request.frame, request.link.ifindex, what);
     }
@@ -117,8 +117,9 @@ impl Server {
         station && (request.ip_dst.is_broadcast() || self.ours.contains(&request.ip_dst))
     }
 
-    /// Decides events. What needs no disk is done at once, all else in order as commits come to their end, from the next
-    /// [`commit_next`](Self::commit_next) on. Where a commit fails that is told of, and what needs it is not done.
+    /// Decides events. Actions that need no disk are carried out at once, all others in order as commits end, from
+    /// the next [`commit_next`](Self::commit_next) on. A failed commit is reported, and the actions that need it are
+    /// not carried out.
     pub(super) fn decide(&mut self, events: Vec<Event>) {
         let (mut at_once, mut actions) = (Vec::new(), Vec::new());
         for event in events {
@@ -207,7 +208,7 @@ impl Server {
         self.punts.published(lease, word);
     }
 
-    /// The frame of a reply, unless the lease it tells of was revoked meanwhile.
+    /// The frame of a reply, unless the lease in it was revoked meanwhile.
     fn leave(&mut self, request: &Request, reply: &Reply, granted: Option<Granted>) -> Option<(u32, Bytes)> {
         if let Some(lease) = granted
             && self.table.load(lease.address).generation() != lease.generation
@@ -272,7 +273,7 @@ impl Server {
     }
 }
 
-/// What a capture says of a request without an answer.
+/// The capture's comment on a request without an answer.
 fn no_answer(why: Unanswered) -> String {
     format!("no answer: {}", why.name())
 }

@@ -1,4 +1,4 @@
-//! What was decided and waits for the disk, and the operators who wait for it.
+//! Decided actions that wait for the disk, and the operators who wait for them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -18,9 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Something that is to be done when all that was decided before it is on disk.
 #[derive(Clone, Debug)]
 pub(in crate::server) enum Decided {
-    /// What policy decided.
+    /// An action that policy decided.
     Action(Action),
-    /// The operator who gave the order of this number is told that it is done.
+    /// Answers the operator who gave the order of this number that it is done.
     Order(u64),
     /// All that was decided before the configuration or the interfaces changed is done.
     Former,
@@ -46,7 +46,7 @@ impl Decided {
     }
 }
 
-/// What is to be committed, and what is to be done then.
+/// The changes to commit, and the actions to carry out then.
 pub(in crate::server) fn parted(decided: Vec<Decided>) -> (Vec<Change>, Vec<Decided>) {
     let mut changes = Vec::new();
     let mut rest = Vec::with_capacity(decided.len());
@@ -81,7 +81,8 @@ impl Orders {
         self.next
     }
 
-    /// What an order was about is on disk, or will not be for now. Who has been told otherwise is told no more.
+    /// The changes of an order are on disk, or will not be for now. An operator who already got an answer gets no
+    /// other.
     pub(in crate::server) fn ended(&mut self, number: u64, committed: &Result<(), NotCommitted>) {
         if let Some((_, answer)) = self.waiting.remove(&number) {
             answer(committed.clone());
@@ -116,7 +117,7 @@ impl Server {
         self.when_on_disk(answer);
     }
 
-    /// Answers when all that was decided by now is on disk; or after a while that it is not.
+    /// Answers when all that is decided so far is on disk; or after a while that it is not.
     pub(in crate::server) fn when_on_disk(
         &mut self,
         answer: impl FnOnce(Result<(), NotCommitted>) + 'static,
@@ -125,14 +126,14 @@ impl Server {
         self.decided.push(Decided::Order(number));
     }
 
-    /// What was decided by now rests on what has just been changed: what is published of it is looked at once more.
+    /// The decisions so far used a configuration that has just changed: their publications are checked once more.
     pub(in crate::server) fn mark_former(&mut self) {
         self.former += 1;
         self.decided.push(Decided::Former);
     }
 
-    /// What is decided and not known to be on disk, or not the kernel's yet. It takes a look at what is under way and what
-    /// waits for it; what is owed to the store, which may be a lot more, is asked for address by address.
+    /// The decided changes that are not known to be on disk, or not published yet. It reads the commit under way and
+    /// the actions that wait for it; uncommitted changes, which may be many more, are looked up by address.
     pub(in crate::server) fn undurable(&self) -> Undurable<'_> {
         let queued = self.decided.iter().filter_map(Decided::change);
         let recent = self.committing.changes().iter().chain(queued);
@@ -146,7 +147,7 @@ impl Server {
     }
 }
 
-/// What is decided and not yet done, by address.
+/// Decided changes that are not yet carried out, by address.
 pub(in crate::server) struct Undurable<'a> {
     owed: Option<&'a UncommittedChanges>,
     untold: &'a Untold,

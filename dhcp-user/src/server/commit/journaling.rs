@@ -1,4 +1,4 @@
-//! What the lease journal is handed: each commit after it has succeeded, with what policy told of its leases.
+//! Input of the lease journal: each commit after it has succeeded, with policy's reports on its leases.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::server::Server;
 use crate::server::process::beside::Beside;
 use crate::store::{Change, QuarantineCause, Record, Store};
 
-/// The journal that the configuration wants, if any, from what the store holds.
+/// Starts the configured journal, if any, from the store's records.
 ///
 /// # Errors
 /// When the process may have no more threads.
@@ -32,7 +32,7 @@ pub(in crate::server) fn begin(
 }
 
 impl Server {
-    /// Hands over what is on disk by the last commit, which was made together with what is to be done `then`.
+    /// Hands over the changes of the last commit, which was made together with the actions `then`.
     pub(in crate::server) fn write_down(&mut self, changes: &Arc<Vec<Change>>, then: &[Decided]) {
         let Some(journal) = &mut self.journal else { return };
         let mut said = Said::default();
@@ -46,7 +46,7 @@ impl Server {
         journal.committed(BootNanos::now().floor(), self.committing.last(), changes, said);
     }
 
-    /// What keeps the journal from being written, in words for the operator.
+    /// Why the journal can't be written, in words for the operator.
     pub(in crate::server) fn journal_trouble(&self) -> Option<String> {
         self.journal.as_ref().and_then(Journal::trouble)
     }

@@ -1,9 +1,9 @@
-//! Commits, and what to do while the store takes none: its disk is full, say, or read-only.
+//! Commits, and the server's behaviour while the store takes none: its disk is full, say, or read-only.
 //!
-//! Then nothing is promised, and all else goes on: the kernel answers renewals up to their horizons, and offers, NAKs
-//! and answers to INFORM need no disk. What was decided meanwhile is owed to the store; it is brought to it again and
-//! again, at growing intervals, and clients that got no ACK repeat their REQUESTs. To end instead would help nobody: a
-//! daemon that starts anew has the same disk, and cannot answer even what needs none.
+//! Then the server promises nothing, and all else goes on: the kernel answers renewals up to their horizons, and
+//! offers, NAKs and answers to INFORM need no disk. Changes decided meanwhile are kept as uncommitted, and tried
+//! again at growing intervals; clients that got no ACK repeat their REQUESTs. To end instead would not help: a new
+//! daemon has the same disk, and cannot answer even the messages that need none.
 
 pub(super) mod decided;
 pub(super) mod journaling;
@@ -23,13 +23,13 @@ use not_committed::NotCommitted;
 use owed::UncommittedChanges;
 use thread::Committed;
 
-/// A commit that takes so long is told of.
+/// A commit that takes longer is reported as trouble.
 const LATE: Duration = Duration::from_secs(1);
 
 impl Server {
-    /// Begins to commit what was decided, unless a commit is under way; what needs no commit is done. While some is owed,
-    /// a part of it is tried when it is time to, what was decided since coming with it, and nothing is promised before all of
-    /// it is on disk.
+    /// Begins to commit the decided changes, unless a commit is under way, and carries out actions that need no
+    /// commit. While changes are uncommitted it tries a part of them when due, together with the changes decided
+    /// since; nothing is promised before all of them are on disk.
     pub(super) fn commit_next(&mut self) {
         if !self.committing.is_idle() {
             return;
@@ -52,7 +52,7 @@ impl Server {
         self.committing.begin(BootNanos::now().floor(), changes, then);
     }
 
-    /// Goes on when a commit has come to its end: the disk with the next, and this thread with what that one was for.
+    /// A commit has ended: the disk takes the next one, and this thread carries out the actions of the ended one.
     pub(super) fn committed(&mut self, commit: Committed) {
         let Committed { changes, outcome, then, took } = commit;
         if took >= LATE {
@@ -83,7 +83,7 @@ impl Server {
         self.commit_next();
     }
 
-    /// Does of what was decided what needs no commit. The kernel is told later what it would have been told.
+    /// Carries out the decided actions that need no commit. Publications are made up for later.
     fn give_up(&mut self, then: Vec<Decided>, why: &NotCommitted) {
         let untold = then.iter().filter_map(|decided| match decided {
             Decided::Action(Action::Publish(lease)) => Some(lease.address),
@@ -101,11 +101,11 @@ impl Server {
         }
     }
 
-    /// Commits and does all that was decided, and lets nothing else happen before. For a start and an end only: whoever
-    /// decides waits for no disk. An end waits `until` then at most.
+    /// Commits and carries out all decided actions before anything else happens. For a start and an end only:
+    /// otherwise the deciding thread waits for no disk. An end waits `until` then at most.
     ///
     /// # Errors
-    /// When the store takes no commits by now. Nothing that depends on them was done then.
+    /// When the store takes no commits. No action that depends on them was carried out then.
     pub(super) fn settle(&mut self, until: Option<Instant>) -> Result<(), NotCommitted> {
         if let Some(owed) = &mut self.uncommitted {
             owed.try_at_once();
@@ -150,12 +150,13 @@ impl Server {
         Err(why)
     }
 
-    /// Whether [`tell_some`](Self::tell_some) has something to do: the store has taken all again, and the kernel is to be told.
+    /// Whether [`tell_some`](Self::tell_some) has work: the store has taken all changes again, and publications are
+    /// due.
     pub(super) fn has_to_tell(&self) -> bool {
         self.uncommitted.is_none() && !self.untold.is_empty() && self.may_take()
     }
 
-    /// Has the kernel told of some of what was owed, after all that was decided since.
+    /// Publishes some of the leases whose publication was put off, after all later decisions.
     pub(super) fn tell_some(&mut self) {
         if !self.has_to_tell() {
             return;
@@ -166,7 +167,7 @@ impl Server {
         decided.extend(published.map(|lease| Decided::Action(Action::Publish(lease))));
     }
 
-    /// What keeps leases from being granted, in words for the operator.
+    /// Why leases can't be granted, in words for the operator.
     pub(super) fn disk_trouble(&self) -> Option<String> {
         let late = self.committing.since().filter(|since| *since >= LATE).map(|since| {
             format!(

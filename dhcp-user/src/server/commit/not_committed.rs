@@ -1,9 +1,9 @@
-//! Why something that was decided is not on disk.
+//! The reason why a decided change is not on disk.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-/// What was decided is not on disk, and why: it is brought there as soon as the store takes commits again.
+/// A decided change is not on disk, and why: it is committed as soon as the store takes commits again.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not on disk yet, and no promise is made until it is: {0}")]
 pub(in crate::server) struct NotCommitted(String);

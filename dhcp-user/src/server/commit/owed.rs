@@ -1,5 +1,5 @@
-//! What is owed to the store while it takes nothing, and to the kernel afterwards. There may be a lot of it: both get it in
-//! parts, and what there is to do in one turn does not grow with the length of an outage.
+//! Changes that the store has not taken while it takes nothing, and publications that are due afterwards. Both may be
+//! many: they go in parts, so the work of one turn does not grow with the length of an outage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
@@ -10,13 +10,13 @@ use crate::store::Change;
 
 /// How many changes are brought to the store together.
 const PART: usize = 4096;
-/// Of how many addresses the kernel is told in a turn.
+/// The addresses that are published in a turn.
 const SOME: usize = 512;
 /// How long until the store is tried again, first and at most. After a failure it reads all it has, so not often.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(16);
 
-/// What the store has not taken.
+/// The changes that the store has not taken.
 #[derive(Debug)]
 pub(in crate::server) struct UncommittedChanges {
     /// The last change to each address.
@@ -39,7 +39,7 @@ impl UncommittedChanges {
         self.changes.extend(changes.into_iter().map(|change| (change.address(), change)));
     }
 
-    /// What is owed of an address.
+    /// The uncommitted change of an address.
     pub(super) fn of(&self, address: Ipv4Addr) -> Option<&Change> {
         self.changes.get(&address)
     }
@@ -59,7 +59,7 @@ impl UncommittedChanges {
         self.next = Instant::now();
     }
 
-    /// What is brought to the store next.
+    /// The changes to commit next.
     pub(super) fn part(&self) -> Vec<Change> {
         self.changes.values().take(PART).cloned().collect()
     }
@@ -80,7 +80,7 @@ impl UncommittedChanges {
     }
 }
 
-/// Addresses of leases that the kernel was not told of as they are.
+/// Addresses whose present lease is not published yet.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Untold(BTreeSet<Ipv4Addr>);
 
@@ -97,7 +97,7 @@ impl Untold {
         self.0.contains(&address)
     }
 
-    /// Those that it is told of next.
+    /// The addresses to publish next.
     pub(super) fn take_some(&mut self) -> Vec<Ipv4Addr> {
         std::iter::from_fn(|| self.0.pop_first()).take(SOME).collect()
     }

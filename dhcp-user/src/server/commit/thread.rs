@@ -1,8 +1,8 @@
 //! A thread that has the store: while the disk takes one batch, the next is decided, and nobody waits for it.
 //!
-//! One commit is under way at a time; what is decided meanwhile makes the next, so batches grow with the time that the disk
-//! takes. What is to be done when a commit has ended stays here until then. What the store holds is read by the same thread,
-//! between two commits.
+//! One commit is under way at a time. The changes decided meanwhile make the next, so batches grow with the time that
+//! the disk takes. The actions for the end of a commit stay here until then. The same thread reads the store, between
+//! two commits.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::store::{Change, Record, Size, Store, StoreError, StoreId};
 /// How many reads may wait for the thread.
 const READS: usize = 64;
 
-/// The thread that has the store, and what it is at.
+/// The thread that has the store, and its present work.
 pub(in crate::server) struct Committing {
     id: StoreId,
     /// The number of the last commit that succeeded.
@@ -67,13 +67,13 @@ pub(in crate::server) enum Ended {
 pub(in crate::server) struct Committed {
     pub(in crate::server) changes: Arc<Vec<Change>>,
     pub(in crate::server) outcome: Result<(), StoreError>,
-    /// What was to be done then, as far as the outcome lets it.
+    /// The actions for the end of the commit, as far as the outcome allows them.
     pub(in crate::server) then: Vec<Decided>,
     /// How long it took.
     pub(in crate::server) took: Duration,
 }
 
-/// What the store held of some addresses, at a moment between two commits: all that ended before this are in it.
+/// The store's records of some addresses, at a moment between two commits: all commits that ended before are in them.
 pub(in crate::server) struct Read {
     /// Which read it was.
     pub(in crate::server) number: u64,
@@ -126,17 +126,17 @@ impl Committing {
         self.under_way.as_ref().map(|under_way| under_way.since.elapsed())
     }
 
-    /// What the commit under way changes.
+    /// The changes of the commit under way.
     pub(in crate::server) fn changes(&self) -> &[Change] {
         self.under_way.as_ref().map_or(&[], |under_way| &under_way.changes)
     }
 
-    /// What is to be done when the commit under way has ended.
+    /// The actions for the end of the commit under way.
     pub(in crate::server) fn then(&self) -> &[Decided] {
         self.under_way.as_ref().map_or(&[], |under_way| &under_way.then)
     }
 
-    /// Begins to commit `changes`; what is to be done `then` comes back with them.
+    /// Begins to commit `changes`; the actions `then` come back with them.
     ///
     /// # Panics
     /// When a commit is under way.
@@ -235,7 +235,7 @@ fn no_answer(error: RecvTimeoutError, since: Duration) -> NotCommitted {
     }
 }
 
-/// Whoever waits looks once more when the thread has ended, even by a panic.
+/// Wakes the waiting task when the thread has ended, even by a panic.
 struct EndSignal(Arc<Notify>);
 
 impl Drop for EndSignal {
@@ -244,7 +244,7 @@ impl Drop for EndSignal {
     }
 }
 
-/// Whoever has `done` at the other end learns of the end of this by its being dropped.
+/// Dropping `done` shows the other end that this thread has ended.
 fn serve(mut store: Box<dyn Store>, work: &Receiver<Work>, done: Sender<Done>, notify: &Notify) {
     for work in work {
         let ended = match work {

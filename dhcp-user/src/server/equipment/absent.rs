@@ -1,4 +1,4 @@
-//! Interfaces of the configuration that are not there: what stands for them meanwhile.
+//! Stand-ins for interfaces of the configuration that are not there.
 
 use crate::policy::Interface;
 
@@ -10,7 +10,7 @@ pub(in crate::server) fn vacant(number: usize) -> u32 {
     VACANT.saturating_add(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
-/// What is known of an interface that isn't there.
+/// The description of an interface that isn't there.
 pub(in crate::server) fn missing(name: &str, ifindex: u32) -> Interface {
     Interface { name: name.to_owned(), ifindex, mac: [0; 6], mtu: 0, addresses: Vec::new() }
 }

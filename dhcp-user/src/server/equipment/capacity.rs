@@ -1,7 +1,7 @@
-//! How much a configuration takes: what the maps are to hold, and how much memory that is.
+//! The size of a configuration: the entries of the maps, and the memory.
 //!
-//! The maps are made at the start, whole, for every address that may be leased. What the daemon keeps grows with the leases.
-//! `docs/limits.md` has the numbers.
+//! The maps are made at the start, whole, for every address that may be leased. The daemon's own memory grows with
+//! the leases. `docs/limits.md` has the numbers.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::Ipv4Addr;
@@ -24,12 +24,12 @@ const PROTOCOL_OPTIONS: usize = 50;
 const AGENT_INFORMATION: usize = 48;
 /// Octets that the daemon keeps of an address that nobody has.
 const ADDRESS: u64 = 48;
-/// Octets that whatever the configuration says takes: program, rings, counters, the daemon itself.
+/// Octets for any configuration: program, rings, counters, the daemon itself.
 const FIXED: u64 = 48 << 20;
 /// The most slots that maps can have: their places are numbers of 32 bits, and so are those of their chunks.
 const MOST_SLOTS: u64 = 1 << 28;
 
-/// What a configuration takes.
+/// The size of a configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
     /// Addresses of pools and reservations.
@@ -65,7 +65,7 @@ pub enum TooMuch {
 }
 
 impl Capacity {
-    /// What `config` takes, on a machine that has none of it yet.
+    /// The size of `config`, on a machine that has none of it yet.
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let pools = config.subnets.iter().flat_map(|subnet| &subnet.pools);
@@ -225,9 +225,9 @@ pub(in crate::server) fn sizes(config: &Config) -> Sizes {
     Sizes { slots, chunks: slots.saturating_mul(each).max(slots / 4) }
 }
 
-/// How many chunks the answers to one client of `subnet` take that no other is given, if it wants every option.
+/// The chunks for the answers of one client of `subnet` that it shares with no other, if it wants every option.
 ///
-/// Most share theirs; but not those who are told their own client identifier, or what their relay said of them.
+/// Most clients share theirs; but not clients whose answers hold their own client identifier or relay information.
 fn chunks_each(config: &Config, subnet: &Subnet) -> u32 {
     // A client may be in every class; what is reserved is told to few.
     let pools = subnet.pools.iter().map(|pool| &pool.overrides.options);

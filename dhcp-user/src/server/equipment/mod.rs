@@ -1,4 +1,4 @@
-//! What the server needs beside policy, made as a configuration says: limits, probes, its addresses, the store.
+//! The server's equipment beside policy, made from a configuration: limits, probes, its addresses, the store.
 
 pub(super) mod absent;
 pub(super) mod capacity;
@@ -17,7 +17,7 @@ use crate::probe::Prober;
 use crate::store::{self, BootId, Expected, Store};
 use absent::is_there;
 
-/// Who carries out probes, if the configuration wants them.
+/// The prober, if the configuration wants probes.
 pub(super) fn prober(config: &Config, facts: &[Interface]) -> Result<Option<Prober>> {
     let there = facts.iter().filter(|facts| is_there(facts));
     let interfaces = config.interfaces.iter().filter_map(|interface| interface.probe);
@@ -26,7 +26,7 @@ pub(super) fn prober(config: &Config, facts: &[Interface]) -> Result<Option<Prob
     wanted.any(|probe| probe == Probe::Auto).then(|| Prober::open(there)).transpose()
 }
 
-/// The store that the configuration names, with what is expected of it.
+/// The configured store, checked against `expected`.
 ///
 /// # Errors
 /// When it can't be opened.
@@ -43,7 +43,7 @@ pub(super) fn open_store(config: &Config, expected: Expected) -> Result<Box<dyn 
     }
 }
 
-/// The limits that the configuration sets; what was let through before is forgotten.
+/// The limits that the configuration sets; their counts begin anew.
 pub(super) fn limits(config: &Config, facts: &[Interface]) -> Limits {
     let rates = |interface: &config::Interface| Rates {
         link: interface.rate_limit,

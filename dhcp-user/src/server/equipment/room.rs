@@ -1,10 +1,10 @@
-//! Memory for the leases to come, had before anybody waits for it.
+//! Memory for the leases to come, allocated before anybody waits for it.
 
 use libmimalloc_sys::{mi_collect, mi_option_set, mi_option_t};
 
 /// Octets that the daemon's memory grows by with a lease.
 pub(in crate::server) const LEASE: usize = 256;
-/// Octets that are had beforehand, at most: those of the next 262,144 leases.
+/// Octets that are allocated beforehand, at most: for the next 262,144 leases.
 const MOST: usize = 64 << 20;
 /// Octets that are asked for at a time.
 const PIECE: usize = 16 << 10;
@@ -12,11 +12,12 @@ const PIECE: usize = 16 << 10;
 /// never.
 const PURGE_DELAY: mi_option_t = 15;
 
-/// Has the allocator hold memory for so many leases, up to [`MOST`], and keep from now on what it is given back: what a
-/// burst took the next one takes again.
+/// Has the allocator hold memory for so many leases, up to [`MOST`], and keep freed memory from now on: the next
+/// burst takes the memory of the last one again.
 ///
-/// Memory that the system gives anew is cleared when it is touched first, in pieces of 2 MiB. Each holds up the thread that
-/// decides, on a virtual machine for milliseconds; after a power cut that would be when everybody comes at once.
+/// Memory that the system gives anew is cleared when it is touched first, in pieces of 2 MiB. Each piece holds up the
+/// deciding thread, on a virtual machine for milliseconds; after a power cut that would happen when all clients come
+/// at once.
 pub(in crate::server) fn make(leases: usize) {
     // What the start took, records of all leases, is not needed again.
     // SAFETY: it gives back memory that is in nobody's hands, and may be called by any thread.

@@ -1,5 +1,6 @@
-//! Attaching: a thread of its own puts the program on interfaces and takes it off. A driver may take its time over it, and
-//! waits for whoever has the kernel's lock on interfaces. Meanwhile an interface is listened on, and all else goes on.
+//! Attaching: a thread of its own attaches the program to interfaces and detaches it. A driver may take its time, and
+//! waits for the holder of the kernel's lock on interfaces. Meanwhile the daemon listens on the interface, and all
+//! else goes on.
 
 use std::collections::VecDeque;
 use std::future::pending;
@@ -20,14 +21,14 @@ use crate::server::Server;
 use crate::server::equipment::absent::is_there;
 use crate::server::process::beside::Beside;
 
-/// So many orders may wait: what a look finds beyond them is ordered again after another look. Those of a reload have room.
+/// So many orders may wait: further ones are given again after another look. The orders of a reload always have room.
 const ORDERS: usize = 1024;
 /// For how long one is under way before that is trouble.
 const LATE: Duration = Duration::from_secs(2);
 /// How long the last one has when the daemon ends.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is to be done.
+/// An order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Work {
     Attach(XdpMode),
@@ -36,7 +37,7 @@ pub(in crate::server) enum Work {
     PassTagged,
 }
 
-/// Who wants it done.
+/// The purpose of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Purpose {
     /// A look found the interface without the program, and this there.
@@ -45,7 +46,7 @@ pub(in crate::server) enum Purpose {
     Lossy,
     /// The interface is gone. Nobody waits for it.
     Gone,
-    /// Whatever comes of it, it has said so.
+    /// Nobody waits for its result, which it logs itself.
     Aside,
     /// A reload goes on when it is done: the interface is attached another way, or taken in.
     Regrouping,
@@ -62,13 +63,13 @@ pub(in crate::server) struct Order {
     pub(in crate::server) purpose: Purpose,
 }
 
-/// What came of it.
+/// The result of an order.
 pub(in crate::server) struct Done {
     order: Order,
     result: Result<Attachment>,
 }
 
-/// The thread, and what it has to do.
+/// The thread, and its orders.
 #[derive(Default)]
 pub(in crate::server) struct Attaching {
     /// `None`: it is not started yet.
@@ -113,7 +114,7 @@ impl Attaching {
         thread.orders.send(order).is_ok()
     }
 
-    /// What came of the first order that waits; waits for ever when none does.
+    /// The result of the first waiting order; waits for ever when there is none.
     pub(in crate::server) async fn done(&mut self) -> Done {
         let Some(thread) = &mut self.thread else { return pending().await };
         let Some(done) = thread.done.recv().await else { return pending().await };
@@ -127,7 +128,7 @@ impl Attaching {
         self.waiting.iter().any(|(_, waiting, work)| *waiting == ifindex && *work != Work::PassTagged)
     }
 
-    /// What takes its time, in words.
+    /// The order that takes its time, in words.
     pub(in crate::server) fn trouble(&self) -> Option<String> {
         let ((interface, ..), since) = self.waiting.front().zip(self.since)?;
         let waits = since.elapsed();
@@ -140,7 +141,7 @@ impl Attaching {
         })
     }
 
-    /// Has no more done than what is under way, and waits for that for a while.
+    /// Drops the waiting orders, and waits a while for the one under way.
     pub(in crate::server) fn end(&mut self) {
         let Some(Thread { orders, done, ended }) = self.thread.take() else { return };
         drop((orders, done));
@@ -258,7 +259,7 @@ impl Server {
         there.iter().for_each(|(interface, ifindex)| self.let_tagged_pass(interface, *ifindex));
     }
 
-    /// Goes along with what came of an order.
+    /// Applies the result of an order.
     pub(in crate::server) fn attached(&mut self, done: Done) {
         let Done { order: Order { interface, ifindex, purpose, .. }, result } = done;
         match purpose {
@@ -318,8 +319,8 @@ impl Server {
         }
     }
 
-    /// The program may have been taken off, or may be let on by now.
-    /// An offload may have been turned on behind us that takes tags off, so that frames are not what they look like.
+    /// The program may have been taken off, or may be attachable now. An offload that takes tags off may have been
+    /// turned on by somebody else, so that frames hide their link.
     pub(super) fn follow_attachment(
         &mut self,
         configured: &config::Interface,
@@ -365,7 +366,7 @@ impl Server {
         }
     }
 
-    /// An interface is attached in another way from now on, or no more for what is `there`.
+    /// An interface is attached another way from now on, or no longer because of what is `there`.
     pub(in crate::server) fn go_over_to(
         &mut self,
         ifindex: u32,

@@ -1,7 +1,7 @@
-//! The life of interfaces: whatever becomes of them, what can be served is served, and leases are kept.
+//! The life of interfaces: through all their changes the server serves what it can, and keeps leases.
 //!
-//! A thread of its own looks at all interfaces when netlink tells of a change, and now and then in any case. Here the
-//! outcome is compared with what is known, so nothing depends on whether each change was told, or in which order.
+//! A thread of its own reads all interfaces when netlink reports a change, and now and then in any case. This module
+//! compares the result with its own state, so nothing depends on whether each change was reported, or in which order.
 
 pub(super) mod attaching;
 mod tagged;
@@ -40,7 +40,7 @@ use unsent::Unsent;
 
 /// Changes come in bursts: the outcome is looked at when one is over.
 const SETTLED: Duration = Duration::from_millis(50);
-/// How long until interfaces are looked at though nothing was told of them.
+/// The time until interfaces are read without any report.
 const NOW_AND_THEN: Duration = Duration::from_secs(20);
 /// An interface that is served, or would be if it were there.
 #[derive(Debug)]
@@ -51,21 +51,21 @@ pub(super) struct ServedInterface {
     pub(super) why: Option<String>,
     /// The name of its driver, if that is known.
     pub(super) driver: Option<String>,
-    /// What has become of answers that the driver was given.
+    /// Whether the answers given to the driver leave.
     pub(super) transmission: Transmission,
     /// The daemon's replies that it has not taken.
     pub(super) unsent: Unsent,
     pub(super) link: LinkStatus,
     controller: Option<u32>,
-    /// Who listens where no program is attached.
+    /// The listener where no program is attached.
     listener: Option<Listener>,
     /// Why nobody can listen there at present.
     unheard: Option<String>,
     /// The program that the last look found on it; none before it was looked at as it is served now.
     found: Option<Option<Occupant>>,
-    /// Since when it is attached as it is. What was looked at before says nothing of that.
+    /// Since when it is attached as it is. An earlier reading says nothing about that.
     since: Instant,
-    /// What was there when our program could not be attached.
+    /// The occupant when our program could not be attached.
     refused: Option<Option<Occupant>>,
 }
 
@@ -89,7 +89,7 @@ impl ServedInterface {
         }
     }
 
-    /// It is attached another way from now on: what was found before says nothing of it.
+    /// It is attached another way from now on: earlier findings no longer count.
     pub(super) fn look_anew(&mut self) {
         (self.found, self.since) = (None, Instant::now());
     }
@@ -123,10 +123,10 @@ pub(super) struct Found {
     /// When this look began.
     began: Instant,
     here: Namespace,
-    /// What drivers have counted of what programs on them sent, by interface.
+    /// The drivers' counts of frames that programs on them sent, by interface.
     pub(super) counts: transmission::Counted,
     drivers: Drivers,
-    /// The offloads by which drivers take tags from what a program is to see, by interface.
+    /// The offloads by which drivers take tags off before the program, by interface.
     tag_takers: tagged::TagTakers,
     /// Indices of those that have just been moved into another network namespace.
     moved: Vec<u32>,
@@ -141,8 +141,9 @@ pub(super) fn watch(beside: &Beside, found: mpsc::Sender<Look>) -> Result<()> {
     beside.runtime("links", move || look(changes, found))
 }
 
-/// Looks at all interfaces as long as somebody wants to know; and between whiles, each second, at what drivers count of the
-/// program's answers, and whether the interfaces are as they were: a program that is taken off is told by nobody. It asks the kernel and drivers itself, and nobody waits for it.
+/// Reads all interfaces as long as the server runs. Each second it also reads the drivers' counts of the program's
+/// answers, and whether the interfaces are as they were: nothing reports that a program was taken off. It asks the
+/// kernel and drivers itself, and nobody waits for it.
 async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
     let changes = watched(changes)?;
     let mut moved = Vec::new();
@@ -257,7 +258,8 @@ impl Server {
         self.interfaces.insert(missing.facts.ifindex, missing);
     }
 
-    /// What is known of the configured interfaces, in the order of the configuration, and of those that are served no more.
+    /// The descriptions of the configured interfaces, in the order of the configuration, and of those that are no
+    /// longer served.
     pub(super) fn facts(&self) -> Vec<Interface> {
         let configured = self.config.interfaces.iter();
         let served = configured.filter_map(|configured| Some(self.served(&configured.name)?.facts.clone()));
@@ -270,7 +272,7 @@ impl Server {
         vacant(self.vacancies)
     }
 
-    /// Goes along with what was found.
+    /// Applies the result of a reading.
     pub(super) fn looked(&mut self, look: Look) {
         match look {
             Ok(found) => {
@@ -288,7 +290,7 @@ impl Server {
         }
     }
 
-    /// What can't be seen or heard of interfaces at present.
+    /// The interfaces that can't be read or listened on at present.
     pub(super) fn link_trouble(&self) -> Option<String> {
         let blind = self.blind.iter().map(|why| format!("interfaces can't be looked at: {why}"));
         let deaf = self.interfaces.values().filter_map(|served| {
@@ -303,7 +305,7 @@ impl Server {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// Compares what was found with what is known, and goes along.
+    /// Compares a reading with the present state, and applies the changes.
     fn follow(&mut self, found: &Found) {
         let had = std::mem::replace(&mut self.seen, found.here.clone()).addresses;
         self.drivers.clone_from(&found.drivers);
@@ -372,7 +374,7 @@ impl Server {
         self.have_attached(state, configured.xdp);
     }
 
-    /// What has changed about an interface that is still there.
+    /// Applies the changes of an interface that is still there.
     fn follow_one(&mut self, configured: &config::Interface, state: &LinkState, found: &Found) {
         let Some(served) = self.interfaces.get_mut(&state.facts.ifindex) else { return };
         let interface = &configured.name;
@@ -425,7 +427,8 @@ impl Server {
         }
     }
 
-    /// Listens on an interface without a program; if that fails it is tried again with each look, and told meanwhile.
+    /// Listens on an interface without a program; if that fails it tries again with each reading, and reports trouble
+    /// meanwhile.
     fn listen_again(&mut self, ifindex: u32) {
         let listener = self.listen_on(ifindex);
         let Some(served) = self.interfaces.get_mut(&ifindex) else { return };
@@ -448,8 +451,8 @@ impl Server {
         }
     }
 
-    /// Names, indices or addresses have changed: policy, probes and kernel go along, and what clients would be told
-    /// otherwise now is answered anew.
+    /// Names, indices or addresses have changed: applies them to policy, probes and kernel, and voids the answers
+    /// that would differ now.
     pub(super) fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) {
         self.mark_former();
         let moved = self.policy.relink(facts.to_vec(), renumbered);
@@ -471,7 +474,7 @@ impl Server {
         self.forget_stale(None);
     }
 
-    /// Says what of the configuration may not be meant. Whether something leads to a subnet can be told only where all
+    /// Warns of likely mistakes in the configuration. Whether something leads to a subnet is known only if all
     /// interfaces are there, with their addresses.
     pub(super) fn warn_of_configuration(&self) {
         self.config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
@@ -503,7 +506,7 @@ impl Server {
         }
     }
 
-    /// What is on an interface by the last look at it: our program, or somebody else's. Nobody is asked anew: that could
+    /// The program on an interface by the last reading: ours, or a foreign one. It does not ask anew, which could
     /// take its time.
     pub(super) fn attachment(&self, served: &ServedInterface) -> (Xdp, Option<String>) {
         if !is_there(&served.facts) {

@@ -1,7 +1,8 @@
-//! Whether answers leave that the kernel has given: what drivers count is watched, and the operator told.
+//! Whether the kernel's answers leave: watches the drivers' counters, and reports losses.
 //!
-//! A driver that can't send what a program in it answers drops it in silence (`datapath/program/transmission.rs`). Where the way of
-//! attaching was the daemon's own choice, it then attaches in the stack instead, which sends like everybody else.
+//! A driver that can't send a program's answers drops them in silence (`datapath/program/transmission.rs`). If the
+//! daemon itself chose the way of attaching, it then attaches in the stack instead, where answers leave like any
+//! other frame.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,15 +21,15 @@ pub(in crate::server) const LOOK: Duration = Duration::from_secs(1);
 /// One that sends, but is given more than it can, loses some as well: that is no reason to burden it with more work.
 const TOO_MANY: u64 = 8;
 
-/// What drivers have counted, by the index of the interface.
+/// The drivers' counts, by the index of the interface.
 pub(in crate::server) type Counted = BTreeMap<u32, Counts>;
 
-/// What has become of the answers of an interface since the program was attached.
+/// The fate of an interface's answers since the program was attached.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::server) struct Transmission {
-    /// What the driver had counted when that was.
+    /// The driver's counts at that time.
     at_first: Counts,
-    /// What it had counted when it was looked at last.
+    /// Its counts at the last reading.
     last: Counts,
     /// Answers were lost, and none has left since.
     loses: bool,
@@ -63,7 +64,7 @@ pub(in crate::server) fn native(links: &[LinkState]) -> Vec<(u32, String)> {
     native.map(|link| (link.facts.ifindex, link.facts.name.clone())).collect()
 }
 
-/// What the drivers of these interfaces have counted. It may take a driver its time.
+/// The counts of these interfaces' drivers. A driver may take its time.
 pub(in crate::server) fn counted(interfaces: &[(u32, String)]) -> Counted {
     interfaces.iter().filter_map(|(ifindex, name)| Some((*ifindex, Counts::of(name).ok()?))).collect()
 }

@@ -1,4 +1,5 @@
-//! Replies that could not be sent: counted by link, told where they are many, and noted with the clients that they were for.
+//! Replies that could not be sent: counted by link, reported as trouble where they are many, and noted for `explain`
+//! with their clients.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ const MANY: u64 = 8;
 /// For how long is looked back at least, and at most twice as long.
 const LATELY: Duration = Duration::from_secs(5);
 
-/// What a link has not taken lately.
+/// The replies that a link has not taken lately.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::server) struct Unsent {
     /// Replies in the present span of time, and when it began.

@@ -1,4 +1,4 @@
-//! Who may use the control socket, by the groups that the configuration names.
+//! Admission to the control socket, by the groups that the configuration names.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,7 +9,7 @@ use nix::unistd::{Group, getegid, geteuid};
 use crate::config;
 use crate::control::{Admission, Audience};
 
-/// Who may use the socket for what, and whom the file system lets near it.
+/// Who may use the socket for what, and the mode of its file.
 ///
 /// # Errors
 /// When there is no such group.

@@ -1,7 +1,7 @@
-//! The audit: what policy decided, what the store holds and what the kernel may promise, address by address.
+//! The audit: compares policy's state, the store's records and the kernel's promises, address by address.
 //!
-//! The store is read by the thread that has it. When that is done an address is judged at one moment. What is decided of it
-//! and not yet on disk, or not yet the kernel's, counts as done for the store, and the kernel is looked at another time.
+//! The thread that has the store reads it. Then an address is judged at one moment. A decided change that is not yet
+//! on disk, or not yet published, counts as stored; the kernel's part of that address is left to another audit.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -30,7 +30,7 @@ pub(in crate::server) struct Audits {
 #[derive(Debug)]
 struct Waiting {
     since: Instant,
-    /// What was found already.
+    /// The findings so far.
     items: Vec<Finding>,
     next: Option<Ipv4Addr>,
     reply: Reply<Page<Finding>>,
@@ -50,7 +50,7 @@ impl Audits {
 }
 
 impl Server {
-    /// Begins to look for what differs about up to `most` addresses above `after`; with the first of them, the counts too.
+    /// Begins to compare up to `most` addresses above `after`; with the first of them, the counts too.
     pub(in crate::server) fn audit(
         &mut self,
         after: Option<Ipv4Addr>,

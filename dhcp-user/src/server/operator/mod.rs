@@ -1,4 +1,5 @@
-//! What operators order about addresses: the end of a lease, of quarantines. What is said to be done is on disk.
+//! Operators' orders about addresses: the end of a lease, of quarantines. An order is reported as done when it is on
+//! disk.
 
 pub(super) mod admission;
 pub(super) mod audit;

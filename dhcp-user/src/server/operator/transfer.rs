@@ -48,7 +48,7 @@ impl Server {
         (records.map(|record| self.portable(&record)).collect(), !is_all)
     }
 
-    /// A record with what the kernel has promised by now.
+    /// A record with the kernel's present promise.
     fn portable(&self, record: &Record) -> Portable {
         let word = self.table.load(record.address);
         let lives = record.standing == Standing::Leased && word.alive();
@@ -82,8 +82,8 @@ impl Server {
     }
 }
 
-/// Gives `each` what the store of a server that doesn't run holds, for another server. What `each` returns last is
-/// passed on: after an error nothing more is given.
+/// Gives `each` the records of the store of a server that doesn't run, for another server. Returns the last result of
+/// `each`: after an error it gives no more.
 ///
 /// # Errors
 /// When there is no such store, it can't be read, or a server has it open.

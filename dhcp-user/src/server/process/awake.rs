@@ -1,9 +1,10 @@
 //! Keeps the CPUs awake while clients come fast, so that nobody waits for one to wake up.
 //!
-//! An exchange passes from the ring to the deciding thread, the committing one and the sending one, and at a moderate load
-//! each of them has to be woken: a CPU that sleeps needs 20 to 60 µs for that, several times in an exchange. Linux lets no
-//! CPU sleep while a process has asked for a latency of 0 µs (PM QoS, `Documentation/power/pm_qos_interface.rst`). It costs
-//! power, so that is asked for only while it matters, and it ends with the process, however that ends.
+//! An exchange passes from the ring to the deciding thread, the committing one and the sending one, and at a moderate
+//! load each of them has to be woken: a CPU that sleeps needs 20 to 60 µs for that, several times in an exchange.
+//! Linux lets no CPU sleep while a process has asked for a latency of 0 µs (PM QoS,
+//! `Documentation/power/pm_qos_interface.rst`). It costs power, so the daemon asks for it only while it matters. The
+//! request ends with the process, however that ends.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use crate::config::KeepAwake;
 
-/// What takes requests: a latency in µs as an `i32` of this machine's byte order, which holds until the file is closed.
+/// The device that takes requests: a latency in µs as an `i32` of this machine's byte order, which holds until the
+/// file is closed.
 const DEVICE: &str = "/dev/cpu_dma_latency";
 /// So many messages in one beat, 5,000 a second, are a load.
 const LOAD: usize = 1250;
@@ -35,13 +37,13 @@ struct Pace {
     remembered: u32,
 }
 
-/// What was asked of the kernel.
+/// The request to the kernel.
 #[derive(Debug)]
 enum Request {
     None,
     /// Holds while the file is open.
     Made(#[expect(dead_code, reason = "it is to stay open")] File),
-    /// The kernel takes none here. That was told of, and is until none is wanted any more.
+    /// The kernel takes none here. That was logged, and is not again while a request is wanted.
     Refused,
 }
 
@@ -59,7 +61,7 @@ impl Awake {
         self.pace.came += messages;
     }
 
-    /// A beat has passed: asks for what is wanted now, if it isn't what was asked for.
+    /// A beat has passed: makes the request that is wanted now, if it differs from the present one.
     pub(in crate::server) fn beat(&mut self, when: KeepAwake) {
         let fast = self.pace.beat();
         let wanted = match when {

@@ -1,8 +1,8 @@
-//! Threads and tasks beside the one that decides: none ends unseen.
+//! Threads and tasks beside the deciding thread: if one ends unexpectedly, the daemon ends with the reason.
 //!
-//! Each deals with what fails around it by trying again, at growing intervals. What is left is a mistake of ours, a panic:
-//! then the daemon ends and says which it was, instead of living on without it. The kernel answers renewals meanwhile, and
-//! the service manager starts another.
+//! Each of them tries failed calls again, at growing intervals. What remains is a mistake of ours, a panic: then the
+//! daemon ends and names the thread, instead of going on without it. The kernel answers renewals meanwhile, and the
+//! service manager starts another daemon.
 
 use std::future::Future;
 use std::io;

@@ -1,4 +1,5 @@
-//! The daemon as a process: its threads beside the one that decides, its signs of life, and what the service manager is told.
+//! The daemon as a process: its threads beside the deciding one, its signs of life, and its notifications to the
+//! service manager.
 
 pub(super) mod awake;
 pub(super) mod beside;

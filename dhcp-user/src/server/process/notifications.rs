@@ -1,7 +1,7 @@
-//! Notifications on their way to the service manager, which may not read them: sent by a thread of its own.
+//! Notifications to the service manager, which may not read them: a thread of its own sends them.
 //!
-//! What waits is bounded: steps (ready, reloading, stopping) in order, of lines of status only the last, of signs of life
-//! only one. So a manager that listens again hears first where the daemon has got to, and not what is long past.
+//! The waiting notifications are bounded: steps (ready, reloading, stopping) in order, only the last line of status,
+//! only one sign of life. So a manager that listens again gets the present state first, not an outdated one.
 
 use std::collections::VecDeque;
 use std::io;
@@ -37,7 +37,7 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// What is to be sent next; old signs of life are none.
+    /// The notification to send next; old signs of life are dropped.
     fn next(&mut self, now: Instant) -> Option<String> {
         let alive = self.alive.take_if(|_| self.steps.is_empty() && self.status.is_none());
         let alive = alive.filter(|since| now.saturating_duration_since(*since) < FRESH);
@@ -69,7 +69,7 @@ impl Notifications {
         Ok(Self(shared))
     }
 
-    /// The daemon has come to where these states are told.
+    /// The daemon has reached a step: sends its states.
     pub(in crate::server) fn step(&self, states: &[NotifyState<'_>]) {
         let mut waiting = self.0.waiting();
         if waiting.steps.len() == STEPS {
@@ -82,13 +82,13 @@ impl Notifications {
         self.0.changed.notify_all();
     }
 
-    /// How the daemon does by now.
+    /// The daemon's present status.
     pub(in crate::server) fn status(&self, status: &str) {
         self.0.waiting().status = Some(lines(&[NotifyState::Status(status)]));
         self.0.changed.notify_all();
     }
 
-    /// Whoever calls is alive.
+    /// The caller is alive.
     pub(in crate::server) fn alive(&self) {
         self.0.waiting().alive = Some(Instant::now());
         self.0.changed.notify_all();

@@ -1,4 +1,5 @@
-//! What the service manager is told (`sd_notify`(3)): ready, alive, reloading, stopping, and a line for its status.
+//! Notifications to the service manager (`sd_notify`(3)): ready, alive, reloading, stopping, and a line for its
+//! status.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -60,7 +61,7 @@ pub(in crate::server) fn tell(server: &Server) {
     }
 }
 
-/// The configuration is read again, until [`ready`] is told.
+/// The configuration is read again, until [`ready`] is sent.
 pub(in crate::server) fn reloading() {
     let Some(manager) = manager() else { return };
     match NotifyState::monotonic_usec_now() {
@@ -79,7 +80,7 @@ pub(in crate::server) fn stopping() {
     }
 }
 
-/// Nothing more is told; what was has a moment to be heard.
+/// No more notifications; those that wait have a moment to leave.
 pub(in crate::server) fn farewell() {
     if let Some(manager) = manager() {
         manager.flush(LAST_WORD);

@@ -1,8 +1,8 @@
-//! Watches the thread that decides: says when it stands still and at what, and ends the process rather than let it limp.
+//! Watches the deciding thread: logs when it stands still and at which step, and ends the process if that lasts.
 //!
-//! A daemon that decides nothing is worse than none: it holds the rings, the store and the control socket. The kernel answers
-//! renewals up to the horizon meanwhile, and whoever started the daemon may start another. That a disk is slow is no such
-//! reason: nobody waits for it.
+//! A daemon that decides nothing is worse than none: it holds the rings, the store and the control socket. The kernel
+//! answers renewals up to the horizon meanwhile, and the service manager may start another daemon. A slow disk is no
+//! such reason: the deciding thread does not wait for it.
 
 use std::process::abort;
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::pulse::Pulse;
 
 /// How often it looks.
 const LOOK: Duration = Duration::from_millis(500);
-/// Without a beat for so long, it is told of.
+/// A thread without a beat for so long is reported.
 const LATE: Duration = Duration::from_secs(2);
 /// Without a beat for so long, the process ends.
 const TOO_LATE: Duration = Duration::from_secs(30);
-/// What was said last has so long to reach the log.
+/// The last line has so long to reach the log.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// Begins to watch.

@@ -1,4 +1,4 @@
-//! A thread that reads a configuration and makes what comes of it: whoever decides only goes over to it.
+//! A thread that reads a configuration and compiles it: the deciding thread only changes over to the result.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -16,7 +16,7 @@ use crate::server::equipment;
 use crate::server::equipment::capacity::{self, Capacity};
 use crate::server::process::beside::Beside;
 
-/// The thread, and what it has made. One configuration is made at a time, so the queues need no bound.
+/// The thread, and its results. One configuration is made at a time, so the queues need no bound.
 pub(in crate::server) struct Configuring {
     work: Sender<Work>,
     made: UnboundedReceiver<Result<Made>>,
@@ -29,7 +29,7 @@ enum Work {
     Discard(Box<dyn Send>),
 }
 
-/// What came of a configuration that was read.
+/// A configuration that was read and compiled.
 pub(in crate::server) struct Made {
     pub(super) next: Box<Next>,
     /// Without any lease yet.
@@ -72,7 +72,7 @@ impl Configuring {
         let _ = self.work.send(Work::Make { file: file.to_owned(), facts, successor, present });
     }
 
-    /// What comes of the last that was to be made; waits for ever when nothing is.
+    /// The result of the last order; waits for ever when there is none.
     pub(in crate::server) async fn made(&mut self) -> Result<Made> {
         match self.made.recv().await {
             Some(made) => made,

@@ -1,10 +1,10 @@
 //! Reload: the configuration file read again, and applied to the running server.
 //!
-//! All that may fail is done before anything is changed, and what may take its time by another thread (`configuring.rs`). What
-//! this thread has to do about each address it does in steps, between which it decides ([`Step`]): at one moment the next
-//! configuration is in force. Then leases whose address is gone are revoked, which is committed in its turn; and the kernel
-//! forgets the answers that may have changed (the next renewal of each lease is answered, and shared with the kernel, anew).
-//! Who asked for it has the answer when all of it is done, and on disk.
+//! Everything that may fail comes before any change, and another thread does the slow part (`configuring.rs`). This
+//! thread does its work for each address in steps, and decides between them ([`Step`]): at one moment the next
+//! configuration is in force. Then leases whose address is gone are revoked, and that is committed in its turn. The
+//! kernel forgets the answers that may have changed (the daemon answers the next renewal of each lease, and publishes
+//! the answer anew). The command gets its answer when all of this is done, and on disk.
 
 pub(super) mod configuring;
 pub(super) mod regroup;
@@ -29,10 +29,10 @@ use regroup::{Regrouped, Regrouping, Undoing};
 
 /// How many blocks of addresses get their slots in a step.
 const BLOCKS: usize = 8;
-/// How many addresses of ours the kernel is told of in a step.
+/// How many addresses of ours are published in a step.
 const ADDRESSES: usize = 512;
 
-/// Who waits for a reload: one at a time is under way.
+/// The commands that wait for a reload: one at a time is under way.
 #[derive(Default)]
 pub(super) struct Reloads {
     under_way: Option<Asked>,
@@ -50,9 +50,10 @@ impl Reloads {
     }
 }
 
-/// What is done next for the reload that is under way.
+/// The next step of the reload under way.
 enum Step {
-    /// The addresses of the next configuration get slots, from this block on, and the kernel is told of our addresses.
+    /// The addresses of the next configuration get slots, from this block on, and our addresses are published to the
+    /// kernel.
     MakingRoom { next: Box<Next>, policy: Box<Policy>, from: usize },
     /// The next policy gets to know what the present one knows; first before interfaces are attached as the next
     /// configuration has it, and then what has become known meanwhile.
@@ -61,13 +62,13 @@ enum Step {
     Attaching { next: Box<Next>, going: GoingOver, regrouping: Box<Regrouping> },
     /// Interfaces are being attached as before.
     Undoing { undoing: Box<Undoing>, then: Then },
-    /// What the configuration that is in force ends is ended.
+    /// Leases that the configuration in force ends are ended.
     Settling,
     /// That is done; interfaces that are served no more are being left.
     Leaving { withdrawn: u64 },
 }
 
-/// What comes after what was tried is undone.
+/// What follows after an attempt was undone.
 enum Then {
     /// The former configuration stays in force, and why.
     Stay(anyhow::Error),
@@ -75,7 +76,7 @@ enum Then {
     MakeAnew,
 }
 
-/// Who asked for a reload: an operator, or nobody who waits (SIGHUP).
+/// The origin of a reload: an operator, or nobody who waits (SIGHUP).
 type Asked = Option<Reply<Reloaded>>;
 
 impl Server {
@@ -212,7 +213,7 @@ impl Server {
         });
     }
 
-    /// What came of attaching an interface.
+    /// The result of attaching an interface.
     pub(super) fn regrouped(&mut self, result: Result<Attachment>) {
         match self.reloads.step.take() {
             Some(Step::Attaching { next, going, mut regrouping }) => match result {
@@ -356,7 +357,7 @@ impl Server {
     }
 }
 
-/// What differs between two configurations that a running server can't change.
+/// The differences between two configurations that a running server can't apply.
 fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let (a, b) = (&old.server, &new.server);
     let changes = [

@@ -1,8 +1,8 @@
-//! Interfaces that a reload takes in, takes out, or attaches another way.
+//! Interfaces that a reload adds, removes, or attaches another way.
 //!
-//! What may fail is attaching. It is tried before anything else is changed, one after the other, and undone when one of them
-//! fails. A thread does it (`links/attaching.rs`), and the former configuration is in force meanwhile. What is known of
-//! interfaces that are there is what the last look at them found (`links`): nobody is asked and waited for.
+//! Attaching may fail. So it comes before all other changes, one interface after the other, and is undone when one of
+//! them fails. A thread does it (`links/attaching.rs`), and the former configuration is in force meanwhile. The state
+//! of interfaces comes from the last reading (`links`): this code asks nobody and waits for nobody.
 
 use std::collections::VecDeque;
 
@@ -17,16 +17,16 @@ use crate::server::equipment::absent::{is_there, missing};
 use crate::server::links::ServedInterface;
 use crate::server::links::attaching::{Purpose, Work};
 
-/// What becomes of the interfaces of the next configuration, all that may fail done.
+/// The interfaces of the next configuration, after everything that may fail.
 #[derive(Default)]
 pub(in crate::server) struct Regrouped {
-    /// Those that are attached another way: index and what came of it.
+    /// Those that are attached another way: index and result.
     changed: Vec<(u32, Attachment)>,
     /// Those that were not served and are there.
     joined: Vec<(LinkState, Attachment)>,
 }
 
-/// What is tried, what is under way, and what is done and may have to be undone.
+/// The attachments to try, the one under way, and those done, which may have to be undone.
 #[derive(Default)]
 pub(in crate::server) struct Regrouping {
     left: VecDeque<Move>,
@@ -49,12 +49,12 @@ enum Before {
 }
 
 impl Regrouping {
-    /// What came of it, all being done; and what it takes to undo it.
+    /// The result, when all are done; and the steps to undo it.
     pub(super) fn into_done(self) -> (Regrouped, Undoing) {
         (self.regrouped, Undoing { left: self.done, under_way: None })
     }
 
-    /// What it takes to undo what was done, when one of them has failed; and the name of that.
+    /// The steps to undo the work, when one of them has failed; and the name of that one.
     pub(super) fn into_undoing(mut self) -> (Undoing, String) {
         let failed = self.under_way.take();
         let name = failed.as_ref().map_or_else(String::new, |failed| failed.configured.name.clone());
@@ -73,7 +73,7 @@ impl Regrouping {
     }
 }
 
-/// What is to be as it was before.
+/// The former state to restore.
 #[derive(Default)]
 pub(in crate::server) struct Undoing {
     left: Vec<Move>,
@@ -81,7 +81,8 @@ pub(in crate::server) struct Undoing {
 }
 
 impl Server {
-    /// What policy is to know of the interfaces of `config`, in its order, and after them of those that are served no more.
+    /// Policy's descriptions of the interfaces of `config`, in its order, and after them of those that are no longer
+    /// served.
     pub(in crate::server) fn facts_of(&mut self, config: &Config) -> Vec<Interface> {
         let mut facts: Vec<Interface> = Vec::new();
         for configured in &config.interfaces {
@@ -101,7 +102,7 @@ impl Server {
         facts
     }
 
-    /// What there is to attach for `config`, where that is not as it is.
+    /// The attachments for `config` that differ from the present ones.
     ///
     /// # Errors
     /// When there is no program to attach.
@@ -159,7 +160,7 @@ impl Server {
         true
     }
 
-    /// What came of that.
+    /// The result of undoing one.
     pub(super) fn undone(&mut self, undoing: &mut Undoing, result: Result<Attachment>) {
         let Some(done) = undoing.under_way.take() else { return };
         let Interface { name, ifindex, .. } = &done.state.facts;
@@ -180,8 +181,8 @@ impl Server {
         self.kernel.is_some()
     }
 
-    /// Goes over to the interfaces of the configuration that is in force by now, with `facts` of [`facts_of`](Self::facts_of).
-    /// Gives the indices that stand for others from now on.
+    /// Changes over to the interfaces of the configuration now in force, with `facts` of
+    /// [`facts_of`](Self::facts_of). Returns the indices that stand for others from now on.
     pub(in crate::server) fn follow_configuration(
         &mut self,
         regrouped: Regrouped,
@@ -240,7 +241,7 @@ impl Server {
         self.interfaces.values().find(|served| served.facts.name == name)
     }
 
-    /// What the last look found of an interface.
+    /// The state of an interface by the last reading.
     fn seen(&self, name: &str) -> Option<&LinkState> {
         self.seen.links.iter().find(|state| state.facts.name == name)
     }

@@ -1,4 +1,4 @@
-//! What the kernel would say of leases, forgotten where it rests on what does not hold any more.
+//! Makes the kernel forget answers whose basis no longer holds.
 
 use std::net::Ipv4Addr;
 
@@ -18,11 +18,11 @@ pub(in crate::server) struct Forgetting {
 }
 
 impl Server {
-    /// Has the kernel forget the answers that rest on another [`Basis`](crate::policy::Basis) than the present one: the
-    /// next renewal of each such lease is answered by the daemon. A reload that has ended so many leases is done then.
+    /// Makes the kernel forget the answers with a [`Basis`](crate::policy::Basis) other than the present one: the
+    /// daemon answers the next renewal of each such lease. A reload that has ended so many leases is done then.
     ///
-    /// It is done bit by bit, by [`forget_some`](Self::forget_some). What was decided before and is not done yet is looked at
-    /// when it is published: see [`mark_former`](Self::mark_former).
+    /// [`forget_some`](Self::forget_some) does it in steps. Earlier decisions that are not carried out yet are
+    /// checked when they are published: see [`mark_former`](Self::mark_former).
     pub(in crate::server) fn forget_stale(&mut self, reload: Option<u64>) {
         // One under way begins anew, and still has what it has found.
         let before = self.forgetting.take().unwrap_or_default();
@@ -35,7 +35,7 @@ impl Server {
         self.forgetting.is_some()
     }
 
-    /// A bit of what [`forget_stale`](Self::forget_stale) has begun.
+    /// A step of the walk that [`forget_stale`](Self::forget_stale) has begun.
     pub(in crate::server) fn forget_some(&mut self) {
         let Some(mut walk) = self.forgetting.take() else { return };
         let Self { policy, table, .. } = self;

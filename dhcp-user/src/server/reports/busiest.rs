@@ -1,4 +1,4 @@
-//! Who sends most, while somebody wants to know; else nothing is counted.
+//! The busiest clients, while somebody watches; else nothing is counted.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -13,14 +13,14 @@ use crate::message::Request;
 
 /// How many clients, and circuits, are counted at a time.
 const COUNTED: usize = 256;
-/// How many are told.
+/// How many are reported.
 const TOLD: usize = 20;
 /// It is counted for so long after somebody wanted to know.
 const INTEREST: Duration = Duration::from_secs(10);
-/// Counts of so long at least are told.
+/// Counts over at least so long are reported.
 const LEAST: Duration = Duration::from_millis(900);
 
-/// Who sends most.
+/// The busiest clients.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Busy(Option<Window>);
 

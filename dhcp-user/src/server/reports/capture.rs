@@ -1,7 +1,7 @@
-//! Captures: what the daemon gets and sends is told with what became of it; a thread tells of what the kernel answers.
+//! Captures: shows the daemon's frames in and out with their outcome; a thread shows the kernel's answers.
 //!
-//! Who decides waits for nobody here: frames go into a buffer with room for [`ROOM`], and whoever reads too slowly is told how
-//! many were left out. While nobody captures there is neither buffer nor thread.
+//! The deciding thread waits for nobody here: frames go into a buffer with room for [`ROOM`], and a slow reader gets
+//! the number of frames left out. While nobody captures there is neither buffer nor thread.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd as _;
@@ -112,7 +112,7 @@ impl Captures {
         }
     }
 
-    /// A frame came up to the daemon. What becomes of it is told later.
+    /// A frame came up to the daemon. Its outcome follows later.
     pub(in crate::server) fn came(&mut self, arrival: &Arrival) {
         if self.frames.is_none() {
             return;
@@ -167,7 +167,7 @@ fn tell(
     let _ = frames.send(CaptureEvent::Frame(captured));
 }
 
-/// Tells of what the kernel answers, until nobody captures any more.
+/// Shows the kernel's answers, until nobody captures any more.
 fn follow(tap: &mut Tap, frames: &broadcast::Sender<CaptureEvent>, goes_on: &Mutex<bool>, stop: &AtomicBool) {
     let mut covered = Instant::now();
     while !stop.load(Ordering::Acquire) {

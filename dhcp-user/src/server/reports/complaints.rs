@@ -1,4 +1,5 @@
-//! Why clients get no answer, in the log: what an operator has to mend, once a minute and reason, with how many were left out.
+//! Warnings in the log about clients without an answer: reasons that the operator can mend, once a minute each, with
+//! the number left out.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -15,12 +16,12 @@ use crate::message::Request;
 use crate::policy::Silence;
 use crate::server::Server;
 
-/// How long nothing more is said of a reason.
+/// The pause after a warning for a reason.
 const PAUSE: Duration = Duration::from_secs(60);
 /// How many relays or VLANs are named at most.
 const NAMED: usize = 16;
 
-/// What was said lately.
+/// The latest warnings.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Complaints(BTreeMap<&'static str, Said>);
 
@@ -29,12 +30,12 @@ struct Said {
     at: Instant,
     why: Unanswered,
     left_out: u64,
-    /// Who came last of those that were left out.
+    /// The last client among those left out.
     last: [u8; 6],
 }
 
 impl Complaints {
-    /// Whether it is to be said now that a message of `client` got no answer. If not it is counted.
+    /// Whether to warn now that a message of `client` got no answer. If not it is counted.
     fn is_due(&mut self, why: Unanswered, client: [u8; 6], now: Instant) -> bool {
         match self.0.get_mut(why.name()) {
             Some(said) => {
@@ -49,8 +50,8 @@ impl Complaints {
         }
     }
 
-    /// The reasons whose minute is over, each with how many messages were left out since, and who sent the last of them.
-    /// Where there were none the next is said at once.
+    /// The reasons whose minute is over, each with the number of messages left out since, and the client of the last.
+    /// After a minute without one the next warning is logged at once.
     fn over(&mut self, now: Instant) -> Vec<(Unanswered, u64, [u8; 6])> {
         let mut over = Vec::new();
         self.0.retain(|_, said| {

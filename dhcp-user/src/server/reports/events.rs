@@ -1,4 +1,4 @@
-//! What happens, told to who follows: by the event log, if there is one, in the order in which it is written there.
+//! Sends events to followers: through the event log, if there is one, in the order of that.
 
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ const LAG: usize = 4096;
 /// Where the log is, below the state directory.
 const DIRECTORY: &str = "events";
 
-/// Whom events are told.
+/// The receivers of events.
 #[derive(Debug)]
 pub(in crate::server) struct Events {
     listeners: broadcast::Sender<EventRecord>,
@@ -28,7 +28,7 @@ pub(in crate::server) struct Events {
     details: Window,
 }
 
-/// What becomes a record on a thread that has the time for it.
+/// An event before it becomes a record, on a thread that has the time for it.
 #[derive(Debug)]
 enum Told {
     Record(Box<EventRecord>),
@@ -55,8 +55,8 @@ impl Events {
         self.hand_over();
     }
 
-    /// What is done about an event of this weight. Of clients without an answer, who may be anybody's, so many are kept
-    /// that they crowd out nothing else.
+    /// The use of an event of this weight. Of events about clients without an answer, which anybody can cause, only
+    /// so many are kept that they crowd out no others.
     pub(in crate::server) fn use_of(&mut self, weight: Weight) -> Use {
         match weight {
             _ if self.log.is_none() => Use::Told,
@@ -75,7 +75,7 @@ impl Events {
         self.put(Told::Lease(event, interface), which);
     }
 
-    /// Tells of what happened.
+    /// Sends an event.
     pub(in crate::server) fn tell(&mut self, record: EventRecord) {
         self.tell_as(record, Use::Kept);
     }
@@ -92,14 +92,14 @@ impl Events {
         }
     }
 
-    /// Hands over what was told since the last time.
+    /// Hands over the events since the last time.
     pub(in crate::server) fn hand_over(&mut self) {
         if let Some(log) = &mut self.log {
             log.hand_over();
         }
     }
 
-    /// What happens from now on.
+    /// The events from now on.
     pub(in crate::server) fn listen(&self) -> Happening {
         let reader = self.log.as_ref().map(EventLog::reader);
         let log = reader.map(|reader| (reader.last(), reader)).map(|(last, reader)| (reader, last));
@@ -111,7 +111,7 @@ impl Events {
         self.log.as_ref().map_or(0, EventLog::not_kept)
     }
 
-    /// What keeps the log from being written, in words for the operator.
+    /// Why the log can't be written, in words for the operator.
     pub(in crate::server) fn trouble(&self) -> Option<String> {
         self.log.as_ref().and_then(EventLog::trouble)
     }
@@ -138,7 +138,7 @@ fn vlan(link: Link) -> Vec<u16> {
     [link.outer, link.inner].into_iter().filter(|id| *id != 0).collect()
 }
 
-/// An event as listeners are told of it.
+/// An event as followers get it.
 pub(in crate::server) fn event_record(
     event: &LeaseEvent,
     name_of: impl Fn(Link) -> Option<String>,

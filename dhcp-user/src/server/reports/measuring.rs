@@ -1,4 +1,4 @@
-//! What is measured beside what is counted: how long decisions and commits take, and how large commits are.
+//! Measurements beside the counters: the duration of decisions and commits, and the size of commits.
 
 use std::time::{Duration, Instant};
 
@@ -8,13 +8,13 @@ use crate::control::{Figures, Histogram, MOST_POOLS, Measured, PoolCounts, RingF
 use crate::policy::State;
 use crate::server::Server;
 
-/// Bounds for what takes a disk, in seconds.
+/// Bounds for disk times, in seconds.
 const COMMIT_SECONDS: &[f64] =
     &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 /// Bounds for changes in a commit.
 const COMMIT_CHANGES: &[f64] =
     &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0];
-/// Bounds for what takes a processor, in seconds; after the last a message is too old to be decided.
+/// Bounds for decision times, in seconds; after the last a message is too old to be decided.
 const DECISION_SECONDS: &[f64] =
     &[0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 1.0, 4.0];
 
@@ -56,7 +56,7 @@ impl Measuring {
         }
     }
 
-    /// All of them are, and what needs no disk is done.
+    /// All of them are decided, and actions that need no disk are carried out.
     pub(in crate::server) fn decided(&mut self) {
         let Some(Decisions { seconds, arrived }) = &mut self.decisions else { return };
         if arrived.is_empty() {
@@ -111,7 +111,7 @@ impl Server {
         })
     }
 
-    /// What `top` shows.
+    /// The figures for `top`.
     ///
     /// # Errors
     /// When the kernel's counters can't be read.

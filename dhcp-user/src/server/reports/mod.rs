@@ -1,4 +1,4 @@
-//! What operators ask for, answered from policy, table and counters.
+//! Reports for operators, from policy, table and counters.
 
 pub(super) mod busiest;
 pub(super) mod capture;
@@ -43,7 +43,7 @@ fn counts(pool: &PoolView) -> PoolCounts {
 }
 
 impl Server {
-    /// Answers an operator's query. What it changes is said to be done when it is on disk. What it shows is what was decided,
+    /// Answers an operator's query. A change is reported as done when it is on disk. A report shows decided states,
     /// on disk or not.
     pub(super) fn answer(&mut self, query: Query) {
         // Wall time may have been set (by NTP, after a boot with a wrong clock) since moments were last shown.
@@ -116,7 +116,7 @@ impl Server {
         }
     }
 
-    /// What the operator has to see to; none when all is well.
+    /// Trouble that the operator should see to; none when all is well.
     fn trouble(&self) -> Option<String> {
         let all = [
             self.disk_trouble(),
@@ -133,7 +133,7 @@ impl Server {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// What would put addresses out of use and is not believed.
+    /// Evidence against addresses that is not believed.
     fn weak_evidence(&self) -> impl Iterator<Item = String> {
         let now = BootNanos::now().floor();
         let liars = self.policy.disbelieved(now).map(|(link, station, _)| {
@@ -188,7 +188,7 @@ impl Server {
         Page { items, next }
     }
 
-    /// A lease with what the kernel did to it by now.
+    /// A lease with the kernel's changes up to now.
     pub(super) fn lease(&self, view: &LeaseView) -> Lease {
         let word = self.table.load(view.address);
         let unreported = self.table.unreported(view.address);

@@ -1,4 +1,4 @@
-//! What happens, in the log: a bounded number of lines a second, and how many were left out.
+//! Events in the log: a bounded number of lines a second, and the number left out.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,14 +10,14 @@ use crate::logging::NOTICE;
 use crate::policy::Weight;
 use crate::server::Server;
 
-/// What events are said by, but those that are worth a notice.
+/// The log target of events, but for those that are worth a notice.
 pub(in crate::server) const NARRATOR: &str = "dhcp_user::server";
-/// So many lines a second are written of what is usual, and as many again of what is not.
+/// So many lines a second are written of usual events, and as many again of others.
 const LINES: u32 = 10;
-/// What was left out is told of as often.
+/// The interval of the lines that report what was left out.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// How much was said lately, and how much was not.
+/// The lines written lately, and those left out.
 #[derive(Debug, Default)]
 pub(in crate::server) struct Narration {
     usual: Window,
@@ -44,7 +44,7 @@ impl Window {
 }
 
 impl Narration {
-    /// Whether there is a line for an event of this weight; what has none is to be counted.
+    /// Whether there is a line for an event of this weight; the caller counts an event without one.
     pub(in crate::server) fn has_line(&mut self, weight: Weight, now: Instant) -> bool {
         match weight {
             Weight::Detail => false,
@@ -58,7 +58,7 @@ impl Narration {
         *self.left_out.entry(what).or_default() += 1;
     }
 
-    /// What was left out, when it is time to tell.
+    /// The line about events left out, when it is due.
     fn due(&mut self, now: Instant) -> Option<String> {
         if self.left_out.is_empty()
             || self.told.is_some_and(|told| now.saturating_duration_since(told) < PAUSE)

@@ -1,4 +1,4 @@
-//! What the daemon counts: messages in and out, everything it did not answer, by reason, and what it wondered at.
+//! The daemon's counters: messages in and out, everything it did not answer, by reason, and oddities.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -16,9 +16,9 @@ const RECEIVED: [&str; 7] = ["discover", "request", "decline", "release", "infor
 const SENT: [&str; 7] =
     ["offer", "ack", "nak", "bootreply", "lease-unassigned", "lease-unknown", "lease-active"];
 
-/// What is counted as dropped beside the messages that got no answer: what found no room in the kernel's maps.
+/// Counted as dropped beside messages without an answer: memos that found no room in the kernel's maps.
 const OTHERWISE: [&str; 1] = ["memo-without-room"];
-/// What messages had wrong with them and were served in spite of.
+/// The oddities in spite of which messages were served.
 const ODD: [&str; 8] = [
     "unusable-host-name",
     "unusable-fqdn",
@@ -103,7 +103,7 @@ fn words(counters: &BTreeMap<&'static str, u64>) -> BTreeMap<Cow<'static, str>, 
     counters.iter().map(|(name, count)| (Cow::Borrowed(*name), *count)).collect()
 }
 
-/// The program's counters, by what they count.
+/// The program's counters, by name.
 pub(in crate::server) fn kernel(counters: &[u64]) -> KernelStats {
     let count = |verdict: Verdict| counters.get(verdict.counter() as usize).copied().unwrap_or(0);
     KernelStats {

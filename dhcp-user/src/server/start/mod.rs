@@ -1,4 +1,4 @@
-//! Start: the store opened, the maps adopted or made, policy restored from both, interfaces attached.
+//! Start: opens the store, adopts or makes the maps, restores policy from both, attaches interfaces.
 
 mod reconcile;
 mod restore;
@@ -72,7 +72,7 @@ impl Server {
     /// Brings everything up, the interfaces last.
     ///
     /// # Errors
-    /// When any part can't be had; the message says which and what to do.
+    /// When any part can't be opened or made; the message says which and what to do.
     pub(super) fn start(
         config: Config,
         file: &Path,
@@ -254,7 +254,7 @@ impl Server {
     }
 }
 
-/// What answers renewals, and what it shares with us.
+/// The program that answers renewals, and the memory that it shares with us.
 struct Datapath {
     /// `None`: no interface wants the program.
     kernel: Option<Kernel>,
@@ -312,11 +312,11 @@ pub fn attach_only(config: &Config) -> Result<()> {
     Ok(())
 }
 
-/// What the kernel says of the configured interfaces, in the order of the configuration; none for those that are not
+/// The kernel's data of the configured interfaces, in the order of the configuration; none for those that are not
 /// there.
 ///
-/// One that is missing, or has no address yet, is served when it comes or gets one. Where none can be served at all
-/// the configuration is not for this machine, or it is too early: the service manager may try again.
+/// One that is missing, or has no address yet, is served when it comes or gets one. If none can be served, the
+/// configuration is not for this machine, or it is too early: the service manager may try again.
 fn found(config: &Config, here: &Namespace) -> Result<Vec<Option<LinkState>>> {
     let known = &here.links;
     let named = |name: &str| known.iter().find(|state| state.facts.name == name).cloned();
@@ -354,7 +354,7 @@ fn attachable(config: &Config) -> Vec<&str> {
     wanted.map(|interface| interface.name.as_str()).collect()
 }
 
-/// What policy is to know of the configured interfaces, in the order of the configuration.
+/// Policy's descriptions of the configured interfaces, in the order of the configuration.
 fn facts(config: &Config, found: &[Option<LinkState>]) -> Vec<Interface> {
     let all = config.interfaces.iter().zip(found).enumerate();
     all.map(|(number, (configured, state))| match state {
@@ -364,7 +364,7 @@ fn facts(config: &Config, found: &[Option<LinkState>]) -> Vec<Interface> {
     .collect()
 }
 
-/// What the drivers of those that are there are called.
+/// The driver names of those that are there.
 fn drivers(found: &[Option<LinkState>]) -> Drivers {
     let there = found.iter().flatten().map(|state| &state.facts);
     there.filter_map(|facts| Some((facts.ifindex, transmission::driver(&facts.name).ok()?))).collect()

@@ -1,9 +1,9 @@
-//! At a start: what the kernel's maps promise, held against what the store has of it, before policy takes over either.
+//! At a start: compares the promises of the kernel's maps with the store's records, before policy takes over either.
 //!
-//! A live word stands for a promise to the client that its slot names. Where the store has the lease of another client,
-//! or none, one of the two is the later: of maps and store that rest upon each other the store; the maps, where the
-//! store is an older copy or has lost something. Whichever it is, nobody else gets the address before both promises
-//! have run out; and what only the maps knew is in the store before anything is served.
+//! A live word stands for a promise to the client that its slot names. If the store has the lease of another client,
+//! or none, one of the two is newer: the store, if maps and store belong to each other; the maps, if the store is an
+//! older copy or has lost something. In each case nobody else gets the address before both promises have ended.
+//! Promises that only the maps had are in the store before the daemon serves.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -15,18 +15,18 @@ use crate::datapath::leases::table::Table;
 use crate::policy::revoke_anyway;
 use crate::store::{Change, HwAddr, Record, Standing};
 
-/// What the maps are to the store.
+/// The relation of the maps to the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::server) enum Maps {
     /// They rest upon it.
     Ours,
-    /// They know of what it has lost.
+    /// They have promises that it has lost.
     Ahead,
     /// Another store promised what is in them.
     Foreign,
 }
 
-/// So many differences are told one by one.
+/// So many differences are logged one by one.
 const TOLD: usize = 20;
 
 /// Goes through what the maps promise. `records` come out as policy is to take them over; the changes are to be
@@ -131,7 +131,7 @@ enum Difference {
     Server,
 }
 
-/// The link is not looked at: an interface may have another index by now, and the slot is written anew for that.
+/// The link is not compared: an interface may have another index now, and the slot is written anew for that.
 fn difference(record: &Record, identity: &Identity) -> Option<Difference> {
     if record.chaddr.octets() != identity.chaddr.bytes() {
         return Some(Difference::Client);
@@ -242,7 +242,7 @@ mod tests {
         table
     }
 
-    /// What the store has of it.
+    /// The store's record of it.
     fn record(table: &Table, committed_until: BootSecs) -> Record {
         let (_, slot) = table.slot(ADDRESS).expect("a slot");
         Record { committed_until, ..kept(ADDRESS, &slot.identity(), EXPIRY) }

@@ -1,4 +1,4 @@
-//! At a start: what the store and the kernel's maps know of leases, taken over by policy, and told to the kernel.
+//! At a start: policy takes over the leases of the store and of the kernel's maps, and publishes them.
 
 use std::net::Ipv4Addr;
 
@@ -18,8 +18,8 @@ use crate::store::{Change, Record};
 const PART: usize = 4096;
 
 impl Server {
-    /// Has policy take over what the store and the maps know, a part at a time: what one part decides is done, and
-    /// takes no more room, before the next.
+    /// Has policy take over the leases of store and maps, a part at a time: the decisions of one part are carried
+    /// out, and free their memory, before the next.
     pub(in crate::server) fn restore(&mut self, records: Vec<Record>, startup: &Startup) -> Result<()> {
         let mut records = records.into_iter();
         while records.len() > 0 {
@@ -34,7 +34,8 @@ impl Server {
         Ok(())
     }
 
-    /// Has the slots say who has each lease, and where: an interface may have another index by now, or be configured no more.
+    /// Corrects client and link in the slots: an interface may have another index now, or may no longer be
+    /// configured.
     fn correct_identities(&mut self) {
         let Self { policy, table, .. } = self;
         let live = table.addresses().filter_map(|address| Some((address, table.slot(address)?.1)));
@@ -92,7 +93,7 @@ impl Server {
     }
 }
 
-/// A lease that the maps hold alive, as they tell of it.
+/// A lease that is alive in the maps, with their data.
 fn live(table: &Table, address: Ipv4Addr) -> Option<Adopted> {
     let (_, slot) = table.slot(address)?;
     let identity = slot.identity();

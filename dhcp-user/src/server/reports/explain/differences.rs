@@ -1,4 +1,4 @@
-//! In what a request differs from the questions that the kernel knows, down to the option.
+//! How a request differs from the questions that the kernel knows, down to the option.
 
 use bytes::Bytes;
 use dhcp_ebpf::verdict::Why;
@@ -6,8 +6,8 @@ use dhcp_ebpf::verdict::Why;
 use crate::message::{Request, options};
 use crate::policy::Question;
 
-/// In what `request`, which went up for this reason, differs from what the kernel can know, and from the nearest of what
-/// it knew.
+/// How `request`, which went up for this reason, differs from a question that the kernel can know, and from the
+/// nearest one that it knew.
 pub(super) fn of(request: &Request, why: Option<Why>, known: Option<&[Question]>) -> Vec<String> {
     match why {
         Some(Why::UnknownQuestion | Why::Request) => {

@@ -1,4 +1,4 @@
-//! What can be made out of a frame that is not read: where it came from, and whose it seems to be.
+//! A glimpse of an unreadable frame: where it came from, and which client it seems to be of.
 //!
 //! For display only. Nothing here is checked, and nothing is decided by it.
 
@@ -33,7 +33,7 @@ pub(in crate::server) struct Glimpse {
 }
 
 impl Glimpse {
-    /// None of what is too short to have a sender.
+    /// None if the frame is too short to have a sender.
     pub(in crate::server) fn of(frame: &[u8], ifindex: u32) -> Option<Self> {
         let station: [u8; 6] = frame.get(6..12)?.try_into().ok()?;
         let (link, l3) = link(frame, ifindex);
@@ -88,7 +88,7 @@ fn link(frame: &[u8], ifindex: u32) -> (Link, Option<usize>) {
     (Link { ifindex, outer, inner }, (word(at) == Some(IPV4)).then_some(at + 2))
 }
 
-/// What is behind the headers of IPv4 and UDP.
+/// The message behind the headers of IPv4 and UDP.
 fn message(frame: &[u8], l3: usize) -> Option<&[u8]> {
     let header = usize::from(frame.get(l3)? & 0xf) * 4;
     frame.get(l3 + header + UDP..)

@@ -1,4 +1,4 @@
-//! The last messages of each client, and what became of each; of the clients that were heard last.
+//! The last messages of each client with their outcomes, for the clients heard last.
 
 use std::hash::Hash;
 use std::net::Ipv4Addr;
@@ -17,7 +17,7 @@ pub(super) const CLIENTS: usize = 4096;
 /// So many messages of each.
 const MESSAGES: usize = 4;
 
-/// What became of a message.
+/// The outcome of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Became {
     /// Nothing yet: it is being decided, or its answer is being committed.
@@ -39,7 +39,7 @@ pub(super) struct Message {
     pub(super) relay: Ipv4Addr,
     /// The address that it is about, if it names one.
     pub(super) about: Ipv4Addr,
-    /// The circuit that it came by, where a relay said so.
+    /// The circuit that it came by, if a relay named one.
     pub(super) circuit: Option<Box<[u8]>>,
     pub(super) became: Became,
     /// The subnets that its client might have had an address of, if it got no answer.
@@ -101,7 +101,8 @@ pub(super) fn about(request: &Request) -> Ipv4Addr {
     }
 }
 
-/// Whom a request is put down to: its client's hardware address if it has six octets, else the station that sent it.
+/// The sender that a request counts for: its client's hardware address if that has six octets, else the station that
+/// sent it.
 pub(in crate::server) fn sender(request: &Request) -> [u8; 6] {
     request.chaddr.octets().try_into().unwrap_or(request.eth_src)
 }
@@ -125,7 +126,7 @@ impl History {
         self.0.insert(client, messages);
     }
 
-    /// Puts down what became of a request that was added; or of one of which nothing is remembered, which stays so.
+    /// Records the outcome of a request that was added. A request that is not remembered stays so.
     pub(super) fn became(
         &mut self,
         request: &Request,

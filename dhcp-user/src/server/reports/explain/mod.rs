@@ -1,5 +1,5 @@
-//! Why requests went up instead of being answered in the kernel, and why messages got no answer: the last ones of each
-//! client, and what was known then.
+//! Why requests went up instead of being answered in the kernel, and why messages got no answer: the last messages of
+//! each client, with the questions known then.
 
 mod differences;
 mod glimpse;
@@ -33,11 +33,11 @@ use sight::Sight;
 /// all would make room for them at the cost of all else.
 const IN_A_SECOND: usize = CLIENTS;
 
-/// What is remembered of requests that went up, and of what the kernel was told.
+/// The remembered requests that went up, and the published leases.
 #[derive(Debug, Default)]
 pub(in crate::server) struct PuntLog {
     last: Recent<[u8; 6], Last>,
-    /// All messages, whatever became of them.
+    /// All messages, with any outcome.
     history: History,
     /// The questions that were last shared with the kernel, the latest first, by the address they are about.
     known: Recent<Ipv4Addr, Arc<[Question]>>,
@@ -49,7 +49,7 @@ pub(in crate::server) struct PuntLog {
 struct Last {
     request: Arc<Request>,
     why: Option<Why>,
-    /// What the kernel knew of the lease when it came.
+    /// The questions of the lease that the kernel knew when it came.
     known: Option<Arc<[Question]>>,
     /// The lease's word when it was decided: another one since then is the kernel's doing.
     word: Word,
@@ -154,7 +154,7 @@ impl PuntLog {
         self.history.unsent(client, xid, considered);
     }
 
-    /// The kernel was told of a lease, whose word is `word` now.
+    /// A lease was published, whose word is `word` now.
     pub(in crate::server) fn published(&mut self, lease: Publication, word: Word) {
         if let Some(last) =
             self.last.get_mut(&lease.chaddr).filter(|last| about(&last.request) == lease.address)

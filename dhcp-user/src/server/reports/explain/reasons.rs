@@ -1,4 +1,4 @@
-//! Why a message got no answer, in words: what was found, and what to do about it.
+//! The reasons why a message got no answer, in words: the finding, and what to do about it.
 //!
 //! Each reason there is has its words here: a new one without them does not compile.
 
@@ -81,7 +81,7 @@ impl Unanswered {
         }
     }
 
-    /// What was found, and what to do, if the operator can do anything.
+    /// The finding, and what to do, if the operator can do anything.
     pub(in crate::server) fn words(self) -> String {
         let (found, advice) = match self {
             Self::Silent(why) => silent(why),
@@ -324,7 +324,7 @@ mod tests {
         }
     }
 
-    /// The tables of `docs/explain.md`: what it must say.
+    /// The tables that `docs/explain.md` must have.
     fn documented() -> Vec<String> {
         let row = |name: &str, (found, advice): (&str, &str)| format!("| `{name}` | {found} | {advice} |");
         let silences = silences().map(|why| row(why.name(), silent(why)));

@@ -1,4 +1,5 @@
-//! What is said of a client: who decided its last message and why not the kernel, or why there was no answer.
+//! The report on a client: whether kernel or daemon decided its last message, why not the kernel, or why there was no
+//! answer.
 
 use std::net::Ipv4Addr;
 
@@ -25,8 +26,8 @@ pub(super) struct Sight<'s> {
 }
 
 impl Sight<'_> {
-    /// Who decided a client's last message, and why not the kernel; or why there was no answer. And what became of the
-    /// last few that the daemon got.
+    /// Whether kernel or daemon decided a client's last message, and why not the kernel; or why there was no answer.
+    /// Also the outcome of the last few messages to the daemon.
     pub(super) fn explain(&self, client: &Subject) -> Result<Explanation, No> {
         let (mac, named) = match client {
             Subject::HwAddress(mac) => (Some(*mac), None),
@@ -110,7 +111,7 @@ impl Sight<'_> {
         }
     }
 
-    /// Whether this message of a client, its last that came up, is about the address that was asked after, if one was, and
+    /// Whether this message, the client's last that came up, is about the address in the query, if there is one, and
     /// the kernel has not answered the client since.
     fn is_unanswered_yet(&self, mac: [u8; 6], message: &Message, named: Option<Ipv4Addr>) -> bool {
         let Seen { address, word } = message.seen;

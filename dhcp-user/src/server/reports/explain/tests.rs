@@ -1,4 +1,4 @@
-//! What is remembered of clients, and what is said of them.
+//! The remembered messages of clients, and the reports on them.
 
 use super::*;
 use crate::control::{Heard, WallClock};
