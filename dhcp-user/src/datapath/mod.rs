@@ -4,10 +4,10 @@
 //! program/      the XDP program: loaded, pinned, adopted, attached       uses the three below
 //! frames/       frames up from the program or a socket, frames out       uses leases/
 //! leases/       the memory that the program answers from
-//! interfaces/   what the kernel and drivers say of interfaces
+//! interfaces/   data of interfaces from the kernel and drivers
 //! ```
 //!
-//! What is decided here is how, never what: which lease is answered and how is policy's.
+//! This side decides only how frames travel: policy decides which lease is answered, and with what.
 
 pub mod frames;
 pub mod interfaces;

@@ -77,7 +77,7 @@ impl World {
         Self { table, hints, keys: keys() }
     }
 
-    /// What the kernel makes of a request, and the frame it leaves.
+    /// The kernel's verdict on a request, and the resulting frame.
     fn kernel(&self, frame: &[u8]) -> (Verdict, Vec<u8>) {
         let mut buffer = frame.to_vec();
         buffer.resize(frame.len() + 1024, 0x5a);

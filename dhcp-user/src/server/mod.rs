@@ -4,15 +4,15 @@
 //! this list, never from one above.
 //!
 //! ```text
-//! start      store and kernel part opened, held against each other, policy restored from both, interfaces attached
-//! reload     a changed configuration, and what the kernel is to forget by it
-//! operator   what the command line orders: leases ended, quarantines cleared, leases from and to others, the audit
-//! links      what becomes of interfaces, and whether answers leave by them
-//! turn       one batch: frames are read, decide ─► commit ─► publish ─► send
-//! reports    what is counted, explained, captured and shown, and what is to be mended
-//! commit     what waits for the disk, the thread that has the store, and what if it takes none
+//! start      opens store and kernel part, compares them, restores policy from both, attaches interfaces
+//! reload     a changed configuration, and the kernel's answers that it voids
+//! operator   the command line's orders: end leases, clear quarantines, leases from and to other servers, the audit
+//! links      the life of interfaces, and whether answers leave by them
+//! turn       one batch: read frames, decide ─► commit ─► publish ─► send
+//! reports    counters, `explain`, captures, reports, trouble
+//! commit     actions that wait for the disk, the thread that has the store, a store that takes no commits
 //! equipment  what a configuration needs: limits, probes, the store, maps and memory
-//! process    the threads beside this one, whether it lives, what the service manager is told
+//! process    the threads beside this one, its watchdog, the notifications to the service manager
 //! ```
 //!
 //! This file waits for frames, queries, signals and the beat.

@@ -1,5 +1,5 @@
-//! Which way frames leave: many of one interface from the kernel, where it can; all others, and what the kernel has not sent,
-//! by a packet socket.
+//! The way by which frames leave: many of one interface from the kernel, where it can; all others, and those that the
+//! kernel has not sent, by a packet socket.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -48,11 +48,11 @@ impl Departure {
         Self { live, judged: HashMap::new() }
     }
 
-    /// Sends frames; gives those that were refused.
+    /// Sends frames; returns those that were refused.
     ///
-    /// Those of one interface leave in the order that they are in. Only when the driver takes some frames and others not
-    /// do the latter leave later, and if it isn't known which those are, some leave twice: a client takes either for what a
-    /// network may do to any frame.
+    /// Frames of one interface leave in their order, with one exception: if the driver takes some and not others, the
+    /// latter leave later. If it isn't known which those are, some leave twice. A client must accept either from any
+    /// network.
     pub fn send(&mut self, mut batch: Vec<Outgoing>, socket: &BySocket, now: Instant) -> Vec<Outgoing> {
         if self.live.is_none() || batch.len() < MANY {
             return socket(&batch);
@@ -137,7 +137,7 @@ mod tests {
         Socket,
     }
 
-    /// What left, by what way, in which order: interface and first octet of each frame.
+    /// The frames that left, by which way, in which order: interface and first octet of each.
     type Left = Arc<Mutex<Vec<(Way, u32, u8)>>>;
 
     fn noted(left: &Left, way: Way, frames: &[Outgoing]) {
@@ -179,7 +179,7 @@ mod tests {
         }
     }
 
-    /// The ways out, with what leaves by them.
+    /// The ways out, which record the frames that leave by them.
     struct Ways {
         departure: Departure,
         left: Left,
@@ -199,7 +199,7 @@ mod tests {
             *self.looks.lock().expect("nobody panics")
         }
 
-        /// Sends frames after some time; what left.
+        /// Sends frames after some time; returns those that left.
         fn send(&mut self, after: Duration, batch: Vec<Outgoing>) -> Vec<(Way, u32, u8)> {
             let left = self.left.clone();
             let socket = move |frames: &[Outgoing]| {

@@ -51,12 +51,12 @@ impl EchoSocket {
     /// How many datagrams found no room in the socket since it was opened, wrapping around.
     ///
     /// # Errors
-    /// When the kernel doesn't tell.
+    /// When the kernel doesn't report it.
     pub fn lost(&self) -> io::Result<u32> {
         lost::count(self.fd.as_fd())
     }
 
-    /// The next address that answered; `None` when there is none by now.
+    /// The next address that answered; `None` if there is none yet.
     ///
     /// # Errors
     /// When the socket fails.
@@ -90,7 +90,7 @@ fn request(token: [u8; 8]) -> [u8; LEN] {
     message
 }
 
-/// Who sent this IPv4 datagram, if it answers a request with that token.
+/// The sender of this IPv4 datagram, if it answers a request with that token.
 fn answerer(datagram: &[u8], token: [u8; 8]) -> Option<Ipv4Addr> {
     let header = usize::from(datagram.first()? & 15) * 4;
     let source: [u8; 4] = *datagram.get(12..)?.first_chunk()?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// How full a ring is, for whoever looks.
+/// How full a ring is, read from outside.
 #[derive(Debug)]
 pub struct Fill {
     /// How many octets it holds.

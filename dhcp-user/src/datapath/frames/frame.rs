@@ -59,7 +59,7 @@ pub fn write(request: &Request, reply: &Reply, ours: [u8; 6]) -> Option<Bytes> {
     Some(head.into())
 }
 
-/// What of a reply is addressed, and what it says.
+/// The addresses of a reply, and its contents.
 struct Parts<'a> {
     kind: Kind,
     ciaddr: Ipv4Addr,

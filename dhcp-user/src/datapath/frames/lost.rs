@@ -1,4 +1,4 @@
-//! What arrived for a socket and found no room in it: the kernel counts it, whoever reads the socket sees nothing.
+//! Frames that found no room in a socket: the kernel counts them, the socket's reader sees nothing.
 #![expect(clippy::cast_possible_truncation, reason = "sizes and constants of C's socket interface")]
 
 use std::io;

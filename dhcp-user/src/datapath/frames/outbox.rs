@@ -1,8 +1,8 @@
 //! Replies on their way out: a few leave at once, many by a thread of their own.
 //!
-//! A frame sent over a packet socket takes the kernel as long as it took the daemon to decide it, so under load the one
-//! is done on another processor than the other. With nothing waiting, going there would only cost time. The thread has a
-//! shorter way for many.
+//! To send a frame over a packet socket takes as long as to decide it, so under load the two run on different
+//! processors. With nothing waiting, the way to the thread would only cost time. The thread has a shorter way for
+//! many frames.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,21 +17,21 @@ use super::unsent::{Taken, Unsent};
 
 /// So many frames at once are not worth waking the thread for.
 const FEW: usize = 8;
-/// How many batches may wait. Further ones leave at once, by whoever decides, and so before those that wait: it never waits
-/// for the thread, which may have to wait for the kernel's lock on interfaces.
+/// How many batches may wait. The deciding thread sends further ones at once, and so before those that wait: it never
+/// waits for the sending thread, which may have to wait for the kernel's lock on interfaces.
 const BATCHES: usize = 8;
-/// How long the end waits for what was handed over.
+/// How long the end waits for the batches handed over.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 type Batch = Vec<Outgoing>;
 
-/// What a thread does.
+/// The work of a thread.
 pub type Work = Box<dyn FnOnce() + Send>;
 
 /// Sends frames in the order they are handed over, as long as not too many wait.
 pub struct Outbox {
     socket: Arc<BySocket>,
-    /// What is behind `socket`, but in tests.
+    /// The sender behind `socket`, except in tests.
     sender: Option<Arc<Sender>>,
     waiting: Arc<AtomicUsize>,
     unsent: Arc<Unsent>,
@@ -101,13 +101,13 @@ impl Outbox {
         }
     }
 
-    /// What the kernel refused since this was last asked, if it refused anything.
+    /// The frames that the kernel refused since the last call, if any.
     pub fn unsent(&self) -> Option<Taken> {
         self.unsent.take()
     }
 }
 
-/// Whatever was handed over leaves before this returns, if the kernel takes it in time.
+/// All batches handed over leave before this returns, if the kernel takes them in time.
 impl Drop for Outbox {
     fn drop(&mut self) {
         drop(self.batches.take());

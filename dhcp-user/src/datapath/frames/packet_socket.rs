@@ -1,4 +1,4 @@
-//! Packet sockets: how requests come in where no XDP program is attached. Replies leave by those of `sender.rs`.
+//! Packet sockets: requests come in by them where no XDP program is attached. Replies leave by those of `sender.rs`.
 #![expect(clippy::cast_possible_truncation, reason = "sizes and constants of C's socket interface")]
 
 use std::io;
@@ -16,7 +16,7 @@ const ETH_P_ALL: u16 = 0x0003;
 /// Which frames a [`Receiver`] takes; the rest never wakes the daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// UDP to port 67, and whatever still has a tag.
+    /// UDP to port 67, and every frame that still has a tag.
     Dhcp,
     /// ARP, with up to two tags.
     Arp,
@@ -69,12 +69,12 @@ impl Receiver {
     /// How many frames found no room in the socket since it was opened, wrapping around.
     ///
     /// # Errors
-    /// When the kernel doesn't tell.
+    /// When the kernel doesn't report it.
     pub fn lost(&self) -> io::Result<u32> {
         lost::count(self.as_fd())
     }
 
-    /// The next frame; `None` when there is none by now.
+    /// The next frame; `None` if there is none yet.
     ///
     /// # Errors
     /// When the socket fails, for instance because the interface is gone.

@@ -1,4 +1,4 @@
-//! What the program sends up: records of the two rings.
+//! The records that the program sends up by the two rings.
 
 use aya::maps::{MapData, RingBuf};
 use bytes::Bytes;

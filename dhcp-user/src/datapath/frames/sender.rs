@@ -1,7 +1,7 @@
-//! How frames leave by packet sockets: each link has one of its own, so that one which takes nothing holds up no other.
+//! Sends frames by packet sockets: each link has its own, so a link that takes nothing holds up no other.
 //!
-//! What waits in a link's queue counts against the buffer of the socket it was sent by. With one socket for all, a link that
-//! stands still would fill it, and nothing would leave anywhere.
+//! Frames in a link's queue count against the buffer of their socket. With one socket for all, a link that stands
+//! still would fill it, and no frame would leave anywhere.
 #![expect(clippy::cast_possible_truncation, reason = "sizes and constants of C's socket interface")]
 
 use std::collections::HashMap;
@@ -123,10 +123,10 @@ impl Sender {
     }
 }
 
-/// Sends a batch. What is refused for itself is added to `refused`.
+/// Sends a batch. Frames that are refused by themselves are added to `refused`.
 ///
 /// # Errors
-/// When the link takes no more: how many frames it has gone through before, and why.
+/// When the link takes no more: how many frames came before that, and why.
 fn send_batch(
     socket: &OwnedFd,
     ifindex: u32,

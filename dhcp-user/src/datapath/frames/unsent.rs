@@ -1,4 +1,4 @@
-//! Frames that could not be sent: how many of each link, and the last of them, until somebody asks.
+//! Frames that could not be sent: how many of each link, and the last of them, until they are read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,15 +12,15 @@ use super::departure::Outgoing;
 /// So many frames are kept; of more only the number is.
 const KEPT: usize = 1024;
 
-/// Frames that could not be sent, put down by whoever sends.
+/// Frames that could not be sent, recorded by the sending thread.
 #[derive(Debug, Default)]
 pub struct Unsent {
-    /// Whether there are any: who asks often need not wait for who puts down.
+    /// Whether there are any: a frequent reader need not wait for the recording thread.
     any: AtomicBool,
     inner: Mutex<Taken>,
 }
 
-/// What could not be sent since it was last asked.
+/// The frames that could not be sent since the last reading.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Taken {
     /// How many frames, by the index of the interface.
@@ -47,7 +47,7 @@ impl Unsent {
         self.any.store(true, Ordering::Release);
     }
 
-    /// What was put down since this was last asked; nothing if nothing was.
+    /// The frames recorded since the last call; none if there are none.
     pub fn take(&self) -> Option<Taken> {
         let any = self.any.swap(false, Ordering::Acquire);
         any.then(|| std::mem::take(&mut *self.inner.lock().unwrap_or_else(PoisonError::into_inner)))
@@ -55,7 +55,7 @@ impl Unsent {
 }
 
 impl Taken {
-    /// Whom the kept frames answer: the client's hardware address and the number of its exchange.
+    /// The clients of the kept frames: hardware address and xid.
     pub fn answers(&self) -> impl Iterator<Item = ([u8; 6], u32)> {
         self.frames.iter().filter_map(|frame| answered(frame))
     }

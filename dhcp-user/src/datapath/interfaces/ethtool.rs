@@ -1,4 +1,4 @@
-//! What a driver says of itself and of its features and counters, by ethtool's ioctl.
+//! A driver's name, features and counters, by ethtool's ioctl.
 
 use std::io;
 use std::mem::zeroed;
@@ -46,7 +46,7 @@ impl Device {
     /// The interface of this name in this network namespace.
     ///
     /// # Errors
-    /// When no socket can be had, or no interface can have this name.
+    /// When no socket can be opened, or no interface can have this name.
     pub fn named(interface: &str) -> io::Result<Self> {
         let mut name = [0; libc::IFNAMSIZ];
         if interface.len() >= name.len() {
@@ -161,7 +161,7 @@ fn text(octets: &[u8]) -> String {
     String::from_utf8_lossy(octets).into_owned()
 }
 
-/// Room for what a device has by now that had `count` before: with more queues it has more counters.
+/// Room for the counters of a device that had `count` before: with more queues it has more.
 fn room(count: usize) -> usize {
     2 * count + 1024
 }

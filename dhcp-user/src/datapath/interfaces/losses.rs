@@ -1,4 +1,4 @@
-//! What the kernel has counted of each interface beside what our program saw: frames that were lost before it, and errors.
+//! The kernel's counts of each interface for frames that our program did not see: frames lost before it, and errors.
 
 use anyhow::Result;
 use netlink_packet_route::RouteNetlinkMessage;
@@ -6,7 +6,7 @@ use netlink_packet_route::link::{LinkAttribute, LinkMessage, Stats64};
 
 use super::netlink;
 
-/// What was lost of an interface, by the kernel's names of its counters (`struct rtnl_link_stats64`).
+/// The losses of an interface, by the kernel's names of its counters (`struct rtnl_link_stats64`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Losses {
     /// The interface.
@@ -15,7 +15,7 @@ pub struct Losses {
     pub counters: [(&'static str, u64); 12],
 }
 
-/// What was lost of all interfaces.
+/// The losses of all interfaces.
 ///
 /// # Errors
 /// When netlink fails.

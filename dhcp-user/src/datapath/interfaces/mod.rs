@@ -1,7 +1,7 @@
-//! What the kernel and its drivers say of interfaces: read, and told of changes.
+//! Data of interfaces from the kernel and its drivers: reads them, and follows changes.
 //!
-//! Owns no state but its sockets, and uses nothing of the packet path. Invariant: what is read here is what the kernel said
-//! last, never what the configuration wishes.
+//! Owns no state but its sockets, and uses nothing of the packet path. Invariant: all data here are the kernel's
+//! latest, never the configuration's wishes.
 
 pub mod ethtool;
 pub mod losses;

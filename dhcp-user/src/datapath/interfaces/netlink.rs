@@ -1,4 +1,4 @@
-//! What the kernel says of its interfaces, by netlink: how they are, and when that changes.
+//! The kernel's interfaces by netlink: their state, and reports of changes.
 
 use std::collections::HashMap;
 use std::io;
@@ -60,12 +60,12 @@ pub struct Occupant {
     pub program: u32,
 }
 
-/// What a network namespace has of interfaces and addresses.
+/// The interfaces and addresses of a network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
     /// The Ethernet interfaces with their IPv4 addresses, in the kernel's order.
     pub links: Vec<LinkState>,
-    /// Each IPv4 address of the host, with the name of its interface, of whatever kind that is.
+    /// Each IPv4 address of the host, with the name of its interface, of any kind.
     pub addresses: Vec<(String, Ipv4Addr)>,
 }
 
@@ -248,8 +248,8 @@ impl Changes {
         Ok(Self(socket))
     }
 
-    /// Takes in all that was told by now, if anything was; gives the interfaces that were moved into another network
-    /// namespace, by their index here. All else is to be looked up: what is told may be incomplete.
+    /// Reads all waiting reports, if there are any; returns the interfaces that were moved into another network
+    /// namespace, by their index here. The caller reads all else anew: reports may be incomplete.
     pub fn take(&self) -> Option<Vec<u32>> {
         let mut moved = Vec::new();
         let mut told = false;

@@ -1,4 +1,4 @@
-//! Renewals by the kernel: how many there were that policy is not told of yet, and who answered a client last.
+//! The kernel's renewals: how many policy does not know yet, and whether kernel or daemon answered a client last.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,23 @@ use dhcp_ebpf::slot::Slot;
 use super::memory::SharedCells;
 use super::notes::Notes;
 
-/// Renewals that were seen when the daemon changed a word, by slot. Those since stand in the word itself.
+/// Renewals found when the daemon changed a word, by slot. Later ones stand in the word itself.
 ///
-/// Who answered last stands in the slot's notes: that outlives the daemon.
+/// The slot's notes say whether kernel or daemon answered last: that outlives the daemon.
 #[derive(Debug, Default)]
 pub struct Account(BTreeMap<u32, u32>);
 
-/// What policy is to be told of a lease.
+/// The report on a lease for policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Untold {
-    /// How often the kernel renewed it since policy was told last.
+    /// How often the kernel renewed it since the last report to policy.
     pub renewals: u32,
     /// Whether the daemon has not answered the client since.
     pub is_last_answer: bool,
 }
 
 impl Account {
-    /// Changes a word, and keeps account of what the kernel did to it before.
+    /// Changes a word, and accounts for the kernel's changes before.
     pub(super) fn change(
         &mut self,
         index: u32,
@@ -41,7 +41,7 @@ impl Account {
         Some(word)
     }
 
-    /// The daemon's answer leaves: what the kernel answered came before.
+    /// The daemon's answer leaves: the kernel's answers came before.
     pub(super) fn answered(&mut self, index: u32, slot: &Slot<SharedCells<'_>>) {
         let (word, notes) = (slot.word(), Notes::of(slot));
         let renewals = notes.renewals(word);
@@ -51,12 +51,12 @@ impl Account {
         }
     }
 
-    /// How many renewals policy was not told of.
+    /// How many renewals were not reported to policy.
     pub(super) fn renewals(&self, index: u32, slot: &Slot<SharedCells<'_>>) -> u32 {
         Notes::of(slot).renewals(slot.word()) + self.0.get(&index).copied().unwrap_or_default()
     }
 
-    /// What policy is told now of the slot, whose word is `word`; none where nothing happened.
+    /// The report for policy on the slot, whose word is `word`; none if nothing happened.
     pub(super) fn settle(&mut self, index: u32, slot: &Slot<SharedCells<'_>>, word: Word) -> Option<Untold> {
         let notes = Notes::of(slot);
         if notes.account_for(word) && !self.0.contains_key(&index) {

@@ -1,4 +1,4 @@
-//! The answers that the kernel gives: each is written once, however many leases are answered so.
+//! The kernel's answers: each is written once, however many leases share it.
 
 use dhcp_ebpf::publish;
 use dhcp_ebpf::slot::{AnswerHead, CHUNK_CELLS, MAX_BODY, Place, answer_head};
@@ -9,13 +9,13 @@ use super::body::Body;
 use super::chunks::Chunks;
 use super::memory::{Region, SharedCells};
 
-/// The chunk map, what lies where in it, and how many memos point there.
+/// The chunk map, the places of its answers, and how many memos point at each.
 pub struct Answers {
     memory: Region,
     chunks: Chunks,
     /// How many memos give the answer that begins at a chunk; as many as were ever needed.
     uses: Vec<u32>,
-    /// The answers in use, by what they say.
+    /// The answers in use, by their contents.
     written: HashTable<Place>,
     hasher: DefaultHashBuilder,
 }
@@ -133,7 +133,7 @@ fn chunk(memory: &Region, place: Place, index: usize) -> Option<SharedCells<'_>>
     memory.cells().element(at, CHUNK_CELLS)
 }
 
-/// How many chunks the answer at `place` takes. `None`: what lies there is no answer.
+/// How many chunks the answer at `place` takes. `None`: there is no answer.
 fn extent(memory: &Region, place: Place) -> Option<u32> {
     let len = usize::from(answer_head(chunk(memory, place, 0)?).len);
     let chunks = publish::chunks_for(len);

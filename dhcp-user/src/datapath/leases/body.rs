@@ -13,7 +13,7 @@ const FILE: usize = 128;
 /// The bytes of an answer, and where in the message they begin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Body {
-    /// What the kernel keeps in front of them.
+    /// The head that the kernel keeps in front of them.
     pub head: AnswerHead,
     /// The bytes: padded to the least length of a BOOTP message (RFC 1542 §2.1), and to four.
     pub bytes: Vec<u8>,
@@ -40,8 +40,8 @@ impl Body {
         Some(Self { head, bytes })
     }
 
-    /// The body as it is shared with the kernel, and what of the question comes back: zeros are in its place, so that all are
-    /// answered by one body who are told the same.
+    /// The body as it is shared with the kernel, and the options that it echoes: zeros stand in their place, so that
+    /// one body serves all clients with the same terms.
     #[must_use]
     pub fn shared(memo: &policy::Memo) -> Option<(Self, Echo)> {
         let Self { head, mut bytes } = Self::of(&memo.answer)?;

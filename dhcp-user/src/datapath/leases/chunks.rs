@@ -1,4 +1,4 @@
-//! Which chunks of the chunk map are free.
+//! The free chunks of the chunk map.
 
 /// Hands out runs of chunks that follow each other.
 ///

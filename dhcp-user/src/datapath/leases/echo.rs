@@ -1,4 +1,4 @@
-//! What of a question comes back in its answer: found in both, so that the kernel can copy it.
+//! Options of a question that its answer echoes: found in both, so that the kernel can copy them.
 
 use dhcp_ebpf::slot::{Echo, Run};
 

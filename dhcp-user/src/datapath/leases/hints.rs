@@ -1,4 +1,4 @@
-//! The maps that lead to slots: hints, and nothing more. What counts is checked in the slot.
+//! The maps that lead to slots: they are hints only. The slot decides.
 
 use std::collections::HashMap;
 

@@ -1,15 +1,15 @@
-//! The memory that is shared with the program: the slots it answers from, and what leads to them.
+//! The memory that is shared with the program: the slots that it answers from, and the maps that lead to them.
 //!
-//! Owns every slot, memo, chunk and hint, as the daemon writes them. May use the packet logic's own functions that change
-//! them (`dhcp_ebpf::publish`), and policy's words for what is published. Invariant: a slot's memory is rewritten only
-//! after its word has been changed, so that an answer that the program is about to give out of it fails its last swap.
+//! Owns every slot, memo, chunk and hint, as the daemon writes them. May use the packet logic's own functions that
+//! change them (`dhcp_ebpf::publish`), and policy's types of publications. Invariant: a slot's memory is rewritten
+//! only after a change of its word, so that an answer which the program is about to give from it fails its last swap.
 //!
 //! ```text
 //! table.rs    the slots: grant, remember, forget, revoke
-//! account.rs  renewals by the kernel that policy is not told of yet
+//! account.rs  the kernel's renewals that policy does not know yet
 //! answers.rs  answers, each written once (chunks.rs: which pieces of memory are free; body.rs: an answer as bytes;
-//!             echo.rs: what of a question comes back in it)
-//! notes.rs    what the daemon notes in a slot for itself
+//!             echo.rs: its options that are copied from the question)
+//! notes.rs    the daemon's own notes in a slot
 //! hints.rs    the maps that lead to slots
 //! memory.rs   map memory, the only file that touches it
 //! ```

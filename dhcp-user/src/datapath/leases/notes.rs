@@ -1,12 +1,13 @@
-//! What the daemon notes in a slot for itself: the kernel doesn't read it, and it outlives a restart.
+//! The daemon's own notes in a slot: the kernel doesn't read them, and they outlive a restart.
 
 use dhcp_ebpf::lease::Word;
 use dhcp_ebpf::slot::{MEMOS, Slot};
 
 use super::memory::SharedCells;
 
-/// Which memos are led to by the question map, which are of questions that nobody asked yet, which was written last, how much of what the kernel did to the
-/// word was told to policy, and whether the kernel answered the client last.
+/// The notes: which memos the question map leads to; which are of questions that nobody asked yet; which was written
+/// last; how many of the kernel's changes of the word were reported to policy; and whether the kernel answered the
+/// client last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Notes(u64);
 
@@ -83,26 +84,26 @@ impl Notes {
         (((self.0 & LAST) >> LAST_SHIFT) as usize + 1) % MEMOS
     }
 
-    /// With all that led to this word told.
+    /// With all changes up to this word reported.
     #[must_use]
     pub const fn accounted(self, word: Word) -> Self {
         Self(self.0 & !ACCOUNTED | word.0 & ACCOUNTED)
     }
 
-    /// With all that led to this word told, and put down if some of it was an answer of the kernel's.
+    /// With all changes up to this word reported, and a note whether one of them was an answer of the kernel.
     #[must_use]
     pub fn settled(self, word: Word) -> Self {
         let last = if self.renewals(word) > 0 { KERNEL_LAST } else { 0 };
         Self(self.0 | last).accounted(word)
     }
 
-    /// With all that led to this word told, the daemon having answered since.
+    /// With all changes up to this word reported, and an answer of the daemon since.
     #[must_use]
     pub const fn answered(self, word: Word) -> Self {
         Self(self.0 & !KERNEL_LAST).accounted(word)
     }
 
-    /// What is left of them when the slot is emptied: who answered last, until it is somebody's again.
+    /// The notes of an emptied slot: they keep only who answered last, until the slot has an owner again.
     #[must_use]
     pub const fn emptied(self) -> Self {
         Self(self.0 & KERNEL_LAST)

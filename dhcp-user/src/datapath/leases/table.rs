@@ -34,7 +34,7 @@ pub struct Table {
     led: HashSet<RunKey>,
     /// Slots revoked since the last [`tidy`](Self::tidy).
     revoked: RefCell<Vec<Ipv4Addr>>,
-    /// Renewals by the kernel that policy is not told of yet.
+    /// The kernel's renewals that policy does not know yet.
     account: Account,
 }
 
@@ -45,7 +45,7 @@ pub struct Extended {
     pub address: Ipv4Addr,
     /// Its word.
     pub word: Word,
-    /// What policy is told of it.
+    /// The report on it for policy.
     pub untold: Untold,
 }
 
@@ -54,7 +54,7 @@ pub struct Extended {
 #[error("the lease was revoked meanwhile")]
 pub struct Overtaken;
 
-/// What became of a publication.
+/// The result of a publication.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Published {
     /// Questions that could not be remembered for want of room in the maps; the daemon answers those.
@@ -195,7 +195,7 @@ impl Table {
         self.grant(lease, &identity, Notes::default())
     }
 
-    /// Changes a word and keeps account of what the kernel did to it before.
+    /// Changes a word, and accounts for the kernel's changes before.
     fn change(
         &mut self,
         address: Ipv4Addr,
@@ -205,7 +205,7 @@ impl Table {
         self.account.change(index, &slot, change)
     }
 
-    /// The daemon's answer to the client of this lease leaves: what the kernel answered it came before.
+    /// The daemon's answer to the client of this lease leaves: the kernel's answers came before.
     pub fn answered(&mut self, address: Ipv4Addr) {
         if let Some((index, slot)) = slot_of(&self.slots, &self.runs, address) {
             self.account.answered(index, &slot);
@@ -233,7 +233,7 @@ impl Table {
         found
     }
 
-    /// How many renewals by the kernel were not told of yet.
+    /// How many of the kernel's renewals are not reported yet.
     #[must_use]
     pub fn unreported(&self, address: Ipv4Addr) -> u32 {
         self.slot(address).map_or(0, |(index, slot)| self.account.renewals(index, &slot))
@@ -245,14 +245,14 @@ impl Table {
         as_u32(self.runs.len()) * RUN
     }
 
-    /// The link of a live lease's client, and what its answers rest on.
+    /// The link of a live lease's client, and the basis of its answers.
     #[must_use]
     pub fn live(&self, address: Ipv4Addr) -> Option<(Link, Basis)> {
         let (_, slot) = self.slot(address).filter(|(_, slot)| slot.word().alive())?;
         Some((Link::from_cell(slot.link_cell()), Basis(slot.basis())))
     }
 
-    /// Has what the kernel says for this lease rest on `basis`: what it would say on another is void.
+    /// Sets the basis of the kernel's answers for this lease: answers with another one are void.
     pub fn rest_on(&mut self, address: Ipv4Addr, basis: Basis) {
         if self.slot(address).is_none_or(|(_, slot)| slot.basis() == basis.0) {
             return;
@@ -314,7 +314,7 @@ impl Table {
         Ok(published)
     }
 
-    /// Adds to a live slot the questions that it doesn't know, or answers otherwise by now.
+    /// Adds to a live slot the questions that it doesn't know, or whose answers have changed.
     fn remember(&mut self, lease: &Publication) -> Published {
         let mut published = Published { without_room: usize::from(!self.lead(lease)) };
         for memo in lease.memos.iter().take(MEMOS) {

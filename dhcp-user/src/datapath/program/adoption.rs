@@ -1,14 +1,14 @@
-//! What an earlier daemon left pinned: maps that serve on, maps that have become too small, or nothing of use.
+//! Adoption of an earlier daemon's pins: maps that stay in use, maps that have become too small, or nothing of use.
 //!
-//! Maps that are too small go on to answer while larger ones are made, and all they hold goes over to those:
+//! Maps that are too small go on answering while larger ones are made and take over all their contents:
 //!
 //! ```text
 //! marked as in the making ─► larger ones pinned in their place ─► filled ─► program replaced in every attachment
 //!   ─► promises made meanwhile taken over, the old words dead ─► marked as made
 //! ```
 //!
-//! Whoever finds maps that are marked as in the making takes nothing from them: an earlier daemon was ended before
-//! all promises were in. The store knows how far each of them can go at most.
+//! A daemon that finds maps marked as in the making takes nothing from them: an earlier daemon ended before all
+//! promises were in. The store knows how far each of these can go at most.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -25,10 +25,10 @@ use crate::datapath::leases::hints::Hints;
 use crate::datapath::leases::memory::{Region, SharedCells};
 use crate::datapath::leases::notes::Notes;
 
-/// Maps whose sizes the configuration decides. All others stay, whatever it says.
+/// Maps whose sizes depend on the configuration. All others stay.
 const SIZED: [&str; 4] = [maps::SLOTS, maps::CHUNKS, maps::RUNS, maps::QUESTIONS];
 
-/// What the maps that are pinned are good for.
+/// The use of the pinned maps.
 pub(super) enum Pinned {
     /// They serve on, and are this large.
     Fit(Sizes),
@@ -116,7 +116,7 @@ pub(super) fn have_room(pins: &Pins, needed: Sizes) -> bool {
     slots.is_some_and(|slots| slots >= needed.slots) && chunks.is_some_and(|chunks| chunks >= needed.chunks)
 }
 
-/// Says that the maps are made: who finds them may take them over.
+/// Marks the maps as made: another daemon may take them over.
 pub(super) fn made(control: &Region) {
     control.cells().store(Control::VERSION, u64::from(abi::VERSION));
 }
@@ -168,8 +168,8 @@ impl Outgrown {
         lead(slots, hints)
     }
 
-    /// Takes over what was promised out of these since, and lets them promise nothing more: who reads them yet loses
-    /// its swap.
+    /// Takes over the promises made from these maps since, and ends their words: a program that still reads them
+    /// loses its swap.
     pub(super) fn hand_over(&self, slots: &Region) {
         for (old, new) in each(&self.slots).zip(each(slots)) {
             if old.word().alive() {

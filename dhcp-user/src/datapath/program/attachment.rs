@@ -1,8 +1,8 @@
-//! Attachments: where the program is, and by what way frames come to it.
+//! Attachments: the interfaces that have the program, and the mode of each.
 //!
-//! Native XDP runs in the driver, generic XDP in the stack. The program looks at frames in one piece, so a driver takes it only
-//! where frames are no longer than one of its buffers (about 3.5 kB), and then refuses a larger MTU as long as it is there. The
-//! stack makes one piece of any frame.
+//! Native XDP runs in the driver, generic XDP in the stack. The program needs frames in one piece, so a driver takes
+//! it only if frames are no longer than one of its buffers (about 3.5 kB), and refuses a larger MTU while it is
+//! attached. The stack makes one piece of any frame.
 //!
 //! A bond that takes a native program puts it into its ports' drivers, where frames come from the port: the program would know
 //! none of them. In the stack they come from the bond.
@@ -23,21 +23,21 @@ use super::{occupant, offload, transmission};
 use crate::config::XdpMode;
 use crate::datapath::interfaces::netlink::{self, Attached};
 
-/// Puts the program on interfaces and takes it off. Each may take a driver its time, and waits for whoever has the kernel's
-/// lock on interfaces: it is for a thread that nobody waits for.
+/// Attaches the program to interfaces and detaches it. A driver may take its time, and waits for the holder of the
+/// kernel's lock on interfaces: this is for a thread that nobody waits for.
 pub struct Attacher {
     ebpf: Ebpf,
     pins: Pins,
 }
 
-/// What came of attaching.
+/// The result of attaching.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attachment {
     /// How the interface is attached; `None`: not at all, since the program would not see frames as they came.
     pub attached: Option<Attached>,
     /// Why so, where it is not what was asked for or where there was a choice.
     pub why: Option<String>,
-    /// What its driver had counted of answers by then.
+    /// Its driver's counts of answers at that time.
     pub sent: Counts,
 }
 
@@ -171,7 +171,7 @@ impl Attacher {
         self.pins.link(interface, ifindex).detach()
     }
 
-    /// Starts to tell the program's way in the log, when it was loaded with a diagnosis.
+    /// Starts to log the program's decisions, if it was loaded with a diagnosis.
     ///
     /// # Errors
     /// When the program's log ring can't be opened.
@@ -295,7 +295,7 @@ const fn attached_by(mode: Mode) -> Attached {
     if matches!(mode, Mode::Driver) { Attached::Native } else { Attached::Generic }
 }
 
-/// How the program is attached to an interface now, as the kernel tells it.
+/// The mode in which the program is attached to an interface now, by the kernel's report.
 fn attached_mode(ifindex: u32) -> Result<Attached> {
     Ok(netlink::occupant(ifindex)?.context("the program is attached no longer")?.attached)
 }

@@ -1,9 +1,9 @@
-//! Captures in the kernel: while somebody captures, another program is in the place of the one that answers. It does the same,
+//! Captures in the kernel: while somebody captures, another program replaces the one that answers. It does the same,
 //! and copies frames into a ring.
 //!
-//! Each attachment is changed from one program to the other by one system call, so that each frame meets one of them. They
-//! share all pinned maps. Who ends a capture puts the plain program back; a daemon that is killed meanwhile leaves that to the
-//! next, which puts its own program everywhere.
+//! Each attachment is changed from one program to the other by one system call, so that each frame meets one of them.
+//! They share all pinned maps. The end of a capture puts the plain program back. A daemon that is killed meanwhile
+//! leaves that to the next, which attaches its own program everywhere.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
@@ -27,7 +27,7 @@ use crate::clock::BootNanos;
 /// Octets of the ring: as many as 2,700 frames take.
 const RING: u32 = 4 << 20;
 
-/// What it takes to capture in the kernel.
+/// The means of a capture in the kernel.
 #[derive(Debug)]
 pub struct Means {
     pub(super) pins: Pins,
@@ -164,7 +164,7 @@ fn read(record: &[u8]) -> Option<Captured> {
     Some(Captured { at: BootNanos(at), ifindex, direction, comment, frame, len })
 }
 
-/// What became of a frame whose counter this is.
+/// The outcome of a frame with this counter, as a comment.
 fn comment(counter: u32, direction: Direction) -> String {
     if let Some(state) = Renewal::ALL.iter().find(|state| Verdict::Reply(**state).counter() == counter) {
         return match direction {

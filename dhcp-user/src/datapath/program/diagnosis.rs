@@ -1,4 +1,4 @@
-//! What the program says of each frame, in names instead of numbers.
+//! The program's log lines on each frame, with names instead of numbers.
 
 use dhcp_ebpf::verdict::{Dropped, Passed, Renewal, Verdict, Why};
 use log::{Log, Metadata, Record};
@@ -35,7 +35,7 @@ impl<L: Log> Log for Named<L> {
     }
 }
 
-/// What `said` says, if it is one of the program's two lines.
+/// `said` in names, if it is one of the program's two lines.
 fn in_names(said: &str, interface: impl Fn(u32) -> String) -> Option<String> {
     let (what, on) = said.split_once(" ifindex=")?;
     let on = interface(on.trim().parse().ok()?);

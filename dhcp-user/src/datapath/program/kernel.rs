@@ -1,4 +1,4 @@
-//! The kernel part: loads the program, adopts or makes its maps, and is told of interfaces.
+//! The kernel part: loads the program, adopts or makes its maps, and sets its interfaces.
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -25,7 +25,7 @@ use crate::datapath::interfaces::netlink::Occupant;
 use crate::datapath::leases::hints::Hints;
 use crate::datapath::leases::memory::{self, Region, SharedCells};
 
-/// How a frame's way through the kernel is told: 0 nothing (it costs nothing then), 4 each DHCP decision.
+/// How much the program logs of a frame's way: 0 nothing (it costs nothing then), 4 each DHCP decision.
 pub type Diagnosis = u8;
 
 /// A value of a map, as its raw bytes.
@@ -49,7 +49,7 @@ pub struct Kernel {
     interfaces: HashMap<MapData, u32, Raw<Mac>>,
     stations: Array<MapData, Raw<Mac>>,
     addresses: HashMap<MapData, Raw<NetAddr>, u32>,
-    /// What is in that map; none before it was looked into.
+    /// The contents of that map; none before it was read.
     known: Option<HashSet<NetAddr>>,
     counters: PerCpuArray<MapData, u64>,
     control: Region,
@@ -64,7 +64,7 @@ pub struct Kernel {
     _held: File,
 }
 
-/// What the rest of the daemon takes from the kernel part.
+/// The parts that the rest of the daemon takes from the kernel part.
 pub struct Shared {
     /// Memory of the slots.
     pub slots: Region,
@@ -78,11 +78,11 @@ pub struct Shared {
     pub begun: RingBuf<MapData>,
     /// Everything else that goes up.
     pub fresh: RingBuf<MapData>,
-    /// What sends many frames at once; none where the kernel doesn't let it.
+    /// The sender of many frames at once; none where the kernel doesn't allow it.
     pub live: Option<LiveFrames>,
     /// The store that live words were promised by, if the maps were there before.
     pub adopted_from: Option<u128>,
-    /// What puts the program on interfaces.
+    /// The attacher of the program.
     pub attacher: Attacher,
 }
 
@@ -180,7 +180,7 @@ impl Kernel {
         Ok((kernel, shared))
     }
 
-    /// What it takes to capture.
+    /// The means of a capture.
     ///
     /// # Errors
     /// When the process may open no more files.
@@ -206,7 +206,7 @@ impl Kernel {
         adoption::made(&self.control);
     }
 
-    /// Writes into the maps whose promises they hold from now on. All that the store knows is in them by now.
+    /// Writes into the maps which store's promises they hold from now on. They already have all that the store knows.
     pub fn belongs_to(&self, store: u128) {
         let cells = self.control.cells();
         #[expect(clippy::cast_possible_truncation, reason = "the two halves")]
@@ -310,7 +310,7 @@ impl Kernel {
         known.get_or_insert_with(|| addresses.keys().filter_map(Result::ok).map(|raw| raw.0).collect())
     }
 
-    /// What became of frames since the maps were made, one count for each verdict.
+    /// The verdicts on frames since the maps were made, one count for each.
     ///
     /// # Errors
     /// When the map can't be read.

@@ -2,16 +2,16 @@
 //!
 //! The daemon writes the frames into a map and has the kernel run the program so often on blank frames
 //! (`BPF_PROG_TEST_RUN` with live frames, since Linux 5.18). The program writes each over a blank one and returns
-//! `XDP_TX`, upon which the kernel hands it to the driver's `ndo_xdp_xmit`: no socket buffer, no queueing discipline. It
-//! has to be the attached program: for any other the kernel rewrites the calls of XDP programs twice a call, and waits
-//! each time until no processor runs the old ones.
+//! `XDP_TX`. The kernel then hands it to the driver's `ndo_xdp_xmit`: no socket buffer, no queueing discipline. It
+//! has to be the attached program: for any other the kernel rewrites the calls of XDP programs twice a call, and
+//! waits each time until no processor runs the old ones.
 //!
 //! The system call doesn't say which frames the driver took. A program at the tracepoint behind the driver's function does,
 //! in the order that they were sent, each time for frames of this thread alone. Without that program nothing is sent this way.
 //!
-//! Each frame has a page of memory to itself. A network card sends it, and the page comes back. Over a veth it is the
-//! receiver's memory then, as that of all frames is that went through a program at the far end: some fifty fill a socket of
-//! default size (212,992 octets) until it is read.
+//! Each frame has a page of memory to itself. A network card sends the frame, and the page comes back. Over a veth
+//! the page then belongs to the receiver, as for every frame that went through a program at the far end: some fifty
+//! fill a socket of default size (212,992 octets) until it is read.
 
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
@@ -40,7 +40,7 @@ const DEVMAP_XMIT: usize = 5;
 /// The shortest frame that the kernel takes: an Ethernet header.
 const SHORTEST: usize = 14;
 
-/// What is needed to send frames from the kernel.
+/// The means to send frames from the kernel.
 pub struct LiveFrames {
     program: OwnedFd,
     watch: OwnedFd,
@@ -53,7 +53,7 @@ pub struct LiveFrames {
     _watching: RawTracePointLink,
 }
 
-/// `struct xdp_md`: what the kernel is told of the frames that the program runs on.
+/// `struct xdp_md`: the description, for the kernel, of the frames that the program runs on.
 #[repr(C)]
 #[derive(Default)]
 struct Blank {
@@ -215,11 +215,11 @@ fn write(place: SharedCells<'_>, frame: &[u8]) {
     place.store(LAST, frame.last_chunk().map_or(0, |last| u64::from_ne_bytes(*last)));
 }
 
-/// What the kernel has told of a call.
+/// The kernel's report on a call.
 struct Told {
     /// How many frames the program has sent.
     sent: usize,
-    /// What became of them, in order: so many taken by the driver, then so many not; `None` when there was no room for all.
+    /// Their results, in order: so many taken by the driver, then so many not; `None` if there was no room for all.
     notes: Option<Vec<(usize, usize)>>,
 }
 

@@ -1,17 +1,17 @@
-//! The XDP program in the kernel: loaded, pinned, adopted from an earlier daemon, attached to interfaces.
+//! The XDP program in the kernel: loads it, pins it, adopts it from an earlier daemon, attaches it to interfaces.
 //!
-//! Owns the loaded object, the pins and the attachments. May use the memory of `leases/`, what `interfaces/` says, and the
-//! frames that `frames/` has to send. Invariant: whatever ends the daemon, a program that is attached has its maps pinned
-//! beside it, and all of them are of one instance.
+//! Owns the loaded object, the pins and the attachments. May use the memory of `leases/`, the data of `interfaces/`,
+//! and the frames that `frames/` has to send. Invariant: however the daemon ends, an attached program has its maps
+//! pinned beside it, and all of them are of one instance.
 //!
 //! ```text
-//! kernel.rs      loads the program over pinned or new maps, and tells it of interfaces and addresses
+//! kernel.rs      loads the program over pinned or new maps, and sets its interfaces and addresses
 //! object.rs      the BPF object: its maps and their sizes
-//! pins.rs        where all that outlives the daemon is pinned
-//! adoption.rs    what an earlier daemon left there
-//! attachment.rs  the program on interfaces (occupant.rs: others' programs; offload.rs, transmission.rs: what drivers can't do)
+//! pins.rs        the pins of all that outlives the daemon
+//! adoption.rs    takes over what an earlier daemon left there
+//! attachment.rs  the program on interfaces (occupant.rs: others' programs; offload.rs, transmission.rs: limits of drivers)
 //! capture.rs     the program that copies frames, while somebody captures
-//! diagnosis.rs  what the program says of frames, in names
+//! diagnosis.rs  the program's log of frames, in names
 //! live_frames.rs many frames sent by a system call, through the program
 //! ```
 

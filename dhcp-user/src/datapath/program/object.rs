@@ -1,4 +1,4 @@
-//! The BPF object that the binary carries: its programs, its maps, and how large they are made.
+//! The BPF object in the binary: its programs, its maps, and their sizes.
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::Map;
@@ -71,11 +71,11 @@ pub(super) fn region(map: &Map, cells: usize) -> Result<Region> {
     Region::mapped(data.fd(), cells)
 }
 
-/// Lines of the verifier's report that are shown: the reason stands in the last ones.
+/// Lines of the verifier's report that are shown: the last ones have the reason.
 const REASON: usize = 12;
 
-/// What to tell the operator when the kernel doesn't take the program. The verifier reports every instruction that it has
-/// gone through: what it could not accept comes last.
+/// The message for the operator when the kernel doesn't take the program. The verifier reports every instruction that
+/// it has checked: the one that it refused comes last.
 pub(super) fn refused(error: ProgramError) -> anyhow::Error {
     let ProgramError::LoadError { io_error, verifier_log } = error else {
         return anyhow::Error::from(error).context("the kernel refused the XDP program");

@@ -1,4 +1,4 @@
-//! XDP programs that are on an interface and are not this daemon's: whose they are, and how the operator gets rid of them.
+//! Foreign XDP programs on an interface: their owners, and how the operator removes them.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -8,8 +8,8 @@ use dhcp_ebpf::abi::programs;
 
 use crate::datapath::interfaces::netlink::{Attached, Occupant};
 
-/// The programs that there were when this process could still look at all of them, by id: what each is called, and the
-/// link that holds it.
+/// The programs that existed when this process could still read all of them, by id: the name of each, and the link
+/// that holds it.
 static KNOWN: OnceLock<HashMap<u32, Known>> = OnceLock::new();
 
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ fn all() -> HashMap<u32, Known> {
     all
 }
 
-/// What is known of a program: by looking now, else by what was seen when that could be done.
+/// The data of a program: read now if possible, else from the start.
 fn known(program: u32) -> Option<Known> {
     let now = all().remove(&program);
     now.or_else(|| {

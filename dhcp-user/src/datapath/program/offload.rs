@@ -1,4 +1,4 @@
-//! Receive offloads that an XDP program can't live with, or that keep frames from the host, turned off.
+//! Turns off receive offloads that change frames before the XDP program, or keep frames from the host.
 
 use std::io;
 
@@ -12,7 +12,7 @@ const MERGE: [&str; 2] = ["rx-lro", "rx-gro-hw"];
 /// The card drops frames of VLANs that the host has no interface for, unless it is promiscuous.
 const FILTER: [&str; 2] = ["rx-vlan-filter", "rx-vlan-stag-filter"];
 
-/// What there is to know of an interface's offloads once they are off, as far as they can be.
+/// The offloads of an interface after the attempt to turn them off.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offloads {
     /// Those that were turned off.
@@ -22,14 +22,14 @@ pub struct Offloads {
 }
 
 impl Offloads {
-    /// The offload that may have taken a tag from a frame, so that nobody can tell from the frame which link it is from.
+    /// The offload that may have taken a tag from a frame, so that the frame hides its link.
     #[must_use]
     pub fn hides_tags(&self) -> Option<&str> {
         self.stayed.iter().map(String::as_str).find(|name| TAKE_TAGS.contains(name))
     }
 }
 
-/// Turns off, as far as the driver lets it, what keeps a program from seeing frames as they came.
+/// Turns off, as far as the driver allows it, the offloads that change frames before a program.
 ///
 /// # Errors
 /// When the features can't be asked for.
@@ -47,7 +47,7 @@ pub fn takes_tags(interface: &str) -> io::Result<Option<String>> {
     Ok(takes.first().map(|feature| feature.name.clone()))
 }
 
-/// Turns off, as far as the driver lets it, what keeps tagged frames from the host.
+/// Turns off, as far as the driver allows it, the offloads that keep tagged frames from the host.
 ///
 /// # Errors
 /// When the features can't be asked for.
@@ -75,7 +75,7 @@ fn in_the_way(features: &[Feature], unwanted: fn(&str) -> bool) -> Vec<&Feature>
     features.iter().filter(|feature| feature.is_on && unwanted(&feature.name)).collect()
 }
 
-/// What has become of those that were `before`.
+/// The result for those that were on `before`.
 fn outcome(before: &[&Feature], after: &[Feature]) -> Offloads {
     let is_on = |name: &str| after.iter().any(|feature| feature.is_on && feature.name == name);
     let names = before.iter().map(|feature| feature.name.clone());

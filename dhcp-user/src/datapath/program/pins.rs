@@ -1,4 +1,4 @@
-//! Where program, maps and links are pinned, so that they outlive the daemon.
+//! The pins of program, maps and links, so that they outlive the daemon.
 
 use std::ffi::CString;
 use std::fs::{self, File, TryLockError};
@@ -21,7 +21,7 @@ const LINK_DETACH: libc::c_long = 34;
 /// `BPF_F_REPLACE`: only in the place of the program that is named.
 const REPLACE: u32 = 4;
 
-/// Maps that are pinned. Logs, constants, and what a CPU remembers belong to one load of the program.
+/// Maps that are pinned. Logs, constants and per-CPU memory belong to one load of the program.
 pub const PINNED_MAPS: [&str; 12] = [
     maps::SLOTS,
     maps::CHUNKS,
@@ -82,8 +82,8 @@ impl Pins {
             .with_context(|| format!("closing the pin directory {} to others", dir.display()))
     }
 
-    /// Keeps every other daemon away from what is pinned here, for as long as what is given is kept: the system lifts it
-    /// when the process ends, however it ends.
+    /// Keeps every other daemon away from these pins, for as long as the caller keeps the returned file: the system
+    /// releases the lock when the process ends, however it ends.
     ///
     /// # Errors
     /// When another has it.
@@ -173,10 +173,10 @@ impl Pins {
 }
 
 impl LinkPin {
-    /// Puts a program in the place of another, atomically: each frame meets the one or the other.
+    /// Replaces a program by another, atomically: each frame meets one of the two.
     ///
     /// # Errors
-    /// When the attachment is gone, or has another program by now.
+    /// When the attachment is gone, or now has another program.
     pub fn exchange(&self, before: BorrowedFd<'_>, after: BorrowedFd<'_>) -> io::Result<()> {
         #[repr(C)]
         struct Update {

@@ -1,14 +1,15 @@
-//! Whether what the XDP program sends (`XDP_TX`) leaves by the driver: what is known of drivers, and what they count.
+//! Whether frames that the XDP program sends (`XDP_TX`) leave by the driver: known drivers, and the drivers'
+//! counters.
 //!
 //! A driver that can't send such a frame drops it after the program has returned. The program never learns of it, and
-//! counts an answer; only the driver's own counters tell. Over veth that is the rule: a frame sent back arrives only
-//! if the far end runs an XDP program too, or has its NAPI on for another reason.
+//! counts an answer; only the driver's own counters show the loss. Over veth that is the rule: a frame sent back
+//! arrives only if the far end runs an XDP program too, or has its NAPI on for another reason.
 
 use std::io;
 
 use crate::datapath::interfaces::ethtool::Device;
 
-/// Drivers of the kernel's tree that send what a program on them answers, whatever else is configured on the far end.
+/// Drivers of the kernel's tree that send a program's answers, whatever is configured on the far end.
 const KNOWN: [&str; 28] = [
     "atlantic",
     "bnxt_en",
@@ -54,7 +55,7 @@ pub fn driver(interface: &str) -> io::Result<String> {
     Device::named(interface)?.driver()
 }
 
-/// What a driver has counted of frames that XDP programs sent.
+/// A driver's counts of frames that XDP programs sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Frames that it took.
@@ -91,7 +92,7 @@ impl Counts {
         Ok(Self::among(&Device::named(interface)?.statistics()?))
     }
 
-    /// What was counted after `before`. A driver that has begun anew since has counted all it says.
+    /// The counts since `before`. If the driver's counters began anew since, all their counts are new.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
         let since = |now: u64, before: u64| now.checked_sub(before).unwrap_or(now);
@@ -101,7 +102,7 @@ impl Counts {
     /// Drivers name their counters as they like, each queue's its own: `rx_queue_0_xdp_tx_errors`, `rx_xdp_tx_err`,
     /// `tx_queue_1_xdp_tx_drops`, `rx_xdp_tx_full`.
     ///
-    /// Frames of `ndo_xdp_xmit` (`xdp_xmit`) are not among them: whoever sends those is told which were taken.
+    /// Frames of `ndo_xdp_xmit` (`xdp_xmit`) are not among them: their sender learns which were taken.
     fn among(statistics: &[(String, u64)]) -> Self {
         let mut counts = Self::default();
         for (name, value) in statistics.iter().filter(|(name, _)| name.contains("xdp_tx")) {
