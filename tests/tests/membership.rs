@@ -5,6 +5,7 @@ use system_tests::client::{Client, Request, WANTED, granted};
 use system_tests::paths::SERVER;
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
+use system_tests::wait::{PROMPT, until};
 use system_tests::wire::options;
 
 /// A client's host name (RFC 2132 §3.14).
@@ -117,6 +118,54 @@ fn a_client_on_a_list_is_dropped_until_it_is_off_it() -> Result<()> {
     server.reload()?;
     (0..3).try_for_each(|_| client.renew(&lease).map(drop))?;
     ensure!(server.stats()?.all_kernel_acked()? >= acked + 3 + 2);
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+/// A class has as many leases as it may, and no more: over a crash and a restart as well.
+#[test]
+fn a_class_gets_no_more_leases_than_its_limit() -> Result<()> {
+    let lan = lan()?;
+    let class = "[[class]]\nname = \"phones\"\nmatch = { vendor-class = \"phone\" }\nmax-leases = 2\n";
+    let mut server = Server::start(&lan, Xdp::Native, &format!("{class}{SUBNET}"))?;
+    let phone = |mut request: Request, list: &[(u8, &[u8])]| {
+        request.message.options = options(&[list, &[(60, b"phone"), (55, &WANTED)]].concat());
+        request
+    };
+    let discovering = |client: &Client| phone(client.discovering(), &[(53, &[1])]);
+    let lease = |client: &Client| -> Result<system_tests::client::Lease> {
+        let offer = client.exchange(&discovering(client))?;
+        let (address, server) = (offer.message.yiaddr.octets(), offer.address_option(54)?.octets());
+        let asked: &[(u8, &[u8])] = &[(53, &[3]), (50, &address), (54, &server)];
+        granted(&client.exchange(&phone(client.selecting(&offer)?, asked))?)
+    };
+    let (first, second, third) = (lan.client(1), lan.client(2), lan.client(3));
+    let (held, seconds) = (lease(&first)?, lease(&second)?);
+    let refused = |server: &Server<'_>| -> Result<()> {
+        let count = || server.stats()?.count(&["daemon", "dropped", "class-cap"]);
+        let before = count()?;
+        third.expect_silence(&discovering(&third), held.address)?;
+        ensure!(count()? == before + 1);
+        let explained = server.json(&["explain", &mac(&third)])?;
+        let why = explained["why"].as_str().unwrap_or_default();
+        ensure!(why.starts_with("class-cap: ") && why.contains("max-leases"), "{explained}");
+        ensure!(server.json(&["audit"])?["consistent"] == true);
+        Ok(())
+    };
+    refused(&server)?;
+    // What is held is renewed, by the kernel too.
+    (0..3).try_for_each(|_| first.extend(&phone(first.renewing(&held), &[(53, &[3])]), &held).map(drop))?;
+    ensure!(server.stats()?.all_kernel_acked()? >= 1);
+    server.crash()?;
+    server.start_again()?;
+    refused(&server)?;
+    server.reload()?;
+    refused(&server)?;
+    second.release(&seconds)?;
+    until("its lease to be over", PROMPT, || {
+        Ok(server.lease(seconds.address)?.is_none_or(|lease| lease["state"] != "leased").then_some(()))
+    })?;
+    lease(&third)?;
     ensure!(server.json(&["audit"])?["consistent"] == true);
     Ok(())
 }

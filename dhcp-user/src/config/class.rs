@@ -31,6 +31,8 @@ pub struct Class {
     pub overrides: Overrides,
     /// Whether its clients get no answer instead.
     pub drop: bool,
+    /// How many leases its clients may hold together, if that is limited.
+    pub max_leases: Option<u32>,
 }
 
 /// What a class asks of its clients. Each list that isn't empty must have an element that fits; one is not empty.
@@ -88,19 +90,28 @@ pub(super) fn read(
         let matches = section.required("match", "{ vendor-class = \"…*\" }", |v| Match::read(v, files));
         names.asks_known |= matches.as_ref().is_some_and(|matches| matches.known.is_some());
         let drop = section.or("drop", false, Value::boolean);
-        let given_at = section.place(&["options", "next-server", "boot-file-name", "lease-time"]);
+        let max_leases = section.optional("max-leases", lease_count);
+        let given_at =
+            section.place(&["options", "next-server", "boot-file-name", "lease-time", "max-leases"]);
         let overrides = Overrides::read(&mut section);
         if let Some(overrides) = &overrides {
             mentions.told_by(&section.place(&["options", "next-server"]), overrides);
         }
-        if drop == Some(true) && overrides.as_ref().is_some_and(|overrides| !overrides.is_empty()) {
+        let gives = overrides.as_ref().is_some_and(|overrides| !overrides.is_empty());
+        if drop == Some(true) && (gives || matches!(max_leases, Some(Some(_)))) {
             section.refuse(
                 &given_at,
                 "the clients of a class with `drop` are given nothing: remove this, or `drop`",
             );
         }
         section.finish();
-        Some(Class { name: name?, matches: matches?, overrides: overrides?, drop: drop? })
+        Some(Class {
+            name: name?,
+            matches: matches?,
+            overrides: overrides?,
+            drop: drop?,
+            max_leases: max_leases?,
+        })
     })
 }
 
@@ -258,6 +269,10 @@ fn octets(part: &str) -> Result<Vec<u8>, &'static str> {
 /// As [`octets`], or plain text where it can't be taken for them: relays name their ports in words.
 fn port_name(part: &str) -> Result<Vec<u8>, &'static str> {
     value::octets_or_words(part).ok_or("octets, such as \"01:02:0a\" (or \"'text'\" for a text's own)")
+}
+
+fn lease_count(value: Value<'_>) -> Option<u32> {
+    value.integer(1..=100_000_000).and_then(|count| u32::try_from(count).ok())
 }
 
 fn architecture(value: Value<'_>) -> Option<u16> {

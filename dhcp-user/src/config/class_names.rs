@@ -29,6 +29,12 @@ impl ClassSet {
         Self(self.0 | other.0)
     }
 
+    /// The classes that are in both.
+    #[must_use]
+    pub fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Whether any class is in both.
     #[must_use]
     pub fn meets(self, other: Self) -> bool {

@@ -220,6 +220,7 @@ impl Portable {
             agent_info: octets("relay-information", &self.relay_information)?,
             adopted: false,
             shortened: false,
+            classes: Vec::new(),
         })
     }
 }
@@ -264,6 +265,7 @@ mod tests {
             agent_info: Some(vec![1, 1, 9]),
             adopted: false,
             shortened: false,
+            classes: Vec::new(),
         }
     }
 

@@ -139,6 +139,12 @@ pub const EVENT_KINDS: &[EventKind] = &[
         OF_CLIENT,
     ),
     kind(
+        "class-cap",
+        "a client got no address: the clients of its class hold as many as they may",
+        &["hw-address", "detail"],
+        OF_CLIENT,
+    ),
+    kind(
         "port-in-use",
         "a client got no address: another device has the one of its port",
         &["address", "hw-address", "detail"],

@@ -48,6 +48,7 @@ fn record(client: u8, standing: Standing) -> Record {
         agent_info: Some(b"\x01\x03a b\x02\x02\x00\x04".to_vec()),
         adopted: false,
         shortened: false,
+        classes: Vec::new(),
     }
 }
 

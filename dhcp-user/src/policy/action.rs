@@ -360,6 +360,8 @@ pub enum Silence {
     DeviceCap,
     /// The clients of the circuit hold as many leases as they may.
     CircuitCap,
+    /// The clients of its class hold as many leases as they may.
+    ClassCap,
     /// The address reserved for the client's port is in use by another device, or offered to one.
     PortInUse,
     /// RELEASE or DECLINE from somebody who isn't the owner.
@@ -404,6 +406,7 @@ impl Silence {
             Self::ProbeUnknown => "probe-unknown",
             Self::DeviceCap => "device-cap",
             Self::CircuitCap => "circuit-cap",
+            Self::ClassCap => "class-cap",
             Self::PortInUse => "port-in-use",
             Self::NotOwner => "not-owner",
             Self::DeclinedTooOften => "declined-too-often",

@@ -86,6 +86,15 @@ pub enum LeaseEvent {
         /// How many they may hold together.
         cap: u32,
     },
+    /// A client got no address since the clients of its class hold as many as they may.
+    ClassCap {
+        /// The name of the class.
+        class: String,
+        /// Who asked.
+        client: Client,
+        /// How many they may hold together.
+        cap: u32,
+    },
 }
 
 /// How much an event weighs.
@@ -118,6 +127,7 @@ impl LeaseEvent {
             Self::PortInUse { .. } => "port-in-use",
             Self::DeviceCap { .. } => "device-cap",
             Self::CircuitCap { .. } => "circuit-cap",
+            Self::ClassCap { .. } => "class-cap",
         }
     }
 
@@ -132,7 +142,8 @@ impl LeaseEvent {
             | Self::ManyDeclines { client, .. }
             | Self::PortInUse { client, .. }
             | Self::DeviceCap { client, .. }
-            | Self::CircuitCap { client, .. } => Some(client.link),
+            | Self::CircuitCap { client, .. }
+            | Self::ClassCap { client, .. } => Some(client.link),
         }
     }
 
@@ -148,7 +159,8 @@ impl LeaseEvent {
             Self::Exhausted { .. }
             | Self::PortInUse { .. }
             | Self::DeviceCap { .. }
-            | Self::CircuitCap { .. } => Weight::Detail,
+            | Self::CircuitCap { .. }
+            | Self::ClassCap { .. } => Weight::Detail,
         }
     }
 }

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::clock::{Clock, StoreSecs};
 use super::record::{HwAddr, QuarantineCause, Record, Standing};
 
-/// The newest format that this version reads, and the one it writes.
-pub(super) const FORMAT: u8 = 4;
+/// The newest format that this version reads.
+pub(super) const FORMAT: u8 = 5;
+/// What is written of a lease that is in no count, so that the version before reads it.
+const WITHOUT_CLASSES: u8 = 4;
 
 /// Only the kernel's maps told of the lease.
 const ADOPTED: u8 = 1;
@@ -27,8 +29,8 @@ pub(super) enum DecodeError {
 }
 
 /// Format 1 of a record, and 2, in which the operator may have ended the lease. In format 3 an octet follows: whether it was
-/// [adopted](ADOPTED); in format 4 it may be [shortened](SHORTENED), too. Fields are written in this order: a change of any kind
-/// is a new format.
+/// [adopted](ADOPTED); in format 4 it may be [shortened](SHORTENED), too; and in format 5 the names of the classes in whose count
+/// it is stand behind that. Fields are written in this order: a change of any kind is a new format.
 #[derive(Serialize, Deserialize)]
 struct Format1<'a> {
     standing: Standing1<'a>,
@@ -97,13 +99,14 @@ pub(super) fn encode(record: &Record, clock: &Clock, out: &mut Vec<u8>) {
         last_heard: clock.to_store(record.last_heard),
         agent_info: record.agent_info.as_deref(),
     };
-    out.push(FORMAT);
-    match postcard::to_extend(&fields, std::mem::take(out)) {
-        Ok(mut written) => {
-            let flag = |bit, is_set| if is_set { bit } else { 0 };
-            written.push(flag(ADOPTED, record.adopted) | flag(SHORTENED, record.shortened));
-            *out = written;
-        }
+    out.push(if record.classes.is_empty() { WITHOUT_CLASSES } else { FORMAT });
+    let written = postcard::to_extend(&fields, std::mem::take(out)).and_then(|mut written| {
+        let flag = |bit, is_set| if is_set { bit } else { 0 };
+        written.push(flag(ADOPTED, record.adopted) | flag(SHORTENED, record.shortened));
+        if record.classes.is_empty() { Ok(written) } else { postcard::to_extend(&record.classes, written) }
+    });
+    match written {
+        Ok(written) => *out = written,
         Err(error) => unreachable!("a Vec takes what it is given: {error}"),
     }
 }
@@ -123,10 +126,16 @@ pub(super) fn decode(
     };
     let (fields, rest) = postcard::take_from_bytes::<Format1>(fields)
         .map_err(|_| DecodeError::Malformed("its fields do not decode"))?;
-    let flags = match (format, rest) {
-        (Some(1 | 2), []) => 0,
-        (Some(3), [flags]) if flags & !ADOPTED == 0 => *flags,
-        (Some(FORMAT), [flags]) if flags & !(ADOPTED | SHORTENED) == 0 => *flags,
+    let (flags, classes) = match (format, rest) {
+        (Some(1 | 2), []) => (0, Vec::new()),
+        (Some(3), [flags]) if flags & !ADOPTED == 0 => (*flags, Vec::new()),
+        (Some(WITHOUT_CLASSES), [flags]) if flags & !(ADOPTED | SHORTENED) == 0 => (*flags, Vec::new()),
+        (Some(FORMAT), [flags, classes @ ..]) if flags & !(ADOPTED | SHORTENED) == 0 => {
+            match postcard::take_from_bytes(classes) {
+                Ok((classes, [])) => (*flags, classes),
+                _ => return Err(DecodeError::Malformed("its classes do not decode")),
+            }
+        }
         _ => return Err(DecodeError::Malformed("there is more or less than its fields")),
     };
     let record = Record {
@@ -160,6 +169,7 @@ pub(super) fn decode(
         agent_info: fields.agent_info.map(<[u8]>::to_vec),
         adopted: flags & ADOPTED != 0,
         shortened: flags & SHORTENED != 0,
+        classes,
     };
     Ok((fields.expiry, record))
 }
@@ -209,7 +219,7 @@ mod tests {
     fn a_newer_format_is_named() {
         let error = decode(ADDRESS, &[FORMAT + 1, 0, 0], &clock()).unwrap_err();
         assert_eq!(error, DecodeError::Newer(FORMAT + 1));
-        assert_eq!(error.to_string(), "record format 5 is newer than this version's 4");
+        assert_eq!(error.to_string(), "record format 6 is newer than this version's 5");
     }
 
     #[test]
@@ -237,7 +247,7 @@ mod tests {
         let record = Record { standing: Standing::Ended, ..leased(7) };
         let mut stored = Vec::new();
         encode(&record, &clock(), &mut stored);
-        assert_eq!((stored[0], stored.pop()), (FORMAT, Some(0)));
+        assert_eq!((stored[0], stored.pop()), (WITHOUT_CLASSES, Some(0)));
         stored[0] = 2;
         assert_eq!(decode(record.address, &stored, &clock()), Ok((StoreSecs(3_700), record)));
     }

@@ -148,6 +148,7 @@ pub enum Loss {
 
 /// One change to the store, by address.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are records: to box each would cost an allocation")]
 pub enum Change {
     /// Keep this record, in place of what was kept for its address.
     Put(Record),

@@ -45,6 +45,8 @@ pub struct Record {
     pub agent_info: Option<Vec<u8>>,
     /// Whether all of the owner but its hardware address is unknown: only the kernel's maps told of the lease.
     pub adopted: bool,
+    /// The classes with a limit in whose count the lease is, by their names.
+    pub classes: Vec<String>,
 }
 
 /// What an address is to be treated as after a restart.

@@ -544,6 +544,14 @@ pub(super) const KEYS: &[Key] = &[
         "its clients get no answer: see [Clients that get nothing](configuration.md#clients-that-get-nothing)",
     ),
     key(
+        "max-leases",
+        &[Table::Class],
+        Integer(1, 100_000_000),
+        Said("no limit"),
+        "0.1",
+        "how many leases its clients may hold together, in all subnets: see [Limits](security.md#limits)",
+    ),
+    key(
         "match",
         &[Table::Class],
         Kind::Table(Table::Match),

@@ -96,6 +96,8 @@ pub struct Binding {
     pub last_heard: BootSecs,
     /// How many of its renewals the kernel answered.
     pub kernel_renewals: u32,
+    /// The classes with a limit in whose count the lease is: by their names, which outlast a configuration. Few have any.
+    pub counted_in: Box<[String]>,
 }
 
 impl Binding {
@@ -113,6 +115,11 @@ impl Binding {
             agent_info: self.agent_info(),
             adopted: self.adopted,
         }
+    }
+
+    /// The names of the classes in whose count its lease is.
+    pub(in crate::policy) fn classes(&self) -> &[String] {
+        &self.counted_in
     }
 
     /// When it was last heard, by the daemon or by the kernel: `word` is the lease's, as it is at `now`.
@@ -274,6 +281,7 @@ mod tests {
                 committed_until: BootSecs(0),
                 last_heard: BootSecs(0),
                 kernel_renewals: 0,
+                counted_in: Box::default(),
             };
             let out = (binding.chaddr(), binding.client_id(), binding.agent_info(), binding.host_name());
             assert_eq!(out, (chaddr, id, info, name));

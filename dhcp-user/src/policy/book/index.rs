@@ -1,10 +1,11 @@
-//! The index that finds the addresses of a client, of a device, and of a circuit.
+//! The index that finds the addresses of a client, of a device, and of a circuit; and the counts of each class.
 
 use hashbrown::HashTable;
 
 use super::addresses::Addresses;
 use super::binding::Binding;
 use super::circuits::Circuits;
+use super::class_counts::ClassCounts;
 use super::identity::{Identity, Keyed};
 use super::state::State;
 use crate::policy::site::place::Place;
@@ -19,6 +20,7 @@ pub(super) struct Index {
     owners: HashTable<Place>,
     devices: HashTable<Place>,
     circuits: Circuits,
+    pub(super) classes: ClassCounts,
 }
 
 impl Index {
@@ -28,10 +30,10 @@ impl Index {
 
     /// Makes room for every address to have an owner: to grow later would hold up a request by a rehash of every
     /// binding. The system gives memory as it is used, except for an octet for each address.
-    pub(super) fn new(keyed: Keyed, all: &Addresses, circuits: Circuits) -> Self {
+    pub(super) fn new(keyed: Keyed, all: &Addresses, circuits: Circuits, classes: ClassCounts) -> Self {
         let count = all.places().count();
         let (owners, devices) = (HashTable::with_capacity(count), HashTable::with_capacity(count));
-        Self { keyed, owners, devices, circuits }
+        Self { keyed, owners, devices, circuits, classes }
     }
 
     /// The leases on each circuit.
@@ -84,6 +86,7 @@ impl Index {
     /// are found as owners.
     pub(super) fn add_lease(&mut self, all: &Addresses, place: Place) {
         self.circuits.add(all, place);
+        self.classes.add(all, place);
         if !has_device_beside(all, place) {
             return;
         }
@@ -95,6 +98,7 @@ impl Index {
     /// To be called while the binding is still there.
     pub(super) fn remove_lease(&mut self, all: &Addresses, place: Place) {
         self.circuits.remove(all, place);
+        self.classes.remove(place);
         if has_device_beside(all, place) {
             remove(&mut self.devices, device_hash(&self.keyed, all, place), place);
         }

@@ -169,6 +169,31 @@ impl Book {
         self.index.circuits().agrees(&self.all, place)
     }
 
+    /// How many leases and offers there are of a class that limits them.
+    pub(in crate::policy) fn held_of_class(&self, class: usize) -> u32 {
+        self.index.classes.held(class)
+    }
+
+    /// The classes in whose count the lease of the address is.
+    pub(in crate::policy) fn counted_in(&self, place: Place) -> ClassSet {
+        self.index.classes.of(place)
+    }
+
+    /// The names of those of `set` that limit leases.
+    pub(in crate::policy) fn counted_classes(&self, set: ClassSet) -> Vec<String> {
+        self.index.classes.names(set)
+    }
+
+    /// Whether the address counts in the classes that its owner got it in, as far as that matters.
+    pub(in crate::policy) fn classes_agree(&self, place: Place) -> bool {
+        self.index.classes.agrees(&self.all, place)
+    }
+
+    /// The names of classes whose counts are not what addresses and offers say.
+    pub(in crate::policy) fn classes_that_do_not_add_up(&self) -> impl Iterator<Item = &str> {
+        self.index.classes.uneven(self.offers.all().map(|offer| offer.classes)).into_iter()
+    }
+
     /// The offer of the address.
     pub(in crate::policy) fn offer_at(&self, place: Place) -> Option<&Offer> {
         self.offers.at(place)

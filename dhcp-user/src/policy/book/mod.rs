@@ -10,6 +10,7 @@
 mod addresses;
 pub(in crate::policy) mod binding;
 pub(in crate::policy) mod circuits;
+mod class_counts;
 pub(in crate::policy) mod client_origin;
 mod clients;
 mod copying;
@@ -30,6 +31,7 @@ use crate::config::Config;
 use crate::policy::site::subnet_id::SubnetId;
 use addresses::Addresses;
 use circuits::Circuits;
+use class_counts::ClassCounts;
 use deadlines::Deadlines;
 use identity::Keyed;
 use index::Index;
@@ -60,7 +62,12 @@ impl Book {
         let limited = subnets().filter(|(_, s)| s.max_leases_per_circuit.is_some()).map(|(id, _)| id);
         let all = Addresses::new(&pools, &reserved);
         Self {
-            index: Index::new(keyed, &all, Circuits::new(limited.collect())),
+            index: Index::new(
+                keyed,
+                &all,
+                Circuits::new(limited.collect()),
+                ClassCounts::new(&config.classes),
+            ),
             all,
             offers: Offers::default(),
             deadlines: Deadlines::default(),

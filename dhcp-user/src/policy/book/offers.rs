@@ -10,6 +10,7 @@ use super::binding::LeaseTime;
 use super::circuits::Circuit;
 use super::client_origin::ClientOrigin;
 use super::identity::Identity;
+use crate::config::ClassSet;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet::SubnetId;
 use crate::store::HwAddr;
@@ -25,6 +26,8 @@ pub(in crate::policy) struct Offer {
     pub(in crate::policy) origin: ClientOrigin,
     /// The circuit that it was asked for on, where that matters.
     pub(in crate::policy) circuit: Option<Circuit>,
+    /// The classes with a limit in whose count it is.
+    pub(in crate::policy) classes: ClassSet,
     pub(in crate::policy) until: BootSecs,
     pub(in crate::policy) lease_time: LeaseTime,
 }
@@ -85,6 +88,10 @@ pub(super) struct Offers {
 impl Offers {
     pub(super) fn at(&self, place: Place) -> Option<&Offer> {
         self.by_place.get(&place)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &Offer> {
+        self.by_place.values()
     }
 
     /// The offer that the client `who` has in `subnet`.
@@ -155,6 +162,7 @@ mod tests {
                 chaddr,
                 origin: ClientOrigin::Station(Link::default(), [2, 0, 0, 0, 0, 1]),
                 circuit: None,
+                classes: ClassSet::default(),
                 until: BootSecs(9),
                 lease_time: LeaseTime { secs: 60, shortened: false },
             });

@@ -64,6 +64,7 @@ pub(in crate::policy) fn record_of(
         last_heard: Default::default(),
         agent_info: None,
         adopted: false,
+        classes: Vec::new(),
     };
     match owner {
         Some(binding) => with_owner(site, blank, binding),
@@ -89,6 +90,7 @@ fn with_owner(site: &Site, record: Record, binding: &Binding) -> Record {
         last_heard: binding.last_heard,
         agent_info: binding.agent_info().map(<[u8]>::to_vec),
         adopted: binding.adopted,
+        classes: binding.classes().to_vec(),
         ..record
     }
 }
@@ -119,6 +121,7 @@ pub(in crate::policy) fn owner(site: &Site, record: &Record) -> Binding {
         committed_until: record.committed_until,
         last_heard: record.last_heard,
         kernel_renewals: u32::try_from(record.kernel_renewals).unwrap_or(u32::MAX),
+        counted_in: record.classes.clone().into_boxed_slice(),
     }
 }
 /// Whether the operator has ended the lease, and its last owner is to learn of it.

@@ -72,22 +72,29 @@ impl Book {
     pub(in crate::policy) fn offer(&mut self, offer: Offer) {
         let former = self.offers.of(offer.subnet, offer.client.identity()).map(|former| former.place);
         match former {
-            Some(former) if former == offer.place => drop(self.offers.remove(former)),
+            Some(former) if former == offer.place => drop(self.remove_offer(former)),
             Some(former) => drop(self.withdraw_offer(former)),
             None => {}
         }
         if self.state(offer.place) == State::Free {
             self.all.set(offer.place, State::Offered);
         }
+        self.index.classes.offer(offer.classes);
         self.offers.add(offer);
     }
 
     /// Forgets the offer at `place`, and gives it back; an address that was kept for nothing else is free again.
     pub(in crate::policy) fn withdraw_offer(&mut self, place: Place) -> Option<Offer> {
-        let offer = self.offers.remove(place)?;
+        let offer = self.remove_offer(place)?;
         if self.state(place) == State::Offered {
             self.all.set(place, State::Free);
         }
+        Some(offer)
+    }
+
+    fn remove_offer(&mut self, place: Place) -> Option<Offer> {
+        let offer = self.offers.remove(place)?;
+        self.index.classes.withdraw(offer.classes);
         Some(offer)
     }
 

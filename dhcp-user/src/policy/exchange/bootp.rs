@@ -68,6 +68,9 @@ impl Policy {
         }
         let open = self.below_cap(turn, &dynamic, request);
         if open.is_empty() {
+            if let Some(class) = self.over_class_cap(*first, request, None) {
+                return self.tell_class_cap(turn, request, class);
+            }
             return self.at_cap(turn, request, *first);
         }
         match self.draw(turn, request, &open) {

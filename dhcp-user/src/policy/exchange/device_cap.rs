@@ -51,7 +51,9 @@ impl Policy {
         request: &Request,
     ) -> Segment {
         let is_over = |id: &SubnetId| {
-            self.over_cap(turn, *id, request, None) || self.over_circuit_cap(*id, request, None)
+            self.over_cap(turn, *id, request, None)
+                || self.over_circuit_cap(*id, request, None)
+                || self.over_class_cap(*id, request, None).is_some()
         };
         if segment.iter().any(is_over) {
             segment.iter().copied().filter(|id| !is_over(id)).collect()

@@ -39,12 +39,18 @@ impl Policy {
             Some(place) if self.over_circuit_cap(self.book.subnet(place), request, Some(place)) => {
                 return self.at_circuit_cap(turn, request, self.book.subnet(place));
             }
-            Some(place) => place,
+            Some(place) => match self.over_class_cap(self.book.subnet(place), request, Some(place)) {
+                Some(class) => return self.tell_class_cap(turn, request, class),
+                None => place,
+            },
             None => {
                 let open = self.below_cap(turn, &segment, request);
                 if open.is_empty() {
                     if self.over_cap(turn, *first, request, None) {
                         return self.at_cap(turn, request, *first);
+                    }
+                    if let Some(class) = self.over_class_cap(*first, request, None) {
+                        return self.tell_class_cap(turn, request, class);
                     }
                     return self.at_circuit_cap(turn, request, *first);
                 }
@@ -191,7 +197,8 @@ impl Policy {
         let limited = self.site.subnets.get(subnet).max_leases_per_circuit.is_some();
         let circuit = Circuit::of(request).filter(|_| limited);
         let chaddr = request.chaddr;
-        self.book.offer(Offer { place, subnet, client, chaddr, origin, circuit, until, lease_time });
+        let classes = self.counts_of_offer(place, request);
+        self.book.offer(Offer { place, subnet, client, chaddr, origin, circuit, classes, until, lease_time });
         self.rearm(place);
         self.watch_fullness(turn, place);
     }

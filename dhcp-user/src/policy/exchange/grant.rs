@@ -42,6 +42,9 @@ impl Policy {
         if self.over_circuit_cap(subnet, request, Some(place)) {
             return self.tell_circuit_cap(turn, request, subnet);
         }
+        if let Some(class) = self.over_class_cap(subnet, request, Some(place)) {
+            return self.tell_class_cap(turn, request, class);
+        }
         let origin = self.origin_for(place, request);
         let Some(server) = self.site.subnets.server(subnet, origin.link) else {
             return turn.silence(request, Silence::NoServerId);
@@ -190,6 +193,7 @@ impl Policy {
         let expiry = promise.max(word.expiry());
         let ahead = turn.after(self.site.settings.horizon(lease_time));
         let same = self.book.recognises(place, request);
+        let counted_in = self.counts_of_lease(place, request);
         self.book.take_offer(place);
         self.claim(place);
         self.evidence.probes.unclean(place);
@@ -232,6 +236,7 @@ impl Policy {
             committed_until: ahead.max(floor).max(expiry),
             last_heard: turn.now,
             kernel_renewals,
+            counted_in,
         });
         self.book.grant(place, owner, other_station);
     }

@@ -6,6 +6,7 @@
 
 pub(in crate::policy) mod bootp;
 pub(in crate::policy) mod circuit_cap;
+pub(in crate::policy) mod class_cap;
 pub(in crate::policy) mod decline;
 pub(in crate::policy) mod device_cap;
 pub(in crate::policy) mod discover;
@@ -36,4 +37,6 @@ pub(in crate::policy) struct Throttles {
     pub(in crate::policy) devices_at_cap: Notices<(SubnetId, HwAddr)>,
     /// The circuits that hold as many leases as they may.
     pub(in crate::policy) circuits_at_cap: Notices<(SubnetId, Circuit)>,
+    /// The classes whose clients hold as many leases as they may.
+    pub(in crate::policy) classes_at_cap: Notices<usize>,
 }

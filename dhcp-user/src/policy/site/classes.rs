@@ -21,6 +21,8 @@ pub(in crate::policy) struct Classes {
     pub(in crate::policy) by_known: bool,
     /// Those whose clients get no answer.
     dropping: ClassSet,
+    /// Those that limit how many leases their clients hold.
+    limiting: ClassSet,
     /// Those that ask for the hardware address.
     by_hardware: ClassSet,
     /// A digest of all classes and their terms, without lists of hardware addresses.
@@ -31,18 +33,37 @@ impl Classes {
     pub(in crate::policy) fn new(classes: &[Class]) -> Self {
         let asks =
             |class: &Class| !class.matches.circuit_id.is_empty() || !class.matches.remote_id.is_empty();
-        let meant: Vec<_> = classes
-            .iter()
-            .map(|class| (class.matches.but_hardware(), &class.overrides, class.drop))
-            .collect();
+        let meant = |class: &Class| {
+            // What was got before there was a limit is counted as it is renewed: by the daemon.
+            let counted = class.max_leases.is_some().then(|| class.name.clone());
+            digest(&(class.matches.but_hardware(), &class.overrides, class.drop, counted))
+        };
+        let meant: Vec<u64> = classes.iter().map(meant).collect();
         Self {
             all: classes.to_vec(),
             by_relay: classes.iter().any(asks),
             by_known: classes.iter().any(|class| class.matches.known.is_some()),
             dropping: those(classes, |class| class.drop),
+            limiting: those(classes, |class| class.max_leases.is_some()),
             by_hardware: those(classes, |class| class.matches.asks_hardware()),
             digest: digest(&meant),
         }
+    }
+
+    /// Those of `set` that limit how many leases their clients hold.
+    pub(in crate::policy) fn limiting(&self, set: ClassSet) -> ClassSet {
+        set.common(self.limiting)
+    }
+
+    /// Whether any class does.
+    pub(in crate::policy) fn any_limits(&self) -> bool {
+        !self.limiting.is_empty()
+    }
+
+    /// How many leases the clients of the class at this place may hold, and what it is called.
+    pub(in crate::policy) fn limit(&self, class: usize) -> Option<(&str, u32)> {
+        let class = self.all.get(class)?;
+        Some((&class.name, class.max_leases?))
     }
 
     /// Whether any class drops its clients.

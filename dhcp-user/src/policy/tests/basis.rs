@@ -31,6 +31,7 @@ impl Made {
             matches: Match { vendor_class: vec![Pattern::Exactly(vec![1])], ..Match::default() },
             overrides: Overrides::default(),
             drop: false,
+            max_leases: None,
         };
         let own_terms = Overrides { times: Some(times(500)), ..Overrides::default() };
         let apart = DynamicPool { overrides: own_terms, ..range(50, 70).into() };

@@ -9,7 +9,7 @@ const UEFI: [u8; 2] = [0, 7];
 const BIOS: [u8; 2] = [0, 0];
 
 fn class(name: &str, matches: Match) -> Class {
-    Class { name: name.to_owned(), matches, overrides: Overrides::default(), drop: false }
+    Class { name: name.to_owned(), matches, overrides: Overrides::default(), drop: false, max_leases: None }
 }
 
 fn begins(octets: &[u8]) -> Vec<Pattern> {

@@ -5,7 +5,7 @@ use super::*;
 use crate::config::{Admission, DynamicPool, Match, Pattern};
 
 fn class(matches: Match, drop: bool) -> Class {
-    Class { name: "some".to_owned(), matches, overrides: Overrides::default(), drop }
+    Class { name: "some".to_owned(), matches, overrides: Overrides::default(), drop, max_leases: None }
 }
 
 fn known(known: bool) -> Match {

@@ -6,6 +6,7 @@ mod basis;
 mod bootp;
 mod calendar;
 mod circuit_cap;
+mod class_cap;
 mod classes;
 mod conformance;
 mod device_cap;

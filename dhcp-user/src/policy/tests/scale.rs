@@ -111,6 +111,7 @@ fn longest_steps(name: &str, (subnets, leased): (Vec<Subnet>, Vec<(Ipv4Addr, [u8
         agent_info: Some(vec![1, 2, 0, 7]),
         adopted: false,
         shortened: false,
+        classes: Vec::new(),
     });
     let mut out = Vec::new();
     for (address, _) in &leased {

@@ -92,7 +92,7 @@ fn one_may_put_its_client_into_a_class() {
     let matches = Match { vendor_class: vec![Pattern::Exactly(b"phone".to_vec())], ..Match::default() };
     let mut overrides = Overrides::default();
     overrides.options.0.insert(66, b"tftp".to_vec());
-    let phones = Class { name: "phones".to_owned(), matches, overrides, drop: false };
+    let phones = Class { name: "phones".to_owned(), matches, overrides, drop: false, max_leases: None };
     let apart = DynamicPool {
         admits: Admission { allow: first(), ..Admission::default() },
         ..Pool { first: host(50), last: host(59) }.into()

@@ -45,6 +45,8 @@ impl Policy {
         if total != self.book.total() {
             findings.push(find("the counts of all addresses do not add up".to_owned()));
         }
+        let uneven = self.book.classes_that_do_not_add_up();
+        findings.extend(uneven.map(|name| find(format!("the count of class \"{name}\" does not add up"))));
         findings
     }
 
@@ -106,6 +108,7 @@ impl Policy {
                 "nothing looks at it when its moment comes",
             ),
             (!self.book.circuit_agrees(place), "it counts on another circuit than its owner is on"),
+            (!self.book.classes_agree(place), "it counts in other classes than its owner got it in"),
             (state == State::Offered && self.book.offer_at(place).is_none(), "offered, but to nobody"),
             (
                 (state == State::Quarantined) != self.book.probation(place).is_some(),
@@ -121,6 +124,8 @@ impl Policy {
 fn promise_differs(due: &Record, stored: &Record) -> Option<&'static str> {
     if (stored.chaddr, &stored.client_id) != (due.chaddr, &due.client_id) {
         Some("the store has it for another client")
+    } else if stored.classes != due.classes {
+        Some("the store has it in the count of other classes")
     } else if stored.committed_until < due.committed_until {
         Some("the store foresees less than is taken for committed")
     } else {

@@ -178,6 +178,7 @@ impl Policy {
             committed_until: lease.horizon.max(word.expiry()),
             last_heard: BootSecs(word.expiry().0.saturating_sub(lease.lease_time)).min(turn.now),
             kernel_renewals: 0,
+            counted_in: Box::default(),
         };
         if self.is_reserved_for_another(place, &owner) {
             self.withdraw_from(turn, place, owner, None);

@@ -17,6 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Something that is to be done when all that was decided before it is on disk.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are actions: to box each would cost an allocation")]
 pub(in crate::server) enum Decided {
     /// An action that policy decided.
     Action(Action),

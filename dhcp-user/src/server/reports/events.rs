@@ -239,6 +239,13 @@ pub(in crate::server) fn event_record(
             },
             client,
         ),
+        LeaseEvent::ClassCap { class, client, cap } => of(
+            EventRecord {
+                detail: Some(format!("the clients of class \"{class}\" may hold {cap}")),
+                ..EventRecord::now("class-cap")
+            },
+            client,
+        ),
     }
 }
 
@@ -294,7 +301,8 @@ mod tests {
             LeaseEvent::ManyDeclines { subnet, client: client.clone() },
             LeaseEvent::PortInUse { address, client: client.clone() },
             LeaseEvent::DeviceCap { subnet, client: client.clone(), cap: 4 },
-            LeaseEvent::CircuitCap { subnet, client, cap: 4 },
+            LeaseEvent::CircuitCap { subnet, client: client.clone(), cap: 4 },
+            LeaseEvent::ClassCap { class: "phones".to_owned(), client, cap: 4 },
         ]);
         all
     }

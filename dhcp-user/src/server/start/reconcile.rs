@@ -199,6 +199,7 @@ fn kept(address: Ipv4Addr, identity: &Identity, expiry: BootSecs) -> Record {
         agent_info: None,
         adopted: true,
         shortened: false,
+        classes: Vec::new(),
         recurrences: 0,
     }
 }

@@ -278,6 +278,7 @@ pub(super) fn leased(i: u32) -> Record {
         agent_info: None,
         adopted: false,
         shortened: false,
+        classes: Vec::new(),
     }
 }
 
@@ -301,8 +302,10 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
     let path =
         ("[a-z]{1,15}", any::<(u16, u16)>(), address(), address(), option::of(vec(any::<u8>(), 0..300)));
     let times = (any::<u32>(), moment(), moment(), moment());
-    (address(), standing, any::<(u32, u64, bool, bool)>(), client, path, times).prop_map(
-        |(address, standing, (recurrences, kernel_renewals, adopted, shortened), client, path, times)| {
+    let kept = (any::<(u32, u64, bool, bool)>(), vec(any::<String>(), 0..3));
+    (address(), standing, kept, client, path, times).prop_map(
+        |(address, standing, (kept, classes), client, path, times)| {
+            let (recurrences, kernel_renewals, adopted, shortened) = kept;
             let (client_id, chaddr, host_name) = client;
             let (interface, vlan, giaddr, server, agent_info) = path;
             let (lease_time, expiry, committed_until, last_heard) = times;
@@ -325,6 +328,7 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
                 agent_info,
                 adopted,
                 shortened,
+                classes,
             }
         },
     )

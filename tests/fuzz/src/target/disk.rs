@@ -152,6 +152,7 @@ fn record(last: u8, net: u8) -> Record {
         agent_info: None,
         adopted: false,
         shortened: false,
+        classes: Vec::new(),
     }
 }
 

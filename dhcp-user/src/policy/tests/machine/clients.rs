@@ -30,7 +30,13 @@ const IN_CLASS: &[u8] = b"particular";
 /// The class there is.
 pub(super) fn class() -> Class {
     let matches = Match { vendor_class: vec![Pattern::Exactly(IN_CLASS.to_vec())], ..Match::default() };
-    Class { name: "particular".to_owned(), matches, overrides: Overrides::default(), drop: false }
+    Class {
+        name: "particular".to_owned(),
+        matches,
+        overrides: Overrides::default(),
+        drop: false,
+        max_leases: Some(3),
+    }
 }
 
 /// Whether the client is in it by what it says.

@@ -71,6 +71,7 @@ impl Unanswered {
                     | Silence::PortInUse
                     | Silence::DeviceCap
                     | Silence::CircuitCap
+                    | Silence::ClassCap
                     | Silence::DeclinedTooOften
                     | Silence::QueryNotAllowed
                     | Silence::Unanswerable
@@ -167,6 +168,10 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
         Silence::CircuitCap => (
             "the clients of its relay's port hold as many leases as they may together: `max-leases-per-circuit`",
             "see which devices are behind the port, or raise the limit",
+        ),
+        Silence::ClassCap => (
+            "the clients of its class hold as many leases as they may together: `max-leases`",
+            "raise the limit, or look at `leases` for what is not used",
         ),
         Silence::PortInUse => (
             "the address is reserved for its relay's port, and another device on that port has it and answers for it",
@@ -268,6 +273,7 @@ fn silences() -> impl Iterator<Item = Silence> {
         ProbeUnknown,
         DeviceCap,
         CircuitCap,
+        ClassCap,
         PortInUse,
         NotOwner,
         DeclinedTooOften,
