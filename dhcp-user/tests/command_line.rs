@@ -146,6 +146,8 @@ mod tests {
             relay_information: None,
             circuit_id: None,
             remote_id: None,
+            subscriber_id: None,
+            relay_vendor: Vec::new(),
             last_heard: "2026-01-01T00:00:00Z".parse().unwrap(),
             expires: "2026-01-01T01:00:00Z".parse().unwrap(),
             committed_until: "2026-01-01T02:00:00Z".parse().unwrap(),

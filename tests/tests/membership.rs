@@ -1,8 +1,9 @@
 //! What is one client's by its reservation or its class, as the client sees it: by the daemon and by the kernel.
 
 use anyhow::{Result, ensure};
-use system_tests::client::{Client, Request, WANTED, granted};
-use system_tests::paths::SERVER;
+use std::net::Ipv4Addr;
+use system_tests::client::{Client, Lease, Request, Via, WANTED, granted};
+use system_tests::paths::{AGENT_MAC, SERVER};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
@@ -24,7 +25,7 @@ fn lan() -> Result<Lan> {
 }
 
 /// The REQUEST of RENEWING by which a client asks for its name as well.
-fn renewing(client: &Client, lease: &system_tests::client::Lease) -> Request {
+fn renewing(client: &Client, lease: &Lease) -> Request {
     let mut request = client.renewing(lease);
     let wanted = [&WANTED[..], &[HOST_NAME]].concat();
     request.message.options = options(&[(53, &[3]), (55, &wanted)]);
@@ -133,7 +134,7 @@ fn a_class_gets_no_more_leases_than_its_limit() -> Result<()> {
         request
     };
     let discovering = |client: &Client| phone(client.discovering(), &[(53, &[1])]);
-    let lease = |client: &Client| -> Result<system_tests::client::Lease> {
+    let lease = |client: &Client| -> Result<Lease> {
         let offer = client.exchange(&discovering(client))?;
         let (address, server) = (offer.message.yiaddr.octets(), offer.address_option(54)?.octets());
         let asked: &[(u8, &[u8])] = &[(53, &[3]), (50, &address), (54, &server)];
@@ -166,6 +167,63 @@ fn a_class_gets_no_more_leases_than_its_limit() -> Result<()> {
         Ok(server.lease(seconds.address)?.is_none_or(|lease| lease["state"] != "leased").then_some(()))
     })?;
     lease(&third)?;
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+/// Who the relay's operator says the client is (RFC 3993), and what a vendor's relay says of it (RFC 4243): by these it is in a
+/// class, and it is shown. A subnet without pools answers who has an address already.
+#[test]
+fn what_a_relay_says_puts_a_client_into_a_class_and_is_shown() -> Result<()> {
+    let lan = lan()?;
+    let subnets = r#"
+[[class]]
+name = "gold"
+match = { subscriber-id = "cust-*", relay-vendor = "3561/gold" }
+lease-time = "2h"
+
+[[subnet]]
+prefix = "10.9.0.0/24"
+pools = [{ range = "10.9.0.10 - 10.9.0.20", allow = "gold" }]
+lease-time = "1h"
+
+[[subnet]]
+prefix = "10.0.0.0/24"
+options = { domain-name-servers = ["10.0.0.53"] }
+"#;
+    let server = Server::start(&lan, Xdp::Native, subnets)?;
+    let behind = |n, agent_info: &[u8]| Client {
+        via: Via::Relay {
+            mac: AGENT_MAC,
+            address: Ipv4Addr::new(10, 9, 0, 1),
+            agent_info: Some(agent_info.to_vec()),
+        },
+        ..lan.client(n)
+    };
+    let gold = behind(1, b"\x01\x02p1\x06\x06cust-7\x09\x09\0\0\x0d\xe9\x04gold");
+    let lease = gold.dora()?;
+    ensure!(lease.seconds == 7200 && lease.address.octets()[1] == 9, "{lease:?}");
+    (0..3).try_for_each(|_| gold.rebind(&lease).map(drop))?;
+    ensure!(server.stats()?.all_kernel_acked()? >= 1);
+    let shown = server.lease(lease.address)?.unwrap_or_default();
+    ensure!(shown["subscriber-id"] == "cust-7" && shown["relay-vendor"][0] == "3561/gold", "{shown}");
+
+    let silver = behind(2, b"\x01\x02p1\x06\x06cust-8\x09\x0b\0\0\x0d\xe9\x06silver");
+    silver.send(&silver.discovering())?;
+    let explained = until("the client to be heard", PROMPT, || {
+        Ok(server
+            .json(&["explain", &mac(&silver)])
+            .ok()
+            .filter(|explained| explained["messages"][0].is_object()))
+    })?;
+    let heard = &explained["messages"][0];
+    ensure!(heard["subscriber"] == "cust-8" && heard["relay-vendor"][0] == "3561/silver", "{explained}");
+    ensure!(explained["why"].as_str().is_some_and(|why| why.starts_with("no-pool: ")), "{explained}");
+
+    let direct = lan.client(3);
+    let answer = direct.inform(Ipv4Addr::new(10, 0, 0, 77))?;
+    ensure!(answer.address_option(6)? == Ipv4Addr::new(10, 0, 0, 53));
+    direct.expect_silence(&direct.discovering(), Ipv4Addr::new(10, 0, 0, 77))?;
     ensure!(server.json(&["audit"])?["consistent"] == true);
     Ok(())
 }

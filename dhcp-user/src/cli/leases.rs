@@ -97,6 +97,8 @@ enum Column {
     Relay,
     Circuit,
     Remote,
+    Subscriber,
+    RelayVendor,
     ClientId,
 }
 
@@ -120,6 +122,8 @@ impl Column {
             Self::Relay => "RELAY",
             Self::Circuit => "CIRCUIT",
             Self::Remote => "REMOTE",
+            Self::Subscriber => "SUBSCRIBER",
+            Self::RelayVendor => "RELAY-VENDOR",
             Self::ClientId => "CLIENT-ID",
         }
     }
@@ -145,6 +149,9 @@ impl Column {
             Self::Relay => lease.relay.map_or_else(|| "-".to_owned(), |relay| relay.to_string()),
             Self::Circuit => given(&lease.circuit_id),
             Self::Remote => given(&lease.remote_id),
+            Self::Subscriber => given(&lease.subscriber_id),
+            Self::RelayVendor if lease.relay_vendor.is_empty() => "-".to_owned(),
+            Self::RelayVendor => lease.relay_vendor.join(","),
             Self::ClientId => lease.client_id.as_deref().map_or_else(|| "-".to_owned(), readable::client_id),
         }
     }

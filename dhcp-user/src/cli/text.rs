@@ -179,10 +179,15 @@ fn lease_detail(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     if let Some(relay) = lease.relay {
         table.row([&"relay", &relay]);
     }
-    for (name, id) in [("circuit", &lease.circuit_id), ("remote", &lease.remote_id)] {
+    let by_relay =
+        [("circuit", &lease.circuit_id), ("remote", &lease.remote_id), ("subscriber", &lease.subscriber_id)];
+    for (name, id) in by_relay {
         if let Some(id) = id {
             table.row([&name, id]);
         }
+    }
+    for vendor in &lease.relay_vendor {
+        table.row([&"relay-vendor", vendor]);
     }
     table.row([&"last-heard", &lease.last_heard]);
     table.row([&"expires", &lease.expires]);
@@ -285,8 +290,9 @@ fn explained(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     table.row([&"decided-by", &answered_by(decided_by)]);
     table.row([&"why", &why]);
     table.row([&"differs", &differs.join(", ")]);
-    for Heard { time, message, address, interface, vlan, relay, circuit, subnets, answered, why } in messages
-    {
+    for heard in messages {
+        let Heard { time, message, address, interface, vlan, relay, circuit, subscriber, .. } = heard;
+        let Heard { relay_vendor, subnets, answered, why, .. } = heard;
         let vlan: Vec<_> = vlan.iter().map(ToString::to_string).collect();
         let became = match (answered, why) {
             (Some(answer), _) => format!("answered by {answer}"),
@@ -300,6 +306,8 @@ fn explained(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
             ("vlan ", Some(vlan.join(", ")).filter(|ids| !ids.is_empty())),
             ("through ", relay.map(|relay| relay.to_string())),
             ("circuit ", circuit),
+            ("subscriber ", subscriber),
+            ("relay-vendor ", Some(relay_vendor.join(", ")).filter(|said| !said.is_empty())),
         ]
         .into_iter()
         .filter_map(|(name, detail)| Some(format!(" {name}{}", detail?)))

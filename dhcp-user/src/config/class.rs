@@ -52,6 +52,10 @@ pub struct Match {
     pub circuit_id: Vec<Pattern>,
     /// Sub-option 2 of option 82.
     pub remote_id: Vec<Pattern>,
+    /// Sub-option 6 of option 82.
+    pub subscriber_id: Vec<Pattern>,
+    /// Sub-option 9 of option 82: what is said under an enterprise's number.
+    pub relay_vendor: Vec<(u32, Pattern)>,
     /// Option 93: one of its numbers (RFC 4578, section 2.1; IANA's "Processor Architecture Types").
     pub architecture: Vec<u16>,
     /// Whether the client has a reservation in the subnet, or has none.
@@ -126,11 +130,20 @@ impl Match {
             client_id,
             circuit_id,
             remote_id,
+            subscriber_id,
+            relay_vendor,
             architecture,
             known,
         } = self;
-        let relayed = (circuit_id, remote_id);
+        let relayed = (circuit_id, remote_id, subscriber_id, relay_vendor);
         (vendor_class, user_class, self.asks_hardware(), client_id, relayed, architecture, known)
+    }
+
+    /// Whether it asks what the relay says.
+    #[must_use]
+    pub fn asks_relay(&self) -> bool {
+        let patterns = [&self.circuit_id, &self.remote_id, &self.subscriber_id];
+        patterns.iter().any(|asked| !asked.is_empty()) || !self.relay_vendor.is_empty()
     }
 
     /// Whether it asks for the hardware address.
@@ -159,6 +172,9 @@ impl Match {
         let client_id = patterns(&mut section, "client-id", octets);
         let circuit_id = patterns(&mut section, "circuit-id", port_name);
         let remote_id = patterns(&mut section, "remote-id", port_name);
+        let subscriber_id = patterns(&mut section, "subscriber-id", port_name);
+        let relay_vendor =
+            section.or("relay-vendor", Vec::new(), |v| one_or_more(v, "vendors", relay_vendor));
         let architecture =
             section.or("architecture", Vec::new(), |v| one_or_more(v, "numbers", architecture));
         let known = section.optional("known", Value::boolean);
@@ -185,6 +201,8 @@ impl Match {
             client_id: client_id?,
             circuit_id: circuit_id?,
             remote_id: remote_id?,
+            subscriber_id: subscriber_id?,
+            relay_vendor: relay_vendor?,
             architecture: architecture?,
             known: known?,
         })
@@ -237,6 +255,27 @@ fn one_or_more<'t, T>(
 /// A value, or with `*` at its end the beginning of one; `*` alone stands for any.
 fn pattern(value: Value<'_>, read: impl Fn(&str) -> Result<Vec<u8>, &'static str>) -> Option<Pattern> {
     let written = value.text("a value")?;
+    pattern_of(value, written, read)
+}
+
+/// An enterprise number (RFC 4243), alone or with what is said under it: `"3561"`, `"3561/hex:01*"`.
+fn relay_vendor(value: Value<'_>) -> Option<(u32, Pattern)> {
+    let written = value.text("an enterprise number")?;
+    let (number, said) = written.split_once('/').unwrap_or((written, "*"));
+    let Ok(number) = number.trim().parse() else {
+        return value.refuse(format!(
+            "\"{}\" is not an enterprise number, such as \"3561\" (or \"3561/VALUE\")",
+            written.escape_default()
+        ));
+    };
+    Some((number, pattern_of(value, said.trim(), port_name)?))
+}
+
+fn pattern_of(
+    value: Value<'_>,
+    written: &str,
+    read: impl Fn(&str) -> Result<Vec<u8>, &'static str>,
+) -> Option<Pattern> {
     let (part, pattern): (_, fn(Vec<u8>) -> Pattern) = match written.strip_suffix('*') {
         Some("") => return Some(Pattern::Beginning(Vec::new())),
         Some(part) => (part, Pattern::Beginning),

@@ -181,7 +181,8 @@ impl Subnet {
             && pools.is_empty()
             && reservations.is_empty()
         {
-            section.missing("[[subnet]] has no address to lease: add pools = [\"FIRST - LAST\"] or a [[subnet.reservation]]");
+            let what = "this subnet has no pools and no reservations: INFORM is answered there, and nobody gets an address";
+            section.errors().warn(&section.place(&["prefix"]), what.to_owned());
         }
         if let (Some(pools), Some(Some(server_id))) = (&pools, &server_id) {
             keep_out_of_pools(&section, "server-id", *server_id, pools);

@@ -212,6 +212,12 @@ pub struct Lease {
     /// The remote id in that, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remote_id: Option<String>,
+    /// The subscriber id in that, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscriber_id: Option<String>,
+    /// What vendors' relays say in that: each an enterprise number, a slash, and text, or `hex:` and octets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relay_vendor: Vec<String>,
     /// When the owner was last heard, as far as the daemon has come to look.
     #[serde(default)]
     pub last_heard: Timestamp,
@@ -366,6 +372,12 @@ pub struct Heard {
     /// The circuit that the relay names: the id as text, or `hex:` and its octets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub circuit: Option<String>,
+    /// The subscriber that the relay names, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subscriber: Option<String>,
+    /// What vendors' relays say: each an enterprise number, a slash, and text, or `hex:` and octets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relay_vendor: Vec<String>,
     /// The prefixes of the subnets that were considered, if it got no answer.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub subnets: Vec<String>,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::control::{WallClock, colon_hex};
-use crate::message::AgentInformation;
+use crate::message::{AgentInformation, vendors};
 use crate::store::Record;
 
 /// Something that was committed about the lease of an address.
@@ -183,6 +183,13 @@ impl Client {
     pub(super) fn identity(&self) -> (&str, Option<&str>) {
         (&self.hw_address, self.client_id.as_deref())
     }
+}
+
+/// What vendors' relays say (option 82, sub-option 9), each by its enterprise number: `3561/TEXT`, or `3561/hex:01:02`.
+#[must_use]
+pub fn vendor_texts(value: Option<&[u8]>) -> Vec<String> {
+    let words = |(number, said)| format!("{number}/{}", wire_text(said));
+    value.into_iter().flat_map(vendors).map(words).collect()
 }
 
 /// Octets as the text that they are, or as `hex:` and their digits where they are none.

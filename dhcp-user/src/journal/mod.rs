@@ -34,7 +34,7 @@ mod said;
 mod tests;
 mod writer;
 
-pub use entry::{End, wire_text};
+pub use entry::{End, vendor_texts, wire_text};
 pub use question::{Answer, Holding, Question, Span, Whose};
 pub use said::{Known, Said};
 pub use writer::{Counts, Journal};

@@ -10,6 +10,8 @@ use super::tlv::value_at;
 const CIRCUIT_ID: u8 = 1;
 const REMOTE_ID: u8 = 2;
 const LINK_SELECTION: u8 = 5;
+const SUBSCRIBER_ID: u8 = 6;
+const VENDOR_INFORMATION: u8 = 9;
 const FLAGS: u8 = 10;
 const SERVER_OVERRIDE: u8 = 11;
 const SOURCE_PORT: u8 = 19;
@@ -26,6 +28,10 @@ pub struct AgentInformation {
     pub circuit_id: Option<Bytes>,
     /// Sub-option 2: the remote end of the circuit.
     pub remote_id: Option<Bytes>,
+    /// Sub-option 6: who the client is to the network's operator (RFC 3993).
+    pub subscriber_id: Option<Bytes>,
+    /// Sub-option 9: what vendors' relays say (RFC 4243); see [`vendors`].
+    pub vendor_information: Option<Bytes>,
     /// Sub-option 5: an address of the link the client is on (RFC 3527).
     pub link_selection: Option<Ipv4Addr>,
     /// Sub-option 10: whether the client sent to one host, not to all (RFC 5010).
@@ -46,6 +52,8 @@ impl AgentInformation {
             raw: raw.clone(),
             circuit_id: None,
             remote_id: None,
+            subscriber_id: None,
+            vendor_information: None,
             link_selection: None,
             unicast: None,
             server_override: None,
@@ -62,6 +70,8 @@ impl AgentInformation {
             match sub_option {
                 CIRCUIT_ID => agent.circuit_id = Some(value),
                 REMOTE_ID => agent.remote_id = Some(value),
+                SUBSCRIBER_ID => agent.subscriber_id = Some(value),
+                VENDOR_INFORMATION => agent.vendor_information = Some(value),
                 LINK_SELECTION => agent.link_selection = Some(address(&value)?),
                 FLAGS => agent.unicast = Some(flags(&value)? & UNICAST != 0),
                 SERVER_OVERRIDE => agent.server_override = Some(address(&value)?),
@@ -71,6 +81,19 @@ impl AgentInformation {
         }
         Ok(agent)
     }
+}
+
+/// What vendors' relays say, each by its enterprise number, in sub-option 9 (RFC 4243 §4): the number, a length, the data. What
+/// is cut short is left out.
+pub fn vendors(value: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
+    let mut rest = value;
+    std::iter::from_fn(move || {
+        let (number, tail) = rest.split_first_chunk::<4>()?;
+        let (length, tail) = tail.split_first()?;
+        let (data, tail) = tail.split_at_checked(usize::from(*length))?;
+        rest = tail;
+        Some((u32::from_be_bytes(*number), data))
+    })
 }
 
 fn flags(value: &Bytes) -> Result<u8, Malformed> {

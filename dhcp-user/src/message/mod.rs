@@ -30,7 +30,7 @@ use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 use dhcproto::v4::MessageType;
 
-pub use agent::AgentInformation;
+pub use agent::{AgentInformation, vendors};
 pub use malformed::Malformed;
 pub use options::Options;
 

@@ -602,6 +602,22 @@ pub(super) const KEYS: &[Key] = &[
         "0.1",
         "the relay's own name or the port's (option 82, sub-option 2)",
     ),
+    key(
+        "subscriber-id",
+        &[Table::Match],
+        OneOrMore(&Text),
+        None,
+        "0.1",
+        "who the client is to the relay's operator (option 82, sub-option 6, RFC 3993)",
+    ),
+    key(
+        "relay-vendor",
+        &[Table::Match],
+        OneOrMore(&Text),
+        None,
+        "0.1",
+        "what a vendor's relay says (option 82, sub-option 9, RFC 4243): an enterprise number, or one with what is said under it (`\"3561/hex:0102*\"`)",
+    ),
     key("architecture", &[Table::Match], OneOrMore(&Integer(0, 65535)), None, "0.1", "option 93"),
     key(
         "options",

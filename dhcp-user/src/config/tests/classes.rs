@@ -32,6 +32,8 @@ fn every_key_of_a_match_is_read() {
         match.client-id = ['01:02*', \"'RAS '*\", '*']
         match.circuit-id = ['ge-0/0/1:*', \"'cafe'\", '00:04:*']
         match.remote-id = 'olt-7'
+        match.subscriber-id = 'cust-*'
+        match.relay-vendor = ['3561/hex:0102*', '9']
         match.architecture = [7, 9, 0x10]
         next-server = '10.0.0.2'
         server-hostname = 'boot'
@@ -52,6 +54,8 @@ fn every_key_of_a_match_is_read() {
         client_id: vec![begins(&[1, 2]), begins(b"RAS "), begins(b"")],
         circuit_id: vec![begins(b"ge-0/0/1:"), is(b"cafe"), begins(&[0, 4])],
         remote_id: vec![is(b"olt-7")],
+        subscriber_id: vec![begins(b"cust-")],
+        relay_vendor: vec![(3561, begins(&[1, 2])), (9, begins(b""))],
         architecture: vec![7, 9, 16],
         known: None,
     };
@@ -265,4 +269,34 @@ fn a_class_may_drop_and_ask_who_is_known() {
     );
     let errors = Config::parse(&text, "f").expect_err("it gives something to nobody");
     assert!(errors[0].message.contains("are given nothing"), "{errors:?}");
+}
+
+#[test]
+fn what_a_vendor_says_through_its_relay_is_asked_by_its_number() {
+    for (written, message) in [
+        ("x", "is not an enterprise number"),
+        ("-1", "is not an enterprise number"),
+        ("4294967296", "is not an enterprise number"),
+        ("3561/hex:0", "is not octets"),
+        ("3561/", "must not be empty"),
+    ] {
+        let text = format!(
+            "{BASE}[[subnet]]\nprefix = '10.0.0.0/8'\npools = ['10.0.0.1 - 10.0.0.9']\n[[class]]\nname = 'x'\nmatch = {{ relay-vendor = '{written}' }}"
+        );
+        let errors = Config::parse(&text, "f").expect_err(written);
+        assert!(errors[0].message.contains(message), "{errors:?}");
+    }
+}
+
+/// It is warned of: somebody may have forgotten them.
+#[test]
+fn a_subnet_may_have_no_addresses_to_give() {
+    let config = parse(&format!("{BASE}[[subnet]]\nprefix = '10.0.0.0/8'\n"));
+    assert!(
+        config.subnets[0].pools.is_empty() && config.warnings[0].message.contains("nobody gets an address")
+    );
+    let reserving = format!(
+        "{BASE}[[subnet]]\nprefix = '10.0.0.0/8'\n[[subnet.reservation]]\nhw-address = '02:00:00:00:00:01'\naddress = '10.0.0.7'\n"
+    );
+    assert!(parse(&reserving).warnings.is_empty());
 }

@@ -222,11 +222,6 @@ fn prefixes() {
         bare_subnet(&format!("prefix = '{prefix}'\npools = ['192.0.2.1 - 192.0.2.9']"), &[(4, message)]);
     }
     bare_subnet("pools = ['192.0.2.1 - 192.0.2.9']", &[(3, "[[subnet]] lacks `prefix`")]);
-    bare_subnet(
-        "prefix = '192.0.2.0/24'",
-        &[(3, "no address to lease: add pools = [\"FIRST - LAST\"] or a [[subnet.reservation]]")],
-    );
-    bare_subnet("prefix = '192.0.2.0/24'\npools = []", &[(3, "no address to lease")]);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 
 use crate::config::{Class, ClassSet, Match, Pattern};
 use crate::message::options::code;
-use crate::message::{AgentInformation, Request};
+use crate::message::{AgentInformation, Request, vendors};
 use crate::policy::site::digest::digest;
 use crate::store::HwAddr;
 
@@ -31,8 +31,6 @@ pub(in crate::policy) struct Classes {
 
 impl Classes {
     pub(in crate::policy) fn new(classes: &[Class]) -> Self {
-        let asks =
-            |class: &Class| !class.matches.circuit_id.is_empty() || !class.matches.remote_id.is_empty();
         let meant = |class: &Class| {
             // What was got before there was a limit is counted as it is renewed: by the daemon.
             let counted = class.max_leases.is_some().then(|| class.name.clone());
@@ -41,7 +39,7 @@ impl Classes {
         let meant: Vec<u64> = classes.iter().map(meant).collect();
         Self {
             all: classes.to_vec(),
-            by_relay: classes.iter().any(asks),
+            by_relay: classes.iter().any(|class| class.matches.asks_relay()),
             by_known: classes.iter().any(|class| class.matches.known.is_some()),
             dropping: those(classes, |class| class.drop),
             limiting: those(classes, |class| class.max_leases.is_some()),
@@ -133,12 +131,21 @@ fn fits(asked: &Match, request: &Request, agent: Option<&AgentInformation>) -> b
         && any_fits(&asked.client_id, request.options.client_id.as_deref())
         && any_fits(&asked.circuit_id, circuit)
         && any_fits(&asked.remote_id, remote)
+        && any_fits(&asked.subscriber_id, agent.and_then(|agent| agent.subscriber_id.as_deref()))
+        && vendor_fits(&asked.relay_vendor, agent.and_then(|agent| agent.vendor_information.as_deref()))
         && architecture_fits(&asked.architecture, option(code::CLIENT_SYSTEM))
 }
 
 fn any_fits(patterns: &[Pattern], value: Option<&[u8]>) -> bool {
     let fits = |value| patterns.iter().any(|pattern| pattern.fits(value));
     patterns.is_empty() || value.is_some_and(fits)
+}
+
+fn vendor_fits(asked: &[(u32, Pattern)], value: Option<&[u8]>) -> bool {
+    let fits = |(number, said): (u32, &[u8])| {
+        asked.iter().any(|(enterprise, pattern)| *enterprise == number && pattern.fits(said))
+    };
+    asked.is_empty() || value.is_some_and(|value| vendors(value).any(fits))
 }
 
 /// RFC 3004 has instances, each with its length before it; many clients send one name and no length.

@@ -48,7 +48,7 @@ fn relayed(draft: Draft, circuit: &[u8]) -> Draft {
 #[test]
 fn each_key_of_a_match_is_looked_for_where_it_stands() {
     let plain = || Draft::discover(1);
-    let cases: [(&str, Match, Draft, bool); 18] = [
+    let cases: [(&str, Match, Draft, bool); 23] = [
         (
             "vendor class",
             Match { vendor_class: is(PHONE), ..Match::default() },
@@ -115,6 +115,36 @@ fn each_key_of_a_match_is_looked_for_where_it_stands() {
             Match { remote_id: is(b"olt"), ..Match::default() },
             plain().via(RELAY).option(82, b"\x02\x03olt"),
             true,
+        ),
+        (
+            "subscriber",
+            Match { subscriber_id: begins(b"cust-"), ..Match::default() },
+            plain().via(RELAY).option(82, b"\x06\x06cust-7"),
+            true,
+        ),
+        (
+            "another subscriber",
+            Match { subscriber_id: is(b"cust-7"), ..Match::default() },
+            plain().via(RELAY).option(82, b"\x06\x06cust-8"),
+            false,
+        ),
+        (
+            "the second of two vendors",
+            Match { relay_vendor: vec![(3561, Pattern::Exactly(b"b".to_vec()))], ..Match::default() },
+            plain().via(RELAY).option(82, b"\x09\x0d\0\0\0\x09\x02aa\0\0\x0d\xe9\x01b"),
+            true,
+        ),
+        (
+            "another vendor says so",
+            Match { relay_vendor: vec![(9, Pattern::Exactly(b"b".to_vec()))], ..Match::default() },
+            plain().via(RELAY).option(82, b"\x09\x0d\0\0\0\x09\x02aa\0\0\x0d\xe9\x01b"),
+            false,
+        ),
+        (
+            "cut short",
+            Match { relay_vendor: vec![(3561, Pattern::Beginning(Vec::new()))], ..Match::default() },
+            plain().via(RELAY).option(82, b"\x09\x06\0\0\x0d\xe9\x02b"),
+            false,
         ),
         (
             "all of it",

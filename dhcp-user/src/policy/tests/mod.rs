@@ -31,6 +31,7 @@ mod requests;
 mod restarts;
 mod scale;
 mod standing;
+mod subnets_without_pools;
 pub(crate) mod wire;
 
 use std::cell::RefCell;

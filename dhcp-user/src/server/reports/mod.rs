@@ -22,7 +22,7 @@ use crate::control::{
     Quarantined, Query, Stage, Stats, Status, TrafficStats, WallClock, colon_hex,
 };
 use crate::hooks::Hooks;
-use crate::journal::wire_text;
+use crate::journal::{vendor_texts, wire_text};
 use crate::message::AgentInformation;
 use crate::policy::{AnsweredBy, LeaseView, PoolView, Source, State, Words as _};
 use crate::store::{HwAddr, QuarantineCause};
@@ -216,6 +216,8 @@ impl Server {
             relay_information: view.agent_info.as_deref().map(colon_hex),
             circuit_id: agent.as_ref().and_then(|agent| agent.circuit_id.as_deref()).map(wire_text),
             remote_id: agent.as_ref().and_then(|agent| agent.remote_id.as_deref()).map(wire_text),
+            subscriber_id: agent.as_ref().and_then(|agent| agent.subscriber_id.as_deref()).map(wire_text),
+            relay_vendor: vendor_texts(agent.as_ref().and_then(|agent| agent.vendor_information.as_deref())),
             last_heard: self.wall.at(view.last_heard),
             expires: self.wall.at(expires),
             committed_until: self.wall.at(view.committed_until),

@@ -41,6 +41,9 @@ pub(super) struct Message {
     pub(super) about: Ipv4Addr,
     /// The circuit that it came by, if a relay named one.
     pub(super) circuit: Option<Box<[u8]>>,
+    /// What else the relay says of its client: sub-options 6 and 9 of option 82.
+    pub(super) subscriber: Option<Box<[u8]>>,
+    pub(super) relay_vendor: Option<Box<[u8]>>,
     pub(super) became: Became,
     /// The subnets that its client might have had an address of, if it got no answer.
     pub(super) considered: Box<[Prefix]>,
@@ -56,6 +59,7 @@ pub(super) struct Seen {
 
 impl Message {
     pub(super) fn of(request: &Request, became: Became, seen: Seen) -> Self {
+        let agent = request.options.agent.as_ref();
         Self {
             at: request.arrival,
             kind: Some(request.kind),
@@ -64,6 +68,8 @@ impl Message {
             relay: request.giaddr,
             about: about(request),
             circuit: circuit(request).map(Into::into),
+            subscriber: agent.and_then(|agent| agent.subscriber_id.as_deref()).map(Into::into),
+            relay_vendor: agent.and_then(|agent| agent.vendor_information.as_deref()).map(Into::into),
             became,
             considered: Box::default(),
             seen,
@@ -81,6 +87,8 @@ impl Message {
             relay,
             about,
             circuit,
+            subscriber: None,
+            relay_vendor: None,
             became: Became::Unanswered(why),
             considered: Box::default(),
             seen,

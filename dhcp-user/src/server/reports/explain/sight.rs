@@ -11,7 +11,7 @@ use super::history::{Became, Message, Seen, about};
 use super::{Last, PuntLog};
 use crate::control::{AnsweredBy, Explanation, Heard, No, Subject, WallClock, colon_hex};
 use crate::datapath::leases::table::Table;
-use crate::journal::wire_text;
+use crate::journal::{vendor_texts, wire_text};
 use crate::message::{Kind, Request};
 use crate::policy::{AnsweredBy as Answered, Policy, Words as _};
 
@@ -97,6 +97,7 @@ impl Sight<'_> {
             Became::Answered(by) => (Some(by.into()), None),
             Became::Unanswered(why) => (None, Some(why.words())),
         };
+        let (subscriber, vendor) = (&message.subscriber, &message.relay_vendor);
         Heard {
             time: self.wall.at(at),
             message: kind.map_or("unread", Kind::name).into(),
@@ -105,6 +106,8 @@ impl Sight<'_> {
             vlan: [link.outer, link.inner].into_iter().filter(|id| *id != 0).collect(),
             relay: given(relay),
             circuit: circuit.as_deref().map(wire_text),
+            subscriber: subscriber.as_deref().map(wire_text),
+            relay_vendor: vendor_texts(vendor.as_deref()),
             subnets: considered.iter().map(ToString::to_string).collect(),
             answered,
             why,
