@@ -19,7 +19,7 @@ enum Damage {
     Cut,
 }
 
-/// What is not expected, of any format.
+/// Foreign tokens, unexpected in any format.
 const FOREIGN: [&str; 34] = [
     "",
     "0",

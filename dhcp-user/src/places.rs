@@ -1,7 +1,7 @@
-//! Places in the file system that the daemon comes back to after it has given up rights: whether it gets in there then.
+//! Checks whether the daemon can still open its files and directories after it has given up rights.
 //!
-//! Root enters whatever it likes, until it keeps only what serving takes (`privileges.rs`). What would fail hours later, when a
-//! segment is full or a configuration read again, is found at the start.
+//! Root can open anything, until the daemon keeps only the rights that serving takes (`privileges.rs`). The check
+//! finds at the start what would fail hours later, when a segment is full or a configuration is read again.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -21,17 +21,18 @@ use crate::store::Embedded;
 #[error("{what} {} can't be {need} with the rights that are kept (user {}, without CAP_DAC_OVERRIDE): {}: {advice}",
     path.display(), Uid::effective(), errno.desc())]
 pub struct Closed {
-    /// What it is for: a key of the configuration, say.
+    /// Its purpose: a key of the configuration, say.
     what: &'static str,
     path: PathBuf,
-    /// What is to be done there.
+    /// The needed access.
     need: &'static str,
     errno: Errno,
     advice: &'static str,
 }
 
 impl Closed {
-    /// Whether it is so for whoever serves, not for this user alone: another one may own the place, and be let in.
+    /// Whether this holds for any user that may serve, not for this one alone: another one may own the place, and
+    /// have access.
     #[must_use]
     pub fn is_for_all(&self) -> bool {
         let owner = fs::metadata(&self.path).map(|there| there.uid());
@@ -82,7 +83,7 @@ fn look_around(config: &Config, file: &Path) -> Vec<Closed> {
     all.into_iter().flatten().collect()
 }
 
-/// What was damaged is kept for the operator, and not written to.
+/// Damaged files are kept for the operator, and not written to.
 fn is_aside(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "damaged")
 }

@@ -1,7 +1,8 @@
-//! What the daemon needs no more once it serves, given up for good: by whoever takes it over least is gained.
+//! Gives up, for good, the rights that the daemon no longer needs once it serves, so that an attacker who takes it
+//! over gains least.
 //!
-//! Maps, program and sockets of the start are had by then. What is left is attaching anew, and packet sockets. With a service
-//! manager most of it was never given: nothing is taken for granted here, and nothing is asked for.
+//! Maps, program and sockets of the start are open by then. Attaching anew and packet sockets remain. Under a service
+//! manager most rights were never given: this code takes none for granted, and asks for none.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -10,8 +11,8 @@ use anyhow::{Context as _, Result};
 use nix::sys::prctl::set_no_new_privs;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter, TargetArch};
 
-/// Numbers of capabilities (capability.h) that are kept, where they are had: to attach, to load and map, and for packet sockets.
-/// Those are the ones that the unit for systemd gives.
+/// Numbers of capabilities (capability.h) that are kept, if the process has them: to attach, to load and map, and for
+/// packet sockets. The unit for systemd gives the same.
 const KEPT: [u32; 4] = [CAP_NET_ADMIN, CAP_NET_RAW, CAP_PERFMON, CAP_BPF];
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_NET_RAW: u32 = 13;
@@ -23,7 +24,8 @@ const CAPABILITIES: u32 = 64;
 /// `_LINUX_CAPABILITY_VERSION_3`: sets of 64 bits, in two halves.
 const VERSION: u32 = 0x2008_0522;
 
-/// System calls that nothing here makes after the start, and that are worth much to whoever takes a daemon over.
+/// System calls that nothing here makes after the start, and that are valuable to an attacker who takes a daemon
+/// over.
 const REFUSED: [libc::c_long; 26] = [
     libc::SYS_execve,
     libc::SYS_execveat,

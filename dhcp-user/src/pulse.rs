@@ -1,15 +1,15 @@
-//! Signs of life of the thread that decides, for those that can't ask it.
+//! Signs of life of the deciding thread, for threads that can't ask it.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What the thread that decides is at.
+/// The step that the deciding thread is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Stage {
     /// It has nothing to do, or is not watched yet.
     Waiting,
-    /// A beat: what is due without anybody asking.
+    /// A beat: the regular work.
     Beat,
     /// Frames are read and decided.
     Deciding,
@@ -49,7 +49,7 @@ impl Stage {
     }
 }
 
-/// Written by the thread that decides and by who watches it, read by anybody.
+/// Written by the deciding thread and by its watchdog, read by any thread.
 #[derive(Debug, Default)]
 pub struct Pulse {
     /// Zero while nobody is to watch: before the daemon serves, and when it ends.
@@ -70,12 +70,12 @@ impl Pulse {
         self.beats.store(0, Ordering::Relaxed);
     }
 
-    /// What it is at from now on.
+    /// Sets the present step.
     pub fn at(&self, stage: Stage) {
         self.stage.store(stage as u8, Ordering::Relaxed);
     }
 
-    /// What it is at.
+    /// The present step.
     #[must_use]
     pub fn stage(&self) -> Stage {
         let stage = usize::from(self.stage.load(Ordering::Relaxed));
@@ -88,7 +88,7 @@ impl Pulse {
         Some(self.beats.load(Ordering::Relaxed)).filter(|beats| *beats > 0)
     }
 
-    /// So long no beat has come, as far as whoever watches can tell.
+    /// Sets the time without a beat, by the watchdog's count.
     pub fn set_late(&self, late: Duration) {
         self.late.store(u64::try_from(late.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }

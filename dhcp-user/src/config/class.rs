@@ -1,4 +1,4 @@
-//! A `[[class]]`: clients that have something in common, and what they are given.
+//! A `[[class]]`: clients that have something in common, and their terms.
 //!
 //! ```toml
 //! [[class]]
@@ -23,11 +23,11 @@ use super::value::{self, Value};
 /// Clients that have something in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Class {
-    /// What pools call it.
+    /// Its name, which pools refer to.
     pub name: String,
-    /// Who is in it.
+    /// The condition for its members.
     pub matches: Match,
-    /// What its clients are given.
+    /// The terms of its clients.
     pub overrides: Overrides,
     /// Whether its clients get no answer instead.
     pub drop: bool,
@@ -35,7 +35,7 @@ pub struct Class {
     pub max_leases: Option<u32>,
 }
 
-/// What a class asks of its clients. Each list that isn't empty must have an element that fits; one is not empty.
+/// The condition of a class. Each list that isn't empty must have an element that fits; at least one is not empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Match {
     /// Option 60.
@@ -62,7 +62,7 @@ pub struct Match {
     pub known: Option<bool>,
 }
 
-/// What a value must be, or begin with.
+/// The value, or its beginning.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Pattern {
     /// These octets and no others.
@@ -82,7 +82,8 @@ impl Pattern {
     }
 }
 
-/// All classes; `names` are theirs then, even of those in which something is wrong, and `mentions` what clients are told of hosts.
+/// Reads all classes. Fills `names`, even with those of faulty classes, and `mentions`, with the hosts that their
+/// options name.
 pub(super) fn read(
     value: Value<'_>,
     names: &mut ClassNames,
@@ -120,7 +121,7 @@ pub(super) fn read(
 }
 
 impl Match {
-    /// What the answers of a lease rest on, beside the hardware address that it belongs to.
+    /// The part of the condition that a lease's basis holds: all but the hardware address.
     pub fn but_hardware(&self) -> impl Hash + '_ {
         let Self {
             vendor_class,
@@ -152,7 +153,7 @@ impl Match {
         !self.hw_address.is_empty() || self.hw_listed.is_some()
     }
 
-    /// Whether the hardware address is as is asked.
+    /// Whether the hardware address fits.
     #[must_use]
     pub fn fits_hardware(&self, octets: &[u8]) -> bool {
         let listed = |all: &Vec<[u8; 6]>| {

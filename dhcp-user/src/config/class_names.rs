@@ -1,4 +1,4 @@
-//! The names of the classes, by which pools and reservations call them, and sets of classes.
+//! The names of the classes, which pools and reservations refer to, and sets of classes.
 
 use super::errors::Span;
 use super::section::nearest;

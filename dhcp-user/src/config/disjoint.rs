@@ -11,7 +11,7 @@ use super::prefix::Pool;
 pub(super) struct Disjoint(BTreeMap<Ipv4Addr, (Ipv4Addr, Span)>);
 
 impl Disjoint {
-    /// Claims `run`, or tells which earlier one it overlaps.
+    /// Claims `run`, or returns the earlier run that it overlaps.
     pub(super) fn claim(&mut self, run: Pool, at: Span) -> Result<(), (Pool, Span)> {
         // Runs claimed so far are disjoint, so the one that begins last before our end is the only candidate.
         match self.0.range(..=run.last).next_back() {

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration, and where.
+//! The errors of a configuration, with their places.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -9,13 +9,13 @@ use std::path::Path;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 #[error("{file}:{line}:{column}: {message}")]
 pub struct ConfigError {
-    /// The file as it was named by whoever asked for it.
+    /// The file as the caller named it.
     pub file: String,
     /// Line, from 1.
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// What is wrong, and what to do.
+    /// The fault, and what to do.
     pub message: String,
 }
 
@@ -29,7 +29,7 @@ pub(super) struct Errors<'t> {
     text: &'t str,
     /// Where each line begins after the first.
     line_starts: Vec<usize>,
-    /// Lines whose syntax is broken: what is read from them is a guess.
+    /// Lines whose syntax is broken: their values are a guess.
     broken: RefCell<BTreeSet<usize>>,
     found: RefCell<Vec<ConfigError>>,
     warned: RefCell<Vec<ConfigError>>,
@@ -60,14 +60,14 @@ impl<'t> Errors<'t> {
         }
     }
 
-    /// What stands at `span` is refused.
+    /// Refuses the text at `span`.
     pub(super) fn refuse(&self, span: &Span, message: impl Into<String>) {
         if !self.broken.borrow().contains(&self.line(span)) {
             self.push(span, message.into());
         }
     }
 
-    /// Something is missing from what stands at `span`. (Not said of broken text: it may be there, unread.)
+    /// Something is missing in the text at `span`. (Not reported for broken text: it may be there, unread.)
     pub(super) fn missing(&self, span: &Span, message: impl Into<String>) {
         if self.broken.borrow().is_empty() {
             self.push(span, message.into());
@@ -104,7 +104,7 @@ impl<'t> Errors<'t> {
         self.line_starts.partition_point(|start| *start <= span.start)
     }
 
-    /// What stands at `span` is taken, and may not be meant.
+    /// Warns of the text at `span`, which is accepted and may be a mistake.
     pub(super) fn warn(&self, span: &Span, message: String) {
         self.warned.borrow_mut().push(self.at(span, message));
     }
@@ -114,7 +114,7 @@ impl<'t> Errors<'t> {
         self.warned.borrow_mut().push(warning);
     }
 
-    /// What was warned of, in the order of the text.
+    /// The warnings, in the order of the text.
     pub(super) fn warnings(&self) -> Vec<ConfigError> {
         let mut warned = self.warned.borrow().clone();
         warned.sort();
@@ -141,7 +141,7 @@ impl<'t> Errors<'t> {
         self.found.borrow_mut().push(error);
     }
 
-    /// Something to say of what stands at `span`.
+    /// A message about the text at `span`.
     pub(super) fn at(&self, span: &Span, message: String) -> ConfigError {
         let starts = self.line_starts.get(..self.lines_before(span)).and_then(<[usize]>::last);
         let before = self.text.get(starts.copied().unwrap_or(0)..span.start).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Addresses that hosts have by what clients are told: routers, servers; and relays. In a pool they would be leased to somebody
-//! else.
+//! Addresses that the options of clients name as hosts' (routers, servers), and those of relays. In a pool they would
+//! be leased to clients.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -19,7 +19,7 @@ const LISTS: [u8; 29] = [
 ];
 /// Servers by address after an octet that says so, or by name (RFC 3361 §3).
 const SIP_SERVERS: u8 = 120;
-/// What that octet is for addresses.
+/// The value of that octet for addresses.
 const BY_ADDRESS: u8 = 1;
 /// Pairs of a destination and a router (RFC 2132 §5.8).
 const STATIC_ROUTES: u8 = 33;
@@ -32,7 +32,8 @@ const CLASSLESS_STATIC_ROUTE_BEFORE: u8 = 249;
 pub(super) struct PoolsAt {
     pools: Vec<Pool>,
     pub(super) at: ConfigError,
-    /// What is reserved, with line and column, in order; those without a column are in the file of reservations.
+    /// The reserved addresses, with line and column, in order; those without a column are in the file of
+    /// reservations.
     reserved: Vec<(Ipv4Addr, usize, Option<usize>)>,
     file: String,
 }
@@ -111,7 +112,7 @@ impl Mentions {
 }
 
 impl Config {
-    /// All addresses that hosts have by what clients are told, and those of relays.
+    /// All addresses of hosts that options name, and those of relays.
     pub fn hosts(&self) -> BTreeSet<Ipv4Addr> {
         let classes = self.classes.iter().map(|class| &class.overrides);
         let particular = self.subnets.iter().flat_map(|subnet| {
@@ -124,7 +125,7 @@ impl Config {
         particular.chain(general).flat_map(|(options, boot)| told(options, boot)).chain(relays).collect()
     }
 
-    /// What to warn of where the host has these addresses, each on an interface of that name.
+    /// The warnings if the host has these addresses, each on an interface of that name.
     pub fn warnings_beside<'a>(
         &self,
         own: impl IntoIterator<Item = (&'a str, Ipv4Addr)>,

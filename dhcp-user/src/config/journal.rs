@@ -1,4 +1,4 @@
-//! The `[journal]` table: whether and where it is written down who had which address.
+//! The `[journal]` table: whether and where the lease journal is written.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! How long leases last, and when their clients renew them.
+//! Lease times, and the times at which clients renew.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use super::value::Value;
 const DEFAULT_LEASE_TIME: u32 = 60 * 60;
 /// A client's own wish is not granted below this, unless the operator's terms are shorter.
 const DEFAULT_MIN_LEASE_TIME: u32 = 60;
-/// What means nothing without a lease time beside it.
+/// The keys that need a lease time beside them.
 const DEPENDENT: [&str; 5] =
     ["renew-time", "rebind-time", "min-lease-time", "max-lease-time", "lease-time-when-full"];
 
@@ -25,17 +25,17 @@ pub struct LeaseTimes {
     pub min: u32,
     /// The longest lease time that a client's own wish is granted.
     pub max: u32,
-    /// What new leases last when their pool is full, at most `lease`. See [`LeaseTimes::for_new_lease`].
+    /// The time of new leases when their pool is full, at most `lease`. See [`LeaseTimes::for_new_lease`].
     pub when_full: Option<u32>,
 }
 
 impl LeaseTimes {
-    /// What a new lease lasts, in seconds, out of a pool of `size` addresses of which `used` are not free, for a client
-    /// that asks for `wish` (option 51) or nothing.
+    /// The time of a new lease, in seconds, from a pool of `size` addresses with `used` not free, for a client that
+    /// asks for `wish` (option 51) or nothing.
     ///
-    /// Up to half full a pool gives `lease`, or what is asked for between `min` and `max`. From there on what is given
-    /// falls in a straight line to `when_full` for the last address, if that is set: clients that come and go, or make
-    /// up hardware addresses, then tie up the last addresses for a short time only. A lease that is renewed keeps the
+    /// Up to half full a pool gives `lease`, or the wish between `min` and `max`. From there on the time falls in a
+    /// straight line to `when_full` for the last address, if that is set: clients that come and go, or make up
+    /// hardware addresses, then tie up the last addresses for a short time only. A lease that is renewed keeps the
     /// time it was granted with.
     #[must_use]
     pub fn for_new_lease(&self, wish: Option<u32>, used: u32, size: u32) -> u32 {
@@ -69,7 +69,7 @@ impl LeaseTimes {
         Self::around(section, lease)
     }
 
-    /// Those of what overrides a subnet: none, or all of them with a lease time of its own.
+    /// The times of a scope that overrides a subnet: none, or all of them with a lease time of its own.
     pub(super) fn read_own(section: &mut Section<'_>) -> Option<Option<Self>> {
         if let Some(lease) = section.get("lease-time") {
             return Self::around(section, lease_time(lease)).map(Some);

@@ -1,7 +1,7 @@
-//! The configuration: what the operator wrote, parsed once and checked as a whole.
+//! The configuration: the operator's text, parsed once and checked as a whole.
 //!
-//! Everything is checked before anything is used, and every error is reported, not the first only: a configuration that
-//! parses holds together, and what comes after may rely on what the types here say.
+//! Everything is checked before anything is used, and every error is reported, not the first only. A configuration
+//! that parses is consistent, and later code may rely on the types here.
 
 // What an operator wrote is accepted or refused in words, whatever it is.
 #![cfg_attr(
@@ -80,7 +80,7 @@ pub const DEFAULT_CONTROL_SOCKET: &str = "/run/xdhcpd/control.sock";
 /// A configuration that was found to hold together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// What holds for the daemon as a whole.
+    /// The settings of the daemon as a whole.
     pub server: Server,
     /// The interfaces served, at least one, each once.
     pub interfaces: Vec<Interface>,
@@ -94,7 +94,7 @@ pub struct Config {
     pub hooks: Vec<Hook>,
     /// The files that it was read from beside the one that was named.
     pub files: Vec<PathBuf>,
-    /// What is not wrong, and may not be meant; in the order of the text.
+    /// Warnings: not wrong, but perhaps a mistake; in the order of the text.
     pub warnings: Vec<ConfigError>,
     pools_at: Vec<PoolsAt>,
 }
@@ -107,7 +107,7 @@ pub enum LoadError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The file is no good; never empty.
@@ -126,7 +126,7 @@ impl Config {
         Self::read(&octets, path).map_err(LoadError::Invalid)
     }
 
-    /// Parses and checks what stands in a file, and in those that it names.
+    /// Parses and checks the text of a file, and of those that it names.
     fn read(octets: &[u8], path: &Path) -> Result<Self, Vec<ConfigError>> {
         let sources = Sources::of(path, octets);
         if sources.files.is_empty() {
@@ -158,7 +158,7 @@ impl Config {
         }
     }
 
-    /// All lease times that a client may be given, and what gives them.
+    /// All lease times that a client may get, and the scopes that set them.
     pub fn lease_times(&self) -> impl Iterator<Item = (String, LeaseTimes)> {
         lease_times(&self.subnets, &self.classes)
     }

@@ -1,6 +1,7 @@
-//! What an answer says beside the address: options, boot fields and times, set in general and overridden in particular.
+//! The contents of an answer beside the address: options, boot fields and times, set in general and overridden by
+//! more specific scopes.
 //!
-//! From the most general to the most particular: `[server]` (without times), `[[subnet]]`, an entry of `pools`,
+//! From the most general to the most specific: `[server]` (without times), `[[subnet]]`, an entry of `pools`,
 //! `[[class]]` in the order of the file, `[[subnet.reservation]]`. Each option and each field is the last one's that
 //! sets it.
 
@@ -11,7 +12,7 @@ use super::options::{self, OptionSet};
 use super::section::Section;
 use super::value::Value;
 
-/// What a pool, a class or a reservation sets, in the place of what is more general.
+/// The settings of a pool, a class or a reservation, which override more general ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Overrides {
     /// Its options.
@@ -22,7 +23,7 @@ pub struct Overrides {
     pub times: Option<LeaseTimes>,
 }
 
-/// The header fields for a client that boots from the network; what isn't set is left to what is more general.
+/// The header fields for a client that boots from the network; a more general scope decides on those that aren't set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Boot {
     /// `siaddr`: the next server.

@@ -1,4 +1,4 @@
-//! An entry of `pools`: addresses that are leased dynamically, to whom, and on what terms.
+//! An entry of `pools`: addresses that are leased dynamically, the classes that it admits, and its terms.
 //!
 //! ```toml
 //! pools = ["192.0.2.10 - 192.0.2.99", { range = "192.0.2.100 - 192.0.2.199", allow = ["phones"], lease-time = "1d" }]
@@ -15,13 +15,13 @@ use super::value::Value;
 pub struct DynamicPool {
     /// The addresses.
     pub range: Pool,
-    /// Who may have them.
+    /// The classes that it admits.
     pub admits: Admission,
-    /// What their owners are given.
+    /// The terms of their owners.
     pub overrides: Overrides,
 }
 
-/// Which clients a pool is for. A reservation holds whatever the pool around it says.
+/// The clients that a pool admits. A reservation holds whatever the pool around it admits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Admission {
     /// Clients in any of these classes; if it is empty, all.

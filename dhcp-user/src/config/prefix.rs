@@ -87,7 +87,7 @@ impl Prefix {
     }
 }
 
-/// Whether `address` can be a host's own, whatever its prefix.
+/// Whether `address` can be a host's own, under any prefix.
 pub(super) fn is_unicast(address: Ipv4Addr) -> bool {
     (1..=223).contains(&address.octets()[0]) && !address.is_loopback()
 }

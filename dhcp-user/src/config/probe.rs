@@ -1,4 +1,4 @@
-//! `probe`: whether addresses are probed. The subnet goes before the interface, and that before the server.
+//! `probe`: whether addresses are probed. The subnet's overrides the interface's, and that the server's.
 
 use super::value::Value;
 

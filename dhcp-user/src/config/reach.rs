@@ -1,4 +1,4 @@
-//! Subnets that no client can be served from, however its messages come.
+//! Subnets that no message can reach.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -11,7 +11,7 @@ use super::subnet::{Subnet, Vlan};
 const ROUTERS: u8 = 3;
 
 impl Config {
-    /// What to say of subnets that no interface, VLAN or relay leads to, where the interfaces have these addresses.
+    /// The warnings about subnets that no interface, VLAN or relay leads to, if the interfaces have these addresses.
     pub fn unreachable_beside(&self, own: &[Ipv4Addr]) -> Vec<ConfigError> {
         let networks = self.subnets.iter().filter(|subnet| is_reached(subnet, own));
         let networks: BTreeSet<&str> =

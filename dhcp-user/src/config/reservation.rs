@@ -1,4 +1,4 @@
-//! A `[[subnet.reservation]]`: what belongs to one client: an address, and what it is told, or that alone.
+//! A `[[subnet.reservation]]`: an address for one client with its terms, or terms alone.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -9,8 +9,8 @@ use super::prefix::is_unicast;
 use super::section::Section;
 use super::value::{self, Value};
 
-/// What belongs to one client: an address, inside a pool or outside, and what it is told; or that alone, with an address of
-/// the pools.
+/// A reservation for one client: an address, inside a pool or outside, and its terms; or terms alone, with an address
+/// of the pools.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Reservation {
     /// The client it is for.
@@ -21,14 +21,14 @@ pub struct Reservation {
     pub host_name: Option<String>,
     /// Classes that the client is in beside those that fit it.
     pub classes: ClassSet,
-    /// What else is this client's own.
+    /// The other terms of this client.
     pub overrides: Overrides,
 }
 
-/// What a client with a reservation is recognised by.
+/// The key that identifies a client with a reservation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ReservationKey {
-    /// Its hardware address (chaddr, Ethernet), whatever client identifier it sends.
+    /// Its hardware address (chaddr, Ethernet), with any client identifier.
     HwAddress([u8; 6]),
     /// Its client identifier (option 61), type octet included.
     ClientId(Vec<u8>),
@@ -132,7 +132,7 @@ impl fmt::Display for Reservation {
     }
 }
 
-/// A reservation in words: what isn't set is none.
+/// A reservation as text; fields that aren't set are `None`.
 pub(super) struct Fields<'l> {
     pub(super) hw_address: Option<&'l str>,
     pub(super) client_id: Option<&'l str>,
@@ -145,7 +145,7 @@ pub(super) struct Fields<'l> {
 }
 
 impl Fields<'_> {
-    /// What they say, or what is wrong with them.
+    /// The reservation, or the faults of the fields.
     pub(super) fn reservation(
         &self,
         overrides: Overrides,

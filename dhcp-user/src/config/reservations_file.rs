@@ -1,7 +1,7 @@
 //! A `reservations-file`: reservations by the hundred thousand, a line each, as CSV or as JSON.
 //!
 //! The columns of CSV are named by its first line: `hw-address`, `client-id`, `circuit-id`, `remote-id`, `address`,
-//! `host-name` and `class`, in any order; what a line leaves empty isn't set. A line of JSON is an object with the keys of a
+//! `host-name` and `class`, in any order; an empty field isn't set. A line of JSON is an object with the keys of a
 //! `[[subnet.reservation]]`.
 
 use std::fs::File;
@@ -18,7 +18,7 @@ use super::reservation::{Fields, Reservation};
 use super::section::Section;
 use super::value::Value;
 
-/// After so many errors no more are told: the file is another one, or made by something that is wrong.
+/// After so many errors no more are reported: the file is the wrong one, or its generator is faulty.
 const ERRORS: usize = 100;
 /// No line is longer.
 const LONGEST_LINE: usize = 64 * 1024;
@@ -189,7 +189,7 @@ fn object(text: &[u8], classes: &ClassNames) -> Result<Reservation, String> {
     fields.reservation(overrides, classes)
 }
 
-/// What else a line sets, read as the table would be.
+/// The other settings of a line, read like those of the table.
 fn overrides(object: &Map<String, Json>) -> Result<Overrides, String> {
     let lines: Option<Vec<String>> =
         object.iter().map(|(key, value)| Some(format!("{} = {}\n", quoted(key), inline(value)?))).collect();

@@ -1,4 +1,4 @@
-//! One TOML table, read key by key; what nobody asked for is refused.
+//! One TOML table, read key by key; keys that were not read are refused.
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable};
@@ -47,7 +47,7 @@ impl<'t> Section<'t> {
         self.table.get(key).map(|node| Value::new(node, self.errors))
     }
 
-    /// What `read` makes of `key`; `default` if it isn't set.
+    /// The value of `key`, by `read`; `default` if it isn't set.
     pub(super) fn or<T>(
         &mut self,
         key: &'static str,
@@ -57,7 +57,7 @@ impl<'t> Section<'t> {
         self.get(key).map_or(Some(default), read)
     }
 
-    /// What `read` makes of `key`, if it is set.
+    /// The value of `key`, by `read`, if it is set.
     pub(super) fn optional<T>(
         &mut self,
         key: &'static str,
@@ -66,7 +66,7 @@ impl<'t> Section<'t> {
         self.get(key).map_or(Some(None), |value| read(value).map(Some))
     }
 
-    /// What `read` makes of `key`, which must be set; `example` shows how.
+    /// The value of `key`, by `read`, which must be set; `example` shows how.
     pub(super) fn required<T>(
         &mut self,
         key: &'static str,

@@ -18,18 +18,18 @@ const LEASEQUERY_RATE: NonZeroU32 = NonZeroU32::new(500).expect("500");
 const DAY: u32 = 24 * 60 * 60;
 const MIB: u64 = 1 << 20;
 
-/// What holds for the daemon as a whole. Durations are in seconds.
+/// The settings of the daemon as a whole. Durations are in seconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Server {
     /// Directory of the embedded store.
     pub state_dir: PathBuf,
     /// Unix socket that the management commands connect to.
     pub control_socket: PathBuf,
-    /// Who may change something by that socket; none: whoever may use it.
+    /// The group that may change something by that socket; none: everybody who may use it.
     pub control_group: Option<String>,
-    /// Who may ask by it what there is.
+    /// The group that may read by it.
     pub control_read_group: Option<String>,
-    /// How much is kept of what happened, if anything.
+    /// The bounds of the event log, if there is one.
     pub event_log: Option<Bounds>,
     /// Where to serve Prometheus metrics, if anywhere.
     pub metrics_listen: Option<SocketAddr>,

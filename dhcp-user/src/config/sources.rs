@@ -11,7 +11,7 @@ use toml::de::DeTable;
 use super::errors::{ConfigError, Errors, Span};
 use super::section::Section;
 
-/// What an included file may have at its top, beside `include`.
+/// The tables that an included file may have, beside `include`.
 const TABLES: [&str; 3] = ["interface", "class", "subnet"];
 
 /// The texts of some files, one behind the other.

@@ -13,21 +13,21 @@ use std::path::PathBuf;
 use super::errors::ConfigError;
 use super::value::{Value, from_hex};
 
-/// After so many errors no more are told: the file is another one.
+/// After so many errors no more are reported: the file is the wrong one.
 const ERRORS: usize = 100;
-/// No file is longer: what is, is none of addresses.
+/// A longer file is no file of addresses.
 const LONGEST: u64 = 256 << 20;
 
-/// What a file lists.
+/// The contents of a file.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Stations {
     /// Whole addresses, in order, each once.
     pub(super) whole: Vec<[u8; 6]>,
-    /// What addresses begin with.
+    /// The beginnings of addresses.
     pub(super) beginnings: Vec<Vec<u8>>,
 }
 
-/// What the file lists that `value` names, relative to the one that it stands in.
+/// The contents of the file that `value` names, relative to the file that has the value.
 pub(super) fn read(value: Value<'_>, files: &mut Vec<PathBuf>) -> Option<Stations> {
     let text = value.text("the name of a file")?;
     let path = value.errors().directory(&value.span()).join(text);

@@ -1,4 +1,4 @@
-//! A `[[subnet]]`: addresses, and on what terms they are leased.
+//! A `[[subnet]]`: addresses, and the terms of their leases.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -31,7 +31,8 @@ pub struct Subnet {
     pub prefix: Prefix,
     /// The tags its frames carry on the interface.
     pub vlan: Vlan,
-    /// The name that it and the other subnets on its link share: what serves one serves all of them.
+    /// The name that it and the other subnets on its link share: an interface or relay that serves one serves all of
+    /// them.
     pub shared_network: Option<String>,
     /// Ranges for dynamic leases, all inside `prefix`, no two overlapping, lowest first.
     pub pools: Vec<DynamicPool>,
@@ -67,7 +68,7 @@ pub struct Subnet {
     pub reservations: Vec<Reservation>,
 }
 
-/// Which clients that speak BOOTP only are served (RFC 1534 §2). What they get they have for good.
+/// Which BOOTP-only clients are served (RFC 1534 §2). They have their addresses without end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Bootp {
     /// None.
@@ -88,11 +89,11 @@ pub struct Vlan {
     pub inner: u16,
 }
 
-/// What the subnets of a file must not have in common, or must, as far as it was read.
+/// The properties in which subnets must differ, or agree, as far as the file was read.
 #[derive(Default)]
 pub(super) struct Others {
     prefixes: Disjoint,
-    /// The VLAN of each shared network, and where it was said first.
+    /// The VLAN of each shared network, and the place that set it first.
     shared: HashMap<String, (Vlan, Span)>,
     /// Where pools stand.
     pub(super) pools_at: Vec<PoolsAt>,
@@ -103,9 +104,10 @@ pub(super) struct Others {
 }
 
 impl Subnet {
-    /// What every client of it is told, as far as nothing more particular overrides that.
+    /// The terms of every client of the subnet, unless a more specific scope overrides them.
     ///
-    /// Not in it: who is served and from where, who may have which address, and for how long what is not leased is kept.
+    /// Not in it: the clients that are served and their ways, the allowed addresses, and how long unleased addresses
+    /// are kept.
     pub fn told(&self) -> impl Hash + '_ {
         let Self {
             prefix,

@@ -1,4 +1,4 @@
-//! One TOML value, read as what its key stands for.
+//! One TOML value, read as the type of its key.
 
 use std::fmt::Display;
 use std::net::Ipv4Addr;
@@ -31,7 +31,7 @@ impl<'t> Value<'t> {
         self.node.span()
     }
 
-    /// Reports that this value can't be had.
+    /// Refuses this value.
     pub(super) fn refuse<T>(self, message: impl Into<String>) -> Option<T> {
         self.errors.refuse(&self.span(), message);
         None
@@ -236,7 +236,7 @@ impl<'t> Value<'t> {
         }
     }
 
-    /// What `read` makes of a text; `what` says what it should have been.
+    /// The value of a text, by `read`; `what` names the expected kind.
     pub(super) fn read<T>(self, what: &str, read: impl FnOnce(&str) -> Result<T, String>) -> Option<T> {
         match read(self.text(what)?) {
             Ok(value) => Some(value),
@@ -253,7 +253,7 @@ pub(super) fn octets_of(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// What stands in single quotes, if that is all of `text`.
+/// The text in single quotes, if that is all of `text`.
 pub(super) fn quoted(text: &str) -> Option<&str> {
     text.strip_prefix('\'')?.strip_suffix('\'')
 }

@@ -1,4 +1,4 @@
-//! Relay agent information (option 82, RFC 3046): what a relay says about the client behind it.
+//! Relay agent information (option 82, RFC 3046): a relay's data on the client behind it.
 
 use std::net::Ipv4Addr;
 
@@ -16,7 +16,7 @@ const FLAGS: u8 = 10;
 const SERVER_OVERRIDE: u8 = 11;
 const SOURCE_PORT: u8 = 19;
 
-/// The flag of [`FLAGS`] that tells how the client sent its message.
+/// The flag of [`FLAGS`] that says how the client sent its message.
 const UNICAST: u8 = 0x80;
 
 /// Option 82 as it came, and the sub-options that policy looks at.

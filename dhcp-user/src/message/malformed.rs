@@ -1,4 +1,4 @@
-//! Why a frame could not be taken for a DHCP request.
+//! The reasons why a frame is no DHCP request.
 
 use thiserror::Error;
 

@@ -1,4 +1,4 @@
-//! From a frame to a typed DHCP request, or to the reason why it is none.
+//! Turns a frame into a typed DHCP request, or into the reason why it is none.
 
 // What is read here anybody may have sent.
 #![cfg_attr(
@@ -42,10 +42,10 @@ const COOKIE: [u8; 4] = [99, 130, 83, 99];
 const SNAME: std::ops::Range<usize> = 44..108;
 const FILE: std::ops::Range<usize> = 108..236;
 const OPTIONS_AT: usize = 240;
-/// What the vendor area of a BOOTP message has after its cookie, at least (RFC 951 §3).
+/// The least octets of the vendor area of a BOOTP message after its cookie (RFC 951 §3).
 const VENDOR_AREA: usize = 60;
 
-/// What a client wants of a server (option 53, RFC 2131 §3.1).
+/// The client's message to a server (option 53, RFC 2131 §3.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// DHCPDISCOVER: which servers are there?
@@ -121,7 +121,7 @@ pub struct Request {
     pub sname: Bytes,
     /// Octets after the cookie, padding included: as many the sender of a BOOTREQUEST takes in the reply.
     pub vendor_area: usize,
-    /// Whether all the rest is as common requests have it: sname and file zero, nothing but zeros after END.
+    /// Whether the rest is plain: sname and file zero, only zeros after END.
     pub plain: bool,
     /// The lease word of the address that a RELEASE is about, as it was on arrival, if that is known.
     pub word: Option<Word>,
@@ -237,7 +237,7 @@ impl Request {
         !self.giaddr.is_unspecified()
     }
 
-    /// Whether the client sent it to one host, not to all; of a relayed message, what the relay says (RFC 5010).
+    /// Whether the client sent it to one host, not to all; for a relayed message, by the relay's flag (RFC 5010).
     #[must_use]
     pub fn unicast(&self) -> bool {
         if self.relayed() {
@@ -253,7 +253,7 @@ impl Request {
         self.chaddr.mac()
     }
 
-    /// The value of option 82, as it came, whoever wrote it.
+    /// The value of option 82, as it came, from a relay or not.
     #[must_use]
     pub fn agent_info(&self) -> Option<&Bytes> {
         self.options.get(options::code::AGENT_INFORMATION)
@@ -277,7 +277,7 @@ impl Request {
         }
     }
 
-    /// What is wrong with it and does no harm, by the names of its counters.
+    /// Its harmless faults, by the names of their counters.
     pub fn oddities(&self) -> impl Iterator<Item = &'static str> {
         let named = self.options.get(options::code::HOST_NAME).is_some();
         let fqdn = self.options.get(options::code::FQDN);
@@ -309,7 +309,7 @@ impl Request {
     }
 }
 
-/// What one request of a client differs in from another.
+/// The parts in which one request of a client differs from another.
 #[derive(Clone, Debug)]
 pub struct Form {
     /// Its `ciaddr`.

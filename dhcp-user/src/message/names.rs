@@ -1,10 +1,10 @@
-//! Names that clients give themselves, which may be anything.
+//! Host names from clients, which may be any octets.
 
 /// The longest name of the DNS in text, and the longest label (RFC 1035 §2.3.4).
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
 
-/// What comes before the name in option 81: flags and two codes (RFC 4702 §2).
+/// The octets before the name in option 81: flags and two codes (RFC 4702 §2).
 const FQDN_HEAD: usize = 3;
 /// The flag that says that the name is in the DNS's wire form.
 const IN_WIRE_FORM: u8 = 0x04;

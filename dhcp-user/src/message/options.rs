@@ -1,4 +1,4 @@
-//! The options of a request: walked strictly, joined (RFC 3396), and those that policy needs given a type.
+//! The options of a request: walked strictly, joined (RFC 3396), and typed as far as policy needs them.
 
 use std::net::Ipv4Addr;
 use std::ops::Range;
@@ -42,7 +42,7 @@ pub mod code {
     pub const END: u8 = 255;
 }
 
-/// The smallest maximum message size that a client can have (RFC 2132 §9.10), and what it has if it says nothing.
+/// The smallest maximum message size that a client can have (RFC 2132 §9.10), and the size without option 57.
 pub const MIN_MESSAGE_SIZE: u16 = 576;
 
 /// The options of one request.
@@ -60,11 +60,11 @@ pub struct Options {
     pub parameters: Option<Bytes>,
     /// Option 57: the longest IP datagram the client takes; at least [`MIN_MESSAGE_SIZE`].
     pub max_size: u16,
-    /// Whether option 57 said less than any client can mean.
+    /// Whether option 57 had less than any client can mean.
     pub small_max_size: bool,
     /// Option 61: the client identifier, 2 to 255 octets.
     pub client_id: Option<Bytes>,
-    /// Option 82: what the relay says.
+    /// Option 82: the relay information.
     pub agent: Option<AgentInformation>,
     /// Option 118: the subnet the client wants an address of (RFC 3011).
     pub subnet: Option<Ipv4Addr>,
@@ -146,8 +146,8 @@ impl Options {
     }
 }
 
-/// What the relay `giaddr` says. A switch that is no relay may say it in a way of its own: that tells nothing then, and
-/// comes back as it was sent all the same (RFC 3046 §2.2).
+/// The information of the relay `giaddr`. A switch that is no relay may use a form of its own: then the option is
+/// echoed as it was sent (RFC 3046 §2.2), and used for nothing.
 fn agent(list: &[(u8, Bytes)], giaddr: Ipv4Addr) -> Result<Option<AgentInformation>, Malformed> {
     let Some(raw) = find(list, code::AGENT_INFORMATION) else { return Ok(None) };
     match AgentInformation::read(raw.clone()) {
@@ -192,7 +192,7 @@ fn walk(field: &[u8], mut found: impl FnMut(u8, Range<usize>)) -> Result<Extent,
 /// The options of one field, code and value, as they come; whether it has an END.
 ///
 /// # Errors
-/// As [`walk`]; what comes before a defect is there.
+/// As [`walk`]; the options before a defect are there.
 fn collect(field: &Bytes, into: &mut Vec<(u8, Bytes)>) -> Result<bool, Malformed> {
     walk(field, |code, value| into.push((code, field.slice(value)))).map(|extent| extent.ended)
 }
@@ -211,7 +211,7 @@ pub(super) fn extent(area: &[u8]) -> Result<usize, Malformed> {
     walk(area, |_, _| {}).map(|extent| extent.octets)
 }
 
-/// What an option area is made of, END not included.
+/// A piece of an option area, END not included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     /// One octet of padding.

@@ -1,4 +1,4 @@
-//! Whatever comes is a request or a named defect, and a request is what it says.
+//! Any input is a request or a named defect, and a request holds what the input says.
 
 use bytes::Bytes;
 use dhcp_ebpf::lease::BootSecs;
@@ -82,7 +82,7 @@ proptest! {
         let _ = read(around(&bootp)).map(|request| looked_at(&request));
     }
 
-    /// What is taken out of an area leaves one that can be read as it could before.
+    /// An area without some of its options reads as before.
     #[test]
     fn an_area_without_some_options_is_read_as_before(area in area(), codes in vec(1..=254_u8, 0..4)) {
         let before = Bytes::from(area);

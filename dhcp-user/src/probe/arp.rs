@@ -1,4 +1,4 @@
-//! ARP probes as frames, and what ARP frames say of who uses an address (RFC 826, RFC 5227).
+//! ARP probes as frames, and the users of addresses that ARP frames show (RFC 826, RFC 5227).
 
 use std::net::Ipv4Addr;
 
@@ -22,7 +22,7 @@ pub struct Sighting {
     pub link: Link,
     /// The address.
     pub address: Ipv4Addr,
-    /// The hardware address of who uses it.
+    /// The hardware address of its user.
     pub station: [u8; 6],
 }
 
@@ -49,7 +49,7 @@ pub(super) fn probe(link: Link, ours: [u8; 6], address: Ipv4Addr) -> Bytes {
     frame.into()
 }
 
-/// What a frame from interface `ifindex` tells: its sender's own address, or the one that it probes itself.
+/// The address in a frame from interface `ifindex`: its sender's own, or the one that it probes itself.
 #[must_use]
 pub fn read(ifindex: u32, frame: &[u8]) -> Option<Sighting> {
     let mut rest = frame.get(12..)?;

@@ -1,6 +1,6 @@
-//! Probes: who uses an address? Asked by ARP on the link, by ICMP echo behind a router.
+//! Probes: does a host use an address? By ARP on the link, by ICMP echo behind a router.
 //!
-//! Nothing here waits: while probes are under way the server looks in every [`LOOK`], and takes what they have come to.
+//! Nothing here waits: while probes are under way the server calls every [`LOOK`], and takes their results.
 
 // What is heard here anybody may have sent.
 #![cfg_attr(
@@ -56,10 +56,10 @@ struct Ear {
     heard: Heard,
 }
 
-/// What of that which came to a socket was not heard.
+/// The answers to a socket that were lost.
 #[derive(Debug, Default)]
 struct Heard {
-    /// The kernel's count of what found no room.
+    /// The kernel's count of frames without room.
     without_room: u32,
     /// So often something was lost, or may have been.
     gaps: u64,
@@ -79,7 +79,7 @@ impl Prober {
     /// Opens the sockets to probe on these interfaces, and beyond them.
     ///
     /// # Errors
-    /// When a socket can't be had (`CAP_NET_RAW` is needed).
+    /// When a socket can't be opened (`CAP_NET_RAW` is needed).
     pub fn open<'a>(interfaces: impl IntoIterator<Item = &'a Interface>) -> Result<Self> {
         let ear = |interface: &Interface| {
             let socket = Receiver::open(interface.ifindex, Wanted::Arp)?;
@@ -129,7 +129,8 @@ impl Prober {
         self.running.is_empty()
     }
 
-    /// Begins to probe an address; an earlier probe of it is forgotten. What those `except` say doesn't count.
+    /// Begins to probe an address; an earlier probe of it is forgotten. Answers of the stations in `except` don't
+    /// count.
     pub fn begin(&mut self, address: Ipv4Addr, via: Via, except: Arc<[[u8; 6]]>) {
         let running =
             Running { number: self.begun, via, except, question: Question::default(), due: Instant::now() };
@@ -166,7 +167,7 @@ impl Prober {
         found
     }
 
-    /// Probes that were answered. What was said before the question doesn't count.
+    /// Probes that were answered. Frames from before the question don't count.
     fn hear(&mut self) -> Vec<Found> {
         let mut found = Vec::new();
         let ours: Vec<[u8; 6]> = self.ears.values().map(|ear| ear.interface.mac).collect();
@@ -202,7 +203,7 @@ impl Prober {
     }
 }
 
-/// Why no more is heard by now.
+/// Why no more answers can be read now.
 enum End {
     /// There was nothing more.
     Nothing,

@@ -1,4 +1,4 @@
-//! How often one address is asked for, and what it means that nobody answered.
+//! How often one address is asked for, and the meaning of a missing answer.
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const MOST: u8 = 8;
 /// OFFER repeats its DISCOVER after four (RFC 2131 §4.1).
 pub(super) const WAIT: Duration = Duration::from_millis(250);
 
-/// What became of asking once.
+/// The result of asking once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asked {
     /// The question has left.
@@ -62,8 +62,8 @@ impl Question {
         self.last = Some((asked, gaps));
     }
 
-    /// Nobody has answered the last one, there having been so many `gaps` in what was heard by now: what that means for
-    /// the whole, if it is not to be asked again.
+    /// Nobody has answered the last question; up to now there were so many `gaps` in what was heard. The result for
+    /// the whole probe, unless it asks again.
     pub(super) fn unanswered(&mut self, gaps: u64) -> Option<Outcome> {
         match self.last.take() {
             Some((Asked::Sent, before)) if before == gaps => self.silent += 1,
@@ -84,7 +84,7 @@ impl Question {
 mod tests {
     use super::*;
 
-    /// Asks until there is an outcome: what becomes of each question, and whether there is a gap after it.
+    /// Asks until there is an outcome: `course` has the result of each question, and whether a gap follows it.
     fn asked(course: impl IntoIterator<Item = (Asked, bool)>) -> (Option<Outcome>, u8) {
         let (mut question, mut gaps) = (Question::default(), 7);
         for (asked, gap) in course {

@@ -36,7 +36,7 @@ pub fn manual() -> String {
     page + TAIL
 }
 
-/// A line that is no request, whatever it begins with.
+/// A line of text, escaped so that its beginning is no request to troff.
 fn text(line: &str) -> String {
     format!("\\&{}", escaped(&plain(line)))
 }

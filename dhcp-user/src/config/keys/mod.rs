@@ -1,4 +1,4 @@
-//! Every key that a configuration may have: the one table that checks, reference page, manual and schema are made of.
+//! Every key that a configuration may have: one table, from which checks, reference page, manual and schema are made.
 //!
 //! ```text
 //! table.rs    the keys
@@ -54,7 +54,7 @@ const TABLES: [Table; 12] = [
     Table::Route,
 ];
 
-/// What a key's value is.
+/// The kind of a key's value.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Boolean,
@@ -86,11 +86,11 @@ enum Kind {
     Options,
 }
 
-/// Whether a key may be left out, and what holds then.
+/// Whether a key may be left out, and its default then.
 #[derive(Clone, Copy, Debug)]
 enum Default {
     Required,
-    /// Nothing: what it would do isn't done, or the next more general place decides.
+    /// None: the key has no effect, or the next more general scope decides.
     None,
     /// As the file would have it.
     Is(&'static str),
@@ -107,12 +107,12 @@ struct Key {
     default: Default,
     /// The first version that knows it.
     since: &'static str,
-    /// What it does, in a sentence without a full stop.
+    /// Its effect, in a sentence without a full stop.
     what: &'static str,
 }
 
 impl Table {
-    /// What messages call it: the name of its section.
+    /// The name in messages: that of its section.
     fn name(self) -> &'static str {
         match self {
             Self::File => "this file",
@@ -130,7 +130,7 @@ impl Table {
         }
     }
 
-    /// What headings call it.
+    /// The name in headings.
     fn heading(self) -> &'static str {
         match self {
             Self::File => "At the top",
@@ -154,7 +154,7 @@ impl Table {
 }
 
 impl Kind {
-    /// What the value is, in words.
+    /// The kind of the value, in words.
     fn described(self) -> String {
         match self {
             Self::Boolean => "true or false".into(),

@@ -1,4 +1,4 @@
-//! The keys: what each is, where it is allowed, since when, and what it does.
+//! The keys: the kind of each, where it is allowed, since when, and its effect.
 
 use super::Default::{Is, None, Required, Said};
 use super::Kind::{

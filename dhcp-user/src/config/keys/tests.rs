@@ -1,4 +1,4 @@
-//! The table of keys is what the parser asks for, and what the documents say.
+//! The table of keys agrees with the parser and with the documents.
 
 use super::super::Config;
 use super::*;

@@ -34,7 +34,7 @@ impl OptionSet {
     }
 }
 
-/// What option `code` is called in a configuration and in messages: its name, or `code-N` where it has none.
+/// The name of option `code` in a configuration and in messages, or `code-N` if it has none.
 #[must_use]
 pub fn option_name(code: u8) -> String {
     REGISTRY
@@ -43,8 +43,8 @@ pub fn option_name(code: u8) -> String {
         .map_or_else(|| format!("code-{code}"), |option| option.name.to_owned())
 }
 
-/// No answer has room for a longer value. A frame of ours carries so many octets of options, and what each client must have
-/// goes before: types and times, addresses, an identifier.
+/// No answer has room for a longer value. Our longest frame has so many octets of options, less those that every
+/// answer needs first: types and times, addresses, an identifier.
 const LONGEST: usize = MAX_BODY - 112;
 
 /// Options without a name that are no configuration either: RFC 6704, section 3.1; RFC 6926, section 6.2.
@@ -118,7 +118,7 @@ fn known(name: &str) -> Result<(u8, Kind), String> {
     }
 }
 
-/// What is written by code is to be what could be written by name.
+/// Checks that a value written by code could be written by name.
 fn check_raw(name: &str, code: u8, octets: &[u8]) -> Result<(), String> {
     let named = REGISTRY.iter().find(|option| option.code == code && option.name != name);
     let Some(named) = named else { return Ok(()) };

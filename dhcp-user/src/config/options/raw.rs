@@ -1,15 +1,15 @@
-//! Options that have a name, written as `code-N` in octets: checked as what is written by name is.
+//! Options with a name, written as `code-N` in octets: checked like values written by name.
 
 use std::net::Ipv4Addr;
 
 use super::registry::Kind;
 
-/// Checks the octets of an option of this kind, never none of them.
+/// Checks the octets of an option of this kind, at least one.
 ///
-/// Text and octets may be any: who writes them in hexadecimal has a client that wants them so.
+/// Text and octets may have any value: an operator who writes them in hexadecimal has a client that wants them so.
 ///
 /// # Errors
-/// What is wrong with them.
+/// The fault.
 pub(super) fn check(kind: Kind, octets: &[u8]) -> Result<(), String> {
     match kind {
         Kind::Address => one(octets).and_then(specified),
@@ -159,7 +159,7 @@ fn names(octets: &[u8]) -> Result<usize, String> {
     Ok(count)
 }
 
-/// Names of which each may end in a pointer to what stands before it (RFC 3397, RFC 1035 section 4.1.4).
+/// Names, each of which may end in a pointer to an earlier place (RFC 3397, RFC 1035 section 4.1.4).
 fn search_list(octets: &[u8]) -> Result<(), String> {
     // Where a label begins that may be pointed at, with the octets of the name from there on.
     let mut known: Vec<(usize, usize)> = Vec::new();

@@ -1,6 +1,6 @@
 //! The options that have a name: IANA's registry, by Kea's names.
 
-/// What an option's value is.
+/// The kind of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// One address.
@@ -33,7 +33,7 @@ pub(super) enum Kind {
     Boolean,
     /// Text without a final zero.
     Text,
-    /// Octets, in hexadecimal: what has no simpler form, or a vendor's.
+    /// Octets, in hexadecimal: a value without a simpler form, or a vendor's.
     Octets,
     /// Octets, or a table of options inside this one (RFC 2132, section 8.4).
     Encapsulated,

@@ -1,4 +1,4 @@
-//! Classes, and what overrides what.
+//! Classes, and the order of overriding scopes.
 
 use super::a;
 use crate::config::*;

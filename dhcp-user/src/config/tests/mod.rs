@@ -1,4 +1,4 @@
-//! Configurations that hold together, and configurations that don't.
+//! Consistent configurations, and inconsistent ones.
 
 mod classes;
 mod files;
@@ -312,7 +312,7 @@ proptest! {
     }
 }
 
-/// What clients are told of a host's address can't be leased to another: the file is good, and this is said.
+/// A host's address that options name can't be leased to another: the file is good, and a warning says so.
 #[test]
 fn hosts_in_pools_are_warned_of_with_their_lines() {
     let text = r#"[[interface]]
@@ -339,7 +339,7 @@ address = "192.0.2.53"
     assert_eq!(hosts, told);
 }
 
-/// Whoever is told of a host, and wherever it is: what nobody is leased is said.
+/// Any scope may name a host, anywhere: a warning lists the addresses that nobody gets.
 #[test]
 fn whatever_option_names_a_host_its_address_is_known() {
     let text = r#"[server]

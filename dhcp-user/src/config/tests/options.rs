@@ -93,7 +93,7 @@ fn classless_routes_leave_out_insignificant_octets() {
     assert_eq!(encoded(text).get(121), Some(&expected[..]));
 }
 
-/// The example of RFC 3397, section 2, and what repeats itself otherwise.
+/// The example of RFC 3397, section 2, and other repetitions.
 #[test]
 fn search_lists_share_their_tails() {
     let wire = encoded("domain-search = ['eng.apple.com', 'marketing.apple.com']");

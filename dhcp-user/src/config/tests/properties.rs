@@ -1,4 +1,4 @@
-//! Whatever a file holds, it is a configuration or is refused with places in it.
+//! Any file is a configuration, or is refused with places in it.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -7,7 +7,7 @@ use super::DOCUMENTED;
 use crate::config::Config;
 use crate::damaged::{damaged, damaged_octets};
 
-/// A file in which about everything is said that can be.
+/// A file that uses about every key.
 const LAVISH: &str = r#"
 [server]
 leasequery-from = ["198.51.100.1"]

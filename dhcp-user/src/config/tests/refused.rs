@@ -1,4 +1,4 @@
-//! What is refused, on which line, and with what advice.
+//! Refused configurations: the line, and the advice.
 
 use crate::config::{Bootp, Config};
 
