@@ -1,4 +1,4 @@
-//! `import-config` and `import-leases`: another server's configuration and leases, brought along.
+//! `import-config` and `import-leases`: convert another server's configuration and leases.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -72,7 +72,7 @@ pub struct ImportLeases {
 }
 
 impl ImportConfig {
-    /// Prints a configuration that holds together, and what of the other one is not in it as comments.
+    /// Prints a consistent configuration, with the other one's missing parts as comments.
     #[must_use]
     pub fn run(self) -> Exit {
         let read = |name: &str| std::fs::read(name).map_err(|error| error.to_string());
@@ -118,7 +118,7 @@ struct Refused {
 }
 
 impl ImportLeases {
-    /// Brings the leases to the daemon, and tells of each that isn't taken.
+    /// Brings the leases to the daemon, and prints each that isn't taken.
     #[must_use]
     pub fn run(self) -> Exit {
         let found = match self.read() {

@@ -126,7 +126,7 @@ impl Ask {
         }
     }
 
-    /// What is asked, where that is all there is to it.
+    /// The request, for verbs that are one request.
     fn parts(self) -> Option<(Request, Daemon)> {
         Some(match self {
             Self::Status(daemon) => (Request::Status, daemon),

@@ -130,7 +130,7 @@ impl To {
     }
 }
 
-/// Where pcapng goes. A file ends with a whole block, whatever happens.
+/// The destination of pcapng. A file always ends with a whole block.
 enum Sink {
     File(File),
     Stdout(Stdout),
@@ -217,7 +217,7 @@ fn other(error: PcapError) -> io::Error {
     }
 }
 
-/// The octets that hexadecimal digits say, up to what is none.
+/// The octets of hexadecimal digits, up to the first other character.
 fn octets(hex: &str) -> Vec<u8> {
     let digit = |octet: u8| char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let pairs = hex.as_bytes().chunks_exact(2);

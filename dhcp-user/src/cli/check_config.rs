@@ -1,4 +1,4 @@
-//! `check-config`: whether a file would be taken, and if not, all that is wrong with it.
+//! `check-config`: whether a file is accepted, and if not, all its errors.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -24,13 +24,13 @@ pub struct CheckConfig {
     json: bool,
 }
 
-/// What was found, in JSON.
+/// The findings, in JSON.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Findings<'f> {
     valid: bool,
     errors: Vec<Finding<'f>>,
-    /// What is taken, and may not be meant.
+    /// Warnings: accepted, and perhaps a mistake.
     warnings: Vec<Finding<'f>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     memory: Option<Memory>,
@@ -103,11 +103,11 @@ impl CheckConfig {
     }
 }
 
-/// What stands in the files that something is said of.
+/// The texts of the files with findings.
 type Texts = HashMap<String, String>;
 
-/// The line of the text that something is said of, below it a mark where. Nothing of a line that isn't there, or
-/// that a terminal might take for more than text.
+/// The line of the text with a finding, and a mark below it. Nothing if the line isn't there, or a terminal might
+/// take it for more than text.
 fn pointed_at(texts: &mut Texts, error: &ConfigError) -> String {
     let text = texts
         .entry(error.file.clone())
@@ -127,7 +127,7 @@ fn pointed_at(texts: &mut Texts, error: &ConfigError) -> String {
     format!("\n {number} | {line}\n {margin} | {before}^")
 }
 
-/// What to warn of on this machine, as far as its interfaces and directories can be looked at.
+/// The warnings for this machine, as far as its interfaces and directories can be read.
 fn warnings(config: &Config, file: &Path) -> Vec<ConfigError> {
     let here = netlink::namespace().unwrap_or_default();
     let own = here.addresses.iter().map(|(name, address)| (name.as_str(), *address));

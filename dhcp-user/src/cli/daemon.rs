@@ -1,4 +1,4 @@
-//! Which daemon is asked: the one that was named, or the only one that runs.
+//! The daemon to ask: the one that was named, or the only one that runs.
 
 use std::env;
 use std::ffi::OsString;

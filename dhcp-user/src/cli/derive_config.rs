@@ -1,4 +1,4 @@
-//! `derive-config`: a configuration derived from what a NIC has, its IPv4 address and the gateway it leads to.
+//! `derive-config`: derives a configuration from a NIC's IPv4 address and its gateway.
 
 use std::collections::BTreeSet;
 use std::fs;

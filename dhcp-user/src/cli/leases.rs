@@ -1,4 +1,4 @@
-//! `leases`: the list, cut to what was asked for and to what the terminal has room for.
+//! `leases`: the list, filtered as asked and cut to the terminal's width.
 
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! The command line: its verbs, and what they leave for the shell that called.
+//! The command line: its verbs, and their exit statuses.
 
 // What the daemon or a file says is shown or refused in words, whatever it is.
 #![cfg_attr(
@@ -125,7 +125,7 @@ pub fn run_hooks() -> Exit {
     }
 }
 
-/// What clap has to say instead of running a command: help that was asked for, or what is wrong with the words.
+/// Clap's message instead of a command: help that was asked for, or an error in the arguments.
 #[must_use]
 pub fn explain(usage: &clap::Error) -> Exit {
     match usage.print() {

@@ -85,7 +85,7 @@ impl Output {
     }
 }
 
-/// The end of a command whose request was not done as asked, with the reason said; none if it was.
+/// The exit of a command whose request was not done as asked, after it printed the reason; none if it was done.
 pub(super) fn ended(answer: Result<Outcome, ClientError>) -> Option<Exit> {
     Some(match answer {
         Ok(Outcome::Done) => return None,
@@ -114,7 +114,7 @@ pub(super) fn complain(exit: Exit, why: impl Display) -> Exit {
     exit
 }
 
-/// Says something beside the answer, to whoever can read it.
+/// Prints a remark beside the answer, on standard error.
 pub(super) fn remark(what: impl Display) {
     let _ = writeln!(io::stderr(), "{what}");
 }

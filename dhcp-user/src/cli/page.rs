@@ -1,4 +1,4 @@
-//! Where lists go: through a pager on a terminal, as they are elsewhere.
+//! The output of lists: through a pager on a terminal, plain elsewhere.
 
 use std::env;
 use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
@@ -6,13 +6,13 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 use nix::libc;
 
-/// What is put before a reader.
+/// A page of output.
 pub(super) enum Page {
     /// The reader takes it as it comes.
     Plain(BufWriter<Stdout>),
     /// A program shows it page by page.
     Paged {
-        /// What it is written to.
+        /// The pager's standard input.
         to: BufWriter<ChildStdin>,
         /// The program.
         pager: Child,

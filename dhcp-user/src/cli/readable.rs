@@ -1,4 +1,4 @@
-//! Octets as what they say, where they say something: identifiers, and options by their names.
+//! Octets as text where they are text: identifiers, and options by their names.
 
 use std::net::Ipv4Addr;
 
@@ -6,11 +6,11 @@ use crate::config::option_name;
 use crate::control::{colon_hex, from_colon_hex};
 use crate::journal::wire_text;
 
-/// What comes before the options where an answer has sname and file: these, and the cookie.
+/// The octets before the options if an answer has sname and file: these, and the cookie.
 const BOOT: usize = 64 + 128;
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 
-/// A client identifier, of which the first octet is a type (RFC 2132 §9.14): 0 is followed by text, or anything.
+/// A client identifier. Its first octet is a type (RFC 2132 §9.14): text, or anything, follows a 0.
 pub(super) fn client_id(hex: &str) -> String {
     let octets = from_colon_hex(hex).unwrap_or_default();
     match octets.split_first() {
@@ -47,7 +47,7 @@ pub(super) fn options(hex: &str) -> Vec<(String, String)> {
     }
 }
 
-/// The value of an option, by what is in it.
+/// The value of an option, by its contents.
 fn value(code: u8, value: &[u8]) -> String {
     let addresses = || {
         let all: Vec<String> =

@@ -1,4 +1,4 @@
-//! `lease release`: one lease, several, or all that are like this.
+//! `lease release`: one lease, several, or all that fit a filter.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! `completions`, `man` and `reference`: what shells and readers want to know of command line and configuration.
+//! `completions`, `man` and `reference`: the command line and the configuration, for shells and readers.
 
 use std::fs;
 use std::io;

@@ -1,4 +1,4 @@
-//! `store check`: what a lease store holds, and what is wrong with it.
+//! `store check`: the contents and the faults of a lease store.
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -31,7 +31,7 @@ impl Table {
         Self { heads, rows: Vec::new(), columns }
     }
 
-    /// Names and what belongs to them, without heads.
+    /// Names and values, without heads.
     pub(super) fn of_pairs() -> Self {
         let columns = (0..2).map(|_| Column { width: 0, numeric: true }).collect();
         Self { heads: Vec::new(), rows: Vec::new(), columns }

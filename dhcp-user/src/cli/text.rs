@@ -279,7 +279,7 @@ fn object(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     Ok(())
 }
 
-/// Who decided, why, and each of the last messages on a line.
+/// Whether kernel or daemon decided, why, and each of the last messages on a line.
 fn explained(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     let Explanation { address, hw_address, decided_by, why, differs, messages } =
         serde_json::from_str(item.get())?;
@@ -322,7 +322,7 @@ fn explained(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     Ok(())
 }
 
-/// An event on a line: when, what, and whatever else is known of it.
+/// An event on a line: time, kind, and its other fields.
 pub(super) fn event(item: &RawValue) -> serde_json::Result<String> {
     let event: EventRecord = serde_json::from_str(item.get())?;
     let vlan: Vec<_> = event.vlan.iter().map(ToString::to_string).collect();

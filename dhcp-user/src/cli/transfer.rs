@@ -177,7 +177,7 @@ struct Refused {
 }
 
 impl Import {
-    /// Brings the leases to the daemon, and tells of each that it refuses.
+    /// Brings the leases to the daemon, and prints each that it refuses.
     #[must_use]
     pub fn run(self) -> Exit {
         let octets = match self.read() {
@@ -298,7 +298,7 @@ mod tests {
         assert_eq!(refused.iter().map(|no| no.line).collect::<Vec<_>>(), [4]);
     }
 
-    /// What the daemon would end the whole import for is refused here, by itself.
+    /// A line for which the daemon would end the whole import is refused here, alone.
     #[test]
     fn a_line_that_can_not_be_sent_is_refused_by_its_number() {
         let lease = |address, name: &str| {

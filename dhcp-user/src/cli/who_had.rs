@@ -1,4 +1,4 @@
-//! `who-had`: who had which address when, from the lease journal's files; no daemon is asked.
+//! `who-had`: who had which address when, from the lease journal's files, without a daemon.
 
 use std::io::{self, BufWriter, Write as _};
 use std::net::Ipv4Addr;

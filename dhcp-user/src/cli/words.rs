@@ -1,4 +1,4 @@
-//! What operators write as arguments: prefixes and hardware addresses.
+//! Arguments of commands: prefixes and hardware addresses.
 
 use std::net::Ipv4Addr;
 

@@ -9,7 +9,7 @@ use nix::net::if_::if_indextoname;
 use crate::capture::{CaptureEvent, Filter, Item, Packet};
 use crate::clock::BootNanos;
 
-/// What a client is told of a capture.
+/// The items of a capture for one client.
 pub(super) struct Telling<'a> {
     filter: &'a Filter,
     /// Wall time at boot time zero, as it was when the capture began.
@@ -24,7 +24,7 @@ impl<'a> Telling<'a> {
         Self { filter, boot: boot.unwrap_or(Timestamp::UNIX_EPOCH), names: HashMap::new() }
     }
 
-    /// How it is told to the client; `None` if that doesn't ask for it.
+    /// The item for the client; `None` if its filter doesn't fit.
     pub(super) fn item(&mut self, told: CaptureEvent) -> Option<Item> {
         let captured = match told {
             CaptureEvent::Frame(captured) => captured,

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::report::Imported;
 use super::request::{Line, Outcome, Request};
 
-/// A daemon that gives no sign of life for so long is as good as gone.
+/// A daemon without a sign of life for so long counts as gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why there is no answer.
@@ -22,7 +22,7 @@ pub enum ClientError {
     Unreachable {
         /// The socket.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The connection broke, or fell silent, in the middle of an answer.
@@ -73,8 +73,8 @@ pub fn ask(
     }
 }
 
-/// Has the daemon whose socket is at `path` honour `leases` of another server; `told` gets what becomes of each part
-/// of them, in order. A part has at most `part` leases.
+/// Has the daemon whose socket is at `path` honour `leases` of another server. `told` gets the result of each part,
+/// in order; a part has at most `part` leases.
 ///
 /// # Errors
 /// If there is no whole answer; parts that were answered are honoured.

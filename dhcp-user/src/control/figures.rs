@@ -1,4 +1,4 @@
-//! What `top` is told, again and again: the figures that change, and who is busiest.
+//! The figures for `top`: those that change, and the busiest clients.
 
 use std::net::Ipv4Addr;
 
@@ -20,7 +20,7 @@ pub struct Figures {
     pub pools: Vec<PoolCounts>,
     /// Renewals that the kernel has not answered.
     pub renewals_received: u64,
-    /// Who sends most, since somebody wants to know.
+    /// The busiest clients, since somebody watches.
     pub busiest: Busiest,
 }
 
@@ -68,7 +68,7 @@ pub struct BusyClient {
 pub struct BusyCircuit {
     /// The relay that names it.
     pub relay: Ipv4Addr,
-    /// What the relay calls it, octets in hexadecimal with colons.
+    /// The relay's name for it, octets in hexadecimal with colons.
     pub circuit: String,
     /// How many messages came from it.
     pub messages: u64,

@@ -1,4 +1,4 @@
-//! Which leases an operator means.
+//! The filter by which an operator selects leases.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::report::Lease;
 use crate::config::Prefix;
 
-/// What a lease must be like; what isn't said doesn't matter.
+/// The conditions on a lease; absent ones don't count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct LeaseFilter {

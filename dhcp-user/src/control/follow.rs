@@ -1,4 +1,4 @@
-//! Who follows what happens: from where it was, without a gap and nothing twice, then as it happens.
+//! Followers of events: from where they stopped, without a gap or a repetition, then as events happen.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use crate::events::EventRecord;
 use crate::events::{Cursor, Reader};
 
 impl Client {
-    /// What happened after the event of a number, and what happens.
+    /// The events after a number, and those to come.
     pub(super) async fn happening(
         &mut self,
         happening: Happening,
@@ -44,7 +44,7 @@ impl Client {
         if follow { self.follow_log(events, &reader, reached).await } else { Ok(Outcome::Done) }
     }
 
-    /// All that the log has by now; how the request ends, if it can't go on.
+    /// Sends all that the log has so far; returns the end of the request, if it can't go on.
     async fn catch_up(&mut self, reader: &Reader, reached: &mut Cursor) -> io::Result<Option<Outcome>> {
         loop {
             let page = match reader.page(*reached).await {
@@ -64,8 +64,8 @@ impl Client {
         }
     }
 
-    /// Events as they happen, until the client leaves or the daemon ends. What came faster than the client read is read
-    /// from the log.
+    /// Sends events as they happen, until the client leaves or the daemon ends. Events that came faster than the
+    /// client read are read from the log.
     async fn follow_log(
         &mut self,
         mut events: broadcast::Receiver<EventRecord>,
@@ -101,7 +101,7 @@ impl Client {
         }
     }
 
-    /// The same without a log: what came faster than the client read is lost to it.
+    /// The same without a log: events that came faster than the client read are lost to it.
     async fn follow(&mut self, mut events: broadcast::Receiver<EventRecord>) -> io::Result<Outcome> {
         let mut signs = interval(SIGN_OF_LIFE);
         loop {
@@ -124,7 +124,7 @@ impl Client {
     }
 }
 
-/// Said in place of events that can't be told.
+/// The record in place of events that can't be sent.
 fn missed(count: u64, why: &str) -> EventRecord {
     EventRecord {
         count: Some(count),

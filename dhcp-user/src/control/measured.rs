@@ -1,8 +1,8 @@
-//! All that is counted and measured, at one moment: what is shown in figures rather than told.
+//! All counters and measurements at one moment.
 
 use super::report::{PoolCounts, Stats, Status};
 
-/// How many pools are told one by one; the rest are told as one.
+/// How many pools are reported one by one; the rest are reported as one.
 pub const MOST_POOLS: usize = 1000;
 
 /// All that is counted and measured, at one moment.
@@ -16,7 +16,7 @@ pub struct Measured {
     pub rings: Vec<RingFill>,
     /// The first pools, in the order of the configuration.
     pub pools: Vec<PoolCounts>,
-    /// What all further pools have together, if there are any.
+    /// The sum of all further pools, if there are any.
     pub other_pools: Option<PoolCounts>,
     /// How many addresses are in quarantine, those in no pool included.
     pub quarantined: u64,
@@ -52,7 +52,7 @@ pub struct RingFill {
 /// How often something was how large.
 #[derive(Clone, Debug)]
 pub struct Histogram {
-    /// Upper bounds, ascending; what is above the last is counted, too.
+    /// Upper bounds, ascending; values above the last are counted, too.
     bounds: &'static [f64],
     counts: Vec<u64>,
     sum: f64,

@@ -1,13 +1,14 @@
-//! The control socket: how an operator's commands reach the daemon, and its answers come back.
+//! The control socket: brings operators' commands to the daemon, and its answers back.
 //!
-//! The protocol is described in docs/control.md. A connection carries one request: a JSON object on a line of its own, `{"verb":"lease-show","address":"192.0.2.10"}`.
-//! The answer is any number of lines `{"item":…}` and a last one `{"end":…}`, which says how it went; without that line
-//! the answer is not whole. An empty line each second says that the daemon lives while an answer takes its time.
+//! The protocol is described in docs/control.md. A connection carries one request: a JSON object on a line of its
+//! own, `{"verb":"lease-show","address":"192.0.2.10"}`. The answer is any number of lines `{"item":…}` and a last
+//! line `{"end":…}` with the result; without that line the answer is not whole. While an answer takes its time, an
+//! empty line each second is a sign of life.
 //!
-//! The daemon's decision loop is never held up by a client: requests reach it as [`Query`] values over a channel, long
-//! lists are asked for page by page, and what a slow client doesn't read waits here. Nor is a client left without a
-//! sign of life by what the loop is at: the socket is served in a thread of its own, from before the daemon serves
-//! anybody else. Until then `status` says so, and its answer is no; whatever else is asked waits.
+//! A client never holds up the daemon's decision loop: requests reach it as [`Query`] values over a channel, this
+//! code asks for long lists page by page, and data that a slow client doesn't read wait here. Nor does the loop hold
+//! up signs of life: a thread of its own serves the socket, from before the daemon serves anybody else. Until then
+//! `status` says so, and its answer is no; all other requests wait.
 //!
 //! An import goes both ways: after its request the client sends leases, a line each, and an empty line after at most
 //! 256 of them; the daemon answers each such part with one item when it is on disk. The client ends by closing its side.

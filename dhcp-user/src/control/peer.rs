@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection, and what he may ask for.
+//! The user at the other end of a connection, and the requests that he may make.
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
@@ -23,7 +23,7 @@ pub(super) struct Peer {
 
 impl Peer {
     /// # Errors
-    /// When the kernel doesn't tell.
+    /// When the kernel doesn't report it.
     pub(super) fn of(stream: BorrowedFd<'_>) -> io::Result<Self> {
         let peer = getsockopt(&stream, sockopt::PeerCredentials)?;
         // Who has no more groups than the one has just that.
@@ -61,7 +61,7 @@ fn other_groups(stream: BorrowedFd<'_>) -> io::Result<Vec<u32>> {
     }
 }
 
-/// What somebody may ask for.
+/// The requests that a user may make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum May {
     Nothing,
@@ -69,10 +69,10 @@ pub(super) enum May {
     Change,
 }
 
-/// Who may ask for what.
+/// Which users may make which requests.
 #[derive(Debug, Default)]
 pub struct Admission {
-    /// `None`: whoever reaches the socket may ask for anything.
+    /// `None`: everybody who reaches the socket may ask for anything.
     groups: Option<Groups>,
     told: Mutex<Option<Instant>>,
 }

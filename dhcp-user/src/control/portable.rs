@@ -1,7 +1,7 @@
-//! A lease as it travels from one server to another: a line of JSON with all that is needed to honour it there.
+//! A lease on its way from one server to another: a line of JSON with all data that the other needs to honour it.
 //!
-//! What counts are seconds, from the moment of the export on: a lease has left at its new server what it had at that
-//! moment, however long the way took and whatever the clocks of the two machines show. Moments are for people.
+//! Seconds count from the moment of the export: a lease has as many left at its new server as at that moment, however
+//! long the way took, whatever the clocks of the two machines show. Moments are for people.
 
 use std::net::Ipv4Addr;
 
@@ -13,15 +13,15 @@ use super::report::{colon_hex, from_colon_hex};
 use super::wall::WallClock;
 use crate::store::{HwAddr, QuarantineCause, Record, Standing};
 
-/// What a server knows of an address, for another server.
+/// A server's state of an address, for another server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Portable {
     /// The address.
     pub address: Ipv4Addr,
-    /// What it is to be treated as.
+    /// How to treat it.
     pub state: Treated,
-    /// The hardware address of its owner or last owner, or of who uses it in spite of a quarantine.
+    /// The hardware address of its owner or last owner, or of the station that uses it in spite of a quarantine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hw_address: Option<String>,
     /// The owner's client identifier.
@@ -39,19 +39,19 @@ pub struct Portable {
     /// The relay it is reached through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Ipv4Addr>,
-    /// What the relay says of it (option 82), in hexadecimal.
+    /// Its relay information (option 82), in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay_information: Option<String>,
-    /// The server identifier that it was told.
+    /// The server identifier of its last answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub server: Option<Ipv4Addr>,
-    /// The lease time that it was told, in seconds.
+    /// The lease time of its last answer, in seconds.
     #[serde(default)]
     pub lease_time: u32,
     /// For how many seconds it is known to be promised.
     #[serde(default)]
     pub expires_in: u32,
-    /// For how many seconds it may have been promised: what the other server has to honour.
+    /// For how many seconds it may have been promised: the other server has to honour these.
     #[serde(default)]
     pub committed_for: u32,
     /// How many seconds ago the owner was last heard.
@@ -77,7 +77,7 @@ pub struct Portable {
     pub last_heard: Option<Timestamp>,
 }
 
-/// What an address is to be treated as.
+/// How to treat an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Treated {
@@ -101,7 +101,7 @@ pub struct Confined {
     pub ends_in: u32,
     /// How it was found that the address is in use.
     pub why: Cause,
-    /// Who uses it, or who said that somebody does.
+    /// The station that uses it, or the client that declined it.
     #[serde(default)]
     pub by: String,
 }
@@ -117,7 +117,7 @@ pub enum Cause {
 }
 
 impl Portable {
-    /// What `record` says, at the second `now` (rounded down).
+    /// The contents of `record`, at the second `now` (rounded down).
     #[must_use]
     pub fn of(record: &Record, now: BootSecs, wall: WallClock) -> Self {
         let left = |moment: BootSecs| match moment {

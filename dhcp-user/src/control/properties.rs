@@ -1,4 +1,4 @@
-//! Whatever a client writes is a request, a part of an import, or is refused in words.
+//! Any input from a client is a request, a part of an import, or is refused in words.
 
 use dhcp_ebpf::lease::BootSecs;
 use proptest::collection::vec;
@@ -29,7 +29,7 @@ pub(crate) fn leases() -> Vec<String> {
     texts.map(|text| format!("{text}\n")).to_vec()
 }
 
-/// What a client has sent, read to its end.
+/// A client's input, read to its end.
 fn wait<T>(reading: impl Future<Output = std::io::Result<T>>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(reading).unwrap()
@@ -64,7 +64,7 @@ fn check_part(sent: &[u8]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// A lease makes a record, or is refused in words; what is imported never promises less than was promised.
+/// A lease makes a record, or is refused in words; an import never shortens a promise.
 fn check_lease(lease: &Portable, now: BootSecs) -> Result<(), TestCaseError> {
     match lease.record(now) {
         Ok(record) => {

@@ -30,7 +30,7 @@ pub enum Query {
     Status(Reply<Status>),
     /// The counters of kernel and daemon.
     Stats(Reply<Stats>),
-    /// What `top` shows.
+    /// The figures for `top`.
     Figures(Reply<Box<Figures>>),
     /// All that is counted and measured.
     Measured(Reply<Measured>),
@@ -58,7 +58,7 @@ pub enum Query {
         /// Where goes what was done.
         reply: Reply<Released>,
     },
-    /// Compare policy, store and kernel: what differs about a page of addresses.
+    /// Compare policy, store and kernel: the differences of a page of addresses.
     Audit {
         /// Only addresses above this one; all, and the counts, if there is none.
         after: Option<Ipv4Addr>,
@@ -82,18 +82,18 @@ pub enum Query {
     QuarantineClear {
         /// All of them that are in there.
         prefix: Prefix,
-        /// For this reason, if one is said.
+        /// Only for this reason, if one is given.
         why: Option<QuarantineCause>,
         /// Where goes what was done.
         reply: Reply<Cleared>,
     },
     /// Why a client's last request went up; no if it isn't known.
     Explain(Subject, Reply<Explanation>),
-    /// What happens from now on, and what did before.
+    /// The events from now on, and those before.
     Events(Reply<Happening>),
-    /// What comes and leaves from now on.
+    /// The frames in and out from now on.
     Capture(Reply<broadcast::Receiver<CaptureEvent>>),
-    /// What another server would need, a page of it.
+    /// A page of the leases for another server.
     Export {
         /// How far this export has come, and where the page goes on.
         export: Arc<Export>,
@@ -102,22 +102,22 @@ pub enum Query {
         /// Where the page goes, and whether more is to come.
         reply: Reply<(Vec<Portable>, bool)>,
     },
-    /// Leases of another server, to be honoured here. What can't be is told with its reason.
+    /// Leases of another server, to be honoured here. The answer has each refused one with its reason.
     Import(Vec<Portable>, Reply<Imported>),
     /// Apply the changed configuration; no if it is wrong.
     Reload(Reply<Reloaded>),
 }
 
-/// What happens from some moment on.
+/// The events from some moment on.
 #[derive(Debug)]
 pub struct Happening {
-    /// What happens.
+    /// The events to come.
     pub events: broadcast::Receiver<EventRecord>,
-    /// What did before, and the number that was given last before that moment; none if nothing is kept.
+    /// The earlier events, and the last number given before that moment; none if nothing is kept.
     pub log: Option<(Reader, u64)>,
 }
 
-/// The place for an answer. Whether somebody still waits for it doesn't matter to whoever gives it.
+/// The place for an answer. The code that answers need not care whether somebody still waits.
 #[derive(Debug)]
 pub struct Reply<T>(oneshot::Sender<Result<T, No>>);
 
@@ -138,7 +138,7 @@ impl<T> Reply<T> {
         drop(self.0.send(Ok(answer)));
     }
 
-    /// Answers with what was done, or no with the reason.
+    /// Answers with the result, or no with the reason.
     pub fn done(self, outcome: Result<T, impl std::fmt::Display>) {
         match outcome {
             Ok(answer) => self.give(answer),
@@ -154,9 +154,9 @@ impl<T> Reply<T> {
 
 /// How far an export has come.
 ///
-/// Its pages are made one at a time while leases go on changing, and still the whole says what held at one moment, the
-/// last page's: every address whose record is committed anew after it went out goes out again, and the last line of
-/// an address counts. So no promise that the server had made by then goes beyond what the export says.
+/// Its pages are made one at a time while leases go on changing. Still the whole holds for one moment, that of the
+/// last page: every address whose record is committed anew after its line goes out again, and the last line of an
+/// address counts. So no promise made up to that moment goes beyond the export.
 #[derive(Debug, Default)]
 pub struct Export(Mutex<Progress>);
 
@@ -166,7 +166,7 @@ struct Progress {
     reached: Option<Ipv4Addr>,
     /// Whether that was the last of all.
     has_seen_all: bool,
-    /// What has changed since it went out.
+    /// The addresses that changed after their line went out.
     again: BTreeSet<Ipv4Addr>,
 }
 
@@ -185,7 +185,7 @@ impl Export {
         });
     }
 
-    /// What is known of an address has changed.
+    /// The state of an address has changed.
     pub fn changed(&self, address: Ipv4Addr) {
         self.with(|progress| {
             if progress.has_seen_all || progress.reached >= Some(address) {

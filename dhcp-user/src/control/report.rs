@@ -1,4 +1,4 @@
-//! What the daemon tells an operator: the shapes of its answers in JSON.
+//! The daemon's reports to an operator: the shapes of its answers in JSON.
 //!
 //! Keys may be added, and are never taken away or given another meaning. Times are wall time, for display only.
 
@@ -28,9 +28,9 @@ pub struct Status {
     pub interfaces: Vec<InterfaceStatus>,
     /// The kind of its store.
     pub store: Word,
-    /// How many addresses are leased, as far as it knows by now.
+    /// How many addresses are leased, as far as it knows yet.
     pub leases: u64,
-    /// What keeps the daemon from granting leases, or its clients from getting answers.
+    /// Why the daemon can't grant leases, or its clients get no answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
 }
@@ -66,7 +66,7 @@ pub struct InterfaceStatus {
     pub link: LinkStatus,
     /// Its IPv4 addresses.
     pub addresses: Vec<Ipv4Addr>,
-    /// What stands in the way of the program, and what to do about it.
+    /// The obstacle to the program, and what to do about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub obstacle: Option<String>,
     /// The program is being put on it, or taken off it.
@@ -102,16 +102,16 @@ pub enum Xdp {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Stats {
-    /// What the XDP program did.
+    /// The counters of the XDP program.
     pub kernel: KernelStats,
-    /// What the daemon did.
+    /// The counters of the daemon.
     pub daemon: TrafficStats,
-    /// What became of the programs that are run for events, in the order of the configuration.
+    /// The results of the programs that run for events, in the order of the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<HookCounts>,
 }
 
-/// What became of frames in the XDP program.
+/// The verdicts on frames in the XDP program.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct KernelStats {
@@ -138,7 +138,7 @@ pub struct TrafficStats {
     pub sent: BTreeMap<Word, u64>,
     /// Not answered, by reason.
     pub dropped: BTreeMap<Word, u64>,
-    /// Served in spite of something wrong with them, by what that is.
+    /// Messages that were served in spite of a fault, by fault.
     #[serde(default)]
     pub odd: BTreeMap<Word, u64>,
     /// Replies that could not be sent, by interface; their sum is in `dropped`.
@@ -147,7 +147,7 @@ pub struct TrafficStats {
     /// Lines of the log that were left out, because nobody took them.
     #[serde(default)]
     pub log_lines_dropped: u64,
-    /// What the service manager was not told, because it did not listen.
+    /// Notifications that the service manager did not take.
     #[serde(default)]
     pub notifications_dropped: u64,
     /// Events that are not in the event log, because its thread or its disk took them not in time.
@@ -165,7 +165,7 @@ pub struct PoolCounts {
     pub pool: String,
     /// All its addresses.
     pub size: u32,
-    /// To be had by anybody.
+    /// Free for any client.
     pub free: u32,
     /// Offered, and not yet requested.
     pub offered: u32,
@@ -203,7 +203,7 @@ pub struct Lease {
     /// The relay it is reached through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Ipv4Addr>,
-    /// What the relay says of it (option 82), octets in hexadecimal with colons.
+    /// Its relay information (option 82), octets in hexadecimal with colons.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay_information: Option<String>,
     /// The circuit in that, as text, or `hex:` and its octets.
@@ -223,18 +223,18 @@ pub struct Lease {
     pub last_heard: Timestamp,
     /// The end of the lease.
     pub expires: Timestamp,
-    /// The store's own promise: no expiry told to the owner is later.
+    /// The store's own promise: no expiry that the owner got is later.
     pub committed_until: Timestamp,
-    /// Who answered the owner's last request.
+    /// The sender of the answer to the owner's last request.
     pub last_answered_by: AnsweredBy,
     /// How many renewals the kernel has answered.
     pub kernel_renewals: u64,
-    /// Whether what is said here is decided, and not known to be on disk: nothing more is promised before it is.
+    /// Whether this state is decided, and not known to be on disk: nothing more is promised before it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_committed: bool,
 }
 
-/// Who answers a client.
+/// The sender of an answer: kernel or daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AnsweredBy {
@@ -244,7 +244,7 @@ pub enum AnsweredBy {
     Daemon,
 }
 
-/// A lease, and what the kernel can answer for it.
+/// A lease, and the questions that the kernel can answer for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct LeaseDetail {
@@ -269,7 +269,7 @@ pub struct Memo {
     pub answer: String,
 }
 
-/// What an audit found.
+/// The findings of an audit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Audit {
@@ -325,11 +325,11 @@ pub struct Quarantined {
     pub until: Timestamp,
     /// `declined` or `probe`.
     pub why: Word,
-    /// Who declined it, or who answered the probe.
+    /// The client that declined it, or the station that answered the probe.
     pub by: String,
 }
 
-/// Who decided a client's last request, and why not the kernel.
+/// Whether kernel or daemon decided a client's last request, and why not the kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Explanation {
@@ -338,7 +338,7 @@ pub struct Explanation {
     /// The client's hardware address, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hw_address: Option<String>,
-    /// Who answered.
+    /// Kernel or daemon.
     pub decided_by: AnsweredBy,
     /// Why.
     pub why: String,
@@ -349,7 +349,7 @@ pub struct Explanation {
     pub messages: Vec<Heard>,
 }
 
-/// A message that the daemon got, and what became of it.
+/// A message that the daemon got, and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Heard {
@@ -389,7 +389,7 @@ pub struct Heard {
     pub why: Option<String>,
 }
 
-/// What a reload did.
+/// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Reloaded {
@@ -409,7 +409,7 @@ pub struct Released {
     pub what: Word,
     /// When the address is free.
     pub free: Free,
-    /// It is free by then, whatever probes say: no promise goes beyond.
+    /// It is free by then, whatever the probes find: no promise goes beyond.
     pub until: Option<Timestamp>,
 }
 
@@ -440,7 +440,7 @@ pub struct Cleared {
     pub count: usize,
 }
 
-/// What became of a part of an import.
+/// The result of a part of an import.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Imported {

@@ -1,4 +1,4 @@
-//! What goes over the control socket: a request, and the lines of its answer.
+//! The messages on the control socket: a request, and the lines of its answer.
 
 use std::net::Ipv4Addr;
 
@@ -13,7 +13,7 @@ use crate::store::QuarantineCause;
 /// The key by which a request says its version of the protocol.
 const VERSION: &str = "protocol";
 
-/// What an operator asks for.
+/// An operator's request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "verb", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
@@ -23,17 +23,17 @@ pub enum Request {
     Status,
     /// The counters of kernel and daemon.
     Stats,
-    /// What `top` shows: the figures that change, and who is busiest.
+    /// The figures for `top`: those that change, and the busiest clients.
     Figures,
     /// How many addresses of each pool are in which state.
     Pools,
     /// All leases, or those that are like this.
     Leases {
-        /// What they are to be like.
+        /// The filter of the leases.
         #[serde(default, skip_serializing_if = "LeaseFilter::is_empty")]
         filter: LeaseFilter,
     },
-    /// One lease, and what the kernel knows to answer for it.
+    /// One lease, and the questions that the kernel can answer for it.
     LeaseShow {
         /// The leased address.
         address: Ipv4Addr,
@@ -68,12 +68,12 @@ pub enum Request {
         /// The client.
         client: Subject,
     },
-    /// What happens from now on.
+    /// The events from now on.
     Events {
         /// First what happened after the event of this number.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         since: Option<u64>,
-        /// Whether to go on with what happens.
+        /// Whether to go on with events as they happen.
         #[serde(default = "yes", skip_serializing_if = "is_so")]
         follow: bool,
     },
@@ -159,7 +159,7 @@ impl Request {
     /// The line that says it.
     ///
     /// # Errors
-    /// Never, for what can be a request.
+    /// Never, for any request.
     pub(super) fn line(&self) -> serde_json::Result<Vec<u8>> {
         let mut request = serde_json::to_value(self)?;
         if let Some(request) = request.as_object_mut() {
@@ -203,7 +203,7 @@ fn refuse_others(request: &Map<String, Value>) -> Result<(), String> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Line<T> {
-    /// A part of what was asked for.
+    /// A part of the answer.
     Item(T),
     /// Nothing more comes.
     End(Outcome),

@@ -37,7 +37,7 @@ pub const LONGEST_LEASE: usize = 16 * 1024;
 const MOST_CLIENTS: usize = 32;
 /// How long a client may take to send its request, or to take in a part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often a client that waits for an answer is told that the daemon lives.
+/// How often a client that waits for an answer gets a sign of life.
 pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// Without a beat for so long, the thread that decides stands still.
 const STUCK: Duration = Duration::from_secs(3);
@@ -148,7 +148,7 @@ impl Client {
         }
     }
 
-    /// Who may ask for nothing.
+    /// Refuses a user who may ask for nothing.
     async fn turn_away(mut self, startup: &Startup) -> io::Result<()> {
         let (uid, pid) = self.who();
         if startup.admission().is_told() {
@@ -166,7 +166,7 @@ impl Client {
         .await
     }
 
-    /// Who may read only.
+    /// Refuses a change to a user who may only read.
     async fn turn_away_change(mut self, request: &Request, startup: &Startup) -> io::Result<()> {
         let (uid, pid) = self.who();
         if startup.admission().is_told() {
@@ -297,7 +297,7 @@ impl Client {
         Ok(Outcome::Done)
     }
 
-    /// What differs, found page by page, so that no packet waits for all of it.
+    /// The differences, found page by page, so that no packet waits for all of them.
     async fn audit(&mut self, queries: &mpsc::Sender<Query>) -> io::Result<Outcome> {
         let mut findings = Vec::new();
         let mut after = None;
@@ -315,7 +315,7 @@ impl Client {
         }
     }
 
-    /// What another server needs, page by page. The export is under way for as long as it is held here.
+    /// The leases for another server, page by page. The export is under way for as long as it is held here.
     async fn export(&mut self, queries: &mpsc::Sender<Query>) -> io::Result<Outcome> {
         let export = Arc::new(Export::default());
         loop {

@@ -1,4 +1,4 @@
-//! The socket's place in the file system, and who may use it.
+//! The socket's place in the file system, and its users.
 
 use std::fs::{DirBuilder, Permissions, set_permissions};
 use std::io;
@@ -14,13 +14,13 @@ use nix::sys::stat::{Mode, fchmod};
 
 /// Owner and group may connect.
 const MODE: u32 = 0o660;
-/// Anybody may: who may ask for what is looked at when he asks.
+/// Everybody may connect: each request is judged by itself.
 const MODE_FOR_ALL: u32 = 0o666;
 /// Owner and group may reach a socket in a directory that is made for it.
 const DIRECTORY_MODE: u32 = 0o750;
 const DIRECTORY_MODE_FOR_ALL: u32 = 0o755;
 
-/// Whom the file system lets connect.
+/// The users that the file system lets connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Audience {
     /// Owner and group.
@@ -35,7 +35,7 @@ pub enum BindError {
     /// Somebody answers there.
     #[error("another xdhcpd answers on {}: stop it, or give this one a control-socket of its own", .0.display())]
     InUse(PathBuf),
-    /// What is there is something else.
+    /// The file there is no socket.
     #[error("{} is there already and is no socket: remove it, or set control-socket to another path", .0.display())]
     NotASocket(PathBuf),
     /// The system refuses.
@@ -43,7 +43,7 @@ pub enum BindError {
     System {
         /// The socket.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -53,7 +53,7 @@ pub enum BindError {
 /// Accepting there never waits.
 ///
 /// # Errors
-/// If the place is taken or can't be had.
+/// If the place is taken or can't be used.
 pub fn bind(path: &Path) -> Result<UnixListener, BindError> {
     bind_for(path, Audience::Group)
 }

@@ -1,4 +1,4 @@
-//! How far a daemon that starts has come, for who asks before it serves.
+//! The progress of a start, for commands before the daemon serves.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -41,7 +41,7 @@ impl Startup {
         Arc::clone(&self.admission)
     }
 
-    /// So many leases have been taken over by now.
+    /// So many leases have been taken over so far.
     pub fn restored(&self, leases: usize) {
         self.leases.store(leases as u64, Ordering::Relaxed);
     }

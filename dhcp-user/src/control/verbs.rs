@@ -8,7 +8,7 @@ use super::report::Word;
 /// may be added without that.
 pub const PROTOCOL: u64 = 1;
 
-/// What the daemon says of its protocol.
+/// The daemon's description of its protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Hello {
@@ -16,27 +16,27 @@ pub struct Hello {
     pub protocol: u64,
     /// The daemon's.
     pub version: Word,
-    /// What whoever asks may ask for: `read` or `change`.
+    /// What the asking user may do: `read` or `change`.
     pub access: Word,
     /// All verbs.
     pub verbs: Vec<VerbDescription>,
 }
 
-/// What the daemon says of a verb.
+/// The daemon's description of a verb.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct VerbDescription {
     /// Its name.
     pub verb: Word,
-    /// Who may ask for it: `read` or `change`.
+    /// The right that it needs: `read` or `change`.
     pub access: Word,
     /// Its arguments; those that end with `?` may be left out.
     pub arguments: Vec<Word>,
-    /// What it answers with, in words.
+    /// Its answer, in words.
     pub answers: Word,
 }
 
-/// A verb, its arguments, what it answers with, and a request.
+/// A verb, its arguments, its answer, and an example.
 pub(super) struct Verb {
     pub(super) name: &'static str,
     pub(super) access: &'static str,
@@ -192,7 +192,7 @@ mod tests {
         assert!(with_verbs(&page).expect("the page has its marks") == page, "{advice}");
     }
 
-    /// The list is that of the requests that are understood, and says of each who may ask for it and what it takes.
+    /// The list agrees with the requests that the daemon understands, their rights and arguments.
     #[test]
     fn the_list_of_verbs_is_that_of_requests() {
         let unknown = Request::read(br#"{"verb":"?"}"#).expect_err("no verb");

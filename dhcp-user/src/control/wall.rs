@@ -4,7 +4,7 @@ use dhcp_ebpf::lease::BootSecs;
 use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
 
-/// What the clocks showed at one moment.
+/// The readings of the clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WallClock {
     /// The wall time at which boot time was 0, to the second.
@@ -31,9 +31,9 @@ impl WallClock {
         Self { boot: boot.round(jiff::Unit::Second).unwrap_or(boot) }
     }
 
-    /// These clocks, unless wall time was set anew since, as `read` shows: moments go by what it shows now.
+    /// These clocks, unless wall time was set anew since, as `read` shows: then moments follow the new time.
     ///
-    /// What is off by a second or less comes from reading, and gives no moment another name.
+    /// A difference of a second or less comes from reading, and changes no moment.
     #[must_use]
     pub fn unless_set(self, read: Self) -> Self {
         let off = read.boot.duration_since(self.boot).abs();

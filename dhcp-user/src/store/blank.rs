@@ -1,7 +1,8 @@
-//! New segments: their space allocated and written, so that a commit changes nothing but what is in it.
+//! New segments: their space is allocated and written, so that a commit changes only its contents.
 //!
-//! A file whose blocks were only allocated is slower to write: with each commit the file system has to note, in a journal of
-//! its own, which of them were written. Writing zeros takes milliseconds, so the next segment is made while commits go on.
+//! A file whose blocks were only allocated is slower to write: with each commit the file system has to note, in a
+//! journal of its own, which of them were written. To write zeros takes milliseconds, so the next segment is made
+//! while commits go on.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -15,19 +16,19 @@ use nix::fcntl::posix_fallocate;
 /// Where the next segment is made. It is no segment before it is given its number.
 const NEXT: &str = "next";
 
-/// So many zeros are written at a time, and brought to the disk: what is committed meanwhile does not wait for all of them.
+/// So many zeros are written at a time, and brought to the disk: a commit meanwhile does not wait for all of them.
 const PIECE: usize = 256 << 10;
 
 /// The next segment of a directory.
 #[derive(Debug)]
 pub(super) struct Next {
     path: PathBuf,
-    /// Who makes it, or has made it.
+    /// The thread that makes it, or has made it.
     maker: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Next {
-    /// For the segments in `directory`, which no other process uses. What another has not finished is removed.
+    /// For the segments in `directory`, which no other process uses. Removes an unfinished one of another process.
     ///
     /// # Errors
     /// As the system says.

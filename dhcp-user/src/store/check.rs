@@ -1,4 +1,4 @@
-//! What is in a store and what is wrong with it, looked at without changing anything, also beside a running daemon.
+//! Reads the contents and the faults of a store without a change, also beside a running daemon.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -16,12 +16,12 @@ use super::{StoreError, StoreId};
 /// How often a store that a daemon has open is looked at before what is wrong is believed: it changes meanwhile.
 const LOOKS: usize = 5;
 
-/// What was found in a store.
+/// The findings on a store.
 #[derive(Clone, Debug)]
 pub struct Checked {
     /// The directory that it is in.
     pub dir: PathBuf,
-    /// Which store it is, as far as anything tells; `None` too where no store was begun.
+    /// The store's id, as far as anything shows it; `None` too if no store was begun.
     pub store: Option<StoreId>,
     /// The process that has it open.
     pub held_by: Option<u32>,
@@ -33,7 +33,7 @@ pub struct Checked {
     pub last_commit: u64,
     /// The clock of that commit.
     pub clock: Option<Clock>,
-    /// What is not as it was written. Without any the store is sound.
+    /// The damages. Without any the store is sound.
     pub damages: Vec<Damage>,
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Promises are made in boot time, and boot time starts anew at each boot. Records therefore keep the time of a clock
 //! that goes on across boots: boot time plus an offset that is fixed once per boot, so that the clock goes on from
-//! where the last commit had left it. However long the machine was away, a lease has left what it had at the
-//! last commit; and no record is rewritten because of a reboot. Wall time plays no part.
+//! where the last commit had left it. However long the machine was off, a lease has as much time left as at the last
+//! commit; and no record is rewritten because of a reboot. Wall time plays no part.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use dhcp_ebpf::lease::BootSecs;
 use serde::{Deserialize, Serialize};
 
-/// The end of boot time. What lasts until there lasts for ever, in this boot and in those to come.
+/// The end of boot time. A promise until then has no end, in this boot and in those to come.
 const END_OF_BOOT: BootSecs = BootSecs(u32::MAX);
 
 /// A moment in whole seconds of the store's clock.
@@ -23,7 +23,7 @@ impl StoreSecs {
     pub const NEVER: Self = Self(u64::MAX);
 }
 
-/// What the kernel calls this boot: `/proc/sys/kernel/random/boot_id`.
+/// The kernel's id of this boot: `/proc/sys/kernel/random/boot_id`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BootId(pub u128);
 
@@ -158,7 +158,7 @@ mod tests {
     const B: BootId = BootId(0xb);
     const C: BootId = BootId(0xc);
 
-    /// What a promise has left in `clock` at `now`.
+    /// The remaining time of a promise in `clock` at `now`.
     fn left(clock: &Clock, promise: StoreSecs, now: BootSecs) -> u32 {
         clock.to_boot(promise).0.saturating_sub(now.0)
     }

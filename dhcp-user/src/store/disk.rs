@@ -1,14 +1,14 @@
-//! What the log needs of the place that its segments are in.
+//! The operations that the log needs from the place of its segments.
 
 use std::io;
 use std::path::Path;
 
 /// A place for segments: files of a fixed size, each known by its sequence number.
 ///
-/// Making, renaming and removing a segment is durable when it returns. What is written is durable after the next
-/// [`sync`](Disk::sync) of that segment that succeeds; a loss of power before may leave any of its sectors old or new.
+/// Making, renaming and removing a segment is durable when it returns. Written octets are durable after the next
+/// successful [`sync`](Disk::sync) of that segment; a loss of power before may leave any of its sectors old or new.
 pub trait Disk: Send {
-    /// What the operator knows the place by.
+    /// The operator's name of the place.
     fn path(&self) -> &Path;
 
     /// The size that segments usually have, in octets.
@@ -26,10 +26,10 @@ pub trait Disk: Send {
     /// As the system says; no part of it is left then.
     fn create(&mut self, sequence: u32, size: u32) -> io::Result<()>;
 
-    /// A segment of the usual size is likely to be made soon: what takes time about it may be done meanwhile.
+    /// A segment of the usual size is likely to be made soon: the slow part may be done meanwhile.
     fn prepare(&mut self) {}
 
-    /// Makes the segment `from` the segment `to`; what is in it stays.
+    /// Makes the segment `from` the segment `to`; its contents stay.
     ///
     /// # Errors
     /// As the system says.
@@ -59,7 +59,7 @@ pub trait Disk: Send {
     /// As the system says.
     fn write(&mut self, sequence: u32, offset: u32, octets: &[u8]) -> io::Result<()>;
 
-    /// What the operator knows a segment, or with the number 0 the marker, by.
+    /// The operator's name of a segment, or with the number 0 of the marker.
     fn file_name(&self, sequence: u32) -> String;
 
     /// Whether there is a marker: a file like a segment, with the number 0, and not listed.
@@ -68,7 +68,7 @@ pub trait Disk: Send {
     /// As the system says.
     fn has_marker(&mut self) -> io::Result<bool>;
 
-    /// Whether a store was here before, whatever is left of it.
+    /// Whether a store was here before, even if little is left of it.
     fn was_used(&self) -> bool {
         false
     }
@@ -81,10 +81,11 @@ pub trait Disk: Send {
         Ok(())
     }
 
-    /// What is not where it was, in words for the operator, so that what is written to the segment could not be found again.
+    /// The part that is no longer where it was, in words for the operator: octets written to the segment could not be
+    /// found again.
     ///
     /// # Errors
-    /// As the system says, when that can't be told.
+    /// As the system says, when that can't be checked.
     fn misplaced(&mut self, _sequence: Option<u32>) -> io::Result<Option<String>> {
         Ok(None)
     }
@@ -95,9 +96,9 @@ pub trait Disk: Send {
     /// As the system says.
     fn set_aside(&mut self, sequence: u32) -> io::Result<()>;
 
-    /// Returns when all that was written to the segment is durable.
+    /// Returns when all octets written to the segment are durable.
     ///
     /// # Errors
-    /// As the system says; none of what was written since the last success is certain then.
+    /// As the system says; then no octet written since the last success is certain.
     fn sync(&mut self, sequence: u32) -> io::Result<()>;
 }

@@ -12,7 +12,7 @@ pub(super) const FORMAT: u8 = 5;
 /// What is written of a lease that is in no count, so that the version before reads it.
 const WITHOUT_CLASSES: u8 = 4;
 
-/// Only the kernel's maps told of the lease.
+/// The lease was found only in the kernel's maps.
 const ADOPTED: u8 = 1;
 /// The lease would be longer, had there been more room in its pool.
 const SHORTENED: u8 = 2;

@@ -1,4 +1,4 @@
-//! Why the store could not do what it was asked, and what the operator can do about it.
+//! The reasons why an operation of the store failed, and what the operator can do.
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::disk::Disk;
 
-/// Why the store could not do what it was asked, and what the operator can do about it.
+/// The reasons why an operation of the store failed, and what the operator can do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// Another process has the store open.
@@ -39,10 +39,10 @@ pub enum StoreError {
     ReadOnly {
         /// The store's directory.
         dir: PathBuf,
-        /// What the system said.
+        /// The system's error.
         what: String,
     },
-    /// What is stored is not what was once written.
+    /// The stored octets are not those that were written.
     #[error(
         "the lease store in {} is damaged ({}): put a backup in its place, or start with `xdhcpd run --accept-loss`, \
          which goes on with what is sound and with what pinned maps still know (`xdhcpd store check {}` lists all \
@@ -54,7 +54,7 @@ pub enum StoreError {
     Damaged {
         /// The store's directory.
         dir: PathBuf,
-        /// What was found, and where.
+        /// The damages, with their places.
         damages: Vec<Damage>,
     },
     /// The store lacks commits that pinned maps rest upon: it is an older copy of itself.
@@ -72,7 +72,7 @@ pub enum StoreError {
         /// The number of the last commit that the maps know of.
         promised: u64,
     },
-    /// What is written goes where nobody will find it.
+    /// Written octets would go where nobody finds them.
     #[error(
         "the lease store in {} is not where it was opened any more ({what}): put it back as it was, or restart xdhcpd, \
          which makes a new one and keeps what pinned maps know; until then no lease can be granted",
@@ -81,7 +81,7 @@ pub enum StoreError {
     Gone {
         /// The store's directory.
         dir: PathBuf,
-        /// What is not there.
+        /// The missing part.
         what: String,
     },
     /// A later version wrote the store.
@@ -103,9 +103,9 @@ pub enum StoreError {
     Io {
         /// The store's directory.
         dir: PathBuf,
-        /// What was being done.
+        /// The operation.
         doing: &'static str,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -125,7 +125,7 @@ impl StoreError {
         matches!(self, Self::Damaged { .. } | Self::Older { .. })
     }
 
-    /// What an error of the system means for the store in `dir`.
+    /// The store's error for an error of the system, in `dir`.
     pub(super) fn from_io(dir: &Path, doing: &'static str, source: io::Error) -> Self {
         let dir = dir.to_owned();
         match source.kind() {
@@ -145,7 +145,7 @@ pub struct Damage {
     pub file: String,
     /// Where in it.
     pub offset: u64,
-    /// What was found there.
+    /// The finding there.
     pub what: String,
 }
 
@@ -158,7 +158,7 @@ impl fmt::Display for Damage {
     }
 }
 
-/// What an error of the system means for the operator.
+/// The operator's message for an error of the system.
 pub(super) fn failed<D: Disk>(disk: &D, doing: &'static str, error: io::Error) -> StoreError {
     StoreError::from_io(disk.path(), doing, error)
 }

@@ -1,4 +1,4 @@
-//! The header of a segment: which store and which place in its log it belongs to, and how long it is.
+//! The header of a segment: its store, its place in the log, and its length.
 //!
 //! ```text
 //! format 2  magic 8 │ format 4 │ crc 4 │ store 16 │ sequence 4 │ oldest 4 │ first 8 │ size 4 │ zero 4
@@ -22,7 +22,7 @@ const MAGIC: [u8; 8] = *b"xdhcpd\r\n";
 pub(super) const HEADER: usize = 56;
 const SUMMED_1: usize = 32;
 
-/// What a segment says about itself. It is on disk before the first frame is written.
+/// A segment's description of itself. It is on disk before the first frame is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     pub(super) store: StoreId,
@@ -31,7 +31,7 @@ pub(super) struct Header {
     pub(super) oldest: u32,
     /// The number of its first commit.
     pub(super) first: u64,
-    /// How many octets the segment has, all of which were written before it was begun. Format 1 did not say.
+    /// The octets of the segment, all written before its first frame. Format 1 does not have this.
     pub(super) size: Option<u32>,
 }
 

@@ -1,4 +1,4 @@
-//! Where in the log the current entry of each address is.
+//! The place in the log of each address's current entry.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;

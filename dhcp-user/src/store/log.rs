@@ -3,10 +3,10 @@
 //! Which entries are current is held in memory, by address. The log is kept at about twice their size: when it is
 //! larger, each commit takes along some of the current entries of the oldest segment, in its own frame, and when all
 //! have been taken along, that segment is reused for new frames. So the work of keeping it small is spread evenly
-//! over the commits, and needs neither a thread nor a pause; and since segments go strictly oldest first, a deletion
-//! outlives whatever it deleted.
+//! over the commits, and needs neither a thread nor a pause. Since segments go strictly oldest first, a deletion
+//! outlives the entry that it deletes.
 //!
-//! After a failure nothing that is in memory is trusted: the next commit first reads the log anew.
+//! After a failure no state in memory is trusted: the next commit first reads the log anew.
 
 use std::collections::VecDeque;
 use std::io;
@@ -40,7 +40,7 @@ pub struct Log<D: Disk> {
     state: Option<State>,
 }
 
-/// What is known of the segments.
+/// The state of the segments.
 pub(super) struct State {
     pub(super) id: StoreId,
     pub(super) clock: Clock,
@@ -99,7 +99,7 @@ impl<D: Disk> Log<D> {
         Ok(Self { disk, id, boot, last, size, has_lost, state: Some(state) })
     }
 
-    /// The state, read anew if an earlier failure has made it uncertain. Whoever takes it puts it back on success.
+    /// The state, read anew if an earlier failure has made it uncertain. The caller puts it back on success.
     fn take(&mut self, now: BootSecs) -> Result<State, StoreError> {
         if let Some(state) = self.state.take() {
             return Ok(state);
@@ -150,7 +150,7 @@ impl<D: Disk> Store for Log<D> {
         self.size
     }
 
-    /// Leaves the marker exact, whatever becomes of the machine.
+    /// Makes the marker exact and durable.
     fn close(&mut self) -> Result<(), StoreError> {
         self.state.take().map_or(Ok(()), |state| state.marker.sync(&mut self.disk))
     }
@@ -205,7 +205,7 @@ impl State {
         self.number.saturating_sub(1)
     }
 
-    /// What segments take, those to be used again aside, and how many records are current.
+    /// The octets of the segments, without those to be used again, and the number of current records.
     fn size(&self) -> Size {
         let octets = self.segments.iter().map(|segment| u64::from(segment.size)).sum();
         Size { octets, records: self.index.len() as u64 }
@@ -250,7 +250,7 @@ impl State {
         self.segments.back().map_or(0, |last| last.size.saturating_sub(last.end))
     }
 
-    /// Whether the log is larger than what is current in it justifies.
+    /// Whether the log is larger than its current entries justify.
     fn is_crowded<D: Disk>(&self, disk: &D) -> bool {
         let size: u64 = self.segments.iter().map(|segment| u64::from(segment.size)).sum();
         size / 2 > self.index.live().saturating_add(disk.segment_size().into())

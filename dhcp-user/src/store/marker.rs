@@ -1,4 +1,4 @@
-//! How far the log had come: what tells a log that ends from one whose end is gone.
+//! The marker: how far the log had come. It distinguishes a log that ends from one whose end is gone.
 //!
 //! A file beside the segments, written after each commit and each time a segment is begun, in two places by turns:
 //!
@@ -6,9 +6,9 @@
 //! place  magic 8 │ crc 4 │ segment 4 │ store 16 │ number 8
 //! ```
 //!
-//! It is made durable only when a segment is begun and when the store is closed, so a commit costs no more for it than a write
-//! to memory. After a loss of power it may tell of less than there is, never of more; a process that is killed, or
-//! files that are damaged while nobody runs, leave it exact.
+//! It is made durable only when a segment is begun and when the store is closed, so a commit costs no more for it
+//! than a write to memory. After a loss of power it may show less than there is, never more. A killed process, or
+//! damage to files while no daemon runs, leaves it exact.
 
 use std::io;
 
@@ -25,7 +25,7 @@ const MAGIC: [u8; 8] = *b"xdhcpd\n2";
 /// The two places, in pages of their own: of one write that is cut short the other knows nothing.
 const PLACES: [u32; 2] = [0, 4096];
 const SIZE: u32 = 8192;
-/// Octets of what is in a place.
+/// Octets of a place.
 const LEN: usize = 40;
 
 /// How far the log had come.
@@ -38,7 +38,7 @@ pub(super) struct Reached {
     pub(super) store: StoreId,
 }
 
-/// What is found where the marker should be.
+/// The finding at the marker's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// No file.
@@ -66,7 +66,7 @@ pub(super) struct Marker {
 }
 
 impl Marker {
-    /// What the marker says.
+    /// Reads the marker.
     pub(super) fn read<D: Disk>(disk: &mut D) -> Result<Found, StoreError> {
         if !disk.has_marker().map_err(|error| failed(disk, "reading", error))? {
             return Ok(Found::Absent);
@@ -120,7 +120,7 @@ fn encode(reached: Reached) -> Vec<u8> {
     octets
 }
 
-/// What is in a place; `None` if nothing sound is.
+/// The contents of a place; `None` if they are not sound.
 fn read_place<D: Disk>(disk: &mut D, place: u32) -> Result<Option<Reached>, StoreError> {
     let mut octets = [0; LEN];
     let size = disk.size(MARKER).map_err(|error| failed(disk, "reading", error))?;

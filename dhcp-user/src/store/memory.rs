@@ -19,7 +19,7 @@ use super::log::Log;
 use super::marker::MARKER;
 use super::{Expected, StoreError, StoreId};
 
-/// What a disk writes as one: of a larger write any part may be lost.
+/// The unit of a disk's writes: of a larger write any part may be lost.
 const SECTOR: usize = 512;
 
 /// A store on a [`MemoryDisk`].
@@ -71,9 +71,9 @@ struct State {
 
 #[derive(Clone, Debug)]
 struct Segment {
-    /// What reads see.
+    /// The octets that reads see.
     cached: Vec<u8>,
-    /// What is left after a loss of power.
+    /// The octets after a loss of power.
     durable: Vec<u8>,
     /// Sectors written and not yet made durable.
     dirty: BTreeSet<usize>,
@@ -106,7 +106,7 @@ impl MemoryDisk {
         self.state().power_left = Some(operations);
     }
 
-    /// The power goes now, if it has not, and comes back: what was not durable is lost as chance has it.
+    /// The power goes now, if it has not, and comes back: octets that were not durable are lost at random.
     pub fn restore_power(&self) {
         let mut state = self.state();
         let State { segments, random, power_left, .. } = &mut *state;
@@ -128,7 +128,7 @@ impl MemoryDisk {
 
     /// Makes the next `count` calls to make something durable fail.
     ///
-    /// As on Linux, what they should have written stays readable and is taken for written, without being durable.
+    /// As on Linux, their octets stay readable and count as written, without being durable.
     pub fn fail_syncs(&self, count: u32) {
         self.state().failing_syncs = count;
     }

@@ -1,4 +1,4 @@
-//! The store: what must outlive the daemon, and the promise that a commit is on disk when it returns.
+//! The store: data that must outlive the daemon, and the promise that a commit is on disk when it returns.
 //!
 //! The store is the write-ahead side of every lease. A record holds at each instant a `committed_until` that is no
 //! earlier than any expiry ever promised for its address; the daemon moves it ahead in group commits, and only then
@@ -65,7 +65,7 @@ pub trait Store: Send {
 
     /// Every record, those that expire first coming first.
     ///
-    /// Times are of this boot; what lies before it is [`BootSecs`] 0, and only the order tells such records apart.
+    /// Times are of this boot; earlier times are [`BootSecs`] 0, and only the order distinguishes such records.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read, or holds what this version cannot understand.
@@ -95,15 +95,15 @@ pub trait Store: Send {
         Size::default()
     }
 
-    /// Leaves the store such that a loss of power hides nothing of what was committed. Nothing is committed afterwards.
+    /// Closes the store so that a loss of power hides no commit. Nothing is committed afterwards.
     ///
     /// # Errors
-    /// [`StoreError`] when that is not certain. What was committed is on disk all the same.
+    /// [`StoreError`] when that is not certain. All commits are on disk all the same.
     fn close(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
 
-    /// Whether something was lost when it was opened, and that was accepted: what maps promise may be later than it.
+    /// Whether a loss was found and accepted when it was opened: promises in maps may be newer.
     fn has_lost(&self) -> bool {
         false
     }
@@ -112,18 +112,18 @@ pub trait Store: Send {
 /// How large a store is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Size {
-    /// What it takes of the disk.
+    /// Its size on disk.
     pub octets: u64,
     /// How many records are in it.
     pub records: u64,
 }
 
-/// What is known of a store before it is opened, and what is to be done if it is less.
+/// The expectations of a store before it is opened, and what to do if it has less.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Expected {
-    /// What pinned maps rest upon.
+    /// The commit that pinned maps depend on.
     pub promised: Option<Promised>,
-    /// What is to be done if it is damaged, or older.
+    /// What to do if it is damaged, or older.
     pub loss: Loss,
 }
 
@@ -136,13 +136,13 @@ pub struct Promised {
     pub number: u64,
 }
 
-/// What is to be done with a store that has lost something.
+/// What to do with a store that has lost something.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Loss {
     /// It is not opened.
     #[default]
     Refused,
-    /// The operator goes on with what is sound.
+    /// The operator goes on with the sound part.
     Accepted,
 }
 
@@ -150,7 +150,7 @@ pub enum Loss {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "nearly all are records: to box each would cost an allocation")]
 pub enum Change {
-    /// Keep this record, in place of what was kept for its address.
+    /// Keep this record, in place of the former one of its address.
     Put(Record),
     /// Keep nothing for this address.
     Delete(Ipv4Addr),
@@ -167,7 +167,7 @@ impl Change {
     }
 }
 
-/// A random number that tells one store from another, made once with the store.
+/// A random number that identifies a store, made once with it.
 ///
 /// Pinned maps carry it, so that a daemon does not adopt the leases of another store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,6 +1,6 @@
-//! Octets that come from a disk, read in order: whatever they say of lengths, no more is read than there is.
+//! Reads octets from a disk in order. A wrong length in them never leads beyond their end.
 
-/// What is left to be read.
+/// The octets left to read.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a>(&'a [u8]);
 
@@ -9,7 +9,7 @@ impl<'a> Reader<'a> {
         Self(octets)
     }
 
-    /// What has not been read yet.
+    /// The octets not read yet.
     pub(super) const fn rest(&self) -> &'a [u8] {
         self.0
     }

@@ -1,4 +1,4 @@
-//! Taking current entries along out of the oldest segments, a few with each commit.
+//! Moves current entries out of the oldest segments, a few with each commit.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! What is kept about an address.
+//! The record of an address.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub struct Record {
     /// The address, and the record's key.
     pub address: Ipv4Addr,
-    /// What the address is to be treated as.
+    /// How to treat the address.
     pub standing: Standing,
     /// How often the address had to be quarantined; it outlasts each quarantine, so that the next can be longer.
     pub recurrences: u32,
@@ -25,11 +25,11 @@ pub struct Record {
     pub vlan: (u16, u16),
     /// The relay it is reached through (giaddr), or 0.0.0.0.
     pub giaddr: Ipv4Addr,
-    /// The server identifier that it was told.
+    /// The server identifier of its last answer.
     pub server: Ipv4Addr,
     /// The host name it gave, or was given.
     pub host_name: Option<String>,
-    /// The lease time it was told, in seconds.
+    /// The lease time of its last answer, in seconds.
     pub lease_time: u32,
     /// Whether that would have been longer, had there been more room in the pool.
     pub shortened: bool,
@@ -43,13 +43,13 @@ pub struct Record {
     pub last_heard: BootSecs,
     /// The relay agent information (option 82) it last came with, in wire form without code and length.
     pub agent_info: Option<Vec<u8>>,
-    /// Whether all of the owner but its hardware address is unknown: only the kernel's maps told of the lease.
+    /// Whether only the owner's hardware address is known: the lease was found only in the kernel's maps.
     pub adopted: bool,
     /// The classes with a limit in whose count the lease is, by their names.
     pub classes: Vec<String>,
 }
 
-/// What an address is to be treated as after a restart.
+/// How to treat an address after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// Promised to its owner until `expiry`, and perhaps until `committed_until`.
@@ -68,7 +68,7 @@ pub enum Standing {
         until: BootSecs,
         /// How it was found.
         why: QuarantineCause,
-        /// Who used it, or who said that somebody does, in words for the operator.
+        /// The station that used it, or the client that declined it, in words for the operator.
         by: String,
     },
 }
@@ -112,7 +112,7 @@ impl HwAddr {
         Self { htype: 1, len: 6, octets }
     }
 
-    /// The Ethernet address, if it is one: what the kernel may know a client by.
+    /// The Ethernet address, if it is one: the kernel knows clients by it.
     #[must_use]
     pub fn mac(&self) -> Option<[u8; 6]> {
         if self.htype == 1 { self.octets().try_into().ok() } else { None }

@@ -1,4 +1,4 @@
-//! Opening the log after a restart, a crash or a failure: what was found is made durable, and what is not needed removed.
+//! Opens the log after a restart, a crash or a failure: makes its findings durable, and removes unneeded segments.
 
 use super::clock::Clock;
 use super::disk::Disk;
@@ -12,10 +12,10 @@ use super::survey::{Segment, Survey};
 use super::{Promised, StoreError};
 
 impl State {
-    /// What is in the log; `None` if no commit ever returned. The last commit is durable when this returns.
+    /// The contents of the log; `None` if no commit ever returned. The last commit is durable when this returns.
     ///
     /// # Errors
-    /// When it is damaged, or older than what was `promised` by it.
+    /// When it is damaged, or older than the commit `promised`.
     pub(super) fn replay<D: Disk>(
         disk: &mut D,
         promised: Option<Promised>,

@@ -1,8 +1,8 @@
-//! Going on with what is sound of a damaged store, or of one that is older than what was promised by it.
+//! Goes on with the sound part of a damaged store, or of one that is older than promises made by it.
 //!
 //! The current entries of all sound commits are written anew, as one commit of one new segment of the same store. Its
-//! number is above all that were ever made, so nothing takes the store for an older one of itself. Until that
-//! commit is durable the store is damaged as before; then the old segments are set aside, not removed.
+//! number is above all earlier ones, so the store never looks like an older copy of itself. Until that commit is
+//! durable the store is damaged as before; then the old segments are set aside, not removed.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;

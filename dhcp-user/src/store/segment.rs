@@ -5,9 +5,9 @@
 //! entry   address 4 │ length 4 │ record …       (length 0: nothing is kept for the address any more)
 //! ```
 //!
-//! All numbers are little-endian. A frame begins at a multiple of 64 octets. Its checksum starts from the store's id and the segment's sequence number,
-//! so that what an earlier use left in a recycled file is never taken for a frame, and nobody who can put octets
-//! into a record (a client) can make one.
+//! All numbers are little-endian. A frame begins at a multiple of 64 octets. Its checksum starts from the store's id
+//! and the segment's sequence number. So leftovers in a recycled file never count as a frame, and a client, which can
+//! put octets into a record, cannot forge one.
 
 use std::net::Ipv4Addr;
 

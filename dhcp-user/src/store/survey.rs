@@ -1,9 +1,10 @@
-//! What is in a log, and whether all of it is: read after a restart, a crash or a failure, and for `store check`.
+//! Reads the contents of a log, and checks that it is whole: after a restart, a crash or a failure, and for `store
+//! check`.
 //!
 //! Commits are numbered without a gap and written one at a time, each only after the one before is durable. So only
-//! the last commit can be there in part, and it had not returned: it is left out. Segments were written to their whole
-//! length before they were begun, and the marker tells how far the log had come. Anything else that is missing or does not check is
-//! damage, and is told with its file and place.
+//! the last commit can be incomplete, and it had not returned: it is left out. Segments were written to their whole
+//! length before their first frame, and the marker shows how far the log had come. Any other missing or wrong octet
+//! is damage, and is reported with its file and place.
 
 use std::collections::BTreeMap;
 
@@ -30,10 +31,10 @@ pub(super) struct Segment {
     pub(super) commits: Option<(u64, u64)>,
 }
 
-/// What is in a log.
+/// The contents of a log.
 #[derive(Debug)]
 pub(super) struct Survey {
-    /// Which store it is, as far as anything tells.
+    /// The store's id, as far as anything shows it.
     pub(super) store: Option<StoreId>,
     pub(super) marker: marker::Found,
     /// Every segment there is, in ascending order.
@@ -51,7 +52,7 @@ pub(super) struct Survey {
     pub(super) damages: Vec<Damage>,
 }
 
-/// What a segment's header turned out to be.
+/// The finding on a segment's header.
 #[derive(Clone, Copy, Debug)]
 enum Head {
     Sound(Header),
@@ -59,7 +60,7 @@ enum Head {
     Lost,
 }
 
-/// What is done with each sound frame, in the order of commits.
+/// The visitor of each sound frame, in the order of commits.
 pub(super) type Visit<'a> = &'a mut dyn FnMut(u32, &Frame<'_>) -> Result<(), Malformed>;
 
 impl Survey {
@@ -110,7 +111,7 @@ impl Survey {
         self.damages.push(Damage { file: disk.file_name(sequence), offset: offset as u64, what });
     }
 
-    /// The headers of all segments; the newest that has one tells which store it is, where the marker doesn't.
+    /// The headers of all segments; the newest header has the store's id, if the marker hasn't.
     fn heads<D: Disk>(&mut self, disk: &mut D) -> Result<BTreeMap<u32, Head>, StoreError> {
         let mut heads = BTreeMap::new();
         for &sequence in self.listed.iter().rev() {
@@ -177,7 +178,7 @@ impl Survey {
         Ok(())
     }
 
-    /// The oldest segment that is needed, by what the last commit says.
+    /// The oldest segment that is needed, by the last commit.
     fn oldest<D: Disk>(
         &self,
         disk: &mut D,
@@ -314,7 +315,7 @@ impl Survey {
     }
 }
 
-/// What was found on the way through the frames of a segment.
+/// The findings on the frames of a segment.
 struct Walked {
     /// The number of the commit that would be next.
     next: Option<u64>,
@@ -323,7 +324,7 @@ struct Walked {
     commits: Option<(u64, u64)>,
     oldest: Option<u32>,
     clock: Option<Clock>,
-    /// Where something does not check that was once durable, and what.
+    /// The places of octets that were once durable and are wrong, with the fault.
     unsound: Vec<(usize, String)>,
 }
 
@@ -378,7 +379,7 @@ fn walk(octets: &[u8], store: StoreId, sequence: u32, first: Option<u64>, visit:
     }
 }
 
-/// Whether the next commit begins here and is longer than what is left of the segment, which had room for it.
+/// Whether the next commit begins here and is longer than the rest of the segment, which had room for it.
 fn claims_more(octets: &[u8], at: usize, next: Option<u64>) -> bool {
     let Some(rest) = octets.get(at..) else { return false };
     let number = Frame::unchecked(rest, at).map(|frame| frame.number);

@@ -1,7 +1,7 @@
-//! `top`: what the server is doing now, on a terminal.
+//! `top`: the server's present work, on a terminal.
 //!
-//! Two threads ask the daemon, for figures again and again, and for events as they come; one waits for signals. This one
-//! draws, and puts the terminal back whatever ends it.
+//! Two threads ask the daemon, for figures again and again, and for events as they come; one waits for signals. This
+//! one draws, and restores the terminal however it ends.
 
 mod screen;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How it is laid out: everything on 80 columns and 24 lines, more of it on more.
+//! The layout: everything on 80 columns and 24 lines, more on a larger terminal.
 
 use std::time::Duration;
 
@@ -71,7 +71,7 @@ fn show_head(frame: &mut Frame<'_>, area: Rect, view: &View) {
     frame.render_widget(Paragraph::new(vec![Line::styled(first, bold()), second]), area);
 }
 
-/// What comes in the upper lines, what leaves in the lower.
+/// Messages in, in the upper lines; messages out, in the lower.
 fn messages_of(view: &View) -> Vec<Line<'static>> {
     let came = view.rates(|figures| &figures.stats.daemon.received);
     let left = view.rates(|figures| &figures.stats.daemon.sent);

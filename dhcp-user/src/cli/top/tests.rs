@@ -174,7 +174,8 @@ fn before_two_looks_there_are_no_rates_and_a_silent_daemon_is_told_of() {
     assert!(!drawn(&view, 80, 24).contains("no answer:"));
 }
 
-/// Whatever size a terminal has, and whatever a client or an event says, it is drawn, and moves no cursor.
+/// On a terminal of any size, with any text from a client or an event, the screen is drawn, and no text moves the
+/// cursor.
 #[test]
 fn any_size_and_any_text_will_do() {
     let mut view = view();

@@ -1,4 +1,4 @@
-//! What is shown: the figures of two moments, and what has happened.
+//! The data of the screen: the figures of two moments, and the last events.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::events::EventRecord;
 /// How many events are kept: more than fit on any screen.
 const EVENTS: usize = 200;
 
-/// What is shown.
+/// The data of the screen.
 #[derive(Debug)]
 pub(super) struct View {
     pub(super) now: Box<Figures>,

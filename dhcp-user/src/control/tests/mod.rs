@@ -88,7 +88,7 @@ fn asked(path: &Path, request: &Request) -> (Vec<Value>, Outcome) {
     (items, outcome.unwrap())
 }
 
-/// What a daemon sends in answer to `octets`, to the end.
+/// A daemon's whole answer to `octets`.
 fn raw(path: &Path, octets: &[u8]) -> String {
     let mut stream = UnixStream::connect(path).unwrap();
     stream.write_all(octets).unwrap();

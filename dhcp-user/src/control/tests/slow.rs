@@ -1,4 +1,4 @@
-//! Who is slow, client or daemon, and what the other notices of it.
+//! Slow clients, and a slow daemon: the effect on the other end.
 
 use super::*;
 

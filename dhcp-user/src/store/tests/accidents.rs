@@ -6,7 +6,7 @@ use proptest::sample::Index;
 
 use super::*;
 
-/// What a store holds, by address.
+/// The contents of a store, by address.
 type Contents = BTreeMap<Ipv4Addr, Record>;
 
 #[derive(Clone, Debug)]
@@ -136,7 +136,7 @@ fn permitted<T>(result: Result<T, StoreError>) -> Option<T> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
-    /// Whatever happens and when, a store holds every commit that returned, and of one that failed all or nothing.
+    /// After any fault at any time, a store holds every commit that returned, and of one that failed all or nothing.
     #[test]
     fn a_commit_that_returned_is_never_lost_and_none_is_halved(seed: u64, steps in vec(any_step(), 1..150)) {
         let mut run = Run::new(seed);

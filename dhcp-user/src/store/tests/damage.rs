@@ -1,4 +1,5 @@
-//! Files of a closed store that lose octets, or have others: never a panic, and never a record less without a word.
+//! Files of a closed store that lose octets, or have others: never a panic, and never a missing record without a
+//! report.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ type Files = BTreeMap<u32, Vec<u8>>;
 
 const SEGMENT: u32 = 8192;
 
-/// A store of some commits, closed properly, and what it holds.
+/// A store of some commits, closed properly, and its contents.
 fn closed(commits: &[Vec<(u32, bool)>]) -> (MemoryDisk, Vec<Record>) {
     let disk = MemoryDisk::with_segment_size(1, SEGMENT);
     let mut store = Memory::open(&disk, A, BootSecs(100)).unwrap();
@@ -31,7 +32,7 @@ fn any_commits() -> impl Strategy<Value = Vec<Vec<(u32, bool)>>> {
     vec(vec((0..60u32, prop::bool::weighted(0.8)), 0..25), 1..60)
 }
 
-/// A closed store is sound, or says what is wrong; and what is sound of it can be gone on with.
+/// A closed store is sound, or reports its faults; and the daemon can go on with its sound part.
 fn all_or_told(disk: &MemoryDisk, records: &[Record]) {
     let mut damaged = Files::new();
     disk.meddle(|files| damaged = files.clone());

@@ -1,4 +1,4 @@
-//! What is particular to a store in a directory: its lock, its permissions, and damage that an operator may do.
+//! A store in a directory: its lock, its permissions, and damage that an operator may do.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

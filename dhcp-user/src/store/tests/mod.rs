@@ -1,4 +1,4 @@
-//! What every store must do, shown on both disks, and what is particular to each.
+//! The duties of every store, shown on both disks, and the particulars of each.
 
 mod accidents;
 mod damage;
