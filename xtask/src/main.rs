@@ -6,6 +6,7 @@ mod conformance;
 mod demo;
 mod dist;
 mod failures;
+mod fuzz;
 mod machine;
 mod object;
 mod packages;
@@ -52,6 +53,8 @@ enum Task {
     Dist(dist::Args),
     /// Run the tests, all or a part; the last line is the sum
     Test(test::Args),
+    /// Look for inputs that harm a parser, or that kernel and daemon answer differently, until stopped
+    Fuzz(fuzz::Args),
     /// Measure under load, beside a reflector and beside other servers; `bench --help` has the parts
     #[command(disable_help_flag = true)]
     Bench(bench::Args),
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Task::Tidy => tidy::main(),
         Task::Dist(args) => dist::main(&args),
         Task::Test(args) => test::main(&args),
+        Task::Fuzz(args) => fuzz::main(&args),
         Task::Bench(args) => bench::main(&args),
     };
     match done {
