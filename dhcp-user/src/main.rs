@@ -26,6 +26,7 @@ fn main() -> ExitCode {
         Verb::Reference(reference) => reference.run().into(),
         Verb::HookRunner => cli::run_hooks().into(),
         Verb::Capture(capture) => capture.run().into(),
+        Verb::Extcap(extcap) => extcap.run().into(),
         Verb::Export(export) => export.run().into(),
         Verb::Import(import) => import.run().into(),
         Verb::ImportConfig(import) => import.run().into(),

@@ -1,6 +1,7 @@
 //! `xdhcpd capture`: frames that came and left, the kernel's answers included, as pcapng that others read.
 
-use std::fs::File;
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use system_tests::namespace::spelled;
 use system_tests::paths::SERVER;
 use system_tests::process::{Process, output};
 use system_tests::program::{Timed, attached};
-use system_tests::server::{Home, Server, Xdp};
+use system_tests::server::{Home, Server, Xdp, binary};
 use system_tests::topology::{Lan, SERVER_IF};
 use system_tests::wait::{PROMPT, until};
 
@@ -215,4 +216,53 @@ fn under_load_no_renewal_is_lost_for_a_capture() -> Result<()> {
     let lost = with.lost_renewals() * 1000;
     ensure!(lost <= without.lost_renewals() * 1000 + with.renewed(), "{with:?}\n{without:?}");
     capture.signal(Signal::SIGINT)
+}
+
+/// Wireshark finds the program in its extcap directory, and captures as from any interface; here `tshark` does.
+#[test]
+fn wireshark_captures_from_an_interface_of_its_own() -> Result<()> {
+    let lan = Lan::new("capture", SERVER, 24)?;
+    let _server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let other = lan.client(2);
+    let lease = client.dora()?;
+    let elsewhere = other.dora()?;
+    client.renew(&lease)?;
+    let extcap = lan.world.dir().join("extcap");
+    fs::create_dir(&extcap)?;
+    let script = include_str!("../../dhcp-user/packaging/wireshark/xdhcpd");
+    let script = script.replace("exec xdhcpd", &format!("exec {}", binary()?));
+    let program = extcap.join("xdhcpd");
+    fs::write(&program, script)?;
+    fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+    let folders = String::from_utf8(output(Command::new("tshark").args(["-G", "folders"]))?.stdout)?;
+    let theirs = folders.lines().find_map(|line| line.strip_prefix("Extcap path:")).context(folders.clone())?;
+    let theirs = theirs.trim().to_owned();
+    let socket = Home::from(&lan).dir.join("control.sock");
+    let tshark = |arguments: &[&str]| {
+        // The directory is the system's: it has this one mounted over it where nobody else sees that.
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", r#"mount --bind "$1" "$2" && shift 2 && exec tshark "$@""#, "sh"]);
+        command.arg(&extcap).arg(&theirs).args(arguments).env("XDHCPD_CONTROL", &socket);
+        command
+    };
+    let listed = String::from_utf8(output(&mut tshark(&["-D"]))?.stdout)?;
+    ensure!(listed.contains("xdhcpd (DHCP as xdhcpd answers it"), "{listed}");
+    let filter = format!("extcap.xdhcpd.mac:{}", spelled(client.mac));
+    let fields = ["-T", "fields", "-E", "separator=|", "-e", "dhcp.option.dhcp", "-e", "frame.comment"];
+    let arguments = [&["-l", "-i", "xdhcpd", "-o", &filter, "-c", "2"][..], &fields].concat();
+    let log = lan.world.dir().join("tshark.log");
+    let mut capture = Process::start("tshark", tshark(&arguments), &log)?;
+    until("the renewal and its answer to be seen", PROMPT, || {
+        other.renew(&elsewhere)?;
+        client.renew(&lease)?;
+        Ok((!capture.is_running()?).then_some(()))
+    })?;
+    let seen = capture.log();
+    ensure!(
+        seen.contains("3|answered by the kernel: renewing") && seen.contains("5|the kernel's answer: renewing"),
+        "{seen}"
+    );
+    ensure!(!seen.contains(&spelled(other.mac)), "{seen}");
+    Ok(())
 }

@@ -33,10 +33,11 @@ const FILES: [(&str, &str); 9] = [
 ];
 
 /// Folders that are installed whole, where they are there.
-const FOLDERS: [(&str, &str); 3] = [
+const FOLDERS: [(&str, &str); 4] = [
     ("dhcp-user/docs", "usr/share/doc/xdhcpd/docs"),
     ("dhcp-user/packaging/dashboards", "usr/share/doc/xdhcpd/dashboards"),
     ("dhcp-user/hooks", "usr/share/doc/xdhcpd/hooks"),
+    ("dhcp-user/packaging/wireshark", "usr/share/xdhcpd/wireshark"),
 ];
 
 /// Scripts of shells, by the name that the daemon knows each by.

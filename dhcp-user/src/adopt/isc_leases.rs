@@ -104,7 +104,11 @@ fn entry(at: &At, address: std::net::Ipv4Addr, body: Tokens<'_>) -> Result<Entry
                     "token-ring" => format!("6/{octets}"),
                     "fddi" => format!("8/{octets}"),
                     "infiniband" => format!("32/{octets}"),
-                    kind => format!("{}/{octets}", kind.strip_prefix("unknown-").unwrap_or("255")),
+                    kind => {
+                        let number = kind.strip_prefix("unknown-").unwrap_or("255");
+                        let htype: u8 = number.parse().map_err(|_| "the hardware type is none")?;
+                        format!("{htype}/{octets}")
+                    }
                 });
             }
             (["uid", _], Some(Token::Text(id))) => entry.client_id = Some(id.clone()),

@@ -50,7 +50,15 @@ pub struct Capture {
     json: bool,
 }
 
+/// By what is to be filtered: hardware address, address, prefix, relay.
+type By = (Option<[u8; 6]>, Option<Ipv4Addr>, Option<(Ipv4Addr, u8)>, Option<Ipv4Addr>);
+
 impl Capture {
+    /// The capture that Wireshark reads from a FIFO.
+    pub(super) fn into_fifo(fifo: PathBuf, (mac, address, subnet, relay): By, whom: Whom) -> Self {
+        Self { mac, address, subnet, relay, interface: None, write: Some(fifo), whom, json: false }
+    }
+
     /// Captures until the daemon ends, or nobody reads.
     #[must_use]
     pub fn run(self) -> Exit {

@@ -12,6 +12,7 @@ mod capture;
 mod check_config;
 mod daemon;
 mod derive_config;
+mod extcap;
 mod leases;
 mod output;
 mod page;
@@ -36,6 +37,7 @@ pub use ask::Ask;
 pub use capture::Capture;
 pub use check_config::CheckConfig;
 pub use derive_config::DeriveConfig;
+pub use extcap::Extcap;
 pub use serve::{Attach, Detach, Run};
 pub use shell::{Completions, Man, Reference};
 pub use store::Store;
@@ -78,6 +80,9 @@ pub enum Verb {
     HookRunner,
     /// Capture what comes and what leaves, the kernel's answers included, with what became of each frame and why
     Capture(Capture),
+    /// Answer Wireshark, which starts this from its extcap directory
+    #[command(hide = true)]
+    Extcap(Extcap),
     /// Print all that another server needs to honour the leases, a line of JSON for each address
     Export(Export),
     /// Honour the leases that another server has exported: exit status 1 if any is refused
