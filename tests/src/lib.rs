@@ -21,6 +21,7 @@ pub mod packet;
 pub mod pass;
 pub mod paths;
 pub mod perfdhcp;
+pub mod picture;
 pub mod pinned;
 pub mod process;
 pub mod program;

@@ -6,14 +6,16 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 use system_tests::client::{Client, append_option};
 use system_tests::load::{Crowd, Load, Pace, Sorts, Way};
 use system_tests::namespace::spelled;
 use system_tests::paths::SERVER;
+use system_tests::picture;
 use system_tests::process::{Process, output};
 use system_tests::program::{Timed, attached};
+use system_tests::pty::OnTerminal;
 use system_tests::server::{Home, Server, Xdp, binary};
 use system_tests::topology::{Lan, SERVER_IF};
 use system_tests::wait::{PROMPT, until};
@@ -126,6 +128,8 @@ fn only_what_is_asked_for_is_captured_and_silence_has_its_reason() -> Result<()>
     lan.client(2).dora()?;
     let lease = wanted.dora()?;
     wanted.release(&lease)?;
+    // Given back a second time.
+    wanted.send(&wanted.releasing(&lease))?;
     let nobody = lan.client(3).dora()?;
     wanted.send(&wanted.rebooting("10.0.0.19".parse()?))?;
     lan.client(3).release(&nobody)?;
@@ -141,6 +145,7 @@ fn only_what_is_asked_for_is_captured_and_silence_has_its_reason() -> Result<()>
         "answered by the daemon: ack",
         "the daemon's answer: ack",
         "taken by the daemon",
+        "no answer: not-owner",
         "no answer: unknown-client",
     ];
     ensure!(comments == expected, "{log}");
@@ -236,13 +241,20 @@ fn wireshark_captures_from_an_interface_of_its_own() -> Result<()> {
     fs::write(&program, script)?;
     fs::set_permissions(&program, Permissions::from_mode(0o755))?;
     let folders = String::from_utf8(output(Command::new("tshark").args(["-G", "folders"]))?.stdout)?;
-    let theirs = folders.lines().find_map(|line| line.strip_prefix("Extcap path:")).context(folders.clone())?;
+    let theirs =
+        folders.lines().find_map(|line| line.strip_prefix("Extcap path:")).context(folders.clone())?;
     let theirs = theirs.trim().to_owned();
     let socket = Home::from(&lan).dir.join("control.sock");
     let tshark = |arguments: &[&str]| {
         // The directory is the system's: it has this one mounted over it where nobody else sees that.
         let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", r#"mount --bind "$1" "$2" && shift 2 && exec tshark "$@""#, "sh"]);
+        command.args([
+            "--mount",
+            "sh",
+            "-c",
+            r#"mount --bind "$1" "$2" && shift 2 && exec tshark "$@""#,
+            "sh",
+        ]);
         command.arg(&extcap).arg(&theirs).args(arguments).env("XDHCPD_CONTROL", &socket);
         command
     };
@@ -260,9 +272,36 @@ fn wireshark_captures_from_an_interface_of_its_own() -> Result<()> {
     })?;
     let seen = capture.log();
     ensure!(
-        seen.contains("3|answered by the kernel: renewing") && seen.contains("5|the kernel's answer: renewing"),
+        seen.contains("3|answered by the kernel: renewing")
+            && seen.contains("5|the kernel's answer: renewing"),
         "{seen}"
     );
     ensure!(!seen.contains(&spelled(other.mac)), "{seen}");
+    Ok(())
+}
+
+/// The picture in the documents: `XDHCPD_PICTURES=dhcp-user/docs/images cargo test -p system-tests --test capture -- --ignored`.
+#[test]
+#[ignore = "it writes a document"]
+fn a_picture_of_a_capture() -> Result<()> {
+    let Ok(dir) = std::env::var("XDHCPD_PICTURES") else { bail!("XDHCPD_PICTURES says where it is to go") };
+    let lan = Lan::new("capture", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let capture = OnTerminal::start(server.cli(&["capture"])?, 132, 17)?;
+    capture.shows("capturing")?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    client.rebind(&lease)?;
+    let mut named = client.renewing(&lease);
+    append_option(&mut named.message.options, 12, b"printer");
+    client.exchange(&named)?;
+    lan.client(2).send(&lan.client(2).renewing(&lease))?;
+    lan.client(2).send(&lan.client(2).releasing(&lease))?;
+    client.release(&lease)?;
+    capture.shows("no answer: not-owner")?;
+    capture.shows("taken by the daemon")?;
+    capture.shows("the kernel's answer: rebinding")?;
+    fs::write(Path::new(&dir).join("capture.svg"), picture::svg(&capture.written(), 132, 17))?;
     Ok(())
 }

@@ -1,10 +1,13 @@
 //! `xdhcpd top` on a real terminal: what it shows, and that it leaves the terminal as it was.
 
+use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use nix::sys::signal::Signal;
+use system_tests::client::{Client, Lease};
 use system_tests::paths::SERVER;
+use system_tests::picture;
 use system_tests::process::output;
 use system_tests::pty::OnTerminal;
 use system_tests::server::{Server, Xdp};
@@ -92,5 +95,29 @@ fn without_a_terminal_or_a_daemon_it_says_so() -> Result<()> {
     ensure!(top.ended()?.code() == Some(3));
     top.shows("can't reach xdhcpd")?;
     ensure!(!top.written().contains("\x1b[?1049h"), "what was said stays on the screen");
+    Ok(())
+}
+
+/// The picture in the documents: `XDHCPD_PICTURES=dhcp-user/docs/images cargo test -p system-tests --test top -- --ignored`.
+#[test]
+#[ignore = "it writes a document"]
+fn a_picture_of_top() -> Result<()> {
+    let Ok(dir) = std::env::var("XDHCPD_PICTURES") else { bail!("XDHCPD_PICTURES says where it is to go") };
+    let lan = Lan::new("top", SERVER, 16)?;
+    let subnets = SUBNET.replace("10.0.0.0/24", "10.0.0.0/16").replace("10.0.0.17", "10.0.0.250");
+    let server = Server::start(&lan, Xdp::Native, &subnets)?;
+    let clients: Vec<Client> = (1..60).map(|number| lan.client(number)).collect();
+    let leases = clients.iter().map(Client::dora).collect::<Result<Vec<Lease>>>()?;
+    let top = start(&server)?;
+    top.shows("busiest")?;
+    // Some samples' worth of renewals, of newcomers, and of one that gets no answer.
+    for round in 60..300 {
+        for (client, lease) in clients.iter().zip(&leases).take(20) {
+            client.renew(lease)?;
+        }
+        let newcomer = lan.client(round);
+        newcomer.release(&newcomer.dora()?)?;
+    }
+    std::fs::write(Path::new(&dir).join("top.svg"), picture::svg(&top.written(), 80, 24))?;
     Ok(())
 }

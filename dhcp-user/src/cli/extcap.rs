@@ -75,7 +75,10 @@ impl Extcap {
             return say(&config());
         }
         if self.extcap_capture_filter.is_some_and(|filter| !filter.is_empty()) {
-            return complain(Exit::Usage, "leave the capture filter empty, and set the interface's options instead");
+            return complain(
+                Exit::Usage,
+                "leave the capture filter empty, and set the interface's options instead",
+            );
         }
         match self.fifo.filter(|_| self.capture) {
             Some(fifo) => {

@@ -59,10 +59,6 @@ impl Server {
                 tracing::trace!(kind = request.kind.name(), chaddr = %request.chaddr, why = ?arrival.why, "received");
                 let request = Arc::new(request);
                 self.punts.note(&request, arrival.why, &self.table);
-                if matches!(request.kind, Kind::Release | Kind::Decline) {
-                    // Nothing answers these.
-                    self.became(&request, || "taken by the daemon".to_owned());
-                }
                 Some(Event::Message(request))
             }
             Err(malformed) => {
@@ -123,7 +119,11 @@ impl Server {
     pub(super) fn decide(&mut self, events: Vec<Event>) {
         let (mut at_once, mut actions) = (Vec::new(), Vec::new());
         for event in events {
+            let unanswered = unanswered_kind(&event);
             self.policy.handle(BootNanos::now().floor(), &self.table, event, &mut actions);
+            if let Some(request) = unanswered.filter(|request| !is_refused(request, &actions)) {
+                self.became(&request, || "taken by the daemon".to_owned());
+            }
             let waits = actions.iter().any(Action::waits);
             let decided = actions.drain(..).map(Decided::Action);
             (if waits { &mut self.decided } else { &mut at_once }).extend(decided);
@@ -276,4 +276,20 @@ impl Server {
 /// The capture's comment on a request without an answer.
 fn no_answer(why: Unanswered) -> String {
     format!("no answer: {}", why.name())
+}
+
+/// The message of an event, if it is of a kind that nothing answers (RFC 2131 §4.3.3, §4.3.4).
+fn unanswered_kind(event: &Event) -> Option<Arc<Request>> {
+    match event {
+        Event::Message(request) if matches!(request.kind, Kind::Release | Kind::Decline) => {
+            Some(Arc::clone(request))
+        }
+        _ => None,
+    }
+}
+
+/// Whether `request` is among the messages that `actions` leave without effect.
+fn is_refused(request: &Arc<Request>, actions: &[Action]) -> bool {
+    let is_it = |action: &Action| matches!(action, Action::Silence { request: refused, .. } if Arc::ptr_eq(refused, request));
+    actions.iter().any(is_it)
 }

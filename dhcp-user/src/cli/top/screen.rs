@@ -27,7 +27,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, view: &View) {
         Layout::horizontal([Constraint::Length(25), Constraint::Length(25), Constraint::Fill(1)])
             .areas(figures);
     let [pools, rings] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(26)]).areas(middle);
-    let [events, busiest] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(34)]).areas(foot);
+    // On 80 columns an event has room for its kind, a long address and a hardware address.
+    let busy = 27 + foot.width.saturating_sub(80) / 3;
+    let [events, busiest] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(busy)]).areas(foot);
     show_head(frame, head, view);
     show(frame, messages, "daemon: messages/s", messages_of(view));
     show(frame, kernel, "kernel: answers/s", kernel_of(view));
@@ -210,18 +212,19 @@ fn busiest_of(view: &View, area: Rect) -> Vec<Line<'static>> {
     #[expect(clippy::cast_precision_loss, reason = "it is shown in three digits")]
     let rate = |messages: u64| short(messages as f64 * 1000.0 / busiest.milliseconds.max(1) as f64);
     let room = usize::from(area.height.saturating_sub(1));
+    let width = usize::from(area.width.saturating_sub(9));
     // Circuits need the relay to be told, so they have less room where there are both.
     let clients = if busiest.circuits.is_empty() { room } else { room.div_ceil(2) };
     let mut lines: Vec<Line<'static>> = busiest
         .clients
         .iter()
         .take(clients)
-        .map(|client| Line::from(format!("{:<25.25}{:>7}", client.hw_address, rate(client.messages))))
+        .map(|client| Line::from(format!("{:<width$.width$}{:>7}", client.hw_address, rate(client.messages))))
         .collect();
     let left = room.saturating_sub(lines.len());
     lines.extend(busiest.circuits.iter().take(left).map(|circuit| {
-        let name = format!("{} {}", circuit.relay, spelled(&circuit.circuit));
-        Line::from(format!("{name:<25.25}{:>7}", rate(circuit.messages)))
+        let name = format!("{} {}", spelled(&circuit.circuit), circuit.relay);
+        Line::from(format!("{name:<width$.width$}{:>7}", rate(circuit.messages)))
     }));
     if lines.is_empty() {
         lines.push(Line::styled("nobody", dim()));
