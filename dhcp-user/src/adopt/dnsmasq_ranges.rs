@@ -9,7 +9,7 @@ use super::draft::{Block, list, quoted, seconds};
 use super::draft_subnets::{canonical, pool_range};
 use super::origin::At;
 
-/// What is leased where nothing is written.
+/// The lease time where none is written.
 const LEASE_TIME: u64 = 3600;
 /// The shortest that is taken there.
 const SHORTEST: u64 = 120;

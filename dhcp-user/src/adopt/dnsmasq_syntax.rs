@@ -9,7 +9,7 @@ const DEEPEST: usize = 16;
 
 /// Where files are: the caller's disk, or a test's.
 pub struct Files<'f> {
-    /// What a file holds.
+    /// Reads a file.
     pub read: &'f dyn Fn(&str) -> Result<Vec<u8>, String>,
     /// The names of the files in a directory.
     pub list: &'f dyn Fn(&str) -> Result<Vec<String>, String>,
@@ -24,7 +24,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// What commas divide.
+    /// The parts between commas.
     pub(super) fn parts(&self) -> Vec<&str> {
         self.value.as_deref().map(|value| value.split(',').map(str::trim).collect()).unwrap_or_default()
     }
@@ -38,7 +38,7 @@ impl Line {
     }
 }
 
-/// A line's tags, and what stands behind them.
+/// A line's tags, and the rest of it.
 pub(super) struct Wanted<'l> {
     /// Those that a client must have; `!` before one that it must not.
     pub(super) tags: Vec<&'l str>,

@@ -1,4 +1,4 @@
-//! dnsmasq's tags: what sets them makes a class of ours, and what is for one belongs to that class.
+//! dnsmasq's tags: the lines that set a tag make a class of ours, and the lines for a tag belong to that class.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use super::draft::{Block, quoted};
 use super::draft_match::{Matches, Value, written};
 use super::leases::octets;
 
-/// What is known of the tags of a configuration.
+/// The tags of a configuration.
 #[derive(Default)]
 pub(super) struct Tags {
     /// Tags by what clients send: the lines that set each, in their order.
     classes: Vec<(String, Vec<Line>)>,
-    /// What is for the clients of one tag.
+    /// The lines for the clients of one tag.
     by_tag: BTreeMap<String, Vec<Line>>,
-    /// What is for all.
+    /// The lines for all clients.
     pub(super) everybody: Vec<Line>,
-    /// What each subnet boots from.
+    /// The boot lines of each subnet.
     pub(super) boot: Vec<Line>,
     used: Vec<String>,
 }
@@ -80,12 +80,12 @@ impl Tags {
         }
     }
 
-    /// What is for those in a range that sets this tag.
+    /// The lines for clients in a range that sets this tag.
     pub(super) fn of_range(&mut self, set: &str) -> &[Line] {
         self.of_host(set)
     }
 
-    /// What is for a host with this tag.
+    /// The lines for a host with this tag.
     pub(super) fn of_host(&mut self, set: &str) -> &[Line] {
         if self.is_class(set) {
             return &[];
@@ -94,7 +94,7 @@ impl Tags {
         self.by_tag.get(set).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// Its classes, with what is for them.
+    /// Its classes, with their lines.
     pub(super) fn classes(&mut self, blocks: &mut Vec<Block>) {
         for (name, lines) in std::mem::take(&mut self.classes) {
             let Some(first) = lines.first() else { continue };

@@ -1,7 +1,7 @@
-//! A configuration of ours in the making: each line of it knows where it comes from.
+//! A draft of our configuration: each line of it knows its origin.
 //!
-//! Whether a line is good is not judged here but by [`Config::parse`], which every draft goes through: what it refuses
-//! is commented out, with its words, until it has nothing to refuse.
+//! [`Config::parse`] judges the lines, not this code: each line that it refuses becomes a comment with its message,
+//! until it refuses nothing.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use crate::config::Config;
 /// How often a draft is judged: each time something of it is left out.
 const ROUNDS: usize = 64;
 
-/// Tables of a configuration, in the order of the text, and what has no place in it.
+/// Tables of a configuration, in the order of the text, and the lines without a place in it.
 #[derive(Debug, Default)]
 pub struct Draft {
     pub(super) blocks: Vec<Block>,
@@ -21,7 +21,7 @@ pub struct Draft {
 /// Whose a line of the text is: the place of a table, and of a key in it if it is one's.
 type Owner = Option<(usize, Option<usize>)>;
 
-/// A table: `[[subnet]]` and what stands below it.
+/// A table: `[[subnet]]` and its lines.
 #[derive(Debug)]
 pub(super) struct Block {
     pub(super) header: &'static str,
@@ -53,7 +53,7 @@ impl Block {
         self.items.push(Item::Key { key, value, at: at.clone(), needed: true, refused: None });
     }
 
-    /// What has no equivalent, and what that means.
+    /// Notes a line without an equivalent, and its meaning.
     pub(super) fn note(&mut self, at: &At, what: impl Into<String>) {
         self.items.push(Item::Note { at: at.clone(), what: what.into() });
     }
@@ -70,7 +70,7 @@ impl Block {
         })
     }
 
-    /// Notes all that stands in a table that has no place.
+    /// Notes all lines of a table that has no place.
     pub(super) fn left_out(&mut self, block: &Self) {
         for item in &block.items {
             match item {

@@ -1,10 +1,10 @@
-//! What a class asks of its clients, in the form that our `match` has for it.
+//! The condition of a class, in the form of our `match`.
 
 use std::collections::BTreeMap;
 
 use super::draft::list;
 
-/// What is asked for, by our keys: all of them, of each one of the values.
+/// The condition by our keys: all must fit, each by one of its values.
 pub(super) type Matches = BTreeMap<&'static str, Vec<Value>>;
 
 /// The value of a `match`.

@@ -4,7 +4,7 @@ use super::draft::{Block, list, quoted};
 use super::origin::At;
 use crate::config::{Config, option_name};
 
-/// Adds the option to `block`, or a note that says why it can't be had. `name` is one of ours, or `code-N`.
+/// Adds the option to `block`, or a note that says why it is missing. `name` is one of ours, or `code-N`.
 pub(super) fn add_option(block: &mut Block, at: &At, name: &str, data: &str) {
     if name.is_empty() || !name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
         return block.note(at, format!("option {name} = {data}: no option has such a name here"));
@@ -20,7 +20,7 @@ pub(super) fn add_option(block: &mut Block, at: &At, name: &str, data: &str) {
     }
 }
 
-/// What our configuration calls the option with this code.
+/// Our configuration's name of the option with this code.
 pub(super) fn name_of(code: u8) -> String {
     option_name(code)
 }
@@ -50,7 +50,7 @@ fn forms(data: &str) -> Vec<String> {
     forms
 }
 
-/// What commas divide, less one with a backslash before it.
+/// The parts between commas, except commas after a backslash.
 fn parts(data: &str) -> Vec<String> {
     let mut parts = vec![String::new()];
     let mut chars = data.chars();

@@ -1,4 +1,4 @@
-//! A draft's subnets: their prefixes, the ranges of their pools, and what is at home in which.
+//! A draft's subnets: their prefixes, the ranges of their pools, and the reservations of each.
 
 use std::net::Ipv4Addr;
 

@@ -1,4 +1,4 @@
-//! ISC dhcpd's classes, as far as what they match is what a `[[class]]` matches too.
+//! ISC dhcpd's classes, as far as a `[[class]]` can match the same.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::isc_syntax::{Statement, Word};
 use super::leases::colons;
 use super::origin::At;
 
-/// What a class is matched by.
+/// The value that a class is matched by.
 #[derive(Clone, Copy, Debug)]
 struct Subject {
     key: &'static str,
@@ -23,7 +23,7 @@ struct Subject {
 #[derive(Debug, Default)]
 pub(super) struct Classes {
     blocks: Vec<Block>,
-    /// Those whose members subclasses name: what they are matched by, and which they are.
+    /// The classes whose members are subclasses: their subject, and their values.
     by_value: BTreeMap<String, (Subject, At, Vec<Value>)>,
     known: Vec<String>,
 }
@@ -123,8 +123,7 @@ impl Classes {
         true
     }
 
-    /// Takes `if CONDITION { … }` and what follows it with `else`, where it stands outside of all; the last `else` is the
-    /// caller's.
+    /// Takes a global `if CONDITION { … }` and its `else` branches; the last `else` is the caller's.
     pub(super) fn conditional(&mut self, chain: &[&Statement], outer: &Scope, definitions: &Definitions) {
         let first = self.blocks.len();
         for (place, statement) in chain.iter().enumerate() {
@@ -239,7 +238,7 @@ fn subject(words: &[Word], definitions: &Definitions) -> Option<Subject> {
     }
 }
 
-/// What a condition asks for, if it is comparisons of one thing with `or`, or of several with `and`.
+/// A condition as our `match`, if it is comparisons of one thing with `or`, or of several with `and`.
 fn condition(words: &[Word], definitions: &Definitions) -> Option<Matches> {
     let words = unbraced(words);
     let by_and = split(words, "and");

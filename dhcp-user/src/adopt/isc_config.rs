@@ -56,7 +56,7 @@ struct Pool {
     outer: Scope,
 }
 
-/// A client with a declaration of its own: what the groups around it set, and all that holds there.
+/// A client with a declaration of its own: its terms, and those of the groups around it.
 struct Host {
     statement: Statement,
     group: Scope,
@@ -158,7 +158,7 @@ impl Reader {
         }
     }
 
-    /// What stands outside of all behind a last `else` is for everybody whom nothing more particular says otherwise.
+    /// The statements of a global last `else` hold for every client without a more specific term.
     fn otherwise(&mut self, nested: Vec<Statement>, global: &mut Scope) -> Vec<Statement> {
         let mut rest = Vec::new();
         let mut is_in_chain = false;
@@ -179,7 +179,7 @@ impl Reader {
         rest
     }
 
-    /// Says of all that stands in a body that it isn't brought along.
+    /// Notes all statements of a body as not converted.
     fn lost(&mut self, body: &[Statement]) {
         for statement in body {
             self.server.note(&statement.at, format!("{}: in what is left out above", statement.shown()));
@@ -242,7 +242,7 @@ impl Reader {
     }
 }
 
-/// What goes into a subnet by its address.
+/// The declarations that go into a subnet by their address.
 struct Places<'c> {
     definitions: &'c Definitions,
     classes: &'c Classes,

@@ -52,7 +52,7 @@ pub fn isc_leases(file: &str, text: &[u8], found: &mut Found) -> Result<(), Unre
 
 type Tokens<'t> = &'t [(At, Token)];
 
-/// What stands up to the brace that closes, and what follows it.
+/// The text up to the closing brace, and the rest.
 fn body<'t>(at: &At, rest: Tokens<'t>) -> Result<(Tokens<'t>, Tokens<'t>), Unreadable> {
     let mut depth = 1_usize;
     for (place, (_, token)) in rest.iter().enumerate() {

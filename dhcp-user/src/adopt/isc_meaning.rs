@@ -1,8 +1,8 @@
-//! What it means that a statement of ISC dhcpd has no equivalent.
+//! The consequence of a missing equivalent for a statement of ISC dhcpd.
 
 use super::isc_syntax::Statement;
 
-/// What it means that a statement has no equivalent.
+/// The consequence of a missing equivalent.
 pub(super) fn meaning(statement: &Statement) -> &'static str {
     let texts = statement.texts();
     match texts.as_slice() {

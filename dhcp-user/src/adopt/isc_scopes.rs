@@ -1,4 +1,4 @@
-//! What ISC dhcpd's scopes have in common: options, and terms that an inner scope has from an outer one.
+//! The common part of ISC dhcpd's scopes: options, and terms that an inner scope inherits.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
@@ -8,11 +8,11 @@ use super::draft_options::{add_option, hex, name_of, takes_octets};
 use super::isc_syntax::{Statement, Word};
 use super::origin::At;
 
-/// What the server does where nothing is written.
+/// The server's default.
 const LEASE_TIME: u64 = 43_200;
 const MAX_LEASE_TIME: u64 = 86_400;
 
-/// Durations, and what ours are called.
+/// Durations, and our names of them.
 const TIMES: [(&str, &str); 5] = [
     ("default-lease-time", "lease-time"),
     ("max-lease-time", "max-lease-time"),
@@ -111,7 +111,7 @@ impl Scope {
         block.key(&its_at, "authoritative", authoritative.to_string());
     }
 
-    /// Writes the terms of what overrides a subnet, whose own hold in `outer`.
+    /// Writes the terms of a scope that overrides a subnet, whose terms are `outer`.
     pub(super) fn write_own(&self, outer: &Self, block: &mut Block) {
         if let Some((_, at)) = self.times.values().next() {
             let mut all = outer.times.clone();
@@ -152,7 +152,7 @@ impl Scope {
         }
     }
 
-    /// What holds inside of this, where `inner` is set.
+    /// The terms of an inner scope that sets `inner`.
     pub(super) fn around(&self, inner: &Self) -> Self {
         let mut all = self.clone();
         all.times.extend(inner.times.clone());

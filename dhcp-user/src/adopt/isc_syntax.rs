@@ -96,7 +96,7 @@ fn included(
     Ok(all)
 }
 
-/// The same with what is included in its body.
+/// The same with included files in its body.
 fn with_includes(
     mut statement: Statement,
     read: &dyn Fn(&str) -> Result<Vec<u8>, String>,
@@ -209,7 +209,7 @@ fn tokens(file: &str, text: &str) -> Result<Vec<(At, Word)>, Unreadable> {
     Ok(tokens)
 }
 
-/// What stands up to the quote that ends it.
+/// The text up to the closing quote.
 fn quoted(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, at: &mut At) -> Option<String> {
     let mut text = String::new();
     while let Some(c) = chars.next() {

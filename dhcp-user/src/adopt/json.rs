@@ -1,4 +1,4 @@
-//! JSON as Kea takes it: with comments, included files, and commas too many; each value knows its line.
+//! JSON as Kea takes it: with comments, included files, and superfluous commas; each value knows its line.
 
 use std::path::Path;
 
@@ -181,7 +181,7 @@ fn line_ends(text: &[u8]) -> usize {
     text.iter().filter(|octet| **octet == b'\n').count()
 }
 
-/// A text after its opening quote, and what follows its closing one.
+/// A text after its opening quote, and the rest after its closing one.
 fn text<'t>(at: &At, rest: &'t [u8]) -> Result<(String, &'t [u8]), Unreadable> {
     let mut octets = Vec::new();
     let mut rest = rest.iter();

@@ -47,7 +47,7 @@ pub(super) fn classes(dhcp4: &Node, definitions: &Definitions) -> (Vec<Block>, C
     (blocks, known)
 }
 
-/// What an expression asks for, if it is comparisons of one thing with `or`, or of several with `and`.
+/// An expression as our `match`, if it is comparisons of one thing with `or`, or of several with `and`.
 fn matches(test: &str) -> Option<BTreeMap<&'static str, Vec<Value>>> {
     let mut all: BTreeMap<&'static str, Vec<Value>> = BTreeMap::new();
     let by_and: Vec<&str> = test.split(" and ").collect();
@@ -125,7 +125,7 @@ fn restriction(node: &Node) -> Vec<(String, At)> {
         .collect()
 }
 
-/// The classes that `node` is open to, as ours; none if one of them isn't to be had.
+/// The classes that `node` admits, as ours; none if one of them has no equivalent.
 pub(super) fn allowed(node: &Node, known: &Classes) -> Result<Option<Vec<String>>, (At, String)> {
     let wanted = restriction(node);
     if wanted.is_empty() {

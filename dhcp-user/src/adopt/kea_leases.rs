@@ -1,4 +1,4 @@
-//! Kea's lease files: `kea-leases4.csv` and what its clean-up leaves beside it.
+//! Kea's lease files: `kea-leases4.csv` and the files of its clean-up.
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -9,8 +9,8 @@ use super::origin::{At, Unreadable};
 /// A valid lifetime that has no end.
 const FOR_EVER: u32 = u32::MAX;
 
-/// The files that Kea would read for `file`, in its order: what its clean-up has completed, or else what the clean-up
-/// was to work on; then the file itself.
+/// The files that Kea would read for `file`, in its order: the result of its clean-up, or else the clean-up's input;
+/// then the file itself.
 #[must_use]
 pub fn kea_files(file: &Path) -> Vec<PathBuf> {
     let beside = |suffix: &str| {
@@ -23,7 +23,7 @@ pub fn kea_files(file: &Path) -> Vec<PathBuf> {
     before.into_iter().filter(|file| file.exists()).chain([file.to_owned()]).collect()
 }
 
-/// Reads one file, on top of what was `found` in those before.
+/// Reads one file, and adds to the leases `found` in those before.
 ///
 /// # Errors
 /// [`Unreadable`] if it has no line of columns at its head, or lacks one that a lease can't do without.

@@ -1,4 +1,4 @@
-//! What Kea's scopes have in common: options, and terms that an inner scope has from an outer one.
+//! The common part of Kea's scopes: options, and terms that an inner scope inherits.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use super::draft_options::{add_option, hex, name_of};
 use super::json::{Json, Node};
 use super::origin::At;
 
-/// Keys that an inner scope inherits, and what ours are called.
+/// Keys that an inner scope inherits, and our names of them.
 const TERMS: [(&str, &str, Form); 9] = [
     ("valid-lifetime", "lease-time", Form::Seconds),
     ("min-valid-lifetime", "min-lease-time", Form::Seconds),
@@ -67,7 +67,7 @@ impl Scope {
         }
     }
 
-    /// What Kea does where nothing is written.
+    /// Kea's defaults.
     pub(super) fn with_defaults(&self, at: &At) -> Self {
         let mut terms = HashMap::from([
             ("lease-time", (seconds(7200), at.clone())),

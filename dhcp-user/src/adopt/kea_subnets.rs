@@ -7,7 +7,7 @@ use super::kea_classes::{Classes, allowed};
 use super::kea_scopes::{Definitions, Scope, octets, without_equivalent};
 use super::leases::colons;
 
-/// What is known at the place of a subnet.
+/// The context of a subnet.
 struct Around<'k> {
     definitions: &'k Definitions,
     known: &'k Classes,

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use super::origin::At;
 use crate::control::{Confined, Portable, QuarantinedFor, Treated};
 
-/// What was found in another server's lease files; the last entry of an address counts.
+/// The leases in another server's files; the last entry of an address counts.
 #[derive(Debug, Default)]
 pub struct Found {
     entries: HashMap<Ipv4Addr, Entry>,
@@ -64,7 +64,7 @@ pub(super) struct Entry {
     pub(super) lease_time: Option<u32>,
 }
 
-/// What an address is used for.
+/// The use of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Use {
     Leased,
@@ -89,7 +89,7 @@ impl Found {
         self.superseded
     }
 
-    /// What holds at `now`, in seconds of the Unix epoch, by address; and what isn't brought along.
+    /// The leases that hold at `now`, in seconds of the Unix epoch, by address; and the entries left out.
     #[must_use]
     pub fn at(self, now: i64) -> (Vec<(At, Portable)>, Vec<NotTaken>) {
         let (mut leases, mut not_taken) = (Vec::new(), self.not_taken);

@@ -1,4 +1,4 @@
-//! What other DHCP servers have on disk, read for this one: their configurations and their leases.
+//! Reads the configurations and the leases of other DHCP servers.
 
 // What another server's files say is read or refused in words, whatever it is.
 #![cfg_attr(

@@ -1,4 +1,4 @@
-//! Where in another server's files something stands, and what is wrong there.
+//! Places in another server's files, and the faults there.
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl fmt::Display for At {
 pub struct Unreadable {
     /// Where.
     pub at: At,
-    /// What is wrong there.
+    /// The fault.
     pub what: String,
 }
 

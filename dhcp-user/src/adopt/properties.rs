@@ -1,4 +1,4 @@
-//! No file, however damaged, does more than be refused in words; what is taken makes a configuration that holds together.
+//! A file, however damaged, is refused in words or accepted; an accepted one makes a consistent configuration.
 
 use proptest::collection::vec;
 use proptest::prelude::*;

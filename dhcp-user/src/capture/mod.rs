@@ -1,4 +1,4 @@
-//! What `xdhcpd capture` shows: frames that came and left, what became of each and why, and which of them are asked for.
+//! The items of `xdhcpd capture`: frames in and out, each with its outcome and the reason, and the filter on them.
 
 // What is looked at here anybody may have sent.
 #![cfg_attr(
@@ -33,7 +33,7 @@ pub struct Captured {
     pub ifindex: u32,
     /// Which way it went.
     pub direction: Direction,
-    /// What became of it, and why.
+    /// Its outcome, and the reason.
     pub comment: String,
     /// The frame, as far as it was copied.
     pub frame: Bytes,
@@ -41,7 +41,7 @@ pub struct Captured {
     pub len: usize,
 }
 
-/// What a capture gets.
+/// An input of a capture.
 #[derive(Clone, Debug)]
 pub enum CaptureEvent {
     /// A frame.
@@ -54,7 +54,7 @@ pub enum CaptureEvent {
     Missed(u64),
 }
 
-/// What goes to the operator's end.
+/// An item for the operator's end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Item {
@@ -79,7 +79,7 @@ pub struct Packet {
     pub interface: String,
     /// Which way it went.
     pub direction: Direction,
-    /// What became of it, and why.
+    /// Its outcome, and the reason.
     pub comment: String,
     /// How many octets it had.
     pub len: usize,
@@ -87,7 +87,7 @@ pub struct Packet {
     pub frame: String,
 }
 
-/// Which frames are asked for: those that fit all that is said.
+/// The wanted frames: those that fit all given conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default, deny_unknown_fields)]
 pub struct Filter {

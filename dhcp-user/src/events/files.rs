@@ -18,7 +18,7 @@ const UNSYNCED: u64 = 1 << 16;
 /// More numbers than may be given before what they were given to is on disk: a machine that ends without warning takes
 /// some of them along, and they are not given again.
 const SKIPPED: u64 = 2 * UNSYNCED;
-/// What the directory was written under: the kernel's name of its boot.
+/// The file with the kernel's id of the boot under which the directory was written.
 const BOOT: &str = "boot";
 
 /// The files that are written.
@@ -41,7 +41,7 @@ struct Current {
     unsynced: u64,
 }
 
-/// What of a line is looked at.
+/// The fields of a line that are read.
 #[derive(Debug, Deserialize)]
 pub(super) struct Line<'l> {
     pub(super) number: u64,
@@ -49,7 +49,7 @@ pub(super) struct Line<'l> {
     what: &'l str,
 }
 
-/// What a file ends with.
+/// The end of a file.
 #[derive(Debug, Default)]
 struct End {
     length: u64,
@@ -72,8 +72,8 @@ impl Files {
         self.next
     }
 
-    /// Sees to it that lines can be written. How many numbers were left out for those that may have been given to what is
-    /// not on disk; none if all that was given is.
+    /// Makes sure that lines can be written. Returns how many numbers were left out, since they may have been given
+    /// to events that are not on disk; none if all given ones are.
     ///
     /// # Errors
     /// When they can't.
@@ -109,10 +109,10 @@ impl Files {
         Ok(skipped)
     }
 
-    /// Adds whole lines, of which the first has the number [`next`](Self::next): all or none.
+    /// Adds whole lines, the first with the number [`next`](Self::next): all or none.
     ///
     /// # Errors
-    /// When they can't be written. They are not there then.
+    /// When they can't be written. Then none of them is there.
     pub(super) fn append(&mut self, octets: &[u8], lines: u64) -> io::Result<()> {
         let next = self.next.ok_or(io::ErrorKind::NotFound)?;
         if self.current.as_ref().is_none_or(|current| self.is_full(current, octets.len() as u64)) {

@@ -1,16 +1,16 @@
-//! Events: what one is, and the log that keeps the last of them, numbered, in files that outlast the daemon, so that who
-//! follows can go on where it was.
+//! Events, and the log of the last of them: numbered, in files that outlast the daemon, so that a follower can go on
+//! where it stopped.
 //!
 //! ```text
-//! record.rs  an event, as it is told and kept, and the list of all kinds
+//! record.rs  an event, as it is sent and kept, and the list of all kinds
 //! files.rs   the log's directory: files that are written, removed
-//! page.rs    what comes after a number, read page by page
+//! page.rs    the events after a number, page by page
 //! writer.rs  the thread that numbers and writes, and its queue
-//! reader.rs  the thread that reads for who follows
+//! reader.rs  the thread that reads for followers
 //! ```
 //!
-//! A number is given to what is in a file, to nothing else, and never to two events. What could not be written is told to
-//! who follows without a number, counted, and named by a line (`lost`) once there is one again.
+//! Only an event in a file has a number, and no two have the same. An event that could not be written goes to
+//! followers without a number, is counted, and a line (`lost`) reports it once lines can be written again.
 
 #![cfg_attr(
     not(test),

@@ -1,4 +1,4 @@
-//! What the log has after a number, a page at a time.
+//! The events after a number in the log, a page at a time.
 
 use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};

@@ -1,4 +1,4 @@
-//! The thread that reads the log for who follows: no disk holds up the control socket.
+//! The thread that reads the log for followers: no disk holds up the control socket.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use super::page::{Cursor, Page, read};
 /// So many questions may wait: one of each client of the control socket.
 const WAITING: usize = 32;
 
-/// Reads what was written, for who follows.
+/// Reads written events, for followers.
 #[derive(Clone, Debug)]
 pub struct Reader {
     asked: mpsc::Sender<Question>,
@@ -52,7 +52,7 @@ impl Reader {
         self.last.load(Ordering::Acquire)
     }
 
-    /// What the log has from there on.
+    /// The events of the log from there on.
     ///
     /// # Errors
     /// Why it can't be read, in words.

@@ -1,4 +1,4 @@
-//! An event, as it is told, kept and handed on; and the list of all kinds with the fields that each has.
+//! An event, as it is sent, kept and handed on; and the list of all kinds with their fields.
 
 use std::net::Ipv4Addr;
 
@@ -17,7 +17,7 @@ pub struct EventRecord {
     pub number: Option<u64>,
     /// When.
     pub time: Timestamp,
-    /// What: `granted`, `released`, `pool-filling`, …
+    /// The kind: `granted`, `released`, `pool-filling`, …
     pub what: Word,
     /// The address it happened to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,7 +28,7 @@ pub struct EventRecord {
     /// The client's identifier.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
-    /// What the client calls itself.
+    /// The client's own host name (option 12).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host_name: Option<String>,
     /// The prefix of the subnet.
@@ -43,7 +43,7 @@ pub struct EventRecord {
     /// The relay it is reached through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay: Option<Ipv4Addr>,
-    /// What the relay says of it (option 82), in hexadecimal.
+    /// Its relay information (option 82), in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub relay_information: Option<String>,
     /// How many events are meant.
@@ -55,7 +55,7 @@ pub struct EventRecord {
 }
 
 impl EventRecord {
-    /// An event of this moment, of which nothing more is known yet.
+    /// An event of this moment, without other fields yet.
     #[must_use]
     pub fn now(what: impl Into<Word>) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl EventRecord {
 pub struct EventKind {
     /// The word in `what`.
     pub name: &'static str,
-    /// What it means, in words.
+    /// Its meaning, in words.
     pub means: &'static str,
     /// The fields that events of it have always, beside `time` and `what`.
     pub always: &'static [&'static str],
@@ -90,10 +90,10 @@ pub struct EventKind {
     pub maybe: &'static [&'static str],
 }
 
-/// What is known of a client.
+/// The fields of a client.
 const CLIENT: &[&str] =
     &["hw-address", "client-id", "host-name", "interface", "vlan", "relay", "relay-information"];
-/// The same where its hardware address is told in any case.
+/// The same where its hardware address is always there.
 const OF_CLIENT: &[&str] = &["client-id", "host-name", "interface", "vlan", "relay", "relay-information"];
 const LINK: &[&str] = &["interface", "vlan"];
 
@@ -186,7 +186,7 @@ pub const EVENT_KINDS: &[EventKind] = &[
     ),
 ];
 
-/// The words for the end of a lease, whatever ended it.
+/// The kinds that mean the end of a lease.
 pub const ENDS: &[&str] = &[
     "released",
     "released-by-operator",
@@ -198,7 +198,7 @@ pub const ENDS: &[&str] = &[
     "quarantined",
 ];
 
-/// The fields, what they are in JSON, and what they say.
+/// The fields, their JSON types, and their meanings.
 const FIELDS: &[(&str, &str, &str)] = &[
     (
         "number",

@@ -1,4 +1,4 @@
-//! The log in a directory of a test's own: numbers, files, and what is read of them.
+//! The log in a directory of a test's own: numbers, files, and pages.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;

@@ -1,4 +1,4 @@
-//! The thread that numbers events, writes them and tells who follows, and its queue.
+//! The thread that numbers events, writes them and sends them to followers, and its queue.
 
 use std::io;
 use std::mem::take;
@@ -18,29 +18,29 @@ use super::record::EventRecord;
 
 /// How many events may wait.
 pub(super) const WAITING: usize = 1 << 14;
-/// How often what can't be written is tried again, and what is too old looked for.
+/// How often it tries again to write, and looks for events that are too old.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long what was written may be on no disk.
 const SYNC: Duration = Duration::from_secs(5);
-/// How long the end of the daemon waits for what is not written yet.
+/// How long the end of the daemon waits for events that are not written yet.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What is done about an event.
+/// The use of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
-    /// It is written, and told.
+    /// It is written, and sent to followers.
     Kept,
-    /// It is told to who follows, and not written.
+    /// It is sent to followers, and not written.
     Told,
 }
 
 type Event<T> = (Timestamp, Use, T);
 
-/// The log, as whoever decides sees it. `T` is what becomes a record on the thread that writes.
+/// The deciding thread's end of the log. `T` becomes a record on the writing thread.
 #[derive(Debug)]
 pub struct EventLog<T> {
     work: Sender<Vec<Event<T>>>,
-    /// What is to be handed over together.
+    /// The events to hand over together.
     pending: Vec<Event<T>>,
     reader: Reader,
     shared: Arc<Shared>,
@@ -50,7 +50,7 @@ pub struct EventLog<T> {
 #[derive(Debug, Default)]
 struct Shared {
     waiting: AtomicUsize,
-    /// Had no room in the queue since that was told.
+    /// Events without room in the queue since the last report of that.
     dropped: AtomicU64,
     not_kept: AtomicU64,
     last: Arc<AtomicU64>,
@@ -58,11 +58,11 @@ struct Shared {
 }
 
 impl<T: Send + 'static> EventLog<T> {
-    /// Begins to write below `directory`, and to tell `listeners`. `record` makes a record of what is handed over, and `start`
-    /// starts a thread.
+    /// Begins to write below `directory`, and to send to `listeners`. `record` makes a record of an event, and
+    /// `start` starts a thread.
     ///
     /// # Errors
-    /// When there are no threads to be had.
+    /// When no thread can be started.
     pub fn begin<E>(
         directory: PathBuf,
         bounds: Bounds,
@@ -102,7 +102,7 @@ impl<T: Send + 'static> EventLog<T> {
         self.pending.push((Timestamp::now(), which, what));
     }
 
-    /// Hands over what has happened. What has no room is left out and counted.
+    /// Hands over the events. Those without room are left out and counted.
     pub fn hand_over(&mut self) {
         if self.pending.is_empty() {
             return;
@@ -154,7 +154,7 @@ struct Writer<T> {
     shared: Arc<Shared>,
     listeners: broadcast::Sender<EventRecord>,
     record: fn(T) -> EventRecord,
-    /// What was not written since the last that was.
+    /// The events not written since the last written one.
     lost: Option<Lost>,
     /// When it was tried last, if in vain.
     failed: Option<Instant>,
@@ -192,7 +192,7 @@ impl<T> Writer<T> {
         }
     }
 
-    /// Writes, and tells who follows: with numbers what is written, without what is not.
+    /// Writes, and sends to followers: written events with numbers, others without.
     fn write(&mut self, events: Vec<Event<T>>) {
         let make = self.record;
         let mut records: Vec<(Use, EventRecord)> = events

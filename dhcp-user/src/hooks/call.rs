@@ -1,4 +1,5 @@
-//! What goes between the daemon and the runner: a line of JSON for each. The first line to the runner is a list of all hooks.
+//! The messages between the daemon and the runner: a line of JSON each. The first line to the runner is a list of all
+//! hooks.
 
 use serde::{Deserialize, Serialize};
 
@@ -33,7 +34,7 @@ pub(super) struct Call {
     pub(super) event: EventRecord,
 }
 
-/// What became of one.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Report {
     pub(super) hook: usize,
@@ -48,10 +49,10 @@ pub(super) struct Report {
 pub(super) enum Became {
     /// It ended with exit status 0.
     Done,
-    /// It ended otherwise: how, and what it said last.
+    /// It ended otherwise: how, and its last words on standard error.
     Failed(String),
     /// It was ended after its time.
     TimedOut(String),
-    /// There is no such program, or no process to be had.
+    /// There is no such program, or no process can be started.
     NotStarted(String),
 }

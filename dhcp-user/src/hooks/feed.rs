@@ -1,4 +1,4 @@
-//! The daemon's end: which events are handed to the runner, and what became of them.
+//! The daemon's end: hands events to the runner, and counts the results.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
@@ -15,12 +15,12 @@ use super::call::{Became, Call, Program, Report};
 use crate::config;
 use crate::events::EventRecord;
 
-/// How often failures of a hook are told of.
+/// How often failures of a hook are logged.
 const PAUSE: Duration = Duration::from_secs(60);
 /// How long the end of the daemon waits for the runner.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The process that runs programs, before it is told of events.
+/// The process that runs programs, before it gets events.
 #[derive(Debug)]
 pub struct Runner {
     process: Child,
@@ -36,7 +36,7 @@ pub struct Hooks {
     ended: Receiver<()>,
 }
 
-/// What became of a hook's runs.
+/// The results of a hook's runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct HookCounts {
@@ -72,7 +72,7 @@ struct State {
     /// How its last run failed, if it has.
     failing: Option<String>,
     told: Option<Instant>,
-    /// How many failures were not told of.
+    /// How many failures were not logged.
     untold: u64,
 }
 
@@ -128,13 +128,13 @@ impl Runner {
 }
 
 impl Hooks {
-    /// What became of each hook's runs.
+    /// The results of each hook's runs.
     #[must_use]
     pub fn counts(&self) -> Vec<HookCounts> {
         locked(&self.shared).hooks.iter().map(|hook| hook.counts.clone()).collect()
     }
 
-    /// What an operator has to see to, in words.
+    /// Trouble for the operator, in words.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
         let shared = locked(&self.shared);
@@ -146,7 +146,7 @@ impl Hooks {
         (!all.is_empty()).then(|| all.join("; "))
     }
 
-    /// What comes now is the end; no more events come.
+    /// The end begins: no more events come.
     pub fn finish(self) {
         locked(&self.shared).is_ending = true;
         if self.ended.recv_timeout(PATIENCE).is_err() {

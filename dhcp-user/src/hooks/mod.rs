@@ -1,14 +1,15 @@
 //! Hooks: programs that are run for events.
 //!
 //! ```text
-//! call.rs     what goes between the two processes
-//! feed.rs     the daemon's end: what is handed over, and what became of it
+//! call.rs     the messages between the two processes
+//! feed.rs     the daemon's end: hands events over, counts the results
 //! runner.rs   the process that runs the programs: queues, and how many at once
 //! program.rs  one program, from its start to the end of all that it has started
 //! ```
 //!
-//! A daemon that serves can start no program (`privileges.rs`). So another process does, the runner: it is started before
-//! the daemon gives that up, if there is a hook at all, it has none of the daemon's capabilities, and it ends with it.
+//! A daemon that serves can start no program (`privileges.rs`). So another process does, the runner. The daemon
+//! starts it before it gives up that right, and only if there is a hook. The runner has none of the daemon's
+//! capabilities, and ends with the daemon.
 
 #![cfg_attr(
     not(test),

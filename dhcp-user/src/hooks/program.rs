@@ -18,16 +18,16 @@ use nix::unistd::Pid;
 
 use super::call::{Became, Program};
 
-/// So much of what it says last is told.
+/// So many of its last octets on standard error are reported.
 const TOLD: usize = 200;
 /// How often it is looked whether it has ended.
 const LOOK: Duration = Duration::from_millis(10);
 /// Where programs are found by those that hooks start.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-/// How often it is looked for what programs have left behind before that is left to the next time.
+/// How often it looks for left-behind processes before it leaves them to the next time.
 const SWEEPS: usize = 50;
 
-/// The programs that run. Whatever else is a child of this process was left behind by one.
+/// The programs that run. Any other child of this process was left behind by one.
 #[derive(Debug, Default)]
 pub(super) struct Running(Mutex<HashSet<i32>>);
 
@@ -146,7 +146,7 @@ fn ended(status: ExitStatus) -> String {
     }
 }
 
-/// What a program says on standard error: the last of it is kept.
+/// A program's standard error: the end of it is kept.
 struct Said {
     from: Option<ChildStderr>,
     last: Vec<u8>,

@@ -1,8 +1,8 @@
-//! At a start: what the store has and the journal has not, since the daemon ended between a commit and its lines, or lines
-//! were lost.
+//! At a start: adds what the store has and the journal lacks, since the daemon ended between a commit and its lines,
+//! or lines were lost.
 //!
-//! The journal's last line names the commit that it tells of. If the store has made others since, the leases that run are
-//! compared with what the newest files say of them, and what differs is written, marked as recovered.
+//! The journal's last line names its commit. If the store has later ones, the running leases are compared with the
+//! newest files. The differences are written, marked as recovered.
 
 use std::collections::hash_map;
 use std::io;
@@ -51,7 +51,7 @@ pub(super) fn catch_up(
     Ok(entries)
 }
 
-/// The last commit that the journal tells of.
+/// The last commit in the journal.
 fn last_mark(parts: &[Part]) -> io::Result<Option<Mark>> {
     for part in parts.iter().rev() {
         let mut last = None;
@@ -68,8 +68,8 @@ fn last_mark(parts: &[Part]) -> io::Result<Option<Mark>> {
     Ok(None)
 }
 
-/// The leases that run by what the newest files say: as many files as it takes to find those of the store. A lease that is
-/// in none of these was not renewed for so long that its promise has run out.
+/// The running leases by the newest files: as many files as it takes to find those of the store. A lease in none of
+/// these was not renewed for so long that its promise has expired.
 fn running(parts: &[Part], records: &[Record]) -> io::Result<Vec<(Ipv4Addr, Client)>> {
     let mut wanted: HashSet<Ipv4Addr> = records.iter().map(|record| record.address).collect();
     let mut known: HashMap<Ipv4Addr, Option<Client>> = HashMap::default();

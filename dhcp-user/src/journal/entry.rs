@@ -19,14 +19,14 @@ pub(super) struct Entry {
     /// Why a lease has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) why: Option<End>,
-    /// Who renewed it.
+    /// Kernel or daemon, if it was renewed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) by: Option<By>,
     /// It was learnt from the store at a start: when it happened isn't known.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) recovered: bool,
     pub(super) address: Ipv4Addr,
-    /// Whom it is about; none where nothing is kept of the former owner.
+    /// Its client; none if nothing is kept of the former owner.
     #[serde(flatten)]
     pub(super) client: Option<Client>,
     /// How many times the kernel has renewed it between `since` and `last-heard`.
@@ -34,23 +34,23 @@ pub(super) struct Entry {
     pub(super) kernel_renewals: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<Timestamp>,
-    /// The last commit that this line, and those before it, tell of wholly.
+    /// The last commit that this line, and those before it, cover wholly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) commit: Option<Mark>,
 }
 
-/// What was committed.
+/// The kind of change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum What {
     Granted,
     Renewed,
-    /// Neither: what is known of the client, say, or how far the kernel may promise.
+    /// Neither: the client's data, say, or the kernel's horizon.
     Updated,
     Ended,
 }
 
-/// Who renewed a lease.
+/// Kernel or daemon, which renewed a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum By {
@@ -78,9 +78,9 @@ pub enum End {
     Reclaimed,
     /// Its subnet, pool or reservation is gone.
     Withdrawn,
-    /// Somebody else has got it, and nothing was told of its end.
+    /// Another client has got it, and no end was reported.
     Reassigned,
-    /// Nothing was told of its end: it was over when the last that was promised had run out.
+    /// No end was reported: it was over when its last promise had expired.
     NotTold,
 }
 
@@ -103,7 +103,7 @@ impl End {
     }
 }
 
-/// Who has, or had, a lease, where, and for how long.
+/// The present or former client of a lease, its place, and its times.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Client {
@@ -141,7 +141,7 @@ pub(super) struct Mark {
     pub(super) number: u64,
 }
 
-/// What is not in the journal. Its `what` is `lost`.
+/// A gap in the journal. Its `what` is `lost`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Lost {
@@ -179,7 +179,7 @@ impl Client {
         }
     }
 
-    /// Who it is, whatever else is known of it.
+    /// Its identity alone.
     pub(super) fn identity(&self) -> (&str, Option<&str>) {
         (&self.hw_address, self.client_id.as_deref())
     }

@@ -1,7 +1,7 @@
 //! The journal's directory: one file is written, the others are compressed, and those that are too old removed.
 //!
-//! A file's name has its number, by which files are in order, and when it was begun. What a crash leaves behind is made
-//! good when the directory is opened: a line that was cut short is cut off, a file that was not compressed is.
+//! A file's name has its number, by which files are in order, and when it was begun. Opening the directory repairs
+//! what a crash has left: it removes a line that was cut short, and compresses a file that was not.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};

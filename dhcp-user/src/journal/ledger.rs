@@ -1,4 +1,4 @@
-//! What a commit means for the lines that are there: a lease granted, renewed, ended.
+//! Turns a commit into lines, by the lines before: a lease granted, renewed, ended.
 
 use std::net::Ipv4Addr;
 
@@ -62,7 +62,7 @@ impl Ledger {
         self.held.insert(address, Held { holder, expires, last_heard, kernel_renewals });
     }
 
-    /// The lines that a change makes, in order. `said` is what policy told of its address with it.
+    /// The lines that a change makes, in order. `said` has policy's reports on its address.
     pub(super) fn enter(&mut self, change: &Change, said: &mut Said, at: At) -> Vec<Entry> {
         match change {
             Change::Put(record) if record.standing == Standing::Leased => self.leased(record, said, at),

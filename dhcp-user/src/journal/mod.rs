@@ -3,15 +3,15 @@
 //! ```text
 //! entry.rs   one line
 //! files.rs   the directory: files that are written, compressed, removed, read
-//! ledger.rs  what a commit means for the lines that are there: granted, renewed, ended
-//! said.rs    what policy told of a lease in the same commit
-//! catch_up.rs what the store has and the journal has not, at a start
+//! ledger.rs  turns a commit into lines: granted, renewed, ended
+//! said.rs    policy's reports on a lease in the same commit
+//! catch_up.rs adds what the journal lacks, at a start
 //! writer.rs  the thread that writes, and its queue
-//! question.rs what the lines say of an address, a device or a circuit
+//! question.rs queries by address, device or circuit
 //! ```
 //!
-//! It says nothing of its own: whatever is in it was committed to the store before. Where it can't keep up, or its disk
-//! takes nothing, it says what it has not, and DHCP goes on.
+//! It adds nothing of its own: each line was committed to the store before. If it can't keep up, or its disk takes
+//! nothing, it records the gap, and DHCP goes on.
 
 #![cfg_attr(
     not(test),

@@ -1,4 +1,4 @@
-//! What the journal says of an address, a device or a circuit: who had which address from when to when.
+//! Queries on the journal, by address, device or circuit: who had which address from when to when.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -11,39 +11,39 @@ use serde::Serialize;
 use super::entry::{By, Client, End, Entry, LOST, Lost, What};
 use super::files::parts;
 
-/// What is asked.
+/// A query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
-    /// Of whom, or of which address; all that are given hold.
+    /// The client or address; all given conditions must fit.
     pub whose: Vec<Whose>,
     /// When.
     pub span: Span,
 }
 
-/// Whom, or which address, a question is about.
+/// The client or address of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whose {
-    /// Who had this address.
+    /// The holders of this address.
     Address(Ipv4Addr),
-    /// What this hardware address had, as it is written in the journal.
+    /// The addresses of this hardware address, as the journal writes it.
     HwAddress(String),
-    /// What those on this circuit had, as it is written in the journal.
+    /// The addresses on this circuit, as the journal writes it.
     Circuit(String),
 }
 
 /// The time that a question is about, its ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    /// Who had it no longer then is left out.
+    /// Holdings that ended before are left out.
     pub from: Timestamp,
-    /// Who had it only after that is left out.
+    /// Holdings that began after are left out.
     pub to: Timestamp,
 }
 
-/// What the journal says.
+/// The journal's answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
-    /// Who had what, in order of time.
+    /// The holdings, in order of time.
     pub holdings: Vec<Holding>,
     /// How many changes were lost, and between when and when, as far as the question is about that time.
     pub lost: Vec<(u64, Timestamp, Timestamp)>,
@@ -57,7 +57,7 @@ pub struct Answer {
 pub struct Holding {
     /// The address.
     pub address: Ipv4Addr,
-    /// Who had it: its hardware address.
+    /// The holder's hardware address.
     pub hw_address: String,
     /// Its client identifier.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,7 +155,7 @@ impl Question {
     }
 }
 
-/// What has been read so far.
+/// The holdings read so far.
 #[derive(Default)]
 struct Found {
     running: HashMap<Ipv4Addr, Holding>,
@@ -213,7 +213,7 @@ impl Holding {
         }
     }
 
-    /// Where it is reached may change while it has the address: the last is told.
+    /// The client's place may change while it has the address: the last one is reported.
     fn now_at(&mut self, client: Client) {
         let Client { host_name, interface, vlan, relay, circuit_id, remote_id, .. } = client;
         (self.host_name, self.interface, self.vlan) = (host_name, interface, vlan);
@@ -224,7 +224,7 @@ impl Holding {
         (self.hw_address.as_str(), self.client_id.as_deref()) == client.identity()
     }
 
-    /// No later than what was promised.
+    /// Ends it, no later than its promise.
     fn ended(mut self, time: Timestamp, why: End) -> Self {
         let to = time.min(self.promised_until).max(self.from);
         (self.to, self.why) = (Some(to), Some(why));

@@ -1,4 +1,4 @@
-//! The journal without a daemon: its files, its queue, and what it makes of commits.
+//! The journal without a daemon: its files, its queue, and its lines for commits.
 
 use std::fs;
 use std::io::Read as _;

@@ -1,7 +1,7 @@
 //! The thread that writes the journal, and its queue.
 //!
-//! It is handed what was committed, after the commit. What has no room in the queue is left out and counted, and a line
-//! says how much between when and when. While the files can't be written it tries again each second.
+//! It gets the changes of a commit after that. Changes without room in the queue are left out and counted, and a line
+//! has their number and times. While the files can't be written it tries again each second.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -23,17 +23,17 @@ use crate::store::{Change, Record, Standing, StoreId};
 
 /// How many changes may wait.
 pub(super) const WAITING: usize = 1 << 16;
-/// How often the directory is looked at, and what can't be written tried again.
+/// How often it looks at the directory, and tries again to write.
 const LOOK: Duration = Duration::from_secs(1);
-/// How long the end of the daemon waits for what is not written yet.
+/// How long the end of the daemon waits for lines that are not written yet.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The journal, as whoever commits sees it.
+/// The committing side's end of the journal.
 #[derive(Debug)]
 pub struct Journal {
     work: Sender<Batch>,
     shared: Arc<Shared>,
-    /// What had no room since the last batch that had.
+    /// The changes without room since the last batch that had room.
     lost: Option<Lost>,
     ended: Receiver<()>,
 }
@@ -56,7 +56,7 @@ struct Shared {
     is_over: AtomicBool,
 }
 
-/// What was committed at once.
+/// The changes of one commit.
 #[derive(Debug)]
 struct Batch {
     at: BootSecs,
@@ -67,10 +67,10 @@ struct Batch {
 }
 
 impl Journal {
-    /// Begins to write, from what the store holds: `records`, as of its commit `last`. `start` starts a thread.
+    /// Begins to write, from the store's `records`, as of its commit `last`. `start` starts a thread.
     ///
     /// # Errors
-    /// When there is no thread to be had.
+    /// When no thread can be started.
     pub fn begin<E>(
         settings: config::Journal,
         store: StoreId,
@@ -163,7 +163,7 @@ struct Writer {
     ledger: Ledger,
     shared: Arc<Shared>,
     store: StoreId,
-    /// Whether nothing was lost: only then may a line say that all until a commit is told.
+    /// Whether nothing was lost: only then may a line claim to cover all changes up to a commit.
     is_whole: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Leases of ours, written as other DHCP servers have them on disk.
+//! Writes our leases in the lease files of other DHCP servers.
 
 // What goes to another server's files is written or told of, whatever it is.
 #![cfg_attr(
@@ -41,7 +41,7 @@ pub enum Left {
     NoOwner,
 }
 
-/// What an address is kept for, and how long.
+/// The use of an address, and its end.
 enum Kept {
     /// For its owner. Longer than he knows, where more may have been promised.
     Leased { left: u32 },
@@ -179,7 +179,7 @@ mod tests {
 
     const NOW: i64 = 1_800_000_000;
 
-    /// What is left of a lease that went there and comes back: whose it is, and how long it is kept.
+    /// The part of a lease that survives the way there and back: its client, and its end.
     fn gist(lease: &Portable) -> (Ipv4Addr, bool, u32, Option<String>, Option<String>) {
         let is_leased = lease.state != Treated::Quarantined;
         let left = if is_leased {

@@ -105,7 +105,7 @@ mod tests {
         assert_eq!(passing(&mut buckets, 2, rate, now, 100), 5, "another owner, another bucket");
     }
 
-    /// Who keeps trying is not let through less for it.
+    /// A client that keeps trying does not get less through.
     #[test]
     fn what_is_refused_is_not_charged() {
         let mut buckets = Buckets::new(8);
@@ -114,7 +114,7 @@ mod tests {
         assert_eq!(passed, 20 + 49);
     }
 
-    /// Whatever strangers do, each owner has at least what is due to it.
+    /// Each owner gets at least its due, whatever strangers do.
     #[test]
     fn a_crowd_of_strangers_takes_nothing_from_anybody() {
         let mut buckets = Buckets::new(16);

@@ -1,12 +1,12 @@
-//! How many messages are looked at: of a client, of a link, of a relay's port, of a relay that asks about leases.
+//! Limits on messages: of a client, of a link, of a relay's port, of a relay that asks about leases.
 //!
-//! Pure: time is passed in, and memory is bounded whatever comes. A client is who it says it is together with where that
-//! was said, so nobody is refused for what another says in its name elsewhere. An exchange that has begun is never
-//! refused, so that work that was begun is finished.
+//! The code is pure: time is passed in, and memory is always bounded. A client is its claimed identity together with
+//! its origin, so a client is not refused for messages that another sends in its name elsewhere. An exchange that has
+//! begun is never refused, so that begun work is finished.
 //!
-//! Somebody on the client's own link can pose as it in everything, the Ethernet source included. Its DISCOVERs and the
-//! client's then share a bucket; but a client that gets no answer repeats its DISCOVER with the same xid (RFC 2131
-//! §4.1), and what is repeated is let through.
+//! A sender on the client's own link can copy it in everything, the Ethernet source included. Its DISCOVERs and the
+//! client's then share a bucket. But a client that gets no answer repeats its DISCOVER with the same xid (RFC 2131
+//! §4.1), and a repeated DISCOVER is let through.
 
 // What is counted here anybody may have sent.
 #![cfg_attr(
@@ -34,14 +34,14 @@ use crate::message::{Kind, Request};
 use bucket::{Allowance, Buckets};
 use repeats::Repeats;
 
-/// What a client may send in a row, and a second on end.
+/// How many messages a client may send in a row, and a second on end.
 const CLIENT_BURST: u32 = 20;
 const CLIENT_RATE: NonZeroU32 = NonZeroU32::new(5).expect("five");
 /// How many buckets there are for clients, for ports, and for links and relays; each takes 16 octets.
 const CLIENTS: usize = 1 << 16;
 const CIRCUITS: usize = 1 << 14;
 const FEW: usize = 1 << 10;
-/// How many DISCOVERs that were refused are remembered: what is refused in some seconds. Each takes 16 octets.
+/// How many refused DISCOVERs are remembered: those of some seconds. Each takes 16 octets.
 const REFUSED: usize = 1 << 14;
 
 /// Which limit a message is beyond.
@@ -51,7 +51,7 @@ pub enum Limit {
     Link,
     /// The interface's `circuit-rate-limit`.
     Circuit,
-    /// What one client may send.
+    /// The messages of one client.
     Client,
     /// `leasequery-rate-limit`.
     Leasequery,
@@ -79,7 +79,7 @@ pub struct Rates {
     pub circuit: Option<NonZeroU32>,
 }
 
-/// What was let through lately.
+/// The messages let through lately.
 #[derive(Debug)]
 pub struct Limits {
     rates: HashMap<u32, Rates>,
@@ -157,7 +157,7 @@ impl Limits {
         self.clients.take(owner, allowance, now) || repeated(self)
     }
 
-    /// The client as a number: who it says it is, and where that is said. One station may be a bridge with many behind it,
+    /// The client as a number: its claimed identity, and its origin. One station may be a bridge for many clients,
     /// copies of one machine may share an identifier, and a RAS has many clients on one card.
     fn client(&self, request: &Request) -> u64 {
         let who = (request.chaddr, &request.options.client_id);

@@ -1,4 +1,4 @@
-//! Messages that were refused, so that one that is repeated can be told from ever new ones.
+//! Refused messages, to distinguish a repeated one from ever new ones.
 
 const SECOND: u64 = 1_000_000_000;
 /// How many may be remembered in the place of one.

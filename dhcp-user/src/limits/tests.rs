@@ -16,12 +16,13 @@ fn limits(link: u32, circuit: u32) -> Limits {
     Limits::new(HashMap::from([(IFINDEX, rates)]), NonZeroU32::new(100).unwrap())
 }
 
-/// How many of these frames, which came at one moment, passed, and what the others were beyond. None goes on with anything.
+/// How many of these frames, which came at one moment, passed, and which limit the others exceeded. All begin an
+/// exchange.
 fn sent(limits: &mut Limits, drafts: impl IntoIterator<Item = Draft>, now: u64) -> (usize, Vec<Limit>) {
     sent_of(limits, drafts, now, false)
 }
 
-/// The same of frames that go on with what has begun, or don't.
+/// The same for frames that go on with an exchange, or begin one.
 fn sent_of(
     limits: &mut Limits,
     drafts: impl IntoIterator<Item = Draft>,
@@ -58,7 +59,7 @@ fn a_client_is_heard_twenty_times_in_a_row_and_five_times_a_second() {
     assert_eq!(sent(&mut limits, vec![Draft::discover(1).tagged(&[5])], NOW).0, 1, "nor on another link");
 }
 
-/// Whoever speaks in a client's name from elsewhere uses up its own share.
+/// A sender that uses a client's name elsewhere uses up its own share.
 #[test]
 fn who_poses_as_a_client_elsewhere_takes_nothing_from_it() {
     let mut limits = limits(0, 0);
@@ -71,8 +72,8 @@ fn who_poses_as_a_client_elsewhere_takes_nothing_from_it() {
     }
 }
 
-/// Nor does who poses as it in everything: what a client has begun is finished, and a DISCOVER that is repeated with its
-/// xid is heard.
+/// Nor does a sender that copies it in everything: an exchange that the client has begun is finished, and a DISCOVER
+/// that is repeated with its xid is heard.
 #[test]
 fn who_poses_as_a_client_on_its_own_link_does_not_lock_it_out() {
     let mut limits = limits(0, 0);
@@ -95,7 +96,7 @@ fn who_poses_as_a_client_on_its_own_link_does_not_lock_it_out() {
     assert!(answered >= 2 * 4, "{answered}");
 }
 
-/// What a limit allows in a row is a second's worth.
+/// A limit allows a second's worth in a row.
 #[test]
 fn a_small_limit_is_not_made_larger() {
     let from = |mac| Draft::discover(mac).via(RELAY).option(82, &[1, 1, 7]);
@@ -151,7 +152,8 @@ fn a_port_of_a_relay_is_limited_by_itself() {
     assert_eq!(sent_of(&mut limits, [begun], NOW, true).0, 1, "what was begun is finished");
 }
 
-/// RFC 4388 §7: who asks without end is answered within limits, and asks no worse for what its clients do.
+/// RFC 4388 §7: a relay that asks without end is answered within its limit, and its clients' messages don't count
+/// against that.
 #[test]
 fn a_relay_that_asks_is_limited_by_itself() {
     let mut limits = limits(0, 0);

@@ -14,7 +14,7 @@ use tracing::{Event, Level, Metadata};
 
 /// Events of this target are worth a notice: more than what is usual, less than a warning.
 pub const NOTICE: &str = "dhcp_user::notice";
-/// What systemd says of where standard error goes: device and inode of the stream (systemd.exec(5)).
+/// Systemd's variable on the destination of standard error: device and inode of the stream (systemd.exec(5)).
 const STREAM: &str = "JOURNAL_STREAM";
 /// Where the journal takes entries with fields.
 const JOURNAL: &str = "/run/systemd/journal/socket";
@@ -75,7 +75,7 @@ impl Form {
         }
     }
 
-    /// What an event says.
+    /// The text of an event.
     pub(super) fn event(self, event: &Event<'_>) -> Vec<u8> {
         let weight = Weight::of(event.metadata());
         let mut fields = Fields(Said { weight, message: String::new(), fields: Vec::new() });
@@ -112,7 +112,7 @@ fn is_the_journal() -> bool {
     here.is_ok_and(|(device, inode)| stream == format!("{device}:{inode}"))
 }
 
-/// How much what is said weighs.
+/// The weight of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Weight {
     Error,
@@ -164,7 +164,7 @@ impl Weight {
     }
 }
 
-/// One thing that is said, with its details.
+/// One line, with its details.
 struct Said {
     weight: Weight,
     message: String,

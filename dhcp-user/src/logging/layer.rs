@@ -7,7 +7,7 @@ use tracing_subscriber::layer::Context;
 use super::format::Form;
 use super::queue::Queue;
 
-/// Puts what is said into the queue, in this form.
+/// Puts lines into the queue, in this form.
 pub(super) struct Written {
     pub(super) queue: &'static Queue,
     pub(super) form: Form,

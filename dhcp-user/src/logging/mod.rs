@@ -1,8 +1,8 @@
-//! The log: lines on standard error that hold up nobody, end nobody, and are counted where they can't be written.
+//! The log: lines on standard error. They hold up no thread, end no process, and are counted if they can't be
+//! written.
 //!
-//! Whoever has something to say puts a line into a bounded queue, and goes on. A thread of its own writes, and is the
-//! only one that ever waits for a pipe that nobody reads, or fails for a disk that is full. `docs/log.md` says what an
-//! operator sees of it.
+//! Code that logs puts a line into a bounded queue, and goes on. A thread of its own writes; only that one ever waits
+//! for a pipe that nobody reads, or fails on a full disk. `docs/log.md` describes the log for operators.
 
 mod format;
 mod layer;
@@ -29,7 +29,7 @@ pub use format::{LogFormat, NOTICE, has_colours};
 use layer::Written;
 use queue::{Line, Queue};
 
-/// What is asked for in place of the default level.
+/// The variable that replaces the default level.
 const VARIABLE: &str = "RUST_LOG";
 /// How long the last lines may take to be written when the process ends.
 const LAST_LINES: Duration = Duration::from_secs(1);

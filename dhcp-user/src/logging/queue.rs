@@ -1,4 +1,4 @@
-//! Lines on their way to a file that may not take them: bounded, in order, and counted where they are left out.
+//! Lines on their way to a file that may not take them: bounded, in order, and counted if they are left out.
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
@@ -31,7 +31,7 @@ pub(super) struct Queue {
 #[derive(Debug, Default)]
 struct Lost {
     all: AtomicU64,
-    /// Those that the log itself does not tell of yet.
+    /// Lines left out that the log itself does not report yet.
     untold: AtomicU64,
 }
 
@@ -135,7 +135,7 @@ struct Page {
     lines: Vec<Written>,
 }
 
-/// What a part of a page is worth, should it not be written.
+/// The lines in a part of a page, to count if it is not written.
 struct Written {
     /// Where it ends.
     end: usize,
@@ -144,7 +144,7 @@ struct Written {
 
 enum What {
     Line,
-    /// It tells of lines that were left out.
+    /// A notice of lines that were left out.
     Notice {
         of: u64,
     },
@@ -199,7 +199,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// What comes next. Before it is waited for, all else is written.
+    /// The next line. All earlier ones are written before it waits.
     fn next(&mut self, page: &mut Page) -> Result<Item, RecvError> {
         match self.lines.try_recv() {
             Ok(item) => Ok(item),
@@ -213,7 +213,7 @@ impl<W: Write> Writer<W> {
         }
     }
 
-    /// Writes a page, which is empty then. What can't be written is left out.
+    /// Writes a page, which is empty then. Lines that can't be written are left out.
     fn write(&mut self, page: &mut Page) {
         if page.text.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! The metrics: one table that the answer to a scrape and the list in docs/metrics.md are made of.
+//! The metrics: one table, from which the answer to a scrape and the list in docs/metrics.md are made.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use super::snapshot::Snapshot;
 use crate::control::{Histogram, LinkStatus, PoolCounts, Word, Xdp};
 
-/// What a metric is.
+/// The kind of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Counter,
@@ -70,7 +70,7 @@ const fn family(
 
 use Kind::{Counter, Gauge};
 
-/// In the order in which they are told.
+/// In the order of the answer.
 pub(super) const FAMILIES: &[Family] = &[
     family("xdhcpd_build_info", Gauge, &["version"], "The version that runs; always 1.", |s| {
         Values::Many(vec![(vec![s.measured.status.version.clone()], 1)])

@@ -1,4 +1,5 @@
-//! Whom a browser may take us for: a page of somebody else whose name leads to our address (DNS rebinding) names that name.
+//! The host names under which we answer a browser: a foreign page whose name leads to our address (DNS rebinding)
+//! sends that name.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 

@@ -1,4 +1,4 @@
-//! Which path is what, and what is refused.
+//! The paths, and the requests that are refused.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -18,7 +18,7 @@ use super::search::search;
 use super::site::{Outcome, Site};
 use super::{families, host, kea};
 
-/// What is sent back.
+/// The body of an answer.
 pub(super) type Body = Either<Full<Bytes>, Lines>;
 
 /// The page. Where a nonce belongs, it has this word.
@@ -31,7 +31,7 @@ const HTML: &str = "text/html; charset=utf-8";
 pub(super) const JSON: &str = "application/json";
 const EVENTS: &str = "text/event-stream";
 
-/// Where a page is told what happens.
+/// The path of a page's live updates.
 const LIVE: &str = "/live";
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -61,7 +61,7 @@ pub(super) async fn answer<B>(site: Arc<Site>, request: Request<B>) -> Result<Re
     })
 }
 
-/// The answer to who has taken us for somebody else.
+/// The answer to a request for another host.
 pub(super) fn misdirected() -> Response<Body> {
     text(
         StatusCode::MISDIRECTED_REQUEST,
@@ -69,12 +69,12 @@ pub(super) fn misdirected() -> Response<Body> {
     )
 }
 
-/// Whether it is a page that wants to be told what happens.
+/// Whether a page asks for live updates.
 pub(super) fn is_for_a_page<B>(request: &Request<B>) -> bool {
     request.uri().path() == LIVE
 }
 
-/// The page, with a nonce of its own: whatever else somebody brought into it would not be run.
+/// The page, with a nonce of its own: an injected script would not run.
 fn page() -> Response<Body> {
     let nonce = match nonce() {
         Ok(nonce) => nonce,

@@ -1,7 +1,7 @@
-//! The names that Stork's exporter gives to Kea's statistics, as far as there is something here that they mean: a dashboard
-//! for Kea then shows this server.
+//! Our figures under the names that Stork's exporter gives to Kea's statistics, as far as there is an equivalent: a
+//! dashboard for Kea then shows this server.
 //!
-//! Gauges all of them, whatever their names say, as there. Their labels are those of Stork's exporter as well; a subnet has
+//! All are gauges, in spite of some names, as there. Their labels are those of Stork's exporter as well; a subnet has
 //! no number here but its place in the configuration.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ const RECEIVED: [(&str, &str); 5] = [
 ];
 const SENT: [(&str, &str); 3] = [("offer", "offer"), ("ack", "ack"), ("nak", "nak")];
 
-/// What is asked of a subnet.
+/// The figure of a subnet.
 type OfSubnet = fn(&PoolCounts) -> u32;
 
 const SUBNETS: [(&str, &str, OfSubnet); 3] = [

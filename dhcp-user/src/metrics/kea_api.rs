@@ -1,5 +1,5 @@
-//! The read commands of Kea's control API, by HTTP as Kea's control agent takes them, so that what reads Kea can read this
-//! server. Nothing can be changed by it.
+//! The read commands of Kea's control API, by HTTP as Kea's control agent takes them, so that a reader of Kea can
+//! read this server. The API can change nothing.
 //!
 //! A command is an object that is POSTed, the answer a list with one object: `result` 0 (done), 1 (error), 2 (no such
 //! command here), 3 (nothing found).
@@ -53,7 +53,7 @@ struct Command {
     arguments: Map<String, Value>,
 }
 
-/// What came of it.
+/// The result of a command.
 #[derive(Debug, PartialEq)]
 struct Done {
     result: u8,

@@ -1,4 +1,5 @@
-//! Connections, and how many there may be: whoever is one too many, or takes too long, is sent away and counted.
+//! Connections, and their limit: a connection beyond it, or one that takes too long, is refused or closed, and
+//! counted.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
@@ -25,19 +26,19 @@ use super::snapshot::Source;
 use crate::control::Query;
 use crate::pulse::Pulse;
 
-/// How many connections are served at a time, and how many more are told that they are too many.
+/// How many connections are served at a time, and how many more get a refusal.
 const MOST: usize = 32;
 const MOST_REFUSED: usize = 32;
 /// How long a client may take to send a request's head, or to take in a part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a connection lasts at most, whatever comes and goes on it; and one by which a page is told what happens.
+/// How long a connection lasts at most, even if it is busy; and one with a page's live updates.
 const LIFE: Duration = Duration::from_secs(60);
 const LIFE_OF_A_PAGE: Duration = Duration::from_secs(60 * 60);
 /// How long who is refused may take to hear of it.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How long until connections are accepted again after that failed.
 const AGAIN: Duration = Duration::from_secs(1);
-/// What a request's head may take.
+/// The most octets of a request's head.
 const HEAD: usize = 16 * 1024;
 const HEADERS: usize = 64;
 
@@ -47,14 +48,14 @@ const REFUSAL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/
 /// Begins to listen.
 ///
 /// # Errors
-/// When the address can't be had.
+/// When the address can't be used.
 pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
     let listener = StdListener::bind(address)?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }
 
-/// Serves whoever comes, until nobody takes queries any more.
+/// Serves connections, until nobody takes queries any more.
 ///
 /// # Errors
 /// When the listener can't be waited for.
@@ -74,7 +75,7 @@ pub async fn serve_kea_api(
     accept(listener, queries, pulse, Told::KeaApi).await
 }
 
-/// What is told by a listener.
+/// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Told {
     Metrics,
@@ -177,8 +178,8 @@ async fn connection(stream: TcpStream, site: Arc<Site>, told: Told) {
     }
 }
 
-/// Says that there are too many, and hears the client out: what is not read when a connection is closed would take the
-/// answer away again.
+/// Answers that there are too many, and reads the client's request to its end: closing a connection with unread
+/// octets would destroy the answer.
 async fn refuse(mut stream: TcpStream) -> io::Result<()> {
     stream.write_all(REFUSAL).await?;
     stream.shutdown().await?;

@@ -1,4 +1,4 @@
-//! What an open page is told as it happens: figures each two seconds, and events (server-sent events).
+//! Live updates of an open page: figures each two seconds, and events (server-sent events).
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -19,18 +19,18 @@ use super::site::Site;
 use crate::control::{PoolCounts, Query, Status};
 use crate::events::EventRecord;
 
-/// How often figures are told.
+/// How often figures are sent.
 const FIGURES: Duration = Duration::from_secs(2);
 /// How often it is looked for events. Nobody is woken for each of them, however many there are.
 const LOOK: Duration = Duration::from_millis(250);
-/// So many events are told at a look; of more it is told that there were more.
+/// So many events are sent at a time; beyond that only a note that there were more.
 const EVENTS: usize = 50;
-/// How many pools are told of: the fullest.
+/// How many pools are sent: the fullest.
 const POOLS: usize = 100;
-/// What may wait for a page that reads slowly.
+/// The most lines that wait for a slow page.
 const WAITING: usize = 16;
 
-/// What a page is sent, as it comes.
+/// The lines for a page, as they come.
 #[derive(Debug)]
 pub(super) struct Lines(mpsc::Receiver<Bytes>);
 
@@ -57,7 +57,7 @@ struct Figures<'a> {
     sample: Sample,
 }
 
-/// Begins to tell a page; `place` is kept for as long as it listens.
+/// Begins to send to a page; `place` is kept for as long as it listens.
 pub(super) fn begin(site: Arc<Site>, place: OwnedSemaphorePermit) -> Lines {
     let (to, lines) = mpsc::channel(WAITING);
     tokio::spawn(async move {
@@ -100,7 +100,7 @@ async fn tell(site: &Site, to: &mpsc::Sender<Bytes>) -> Option<()> {
     }
 }
 
-/// What has happened since the last look.
+/// The events since the last call.
 fn happened(events: &mut Receiver<EventRecord>) -> Vec<EventRecord> {
     let mut told = Vec::new();
     let mut missed = 0;

@@ -1,9 +1,9 @@
-//! What the daemon tells by HTTP (`metrics-listen`): metrics for Prometheus, the same under the names that Stork's dashboard
-//! of Kea knows, and a page to look at.
+//! The daemon's HTTP service (`metrics-listen`): metrics for Prometheus, the same under the names of Stork's
+//! dashboard for Kea, and a page.
 //!
-//! Owns the listening socket and a thread's runtime. Whoever decides is asked by queries, one at a time, like an operator
-//! asks; nothing here changes anything. Invariant: whatever comes by this socket holds up nobody else, takes bounded memory,
-//! and is answered, refused or given up, each counted.
+//! Owns the listening socket and a thread's runtime. It asks the deciding thread by queries, one at a time, as an
+//! operator does, and changes nothing. Invariant: no connection holds up anybody else; each takes bounded memory, and
+//! is answered, refused or closed, and counted.
 //!
 //! ```text
 //! snapshot.rs   all figures at one moment, shared by all who ask within a moment

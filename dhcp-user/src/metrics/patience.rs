@@ -1,4 +1,4 @@
-//! A connection that is given up when its far end takes nothing for a while.
+//! A connection that is closed when its far end takes nothing for a while.
 
 use std::future::Future as _;
 use std::io;
@@ -23,7 +23,7 @@ impl Patient {
         Self { stream, patience, waits: None }
     }
 
-    /// What became of an attempt to send: not now, for too long, is a failure.
+    /// The result of an attempt to send: "not now" for too long is a failure.
     fn judge<T>(&mut self, sent: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if sent.is_ready() {
             self.waits = None;

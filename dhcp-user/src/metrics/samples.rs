@@ -1,4 +1,4 @@
-//! The last hour in samples: what plots are made of.
+//! The last hour in samples, for plots.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Looks for a client by what is known of it: what `explain` says of it, and its leases.
+//! Finds a client by address, name or circuit: its `explain` report, and its leases.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -14,24 +14,24 @@ use crate::control::{Explanation, Lease, Query, Subject, colon_hex, from_colon_h
 const MOST: usize = 50;
 /// So many leases are asked of the deciding thread at a time.
 const PAGE: usize = 256;
-/// How long is looked at most, and how long between two pages: whoever decides has other work.
+/// The longest search, and the pause between two pages: the deciding thread has other work.
 const PATIENCE: Duration = Duration::from_secs(10);
 const BREATH: Duration = Duration::from_millis(1);
 
-/// What was found.
+/// The findings.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct Found {
     explanation: Option<Explanation>,
     leases: Vec<Lease>,
-    /// What else there is to say.
+    /// A remark on them.
     note: Option<String>,
 }
 
-/// Looks for what an operator has typed.
+/// Searches for an operator's text.
 ///
 /// # Errors
-/// Why it can't be looked for, in words.
+/// Why the search is impossible, in words.
 pub(super) async fn search(site: &Site, text: &str) -> Result<Found, String> {
     let wanted = Wanted::read(text);
     let subject = match &wanted {
@@ -87,12 +87,12 @@ async fn scan(site: &Site, wanted: &Wanted) -> Result<(Vec<Lease>, Option<&'stat
     }
 }
 
-/// What is looked for.
+/// The object of a search.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     Address(Ipv4Addr),
     HwAddress([u8; 6]),
-    /// A host name or a part of it, or what stands in a client's identifier or in what its relay says.
+    /// A host name or a part of it, or a text in a client's identifier or relay information.
     Text(String),
 }
 

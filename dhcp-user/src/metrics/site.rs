@@ -1,4 +1,4 @@
-//! What all connections share: whom to ask, what we are called, and what has become of requests.
+//! The state that all connections share: the channel for queries, our host names, and the counts of requests.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,14 +15,14 @@ use super::snapshot::{Served, Source};
 const PAGES: usize = 8;
 const SEARCHES: usize = 2;
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(super) struct Site {
     pub(super) source: Source,
     pub(super) listens_on: SocketAddr,
     /// The name of this machine.
     pub(super) machine: String,
-    /// Places for pages that are told what happens.
+    /// Places for pages with live updates.
     pub(super) pages: Arc<Semaphore>,
     /// Places for searches.
     pub(super) searches: Semaphore,
@@ -30,7 +30,7 @@ pub(super) struct Site {
     counts: [AtomicU64; 4],
 }
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
     Answered,

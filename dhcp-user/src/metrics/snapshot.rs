@@ -1,4 +1,4 @@
-//! All figures at one moment: what the deciding thread says, and what kernel and drivers say of its interfaces.
+//! All figures at one moment: the deciding thread's, and those of kernel and drivers on its interfaces.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::datapath::interfaces::losses::{Losses, losses};
 use crate::datapath::program::transmission::{Counts, exceptions};
 use crate::pulse::Pulse;
 
-/// Figures so old are good enough for whoever asks next.
+/// Figures up to this age serve the next request, too.
 const FRESH: Duration = Duration::from_millis(250);
 /// So long the deciding thread is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,14 +22,14 @@ pub(super) struct Snapshot {
     pub(super) measured: Measured,
     /// Of the interfaces that are served.
     pub(super) losses: Vec<Losses>,
-    /// What drivers have counted of the program's answers, by interface.
+    /// The drivers' counts of the program's answers, by interface.
     pub(super) drivers: Vec<(String, Counts)>,
     /// How many frames drivers lost because of it, by interface.
     pub(super) exceptions: Vec<(String, u64)>,
     pub(super) served: Served,
 }
 
-/// What has become of requests for metrics.
+/// The counts of requests for metrics.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Served {
     pub(super) answered: u64,
@@ -46,7 +46,7 @@ pub(super) struct Served {
 pub(super) struct Source {
     queries: mpsc::Sender<Query>,
     pulse: Arc<Pulse>,
-    /// The last snapshot. Who asks meanwhile waits here, so that one query is under way at a time.
+    /// The last snapshot. Further requests wait here, so that one query is under way at a time.
     last: Mutex<Option<(Instant, Arc<Snapshot>)>>,
 }
 
