@@ -17,6 +17,8 @@ use system_tests::wait::{PROMPT, until};
 /// A boot, or what dpkg does on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 const CONFIG: &str = "/etc/xdhcpd/xdhcpd.toml";
+/// What the hook writes.
+const HOOKED: &str = "/run/xdhcpd/hooked";
 
 /// A booted Debian in the server's network namespace.
 struct Debian {
@@ -130,12 +132,21 @@ fn a_package_is_installed_upgraded_while_it_serves_and_purged() -> Result<()> {
     let exposure = exposed.split_whitespace().find_map(|word| word.parse::<f64>().ok());
     ensure!(exposure.is_some_and(|exposure| exposure <= 2.0), "{exposed}");
 
-    // It serves under a user of its own, and the kernel renews.
+    // It serves under a user of its own, and the kernel renews. A hook runs as the unit lets it.
+    let hook = format!(
+        "[[hook]]\nevents = [\"granted\"]\ncommand = [\"/bin/sh\", \"-c\", \"cat >> {HOOKED}; id -un >> {HOOKED}\"]\n"
+    );
+    debian.sh(&format!("cat >> {CONFIG} <<'END'\n{hook}END\nxdhcpd check-config {CONFIG}"))?;
     debian.sh("systemctl enable --now xdhcpd")?;
     let owner = debian.sh("ps -o user= -C xdhcpd; stat --format=%U /sys/fs/bpf/xdhcpd /var/lib/xdhcpd")?;
     ensure!(owner.split_whitespace().all(|user| user == "xdhcpd"), "{owner}");
     let client = lan.client(1);
     let lease = client.dora().with_context(|| debian.journal())?;
+    until("the hook to have run", PROMPT, || {
+        let hooked = debian.try_sh(&format!("cat {HOOKED}"))?;
+        Ok((hooked.contains(&lease.address.to_string()) && hooked.ends_with("\nxdhcpd\n")).then_some(()))
+    })
+    .with_context(|| debian.journal())?;
     until("the kernel to renew", PROMPT, || {
         client.renew(&lease)?;
         Ok((debian.kernel_renewals()? > 0).then_some(()))
