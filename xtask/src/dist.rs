@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     build::{self, Profile},
-    process,
+    process, sbom,
     setup::{self, Purpose},
     workspace,
 };
@@ -139,6 +139,7 @@ fn install(daemon: &Path, tree: &Path) -> Result<()> {
             copy_folder(&root.join(from), &tree.join(to))?;
         }
     }
+    write(&tree.join("usr/share/doc/xdhcpd/sbom.cdx.json"), sbom::cyclonedx()?, 0o644)?;
     for (shell, to) in COMPLETIONS {
         let script = process::output(Command::new(&binary).args(["completions", shell]))?;
         write(&tree.join(to), &script, 0o644)?;

@@ -11,6 +11,7 @@ mod machine;
 mod object;
 mod packages;
 mod process;
+mod sbom;
 mod serve;
 mod setup;
 mod tally;
