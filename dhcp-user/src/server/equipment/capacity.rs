@@ -18,6 +18,10 @@ use crate::datapath::program::object::{ADDRESSES, INTERFACES, Sizes};
 
 /// The least number of slots: small sites can grow without new maps.
 const LEAST_SLOTS: u32 = 4096;
+/// So many clients of a subnet may have answers that are no other's, where the maps are made for more.
+const DISTINCT: u32 = 4096;
+/// One answer to so many slots there is at least.
+const SHARING: u32 = 8;
 /// Octets of the options that every answer has, an echoed client identifier of usual length among them.
 const PROTOCOL_OPTIONS: usize = 50;
 /// Octets of relay information (option 82), as relays usually have it.
@@ -221,13 +225,23 @@ pub(in crate::server) fn sizes(config: &Config) -> Sizes {
     let slots = needed.saturating_add(needed / 8).max(LEAST_SLOTS);
     let slots = slots.checked_next_multiple_of(RUN).unwrap_or(u32::MAX / RUN * RUN);
     let each = config.subnets.iter().map(|subnet| chunks_each(config, subnet)).max().unwrap_or(0);
-    // Some clients ask for more, or in several ways.
-    Sizes { slots, chunks: slots.saturating_mul(each).max(slots / 4) }
+    let answers: u32 = config.subnets.iter().map(answers).fold(0, u32::saturating_add);
+    // Some clients ask for more, or in several ways; and a reload may bring others.
+    let answers = answers.saturating_add(answers / 8).max(slots / SHARING).max(LEAST_SLOTS).min(slots);
+    Sizes { slots, chunks: answers.saturating_mul(each.max(1)) }
 }
 
-/// The chunks for the answers of one client of `subnet` that it shares with no other, if it wants every option.
+/// The answers to clients of `subnet`, at most.
 ///
-/// Most clients share theirs; but not clients whose answers hold their own client identifier or relay information.
+/// The kernel copies what a client says of itself from its question, so clients of a subnet that ask alike share an answer. In a
+/// small subnet each client may have its own; in a large one those may for whom a reservation says something.
+fn answers(subnet: &Subnet) -> u32 {
+    let pools = subnet.pools.iter().map(|pool| pool.range.size()).fold(0, u32::saturating_add);
+    let reserved = u32::try_from(subnet.reservations.len()).unwrap_or(u32::MAX);
+    pools.min(DISTINCT).saturating_add(reserved)
+}
+
+/// The chunks for an answer to a client of `subnet` that wants every option.
 fn chunks_each(config: &Config, subnet: &Subnet) -> u32 {
     // A client may be in every class; what is reserved is told to few.
     let pools = subnet.pools.iter().map(|pool| &pool.overrides.options);
@@ -264,9 +278,9 @@ mod tests {
         assert_eq!(million.check(Some(million.at_most())), Ok(()));
         let short = million.check(Some(million.at_most() - 1)).expect_err("an octet is missing");
         assert!(short.to_string().contains("--force"), "{short}");
-        // A slot and a chunk for each address and an eighth more; and what the daemon keeps.
-        assert!((250 << 20..400 << 20).contains(&million.at_start()), "{}", million.at_start());
-        assert!((500 << 20..700 << 20).contains(&million.at_most()), "{}", million.at_most());
+        // A slot for each address and an eighth more, a chunk for each eighth; and what the daemon keeps.
+        assert!((200 << 20..300 << 20).contains(&million.at_start()), "{}", million.at_start());
+        assert!((450 << 20..600 << 20).contains(&million.at_most()), "{}", million.at_most());
 
         let many: String = (0..ADDRESSES / 2 + 1)
             .map(|n| {
@@ -320,14 +334,45 @@ mod tests {
     #[test]
     fn there_is_an_eighth_more_room_than_a_million_leases_need() {
         let Sizes { slots, chunks } = sizes(&config(r#"options = { routers = ["10.0.0.1"] }"#));
-        assert_eq!((slots, chunks), ((1 << 20) / 8 * 9, slots), "each may have an answer of its own");
+        assert_eq!((slots, chunks), ((1 << 20) / 8 * 9, slots / SHARING), "most share their answers");
+    }
+
+    #[test]
+    fn each_lease_of_few_may_have_an_answer_of_its_own() {
+        let of = |count: u32, has_reservations: bool| {
+            let subnets: String = (0..count)
+                .map(|n| {
+                    let [_, _, high, low] = n.to_be_bytes();
+                    let reserved = format!(
+                        "[[subnet.reservation]]\nhw-address = \"02:00:00:00:00:01\"\naddress = \"10.{high}.{low}.250\"\n"
+                    );
+                    let reserved = if has_reservations { reserved.as_str() } else { "" };
+                    format!(
+                        "[[subnet]]\nprefix = \"10.{high}.{low}.0/24\"\npools = [\"10.{high}.{low}.10 - 10.{high}.{low}.249\"]\n{reserved}"
+                    )
+                })
+                .collect();
+            sizes(
+                &Config::parse(&format!("[[interface]]\nname = \"eth0\"\n{subnets}"), "test").expect("good"),
+            )
+        };
+        let few = of(1, false);
+        assert_eq!(few, Sizes { slots: LEAST_SLOTS, chunks: LEAST_SLOTS });
+        let many = of(200, false);
+        assert_eq!(many.chunks, 200 * 240 / 8 * 9, "{many:?}");
+        let reserved = of(200, true);
+        assert_eq!(reserved.chunks, 200 * 241 / 8 * 9, "{reserved:?}");
     }
 
     #[test]
     fn longer_answers_and_those_to_relays_have_room() {
         let long = sizes(&config(&format!(r#"options = {{ domain-name = "{}.example" }}"#, "a".repeat(60))));
-        assert_eq!(long.chunks, 2 * long.slots, "an answer that takes two");
+        assert_eq!(long.chunks, 2 * (long.slots / SHARING), "an answer that takes two");
         let relayed = sizes(&config(r#"relays = ["192.0.2.1"]"#));
-        assert_eq!(relayed.chunks, 2 * relayed.slots, "the same once more, with what the relay added");
+        assert_eq!(
+            relayed.chunks,
+            2 * (relayed.slots / SHARING),
+            "the same once more, with what the relay added"
+        );
     }
 }
