@@ -103,6 +103,9 @@ fn what_happened_is_told_in_figures() -> Result<()> {
     ensure!(value(&page, "xdhcpd_commit_changes_sum")? >= 1.0);
     ensure!(value(&page, "xdhcpd_decision_seconds_count")? >= 4.0, "each message is measured");
     ensure!(value(&page, "xdhcpd_decision_seconds_bucket{le=\"+Inf\"}")? >= 4.0);
+    let deciding = page.lines().filter(|line| line.starts_with("xdhcpd_stages_total{stage=\"deciding\""));
+    let deciding = deciding.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+    ensure!(deciding.sum::<f64>() >= 4.0, "what the thread is at is timed: {page}");
     ensure!(value(&page, "xdhcpd_store_bytes")? >= f64::from(4 << 20));
     // It can be asked for by a relay's question in the daemon.
     client.release(&lease)?;

@@ -32,6 +32,8 @@ pub struct Measured {
     pub commits_failed: u64,
     /// How long after they arrived messages were decided, in seconds.
     pub decision_seconds: Histogram,
+    /// How often the deciding thread was at which stage for how long at a time, where that is measured.
+    pub spells: Vec<(&'static str, &'static str, u64)>,
     /// How large the store is.
     pub store_octets: u64,
     /// How many records are in it.

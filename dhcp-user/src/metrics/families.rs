@@ -174,6 +174,18 @@ pub(super) const FAMILIES: &[Family] = &[
         "How long after its arrival a message that came to the daemon was decided, and answered if that needs no disk.",
         |s| Values::Histogram(s.measured.decision_seconds.clone()),
     ),
+    family(
+        "xdhcpd_stages",
+        Counter,
+        &["stage", "at_most"],
+        "How often the thread that decides was at something for how long at a time: no longer than that, and longer than the time before.",
+        |s| {
+            let all = s.measured.spells.iter();
+            Values::Many(
+                all.map(|(stage, most, count)| (vec![(*stage).into(), (*most).into()], *count)).collect(),
+            )
+        },
+    ),
     family("xdhcpd_commit_seconds", Kind::Histogram, &[], "How long commits to the store took.", |s| {
         Values::Histogram(s.measured.commit_seconds.clone())
     }),

@@ -228,6 +228,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     links::watch(&server.beside, found)?;
     if let Some(listener) = listener {
         let pulse = startup.pulse();
+        pulse.time();
         server.beside.runtime("metrics", move || metrics::serve(listener, by_http, pulse))?;
     }
     if let Some(listener) = kea_api {
@@ -262,7 +263,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
             Some(which) = panics.recv() => bail!("the thread or task `{which}` has ended: see above; the kernel answers renewals until another is started"),
             Some(query) = asked.recv() => { server.at(Stage::Answering).answer(query); Vec::new() }
             ended = server.committing.ended() => {
-                server.ended(ended.context("the thread that commits has ended: please report the panic above")?);
+                server.at(Stage::Committing).ended(ended.context("the thread that commits has ended: please report the panic above")?);
                 Vec::new()
             }
             done = server.attaching.done() => { server.at(Stage::Following).attached(done); Vec::new() }
@@ -290,7 +291,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
         server.reload_some();
         server.forget_some();
         server.tell_some();
-        server.commit_next();
+        server.at(Stage::Committing).commit_next();
         server.pulse.at(Stage::Waiting);
         // While there is always a batch of new exchanges, nothing here waits, and without waiting the runtime does not
         // look whether the beat is due, or an exchange that was begun has gone on.

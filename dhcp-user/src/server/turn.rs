@@ -158,9 +158,10 @@ impl Server {
         }
         self.events.hand_over();
         if !leaving.is_empty() {
+            let stage = self.pulse.stage();
             self.pulse.at(Stage::Sending);
             self.outbox.send(leaving);
-            self.pulse.at(Stage::Deciding);
+            self.pulse.at(stage);
         }
         self.count_unsent();
         self.table.tidy();

@@ -106,6 +106,7 @@ impl Server {
             commit_changes: commit_changes.clone(),
             commits_failed: *commits_failed,
             decision_seconds: decision_seconds.unwrap_or_else(|| Histogram::new(DECISION_SECONDS)),
+            spells: self.pulse.spells().map(|(stage, most, count)| (stage.label(), most, count)).collect(),
             store_octets: size.octets,
             store_records: size.records,
         })
