@@ -1,6 +1,7 @@
 //! How long an answer takes when the server is not busy.
 
 mod disk;
+mod stages;
 
 use std::ops::Range;
 use std::thread;
@@ -12,7 +13,8 @@ use system_tests::load::{Histogram, Load, Pace, Stream};
 use disk::Disk;
 
 use crate::report::{Axis, Cell, Goal, Kind, Plot, Section, Series, Table};
-use crate::subject::{Subject, forgiving};
+use crate::site::Site;
+use crate::subject::{Running, Subject, forgiving};
 use crate::unable::if_able;
 use crate::unit::Unit;
 use crate::{Bench, site, step};
@@ -23,7 +25,7 @@ const METHOD: &str = "Times are taken by the clients' programs in the kernel: wh
     a quarter of a millisecond at once (up to 100,000 a second; beyond, those of a millisecond), and keep the CPUs from sleeping; \
     their addresses are not probed. In turn with them the disk is measured: 4,096 octets written over others of a file beside the \
     server's and an fdatasync, one after the other, with nothing else to do for it, the CPUs kept \
-    from sleeping likewise.";
+    from sleeping likewise. What the deciding thread was at, and for how long at a time, it counts itself while it tells its metrics.";
 
 const METHOD_ELSEWHERE: &str = "Times are taken by the clients' programs in the kernel: when a request is written, and when its \
     answer is received, both ways over the wire and what the NICs wait before they interrupt included. Renewals are sent \
@@ -43,7 +45,7 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
     }
     let mut section = Section::new("latency", "How long it takes", METHOD);
     let (renewals, reflected) = renewals(bench)?;
-    let (exchanges, disk) = exchanges(bench)?;
+    let Exchanges { times: exchanges, disk, stages } = exchanges(bench)?;
     let at = |histogram: &Histogram, share| site::seconds(histogram.quantile(share));
     section.goal(
         "renewal p50 above the reflector's",
@@ -86,7 +88,17 @@ pub(crate) fn measure(bench: &mut Bench) -> Result<Section> {
     let mut times = table(&all);
     times.rows.push(disk_row(&disk));
     section.tables.push(times);
+    section.tables.extend(stages);
     Ok(section)
+}
+
+/// New leases at a third of the peak.
+struct Exchanges {
+    times: Histogram,
+    /// What the disk takes for itself.
+    disk: Disk,
+    /// What ours was at meanwhile.
+    stages: Option<Table>,
 }
 
 /// The disk's times beside the others.
@@ -103,7 +115,7 @@ fn elsewhere(bench: &mut Bench) -> Result<Section> {
     let renewals = peer(Subject::Elsewhere, bench);
     all.extend(if_able(&mut section, renewals)?.flatten().map(|histogram| ("renewal".to_owned(), histogram)));
     let exchanges = exchanges(bench);
-    all.extend(if_able(&mut section, exchanges)?.map(|found| ("DISCOVER to ACK".to_owned(), found.0)));
+    all.extend(if_able(&mut section, exchanges)?.map(|found| ("DISCOVER to ACK".to_owned(), found.times)));
     for (name, histogram) in &all {
         section.figure(format!("{name} p50"), site::seconds(histogram.quantile(0.5)), Unit::Seconds);
         section.figure(format!("{name} p99"), site::seconds(histogram.quantile(0.99)), Unit::Seconds);
@@ -133,13 +145,16 @@ fn renewals(bench: &Bench) -> Result<(Histogram, Histogram)> {
 
 /// New leases at a third of the peak, and the disk in turn with them.
 #[expect(clippy::cast_possible_truncation, reason = "bounded by what a run can lease")]
-fn exchanges(bench: &mut Bench) -> Result<(Histogram, Disk)> {
+fn exchanges(bench: &mut Bench) -> Result<Exchanges> {
     let rate = bench.new_leases(bench.subject())?.rate / 3.0;
     let time = bench.time_for(1.2 * rate, bench.scale.of(Duration::from_secs(2), Duration::from_secs(5)))?;
     let clients = (rate * time.as_secs_f64() * 1.2) as u32 + 100;
     let site = bench.site("bench-exchanges")?;
     let load = site.load(bench.crowd(clients, clients))?;
-    let _running = site.start(bench.subject(), &load, clients)?;
+    let _running = match &site {
+        Site::Made(lan) => Running::Xdhcpd(site::serve_watched(lan, clients)?),
+        Site::Elsewhere(_) => Running::Elsewhere,
+    };
     let mut disk = Disk::new(&std::env::temp_dir())?;
     let (mut all, mut turn) = (None, 0);
     for round in 1..=ROUNDS {
@@ -154,7 +169,11 @@ fn exchanges(bench: &mut Bench) -> Result<(Histogram, Disk)> {
             None => found,
         });
     }
-    Ok((all.context("nothing was measured")?, disk))
+    let stages = match &site {
+        Site::Made(lan) => Some(stages::of(lan)?),
+        Site::Elsewhere(_) => None,
+    };
+    Ok(Exchanges { times: all.context("nothing was measured")?, disk, stages })
 }
 
 fn newcomers(load: &Load<'_>, clients: Range<u32>, rate: f64, time: Duration) -> Result<Histogram> {

@@ -114,7 +114,8 @@ fn table(all: &[Found]) -> Table {
             Cell::number(found.each(), Unit::Bytes),
         ]
     });
-    Table::new("With every address of the pool leased", &["Leases", "Maps", "Daemon", "Per lease"], rows)
+    let columns = ["Leases", "Maps", "Daemon", "Per lease"];
+    Table::new("With every address of the pool leased", &columns, rows)
 }
 
 /// What each lease takes, part by part, the largest first.

@@ -1,7 +1,7 @@
 //! Where the server is measured: two namespaces on a veth pair with a queue per CPU, and a pool of any size.
 
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -122,6 +122,15 @@ pub(crate) fn serve(lan: &Lan, addresses: u32) -> Result<Server<'_>> {
 /// As [`serve`], with more keys in the subnet.
 pub(crate) fn serve_as<'a>(lan: &'a Lan, addresses: u32, keys: &str) -> Result<Server<'a>> {
     Server::start(Home::from(lan).under_load(), Xdp::Native, &subnet(addresses, keys))
+}
+
+/// Where [`serve_watched`] has the server tell its metrics, in its own namespace.
+pub(crate) const METRICS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 19_067);
+
+/// The server, which also tells what it measures.
+pub(crate) fn serve_watched(lan: &Lan, addresses: u32) -> Result<Server<'_>> {
+    let settings = format!("probe = \"off\"\nmetrics-listen = \"{METRICS}\"");
+    Server::with_settings(Home::from(lan).under_load(), Xdp::Native, &settings, &subnet(addresses, ""))
 }
 
 /// The server at its default settings: each address is probed before it is offered.
