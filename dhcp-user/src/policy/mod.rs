@@ -76,7 +76,7 @@ use predict::Predictions;
 use site::Site;
 use site::place::Place;
 use terms::basis::basis_at;
-use terms::membership::said;
+use terms::membership::kept_agent;
 use upkeep::going_over::Doubts;
 use upkeep::host_addresses::HostAddresses;
 use upkeep::unconfigured::Unconfigured;
@@ -213,8 +213,8 @@ impl Policy {
         }
         let named = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
         let place = named.or(request.options.requested).and_then(|address| self.book.find(address));
-        let said = place.and_then(|place| said(&self.site, &self.book, place, request));
-        self.site.segment(request).iter().all(|id| self.site.drops(*id, request, said.as_ref()))
+        let kept_agent = place.and_then(|place| kept_agent(&self.site, &self.book, place, request));
+        self.site.segment(request).iter().all(|id| self.site.drops(*id, request, kept_agent.as_ref()))
     }
 
     /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).

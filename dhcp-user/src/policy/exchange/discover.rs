@@ -18,7 +18,7 @@ use crate::policy::site::place::Place;
 use crate::policy::site::reservations::is_for;
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::terms::given::{lease_time, terms};
-use crate::policy::terms::membership::{is_admitted, is_dropped, said};
+use crate::policy::terms::membership::{is_admitted, is_dropped, kept_agent};
 use crate::policy::{Policy, Turn};
 
 impl Policy {
@@ -71,8 +71,9 @@ impl Policy {
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoServerId);
         };
-        let said = said(&self.site, &self.book, place, request);
-        let terms = terms(&self.site, &self.book, place, server, lease_time.secs, request, said.as_ref());
+        let kept_agent = kept_agent(&self.site, &self.book, place, request);
+        let terms =
+            terms(&self.site, &self.book, place, server, lease_time.secs, request, kept_agent.as_ref());
         let Some(answer) = answer::answer(Type::Offer, &terms, request) else {
             return turn.silence(request, Silence::Unanswerable);
         };

@@ -17,7 +17,7 @@ use crate::policy::event::{Client, Happened};
 use crate::policy::site::place::Place;
 use crate::policy::terms::basis::basis_at;
 use crate::policy::terms::given::{is_lasting, terms};
-use crate::policy::terms::membership::{is_said_otherwise, said};
+use crate::policy::terms::membership::{has_other_agent_info, kept_agent};
 use crate::policy::terms::reserved::reserved_elsewhere;
 use crate::policy::words::revoke_anyway;
 use crate::policy::{Policy, Turn};
@@ -50,8 +50,8 @@ impl Policy {
             return turn.silence(request, Silence::NoServerId);
         };
         let address = self.book.address(place);
-        let said = said(&self.site, &self.book, place, request);
-        let Some(reply) = self.granting(place, server, lease_time, request, said.as_ref()) else {
+        let kept_agent = kept_agent(&self.site, &self.book, place, request);
+        let Some(reply) = self.granting(place, server, lease_time, request, kept_agent.as_ref()) else {
             return turn.silence(request, Silence::Unanswerable);
         };
         // What is not to be so for good is the daemon's to say each time.
@@ -63,7 +63,7 @@ impl Policy {
             {
                 let habits = self.habits(turn.now, place, request, turn.after(lease_time));
                 let ack = Some(answer).filter(|_| lasting);
-                self.memos(place, (server, lease_time), request, said.as_ref(), ack, habits)
+                self.memos(place, (server, lease_time), request, kept_agent.as_ref(), ack, habits)
             }
             _ => Vec::new(),
         };
@@ -106,10 +106,10 @@ impl Policy {
         server: Ipv4Addr,
         lease_time: u32,
         request: &Request,
-        said: Option<&AgentInformation>,
+        kept_agent: Option<&AgentInformation>,
     ) -> Option<Reply> {
         let yiaddr = self.book.address(place);
-        let terms = terms(&self.site, &self.book, place, server, lease_time, request, said);
+        let terms = terms(&self.site, &self.book, place, server, lease_time, request, kept_agent);
         match request.kind {
             Kind::Bootp => {
                 answer::bootp(&terms, request).map(|answer| Reply::Bootp { yiaddr, server, answer })
@@ -131,7 +131,7 @@ impl Policy {
     ) -> bool {
         self.book.state(place) == State::Leased
             && self.book.recognises(place, request)
-            && !is_said_otherwise(&self.site, &self.book, place, request)
+            && !has_other_agent_info(&self.site, &self.book, place, request)
             && self.book.binding(place).is_some_and(|binding| {
                 binding.chaddr() == request.chaddr
                     && binding.link == link
@@ -213,8 +213,8 @@ impl Policy {
         // This answer has not left yet.
         let answered_by = former.map_or(AnsweredBy::Daemon, |old| old.answered_by);
         let (agent_info, client_id) = former.map_or((None, None), |old| (old.agent_info(), old.client_id()));
-        // A direct renewal says nothing of the relay, and some clients omit their identifier: what was said when the
-        // lease began still holds.
+        // A direct renewal has no relay information, and some clients omit their identifier: the lease's own still
+        // hold.
         let client_id = request.options.client_id.as_deref().or(client_id);
         let agent_info = request.believed_agent_info().map(AsRef::as_ref).or(agent_info);
         let host_name = request.host_name();

@@ -10,7 +10,7 @@ use crate::policy::answer::{self, Type};
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::site::terms::Terms;
 use crate::policy::terms::given::{lease_time, terms, terms_without_lease};
-use crate::policy::terms::membership::said;
+use crate::policy::terms::membership::kept_agent;
 use crate::policy::{Policy, Turn};
 
 impl Policy {
@@ -44,7 +44,7 @@ impl Policy {
         });
         let subnet = place.map_or(*segment.first()?, |place| self.book.subnet(place));
         let server = self.site.subnets.server(subnet, request.link)?;
-        let said = place.and_then(|place| said(&self.site, &self.book, place, request));
+        let kept_agent = place.and_then(|place| kept_agent(&self.site, &self.book, place, request));
         let terms = match place {
             Some(place) => terms(
                 &self.site,
@@ -53,7 +53,7 @@ impl Policy {
                 server,
                 lease_time(&self.site, &self.book, place, request).secs,
                 request,
-                said.as_ref(),
+                kept_agent.as_ref(),
             ),
             None => {
                 let terms = terms_without_lease(&self.site, &self.book, subnet, None, server, request);

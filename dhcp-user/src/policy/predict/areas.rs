@@ -149,9 +149,9 @@ pub(super) fn past_relay<'a>(area: &'a [u8], request: &Request) -> Cow<'a, [u8]>
 
 /// An area with the relay information of `request`, as the last option (RFC 3046 §2.1).
 pub(super) fn through_relay(mut area: Vec<u8>, request: &Request) -> Vec<u8> {
-    let Some(said) = request.agent_info() else { return area };
+    let Some(agent_info) = request.agent_info() else { return area };
     let end = area.pop();
-    for part in said.chunks(255) {
+    for part in agent_info.chunks(255) {
         #[expect(clippy::cast_possible_truncation, reason = "chunks are of 255 octets at most")]
         area.extend([code::AGENT_INFORMATION, part.len() as u8]);
         area.extend_from_slice(part);

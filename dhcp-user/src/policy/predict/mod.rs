@@ -25,7 +25,7 @@ use crate::policy::book::identity::Keyed;
 use crate::policy::book::state::State;
 use crate::policy::site::place::Place;
 use crate::policy::terms::given::{is_lasting, prolonged, terms};
-use crate::policy::terms::membership::{is_admitted, is_dropped, said};
+use crate::policy::terms::membership::{is_admitted, is_dropped, kept_agent};
 use areas::{Areas, Going, Selected};
 use discovers::Discovers;
 use kinds::Kinds;
@@ -88,7 +88,7 @@ impl Policy {
     }
 
     /// The questions that the client of `request` asked or may ask about its lease of `place`, each with the daemon's
-    /// answer. Each question is classified by its own options, and by the relay information `said` if it bypasses the
+    /// answer. Each question is classified by its own options, and by the relay information `kept_agent` if it bypasses the
     /// relay. `ack` is the answer to `request`, if it holds each time. Asked questions come first, then the
     /// likeliest; no more than the kernel remembers.
     pub(super) fn memos(
@@ -96,7 +96,7 @@ impl Policy {
         place: Place,
         (server, lease_time): (Ipv4Addr, u32),
         request: &Request,
-        said: Option<&AgentInformation>,
+        kept_agent: Option<&AgentInformation>,
         ack: Option<&Answer>,
         habits: Habits,
     ) -> Vec<Memo> {
@@ -104,7 +104,7 @@ impl Policy {
             return Vec::new();
         }
         // What the relay says now is kept with the lease.
-        let said = request.options.agent.as_ref().or(said);
+        let kept_agent = request.options.agent.as_ref().or(kept_agent);
         let mut memos: Vec<Memo> = Vec::with_capacity(MEMOS);
         for (form, ground, differs) in self.forms(self.book.address(place), request, habits) {
             let known = |memo: &Memo| {
@@ -122,8 +122,8 @@ impl Policy {
                     .ok()
                     .map(|asked| self.site.judge_agent(asked))
                     .filter(|asked| is_publishable(asked) && is_of_same_client(asked, request))
-                    .filter(|asked| self.is_granted_alike(place, lease_time, asked, said))
-                    .and_then(|asked| self.answer_as(place, server, lease_time, &asked, said)),
+                    .filter(|asked| self.is_granted_alike(place, lease_time, asked, kept_agent))
+                    .and_then(|asked| self.answer_as(place, server, lease_time, &asked, kept_agent)),
             };
             let to = self.destination_of(&form, place, request);
             memos.extend(answer.map(|answer| Memo { question: Question::from(form), answer, to, ground }));
@@ -165,8 +165,8 @@ impl Policy {
         }
         let told = LeaseTime { secs: owner.lease_time, shortened: owner.shortened };
         let lease_time = prolonged(&self.site, &self.book, place, told, &asked).secs;
-        let said = said(&self.site, &self.book, place, &asked);
-        self.answer_as(place, owner.server, lease_time, &asked, said.as_ref())
+        let kept_agent = kept_agent(&self.site, &self.book, place, &asked);
+        self.answer_as(place, owner.server, lease_time, &asked, kept_agent.as_ref())
     }
 
     /// The whole answer to `asked` from the lease of `place`.
@@ -176,9 +176,9 @@ impl Policy {
         server: Ipv4Addr,
         lease_time: u32,
         asked: &Request,
-        said: Option<&AgentInformation>,
+        kept_agent: Option<&AgentInformation>,
     ) -> Option<Answer> {
-        let terms = terms(&self.site, &self.book, place, server, lease_time, asked, said);
+        let terms = terms(&self.site, &self.book, place, server, lease_time, asked, kept_agent);
         answer::answer(Type::Ack, &terms, asked).filter(|answer| answer.complete)
     }
 
@@ -201,16 +201,16 @@ impl Policy {
         place: Place,
         lease_time: u32,
         asked: &Request,
-        said: Option<&AgentInformation>,
+        kept_agent: Option<&AgentInformation>,
     ) -> bool {
         let subnet = self.book.subnet(place);
         let pool = self.book.pool(place).filter(|_| !self.book.is_reserved(place));
         let admits = pool.is_none_or(|pool| {
             let admits = pool.admits;
-            admits.is_open() || admits.admits(self.site.classes_in(subnet, asked, said))
+            admits.is_open() || admits.admits(self.site.classes_in(subnet, asked, kept_agent))
         });
         admits
-            && !self.site.drops(subnet, asked, said)
+            && !self.site.drops(subnet, asked, kept_agent)
             && is_lasting(&self.site, &self.book, place, lease_time, asked)
     }
 

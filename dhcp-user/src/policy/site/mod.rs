@@ -59,18 +59,18 @@ impl Site {
             requesters: config.server.leasequery_from.iter().copied().collect(),
             subnets: Subnets::new(&config.subnets, trusting, interfaces),
             classes,
-            probe_on: config.interfaces.iter().filter_map(said_of_probing).collect(),
+            probe_on: config.interfaces.iter().filter_map(probe_setting).collect(),
         }
     }
 
-    /// The classes in `subnet` of the client that sent `request`. `said` stands in for missing relay information.
+    /// The classes in `subnet` of the client that sent `request`. `kept_agent` stands in for missing relay information.
     pub(in crate::policy) fn classes_in(
         &self,
         subnet: SubnetId,
         request: &Request,
-        said: Option<&AgentInformation>,
+        kept_agent: Option<&AgentInformation>,
     ) -> ClassSet {
-        let agent = request.options.agent.as_ref().or(said);
+        let agent = request.options.agent.as_ref().or(kept_agent);
         let own = self.classes_by_reservation.then(|| self.subnets.reservation_by(subnet, request, agent));
         let own = own.flatten();
         let fitting = self.classes.of(request, agent, own.is_some());
@@ -82,9 +82,9 @@ impl Site {
         &self,
         subnet: SubnetId,
         request: &Request,
-        said: Option<&AgentInformation>,
+        kept_agent: Option<&AgentInformation>,
     ) -> bool {
-        self.classes.any_drops() && self.classes.drop(self.classes_in(subnet, request, said))
+        self.classes.any_drops() && self.classes.drop(self.classes_in(subnet, request, kept_agent))
     }
 
     /// The reservation of the client in `subnet` that holds at any address.
@@ -92,13 +92,13 @@ impl Site {
         &self,
         subnet: SubnetId,
         request: &Request,
-        said: Option<&AgentInformation>,
+        kept_agent: Option<&AgentInformation>,
     ) -> Option<&Reservation> {
-        let agent = request.options.agent.as_ref().or(said);
+        let agent = request.options.agent.as_ref().or(kept_agent);
         self.subnets.reservation_by(subnet, request, agent).filter(|own| own.address.is_none())
     }
 }
 
-fn said_of_probing(interface: &config::Interface) -> Option<(String, Probe)> {
+fn probe_setting(interface: &config::Interface) -> Option<(String, Probe)> {
     interface.probe.map(|probe| (interface.name.clone(), probe))
 }

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::membership::said;
+use super::membership::kept_agent;
 use crate::config::{ClassSet, LeaseTimes, Reservation};
 use crate::message::{AgentInformation, Request};
 use crate::policy::book::Book;
@@ -14,7 +14,7 @@ use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::site::terms::{Given, Terms, server_override};
 
-/// The terms of the client with the address at `place`. `said` stands in for its relay information ([`said`]).
+/// The terms of the client with the address at `place`. `kept_agent` stands in for its relay information ([`kept_agent`]).
 pub(in crate::policy) fn terms<'a>(
     site: &'a Site,
     book: &Book,
@@ -22,9 +22,9 @@ pub(in crate::policy) fn terms<'a>(
     server: Ipv4Addr,
     lease_time: u32,
     request: &Request,
-    said: Option<&AgentInformation>,
+    kept_agent: Option<&AgentInformation>,
 ) -> Terms<'a> {
-    let given = given_to(site, book, (book.subnet(place), Some(place)), request, said);
+    let given = given_to(site, book, (book.subnet(place), Some(place)), request, kept_agent);
     let (server, longest) =
         (server_override(request).unwrap_or(server), site.subnets.longest_datagram(request.link));
     Terms { given, server, lease_time: Some(lease_time), longest }
@@ -67,10 +67,10 @@ fn given_to<'a>(
     book: &Book,
     (subnet, place): (SubnetId, Option<Place>),
     request: &Request,
-    said: Option<&AgentInformation>,
+    kept_agent: Option<&AgentInformation>,
 ) -> Given<'a> {
-    let own = site.standing_reservation(subnet, request, said);
-    given(site, book, (subnet, place), site.classes_in(subnet, request, said), own)
+    let own = site.standing_reservation(subnet, request, kept_agent);
+    given(site, book, (subnet, place), site.classes_in(subnet, request, kept_agent), own)
 }
 
 /// `own` is what is reserved for the client wherever its address is.
@@ -139,6 +139,6 @@ fn unshortened(site: &Site, book: &Book, place: Place, request: &Request) -> u32
 
 /// The lease times that the client has at `place`.
 pub(in crate::policy) fn times(site: &Site, book: &Book, place: Place, request: &Request) -> LeaseTimes {
-    let said = said(site, book, place, request);
-    *given_to(site, book, (book.subnet(place), Some(place)), request, said.as_ref()).times()
+    let kept_agent = kept_agent(site, book, place, request);
+    *given_to(site, book, (book.subnet(place), Some(place)), request, kept_agent.as_ref()).times()
 }

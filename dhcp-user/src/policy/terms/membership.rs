@@ -8,7 +8,7 @@ use crate::policy::site::place::Place;
 
 /// The relay information of a client that sends past its relay, if classes or reservations use it: that of the lease
 /// of `place`, if the client owns that.
-pub(in crate::policy) fn said(
+pub(in crate::policy) fn kept_agent(
     site: &Site,
     book: &Book,
     place: Place,
@@ -30,7 +30,7 @@ pub(in crate::policy) fn believed_agent(site: &Site, book: &Book, place: Place) 
 }
 
 /// Whether `request` has other relay information than the lease of `place`, and classes or reservations use it.
-pub(in crate::policy) fn is_said_otherwise(
+pub(in crate::policy) fn has_other_agent_info(
     site: &Site,
     book: &Book,
     place: Place,
@@ -55,7 +55,7 @@ pub(in crate::policy) fn is_dropped(site: &Site, book: &Book, place: Place, requ
 
 /// The classes that the client counts in at `place`.
 pub(in crate::policy) fn classes_at(site: &Site, book: &Book, place: Place, request: &Request) -> ClassSet {
-    site.classes_in(book.subnet(place), request, said(site, book, place, request).as_ref())
+    site.classes_in(book.subnet(place), request, kept_agent(site, book, place, request).as_ref())
 }
 
 /// Whether the address at `place` is this host's own, which no client gets, whatever the configuration says.

@@ -16,10 +16,10 @@ pub(in crate::policy) fn reserved_elsewhere(
     place: Place,
     request: &Request,
 ) -> Option<Place> {
-    // A direct renewal says nothing of the relay; what was said when the lease began still holds.
-    let said = request.options.agent.is_none() && book.recognises(place, request);
-    let said = said.then(|| believed_agent(site, book, place)).flatten();
-    let agent = request.options.agent.as_ref().or(said.as_ref());
+    // A direct renewal has no relay information; that of the lease's beginning still holds.
+    let kept_agent = request.options.agent.is_none() && book.recognises(place, request);
+    let kept_agent = kept_agent.then(|| believed_agent(site, book, place)).flatten();
+    let agent = request.options.agent.as_ref().or(kept_agent.as_ref());
     elsewhere(site, book, place, |id| site.subnets.reservation_by(id, request, agent))
 }
 
