@@ -14,7 +14,7 @@ use ahash::{HashMap, HashSet};
 use super::entry::{Client, End, Entry, LOST, MARKED, Mark, What};
 use super::files::{Part, parts};
 use super::ledger::{At, Ledger};
-use super::said::Said;
+use super::reports::LeaseReports;
 use crate::store::{Change, Record};
 
 /// Learns what the journal has, and finds the lines that it lacks, given the records of the leases that run.
@@ -41,7 +41,7 @@ pub(super) fn catch_up(
         if ledger.has(record, at.clock) {
             ledger.know(record, at.clock);
         } else {
-            entries.extend(ledger.enter(&Change::Put(record.clone()), &mut Said::default(), at));
+            entries.extend(ledger.enter(&Change::Put(record.clone()), &mut LeaseReports::default(), at));
         }
     }
     let running: HashSet<Ipv4Addr> = records.iter().map(|record| record.address).collect();

@@ -6,7 +6,7 @@ use ahash::{HashMap, RandomState};
 use jiff::{SignedDuration, Timestamp};
 
 use super::entry::{By, Client, End, Entry, What};
-use super::said::Said;
+use super::reports::LeaseReports;
 use crate::control::WallClock;
 use crate::store::{Change, QuarantineCause, Record, Standing};
 
@@ -62,32 +62,32 @@ impl Ledger {
         self.held.insert(address, Held { holder, expires, last_heard, kernel_renewals });
     }
 
-    /// The lines that a change makes, in order. `said` has policy's reports on its address.
-    pub(super) fn enter(&mut self, change: &Change, said: &mut Said, at: At) -> Vec<Entry> {
+    /// The lines that a change makes, in order. `reports` has policy's reports on its address.
+    pub(super) fn enter(&mut self, change: &Change, reports: &mut LeaseReports, at: At) -> Vec<Entry> {
         match change {
-            Change::Put(record) if record.standing == Standing::Leased => self.leased(record, said, at),
+            Change::Put(record) if record.standing == Standing::Leased => self.leased(record, reports, at),
             Change::Put(record) => {
-                let why = said.end(record.address).unwrap_or(End::of(&record.standing));
+                let why = reports.end(record.address).unwrap_or(End::of(&record.standing));
                 let client = Some(Client::of(record, at.clock));
                 self.end(record.address, client, why, at).into_iter().collect()
             }
             Change::Delete(address) => {
-                let why = said.end(*address).unwrap_or(End::Withdrawn);
+                let why = reports.end(*address).unwrap_or(End::Withdrawn);
                 self.end(*address, None, why, at).into_iter().collect()
             }
         }
     }
 
-    fn leased(&mut self, record: &Record, said: &mut Said, at: At) -> Vec<Entry> {
+    fn leased(&mut self, record: &Record, reports: &mut LeaseReports, at: At) -> Vec<Entry> {
         let address = record.address;
         let client = Client::of(record, at.clock);
         let mut entries = Vec::with_capacity(1);
         let holder = self.hasher.hash_one(client.identity());
         if self.held.get(&address).is_some_and(|held| held.holder != holder) {
-            let why = said.end(address).unwrap_or(End::Reassigned);
+            let why = reports.end(address).unwrap_or(End::Reassigned);
             entries.extend(self.end(address, None, why, at));
         }
-        let by_daemon = said.promised(address);
+        let by_daemon = reports.promised(address);
         let mut entry = Entry::of(address, What::Granted, at);
         if let Some(held) = self.held.get(&address) {
             let renewals = record.kernel_renewals.saturating_sub(held.kernel_renewals);

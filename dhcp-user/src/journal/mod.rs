@@ -1,13 +1,13 @@
 //! The lease journal: who had which address from when to when, in files that outlast the leases.
 //!
 //! ```text
-//! entry.rs   one line
-//! files.rs   the directory: files that are written, compressed, removed, read
-//! ledger.rs  turns a commit into lines: granted, renewed, ended
-//! said.rs    policy's reports on a lease in the same commit
-//! catch_up.rs adds what the journal lacks, at a start
-//! writer.rs  the thread that writes, and its queue
-//! question.rs queries by address, device or circuit
+//! entry.rs     one line
+//! files.rs     the directory: files that are written, compressed, removed, read
+//! ledger.rs    turns a commit into lines: granted, renewed, ended
+//! reports.rs   policy's reports on a lease in the same commit
+//! catch_up.rs  adds what the journal lacks, at a start
+//! writer.rs    the thread that writes, and its queue
+//! question.rs  queries by address, device or circuit
 //! ```
 //!
 //! It adds nothing of its own: each line was committed to the store before. If it can't keep up, or its disk takes
@@ -29,12 +29,12 @@ mod entry;
 mod files;
 mod ledger;
 mod question;
-mod said;
+mod reports;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use entry::{End, vendor_texts, wire_text};
 pub use question::{Answer, Holding, Question, Span, Whose};
-pub use said::{Known, Said};
+pub use reports::{LeaseReport, LeaseReports};
 pub use writer::{Counts, Journal};

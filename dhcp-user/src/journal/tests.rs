@@ -59,8 +59,8 @@ fn begin(settings: &config::Journal, last: u64, records: &[Record]) -> Journal {
     .expect("a thread")
 }
 
-fn commit(journal: &mut Journal, number: u64, changes: Vec<Change>, said: Said) {
-    journal.committed(BootNanos::now().floor(), number, &Arc::new(changes), said);
+fn commit(journal: &mut Journal, number: u64, changes: Vec<Change>, reports: LeaseReports) {
+    journal.committed(BootNanos::now().floor(), number, &Arc::new(changes), reports);
 }
 
 fn ask(settings: &config::Journal, whose: Whose) -> Answer {
@@ -78,16 +78,16 @@ fn what_commits_hold_is_told_with_all_that_is_known() {
     let settings = settings(dir.path());
     let mut journal = begin(&settings, 0, &[]);
     let mut granted = record(1, Standing::Leased);
-    commit(&mut journal, 1, vec![Change::Put(granted.clone())], Said::default());
+    commit(&mut journal, 1, vec![Change::Put(granted.clone())], LeaseReports::default());
     granted.kernel_renewals = 3;
     granted.expiry = granted.expiry.plus(1000);
-    commit(&mut journal, 2, vec![Change::Put(granted)], Said::default());
-    let mut said = Said::default();
-    said.note(Ipv4Addr::new(192, 0, 2, 7), Known::Ended(End::Reclaimed));
-    commit(&mut journal, 3, vec![Change::Put(record(1, Standing::Free))], said);
+    commit(&mut journal, 2, vec![Change::Put(granted)], LeaseReports::default());
+    let mut reports = LeaseReports::default();
+    reports.note(Ipv4Addr::new(192, 0, 2, 7), LeaseReport::Ended(End::Reclaimed));
+    commit(&mut journal, 3, vec![Change::Put(record(1, Standing::Free))], reports);
     // Of the end of the next nothing is told: somebody else has it.
-    commit(&mut journal, 4, vec![Change::Put(record(2, Standing::Leased))], Said::default());
-    commit(&mut journal, 5, vec![Change::Put(record(3, Standing::Leased))], Said::default());
+    commit(&mut journal, 4, vec![Change::Put(record(2, Standing::Leased))], LeaseReports::default());
+    commit(&mut journal, 5, vec![Change::Put(record(3, Standing::Leased))], LeaseReports::default());
     journal.finish();
     let [first, second, third] = ask(&settings, address()).holdings.try_into().expect("three");
     assert_eq!((first.hw_address.as_str(), first.kernel_renewals), ("02:00:00:00:00:01", 3));
@@ -106,8 +106,8 @@ fn what_has_no_room_is_counted_and_told_and_the_next_start_makes_good_for_it() {
     // Nothing can be written where a file is in the way.
     fs::write(&settings.directory, "").expect("a file");
     let mut journal = begin(&settings, 0, &[]);
-    commit(&mut journal, 1, vec![Change::Delete(Ipv4Addr::LOCALHOST); WAITING], Said::default());
-    commit(&mut journal, 2, vec![Change::Put(record(1, Standing::Leased))], Said::default());
+    commit(&mut journal, 1, vec![Change::Delete(Ipv4Addr::LOCALHOST); WAITING], LeaseReports::default());
+    commit(&mut journal, 2, vec![Change::Put(record(1, Standing::Leased))], LeaseReports::default());
     assert_eq!(journal.counts().lost, 1);
     let told = Instant::now() + Duration::from_secs(10);
     while journal.trouble().is_none() {
@@ -129,7 +129,7 @@ fn what_has_no_room_is_counted_and_told_and_the_next_start_makes_good_for_it() {
     // As soon as there is room.
     while journal.counts().written == 0 {
         assert!(Instant::now() < told, "nothing is written");
-        commit(&mut journal, 3, vec![Change::Put(another.clone())], Said::default());
+        commit(&mut journal, 3, vec![Change::Put(another.clone())], LeaseReports::default());
         thread::yield_now();
     }
     journal.finish();

@@ -16,7 +16,7 @@ use super::catch_up::catch_up;
 use super::entry::{Entry, Lost, Mark};
 use super::files::Files;
 use super::ledger::{At, Ledger};
-use super::said::Said;
+use super::reports::LeaseReports;
 use crate::config;
 use crate::control::WallClock;
 use crate::store::{Change, Record, Standing, StoreId};
@@ -62,7 +62,7 @@ struct Batch {
     at: BootSecs,
     number: u64,
     changes: Arc<Vec<Change>>,
-    said: Said,
+    reports: LeaseReports,
     lost: Option<Lost>,
 }
 
@@ -101,13 +101,19 @@ impl Journal {
     }
 
     /// Hands over what was committed as the commit of this number.
-    pub fn committed(&mut self, at: BootSecs, number: u64, changes: &Arc<Vec<Change>>, said: Said) {
+    pub fn committed(
+        &mut self,
+        at: BootSecs,
+        number: u64,
+        changes: &Arc<Vec<Change>>,
+        reports: LeaseReports,
+    ) {
         let entries = changes.len();
         if self.shared.waiting.load(Ordering::Relaxed).saturating_add(entries) > WAITING {
             return self.lose(entries as u64);
         }
         self.shared.waiting.fetch_add(entries, Ordering::Relaxed);
-        let batch = Batch { at, number, changes: Arc::clone(changes), said, lost: self.lost.take() };
+        let batch = Batch { at, number, changes: Arc::clone(changes), reports, lost: self.lost.take() };
         // Whoever started the thread is told if it ends by a panic.
         let _ = self.work.send(batch);
     }
@@ -259,7 +265,7 @@ impl Writer {
     }
 
     fn entries(&mut self, batch: Batch, octets: &mut Vec<u8>) -> Vec<Entry> {
-        let Batch { at, number, changes, mut said, lost } = batch;
+        let Batch { at, number, changes, mut reports, lost } = batch;
         if let Some(lost) = lost {
             self.is_whole = false;
             tracing::warn!(changes = lost.entries, from = %lost.from, to = %lost.to, "changes of leases are not in the journal");
@@ -270,7 +276,7 @@ impl Writer {
         let at = At { time: clock.at(at), clock };
         let mut entries: Vec<Entry> = Vec::with_capacity(changes.len());
         for change in changes.iter() {
-            entries.extend(self.ledger.enter(change, &mut said, at));
+            entries.extend(self.ledger.enter(change, &mut reports, at));
         }
         if let Some(last) = entries.last_mut().filter(|_| self.is_whole) {
             last.commit = Some(self.mark(number));

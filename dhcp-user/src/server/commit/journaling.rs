@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::decided::Decided;
 use crate::clock::BootNanos;
 use crate::config::Config;
-use crate::journal::{End, Journal, Known, Said};
+use crate::journal::{End, Journal, LeaseReport, LeaseReports};
 use crate::policy::{Action, Happened, LeaseEvent};
 use crate::server::Server;
 use crate::server::process::beside::Beside;
@@ -35,15 +35,15 @@ impl Server {
     /// Hands over the changes of the last commit, which was made together with the actions `then`.
     pub(in crate::server) fn write_down(&mut self, changes: &Arc<Vec<Change>>, then: &[Decided]) {
         let Some(journal) = &mut self.journal else { return };
-        let mut said = Said::default();
+        let mut reports = LeaseReports::default();
         for decided in then {
             if let Decided::Action(Action::Event(LeaseEvent::Lease { address, what, .. })) = decided
-                && let Some(known) = known(*what)
+                && let Some(report) = report(*what)
             {
-                said.note(*address, known);
+                reports.note(*address, report);
             }
         }
-        journal.committed(BootNanos::now().floor(), self.committing.last(), changes, said);
+        journal.committed(BootNanos::now().floor(), self.committing.last(), changes, reports);
     }
 
     /// Why the journal can't be written, in words for the operator.
@@ -52,17 +52,17 @@ impl Server {
     }
 }
 
-const fn known(what: Happened) -> Option<Known> {
+const fn report(what: Happened) -> Option<LeaseReport> {
     Some(match what {
-        Happened::Granted | Happened::Renewed => Known::Promised,
-        Happened::Released => Known::Ended(End::Released),
-        Happened::ReleasedByOperator => Known::Ended(End::Operator),
-        Happened::Expired => Known::Ended(End::Expired),
-        Happened::Moved => Known::Ended(End::Moved),
-        Happened::Declined => Known::Ended(End::Declined),
-        Happened::Quarantined(QuarantineCause::Probe) => Known::Ended(End::InUse),
-        Happened::Reclaimed => Known::Ended(End::Reclaimed),
-        Happened::Withdrawn => Known::Ended(End::Withdrawn),
+        Happened::Granted | Happened::Renewed => LeaseReport::Promised,
+        Happened::Released => LeaseReport::Ended(End::Released),
+        Happened::ReleasedByOperator => LeaseReport::Ended(End::Operator),
+        Happened::Expired => LeaseReport::Ended(End::Expired),
+        Happened::Moved => LeaseReport::Ended(End::Moved),
+        Happened::Declined => LeaseReport::Ended(End::Declined),
+        Happened::Quarantined(QuarantineCause::Probe) => LeaseReport::Ended(End::InUse),
+        Happened::Reclaimed => LeaseReport::Ended(End::Reclaimed),
+        Happened::Withdrawn => LeaseReport::Ended(End::Withdrawn),
         Happened::Quarantined(QuarantineCause::Declined) | Happened::QuarantineOver => return None,
     })
 }
