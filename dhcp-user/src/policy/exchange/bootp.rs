@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::draw::Drawn;
+use super::draw::AddressChoice;
 use crate::config::Bootp;
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
@@ -74,10 +74,10 @@ impl Policy {
             return self.at_cap(turn, request, *first);
         }
         match self.draw(turn, request, &open) {
-            Drawn::Address(place) => self.grant(turn, request, place, LeaseTime::FOR_GOOD),
-            Drawn::Wait => {}
-            Drawn::Probing => turn.silence(request, Silence::Probing),
-            Drawn::Exhausted => self.tell_exhausted(turn, request, &dynamic),
+            AddressChoice::Address(place) => self.grant(turn, request, place, LeaseTime::FOR_GOOD),
+            AddressChoice::Wait => {}
+            AddressChoice::Probing => turn.silence(request, Silence::Probing),
+            AddressChoice::Exhausted => self.tell_exhausted(turn, request, &dynamic),
         }
     }
 

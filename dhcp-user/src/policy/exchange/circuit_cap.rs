@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::draw::Drawn;
+use super::draw::AddressChoice;
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::circuits::Circuit;
@@ -54,9 +54,9 @@ impl Policy {
         let Some(circuit) = Circuit::of(request) else { return };
         let leased = self.book.leased_on(subnet, &circuit).collect();
         match self.reclaim(turn, request, subnet, leased) {
-            Drawn::Wait | Drawn::Address(_) => {}
-            Drawn::Probing => turn.silence(request, Silence::Probing),
-            Drawn::Exhausted => self.tell_circuit_cap(turn, request, subnet),
+            AddressChoice::Wait | AddressChoice::Address(_) => {}
+            AddressChoice::Probing => turn.silence(request, Silence::Probing),
+            AddressChoice::Exhausted => self.tell_circuit_cap(turn, request, subnet),
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::draw::Drawn;
+use super::draw::AddressChoice;
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::client_origin::ClientOrigin;
@@ -141,9 +141,9 @@ impl Policy {
     ) {
         let leased = self.leased_from_here(subnet, request);
         match self.reclaim(turn, request, subnet, leased) {
-            Drawn::Wait | Drawn::Address(_) => {}
-            Drawn::Probing => turn.silence(request, Silence::Probing),
-            Drawn::Exhausted => self.tell_cap(turn, request, subnet),
+            AddressChoice::Wait | AddressChoice::Address(_) => {}
+            AddressChoice::Probing => turn.silence(request, Silence::Probing),
+            AddressChoice::Exhausted => self.tell_cap(turn, request, subnet),
         }
     }
 

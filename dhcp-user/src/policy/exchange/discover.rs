@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::draw::Drawn;
+use super::draw::AddressChoice;
 use crate::config::ClassSet;
 use crate::message::Request;
 use crate::policy::action::{Action, Reply, Silence};
@@ -55,10 +55,10 @@ impl Policy {
                     return self.at_circuit_cap(turn, request, *first);
                 }
                 match self.draw(turn, request, &open) {
-                    Drawn::Address(place) => place,
-                    Drawn::Wait => return,
-                    Drawn::Probing => return turn.silence(request, Silence::Probing),
-                    Drawn::Exhausted => return self.tell_exhausted(turn, request, &segment),
+                    AddressChoice::Address(place) => place,
+                    AddressChoice::Wait => return,
+                    AddressChoice::Probing => return turn.silence(request, Silence::Probing),
+                    AddressChoice::Exhausted => return self.tell_exhausted(turn, request, &segment),
                 }
             }
         };

@@ -22,7 +22,7 @@ const MOST_LOOKED_AT: usize = 16;
 
 /// The result for a client that has no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::policy) enum Drawn {
+pub(in crate::policy) enum AddressChoice {
     Address(Place),
     /// It waits for a probe.
     Wait,
@@ -31,7 +31,7 @@ pub(in crate::policy) enum Drawn {
     Exhausted,
 }
 
-impl From<Waiting> for Drawn {
+impl From<Waiting> for AddressChoice {
     fn from(waiting: Waiting) -> Self {
         match waiting {
             Waiting::Here => Self::Wait,
@@ -47,7 +47,7 @@ impl Policy {
         turn: &mut Turn<'_>,
         request: &Arc<Request>,
         segment: &[SubnetId],
-    ) -> Drawn {
+    ) -> AddressChoice {
         let asked = self.asked(turn, request, segment);
         let here: Vec<(SubnetId, ClassSet)> = segment
             .iter()
@@ -61,23 +61,32 @@ impl Policy {
             return drawn;
         }
         if let Some(place) = here.iter().find_map(|(id, classes)| self.draw_ready(turn, *id, *classes)) {
-            return Drawn::Address(place);
+            return AddressChoice::Address(place);
         }
         if here.iter().any(|(id, classes)| self.wait_for_any(turn, request, *id, *classes)) {
-            return Drawn::Wait;
+            return AddressChoice::Wait;
         }
         let in_need = here.iter().find_map(|(id, classes)| self.draw_in_need(turn, request, *id, *classes));
         if let Some(drawn) = in_need {
             return drawn;
         }
         let busy = here.iter().any(|(id, classes)| self.book.stocked(*id, *classes, Stock::Awaited) > 0);
-        if busy || self.evidence.probes.has_tried_enough() { Drawn::Probing } else { Drawn::Exhausted }
+        if busy || self.evidence.probes.has_tried_enough() {
+            AddressChoice::Probing
+        } else {
+            AddressChoice::Exhausted
+        }
     }
 
     /// The free address that the client asked for: at once if it was found unused, else after a probe.
-    fn draw_asked(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> Option<Drawn> {
+    fn draw_asked(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        place: Place,
+    ) -> Option<AddressChoice> {
         if !self.probing(self.book.subnet(place)) || self.is_clean(turn, place) {
-            return Some(Drawn::Address(place));
+            return Some(AddressChoice::Address(place));
         }
         if self.book.stock(place) == Stock::Lingering {
             return None;
@@ -88,7 +97,7 @@ impl Policy {
             let stock = self.book.stock(place);
             self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
         };
-        waits.then_some(Drawn::Wait)
+        waits.then_some(AddressChoice::Wait)
     }
 
     /// An address of `subnet` that may be offered at once: any free one, or one that was found unused lately where
@@ -174,14 +183,16 @@ impl Policy {
         request: &Arc<Request>,
         subnet: SubnetId,
         classes: ClassSet,
-    ) -> Option<Drawn> {
+    ) -> Option<AddressChoice> {
         self.evidence.probes.forget_alive(turn.now);
         let place = self.in_need(turn, subnet, classes)?;
         if self.probing(subnet) {
-            return self.start_probe(turn, place, Purpose::Need, Some(request)).then_some(Drawn::Wait);
+            return self
+                .start_probe(turn, place, Purpose::Need, Some(request))
+                .then_some(AddressChoice::Wait);
         }
         self.give_up_for(turn, place);
-        (self.book.state(place) == State::Free).then_some(Drawn::Address(place))
+        (self.book.state(place) == State::Free).then_some(AddressChoice::Address(place))
     }
 
     fn in_need(&mut self, turn: &Turn<'_>, subnet: SubnetId, classes: ClassSet) -> Option<Place> {

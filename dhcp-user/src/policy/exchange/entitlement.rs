@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::draw::Drawn;
+use super::draw::AddressChoice;
 use crate::config::ReservationKey;
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
@@ -66,11 +66,11 @@ impl Policy {
     /// for it, and nothing as long as it does.
     pub(in crate::policy) fn contest(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let leased = self.book.state(place) == State::Leased;
-        let outcome = if leased { self.ask_owner(turn, request, place) } else { Drawn::Exhausted };
+        let outcome = if leased { self.ask_owner(turn, request, place) } else { AddressChoice::Exhausted };
         match outcome {
-            Drawn::Wait | Drawn::Address(_) => {}
-            Drawn::Probing => turn.silence(request, Silence::Probing),
-            Drawn::Exhausted => {
+            AddressChoice::Wait | AddressChoice::Address(_) => {}
+            AddressChoice::Probing => turn.silence(request, Silence::Probing),
+            AddressChoice::Exhausted => {
                 let subnet = self.book.subnet(place);
                 if leased && self.is_to_be_told(turn, subnet, request) {
                     let (address, client) = (self.book.address(place), request.as_ref().into());
@@ -83,11 +83,11 @@ impl Policy {
 
     /// Has the owner of the lease of `place` probed: if nobody answers, the client can have the address instead.
     /// Exhausted if it was found alive lately, has it for good, or probing is off.
-    fn ask_owner(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> Drawn {
+    fn ask_owner(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> AddressChoice {
         let subnet = self.book.subnet(place);
         let for_good = self.book.binding(place).is_some_and(Binding::is_for_good);
         if !self.probing(subnet) || for_good {
-            return Drawn::Exhausted;
+            return AddressChoice::Exhausted;
         }
         self.evidence.probes.forget_alive(turn.now);
         let waits = if self.evidence.probes.is_running(place) {
@@ -96,11 +96,11 @@ impl Policy {
             }
             !self.evidence.probes.claimed(place) && self.wait_for(request, place)
         } else if self.evidence.probes.is_alive(place) {
-            return Drawn::Exhausted;
+            return AddressChoice::Exhausted;
         } else {
             let judged = turn.words.load(self.book.address(place));
             self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request))
         };
-        if waits { Drawn::Wait } else { Drawn::Probing }
+        if waits { AddressChoice::Wait } else { AddressChoice::Probing }
     }
 }

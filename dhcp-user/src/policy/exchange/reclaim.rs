@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use dhcp_ebpf::lease::{BootSecs, Word};
 
-use super::draw::Drawn;
+use super::draw::AddressChoice;
 use crate::message::Request;
 use crate::policy::event::Happened;
 use crate::policy::evidence::probe::{Purpose, Sign};
@@ -31,9 +31,9 @@ impl Policy {
         request: &Arc<Request>,
         subnet: SubnetId,
         mut leased: Vec<Place>,
-    ) -> Drawn {
+    ) -> AddressChoice {
         if !self.probing(subnet) {
-            return Drawn::Exhausted;
+            return AddressChoice::Exhausted;
         }
         self.evidence.probes.forget_alive(turn.now);
         leased.retain(|place| !self.book.is_for_good(*place));
@@ -43,14 +43,14 @@ impl Policy {
                 return waiting.into();
             }
             let waits = !self.evidence.probes.claimed(place) && self.wait_for(request, place);
-            return if waits { Drawn::Wait } else { Drawn::Probing };
+            return if waits { AddressChoice::Wait } else { AddressChoice::Probing };
         }
         let silent = leased.into_iter().filter(|place| !self.evidence.probes.is_alive(*place));
         let longest = silent.min_by_key(|place| self.heard(turn, *place));
-        let Some(place) = longest else { return Drawn::Exhausted };
+        let Some(place) = longest else { return AddressChoice::Exhausted };
         let judged = turn.words.load(self.book.address(place));
         let started = self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request));
-        if started { Drawn::Wait } else { Drawn::Probing }
+        if started { AddressChoice::Wait } else { AddressChoice::Probing }
     }
 
     /// When the owner of the address was last heard, by the daemon or by the kernel.
