@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use super::class_names::ClassNames;
 use super::errors::Errors;
-use super::hosts::Mentions;
+use super::hosts::NamedHosts;
 use super::overrides::Overrides;
 use super::section::Section;
 use super::stations;
@@ -82,12 +82,12 @@ impl Pattern {
     }
 }
 
-/// Reads all classes. Fills `names`, even with those of faulty classes, and `mentions`, with the hosts that their
+/// Reads all classes. Fills `names`, even with those of faulty classes, and `named_hosts`, with the hosts that their
 /// options name.
 pub(super) fn read(
     value: Value<'_>,
     names: &mut ClassNames,
-    mentions: &mut Mentions,
+    named_hosts: &mut NamedHosts,
     files: &mut Vec<PathBuf>,
 ) -> Option<Vec<Class>> {
     value.each_section("class", |mut section| {
@@ -100,7 +100,7 @@ pub(super) fn read(
             section.place(&["options", "next-server", "boot-file-name", "lease-time", "max-leases"]);
         let overrides = Overrides::read(&mut section);
         if let Some(overrides) = &overrides {
-            mentions.told_by(&section.place(&["options", "next-server"]), overrides);
+            named_hosts.add_overrides(&section.place(&["options", "next-server"]), overrides);
         }
         let gives = overrides.as_ref().is_some_and(|overrides| !overrides.is_empty());
         if drop == Some(true) && (gives || matches!(max_leases, Some(Some(_)))) {

@@ -52,17 +52,17 @@ impl PoolsAt {
 
 /// Hosts that are named, and where. They may be in the pools of any subnet.
 #[derive(Default)]
-pub(super) struct Mentions(Vec<(Ipv4Addr, Whose, Span)>);
+pub(super) struct NamedHosts(Vec<(Ipv4Addr, Whose, Span)>);
 
 /// Whose an address is by the configuration.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whose {
     Server,
     Relay,
-    Told,
+    Option,
 }
 
-impl Mentions {
+impl NamedHosts {
     /// A subnet is served by this address, and through these relays.
     pub(super) fn ways(&mut self, section: &Section<'_>, server: Option<Ipv4Addr>, relays: &[Ipv4Addr]) {
         let (here, there) = (section.place(&["server-id"]), section.place(&["relays"]));
@@ -70,14 +70,14 @@ impl Mentions {
         self.0.extend(relays.iter().map(|relay| (*relay, Whose::Relay, there.clone())));
     }
 
-    /// Clients are told this at `place`.
-    pub(super) fn told(&mut self, place: &Span, options: &OptionSet, boot: &Boot) {
-        self.0.extend(told(options, boot).map(|host| (host, Whose::Told, place.clone())));
+    /// The options and boot fields at `place` may name hosts.
+    pub(super) fn add_options(&mut self, place: &Span, options: &OptionSet, boot: &Boot) {
+        self.0.extend(hosts_in(options, boot).map(|host| (host, Whose::Option, place.clone())));
     }
 
-    /// The same of what overrides a subnet's.
-    pub(super) fn told_by(&mut self, place: &Span, overrides: &Overrides) {
-        self.told(place, &overrides.options, &overrides.boot);
+    /// The same for overrides at `place`.
+    pub(super) fn add_overrides(&mut self, place: &Span, overrides: &Overrides) {
+        self.add_options(place, &overrides.options, &overrides.boot);
     }
 
     /// Warns of those that lie in pools, or are reserved for a client that will not get them.
@@ -102,7 +102,7 @@ impl Mentions {
             let what = match whose {
                 Whose::Server => "the server's own by `server-id`: it is never leased",
                 Whose::Relay => "a relay: it is never leased to a client without a reservation",
-                Whose::Told => {
+                Whose::Option => {
                     "a router or server by the options: it is never leased to a client without a reservation"
                 }
             };
@@ -122,7 +122,7 @@ impl Config {
         let particular = classes.chain(particular).map(|overrides| (&overrides.options, &overrides.boot));
         let general = self.subnets.iter().map(|subnet| (&subnet.options, &subnet.boot));
         let relays = self.subnets.iter().flat_map(|subnet| subnet.relays.iter().copied());
-        particular.chain(general).flat_map(|(options, boot)| told(options, boot)).chain(relays).collect()
+        particular.chain(general).flat_map(|(options, boot)| hosts_in(options, boot)).chain(relays).collect()
     }
 
     /// The warnings if the host has these addresses, each on an interface of that name.
@@ -172,7 +172,7 @@ pub(super) fn places_of(
     PoolsAt { pools, at, reserved, file: reservations.file.clone() }
 }
 
-fn told<'a>(options: &'a OptionSet, boot: &'a Boot) -> impl Iterator<Item = Ipv4Addr> + 'a {
+fn hosts_in<'a>(options: &'a OptionSet, boot: &'a Boot) -> impl Iterator<Item = Ipv4Addr> + 'a {
     let options = options.0.iter().flat_map(|(code, value)| named(*code, value));
     options.chain(boot.next_server).filter(|address| !address.is_unspecified())
 }

@@ -198,18 +198,18 @@ fn read(mut document: Section<'_>) -> Option<Config> {
     let mut names = ClassNames::default();
     let mut others = Others::default();
     let classes = document.or("class", Vec::new(), |value| {
-        let Others { mentions, files, .. } = &mut others;
-        class::read(value, &mut names, mentions, files)
+        let Others { named_hosts, files, .. } = &mut others;
+        class::read(value, &mut names, named_hosts, files)
     });
     if let Some(at) = &options_at {
-        others.mentions.told(at, &server_options, &server_boot);
+        others.named_hosts.add_options(at, &server_options, &server_boot);
     }
     let subnets = some_of(&mut document, "subnet", "prefix = \"192.0.2.0/24\"", |value| {
         value.each_section("subnet", |section| {
             Subnet::read(section, (&server_options, &server_boot), &names, &mut others)
         })
     });
-    std::mem::take(&mut others.mentions).look_through(document.errors(), &others.pools_at);
+    std::mem::take(&mut others.named_hosts).look_through(document.errors(), &others.pools_at);
     let hooks = document.or("hook", Vec::new(), |value| value.each_section("hook", Hook::read));
     let journal = document.optional("journal", |value| Journal::read(value.section("[journal]")?));
     if let (Some(server), Some(horizon_at), Some(classes), Some(subnets)) =

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use super::class_names::ClassNames;
 use super::disjoint::Disjoint;
 use super::errors::Span;
-use super::hosts::{self, Mentions, PoolsAt};
+use super::hosts::{self, NamedHosts, PoolsAt};
 use super::lease_times::LeaseTimes;
 use super::options::{self, OptionSet};
 use super::overrides::Boot;
@@ -98,7 +98,7 @@ pub(super) struct Others {
     /// Where pools stand.
     pub(super) pools_at: Vec<PoolsAt>,
     /// Hosts that may be in pools of any subnet.
-    pub(super) mentions: Mentions,
+    pub(super) named_hosts: NamedHosts,
     /// Files of reservations.
     pub(super) files: Vec<PathBuf>,
 }
@@ -203,17 +203,17 @@ impl Subnet {
         if let (Some(pools), Some(reservations)) = (&pools, reservations) {
             others.pools_at.push(hosts::places_of(&section, pools, &reserved));
             let at = section.place(&["pools"]);
-            pools.iter().for_each(|pool| others.mentions.told_by(&at, &pool.overrides));
+            pools.iter().for_each(|pool| others.named_hosts.add_overrides(&at, &pool.overrides));
             let file = section.place(&["reservations-file"]);
             for (reserved, place) in reservations {
                 let at = if let Place::Here(span) = place { span } else { &file };
-                others.mentions.told_by(at, &reserved.overrides);
+                others.named_hosts.add_overrides(at, &reserved.overrides);
             }
         }
         if let (Some(options), Some(boot)) = (&options, &boot) {
-            others.mentions.told(&section.place(&["options", "next-server"]), options, boot);
+            others.named_hosts.add_options(&section.place(&["options", "next-server"]), options, boot);
         }
-        others.mentions.ways(&section, server_id.flatten(), relays.as_deref().unwrap_or_default());
+        others.named_hosts.ways(&section, server_id.flatten(), relays.as_deref().unwrap_or_default());
         section.finish();
 
         Some(Self {
