@@ -1,4 +1,4 @@
-//! What an answer owes to the very request it answers.
+//! The parts of an answer that must equal its request.
 
 use anyhow::{Result, ensure};
 use std::net::Ipv4Addr;

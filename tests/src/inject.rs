@@ -1,7 +1,7 @@
 //! A hostile kernel: system calls of a running program fail while a test wants them to, whoever makes them.
 //!
-//! Unlike `faults.rs` it takes a program as it runs, and calls that no function of the C library stands for (`bpf`). It is
-//! strace that does it: each call that is to fail is stopped at, so it is for what happens seldom.
+//! Unlike `faults.rs` it works on a running program, and on calls without a function in the C library (`bpf`). It
+//! uses strace, which stops at each such call, so it is for rare calls.
 
 use anyhow::{Context, Result};
 use nix::sys::signal::Signal;

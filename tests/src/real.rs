@@ -1,4 +1,5 @@
-//! Real DHCP clients: dhclient, udhcpc and dhcpcd, each told where to keep its files and to call our script.
+//! Real DHCP clients: dhclient, udhcpc and dhcpcd, each configured to keep its files in a given place and to call our
+//! script.
 //!
 //! The script writes a line per event to a file, sets the address, and touches nothing else.
 

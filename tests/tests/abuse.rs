@@ -1,4 +1,4 @@
-//! Who poses as somebody else, or wants more than its share, gets nothing and is counted.
+//! A sender that poses as another, or wants more than its share, gets nothing and is counted.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;

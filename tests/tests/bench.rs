@@ -1,4 +1,4 @@
-//! The benchmark, run as an operator would: what makes it fail, what it then says, and what is no failure.
+//! The benchmark, run as an operator would: its failures, its messages, and cases that are no failure.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

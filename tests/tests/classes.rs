@@ -1,5 +1,5 @@
-//! Classes, reservations by circuit and shared networks, on the wire: what a client is told by who it is, and that its
-//! renewals are told the same in the kernel.
+//! Classes, reservations by circuit and shared networks, on the wire: the terms of a client by its identity, and the
+//! same terms in the kernel's answers to its renewals.
 
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;

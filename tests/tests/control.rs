@@ -1,4 +1,4 @@
-//! The control socket: who may ask for what, by the groups of a real other user, and what is told of it.
+//! The control socket: the rights of real other users by their groups, and the log of their requests.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

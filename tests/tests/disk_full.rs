@@ -1,4 +1,5 @@
-//! A store that takes no commits: nothing is promised until it does, what needs no disk goes on, nothing is lost.
+//! A store that takes no commits: the daemon promises nothing until it does, work that needs no disk goes on, nothing
+//! is lost.
 
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! The end: told to end, the daemon has the store closed before it says that all is well, and does not wait for ever.
+//! The end: on SIGTERM the daemon closes the store before it exits with 0, and does not wait for ever.
 
 use anyhow::{Context, Result, ensure};
 use std::time::{Duration, Instant};

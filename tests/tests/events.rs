@@ -1,4 +1,4 @@
-//! Events: all that happens to leases and pools is told to who follows, and logged, with whom it concerns.
+//! Events: followers and the log get all changes of leases and pools, with the client concerned.
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;

@@ -1,4 +1,5 @@
-//! What is evidence that somebody uses an address, and what is not: lost answers, liars, and who declines too much.
+//! Evidence that a host uses an address, and what is none: lost answers, stations that answer for many, clients that
+//! decline too much.
 
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;

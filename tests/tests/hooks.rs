@@ -1,4 +1,4 @@
-//! Hooks: programs that are run for events, whatever they do, and none of them delays a lease.
+//! Hooks: programs run for events; whatever they do, none of them delays a lease.
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};

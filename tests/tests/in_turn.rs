@@ -1,5 +1,6 @@
-//! In turn: each system call that the daemon makes fails with each error it may fail with, and each descriptor it has takes
-//! nothing. What is not served through is told in `status`, or ends the daemon with a reason; afterwards all is as it was.
+//! In turn: each system call that the daemon makes fails with each error it may fail with, and each descriptor it has
+//! takes nothing. If the daemon can't go on serving, `status` says so, or the daemon ends with a reason; afterwards
+//! everything is as before.
 
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! The lease journal: who had which address when is told from its files alone, and it has what the store has.
+//! The lease journal: its files alone say who had which address when, and they agree with the store.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

@@ -1,4 +1,5 @@
-//! LEASEQUERY on the wire: a relay that may ask learns what is leased to whom, kernel renewals included; nobody else does.
+//! LEASEQUERY on the wire: a listed relay learns which client leases an address, kernel renewals included; nobody
+//! else does.
 
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;

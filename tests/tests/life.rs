@@ -1,4 +1,5 @@
-//! Whatever becomes of interfaces and programs on them, what can be served is served, and leases are kept.
+//! The life of interfaces and the programs on them: through all changes the server serves what it can, and keeps
+//! leases.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! Lists for operators: cut to what was asked for, and readable whatever clients have sent.
+//! Lists for operators: filtered as asked, and readable whatever clients have sent.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! The log: bounded at its default level, in the form that whoever reads it takes, and holding up nobody.
+//! The log: bounded at its default level, in the form that its reader takes, and holding up nobody.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

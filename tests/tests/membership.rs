@@ -1,4 +1,5 @@
-//! What is one client's by its reservation or its class, as the client sees it: by the daemon and by the kernel.
+//! The terms of one client by its reservation or its class, as the client sees them: from the daemon and from the
+//! kernel.
 
 use anyhow::{Result, ensure};
 use std::net::Ipv4Addr;

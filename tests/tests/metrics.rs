@@ -1,5 +1,5 @@
-//! Metrics by HTTP: a real Prometheus reads them all, dashboard and rules ask for what is there, and whatever comes by that
-//! socket holds up no client.
+//! Metrics by HTTP: a real Prometheus reads them all, dashboard and rules ask for existing series, and no connection
+//! to that socket holds up a DHCP client.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

@@ -1,4 +1,4 @@
-//! What five old reports of other servers' troubles taught: each is a behaviour of ours, seen from the wire.
+//! The lessons of five old bug reports of other servers: each is a behaviour of ours, seen from the wire.
 //!
 //! They are Q153161 (leases orphaned by clients that forget), Q159309 (addresses lost on hang-up), Q138222 (refused
 //! offers held), Q151387 (expired addresses still in use) and Q162396 (declines after a duplicate).

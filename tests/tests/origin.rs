@@ -1,4 +1,4 @@
-//! Where messages come from: a lease is got and ended only from where its client is.
+//! The origin of messages: a lease is got and ended only from where its client is.
 
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;

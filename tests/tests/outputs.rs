@@ -1,4 +1,5 @@
-//! Whatever the daemon writes to may stand still, be gone or be full: it serves on, and says what was left out.
+//! Each output of the daemon may stand still, be gone or be full: the daemon goes on serving, and reports what was
+//! left out.
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::OFlag;

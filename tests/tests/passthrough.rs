@@ -1,4 +1,4 @@
-//! Whatever is not DHCP to a server goes through the attached interface as if nothing were attached.
+//! Frames that are not DHCP to a server go through the attached interface as if nothing were attached.
 
 use anyhow::{Context, Result, ensure};
 use std::io::{Read, Write};

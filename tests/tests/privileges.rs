@@ -1,4 +1,4 @@
-//! What the daemon gives up once it serves, started by hand with all rights that there are; and what it could not do without.
+//! The rights that the daemon gives up once it serves, started by hand with all rights; and those that it needs.
 
 use anyhow::{Context, Result, ensure};
 use nix::unistd::{Uid, chown};

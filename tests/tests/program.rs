@@ -1,6 +1,6 @@
-//! What the kernel makes of the BPF programs: how much its verifier has to look at, and how much machine code comes of it,
-//! so that neither grows unnoticed. The first bounds how far a program may still grow, the second what it takes of the
-//! processor's instruction cache.
+//! The cost of the BPF programs in the kernel: the verifier's work, and the machine code, so that neither grows
+//! unnoticed. The first bounds how far a program may still grow, the second its share of the processor's instruction
+//! cache.
 
 use anyhow::{Context, Result, ensure};
 use aya::programs::ProgramInfo;

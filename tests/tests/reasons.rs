@@ -1,4 +1,4 @@
-//! Whatever a client gets no answer for, `xdhcpd explain` finds with one command; and the log says what is to be mended, once.
+//! For every reason why a client gets no answer, one `xdhcpd explain` finds it; and the log says once what to mend.
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

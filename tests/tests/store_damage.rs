@@ -1,4 +1,4 @@
-//! A lease store that is damaged, older than the maps, or gone: it is told, and no promise is broken.
+//! A lease store that is damaged, older than the maps, or gone: the daemon says so, and breaks no promise.
 
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, OpenOptions};

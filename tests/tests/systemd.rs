@@ -1,4 +1,4 @@
-//! As a service of systemd: what the manager is told, and that the unit's few capabilities are enough.
+//! A service of systemd: the notifications to the manager, and that the unit's few capabilities are enough.
 
 use anyhow::{Context, Result, ensure};
 use std::fs;

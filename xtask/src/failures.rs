@@ -1,4 +1,4 @@
-//! What failed and why, out of what test runners print: to be said again at the end, where it is looked for.
+//! Extracts failures and their reasons from the output of test runners, to repeat them at the end.
 
 use std::fmt;
 
@@ -9,12 +9,12 @@ pub(crate) struct Failures {
     reading: Reading,
 }
 
-/// What the next line of a runner's output is part of.
+/// The part of a runner's output that the next line belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Reading {
     #[default]
     Elsewhere,
-    /// What a failed test printed.
+    /// The output of a failed test.
     Output,
     /// Its error or panic.
     Reason,

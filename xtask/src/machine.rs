@@ -1,4 +1,4 @@
-//! What the machine itself must offer; no package can add it.
+//! Requirements on the machine itself, which no package can add.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: installs what a purpose needs and the machine lacks.
+//! `cargo xtask setup`: installs the missing tools for a purpose.
 
 use std::process::ExitCode;
 

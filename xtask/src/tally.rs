@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What became of the tests of one or more runs.
+/// The results of the tests of one or more runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u32,

@@ -1,4 +1,4 @@
-//! Where things are: the workspace, its target directory, and what outlives a clone.
+//! Paths: the workspace, its target directory, and the directory that outlives a clone.
 
 use std::{
     env,

@@ -149,10 +149,11 @@ fn unescaped(text: &str) -> Option<String> {
     String::from_utf8(octets).ok()
 }
 
-/// A browser is told by whatever page it shows whom to ask, and by the name in the request whom it took us for.
+/// Whether the request names us. The page that a browser shows decides which host the browser asks, and the request
+/// has the name of that host.
 ///
-/// Figures alone are told by any name where others than this machine's own may ask in any case: Prometheus may know this
-/// machine by many names.
+/// Figures alone are served under any name on an address that other machines may reach: Prometheus may know this machine
+/// by many names.
 pub(super) fn is_meant_for_us<B>(site: &Site, request: &Request<B>) -> bool {
     let is_figures = request.uri().path().starts_with("/metrics");
     if is_figures && !site.listens_on.ip().is_loopback() {

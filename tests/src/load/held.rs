@@ -1,4 +1,4 @@
-//! What each client knows of its lease: address, and since when at the earliest it runs.
+//! Each client's knowledge of its lease: the address, and the earliest time of its beginning.
 
 use load_ebpf::client::{State, Word, hardware_address};
 use std::net::Ipv4Addr;

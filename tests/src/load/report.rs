@@ -1,4 +1,4 @@
-//! What one run of the generator saw.
+//! The results of one run of the generator.
 
 use anyhow::Result;
 use load_ebpf::counts::{CELLS, Count};

@@ -1,4 +1,4 @@
-//! Where answers go, and by which address the server is known: RFC 2131 §4.1.
+//! The destinations of answers, and the server's address: RFC 2131 §4.1.
 
 use anyhow::{Result, ensure};
 use std::net::Ipv4Addr;

@@ -1,7 +1,8 @@
-//! What the RFCs ask, on the wire: the same assertions with the XDP program attached and without it.
+//! The RFCs' requirements, on the wire: the same assertions with the XDP program attached and without it.
 //!
-//! With it, every answer that the kernel may give is the kernel's (see [`site::Site::extended`]); without it, all are the
-//! daemon's. Above each test stands what it shows; `tests/CONFORMANCE.md` is the whole.
+//! With it, the kernel gives every answer that it may give (see [`site::Site::extended`]); without it, the daemon
+//! gives all. The comment above each test names the requirements that it shows; `tests/CONFORMANCE.md` has all of
+//! them.
 
 mod addressing;
 mod fields;

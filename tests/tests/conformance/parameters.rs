@@ -1,4 +1,4 @@
-//! Which options a client is told, and in what order.
+//! The options that a client gets, and their order.
 
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! What relays say: RFC 3046, 3527, 5010, 5107.
+//! Relay information: RFC 3046, 3527, 5010, 5107.
 
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! A server on a link, with the XDP program attached or without it, and who answers there.
+//! A server on a link, with the XDP program attached or without it, and whether kernel or daemon answers there.
 
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! What a client in each state gets: RFC 2131 §3 and §4.3.
+//! The answer to a client in each state: RFC 2131 §3 and §4.3.
 
 use anyhow::{Context, Result, ensure};
 use std::net::Ipv4Addr;

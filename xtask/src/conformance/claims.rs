@@ -1,4 +1,4 @@
-//! What the documentation of a test claims to show.
+//! The requirements that a test's comment claims to show.
 
 use std::fmt;
 

@@ -1,13 +1,14 @@
 //! `cargo xtask conformance`: which test shows which requirement of which RFC, as one table.
 //!
-//! `tests/conformance/*.toml` say what the RFCs ask of a server. Above a test stands which of it the test shows:
+//! `tests/conformance/*.toml` have the RFCs' requirements on a server. The comment above a test names those that the
+//! test shows:
 //!
 //! ```text
 //! /// RFC 2131 §4.2, MUST (client-id): the client identifier is the key, whatever the hardware address.
 //! ```
 //!
-//! A requirement that no test shows, or not where it has to be shown, is an error; so is a test that claims what is
-//! no requirement.
+//! A requirement without a test, or without one at the required place, is an error; so is a test that claims a
+//! requirement which does not exist.
 
 mod claims;
 mod requirements;

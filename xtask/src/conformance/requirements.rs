@@ -1,17 +1,17 @@
-//! What the RFCs ask of a server: one file for each, written by hand.
+//! The RFCs' requirements on a server: one file for each RFC, written by hand.
 
 use std::{fmt, fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-/// An RFC and what it asks.
+/// An RFC and its requirements.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rfc {
     pub(super) number: u16,
     pub(super) title: String,
-    /// What the reader should know before the table.
+    /// A note for the reader before the table.
     pub(super) note: Option<String>,
     /// In the order of the RFC.
     pub(super) requirement: Vec<Requirement>,
@@ -26,12 +26,12 @@ pub(super) struct Requirement {
     /// Where it stands; several sections are separated by commas.
     pub(super) section: String,
     pub(super) strength: Strength,
-    /// What is asked, in words of ours.
+    /// The requirement, in words of ours.
     pub(super) text: String,
     /// Where it has to be shown.
     #[serde(default)]
     pub(super) shown: Shown,
-    /// What this server does instead, and why.
+    /// This server's other behaviour, and why.
     pub(super) otherwise: Option<String>,
 }
 

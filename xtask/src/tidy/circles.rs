@@ -14,7 +14,7 @@ use super::{Findings, Source};
 /// here and is gone.
 const KNOWN: [(&str, &str, &[&str]); 0] = [];
 
-/// Who takes what from whom, among the neighbours of one folder: the first name that was seen for each pair.
+/// The imports among the neighbours of one folder: the first name that was seen for each pair.
 type Neighbours = BTreeMap<String, BTreeMap<String, String>>;
 
 pub(super) fn check(dir: &str, sources: &[Source], findings: &mut Findings) -> Result<()> {

@@ -34,12 +34,12 @@ const CRATES: [&str; 6] = [
     "tests/load-ebpf/src",
 ];
 
-/// What was found.
+/// The findings of all checks.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     /// Each fails the check.
     faults: Vec<String>,
-    /// What is worth a look.
+    /// Notes, which are no faults.
     warnings: Vec<String>,
 }
 

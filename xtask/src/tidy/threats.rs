@@ -1,4 +1,4 @@
-//! The page of threats says what is so: the tests that it names are there, and so is each use of `unsafe`.
+//! The page of threats agrees with the code: the tests that it names exist, and it lists each use of `unsafe`.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -11,7 +11,7 @@ use super::{Findings, Source};
 const PAGE: &str = "dhcp-user/docs/threats.md";
 /// Where tests are that are named by file and function.
 const TESTS: &str = "tests/tests";
-/// What is shipped: its uses of `unsafe` are listed.
+/// The shipped sources: their uses of `unsafe` are listed.
 const SHIPPED: [&str; 2] = ["dhcp-ebpf/src", "dhcp-user/src"];
 
 /// Compares the page with tests and sources.

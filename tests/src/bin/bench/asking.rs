@@ -1,5 +1,5 @@
-//! Who asks, and how, as the command line says: clients as fleets have them or all alike; in which state, through a relay or
-//! not, tagged or not.
+//! The clients and their requests, by the command line: mixed as in fleets or all alike; in which state, through a
+//! relay or not, tagged or not.
 
 use std::net::Ipv4Addr;
 

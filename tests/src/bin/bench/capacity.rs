@@ -1,4 +1,4 @@
-//! How much a server can do at most: renewals with hardly any loss, and new leases.
+//! The capacity of a server: renewals with hardly any loss, and new leases.
 
 use std::ops::Range;
 use std::thread;

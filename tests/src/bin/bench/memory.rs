@@ -1,4 +1,4 @@
-//! What leases take in memory, in the kernel and in the daemon.
+//! The memory of leases, in the kernel and in the daemon.
 
 use std::collections::BTreeMap;
 use std::fs;

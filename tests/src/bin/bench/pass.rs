@@ -1,4 +1,4 @@
-//! What the program costs frames that are none of its business: of other protocols, and of whole connections.
+//! The program's cost for foreign frames: of other protocols, and of whole connections.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};

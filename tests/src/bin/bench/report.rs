@@ -1,4 +1,5 @@
-//! What was found: numbers with their units and aims, tables and plots, in a form that the terminal, JSON and the page share.
+//! The results: numbers with their units and aims, tables and plots, in a form that the terminal, JSON and the page
+//! share.
 
 use serde::{Deserialize, Deserializer, Serialize};
 

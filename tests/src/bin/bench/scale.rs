@@ -1,4 +1,4 @@
-//! What a renewal costs as leases grow in number, and a new lease as its pool grows and fills.
+//! The cost of a renewal as leases grow in number, and of a new lease as its pool grows and fills.
 
 use std::ops::Range;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What this machine can't do. That is nobody's fault: a report says so, and has the rest.
+//! Parts that this machine can't measure. That is no failure: the report says so, and has the rest.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a number counts, and how it is shown: three digits, with a prefix where one helps.
+//! The unit of a number, and its display: three digits, with a prefix where one helps.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! The demonstration itself, told step by step; each claim is checked as it is made.
+//! The demonstration itself, step by step; each claim is checked as it is made.
 
 use std::convert::Infallible;
 use std::net::Ipv4Addr;

@@ -1,4 +1,4 @@
-//! What the thread that decides was at, and for how long at a time: whether a pause was its own.
+//! The steps of the deciding thread, and the time in each: whether a pause was its own.
 
 use anyhow::{Context, Result, ensure};
 use system_tests::http;
