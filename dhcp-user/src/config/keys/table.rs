@@ -52,7 +52,7 @@ pub(super) const KEYS: &[Key] = &[
         "0.1",
         "where its files are; it is the daemon's alone",
     ),
-    key("keep", &[Table::Journal], Duration, Is("\"400d\""), "0.1", "how long what is in it is kept"),
+    key("keep", &[Table::Journal], Duration, Is("\"400d\""), "0.1", "how long its entries are kept"),
     key(
         "max-file-size",
         &[Table::Journal],
@@ -329,7 +329,7 @@ pub(super) const KEYS: &[Key] = &[
         Tables(Table::Reservation),
         None,
         "0.1",
-        "`[[subnet.reservation]]`: an address that only one client gets, and what it is told; or that alone",
+        "`[[subnet.reservation]]`: an address for one client with its terms, or terms alone",
     ),
     key(
         "vlan",
@@ -370,7 +370,7 @@ pub(super) const KEYS: &[Key] = &[
         OneOrMore(&Text),
         Said("all"),
         "0.1",
-        "only clients in one of these classes get addresses of it",
+        "only clients in one of these classes get its addresses",
     ),
     key("deny", &[Table::Pool], OneOrMore(&Text), None, "0.1", "clients in one of these classes get none"),
     key(
@@ -395,7 +395,7 @@ pub(super) const KEYS: &[Key] = &[
         Text,
         Said("one of three is required"),
         "0.1",
-        "for whoever is at this port of a relay",
+        "for the client at this port of a relay",
     ),
     key(
         "remote-id",
@@ -411,7 +411,7 @@ pub(super) const KEYS: &[Key] = &[
         Address,
         Said("one of the pools"),
         "0.1",
-        "what it is that only this client gets; without it the client is told the rest with an address of the pools",
+        "the address that only this client gets; without it the client gets the other terms with an address of the pools",
     ),
     key(
         "class",
@@ -421,7 +421,7 @@ pub(super) const KEYS: &[Key] = &[
         "0.1",
         "a class, or several, that the client is in beside those whose `match` fits it",
     ),
-    key("host-name", &[Table::Reservation], Text, None, "0.1", "the name it is told (option 12)"),
+    key("host-name", &[Table::Reservation], Text, None, "0.1", "the client's host name (option 12)"),
     key(
         "lease-time",
         &[Table::Subnet],
@@ -625,7 +625,7 @@ pub(super) const KEYS: &[Key] = &[
         Options,
         None,
         "0.1",
-        "options of the answers, by Kea's names; what is more particular overrides",
+        "options of the answers, by Kea's names; a more specific scope overrides",
     ),
     key(
         "next-server",
