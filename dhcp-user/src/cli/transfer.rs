@@ -16,6 +16,9 @@ use crate::control::{self, ClientError, Outcome, Portable, Request};
 use crate::leave;
 use crate::server;
 
+/// What JSON has between its parts (RFC 8259 §2), and nothing else.
+const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
+
 /// How many leases are sent together: each part is one commit.
 const PART: usize = 256;
 
@@ -266,7 +269,7 @@ fn sorted_out(octets: &[u8]) -> (Vec<Lease<'_>>, Vec<Refused>) {
 
 /// The address of the lease that a line says, and its text; none if nothing stands there.
 fn read(line: &[u8]) -> Result<Option<(Ipv4Addr, &str)>, String> {
-    let text = std::str::from_utf8(line).map_err(|error| format!("no lease: {error}"))?.trim();
+    let text = std::str::from_utf8(line).map_err(|error| format!("no lease: {error}"))?.trim_matches(BLANK);
     if text.is_empty() {
         return Ok(None);
     }
@@ -334,7 +337,7 @@ mod tests {
                         prop_assert!(is_sent.is_none_or(|sent| serde_json::from_str(sent.text).is_ok_and(|read: Portable| read == lease)));
                     }
                     Err(_) => {
-                        let blank = std::str::from_utf8(octets).is_ok_and(|text| text.trim().is_empty());
+                        let blank = std::str::from_utf8(octets).is_ok_and(|text| text.trim_matches(BLANK).is_empty());
                         prop_assert!(is_sent.is_none() && is_refused != blank);
                     }
                 }
