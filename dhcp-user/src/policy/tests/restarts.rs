@@ -210,6 +210,29 @@ fn an_address_whose_pool_or_subnet_is_gone_and_comes_back_is_still_its_owners() 
 }
 
 #[test]
+fn a_client_goes_on_with_the_address_that_it_got_while_its_former_one_was_gone() {
+    for way in WAYS {
+        let mut bench = Bench::new(vec![subnet(10, 10)]);
+        let former = bench.lease(1);
+        // By the store, more was promised of it than of what comes after it: it may be taken for the lease there is.
+        bench.restart(false);
+        bench.reload(vec![subnet(20, 20)]);
+        let present = bench.lease(1);
+        assert!(bench.store[&former].expiry > bench.store[&present].expiry);
+        change(&mut bench, way, vec![subnet(10, 20)]);
+        for address in [former, present] {
+            assert_ne!(
+                bench.send(&Draft::discover(2).address(50, address)).offered(),
+                Some(address),
+                "{way:?}"
+            );
+        }
+        assert_eq!(bench.send(&Draft::renew(1, present)).acked(), Some(present), "{way:?}");
+        assert_eq!((bench.state(former), bench.state(present)), (State::Grace, State::Leased), "{way:?}");
+    }
+}
+
+#[test]
 fn a_promise_that_was_withdrawn_is_kept_while_its_pool_is_gone() {
     for way in WAYS {
         let mut bench = Bench::new(vec![subnet(10, 10)]);
