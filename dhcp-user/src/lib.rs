@@ -1,5 +1,8 @@
 //! The DHCPv4 daemon behind the XDP program.
 
+#[macro_use]
+pub mod mutation;
+
 pub mod adopt;
 pub mod capture;
 pub mod cli;

@@ -17,6 +17,12 @@ impl WallClock {
     /// # Errors
     /// If the kernel has no boot time.
     pub fn read() -> std::io::Result<Self> {
+        #[cfg(feature = "simulation")]
+        if let Some((boot, wall)) = crate::clock::simulated::shown() {
+            let wall = Timestamp::from_second(wall).map_err(std::io::Error::other)?;
+            let since_boot = SignedDuration::from_secs(boot.floor().0.into());
+            return Ok(Self::booted(wall.checked_sub(since_boot).map_err(std::io::Error::other)?));
+        }
         let since_boot = clock_gettime(ClockId::CLOCK_BOOTTIME)?;
         let since_boot =
             SignedDuration::new(since_boot.tv_sec(), i32::try_from(since_boot.tv_nsec()).unwrap_or(0));

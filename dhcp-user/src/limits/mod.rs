@@ -104,7 +104,11 @@ impl Limits {
             links: Buckets::new(FEW),
             requesters: Buckets::new(FEW),
             refused: Repeats::new(REFUSED),
+            #[cfg(not(feature = "simulation"))]
             hasher: RandomState::new(),
+            // A seed of the simulation gives the same again.
+            #[cfg(feature = "simulation")]
+            hasher: RandomState::with_seeds(1, 2, 3, 4),
         }
     }
 

@@ -111,7 +111,7 @@ struct Turn<'a> {
 impl Turn<'_> {
     /// The moment `secs` from now, from which rounding never takes away.
     fn after(&self, secs: u32) -> BootSecs {
-        self.now.plus(1).plus(secs)
+        self.now.plus(u32::from(!wrong!(AfterRoundsDown))).plus(secs)
     }
 
     fn silence(&mut self, request: &Arc<Request>, why: Silence) {

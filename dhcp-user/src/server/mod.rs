@@ -24,6 +24,8 @@ mod operator;
 mod process;
 mod reload;
 mod reports;
+#[cfg(feature = "simulation")]
+pub mod simulated;
 mod start;
 mod turn;
 
@@ -170,6 +172,8 @@ pub struct Server {
     look_from: u32,
     /// How many slots are looked at in a beat.
     look_at: u32,
+    #[cfg(feature = "simulation")]
+    aside: simulated::Aside,
 }
 
 /// Where frames come from.
@@ -288,10 +292,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
             came += more.len();
             server.take(more);
         }
-        server.reload_some();
-        server.forget_some();
-        server.tell_some();
-        server.at(Stage::Committing).commit_next();
+        server.end_turn();
         server.pulse.at(Stage::Waiting);
         // While there is always a batch of new exchanges, nothing here waits, and without waiting the runtime does not
         // look whether the beat is due, or an exchange that was begun has gone on.
@@ -332,6 +333,14 @@ impl Server {
         }
         self.decide(events);
         self.measuring.decided();
+    }
+
+    /// The last of each turn, whatever was dealt with in it.
+    fn end_turn(&mut self) {
+        self.reload_some();
+        self.forget_some();
+        self.tell_some();
+        self.at(Stage::Committing).commit_next();
     }
 
     /// Whether there is room for more decisions beside the commit under way. Otherwise what comes in waits in the rings.

@@ -124,6 +124,8 @@ impl Server {
             if let Some(request) = unanswered.filter(|request| !is_refused(request, &actions)) {
                 self.became(&request, || "taken by the daemon".to_owned());
             }
+            #[cfg(feature = "simulation")]
+            self.decide_wrongly(&mut actions, &mut at_once);
             let waits = actions.iter().any(Action::waits);
             let decided = actions.drain(..).map(Decided::Action);
             (if waits { &mut self.decided } else { &mut at_once }).extend(decided);
@@ -179,6 +181,8 @@ impl Server {
             }
             Action::Silence { request, why } => self.leave_unanswered(&request, Unanswered::Silent(why)),
             Action::Probe { address, via, except } => {
+                #[cfg(feature = "simulation")]
+                self.aside.asked.push((address, via));
                 if let Some(prober) = &mut self.prober {
                     prober.begin(address, via, except);
                 }
@@ -187,7 +191,7 @@ impl Server {
         }
     }
 
-    fn publish(&mut self, mut lease: Publication) {
+    pub(super) fn publish(&mut self, mut lease: Publication) {
         if self.former > 0
             && let Some(present) = self.policy.basis(lease.address, lease.link)
             && present != lease.basis
@@ -213,6 +217,7 @@ impl Server {
     fn leave(&mut self, request: &Request, reply: &Reply, granted: Option<Granted>) -> Option<(u32, Bytes)> {
         if let Some(lease) = granted
             && self.table.load(lease.address).generation() != lease.generation
+            && !wrong!(OvertakenSent)
         {
             self.leave_unanswered(request, Unanswered::Lost(Lost::Overtaken));
             return None;

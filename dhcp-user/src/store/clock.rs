@@ -85,6 +85,7 @@ impl Clock {
             Some(same) if same.boot == boot => same.at(now),
             Some(Self { time, .. }) => {
                 let reached = i64::try_from(time.0).unwrap_or(i64::MAX);
+                let reached = if wrong!(DowntimeCounts) { reached.saturating_add(600) } else { reached };
                 Self { boot, offset: reached.saturating_sub(now.0.into()), time }
             }
         }

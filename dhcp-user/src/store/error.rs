@@ -121,7 +121,7 @@ fn told(damages: &[Damage]) -> String {
 
 impl StoreError {
     /// Whether a start that accepts a loss goes on in spite of this.
-    pub(super) const fn is_loss(&self) -> bool {
+    pub const fn is_loss(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Older { .. })
     }
 

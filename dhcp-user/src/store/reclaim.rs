@@ -46,7 +46,7 @@ impl Reclaim {
             if self.at < self.frame.len() {
                 let entry = Entry::at(&self.frame, self.at, self.start)
                     .ok_or_else(|| unsound(disk, oldest, self.start))?;
-                if index.is_current(oldest, &entry) {
+                if index.is_current(oldest, &entry) && !wrong!(CurrentDropped) {
                     draft.copy(entry.octets);
                 }
                 self.at = self.at.saturating_add(entry.octets.len());

@@ -79,7 +79,7 @@ impl<'a> Frame<'a> {
         let mut sealed = Reader::new(octets);
         let crc = sealed.u32()?;
         let frame = Self::unchecked(octets, start)?;
-        (crc == seal.over(sealed.rest())).then_some(frame)
+        (wrong!(TornFrame) || crc == seal.over(sealed.rest())).then_some(frame)
     }
 
     /// The number of octets of the frame that `octets` begins with, itself unchecked.

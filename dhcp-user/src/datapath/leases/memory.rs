@@ -28,7 +28,13 @@ pub struct Region(Backing);
 #[derive(Debug)]
 enum Backing {
     Heap(Box<[AtomicU64]>),
-    Mapped { at: NonNull<AtomicU64>, cells: usize },
+    /// Of a simulation: it outlives the daemon, as a map does.
+    #[cfg(feature = "simulation")]
+    Shared(std::sync::Arc<[AtomicU64]>),
+    Mapped {
+        at: NonNull<AtomicU64>,
+        cells: usize,
+    },
 }
 
 // SAFETY: the mapping belongs to the region alone until it is dropped, may be used from any thread, and is only
@@ -40,6 +46,23 @@ impl Region {
     #[must_use]
     pub fn heap(cells: usize) -> Self {
         Self(Backing::Heap((0..cells).map(|_| AtomicU64::new(0)).collect()))
+    }
+
+    /// Memory of no map, all zero, for a simulation: it outlives the daemon, as a map does.
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn shared(cells: usize) -> Self {
+        Self(Backing::Shared((0..cells).map(|_| AtomicU64::new(0)).collect()))
+    }
+
+    /// The same memory once more, if it is [`shared`](Self::shared).
+    #[cfg(feature = "simulation")]
+    #[must_use]
+    pub fn again(&self) -> Option<Self> {
+        match &self.0 {
+            Backing::Shared(cells) => Some(Self(Backing::Shared(std::sync::Arc::clone(cells)))),
+            Backing::Heap(_) | Backing::Mapped { .. } => None,
+        }
     }
 
     /// The values of an array map created with `BPF_F_MMAPABLE`: `cells` of 8 bytes.
@@ -63,6 +86,8 @@ impl Region {
     pub fn cells(&self) -> SharedCells<'_> {
         SharedCells(match &self.0 {
             Backing::Heap(cells) => cells,
+            #[cfg(feature = "simulation")]
+            Backing::Shared(cells) => cells,
             // SAFETY: `cells` atomics lie there, page-aligned, for as long as `self` does; the kernel changes them
             // by aligned 64-bit stores and compare-and-swap only, as another thread would.
             Backing::Mapped { at, cells } => unsafe { std::slice::from_raw_parts(at.as_ptr(), *cells) },

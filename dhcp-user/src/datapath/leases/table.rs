@@ -170,7 +170,7 @@ impl Table {
     pub fn publish(&mut self, lease: &Publication) -> Result<Published, Overtaken> {
         let (_, slot) = self.slot(lease.address).ok_or(Overtaken)?;
         let word = slot.word();
-        if word.generation() != lease.generation {
+        if word.generation() != lease.generation && !wrong!(OldGeneration) {
             return Err(Overtaken);
         }
         let identity = Identity {
@@ -180,7 +180,8 @@ impl Table {
             server: lease.server.into(),
         };
         if word.alive() && slot.identity() == identity {
-            slot.set_horizon(slot.horizon().max(lease.horizon));
+            let ahead = if wrong!(HorizonIsExpiry) { 7200 } else { 0 };
+            slot.set_horizon(slot.horizon().max(lease.horizon.plus(ahead)));
             self.change(lease.address, |slot| publish::extend(slot, lease.generation, lease.expiry).ok())
                 .ok_or(Overtaken)?;
             self.rest_on(lease.address, lease.basis);
@@ -493,6 +494,9 @@ impl Words for Table {
 
     fn revoke(&self, address: Ipv4Addr, judged: Word) -> Result<Word, Word> {
         let Some((_, slot)) = self.slot(address) else { return Ok(judged.revoked()) };
+        if wrong!(FreeBeforeRevoke) {
+            return Ok(judged.revoked());
+        }
         let revoked = publish::revoke(&slot, judged)?;
         Notes::of(&slot).settled(judged).save(&slot);
         self.revoked.borrow_mut().push(address);

@@ -6,7 +6,6 @@ use super::Book;
 use super::binding::Binding;
 use super::client_origin::ClientOrigin;
 use super::identity::Identity;
-use super::offers::Offer;
 use super::state::State;
 use crate::message::Request;
 use crate::policy::site::digest::digest;
@@ -21,7 +20,7 @@ impl Book {
     /// that holds no other lease.
     pub(in crate::policy) fn recognises(&self, place: Place, request: &Request) -> bool {
         let Some(binding) = self.binding(place) else { return false };
-        if binding.identity() == Identity::of(request) {
+        if wrong!(AnyoneRenews) || binding.identity() == Identity::of(request) {
             return true;
         }
         let one_is_silent = binding.client_id().is_some() != request.options.client_id.is_some();
@@ -57,7 +56,8 @@ impl Book {
         now: BootSecs,
         request: &Request,
     ) -> bool {
-        let runs = self.binding(place).is_some_and(|binding| binding.expiry > now);
+        let runs =
+            self.binding(place).is_some_and(|binding| binding.expiry > now) && !wrong!(PromisedIgnored);
         self.state(place) == State::Grace && runs && !self.recognises(place, request)
     }
 
@@ -81,7 +81,7 @@ impl Book {
 
     /// Whether the address is offered to another client than the one that sent `request`.
     pub(in crate::policy) fn is_offered_to_another(&self, place: Place, request: &Request) -> bool {
-        self.offer_at(place).is_some_and(|offer| !is_made_to(offer, request))
+        self.offer_at(place).is_some_and(|offer| offer.client != Identity::of(request))
     }
 
     /// Whether the address is offered to the client that it is bound to, and that client sent `request`, with the
@@ -94,7 +94,8 @@ impl Book {
 
     /// Whether the address is offered to exactly the client that sent `request`.
     pub(in crate::policy) fn is_offered_to(&self, place: Place, request: &Request) -> bool {
-        self.offer_at(place).is_some_and(|offer| is_made_to(offer, request) && offer.chaddr == request.chaddr)
+        let who = Identity::of(request);
+        self.offer_at(place).is_some_and(|offer| offer.client == who && offer.chaddr == request.chaddr)
     }
 
     /// Whether the address is offered to the client that sent `request`, where that comes from.
@@ -133,13 +134,4 @@ impl Book {
         let own = || owner.chaddr().octets().try_into().unwrap_or_default();
         Some(ClientOrigin::Station(owner.link, self.station(place).unwrap_or_else(own)))
     }
-}
-
-/// Whether it was made to the client that sent `request`. Some name their identifier in one message of an exchange and not in
-/// the other, against RFC 2131 §4.2: from where it was made, the hardware address tells.
-fn is_made_to(offer: &Offer, request: &Request) -> bool {
-    let one_is_silent =
-        matches!(offer.client.identity(), Identity::ClientId(_)) != request.options.client_id.is_some();
-    let same_device = || offer.chaddr == request.chaddr && offer.origin == ClientOrigin::of(request);
-    offer.client == Identity::of(request) || one_is_silent && same_device()
 }

@@ -170,7 +170,7 @@ impl Book {
         by: Option<Party>,
     ) {
         if let Some(binding) = self.binding_mut(place) {
-            binding.end(now, promised);
+            binding.end(now, if wrong!(GraceForgotten) { now } else { promised });
             binding.ended_by = by;
         }
         self.index.remove_lease(&self.all, place);

@@ -245,6 +245,9 @@ impl Policy {
 
     /// Whether addresses of `subnet` are probed: as the subnet says, else its interface, else the server.
     pub(in crate::policy) fn probing(&self, subnet: SubnetId) -> bool {
+        if wrong!(Unprobed) {
+            return false;
+        }
         let interface = || {
             let name = &self.site.subnets.interface(self.link(subnet)?.ifindex)?.name;
             self.site.probe_on.get(name).copied()
@@ -347,6 +350,7 @@ impl Policy {
     /// A probe of `address` has come to an end.
     pub(in crate::policy) fn probed(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, outcome: Outcome) {
         let Some(place) = self.book.find(address) else { return };
+        let outcome = if wrong!(AnswerUnheard) { Outcome::Silent } else { outcome };
         let proof = match outcome {
             Outcome::Answered(Some(by)) if self.is_for_others(place, by) => self.believe(turn, place, by),
             _ => Some(Proof::Good),

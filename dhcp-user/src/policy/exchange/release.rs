@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use dhcp_ebpf::lease::Word;
-
 use crate::message::Request;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::binding::Party;
@@ -58,10 +56,7 @@ impl Policy {
         }
         // The kernel may have promised it anew, and the lease have been ended, while the RELEASE waited.
         let word = turn.words.load(request.ciaddr);
-        let came_before = request.word.is_none_or(Word::alive);
-        let promised_since =
-            self.book.binding(place).is_some_and(|owner| owner.promised_after(word, request.arrival));
-        if came_before && promised_since {
+        if self.book.binding(place).is_some_and(|owner| owner.promised_after(word, request.arrival)) {
             return turn.silence(request, Silence::Overtaken);
         }
         self.book.withdraw_offer(place);
@@ -84,7 +79,9 @@ impl Policy {
     fn leased_to_sender(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
         let place = self.book.find(request.ciaddr)?;
         self.settle(turn, place);
-        (self.book.state(place) == State::Leased && self.book.owns(place, request)).then_some(place)
+        (self.book.state(place) == State::Leased
+            && (wrong!(ReleaseOfAnother) || self.book.owns(place, request)))
+        .then_some(place)
     }
 
     /// The address of `ciaddr`, if the sender's lease of it has ended and its promise has not.
@@ -100,7 +97,9 @@ impl Policy {
     pub(in crate::policy) fn end_released(&mut self, turn: &mut Turn<'_>, place: Place, what: Happened) {
         let address = self.book.address(place);
         self.book.end(place, turn.now, (what == Happened::Released).then_some(Party::Owner));
-        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+        if !wrong!(ReleaseUnwritten) {
+            turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+        }
         turn.tell(address, what, self.client(place));
         self.watch_fullness(turn, place);
     }

@@ -7,6 +7,7 @@ use crate::policy::book::binding::Party;
 use crate::policy::book::state::State;
 use crate::policy::event::{Happened, LeaseEvent};
 use crate::policy::site::place::Place;
+use crate::policy::words::revoke_anyway;
 use crate::policy::{DEADLINES_PER_CALL, Policy, Turn};
 use crate::store::Change;
 
@@ -85,7 +86,7 @@ impl Policy {
 
     /// Sees to it that the calendar has an entry no later than the next moment that matters for the address.
     pub(in crate::policy) fn rearm(&mut self, place: Place) {
-        if let Some(due) = self.due(place) {
+        if let Some(due) = self.due(place).filter(|_| !wrong!(Unarmed)) {
             self.book.arm(place, due);
         }
     }
@@ -108,6 +109,10 @@ impl Policy {
     fn expire(&mut self, turn: &mut Turn<'_>, place: Place) {
         let address = self.book.address(place);
         let mut judged = turn.words.load(address);
+        if wrong!(ExpiryUnasked) {
+            revoke_anyway(turn.words, address);
+            return self.enter_grace(turn, place);
+        }
         // A word that is dead for the moment, its memos being rewritten, still says what was promised.
         while judged.expiry() <= turn.now {
             match turn.words.revoke(address, judged) {

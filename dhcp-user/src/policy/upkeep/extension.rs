@@ -38,7 +38,9 @@ impl Policy {
         self.book.extend(place, Extension { until: word.expiry(), heard, renewals, is_last_answer });
         if moves {
             self.book.foresee(place, until);
-            turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+            if !wrong!(ForeseenAlone) {
+                turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+            }
             turn.out.push(Action::Horizon { address, generation: word.generation(), until });
         }
         self.rearm(place);

@@ -99,6 +99,8 @@ impl Policy {
             owner.link = link;
         }
         let end = owner.expiry.max(owner.committed_until);
+        let end =
+            if wrong!(ImportShort) { BootSecs(end.0.saturating_sub(record.lease_time / 2)) } else { end };
         Binding { expiry: end, granted_until: end, committed_until: end, ..owner }
     }
 
@@ -126,6 +128,7 @@ impl Policy {
         let other = self.book.binding(place).filter(|here| !is_same_client(here, owner));
         match (self.book.state(place), other) {
             (State::Quarantined, _) => return Some(ImportError::Quarantined),
+            (State::Leased, Some(_)) if wrong!(ImportOver) => return None,
             (State::Leased, Some(other)) => return Some(ImportError::Leased(Client::from(other))),
             (State::Grace, Some(other)) if other.expiry > turn.now => {
                 return Some(ImportError::Promised(Client::from(other)));

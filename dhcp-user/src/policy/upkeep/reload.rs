@@ -58,6 +58,9 @@ impl Policy {
 
 /// The lease is over for the kernel; its promise remains.
 fn ended(turn: &Turn<'_>, address: Ipv4Addr, mut binding: Binding) -> Binding {
+    if wrong!(WithdrawnLive) {
+        return binding;
+    }
     let promised = revoke_anyway(turn.words, address).expiry();
     binding.end(turn.now, promised);
     binding

@@ -81,6 +81,9 @@ impl Policy {
                 let by = (!nobody(record.chaddr)).then_some(record.chaddr);
                 let probation = Probation::believed(*since, promised.max(*until), *why, by);
                 let probation = probation.restored(self.site.settings.quarantine);
+                if wrong!(QuarantineOver) {
+                    return self.book.free(place, Stock::Freed);
+                }
                 self.book.quarantine(place, probation);
             }
             Standing::Grace | Standing::Ended | Standing::Free if word.alive() => {
@@ -93,6 +96,7 @@ impl Policy {
             Standing::Ended if record.expiry <= turn.now => {
                 self.rebind(turn, place, owner(&self.site, record), None, Restored::Free);
             }
+            Standing::Grace | Standing::Ended if wrong!(GraceOver) => self.book.free(place, Stock::Freed),
             Standing::Grace | Standing::Ended => {
                 self.rebind(turn, place, owner(&self.site, record), None, Restored::Grace);
                 self.wait_for_vacancy(turn.now, place);
@@ -134,7 +138,9 @@ impl Policy {
         // All that the kernel may have promised until the maps were lost.
         // A word never goes back: where the store is older than the maps, it may say more than was committed.
         let committed = owner.committed_until;
-        owner.expiry = owner.expiry.max(committed).max(word.expiry());
+        if !wrong!(PromiseForgotten) {
+            owner.expiry = owner.expiry.max(committed).max(word.expiry());
+        }
         owner.committed_until = owner.expiry;
         let is_beyond = owner.committed_until > committed;
         let publication = (owner.expiry > turn.now && !owner.is_for_good()).then(|| Publication {

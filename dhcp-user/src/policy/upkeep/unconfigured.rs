@@ -23,7 +23,7 @@ pub(in crate::policy) struct Unconfigured {
 impl Unconfigured {
     /// Keeps `record`, which is in the store, if it matters for some time.
     pub(in crate::policy) fn add(&mut self, turn: &mut Turn<'_>, record: Record) {
-        if end(&record) > turn.now {
+        if end(&record) > turn.now && !wrong!(UnconfiguredForgotten) {
             self.keep(record);
         } else {
             turn.out.push(Action::Commit(Change::Delete(record.address)));

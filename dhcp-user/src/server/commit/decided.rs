@@ -57,6 +57,12 @@ pub(in crate::server) fn parted(decided: Vec<Decided>) -> (Vec<Change>, Vec<Deci
             other => rest.push(other),
         }
     }
+    if wrong!(LastDropped) && changes.len() > 1 {
+        changes.pop();
+    }
+    if wrong!(Reversed) {
+        changes.reverse();
+    }
     (changes, rest)
 }
 

@@ -62,10 +62,8 @@ impl Server {
                 "a commit took long: look into the disk"
             );
         }
-        if let Some(kernel) = &self.kernel {
-            // Before the maps promise what it is for.
-            kernel.rest_on(self.committing.last());
-        }
+        // Before the maps promise what it is for.
+        self.rest_on(self.committing.last());
         let is_on_disk = outcome.is_ok();
         self.measuring.committed(took, changes.len(), !is_on_disk);
         let committed = self.judge(&changes, outcome);
@@ -89,8 +87,19 @@ impl Server {
             Decided::Action(Action::Publish(lease)) => Some(lease.address),
             _ => None,
         });
-        self.untold.extend(untold);
+        if !wrong!(OwedUnpublished) {
+            self.untold.extend(untold);
+        }
         self.carry_out(then, &Err(why.clone()));
+    }
+
+    /// The maps rest upon this commit from now on.
+    pub(super) fn rest_on(&mut self, number: u64) {
+        if let Some(kernel) = &self.kernel {
+            kernel.rest_on(number);
+        }
+        #[cfg(feature = "simulation")]
+        self.aside.rest_on(number);
     }
 
     /// Begins to commit what was decided, if there is anything to commit and nothing in the way.
@@ -127,7 +136,9 @@ impl Server {
             self.exports.note(changes);
             let Some(mut owed) = owed else { return Ok(()) };
             // The kernel was told of none of it.
-            self.untold.extend(changes.iter().map(Change::address));
+            if !wrong!(OwedUnpublished) {
+                self.untold.extend(changes.iter().map(Change::address));
+            }
             if !owed.are_taken(changes) {
                 let why = owed.why.clone();
                 self.uncommitted = Some(owed);
@@ -198,6 +209,6 @@ impl Server {
         if matches!(action, Action::Reply { granted: Some(_), .. }) {
             self.traffic.dropped("not-committed");
         }
-        !action.promises() && !tells
+        wrong!(FailureDone) || !action.promises() && !tells
     }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::not_committed::NotCommitted;
+use crate::clock::BootNanos;
 use crate::store::Change;
 
 /// How many changes are brought to the store together.
@@ -23,20 +24,26 @@ pub(in crate::server) struct UncommittedChanges {
     changes: BTreeMap<Ipv4Addr, Change>,
     pub(super) why: NotCommitted,
     wait: Duration,
-    next: Instant,
+    next: BootNanos,
 }
 
 impl UncommittedChanges {
     /// These are the first that it refused.
     pub(super) fn begin(why: NotCommitted, changes: &[Change]) -> Self {
-        let next = Instant::now() + FIRST_WAIT;
+        let next = BootNanos::now().after(FIRST_WAIT);
         let mut owed = Self { changes: BTreeMap::new(), why, wait: FIRST_WAIT, next };
-        owed.add(changes.iter().cloned());
+        if !wrong!(OwedForgotten) {
+            owed.add(changes.iter().cloned());
+        }
         owed
     }
 
     pub(super) fn add(&mut self, changes: impl IntoIterator<Item = Change>) {
-        self.changes.extend(changes.into_iter().map(|change| (change.address(), change)));
+        for change in changes {
+            if !(wrong!(OlderOwed) && self.changes.contains_key(&change.address())) {
+                self.changes.insert(change.address(), change);
+            }
+        }
     }
 
     /// The uncommitted change of an address.
@@ -51,12 +58,12 @@ impl UncommittedChanges {
 
     /// Whether it is time to try the store again.
     pub(super) fn is_due(&self) -> bool {
-        Instant::now() >= self.next
+        BootNanos::now() >= self.next
     }
 
     /// The daemon ends: there is no other time.
     pub(super) fn try_at_once(&mut self) {
-        self.next = Instant::now();
+        self.next = BootNanos::now();
     }
 
     /// The changes to commit next.
@@ -69,14 +76,14 @@ impl UncommittedChanges {
         for change in part {
             self.changes.remove(&change.address());
         }
-        (self.wait, self.next) = (FIRST_WAIT, Instant::now());
+        (self.wait, self.next) = (FIRST_WAIT, BootNanos::now());
         self.changes.is_empty()
     }
 
     /// The store has refused it again.
     pub(super) fn are_refused(&mut self, why: NotCommitted) {
         let wait = (self.wait * 2).min(LONGEST_WAIT);
-        (self.why, self.wait, self.next) = (why, wait, Instant::now() + wait);
+        (self.why, self.wait, self.next) = (why, wait, BootNanos::now().after(wait));
     }
 }
 

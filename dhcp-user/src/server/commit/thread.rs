@@ -34,7 +34,10 @@ pub(in crate::server) struct Committing {
     under_way: Option<UnderWay>,
     /// How many reads wait.
     reads: usize,
-    thread: JoinHandle<()>,
+    /// `None` where no thread does it, but whoever simulates.
+    thread: Option<JoinHandle<()>>,
+    #[cfg(feature = "simulation")]
+    by_hand: Option<Worker>,
 }
 
 /// A commit under way.
@@ -86,19 +89,38 @@ impl Committing {
     /// # Errors
     /// When the process may have no more threads.
     pub(in crate::server) fn over(store: Box<dyn Store>) -> Result<Self> {
-        let (work, taken) = channel();
-        let (given, done) = channel();
-        let notify = Arc::new(Notify::new());
-        let told = Arc::clone(&notify);
-        let (id, last, size) = (store.id(), store.last_commit(), store.size());
+        let (mut this, worker) = Self::apart(store);
+        let told = Arc::clone(&this.notify);
         let thread = thread::Builder::new()
             .name("commit".into())
             .spawn(move || {
                 let told = EndSignal(told);
-                serve(store, &taken, given, &told.0);
+                worker.serve(&told.0);
             })
             .context("starting the thread that commits")?;
-        Ok(Self { id, last, size, work, done, notify, under_way: None, reads: 0, thread })
+        this.thread = Some(thread);
+        Ok(this)
+    }
+
+    /// What hands over work, and what does it.
+    fn apart(store: Box<dyn Store>) -> (Self, Worker) {
+        let (work, taken) = channel();
+        let (given, done) = channel();
+        let (id, last, size) = (store.id(), store.last_commit(), store.size());
+        let this = Self {
+            id,
+            last,
+            size,
+            work,
+            done,
+            notify: Arc::new(Notify::new()),
+            under_way: None,
+            reads: 0,
+            thread: None,
+            #[cfg(feature = "simulation")]
+            by_hand: None,
+        };
+        (this, Worker { store, taken, given })
     }
 
     /// Which store it is.
@@ -178,6 +200,8 @@ impl Committing {
         if self.is_idle() {
             return Ok(None);
         }
+        #[cfg(feature = "simulation")]
+        while self.work_by_hand().is_some() {}
         let since = self.since().unwrap_or_default();
         let done = self.receive(until).map_err(|error| no_answer(error, since))?;
         Ok(self.back(done))
@@ -198,7 +222,7 @@ impl Committing {
                 Err(error) => return Err(no_answer(error, since.elapsed())),
             }
         };
-        let ended = self.thread.join();
+        let ended = self.thread.map_or(Ok(()), JoinHandle::join);
         closed.map_err(NotCommitted::because)?;
         ended.map_err(|_| NotCommitted::because(GONE))
     }
@@ -244,10 +268,29 @@ impl Drop for EndSignal {
     }
 }
 
-/// Dropping `done` shows the other end that this thread has ended.
-fn serve(mut store: Box<dyn Store>, work: &Receiver<Work>, done: Sender<Done>, notify: &Notify) {
-    for work in work {
-        let ended = match work {
+/// What has the store, on the thread or by hand. Dropping `given` shows the other end that it has ended.
+struct Worker {
+    store: Box<dyn Store>,
+    taken: Receiver<Work>,
+    given: Sender<Done>,
+}
+
+impl Worker {
+    fn serve(mut self, notify: &Notify) {
+        while let Ok(work) = self.taken.recv() {
+            let done = self.done(work);
+            if self.given.send(done).is_err() {
+                return;
+            }
+            notify.notify_one();
+        }
+        // If the daemon does not end in order nobody needs to know.
+        let _ = self.given.send(Done::Closed(self.store.close()));
+    }
+
+    fn done(&mut self, work: Work) -> Done {
+        let store = &mut self.store;
+        match work {
             Work::Commit { now, changes } => {
                 let outcome = store.commit(now, &changes);
                 Done::Commit(outcome, store.last_commit(), store.size())
@@ -256,14 +299,44 @@ fn serve(mut store: Box<dyn Store>, work: &Receiver<Work>, done: Sender<Done>, n
                 let read = |address| store.record(address).map(|record| (address, record));
                 Done::Read(Read { number, records: addresses.into_iter().map(read).collect() })
             }
-        };
-        if done.send(ended).is_err() {
-            return;
         }
-        notify.notify_one();
     }
-    // If the daemon does not end in order nobody needs to know.
-    let _ = done.send(Done::Closed(store.close()));
+}
+
+/// For the simulation: nothing is done but step by step.
+#[cfg(feature = "simulation")]
+impl Committing {
+    /// Without a thread.
+    #[expect(clippy::unnecessary_wraps, reason = "in the place of what starts a thread")]
+    pub(in crate::server) fn by_hand(store: Box<dyn Store>) -> Result<Self> {
+        let (this, worker) = Self::apart(store);
+        Ok(Self { by_hand: Some(worker), ..this })
+    }
+
+    /// Does one thing that was handed over, if anything was. Of a commit, what it changes and whether that succeeded.
+    pub(in crate::server) fn work_by_hand(&mut self) -> Option<(Arc<Vec<Change>>, bool)> {
+        let worker = self.by_hand.as_mut()?;
+        let work = worker.taken.try_recv().ok()?;
+        let changes = match &work {
+            Work::Commit { changes, .. } => Arc::clone(changes),
+            Work::Read { .. } => Arc::default(),
+        };
+        let done = worker.done(work);
+        let is_done = matches!(done, Done::Commit(Ok(()), ..));
+        let _ = worker.given.send(done);
+        Some((changes, is_done))
+    }
+
+    /// Has the store closed.
+    pub(in crate::server) fn close_by_hand(mut self) -> Result<(), StoreError> {
+        self.by_hand.take().map_or(Ok(()), |mut worker| worker.store.close())
+    }
+
+    /// What was done, if anything was.
+    pub(in crate::server) fn done_by_hand(&mut self) -> Option<Ended> {
+        let done = self.done.try_recv().ok()?;
+        self.back(done)
+    }
 }
 
 #[cfg(test)]

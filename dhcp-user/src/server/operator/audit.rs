@@ -14,7 +14,7 @@ use crate::control::{Finding, Page, Reply};
 use crate::policy::State;
 use crate::server::Server;
 use crate::server::commit::thread::Read;
-use crate::store::Change;
+use crate::store::{Change, Record};
 
 /// How long a page waits for the disk at most.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -82,8 +82,15 @@ impl Server {
             Ok(records) => records,
             Err(error) => return reply.no(format!("the store can't be read: {error}")),
         };
+        items.extend(self.judge_records(&records));
+        reply.give(Page { items, next });
+    }
+
+    /// What differs about addresses of which the store has these records.
+    pub(in crate::server) fn judge_records(&self, records: &[(Ipv4Addr, Option<Record>)]) -> Vec<Finding> {
+        let mut items = Vec::new();
         let undurable = self.undurable();
-        for (address, stored) in &records {
+        for (address, stored) in records {
             let address = *address;
             let stored = match undurable.change(address) {
                 Some(Change::Put(record)) => Some(record),
@@ -99,7 +106,7 @@ impl Server {
             }
             items.extend(found.into_iter().map(|what| Finding { address, what }));
         }
-        reply.give(Page { items, next });
+        items
     }
 
     /// In what the kernel's slot of an address differs from the lease there is.

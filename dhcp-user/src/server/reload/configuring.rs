@@ -31,9 +31,9 @@ enum Work {
 
 /// A configuration that was read and compiled.
 pub(in crate::server) struct Made {
-    pub(super) next: Box<Next>,
+    pub(in crate::server) next: Box<Next>,
     /// Without any lease yet.
-    pub(super) policy: Box<Policy>,
+    pub(in crate::server) policy: Box<Policy>,
 }
 
 /// A configuration that can be gone over to.
@@ -57,6 +57,12 @@ impl Configuring {
         let (given, made) = unbounded_channel();
         beside.thread("configuration", move || serve(&taken, &given))?;
         Ok(Self { work, made })
+    }
+
+    /// Without the thread: what is to be made is left to whoever simulates.
+    #[cfg(feature = "simulation")]
+    pub(in crate::server) fn by_hand() -> Self {
+        Self { work: channel().0, made: unbounded_channel().1 }
     }
 
     /// Has the configuration in `file` read, for a policy that comes after the present one.
@@ -103,15 +109,22 @@ fn serve(work: &Receiver<Work>, given: &UnboundedSender<Result<Made>>) {
 fn make(file: &Path, facts: Vec<Interface>, successor: Successor, present: &Config) -> Result<Made> {
     let config = Config::load(file)?;
     Capacity::of(&config).check_beside(&Capacity::of(present), capacity::memory_left())?;
-    let blocks: BTreeSet<u32> =
-        capacity::leasable(&config).map(|address| u32::from(address) & !0xff).collect();
     let policy = Box::new(successor(&config, facts.clone()));
-    let next = Next {
-        prober: equipment::prober(&config, &facts)?,
-        ours: equipment::ours(&config, &facts).into_iter().collect(),
-        leasable: blocks.into_iter().map(Ipv4Addr::from).collect(),
-        config,
-        facts,
-    };
-    Ok(Made { next: Box::new(next), policy })
+    let prober = equipment::prober(&config, &facts)?;
+    Ok(Made { next: Box::new(Next::of(config, facts, prober)), policy })
+}
+
+impl Next {
+    /// What comes of a configuration, beside its policy.
+    pub(in crate::server) fn of(config: Config, facts: Vec<Interface>, prober: Option<Prober>) -> Self {
+        let blocks: BTreeSet<u32> =
+            capacity::leasable(&config).map(|address| u32::from(address) & !0xff).collect();
+        Self {
+            prober,
+            ours: equipment::ours(&config, &facts).into_iter().collect(),
+            leasable: blocks.into_iter().map(Ipv4Addr::from).collect(),
+            config,
+            facts,
+        }
+    }
 }

@@ -109,6 +109,17 @@ impl Server {
         }
     }
 
+    /// Begins to go over to a configuration that whoever simulates has made. False: another reload is under way.
+    #[cfg(feature = "simulation")]
+    pub(super) fn reload_by_hand(&mut self, made: Made) -> bool {
+        if self.reloads.under_way.is_some() {
+            return false;
+        }
+        self.reloads.under_way = Some(None);
+        self.configured(Ok(made));
+        true
+    }
+
     /// Whether [`reload_some`](Self::reload_some) has something to do at present.
     pub(super) const fn is_reloading(&self) -> bool {
         match self.reloads.step {

@@ -5,7 +5,7 @@ mod restore;
 
 use std::collections::{BTreeSet, HashMap};
 use std::panic::resume_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 
@@ -46,6 +46,7 @@ use crate::clock::BootNanos;
 use crate::config::{Config, XdpMode};
 use crate::control::{Startup, WallClock};
 use crate::datapath::frames::outbox::Outbox;
+use crate::datapath::frames::ring::Arrival;
 use crate::datapath::frames::watch::watched;
 use crate::datapath::interfaces::netlink::{self, LinkState, Namespace};
 use crate::datapath::leases::hints::HeapHints;
@@ -60,7 +61,8 @@ use crate::datapath::program::{occupant, transmission};
 use crate::places;
 use crate::policy::{Interface, Policy};
 use crate::privileges;
-use crate::store::{Expected, Loss, Promised, StoreId};
+use crate::probe::Prober;
+use crate::store::{Expected, Loss, Promised, Record, Store, StoreId};
 use reconcile::{Maps, reconcile};
 
 /// How many frames of packet sockets may wait.
@@ -102,11 +104,73 @@ impl Server {
         occupant::look_around();
         // Threads that are started from here on have no more rights either.
         privileges::give_up().context("giving up rights that are not needed")?;
-        let Datapath { kernel, attacher, mut table, rings, live, adopted_from } = datapath?;
+        let Datapath { kernel, attacher, table, rings, live, adopted_from } = datapath?;
         let records = records.unwrap_or_else(|panic| resume_unwind(panic));
-        let mut records = records.context("loading the leases")?;
+        let records = records.context("loading the leases")?;
+        let outbox =
+            Outbox::open(live.map(|live| Box::new(live) as _), |name, work| beside.thread(name, work))?;
+        let seed = std::hash::RandomState::new();
+        let (mut server, sockets) = Self::made_of(
+            Equipped {
+                seed: std::hash::BuildHasher::hash_one(&seed, id),
+                prober: prober(&config, &facts)?,
+                configuring: Configuring::begin(&beside)?,
+                committing: Committing::over,
+                file: file.to_owned(),
+                seen: here,
+                config,
+                facts: facts.clone(),
+                drivers: drivers(&found),
+                store,
+                records,
+                table,
+                kernel,
+                adopted_from,
+                outbox,
+                beside,
+            },
+            startup,
+        )?;
+        let known = usize::try_from(server.committing.size().records).unwrap_or(usize::MAX);
+        room::make((server.table.in_use() as usize).saturating_sub(known));
+        if let Some(kernel) = &server.kernel {
+            kernel.belongs_to(server.committing.id().0);
+        }
+        server.attach(&facts, &found, attacher, diagnosis)?;
+        server.warn_of_configuration();
+        server.warn_of_own();
+        let (begun, fresh) = rings.unzip();
+        let begun = begun.map(watched).transpose().context("watching the ring of exchanges begun")?;
+        let fresh = fresh.map(watched).transpose().context("watching the ring of new exchanges")?;
+        Ok((server, Intake { begun, fresh, sockets }))
+    }
+
+    /// The server that this makes: maps and store held against each other, what only one of them knew committed, policy
+    /// restored, and answers that rest on another configuration void. Gives also where frames of packet sockets come out.
+    ///
+    /// # Errors
+    /// When the store takes no commits, or the process may have no more threads.
+    pub(super) fn made_of(equipped: Equipped, startup: &Startup) -> Result<(Self, mpsc::Receiver<Arrival>)> {
+        let Equipped {
+            seed,
+            prober,
+            configuring,
+            committing,
+            file,
+            seen,
+            config,
+            facts,
+            drivers,
+            mut store,
+            mut records,
+            mut table,
+            kernel,
+            adopted_from,
+            outbox,
+            beside,
+        } = equipped;
         let maps = match adopted_from {
-            Some(adopted) if adopted != id.0 => Maps::Foreign,
+            Some(adopted) if adopted != store.id().0 => Maps::Foreign,
             _ if store.has_lost() => Maps::Ahead,
             _ => Maps::Ours,
         };
@@ -115,11 +179,9 @@ impl Server {
         if !changes.is_empty() {
             store.commit(now, &changes).context("committing what only the pinned maps knew")?;
         }
-        let seed = std::hash::RandomState::new();
-        let seed = std::hash::BuildHasher::hash_one(&seed, id);
         let mut policy = Policy::new(&config, facts.clone(), seed);
         policy.carry_out_probes();
-        policy.set_host(host(&here));
+        policy.set_host(host(&seen));
 
         let journal = journaling::begin(&config, &*store, &records, &beside)?;
 
@@ -127,27 +189,25 @@ impl Server {
         let ours = ours(&config, &facts);
         let (arrivals, sockets) = mpsc::channel(WAITING);
         let mut server = Self {
-            file: file.to_owned(),
+            file,
             policy,
             table,
-            committing: Committing::over(store)?,
+            committing: committing(store)?,
             decided: Vec::new(),
             orders: Orders::default(),
             audits: Audits::default(),
             former: 0,
             disk_is_late: false,
             kernel,
-            outbox: Outbox::open(live.map(|live| Box::new(live) as _), |name, work| {
-                beside.thread(name, work)
-            })?,
-            prober: prober(&config, &facts)?,
+            outbox,
+            prober,
             limits: limits(&config, &facts),
             interfaces: HashMap::default(),
             left: Vec::new(),
             vacancies: facts.len(),
-            seen: here,
+            seen,
             warned_of: BTreeSet::new(),
-            drivers: drivers(&found),
+            drivers,
             attaching: Attaching::default(),
             arrivals,
             ours,
@@ -160,7 +220,7 @@ impl Server {
             exports: Exports::default(),
             captures: Captures::default(),
             awake: Awake::new(),
-            configuring: Configuring::begin(&beside)?,
+            configuring,
             reloads: Reloads::default(),
             forgetting: None,
             beside,
@@ -175,27 +235,18 @@ impl Server {
             started: BootNanos::now(),
             look_from: 0,
             look_at: 0,
+            #[cfg(feature = "simulation")]
+            aside: Default::default(),
             config,
         };
-        let known = records.len();
         server.restore(records, startup)?;
         server.forget_stale(None);
         while server.is_forgetting() {
             server.forget_some();
         }
         server.look_at = server.slots_per_beat();
-        room::make((server.table.in_use() as usize).saturating_sub(known));
-        if let Some(kernel) = &server.kernel {
-            kernel.rest_on(server.committing.last());
-            kernel.belongs_to(server.committing.id().0);
-        }
-        server.attach(&facts, &found, attacher, diagnosis)?;
-        server.warn_of_configuration();
-        server.warn_of_own();
-        let (begun, fresh) = rings.unzip();
-        let begun = begun.map(watched).transpose().context("watching the ring of exchanges begun")?;
-        let fresh = fresh.map(watched).transpose().context("watching the ring of new exchanges")?;
-        Ok((server, Intake { begun, fresh, sockets }))
+        server.rest_on(server.committing.last());
+        Ok((server, sockets))
     }
 
     /// Attaches the program to every interface that is there, or listens there without it. Nobody is served yet: it is waited
@@ -252,6 +303,33 @@ impl Server {
         let beats = beats.floor().max(1.0) as u32;
         self.table.in_use().div_ceil(beats)
     }
+}
+
+/// All that a server needs of the machine.
+pub(super) struct Equipped {
+    /// What policy's hashes are keyed by.
+    pub(super) seed: u64,
+    pub(super) prober: Option<Prober>,
+    pub(super) configuring: Configuring,
+    /// Hands the store to who commits.
+    pub(super) committing: fn(Box<dyn Store>) -> Result<Committing>,
+    pub(super) file: PathBuf,
+    /// The interfaces of the machine, and its addresses.
+    pub(super) seen: Namespace,
+    pub(super) config: Arc<Config>,
+    /// Those of the configuration.
+    pub(super) facts: Vec<Interface>,
+    /// What drives them.
+    pub(super) drivers: Drivers,
+    pub(super) store: Box<dyn Store>,
+    /// What is in it.
+    pub(super) records: Vec<Record>,
+    pub(super) table: Table,
+    pub(super) kernel: Option<Kernel>,
+    /// The store that the words in the table were promised by.
+    pub(super) adopted_from: Option<u128>,
+    pub(super) outbox: Outbox,
+    pub(super) beside: Beside,
 }
 
 /// The program that answers renewals, and the memory that it shares with us.
