@@ -40,6 +40,15 @@ pub(crate) struct Args {
     /// Kill the daemon a thousand times instead of two hundred (or as often as XDHCPD_CYCLES says)
     #[arg(long)]
     long: bool,
+    /// Simulate the life that follows from this seed: that of a run that failed repeats it
+    #[arg(long)]
+    seed: Option<String>,
+    /// Simulate so many days, however long it takes
+    #[arg(long)]
+    days: Option<u32>,
+    /// Only try the wrong versions of the code that the simulation must catch, and print what caught each
+    #[arg(long)]
+    mutations: bool,
 }
 
 /// A group of tests with the same needs.
@@ -49,7 +58,7 @@ enum Part {
     Unit,
     /// Network namespaces, scripted frames and real clients; as root
     Net,
-    /// Deterministic simulation: test targets of `tests/` whose names begin with `sim`
+    /// The whole server in a deterministic simulation (`tests/sim`)
     Sim,
     /// The Debian package in a clean Debian; only when it is named
     Package,
@@ -60,8 +69,15 @@ const PACKAGE: &str = "package";
 
 /// Runs the tests; the last lines it prints say what failed, and the sum. Fails when a test failed or none ran.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
-    if args.part == Some(Part::Package) {
-        return package(args.filter.as_deref());
+    match args.part {
+        Some(Part::Package) => return package(args.filter.as_deref()),
+        // It needs nothing of the machine.
+        Some(Part::Sim) => {
+            let mut seen = Seen::default();
+            simulate(args, &mut seen)?;
+            return Ok(seen.told());
+        }
+        _ => {}
     }
     setup::prepare(Purpose::Test)?;
     let daemon = build::daemon(Profile::Release)?;
@@ -79,6 +95,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
             "system-tests",
             "--exclude",
             "fuzz",
+            "--exclude",
+            "sim",
         ]);
         run(cargo, &[&["--skip", MILLIONS], named].concat(), &mut seen)?;
         run(optimised(&["--test", "cost"]), named, &mut seen)?;
@@ -93,12 +111,11 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         cargo.args(["test", "--no-fail-fast", "--package", "fuzz", "--test", "targets"]);
         run(cargo, &[&FUZZ, named].concat(), &mut seen)?;
     }
-    let (simulations, others): (Vec<_>, Vec<_>) =
-        system_tests()?.into_iter().filter(|name| name != PACKAGE).partition(|name| name.starts_with("sim"));
-    if wanted(Part::Sim) && !simulations.is_empty() {
-        run(system_test_command(&simulations), named, &mut seen)?;
+    if wanted(Part::Sim) {
+        simulate(args, &mut seen)?;
     }
     if wanted(Part::Net) {
+        let others: Vec<String> = system_tests()?.into_iter().filter(|name| name != PACKAGE).collect();
         build::load_generator()?;
         let mut cargo = system_test_command(&others);
         cargo.arg("--lib").arg("--config").arg(root_runner(&daemon, args.long, &[])?);
@@ -107,9 +124,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         cargo.arg("--config").arg(root_runner(&daemon, args.long, &[])?);
         run(cargo, &[&FUZZ, named].concat(), &mut seen)?;
     }
-    print!("{}", seen.failures);
-    println!("{}", seen.tally);
-    Ok(if seen.tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(seen.told())
 }
 
 /// Packs a daemon, makes a clean Debian, and tests the one in the other.
@@ -123,9 +138,7 @@ fn package(filter: Option<&str>) -> Result<ExitCode> {
     cargo.arg("--config").arg(root_runner(&daemon, false, &more)?);
     let mut seen = Seen::default();
     run(cargo, filter.as_slice(), &mut seen)?;
-    print!("{}", seen.failures);
-    println!("{}", seen.tally);
-    Ok(if seen.tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(seen.told())
 }
 
 /// What test runners have printed so far.
@@ -133,6 +146,15 @@ fn package(filter: Option<&str>) -> Result<ExitCode> {
 struct Seen {
     tally: Tally,
     failures: Failures,
+}
+
+impl Seen {
+    /// Says what failed, and the sum.
+    fn told(&self) -> ExitCode {
+        print!("{}", self.failures);
+        println!("{}", self.tally);
+        if self.tally.is_good() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
 }
 
 /// What the names of tests that need optimised code to end in time have in common.
@@ -151,6 +173,22 @@ fn fuzz(targets: &[&str]) -> Command {
     let mut cargo = build::cargo();
     cargo.args(["test", "--release", "--no-fail-fast", "--package", "fuzz"]).args(targets);
     cargo
+}
+
+/// The simulation: days by the thousand and all wrong versions of the code, or what is asked for.
+fn simulate(args: &Args, seen: &mut Seen) -> Result<()> {
+    let mut cargo = build::cargo();
+    cargo.args(["test", "--release", "--no-fail-fast", "--package", "sim", "--features", "simulation"]);
+    if args.mutations {
+        cargo.args(["--test", "mutations"]);
+    } else if args.seed.is_some() || args.days.is_some() {
+        cargo.args(["--test", "days"]);
+    }
+    cargo.envs(args.seed.iter().map(|seed| (SEED, seed)));
+    cargo.envs(args.days.iter().map(|days| ("XDHCPD_DAYS", days.to_string())));
+    // Daemons come and go by the thousand: what one gives back the next one takes.
+    cargo.env("MIMALLOC_PURGE_DELAY", "-1");
+    run(cargo, &[&FUZZ, args.filter.as_deref().as_slice()].concat(), seen)
 }
 
 /// What these are told: each takes all processors, and prints its seed and what it saw.
