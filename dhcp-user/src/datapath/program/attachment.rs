@@ -280,14 +280,20 @@ fn way(interface: &str, wanted: XdpMode, bond: bool, driver: Option<String>) -> 
         XdpMode::Auto => Ok(Way {
             mode: XdpMode::Auto,
             why: match driver {
-                Some(driver) if transmission::is_known(&driver) => None,
-                Some(driver) => {
-                    Some(format!("driver {driver} is not known to send what a native program answers"))
-                }
+                Some(driver) => transmission::doubts(&driver),
                 None => Some("its driver is not known".to_owned()),
             },
         }),
-        XdpMode::Native | XdpMode::Generic | XdpMode::Off => Ok(Way { mode: wanted, why: None }),
+        XdpMode::Native | XdpMode::Generic | XdpMode::Off => {
+            if wanted == XdpMode::Native && driver.is_some_and(|driver| transmission::forgets(&driver)) {
+                tracing::warn!(
+                    interface,
+                    "its driver forgets the program whenever the interface goes down, and nobody answers from then on: set \
+                     `xdp = \"auto\"`"
+                );
+            }
+            Ok(Way { mode: wanted, why: None })
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::io;
 use crate::datapath::interfaces::ethtool::Device;
 
 /// Drivers of the kernel's tree that send a program's answers, whatever is configured on the far end.
-const KNOWN: [&str; 28] = [
+const KNOWN: [&str; 27] = [
     "atlantic",
     "bnxt_en",
     "ena",
@@ -38,13 +38,26 @@ const KNOWN: [&str; 28] = [
     "sfc",
     "st_gmac",
     "virtio_net",
-    "vmxnet3",
 ];
 
-/// Whether a driver is known to send what a native program answers.
+/// Drivers that send it, but forget the program when the interface goes down, though the kernel has it attached still (seen on
+/// Linux 6.12): then nobody hears requests.
+const FORGETFUL: [&str; 1] = ["vmxnet3"];
+
+/// What speaks against putting the program into a driver that nobody has asked for by name.
 #[must_use]
-pub fn is_known(driver: &str) -> bool {
-    KNOWN.contains(&driver)
+pub fn doubts(driver: &str) -> Option<String> {
+    if forgets(driver) {
+        return Some(format!("driver {driver} forgets a native program when the interface goes down"));
+    }
+    let is_known = KNOWN.contains(&driver);
+    (!is_known).then(|| format!("driver {driver} is not known to send what a native program answers"))
+}
+
+/// Whether a driver has to be given the program anew each time that the interface was down.
+#[must_use]
+pub fn forgets(driver: &str) -> bool {
+    FORGETFUL.contains(&driver)
 }
 
 /// The name of an interface's driver.
@@ -121,9 +134,17 @@ mod tests {
     #[test]
     fn a_virtual_interface_is_not_known_to_send_and_a_card_is() {
         for driver in ["veth", "tun", "bridge", "bonding", "macvlan", "netkit", "dummy", "N/A", ""] {
-            assert!(!is_known(driver), "{driver}");
+            assert!(doubts(driver).is_some_and(|why| why.contains("not known")), "{driver}");
         }
-        assert!(is_known("i40e") && is_known("mlx5_core") && is_known("virtio_net"));
+        for driver in ["i40e", "mlx5_core", "virtio_net", "igb"] {
+            assert_eq!(doubts(driver), None);
+        }
+    }
+
+    #[test]
+    fn a_driver_that_forgets_the_program_is_not_taken_by_itself() {
+        let why = doubts("vmxnet3");
+        assert!(why.is_some_and(|why| why.contains("forgets")));
     }
 
     #[test]
