@@ -8,7 +8,7 @@ use crate::answer::Answer;
 use crate::echo;
 use crate::packet::PacketSocket;
 use crate::request::next_xid;
-use crate::wait::PROMPT;
+use crate::wait::{PROMPT, deadline};
 use crate::wire::{BROADCAST, CLIENT_PORT, Envelope, Kind, Mac, Message, SERVER_PORT, Tag, options};
 
 pub use crate::request::Request;
@@ -319,7 +319,7 @@ impl<'a> Client<'a> {
     /// When no answer comes, or a wrong one.
     pub fn exchange(&self, request: &Request) -> Result<Answer> {
         self.send(request)?;
-        match self.answer(request, Instant::now() + PROMPT)? {
+        match self.answer(request, deadline(PROMPT))? {
             Some(answer) => Ok(answer),
             None => bail!("no answer within {PROMPT:?} to {request:?}"),
         }
@@ -340,7 +340,7 @@ impl<'a> Client<'a> {
         let [.., a, b] = next_xid().to_be_bytes();
         let last = Self { mac: [0x02, 0xee, 0, 0, a, b], ..self.clone() }.informing(address);
         self.send(&last)?;
-        let deadline = Instant::now() + PROMPT;
+        let deadline = deadline(PROMPT);
         let mut answers = Vec::new();
         while let Some(frame) = self.socket.receive(deadline)? {
             let Some(answer) = Answer::decode(&frame).with_context(|| wrong(&frame))? else { continue };

@@ -26,7 +26,7 @@ use crate::namespace::{Namespace, spelled};
 use crate::packet::{PacketSocket, Sees};
 use crate::pass::Pass;
 use crate::process::run;
-use crate::wait::{PROMPT, until};
+use crate::wait::{PROMPT, deadline, until};
 use crate::wire::{BROADCAST, Kind, Mac, Tag};
 
 /// The client that asks who serves.
@@ -201,7 +201,7 @@ fn keep_to(cpus: usize) -> Result<()> {
 fn scout(socket: &PacketSocket, tags: &[Tag]) -> Result<(ServerAddress, Net)> {
     let nobody = ServerAddress { mac: BROADCAST, ip: Ipv4Addr::UNSPECIFIED };
     let client = Client { tags: tags.to_vec(), ..Client::new(socket, SCOUT, nobody) };
-    let deadline = Instant::now() + PROMPT;
+    let deadline = deadline(PROMPT);
     while Instant::now() < deadline {
         let asked = client.discovering();
         client.send(&asked)?;

@@ -13,7 +13,6 @@
 
 use anyhow::{Context, Result, bail};
 use std::net::Ipv4Addr;
-use std::time::Instant;
 
 use crate::answer::Answer;
 use crate::client::{Client, Request, ServerAddress};
@@ -22,7 +21,7 @@ use crate::packet::{PacketSocket, Sees};
 use crate::pass::Pass;
 use crate::server::Home;
 use crate::topology::{CLIENT_IF, CLIENT_MAC, SERVER_IF};
-use crate::wait::PROMPT;
+use crate::wait::{PROMPT, deadline};
 use crate::wire::Mac;
 use crate::world::World;
 
@@ -140,7 +139,7 @@ impl Port {
 
     /// The answers that leave the server until the one to `last`.
     fn hear_until(&self, last: &Request) -> Result<Vec<Answer>> {
-        let deadline = Instant::now() + PROMPT;
+        let deadline = deadline(PROMPT);
         let mut heard = Vec::new();
         while let Some(frame) = self.leaves.receive(deadline)? {
             let Some(answer) = Answer::decode_neighbours(&frame)? else { continue };
