@@ -7,6 +7,7 @@ mod demo;
 mod dist;
 mod failures;
 mod fuzz;
+mod kernels;
 mod machine;
 mod object;
 mod packages;

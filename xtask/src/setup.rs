@@ -23,7 +23,7 @@ pub(crate) struct Args {
     rebuild: bool,
 }
 
-/// What the machine is to be made ready for; each can do what the ones before it can.
+/// What the machine is to be made ready for; up to the tests each can do what the ones before it can.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum Purpose {
     /// Compile, and serve on a NIC
@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     Test,
     /// A clean Debian to install the package into
     Package,
+    /// An emulated machine for other kernels
+    Kernel,
     /// Other servers to compare with
     Bench,
 }
@@ -86,6 +88,9 @@ const PACKAGE_TOOLS: &[Tool] = &[
     tool("strip", "binutils"),
 ];
 
+const KERNEL_TOOLS: &[Tool] =
+    &[tool("qemu-system-x86_64", "qemu-system-x86"), tool("cpio", "cpio"), tool("depmod", "kmod")];
+
 /// Sets up for one purpose and says so when there was nothing to do.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     prepare(args.purpose)?;
@@ -131,8 +136,11 @@ fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
     if purpose >= Purpose::Test {
         tools.extend(TEST_TOOLS);
     }
-    if purpose >= Purpose::Package {
+    if purpose == Purpose::Package {
         tools.extend(PACKAGE_TOOLS);
+    }
+    if purpose == Purpose::Kernel {
+        tools.extend(KERNEL_TOOLS);
     }
     tools.into_iter().filter(|tool| !is_there(tool)).map(|tool| tool.package).collect()
 }

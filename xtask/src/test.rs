@@ -5,7 +5,7 @@ use std::{
     ffi::OsString,
     fs,
     io::{BufRead, BufReader},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
 };
 
@@ -16,12 +16,14 @@ use crate::{
     build::{self, Profile},
     dist,
     failures::Failures,
-    process,
+    kernels, process,
     setup::{self, Purpose},
     tally::Tally,
     workspace,
 };
 
+/// A daemon of one's own, for [`Part::Kernel`].
+const DAEMON: &str = "XDHCPD_BIN";
 /// How often the test `kill` kills the daemon, where it is told.
 const CYCLES: &str = "XDHCPD_CYCLES";
 /// The seed of its random instants, and of the frames in `tests/fuzz`: that of a run that failed repeats it.
@@ -62,15 +64,20 @@ enum Part {
     Sim,
     /// The Debian package in a clean Debian; only when it is named
     Package,
+    /// Other kernels and real drivers, emulated; only when it is named
+    Kernel,
 }
 
 /// The test target that only [`Part::Package`] runs.
 const PACKAGE: &str = "package";
+/// The test target that [`Part::Kernel`] runs, and nobody else: it needs NICs.
+const DRIVERS: &str = "drivers";
 
 /// Runs the tests; the last lines it prints say what failed, and the sum. Fails when a test failed or none ran.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     match args.part {
         Some(Part::Package) => return package(args.filter.as_deref()),
+        Some(Part::Kernel) => return kernel(args.filter.as_deref()),
         // It needs nothing of the machine.
         Some(Part::Sim) => {
             let mut seen = Seen::default();
@@ -115,7 +122,8 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         simulate(args, &mut seen)?;
     }
     if wanted(Part::Net) {
-        let others: Vec<String> = system_tests()?.into_iter().filter(|name| name != PACKAGE).collect();
+        let others: Vec<String> =
+            system_tests()?.into_iter().filter(|name| name != PACKAGE && name != DRIVERS).collect();
         build::load_generator()?;
         let mut cargo = system_test_command(&others);
         cargo.arg("--lib").arg("--config").arg(root_runner(&daemon, args.long, &[])?);
@@ -139,6 +147,60 @@ fn package(filter: Option<&str>) -> Result<ExitCode> {
     let mut seen = Seen::default();
     run(cargo, filter.as_slice(), &mut seen)?;
     Ok(seen.told())
+}
+
+/// Boots other kernels, and tries real drivers on each. Prints a table of what real drivers did.
+fn kernel(filter: Option<&str>) -> Result<ExitCode> {
+    setup::prepare(Purpose::Kernel)?;
+    let daemon = match env::var_os(DAEMON) {
+        Some(path) => fs::canonicalize(&path).with_context(|| format!("{DAEMON}={}", path.display()))?,
+        None => build::daemon(Profile::Release)?,
+    };
+    let test = built(DRIVERS)?;
+    let lacking = kernels::lacking()?;
+    let script = kernels::script(&daemon, &test, filter, &lacking);
+    let mut seen = Seen::default();
+    let mut table = Vec::new();
+    for kernel in kernels::kernels()? {
+        println!("booting Linux {}", kernel.version);
+        let mut has_result = false;
+        let ended = kernel.run(&script, |line| {
+            print!("{line}");
+            has_result |= line.starts_with("test result: ");
+            table.extend(line.trim().strip_prefix("driver: ").map(str::to_owned));
+            seen.tally.count(line);
+            seen.failures.read(line);
+        });
+        if let Err(error) = ended {
+            println!("{error:#}: counted as failed");
+            seen.tally.failed += 1;
+        } else if !has_result {
+            println!("the tests ended without a result: counted as failed");
+            seen.tally.failed += 1;
+        }
+    }
+    println!("| kernel | driver | queues | MTU | attached | remarks | instructions verified |");
+    println!("| --- | --- | --- | --- | --- | --- | --- |");
+    table.iter().for_each(|row| println!("| {row} |"));
+    for driver in lacking {
+        println!(
+            "| | {driver} | | | not tried | this qemu has no such NIC (igb: from 8.0 on, in bookworm-backports) | |"
+        );
+    }
+    Ok(seen.told())
+}
+
+/// Builds a whole-system test target. Gives its program.
+fn built(target: &str) -> Result<PathBuf> {
+    let mut cargo = system_test_command(&[target.to_owned()]);
+    cargo.args(["--no-run", "--message-format=json-render-diagnostics"]).stderr(Stdio::inherit());
+    let said = process::output(&mut cargo).context("the tests don't build")?;
+    let mut messages = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let program = messages.find_map(|message| {
+        let is_it = message["target"]["name"] == target;
+        message["executable"].as_str().filter(|_| is_it).map(PathBuf::from)
+    });
+    program.with_context(|| format!("cargo names no program for {target}"))
 }
 
 /// What test runners have printed so far.
