@@ -11,6 +11,8 @@ use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
 use system_tests::wire::SERVER_PORT;
 
+/// What has waited for longer is old.
+const OLD: Duration = Duration::from_secs(5);
 const LONG: &str = r#"
 [[subnet]]
 prefix = "10.0.0.0/24"
@@ -259,7 +261,8 @@ fn a_new_client_waits_for_the_daemon_and_no_longer() -> Result<()> {
     Ok(())
 }
 
-/// Rather than into a ring that nobody reads; once it is back, what comes is its own again.
+/// Rather than into a ring that nobody reads; once it is back, what comes is its own again. What it was sent long before is
+/// answered no more: its client has repeated it, or given up.
 #[test]
 fn what_a_silent_daemon_would_get_goes_to_the_hosts_stack() -> Result<()> {
     let lan = Lan::new("restart", SERVER, 24)?;
@@ -271,6 +274,10 @@ fn what_a_silent_daemon_would_get_goes_to_the_hosts_stack() -> Result<()> {
     ensure!(!heard(), "the daemon is there, and the stack heard a client");
 
     server.freeze()?;
+    let waiting = lan.client(3);
+    let old = waiting.discovering();
+    waiting.send(&old)?;
+    let sent = Instant::now();
     // So many that none asks too often, and that there are addresses for all when it is back.
     let mut newcomers = (100..200).cycle();
     until("a DISCOVER to come to the stack", PROMPT, || {
@@ -279,10 +286,13 @@ fn what_a_silent_daemon_would_get_goes_to_the_hosts_stack() -> Result<()> {
         Ok(heard().then_some(()))
     })?;
     lan.client(1).renew(&lease).context("the kernel goes on")?;
+    until("what went up first to be old", PROMPT, || Ok((sent.elapsed() > OLD).then_some(())))?;
 
     server.thaw()?;
     // Before it answers a command it has told the kernel that it is back.
     let stats = server.stats()?;
+    ensure!(stats.count(&["daemon", "dropped", "stale"])? >= 1, "{}", stats.0);
+    ensure!(waiting.answer(&old, Instant::now())?.is_none(), "a DISCOVER of long ago is answered");
     ensure!(stats.count(&["kernel", "passed-why", "daemon-away"])? >= 1, "{}", stats.0);
     while heard() {}
     lan.client(2).dora()?;
