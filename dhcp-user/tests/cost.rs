@@ -189,7 +189,7 @@ fn an_offer_costs_no_more_than_it_did() {
     if counted().is_some() {
         return serve(Until::Offer);
     }
-    assert_cost("an_offer_costs_no_more_than_it_did", 13_900);
+    assert_cost("an_offer_costs_no_more_than_it_did", 15_000);
 }
 
 #[test]
@@ -197,7 +197,7 @@ fn an_exchange_costs_no_more_than_it_did() {
     if counted().is_some() {
         return serve(Until::Ack);
     }
-    assert_cost("an_exchange_costs_no_more_than_it_did", 40_000);
+    assert_cost("an_exchange_costs_no_more_than_it_did", 44_100);
 }
 
 #[test]
@@ -205,5 +205,5 @@ fn an_exchange_and_a_renewal_by_the_daemon_cost_no_more_than_they_did() {
     if counted().is_some() {
         return serve(Until::Renewal);
     }
-    assert_cost("an_exchange_and_a_renewal_by_the_daemon_cost_no_more_than_they_did", 61_300);
+    assert_cost("an_exchange_and_a_renewal_by_the_daemon_cost_no_more_than_they_did", 68_000);
 }

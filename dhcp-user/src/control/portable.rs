@@ -232,7 +232,11 @@ fn hw_address(text: &str) -> Result<HwAddr, String> {
         Some((htype, octets)) => (htype.parse().map_err(|_| wrong())?, octets),
         None => (1, text),
     };
-    from_colon_hex(octets).and_then(|octets| HwAddr::new(htype, &octets)).ok_or_else(wrong)
+    match from_colon_hex(octets) {
+        // Of whom nothing is known.
+        Some(none) if none.is_empty() => Ok(HwAddr::default()),
+        octets => octets.and_then(|octets| HwAddr::new(htype, &octets)).ok_or_else(wrong),
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Links in the documentation lead somewhere, and every configuration key is documented.
+//! Links in the documentation lead somewhere, tables are whole, and every configuration key is documented.
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,11 @@ pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {
     for dir in PAGES {
         for page in listed(&root.join(dir))? {
             if page.extension().is_some_and(|extension| extension == "md") {
-                check_links(root, &page, findings)?;
+                let text =
+                    fs::read_to_string(&page).with_context(|| format!("can't read {}", page.display()))?;
+                let shown = page.strip_prefix(root).unwrap_or(&page).display().to_string();
+                check_links(&page, &text, &shown, findings);
+                check_form(&text, &shown, findings);
             }
         }
     }
@@ -45,16 +49,58 @@ pub(super) fn check(root: &Path, findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-fn check_links(root: &Path, page: &Path, findings: &mut Findings) -> Result<()> {
-    let text = fs::read_to_string(page).with_context(|| format!("can't read {}", page.display()))?;
-    let dir = page.parent().unwrap_or(root);
-    for link in links(&text) {
+fn check_links(page: &Path, text: &str, shown: &str, findings: &mut Findings) {
+    let dir = page.parent().unwrap_or(page);
+    for link in links(text) {
         if !dir.join(link).exists() {
-            let shown = page.strip_prefix(root).unwrap_or(page).display();
             findings.fault(format!("{shown}: the link to {link} leads nowhere"));
         }
     }
-    Ok(())
+}
+
+/// A page has a title, and each of its tables a head and as many cells in every row.
+fn check_form(text: &str, shown: &str, findings: &mut Findings) {
+    if !text.starts_with("# ") {
+        findings.fault(format!("{shown}: it has no title"));
+    }
+    for line in wrong_rows(text) {
+        findings.fault(format!(
+            "{shown}:{line}: a table's row without a head, or with more or fewer cells than it"
+        ));
+    }
+}
+
+/// The lines of rows that don't fit into their tables.
+fn wrong_rows(text: &str) -> Vec<usize> {
+    let is_row = |line: &&str| line.starts_with('|');
+    let is_rule = |line: &str| line.starts_with("| ---") || line.starts_with("|---");
+    let lines: Vec<&str> = text.lines().collect();
+    let mut wrong = Vec::new();
+    let mut at = 0;
+    while let Some(rest) = lines.get(at..).filter(|rest| !rest.is_empty()) {
+        let table: Vec<&str> = rest.iter().copied().take_while(is_row).collect();
+        let width = table.first().map_or(0, |head| cells(head));
+        let is_headed = table.get(1).is_some_and(|rule| is_rule(rule))
+            && table.first().is_some_and(|head| !is_rule(head));
+        let misfits = table.iter().enumerate().filter(|(_, row)| !is_headed || cells(row) != width);
+        wrong.extend(misfits.map(|(row, _)| at + row + 1));
+        at += table.len().max(1);
+    }
+    wrong
+}
+
+/// How many cells a row has. A bar between backticks, or after a backslash, is none of its borders.
+fn cells(row: &str) -> usize {
+    let (mut borders, mut in_code, mut escaped) = (0, false, false);
+    for character in row.trim_end().chars() {
+        match character {
+            '`' => in_code = !in_code,
+            '|' if !in_code && !escaped => borders += 1,
+            _ => {}
+        }
+        escaped = character == '\\';
+    }
+    usize::saturating_sub(borders, 1)
 }
 
 /// The files that a page links to; other sites and places in the page itself are left out.
@@ -115,6 +161,14 @@ mod tests {
         let text =
             "See [this](a/b.md), [there](c.md#part), [here](#part) and [the site](https://example.org/x).";
         assert_eq!(links(text), ["a/b.md", "c.md"]);
+    }
+
+    #[test]
+    fn rows_that_do_not_fit_their_table_are_found() {
+        let good = "# T\n\n| a | b |\n| --- | --- |\n| `x|y` | 1 \\| 2 |\n\ntext\n";
+        assert_eq!(wrong_rows(good), [0; 0]);
+        assert_eq!(wrong_rows("| a | b |\n| --- | --- |\n| x |\n|\n"), [3, 4]);
+        assert_eq!(wrong_rows("text\n| --- | --- |\n| x | y |\n"), [2, 3]);
     }
 
     #[test]

@@ -94,6 +94,9 @@ impl Site {
         request: &Request,
         kept_agent: Option<&AgentInformation>,
     ) -> Option<&Reservation> {
+        if !self.subnets.has_standing(subnet) {
+            return None;
+        }
         let agent = request.options.agent.as_ref().or(kept_agent);
         self.subnets.reservation_by(subnet, request, agent).filter(|own| own.address.is_none())
     }

@@ -86,6 +86,9 @@ impl Reservations {
         request: &Request,
         agent: Option<&AgentInformation>,
     ) -> Option<&Reservation> {
+        if self.all.is_empty() {
+            return None;
+        }
         self.first(keys_with(request, agent))
     }
 
