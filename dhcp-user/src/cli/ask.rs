@@ -8,6 +8,7 @@ use super::Exit;
 use super::daemon::Daemon;
 use super::leases::Leases;
 use super::release::Release;
+use super::reservation::Reservation;
 use super::words::{hw_address, prefix};
 use crate::control::{Cause, Request, Subject, from_colon_hex};
 use crate::journal::wire_text;
@@ -36,6 +37,9 @@ pub enum Ask {
     Explain(Explain),
     /// Follow what happens, one line per event
     Events(Follow),
+    /// Add, remove and list reservations while the daemon runs
+    #[command(subcommand)]
+    Reservation(Reservation),
     /// Read the configuration file again: exit status 1 and every error if it is wrong, and nothing changes
     Reload(Daemon),
 }
@@ -147,6 +151,7 @@ impl Ask {
             Self::Events(Follow { since, no_follow, daemon }) => {
                 (Request::Events { since, follow: !no_follow }, daemon)
             }
+            Self::Reservation(reservation) => reservation.parts(),
             Self::Reload(daemon) => (Request::Reload, daemon),
         })
     }

@@ -18,6 +18,7 @@ mod output;
 mod page;
 mod readable;
 mod release;
+mod reservation;
 mod serve;
 mod shell;
 mod store;

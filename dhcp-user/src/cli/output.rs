@@ -34,9 +34,11 @@ impl Output {
             return Self::Text { table, add };
         }
         match request {
-            Request::Leases { .. } | Request::Pools | Request::Orphans | Request::Quarantine => {
-                Self::List { to, begun: false }
-            }
+            Request::Leases { .. }
+            | Request::Pools
+            | Request::Orphans
+            | Request::Quarantine
+            | Request::ReservationList => Self::List { to, begun: false },
             _ => Self::Object(to),
         }
     }

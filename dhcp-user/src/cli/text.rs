@@ -46,12 +46,17 @@ pub(super) fn of(request: &Request) -> (Table, Add) {
         }
         Request::Quarantine => (Table::with_heads(&["ADDRESS", "SINCE", "UNTIL", "WHY", "BY"]), quarantined),
         Request::Explain { .. } => (Table::of_pairs(), explained),
+        Request::ReservationList => {
+            (Table::with_heads(&["SUBNET", "CLIENT", "ADDRESS", "HOST", "ALSO"]), kept)
+        }
         Request::Capture { .. }
         | Request::Figures
         | Request::Events { .. }
         | Request::Hello
         | Request::Export
         | Request::Import
+        | Request::ReservationAdd { .. }
+        | Request::ReservationRemove { .. }
         | Request::Reload => (Table::of_pairs(), object),
     }
 }
@@ -276,6 +281,23 @@ fn object(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
             other => table.row([key, other]),
         }
     }
+    Ok(())
+}
+
+/// A reservation that the daemon keeps.
+fn kept(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
+    let mut object: BTreeMap<String, serde_json::Value> = serde_json::from_str(item.get())?;
+    let mut take = |key: &str| match object.remove(key) {
+        Some(serde_json::Value::String(text)) => Some(text),
+        Some(other) => Some(other.to_string()),
+        None => None,
+    };
+    let given = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let (subnet, address, host) = (given(take("subnet")), given(take("address")), given(take("host-name")));
+    let keys = ["hw-address", "client-id", "circuit-id", "remote-id"];
+    let client: Vec<String> = keys.iter().filter_map(|key| Some(format!("{key} {}", take(key)?))).collect();
+    let also: Vec<String> = object.iter().map(|(key, value)| format!("{key} {value}")).collect();
+    table.row([&subnet, &client.join(" "), &address, &host, &also.join(" ")]);
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use super::errors::{ConfigError, Errors, Span};
 use super::options::OptionSet;
@@ -32,20 +33,29 @@ const CLASSLESS_STATIC_ROUTE_BEFORE: u8 = 249;
 pub(super) struct PoolsAt {
     pools: Vec<Pool>,
     pub(super) at: ConfigError,
-    /// The reserved addresses, with line and column, in order; those without a column are in the file of
-    /// reservations.
-    reserved: Vec<(Ipv4Addr, usize, Option<usize>)>,
-    file: String,
+    /// What is reserved, in order, and where.
+    reserved: Vec<(Ipv4Addr, Where)>,
+}
+
+/// Where a reservation stands.
+#[derive(Clone, Debug, PartialEq)]
+enum Where {
+    /// In the configuration, on this line and column.
+    Here(usize, usize),
+    /// On a line of a file of reservations.
+    InFile(Arc<str>, usize),
 }
 
 impl PoolsAt {
     /// The place at which `address` is reserved.
     fn reservation(&self, address: Ipv4Addr) -> Option<ConfigError> {
-        let at = self.reserved.binary_search_by_key(&address, |(reserved, ..)| *reserved).ok()?;
-        let (_, line, column) = *self.reserved.get(at)?;
-        Some(match column {
-            Some(column) => ConfigError { line, column, ..self.at.clone() },
-            None => ConfigError { file: self.file.clone(), line, column: 1, message: String::new() },
+        let at = self.reserved.binary_search_by_key(&address, |(reserved, _)| *reserved).ok()?;
+        let (_, place) = self.reserved.get(at)?;
+        Some(match place {
+            Where::Here(line, column) => ConfigError { line: *line, column: *column, ..self.at.clone() },
+            Where::InFile(file, line) => {
+                ConfigError { file: file.to_string(), line: *line, column: 1, message: String::new() }
+            }
         })
     }
 }
@@ -161,15 +171,15 @@ pub(super) fn places_of(
     let place = |(reservation, place): &(Reservation, Place)| match place {
         Place::Here(span) => {
             let there = section.errors().at(span, String::new());
-            Some((reservation.address?, there.line, Some(there.column)))
+            Some((reservation.address?, Where::Here(there.line, there.column)))
         }
-        Place::InFile(line) => Some((reservation.address?, *line, None)),
+        Place::InFile(file, line) => Some((reservation.address?, Where::InFile(Arc::clone(file), *line))),
     };
     let mut reserved: Vec<_> = reservations.all.iter().filter_map(place).collect();
-    reserved.sort_unstable();
+    reserved.sort_unstable_by_key(|(address, _)| *address);
     let at = section.errors().at(&section.place(&["pools"]), String::new());
     let pools = pools.iter().map(|pool| pool.range).collect();
-    PoolsAt { pools, at, reserved, file: reservations.file.clone() }
+    PoolsAt { pools, at, reserved }
 }
 
 fn hosts_in<'a>(options: &'a OptionSet, boot: &'a Boot) -> impl Iterator<Item = Ipv4Addr> + 'a {

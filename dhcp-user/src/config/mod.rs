@@ -23,6 +23,7 @@ mod hook;
 mod hosts;
 mod interface;
 mod journal;
+pub mod kept;
 pub mod keys;
 mod lease_times;
 mod options;
@@ -69,6 +70,7 @@ pub use value::LONGEST as LONGEST_TIME;
 use class_names::ClassNames;
 use errors::{Errors, Span};
 use hosts::PoolsAt;
+use kept::Beside;
 use section::Section;
 use sources::Sources;
 use subnet::Others;
@@ -123,17 +125,27 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let octets =
             std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
-        Self::read(&octets, path).map_err(LoadError::Invalid)
+        Self::read(&octets, path, Beside::Kept).map_err(LoadError::Invalid)
+    }
+
+    /// The same as [`load`](Self::load) would if `kept` stood in the file of reservations that the daemon keeps.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_with(path: &Path, kept: &str) -> Result<Self, LoadError> {
+        let octets =
+            std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+        Self::read(&octets, path, Beside::Instead(kept)).map_err(LoadError::Invalid)
     }
 
     /// Parses and checks the text of a file, and of those that it names.
-    fn read(octets: &[u8], path: &Path) -> Result<Self, Vec<ConfigError>> {
+    fn read(octets: &[u8], path: &Path, beside: Beside<'_>) -> Result<Self, Vec<ConfigError>> {
         let sources = Sources::of(path, octets);
         if sources.files.is_empty() {
             return Err(sources.errors);
         }
         let files = sources.files.iter().map(|(begin, file)| (*begin, file.as_str())).collect();
-        let mut config = match Self::parse_files(&sources.text, files) {
+        let mut config = match Self::parse_files(&sources.text, files, beside) {
             Ok(config) if sources.errors.is_empty() => config,
             Ok(_) => return Err(sources.errors),
             Err(errors) => return Err(sources.errors.into_iter().chain(errors).collect()),
@@ -168,16 +180,20 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, in the order of the text; never empty.
     pub fn parse(text: &str, file: &str) -> Result<Self, Vec<ConfigError>> {
-        Self::parse_files(text, vec![(0, file)])
+        Self::parse_files(text, vec![(0, file)], Beside::Nothing)
     }
 
-    fn parse_files(text: &str, files: Vec<(usize, &str)>) -> Result<Self, Vec<ConfigError>> {
+    fn parse_files(
+        text: &str,
+        files: Vec<(usize, &str)>,
+        beside: Beside<'_>,
+    ) -> Result<Self, Vec<ConfigError>> {
         let errors = Errors::of_files(files, text);
         let (document, not_toml) = DeTable::parse_recoverable(text);
         for error in &not_toml {
             errors.syntax(&error.span().unwrap_or_default(), error.message());
         }
-        let config = read(Section::new(document.get_ref(), 0..0, "this file".to_owned(), &errors));
+        let config = read(Section::new(document.get_ref(), 0..0, "this file".to_owned(), &errors), beside);
         let warnings = errors.warnings();
         match (config, errors.into_sorted()) {
             (Some(config), found) if found.is_empty() => Ok(Self { warnings, ..config }),
@@ -186,7 +202,7 @@ impl Config {
     }
 }
 
-fn read(mut document: Section<'_>) -> Option<Config> {
+fn read(mut document: Section<'_>, beside: Beside<'_>) -> Option<Config> {
     let server = document.get("server").and_then(|value| value.section("[server]"));
     let options_at = server.as_ref().map(|section| section.place(&["options", "next-server"]));
     let horizon_at = server.as_ref().map(|section| section.place(&["horizon"]));
@@ -197,6 +213,9 @@ fn read(mut document: Section<'_>) -> Option<Config> {
     let server_boot = server.as_ref().map(|server| server.boot.clone()).unwrap_or_default();
     let mut names = ClassNames::default();
     let mut others = Others::default();
+    if let Some(server) = &server {
+        others.kept = kept::Lines::of(beside, &server.state_dir, document.errors(), &(0..0));
+    }
     let classes = document.or("class", Vec::new(), |value| {
         let Others { named_hosts, files, .. } = &mut others;
         class::read(value, &mut names, named_hosts, files)
@@ -209,6 +228,7 @@ fn read(mut document: Section<'_>) -> Option<Config> {
             Subnet::read(section, (&server_options, &server_boot), &names, &mut others)
         })
     });
+    others.kept.warn_of_the_rest(document.errors());
     std::mem::take(&mut others.named_hosts).look_through(document.errors(), &others.pools_at);
     let hooks = document.or("hook", Vec::new(), |value| value.each_section("hook", Hook::read));
     let journal = document.optional("journal", |value| Journal::read(value.section("[journal]")?));

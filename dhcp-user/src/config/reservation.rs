@@ -145,29 +145,30 @@ pub(super) struct Fields<'l> {
 }
 
 impl Fields<'_> {
+    /// The client that they name.
+    pub(super) fn key(&self) -> Result<ReservationKey, String> {
+        match (self.hw_address, self.client_id, self.circuit_id, self.remote_id) {
+            (Some(text), None, None, None) => Ok(ReservationKey::HwAddress(hw_address_of(text)?)),
+            (None, Some(text), None, None) => Ok(ReservationKey::ClientId(client_id_of(text)?)),
+            (None, None, Some(text), remote_id) => Ok(ReservationKey::Circuit {
+                id: circuit_of(text)?,
+                remote_id: remote_id.map(circuit_of).transpose()?,
+            }),
+            (None, None, None, None) => {
+                Err("it lacks its client: set hw-address, client-id or circuit-id".to_owned())
+            }
+            _ => Err("a reservation is for one of hw-address, client-id and circuit-id (with remote-id)"
+                .to_owned()),
+        }
+    }
+
     /// The reservation, or the faults of the fields.
     pub(super) fn reservation(
         &self,
         overrides: Overrides,
         classes: &ClassNames,
     ) -> Result<Reservation, String> {
-        let key = match (self.hw_address, self.client_id, self.circuit_id, self.remote_id) {
-            (Some(text), None, None, None) => ReservationKey::HwAddress(hw_address_of(text)?),
-            (None, Some(text), None, None) => ReservationKey::ClientId(client_id_of(text)?),
-            (None, None, Some(text), remote_id) => ReservationKey::Circuit {
-                id: circuit_of(text)?,
-                remote_id: remote_id.map(circuit_of).transpose()?,
-            },
-            (None, None, None, None) => {
-                return Err("it lacks its client: set hw-address, client-id or circuit-id".to_owned());
-            }
-            _ => {
-                return Err(
-                    "a reservation is for one of hw-address, client-id and circuit-id (with remote-id)"
-                        .to_owned(),
-                );
-            }
-        };
+        let key = self.key()?;
         let address = self.address.map(|address| {
             address.trim().parse().ok().filter(|address| is_unicast(*address)).ok_or_else(|| {
                 format!("\"{}\" is not an address that a host can have", address.escape_default())

@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use super::class_names::ClassNames;
 use super::errors::{Errors, Span};
+use super::kept;
 use super::prefix::Prefix;
 use super::reservation::{Reservation, ReservationKey};
 use super::reservations_file;
@@ -15,8 +17,8 @@ use super::value::Value;
 pub(super) enum Place {
     /// In the configuration.
     Here(Span),
-    /// On this line of the subnet's file.
-    InFile(usize),
+    /// On this line of a file of reservations.
+    InFile(Arc<str>, usize),
 }
 
 /// The reservations read so far.
@@ -65,14 +67,38 @@ impl Reservations {
         let errors = value.errors();
         let path = reservations_file::path(value)?;
         self.file = path.display().to_string();
+        let file: Arc<str> = self.file.as_str().into();
         reservations_file::read(value, &path, classes, |line, reservation| {
-            let place = Place::InFile(line);
+            let place = Place::InFile(Arc::clone(&file), line);
             let wrong = self
                 .claim_client(errors, &reservation, &place)
                 .or_else(|| self.claim_address(errors, &reservation, &place, prefix));
             self.all.push((reservation, place));
             wrong.map_or(Ok(()), Err)
         })
+    }
+
+    /// Takes those that the daemon keeps.
+    pub(super) fn kept(
+        &mut self,
+        errors: &Errors<'_>,
+        lines: &mut kept::Lines,
+        prefix: Prefix,
+        classes: &ClassNames,
+    ) {
+        for (line, object) in lines.take(prefix) {
+            let read = reservations_file::of_object(object, classes).and_then(|reservation| {
+                let place = Place::InFile(Arc::clone(&lines.file), line);
+                let wrong = self
+                    .claim_client(errors, &reservation, &place)
+                    .or_else(|| self.claim_address(errors, &reservation, &place, Some(prefix)));
+                self.all.push((reservation, place));
+                wrong.map_or(Ok(()), Err)
+            });
+            if let Err(message) = read {
+                errors.refuse_at(lines.error(line, message));
+            }
+        }
     }
 
     fn claim_client(
@@ -106,12 +132,12 @@ impl Reservations {
     fn says(&self, errors: &Errors<'_>, earlier: &Place, later: &Place) -> String {
         match (earlier, later) {
             (Place::Here(earlier), Place::Here(later)) => errors.where_is(earlier, later),
-            (Place::Here(earlier), Place::InFile(_)) => {
+            (Place::Here(earlier), Place::InFile(..)) => {
                 let there = errors.at(earlier, String::new());
                 format!("line {} of {}", there.line, there.file)
             }
-            (Place::InFile(line), Place::InFile(_)) => format!("line {line}"),
-            (Place::InFile(line), Place::Here(_)) => format!("line {line} of {}", self.file),
+            (Place::InFile(file, line), Place::InFile(here, _)) if file == here => format!("line {line}"),
+            (Place::InFile(file, line), _) => format!("line {line} of {file}"),
         }
     }
 }

@@ -152,8 +152,11 @@ fn json(
 }
 
 fn object(text: &[u8], classes: &ClassNames) -> Result<Reservation, String> {
-    let mut object: Map<String, Json> =
-        serde_json::from_slice(text).map_err(|error| format!("no object of JSON: {error}"))?;
+    of_object(serde_json::from_slice(text).map_err(|error| format!("no object of JSON: {error}"))?, classes)
+}
+
+/// The reservation that an object says.
+pub(super) fn of_object(mut object: Map<String, Json>, classes: &ClassNames) -> Result<Reservation, String> {
     let mut text = |key: &str| match object.remove(key) {
         None | Some(Json::Null) => Ok(None),
         Some(Json::String(text)) => Ok(Some(text)),

@@ -9,6 +9,7 @@ use super::class_names::ClassNames;
 use super::disjoint::Disjoint;
 use super::errors::Span;
 use super::hosts::{self, NamedHosts, PoolsAt};
+use super::kept;
 use super::lease_times::LeaseTimes;
 use super::options::{self, OptionSet};
 use super::overrides::Boot;
@@ -99,6 +100,8 @@ pub(super) struct Others {
     pub(super) pools_at: Vec<PoolsAt>,
     /// Hosts that may be in pools of any subnet.
     pub(super) named_hosts: NamedHosts,
+    /// What the daemon keeps itself.
+    pub(super) kept: kept::Lines,
     /// Files of reservations.
     pub(super) files: Vec<PathBuf>,
 }
@@ -177,6 +180,9 @@ impl Subnet {
         let file = section.get("reservations-file");
         let lines = file.map_or(Some(()), |v| reserved.file(v, prefix, classes));
         others.files.extend(file.map(|_| PathBuf::from(&reserved.file)));
+        if let Some(prefix) = prefix {
+            reserved.kept(section.errors(), &mut others.kept, prefix, classes);
+        }
         let reservations = tables.and(lines).map(|()| &reserved.all);
 
         if let (Some(pools), Some(reservations)) = (&pools, reservations)

@@ -52,7 +52,7 @@ pub use filter::LeaseFilter;
 pub use measured::{Histogram, MOST_POOLS, Measured, RingFill};
 pub use peer::Admission;
 pub use portable::{Cause as QuarantinedFor, Confined, Portable, Treated};
-pub use query::{Export, Happening, No, Page, Query, Reply};
+pub use query::{Export, Happening, No, Page, Query, Reply, ReservationEdit};
 pub use report::{
     AnsweredBy, Audit, Cleared, Explanation, Finding, Free, Heard, Imported, InterfaceStatus, KernelStats,
     Lease, LeaseDetail, LinkStatus, Memo, Orphan, OrphanLease, PoolCounts, Quarantined, RefusedLease,

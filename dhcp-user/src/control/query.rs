@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::{Map, Value};
 use tokio::sync::{broadcast, oneshot};
 
 use super::figures::Figures;
@@ -104,8 +105,26 @@ pub enum Query {
     },
     /// Leases of another server, to be honoured here. The answer has each refused one with its reason.
     Import(Vec<Portable>, Reply<Imported>),
+    /// The reservations that the daemon keeps.
+    ReservationList(Reply<Vec<Map<String, Value>>>),
+    /// Keep a reservation, or keep one no more; no if that can't be.
+    ReservationEdit(ReservationEdit, Reply<Reloaded>),
     /// Apply the changed configuration; no if it is wrong.
     Reload(Reply<Reloaded>),
+}
+
+/// What becomes of a reservation that the daemon keeps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReservationEdit {
+    /// It is kept from now on.
+    Add(Map<String, Value>),
+    /// It is kept no more.
+    Remove {
+        /// Whom it is for.
+        client: Map<String, Value>,
+        /// Its subnet, if that is said.
+        subnet: Option<String>,
+    },
 }
 
 /// The events from some moment on.
@@ -119,7 +138,7 @@ pub struct Happening {
 
 /// The place for an answer. The code that answers need not care whether somebody still waits.
 #[derive(Debug)]
-pub struct Reply<T>(oneshot::Sender<Result<T, No>>);
+pub struct Reply<T>(oneshot::Sender<Result<T, No>>, &'static str);
 
 /// The answer is no, and this is why, in words for the operator.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,7 +149,7 @@ impl<T> Reply<T> {
     #[must_use]
     pub fn channel() -> (Self, oneshot::Receiver<Result<T, No>>) {
         let (sender, receiver) = oneshot::channel();
-        (Self(sender), receiver)
+        (Self(sender, ""), receiver)
     }
 
     /// Answers.
@@ -148,7 +167,13 @@ impl<T> Reply<T> {
 
     /// Answers no, and says why.
     pub fn no(self, why: impl Into<String>) {
-        drop(self.0.send(Err(No(why.into()))));
+        drop(self.0.send(Err(No(format!("{}{}", self.1, why.into())))));
+    }
+
+    /// If the answer is no from now on, it says this first.
+    #[must_use]
+    pub fn but(self, first: &'static str) -> Self {
+        Self(self.0, first)
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::filter::LeaseFilter;
@@ -87,6 +88,23 @@ pub enum Request {
     Export,
     /// Honour the leases that follow, one in a line.
     Import,
+    /// The reservations that the daemon keeps.
+    ReservationList,
+    /// Keep a reservation: it is in force at once.
+    ReservationAdd {
+        /// As a line of a `reservations-file`, and its `subnet`.
+        #[serde(deserialize_with = "of_a_client")]
+        reservation: Map<String, Value>,
+    },
+    /// Keep a reservation no more.
+    ReservationRemove {
+        /// Whom it is for: `hw-address`, `client-id`, or `circuit-id` with or without `remote-id`.
+        #[serde(deserialize_with = "of_a_client")]
+        client: Map<String, Value>,
+        /// Its subnet; may be left out if the client has one in one subnet only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        subnet: Option<String>,
+    },
     /// Apply the changed configuration.
     Reload,
 }
@@ -117,6 +135,15 @@ const fn yes() -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 const fn is_so(what: &bool) -> bool {
     *what
+}
+
+/// An object that says whom it is for.
+fn of_a_client<'de, D: Deserializer<'de>>(from: D) -> Result<Map<String, Value>, D::Error> {
+    let object: Map<String, Value> = Map::deserialize(from)?;
+    let says_so = ["hw-address", "client-id", "circuit-id"].iter().any(|key| object.contains_key(*key));
+    says_so
+        .then_some(object)
+        .ok_or_else(|| D::Error::custom("it lacks its client: set hw-address, client-id or circuit-id"))
 }
 
 const fn one_address() -> u8 {
@@ -179,7 +206,15 @@ impl Request {
     /// Whether it changes anything.
     #[must_use]
     pub fn changes(&self) -> bool {
-        matches!(self, Self::LeaseRelease { .. } | Self::QuarantineClear { .. } | Self::Import | Self::Reload)
+        matches!(
+            self,
+            Self::LeaseRelease { .. }
+                | Self::QuarantineClear { .. }
+                | Self::Import
+                | Self::ReservationAdd { .. }
+                | Self::ReservationRemove { .. }
+                | Self::Reload
+        )
     }
 }
 

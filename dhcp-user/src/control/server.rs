@@ -19,7 +19,7 @@ use super::capture::Telling;
 use super::filter::LeaseFilter;
 use super::peer::{May, Peer};
 use super::portable::Portable;
-use super::query::{Export, No, Page, Query, Reply};
+use super::query::{Export, No, Page, Query, Reply, ReservationEdit};
 use super::report::{Audit, Status};
 use super::request::{Line, Outcome, Request};
 use super::startup::Startup;
@@ -224,6 +224,15 @@ impl Client {
             },
             Request::Export => self.export(queries).await?,
             Request::Import => self.import(queries).await?,
+            Request::ReservationList => self.list(queries, Query::ReservationList).await?,
+            Request::ReservationAdd { reservation } => {
+                let edit = ReservationEdit::Add(reservation);
+                self.one(queries, |reply| Query::ReservationEdit(edit, reply)).await?
+            }
+            Request::ReservationRemove { client, subnet } => {
+                let edit = ReservationEdit::Remove { client, subnet };
+                self.one(queries, |reply| Query::ReservationEdit(edit, reply)).await?
+            }
             Request::Reload => self.one(queries, Query::Reload).await?,
         };
         self.end(outcome).await

@@ -131,6 +131,27 @@ pub(super) const VERBS: &[Verb] = &[
     ),
     verb("export", READ, &[], "an item for each address, of which the last counts", r#"{"verb":"export"}"#),
     verb("import", CHANGE, &[], "an item for each part that was sent (see below)", r#"{"verb":"import"}"#),
+    verb(
+        "reservation-list",
+        READ,
+        &[],
+        "an item for each reservation that the daemon keeps",
+        r#"{"verb":"reservation-list"}"#,
+    ),
+    verb(
+        "reservation-add",
+        CHANGE,
+        &["reservation"],
+        "one item, when it is on disk and in force",
+        r#"{"verb":"reservation-add","reservation":{"subnet":"192.0.2.0/24","hw-address":"02:00:00:00:00:01","address":"192.0.2.7"}}"#,
+    ),
+    verb(
+        "reservation-remove",
+        CHANGE,
+        &["client", "subnet?"],
+        "the same",
+        r#"{"verb":"reservation-remove","client":{"hw-address":"02:00:00:00:00:01"},"subnet":"192.0.2.0/24"}"#,
+    ),
     verb("reload", CHANGE, &[], "one item, when every lease has its new answers", r#"{"verb":"reload"}"#),
 ];
 

@@ -271,8 +271,8 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
                 Vec::new()
             }
             done = server.attaching.done() => { server.at(Stage::Following).attached(done); Vec::new() }
-            made = server.configuring.made() => {
-                server.at(Stage::Reloading).configured(made);
+            done = server.configuring.done() => {
+                server.at(Stage::Reloading).configured(done);
                 Vec::new()
             }
             arrived = ready(&mut intake.begun), if server.may_take() => arrived,

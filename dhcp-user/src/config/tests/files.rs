@@ -274,3 +274,45 @@ fn hardware_addresses_come_from_a_file() {
     let found = wrong(&[("x.toml", &with("none.txt"))]);
     assert!(found[0].contains("can't read") && found[0].contains("none.txt"), "{found:?}");
 }
+
+/// What the daemon keeps stands beside what is configured, and is checked with it.
+#[test]
+fn reservations_that_the_daemon_keeps_are_read_beside_the_configuration() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("x.toml");
+    let text = format!("[server]\nstate-dir = \"{}\"\n{}", dir.path().display(), with_file("r.csv"));
+    std::fs::write(&path, text).expect("written");
+    std::fs::write(dir.path().join("r.csv"), "hw-address,address\n02:00:00:00:00:02,10.0.1.102\n")
+        .expect("written");
+    let count = |config: &Config| config.subnets[0].reservations.len();
+    assert_eq!(count(&Config::load(&path).expect("good")), 2, "there need be no such file");
+
+    let line = |mac: &str, address: &str| {
+        format!("{{\"subnet\":\"10.0.1.0/24\",\"hw-address\":\"{mac}\",\"address\":\"{address}\"}}\n")
+    };
+    let kept = crate::config::kept::file(dir.path());
+    std::fs::write(&kept, line("02:00:00:00:00:03", "10.0.1.103")).expect("written");
+    let config = Config::load(&path).expect("good");
+    assert_eq!((count(&config), config.subnets[0].reservations[2].address), (3, "10.0.1.103".parse().ok()));
+    assert_eq!(count(&Config::load_with(&path, "").expect("good")), 2, "as if nothing were kept");
+
+    for (line, why) in [
+        (
+            line("02:00:00:00:00:02", "10.0.1.104"),
+            "reservations.jsonl:1:1: hw-address 02:00:00:00:00:02 has a reservation on line 2 of",
+        ),
+        (line("02:00:00:00:00:04", "10.0.1.101"), "reservations.jsonl:1:1: 10.0.1.101 is reserved on line"),
+        (line("02:00:00:00:00:04", "10.0.2.1"), "reservations.jsonl:1:1: 10.0.2.1 is not an address"),
+        (
+            "{\"hw-address\":\"02:00:00:00:00:04\"}\n".to_owned(),
+            "reservations.jsonl:1:1: `subnet` must be a prefix",
+        ),
+        ("\n[]\n".to_owned(), "reservations.jsonl:2:1: no object of JSON"),
+    ] {
+        let error = Config::load_with(&path, &line).expect_err(why).to_string();
+        assert!(error.contains(why), "{error} has no {why}");
+    }
+    let elsewhere = line("02:00:00:00:00:04", "10.7.0.4").replace("10.0.1.0/24", "10.7.0.0/24");
+    let config = Config::load_with(&path, &elsewhere).expect("its subnet may be gone");
+    assert!(config.warnings.iter().any(|warning| warning.message.contains("no [[subnet]] 10.7.0.0/24")));
+}

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use anyhow::Result;
+use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::kept;
 use crate::config::Config;
+use crate::control::{Reloaded, Reply, ReservationEdit};
 use crate::policy::{Interface, Policy};
 use crate::probe::Prober;
 use crate::server::equipment;
@@ -19,7 +22,15 @@ use crate::server::process::beside::Beside;
 /// The thread, and its results. One configuration is made at a time, so the queues need no bound.
 pub(in crate::server) struct Configuring {
     work: Sender<Work>,
-    made: UnboundedReceiver<Result<Made>>,
+    done: UnboundedReceiver<Done>,
+}
+
+/// What the thread has done.
+pub(in crate::server) enum Done {
+    /// A configuration was read and made.
+    Made(Result<Made>),
+    /// The reservations that are kept have changed, and whoever asked for it waits until they are in force.
+    Edited(Reply<Reloaded>),
 }
 
 type Successor = Box<dyn FnOnce(&Config, Vec<Interface>) -> Policy + Send>;
@@ -27,6 +38,8 @@ type Successor = Box<dyn FnOnce(&Config, Vec<Interface>) -> Policy + Send>;
 enum Work {
     Make { file: PathBuf, facts: Vec<Interface>, successor: Successor, present: Arc<Config> },
     Discard(Box<dyn Send>),
+    List { present: Arc<Config>, reply: Reply<Vec<Map<String, Value>>> },
+    Edit { file: PathBuf, present: Arc<Config>, edit: ReservationEdit, reply: Reply<Reloaded> },
 }
 
 /// A configuration that was read and compiled.
@@ -54,9 +67,9 @@ impl Configuring {
     /// When the process may have no more threads.
     pub(in crate::server) fn begin(beside: &Beside) -> Result<Self> {
         let (work, taken) = channel();
-        let (given, made) = unbounded_channel();
+        let (given, done) = unbounded_channel();
         beside.thread("configuration", move || serve(&taken, &given))?;
-        Ok(Self { work, made })
+        Ok(Self { work, done })
     }
 
     /// Without the thread: what is to be made is left to whoever simulates.
@@ -78,12 +91,29 @@ impl Configuring {
         let _ = self.work.send(Work::Make { file: file.to_owned(), facts, successor, present });
     }
 
-    /// The result of the last order; waits for ever when there is none.
-    pub(in crate::server) async fn made(&mut self) -> Result<Made> {
-        match self.made.recv().await {
-            Some(made) => made,
+    /// What is done next; waits for ever when nothing is to be done.
+    pub(in crate::server) async fn done(&mut self) -> Done {
+        match self.done.recv().await {
+            Some(done) => done,
             None => std::future::pending().await,
         }
+    }
+
+    /// Has the reservations that are kept told.
+    pub(in crate::server) fn list(&self, present: &Arc<Config>, reply: Reply<Vec<Map<String, Value>>>) {
+        let _ = self.work.send(Work::List { present: Arc::clone(present), reply });
+    }
+
+    /// Has the reservations that are kept changed.
+    pub(in crate::server) fn edit(
+        &self,
+        file: &Path,
+        present: &Arc<Config>,
+        edit: ReservationEdit,
+        reply: Reply<Reloaded>,
+    ) {
+        let present = Arc::clone(present);
+        let _ = self.work.send(Work::Edit { file: file.to_owned(), present, edit, reply });
     }
 
     /// Frees what may take its time to be freed.
@@ -93,12 +123,21 @@ impl Configuring {
     }
 }
 
-fn serve(work: &Receiver<Work>, given: &UnboundedSender<Result<Made>>) {
+fn serve(work: &Receiver<Work>, given: &UnboundedSender<Done>) {
     for work in work {
         match work {
             Work::Make { file, facts, successor, present } => {
-                if given.send(make(&file, facts, successor, &present)).is_err() {
+                if given.send(Done::Made(make(&file, facts, successor, &present))).is_err() {
                     return;
+                }
+            }
+            Work::List { present, reply } => {
+                reply.done(kept::list(&present.server.state_dir).map_err(|error| format!("{error:#}")));
+            }
+            Work::Edit { file, present, edit, reply } => {
+                match kept::edit(&file, &present.server.state_dir, edit) {
+                    Ok(()) => drop(given.send(Done::Edited(reply.but("it is on disk, and not in force: ")))),
+                    Err(error) => reply.no(format!("{error:#}")),
                 }
             }
             Work::Discard(what) => drop(what),

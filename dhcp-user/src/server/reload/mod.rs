@@ -7,6 +7,7 @@
 //! the answer anew). The command gets its answer when all of this is done, and on disk.
 
 pub(super) mod configuring;
+mod kept;
 pub(super) mod regroup;
 pub(super) mod stale;
 
@@ -24,7 +25,7 @@ use crate::control::{Reloaded, Reply};
 use crate::datapath::program::attachment::Attachment;
 use crate::policy::{GoingOver, Policy, STEP, Settled};
 use crate::pulse::Stage;
-use configuring::{Made, Next};
+use configuring::{Done, Made, Next};
 use regroup::{Regrouped, Regrouping, Undoing};
 
 /// How many blocks of addresses get their slots in a step.
@@ -100,7 +101,11 @@ impl Server {
     }
 
     /// Begins to go over to a configuration that was read; if it can't be, nothing is changed, and the answer is no.
-    pub(super) fn configured(&mut self, made: Result<Made>) {
+    pub(super) fn configured(&mut self, done: Done) {
+        let made = match done {
+            Done::Made(made) => made,
+            Done::Edited(reply) => return self.reload(Some(reply)),
+        };
         match made.and_then(|made| self.check(&made.next).map(|()| made)) {
             Ok(Made { next, policy }) => {
                 self.reloads.step = Some(Step::MakingRoom { next, policy, from: 0 });

@@ -79,6 +79,10 @@ impl Server {
             },
             Query::Export { export, most, reply } => reply.give(self.export(&export, most)),
             Query::Import(leases, reply) => self.import(&leases, reply),
+            Query::ReservationList(reply) => self.configuring.list(&self.config, reply),
+            Query::ReservationEdit(edit, reply) => {
+                self.configuring.edit(&self.file, &self.config, edit, reply);
+            }
             Query::Reload(reply) => self.reload(Some(reply)),
         }
     }

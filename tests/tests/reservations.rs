@@ -1,0 +1,93 @@
+//! Reservations that operators add and remove while the daemon runs: in force at once, on disk before that is said, and refused
+//! where `check-config` would refuse them.
+
+use anyhow::{Result, ensure};
+use std::net::Ipv4Addr;
+use system_tests::client::Client;
+use system_tests::paths::SERVER;
+use system_tests::process::output;
+use system_tests::server::{Server, Xdp};
+use system_tests::topology::Lan;
+
+const SUBNET: &str = r#"
+[[subnet]]
+prefix = "10.0.0.0/24"
+pools = ["10.0.0.50 - 10.0.0.59"]
+lease-time = "1h"
+
+[[subnet.reservation]]
+hw-address = "02:00:00:00:00:99"
+address = "10.0.0.99"
+"#;
+
+fn mac(client: &Client) -> String {
+    client.mac.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(":")
+}
+
+/// What the command says on its error output, if it says no.
+fn refused(server: &Server<'_>, words: &[&str]) -> Result<String> {
+    let said = output(&mut server.cli(words)?)?;
+    ensure!(said.status.code() == Some(1), "{words:?} ended with {:?}", said.status);
+    Ok(String::from_utf8_lossy(&said.stderr).into_owned())
+}
+
+fn done(server: &Server<'_>, words: &[&str]) -> Result<()> {
+    let said = output(&mut server.cli(words)?)?;
+    ensure!(said.status.success(), "{words:?}: {}", String::from_utf8_lossy(&said.stderr));
+    Ok(())
+}
+
+#[test]
+fn reservations_are_kept_by_the_daemon_over_a_crash() -> Result<()> {
+    let lan = Lan::new("reservations", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let (name, seven) = (mac(&client), Ipv4Addr::new(10, 0, 0, 7));
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    ensure!(lease.address != seven);
+
+    done(
+        &server,
+        &["reservation", "add", "--hw-address", &name, "--address", "10.0.0.7", "--host-name", "seven"],
+    )?;
+    // On disk before it was said: the daemon dies at once.
+    server.crash()?;
+    server.start_again()?;
+    let list = server.json(&["reservation", "list"])?;
+    ensure!(list[0]["address"] == "10.0.0.7" && list[0]["subnet"] == "10.0.0.0/24", "{list}");
+    ensure!(client.exchange(&client.renewing(&lease)).is_ok_and(|answer| !answer.kind.tells_of_a_lease()));
+    let lease = client.dora()?;
+    ensure!(lease.address == seven, "{}", lease.address);
+    (0..2).try_for_each(|_| client.renew(&lease).map(drop))?;
+
+    // Where check-config would say no, so does the daemon, and nothing is changed.
+    for (words, why) in [
+        (vec!["--hw-address", &name, "--address", "10.0.0.8"], "has a reservation on line 1"),
+        (
+            vec!["--hw-address", "02:00:00:00:00:98", "--address", "10.0.0.7"],
+            "10.0.0.7 is reserved on line 1",
+        ),
+        (
+            vec!["--hw-address", "02:00:00:00:00:98", "--address", "10.0.0.99"],
+            "10.0.0.99 is reserved on line",
+        ),
+        (vec!["--hw-address", "02:00:00:00:00:98", "--address", "10.1.0.1"], "10.1.0.1 is in no [[subnet]]"),
+        (vec!["--hw-address", "02:00:00:00:00:98"], "say in which subnet"),
+        (vec!["--hw-address", "x", "--address", "10.0.0.8"], "is not an Ethernet address"),
+        (vec!["--hw-address", "02:00:00:00:00:98", "--subnet", "10.0.0.0/24"], "gives its client nothing"),
+    ] {
+        let said = refused(&server, &[&["reservation", "add"], &words[..]].concat())?;
+        ensure!(said.contains(why), "{said} has no {why}");
+    }
+    let said = refused(&server, &["reservation", "remove", "--hw-address", "02:00:00:00:00:99"])?;
+    ensure!(said.contains("those of the configuration"), "{said}");
+    ensure!(server.json(&["reservation", "list"])?.as_array().is_some_and(|kept| kept.len() == 1));
+
+    done(&server, &["reservation", "remove", "--hw-address", &name])?;
+    ensure!(server.json(&["reservation", "list"])?.as_array().is_some_and(Vec::is_empty));
+    let other = lan.client(2);
+    ensure!(other.dora()?.address != seven);
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
