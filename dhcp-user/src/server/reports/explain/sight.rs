@@ -169,7 +169,7 @@ fn reason(why: Option<Why>, request: &Request) -> String {
         Why::NoRoom => "its frame could not be made long enough for the answer",
         Why::UnusualHeader => "its BOOTP header is not a plain client's",
         Why::BadLength => "the lengths of frame, IP and UDP disagree",
-        Why::BadChecksum => "the checksum of its IP header is wrong",
+        Why::BadChecksum => "the checksum of its IP header or of its UDP datagram is wrong",
         Why::OptionsSize => "its options are too long or too short to be known by the kernel",
         Why::OtherMessage => "no message type was found among its first options",
         Why::Discover | Why::Decline | Why::Release | Why::Inform => "the daemon decides such messages",
