@@ -191,7 +191,11 @@ impl<'a> Scene<'a> {
         until("the daemon to serve, to say what is wrong, or to end", 3 * PROMPT, || {
             if !self.server.is_running()? {
                 let log = self.server.log();
-                let reason = ["ERROR", "xdhcpd: ", "panicked", "memory allocation"];
+                ensure!(
+                    !log.lines().rev().take(200).any(|line| line.contains("panicked at")),
+                    "it panicked: {log}"
+                );
+                let reason = ["ERROR", "xdhcpd: ", "memory allocation"];
                 let last =
                     log.lines().rev().take(40).any(|line| reason.iter().any(|word| line.contains(word)));
                 ensure!(last, "it ended without a word");
