@@ -25,18 +25,8 @@ use crate::control::{self, ClientError, Outcome, Request};
 /// Which frames to capture, and where they go.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Capture {
-    /// Only messages of the client with this hardware address
-    #[arg(long, value_name = "MAC", value_parser = hw_address)]
-    mac: Option<[u8; 6]>,
-    /// Only messages about this address
-    #[arg(long)]
-    address: Option<Ipv4Addr>,
-    /// Only messages about addresses in this prefix, or by a relay there
-    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
-    subnet: Option<(Ipv4Addr, u8)>,
-    /// Only messages that came through this relay
-    #[arg(long, value_name = "ADDRESS")]
-    relay: Option<Ipv4Addr>,
+    #[command(flatten)]
+    of: Messages,
     /// Only frames of this interface
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
@@ -50,13 +40,27 @@ pub struct Capture {
     json: bool,
 }
 
-/// By what is to be filtered: hardware address, address, prefix, relay.
-type By = (Option<[u8; 6]>, Option<Ipv4Addr>, Option<(Ipv4Addr, u8)>, Option<Ipv4Addr>);
+/// Which messages to capture; all that are not excluded.
+#[derive(Clone, Debug, clap::Args)]
+pub(super) struct Messages {
+    /// Only messages of the client with this hardware address
+    #[arg(long, value_name = "MAC", value_parser = hw_address)]
+    mac: Option<[u8; 6]>,
+    /// Only messages about this address
+    #[arg(long)]
+    address: Option<Ipv4Addr>,
+    /// Only messages about addresses in this prefix, or by a relay there
+    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
+    subnet: Option<(Ipv4Addr, u8)>,
+    /// Only messages that came through this relay
+    #[arg(long, value_name = "ADDRESS")]
+    relay: Option<Ipv4Addr>,
+}
 
 impl Capture {
     /// The capture that Wireshark reads from a FIFO.
-    pub(super) fn into_fifo(fifo: PathBuf, (mac, address, subnet, relay): By, whom: Whom) -> Self {
-        Self { mac, address, subnet, relay, interface: None, write: Some(fifo), whom, json: false }
+    pub(super) fn into_fifo(fifo: PathBuf, of: Messages, whom: Whom) -> Self {
+        Self { of, interface: None, write: Some(fifo), whom, json: false }
     }
 
     /// Captures until the daemon ends, or nobody reads.
@@ -72,10 +76,10 @@ impl Capture {
             }
         };
         let filter = Filter {
-            hw_address: self.mac,
-            address: self.address,
-            subnet: self.subnet,
-            relay: self.relay,
+            hw_address: self.of.mac,
+            address: self.of.address,
+            subnet: self.of.subnet,
+            relay: self.of.relay,
             interface: self.interface,
         };
         let socket = match self.whom.socket() {

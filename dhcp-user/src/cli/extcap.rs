@@ -3,14 +3,12 @@
 //! Wireshark starts the program once for each question, and once to capture into a FIFO (extcap(4)).
 
 use std::io::{self, Write as _};
-use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use super::Exit;
-use super::capture::Capture;
+use super::capture::{Capture, Messages};
 use super::daemon::Whom;
 use super::output::{complain, finish};
-use super::words::{hw_address, prefix};
 
 /// The name that Wireshark knows the interface by.
 const INTERFACE: &str = "xdhcpd";
@@ -42,18 +40,8 @@ pub struct Extcap {
     /// Where pcapng is to be written
     #[arg(long, value_name = "FIFO")]
     fifo: Option<PathBuf>,
-    /// Only messages of the client with this hardware address
-    #[arg(long, value_name = "MAC", value_parser = hw_address)]
-    mac: Option<[u8; 6]>,
-    /// Only messages about this address
-    #[arg(long)]
-    address: Option<Ipv4Addr>,
-    /// Only messages about addresses in this prefix, or by a relay there
-    #[arg(long, value_name = "PREFIX", value_parser = prefix)]
-    subnet: Option<(Ipv4Addr, u8)>,
-    /// Only messages that came through this relay
-    #[arg(long, value_name = "ADDRESS")]
-    relay: Option<Ipv4Addr>,
+    #[command(flatten)]
+    of: Messages,
     #[command(flatten)]
     whom: Whom,
 }
@@ -81,9 +69,7 @@ impl Extcap {
             );
         }
         match self.fifo.filter(|_| self.capture) {
-            Some(fifo) => {
-                Capture::into_fifo(fifo, (self.mac, self.address, self.subnet, self.relay), self.whom).run()
-            }
+            Some(fifo) => Capture::into_fifo(fifo, self.of, self.whom).run(),
             None => complain(Exit::Usage, "Wireshark starts this: see docs/capture.md"),
         }
     }
