@@ -75,7 +75,7 @@ impl Configuring {
     /// Without the thread: what is to be made is left to whoever simulates.
     #[cfg(feature = "simulation")]
     pub(in crate::server) fn by_hand() -> Self {
-        Self { work: channel().0, made: unbounded_channel().1 }
+        Self { work: channel().0, done: unbounded_channel().1 }
     }
 
     /// Has the configuration in `file` read, for a policy that comes after the present one.

@@ -121,7 +121,7 @@ impl Server {
             return false;
         }
         self.reloads.under_way = Some(None);
-        self.configured(Ok(made));
+        self.configured(Done::Made(Ok(made)));
         true
     }
 
