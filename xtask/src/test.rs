@@ -128,7 +128,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
         let mut cargo = system_test_command(&others);
         cargo.arg("--lib").arg("--config").arg(root_runner(&daemon, args.long, &[])?);
         run(cargo, named, &mut seen)?;
-        let mut cargo = fuzz(&["--test", "loaded"]);
+        let mut cargo = fuzz(&["--test", "loaded", "--test", "swap"]);
         cargo.arg("--config").arg(root_runner(&daemon, args.long, &[])?);
         run(cargo, &[&FUZZ, named].concat(), &mut seen)?;
     }

@@ -7,4 +7,5 @@ pub mod chance;
 pub mod corpus;
 pub mod mutate;
 pub mod parity;
+pub mod swap;
 pub mod target;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -31,7 +31,7 @@ const TEST_RUN: libc::c_long = 10;
 /// What programs return.
 const DROP: u32 = 1;
 const PASS: u32 = 2;
-const TX: u32 = 3;
+pub(crate) const TX: u32 = 3;
 /// The longest frame that comes back.
 const LONGEST: usize = 4096;
 
@@ -59,8 +59,14 @@ pub struct Loaded {
     fresh: RingBuf<MapData>,
     hints: KernelHints,
     keys: Keys,
-    out: Vec<u8>,
+    runner: Runner,
     place: Place,
+}
+
+/// Runs the program on frames, on the processor that it is called on.
+pub(crate) struct Runner {
+    program: OwnedFd,
+    out: Vec<u8>,
 }
 
 /// What `Loaded` is pinned in, gone with it.
@@ -76,7 +82,7 @@ impl Drop for Place {
 
 /// Maps that are the kernel's, shared by one world after another. The program remembers where a run is: so they keep all runs.
 #[derive(Clone)]
-pub(super) struct KernelHints {
+pub(crate) struct KernelHints {
     maps: Arc<Mutex<MapHints>>,
     runs: Arc<Mutex<HashMap<RunKey, u32>>>,
 }
@@ -125,6 +131,7 @@ impl Loaded {
         let counters = MapData::from_pin(pins.join(maps::COUNTERS))?;
         let counters = Map::PerCpuArray(counters).try_into()?;
         let counted = kernel.counters()?;
+        let runner = Runner::of(&kernel)?;
         Ok(Self {
             kernel,
             counters,
@@ -133,7 +140,7 @@ impl Loaded {
             fresh: shared.fresh,
             hints: KernelHints { maps: Arc::new(Mutex::new(shared.hints)), runs: Arc::default() },
             keys: *shared.keys,
-            out: vec![0; LONGEST],
+            runner,
             place,
         })
     }
@@ -148,7 +155,7 @@ impl Loaded {
     ///
     /// # Errors
     /// When a map can't be mapped.
-    pub(super) fn anew(&mut self) -> Result<(Region, Region, KernelHints)> {
+    pub(crate) fn anew(&mut self) -> Result<(Region, Region, KernelHints)> {
         // What a run that failed has left.
         for ring in [&mut self.begun, &mut self.fresh] {
             while ring::next(ring).is_some() {}
@@ -167,6 +174,22 @@ impl Loaded {
         Ok((slots, answers, self.hints.clone()))
     }
 
+    /// Another that runs it, for a thread of its own.
+    ///
+    /// # Errors
+    /// When the process may have no more descriptors.
+    pub(crate) fn runner(&self) -> Result<Runner> {
+        Runner::of(&self.kernel)
+    }
+
+    /// How often a verdict was counted.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub(crate) fn counted(&self, verdict: Verdict) -> Result<u64> {
+        Ok(self.counters.get(&verdict.counter(), 0)?.iter().sum())
+    }
+
     /// Tells it when the daemon was last alive.
     pub fn beat(&self, at: u64) {
         self.kernel.beat(at);
@@ -177,14 +200,15 @@ impl Loaded {
     /// # Errors
     /// With what is different, or when the kernel doesn't run it.
     pub fn run(&mut self, frame: &[u8], fate: &Fate) -> Result<()> {
-        let (action, len) = self.test_run(frame).context("running the program")?;
+        let (action, left) = self.runner.run(frame)?;
         let due = match fate.verdict {
             Verdict::Reply(_) => TX,
             Verdict::Pass(_) => PASS,
             Verdict::Up(_) | Verdict::Drop(_) => DROP,
         };
-        let left = &self.out[..len];
-        ensure!(action == due, "it returns {action}, not {due}: {}", self.what_was_counted()?);
+        if action != due {
+            bail!("it returns {action}, not {due}: {}", self.what_was_counted()?);
+        }
         if left != fate.frame {
             bail!("it leaves another frame: {}", differing(&fate.frame, left));
         }
@@ -216,9 +240,30 @@ impl Loaded {
         }
     }
 
-    fn test_run(&mut self, frame: &[u8]) -> io::Result<(u32, usize)> {
+    /// The counters that have gone on since they were looked at.
+    fn what_was_counted(&mut self) -> Result<String> {
+        let now = self.kernel.counters()?;
+        let before = std::mem::replace(&mut self.counted, now);
+        let gone_on =
+            self.counted.iter().zip(before).enumerate().filter(|(_, (now, before))| **now != *before);
+        let names = gone_on.map(|(counter, (now, before))| format!("{} by {}", name(counter), now - before));
+        Ok(names.collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Runner {
+    fn of(kernel: &Kernel) -> Result<Self> {
+        let program = kernel.program().try_clone_to_owned().context("another handle of the program")?;
+        Ok(Self { program, out: vec![0; LONGEST] })
+    }
+
+    /// What the program returns, and the frame that it leaves.
+    ///
+    /// # Errors
+    /// When the kernel doesn't run it.
+    pub(crate) fn run(&mut self, frame: &[u8]) -> Result<(u32, &[u8])> {
         let mut run = TestRun {
-            program: self.kernel.program().as_raw_fd().cast_unsigned(),
+            program: self.program.as_raw_fd().cast_unsigned(),
             data_in_len: frame.len() as u32,
             data_out_len: self.out.len() as u32,
             data_in: frame.as_ptr() as u64,
@@ -230,19 +275,9 @@ impl Loaded {
         // is borrowed, writes at most `data_out_len` octets into a buffer of that length, and the results into `run`.
         let done = unsafe { libc::syscall(libc::SYS_bpf, TEST_RUN, &raw mut run, size_of::<TestRun>()) };
         if done < 0 {
-            return Err(io::Error::last_os_error());
+            return Err(io::Error::last_os_error()).context("running the program");
         }
-        Ok((run.result, run.data_out_len as usize))
-    }
-
-    /// The counters that have gone on since they were looked at.
-    fn what_was_counted(&mut self) -> Result<String> {
-        let now = self.kernel.counters()?;
-        let before = std::mem::replace(&mut self.counted, now);
-        let gone_on =
-            self.counted.iter().zip(before).enumerate().filter(|(_, (now, before))| **now != *before);
-        let names = gone_on.map(|(counter, (now, before))| format!("{} by {}", name(counter), now - before));
-        Ok(names.collect::<Vec<_>>().join(", "))
+        Ok((run.result, &self.out[..run.data_out_len as usize]))
     }
 }
 
