@@ -6,16 +6,24 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use system_tests::client::{Client, Lease};
+use std::time::{Duration, Instant};
+use system_tests::client::{Client, Lease, WANTED};
 use system_tests::kea::Kea;
 use system_tests::paths::SERVER;
 use system_tests::process::{Process, output, run};
 use system_tests::server::{Home, Server, Xdp, cli};
 use system_tests::topology::{Lan, SERVER_IF};
 use system_tests::wait::{PROMPT, until};
+use system_tests::wire::options;
 
 /// How many clients there are; the last one declines what it is given.
 const CLIENTS: u16 = 4;
+/// A client's host name (RFC 2132 §3.14).
+const HOST_NAME: u8 = 12;
+/// So many that an answer has the 300 octets that the scripted client wants.
+const NAME_SERVERS: &str = "10.0.0.53, 10.0.0.54, 10.0.0.55, 10.0.0.56, 10.0.0.57, 10.0.0.58, 10.0.0.59, 10.0.0.60, 10.0.0.61, 10.0.0.62";
+/// A server that says nothing for so long says nothing: another server has no witness to ask.
+const SHORT: Duration = Duration::from_secs(4);
 
 fn lan() -> Result<Lan> {
     Lan::new("switch", SERVER, 24)
@@ -77,12 +85,12 @@ fn server_of<'l>(lan: &'l Lan, from: &str, config: &Path, comment: &str) -> Resu
 }
 
 /// The parts of an imported configuration that the harness doesn't write itself: what stands in `[server]`, and the
-/// tables behind the interfaces.
+/// tables behind the interfaces, classes first.
 fn parts(config: &str) -> Result<(String, String)> {
     let server = config.strip_prefix("[server]\n").context("it doesn't begin with [server]")?;
     let (server, rest) = server.split_once("[[interface]]").context("it has no interface")?;
     ensure!(rest.contains(&format!("name = \"{SERVER_IF}\"")), "the interface is lost:\n{config}");
-    let subnets = rest.find("[[subnet]]").context("it has no subnet")?;
+    let subnets = rest.find("[[class]]").or_else(|| rest.find("[[subnet]]")).context("it has no subnet")?;
     Ok((server.to_owned(), rest[subnets..].to_owned()))
 }
 
@@ -151,6 +159,7 @@ fn start(lan: &Lan, installed: &str, arguments: &[&str]) -> Result<Process> {
     fs::copy(installed, &program).with_context(|| format!("{installed} is not installed"))?;
     let mut command: Command = lan.server.command(&program.display().to_string());
     command.args(arguments);
+    command.envs(["KEA_PIDFILE_DIR", "KEA_LOCKFILE_DIR"].map(|name| (name, lan.world.dir())));
     let log = lan.world.dir().join("other-server.log");
     // What it said when it ran before would be taken for its word now.
     let _ = fs::remove_file(&log);
@@ -223,4 +232,128 @@ fn dnsmasq_is_switched_for_xdhcpd_and_back() -> Result<()> {
     let arguments = ["--keep-in-foreground", &format!("--conf-file={config}"), "--pid-file="];
     let (installed, config, leases) = ("/usr/sbin/dnsmasq", Path::new(&config), Path::new(&leases));
     Other { from: "dnsmasq", installed, arguments: &arguments, config, leases }.switched(&lan)
+}
+
+/// How a client is served: its address and its host name, or not at all.
+type Served = Option<(Ipv4Addr, Option<String>)>;
+
+/// How the clients are served, one after the other. None of them takes the address: a server that serves all offers them
+/// the same ones again.
+fn served(clients: &[Client<'_>]) -> Result<Vec<Served>> {
+    let wanted = [&WANTED[..], &[HOST_NAME]].concat();
+    let each = |client: &Client<'_>| {
+        let mut request = client.discovering();
+        request.message.options = options(&[(53, &[1]), (55, &wanted)]);
+        client.send(&request)?;
+        let Some(offer) = client.answer(&request, Instant::now() + SHORT)? else { return Ok(None) };
+        let name = offer.options.iter().find(|(code, _)| *code == HOST_NAME);
+        let name = name.map(|(_, name)| String::from_utf8_lossy(name).into_owned());
+        Ok(Some((offer.message.yiaddr, name)))
+    };
+    clients.iter().map(each).collect()
+}
+
+/// Who is served by another server, and with which name, is served here as well: of four clients the first has a reservation
+/// without an address, the second none, the third is dropped, and the fourth has a reservation and nothing in it.
+fn are_served_alike(lan: &Lan, from: &str, other: Process, config: &Path, due: [bool; 4]) -> Result<()> {
+    let clients: Vec<Client<'_>> = (1..=4).map(|n| lan.client(n)).collect();
+    let mut other = other;
+    let there = served(&clients).with_context(|| other.log())?;
+    ensure!(there.iter().map(Option::is_some).eq(due), "{there:?}\n{}", other.log());
+    ensure!(there[0].as_ref().is_some_and(|(_, name)| name.as_deref() == Some("printer")), "{there:?}");
+    other.kill()?;
+    let server = server_of(lan, from, config, ": ")?;
+    let here = served(&clients)?;
+    for (number, (there, here)) in there.iter().zip(&here).enumerate() {
+        let name = |served: &Served| served.as_ref().map(|(_, name)| name.clone());
+        // Which address of a pool it is, is each server's own choice.
+        let pool = |served: &Served| served.as_ref().map(|(address, _)| address.octets()[3] / 10);
+        ensure!(
+            name(there) == name(here) && pool(there) == pool(here),
+            "client {}: {there:?} there, {here:?} here\n{}",
+            number + 1,
+            fs::read_to_string(lan.world.dir().join("imported.toml"))?
+        );
+    }
+    let dropped = server.stats()?.count(&["daemon", "dropped", "class-drop"])?;
+    ensure!(dropped >= 1, "{}", server.stats()?.0);
+    Ok(())
+}
+
+/// The macs of the clients, as configurations have them.
+fn macs(lan: &Lan) -> [String; 4] {
+    [1, 2, 3, 4].map(|n| lan.client(n).mac.map(|octet| format!("{octet:02x}")).join(":"))
+}
+
+#[test]
+fn clients_that_kea_knows_or_drops_are_known_or_dropped() -> Result<()> {
+    let lan = lan()?;
+    let [named, _, dropped, bare] = macs(&lan);
+    let config = format!(
+        r#"{{ "Dhcp4": {{ "interfaces-config": {{ "interfaces": ["{SERVER_IF}"] }},
+    "lease-database": {{ "type": "memfile", "persist": false }}, "valid-lifetime": 600, "reservations-global": true,
+    "client-classes": [{{ "name": "DROP", "test": "pkt4.mac == 0x{}" }}],
+    "reservations": [{{ "hw-address": "{named}", "hostname": "printer" }}, {{ "hw-address": "{bare}", "hostname": "other" }}],
+    "option-data": [{{ "name": "domain-name-servers", "data": "{NAME_SERVERS}" }}],
+    "subnet4": [{{ "id": 1, "subnet": "10.0.0.0/24", "pools": [
+        {{ "pool": "10.0.0.10 - 10.0.0.19", "client-class": "UNKNOWN" }}, {{ "pool": "10.0.0.20 - 10.0.0.29", "client-class": "KNOWN" }}] }}],
+    "loggers": [{{ "name": "kea-dhcp4", "severity": "INFO", "output_options": [{{ "output": "stdout" }}] }}] }} }}"#,
+        dropped.replace(':', "")
+    );
+    let config = lan.world.write("kea.conf", &config)?;
+    let mut kea = start(&lan, "/usr/sbin/kea-dhcp4", &["-c", &config.display().to_string()])?;
+    until("Kea to come up", PROMPT, || {
+        ensure!(kea.is_running()?, "it ended at once:\n{}", kea.log());
+        Ok(kea.log().contains("DHCP4_STARTED").then_some(()))
+    })?;
+    are_served_alike(&lan, "kea", kea, &config, [true, true, false, true])
+}
+
+#[test]
+fn clients_that_isc_dhcpd_denies_are_denied() -> Result<()> {
+    let lan = lan()?;
+    let [named, _, closed, bare] = macs(&lan);
+    let config = format!(
+        "ping-check false; ddns-update-style none; default-lease-time 600; max-lease-time 600;\n\
+         option domain-name-servers {NAME_SERVERS};\n\
+         subnet 10.0.0.0 netmask 255.255.255.0 {{ pool {{ deny unknown-clients; range 10.0.0.20 10.0.0.29; }} }}\n\
+         host named {{ hardware ethernet {named}; option host-name \"printer\"; }}\n\
+         host closed {{ hardware ethernet {closed}; ignore booting; }}\n\
+         host bare {{ hardware ethernet {bare}; }}\n"
+    );
+    let config = lan.world.write("dhcpd.conf", &config)?;
+    let file = lan.world.write("dhcpd.leases", "")?.display().to_string();
+    let (path, pid) = (config.display().to_string(), lan.world.dir().join("dhcpd.pid").display().to_string());
+    let arguments = ["-4", "-f", "-d", "-cf", &path, "-lf", &file, "-pf", &pid, SERVER_IF];
+    let isc = Other {
+        from: "isc",
+        installed: "/usr/sbin/dhcpd",
+        arguments: &arguments,
+        config: &config,
+        leases: Path::new(&file),
+    };
+    are_served_alike(&lan, "isc", isc.start(&lan)?, &config, [true, false, false, true])
+}
+
+#[test]
+fn clients_that_dnsmasq_ignores_are_ignored() -> Result<()> {
+    let lan = lan()?;
+    let [named, _, ignored, bare] = macs(&lan);
+    let leases = lan.world.dir().join("dnsmasq.leases").display().to_string();
+    let settings = format!(
+        "user=root\nport=0\ninterface={SERVER_IF}\nbind-interfaces\nno-ping\nlog-facility=-\n\
+         dhcp-range=10.0.0.20,10.0.0.29,255.255.255.0,10m\ndhcp-option=option:dns-server,{NAME_SERVERS}\n\
+         dhcp-host={named},printer\ndhcp-host={ignored},ignore\ndhcp-host={bare},set:bare\ndhcp-ignore=tag:!known\n\
+         dhcp-leasefile={leases}\n"
+    );
+    let config = lan.world.write("dnsmasq.conf", &settings)?;
+    let arguments = ["--keep-in-foreground", &format!("--conf-file={}", config.display()), "--pid-file="];
+    let dnsmasq = Other {
+        from: "dnsmasq",
+        installed: "/usr/sbin/dnsmasq",
+        arguments: &arguments,
+        config: &config,
+        leases: Path::new(&leases),
+    };
+    are_served_alike(&lan, "dnsmasq", dnsmasq.start(&lan)?, &config, [true, false, false, true])
 }

@@ -34,6 +34,11 @@ pub fn dnsmasq_config(file: &str, interfaces: &[String], files: &Files<'_>) -> R
             },
             "dhcp-host" | "dhcp-option" | "dhcp-option-force" | "dhcp-boot" => {}
             _ if Tags::has(line) => {}
+            "dhcp-ignore" => {
+                if let Err(why) = tags.ignore_tagged(line) {
+                    server.note(&line.at, format!("{}: {why}", line.shown()));
+                }
+            }
             _ => server.note(&line.at, format!("{}: {}", line.shown(), meaning(line))),
         }
     }

@@ -1,32 +1,77 @@
-//! dnsmasq's `dhcp-host`: clients with an address of their own.
+//! dnsmasq's `dhcp-host`: clients with an address or terms of their own, and those that get no answer.
 
 use std::net::Ipv4Addr;
 
 use super::dnsmasq_options::{boot, option};
 use super::dnsmasq_ranges::time;
 use super::dnsmasq_syntax::{Line, Wanted};
-use super::dnsmasq_tags::Tags;
-use super::draft::{Block, quoted, seconds};
+use super::dnsmasq_tags::{Tags, hw_address};
+use super::draft::{Block, list, quoted, seconds};
+use super::draft_match::Value;
 use super::draft_subnets::holds;
 use super::leases::{colons, octets};
 
-/// Writes each client into the subnet of its address.
+/// Writes each client into the subnet of its address, or into all if it has none.
 pub(super) fn hosts(lines: &[Line], tags: &mut Tags, subnets: &mut [Vec<Block>], server: &mut Block) {
-    for line in lines.iter().filter(|line| line.key == "dhcp-host") {
+    for line in lines.iter().filter(|line| line.key == "dhcp-host" && !Tags::is_of_many(line)) {
+        if Wanted::of(line).rest.contains(&"ignore") {
+            if let Err(why) = ignored(line, tags) {
+                server.note(&line.at, format!("{} is left out: {why}", line.shown()));
+            }
+            continue;
+        }
         let (block, address) = host(line, tags);
+        let is_for_all = address.is_none()
+            && block.refused.is_none()
+            && (block.gives_more_than_an_identity() || tags.ask_known());
+        if is_for_all && !subnets.is_empty() {
+            subnets.iter_mut().for_each(|blocks| blocks.push(block.clone()));
+            continue;
+        }
         let home = subnets.iter_mut().find(|blocks| address.is_some_and(|address| holds(blocks, address)));
         match home {
             Some(home) => home.push(block),
             None => {
-                let why = match address {
-                    Some(address) => format!("{address} is no address in one of the subnets"),
-                    None => "it has no IPv4 address".to_owned(),
+                let why = match (address, &block.refused) {
+                    (Some(address), _) => format!("{address} is no address in one of the subnets"),
+                    (None, Some(why)) => why.clone(),
+                    (None, None) => "it has no IPv4 address, and nothing else for its client".to_owned(),
                 };
                 server.note(&line.at, format!("{} is left out: {why}", line.shown()));
                 server.left_out(&block);
             }
         }
     }
+}
+
+/// Gives no answer to the clients of a line with `ignore`.
+fn ignored(line: &Line, tags: &mut Tags) -> Result<(), &'static str> {
+    let wanted = Wanted::of(line);
+    if !wanted.tags.is_empty() {
+        return Err("it is for clients with certain tags only");
+    }
+    let mut found = Vec::new();
+    for part in wanted.rest.iter().filter(|part| !matches!(**part, "ignore" | "")) {
+        match part.strip_prefix("id:") {
+            Some("*") => return Err("it is for clients with any identifier"),
+            Some(id) => found.push(("client-id", Value { octets: identifier(id), is_beginning: false })),
+            None => match hw_address(part).filter(|_| part.contains(':')) {
+                Some(value) => found.push(("hw-address", value)),
+                None => {
+                    return Err("a client is not known by its name here: add its hw-address or client-id");
+                }
+            },
+        }
+    }
+    for (key, value) in found {
+        tags.ignore(&line.at, key, value);
+    }
+    Ok(())
+}
+
+/// The octets of a client identifier: a text's own where it isn't written in digits.
+fn identifier(id: &str) -> Vec<u8> {
+    octets(id).filter(|_| id.contains(':')).unwrap_or_else(|| id.as_bytes().to_vec())
 }
 
 fn host(line: &Line, tags: &mut Tags) -> (Block, Option<Ipv4Addr>) {
@@ -44,10 +89,7 @@ fn host(line: &Line, tags: &mut Tags) -> (Block, Option<Ipv4Addr>) {
                 block.note(at, "id:*: a reservation by hw-address holds whatever identifier is sent");
                 continue;
             }
-            (Some(id), _) => Some((
-                "client-id",
-                octets(id).filter(|_| id.contains(':')).unwrap_or_else(|| id.as_bytes().to_vec()),
-            )),
+            (Some(id), _) => Some(("client-id", identifier(id))),
             (None, Some(octets)) if octets.len() == 6 => Some(("hw-address", octets)),
             _ => None,
         };
@@ -60,7 +102,6 @@ fn host(line: &Line, tags: &mut Tags) -> (Block, Option<Ipv4Addr>) {
                 .note(at, format!("{key} {}: an address is reserved for one client here", colons(&octets))),
             None => match (*part, part.parse::<Ipv4Addr>()) {
                 ("", _) => {}
-                ("ignore", _) => block.refused = Some("its client is ignored: nobody is, here".to_owned()),
                 (_, Ok(parsed)) => {
                     address = Some(parsed);
                     block.needed(at, "address", quoted(part));
@@ -83,7 +124,11 @@ fn host(line: &Line, tags: &mut Tags) -> (Block, Option<Ipv4Addr>) {
         block.refused =
             Some("a client is not known by its name here: add its hw-address or client-id".to_owned());
     }
-    for set in &wanted.sets {
+    let (classes, sets): (Vec<&str>, Vec<&str>) = wanted.sets.iter().partition(|set| tags.is_by_host(set));
+    if !classes.is_empty() {
+        block.key(at, "class", list(classes));
+    }
+    for set in sets {
         let lines = tags.of_host(set).to_vec();
         if lines.is_empty() {
             block.note(at, format!("set:{set}: nothing is for that tag alone"));

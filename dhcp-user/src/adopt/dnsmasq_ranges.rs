@@ -100,7 +100,7 @@ impl Range {
         }
         let (mut allow, mut deny) = (Vec::new(), Vec::new());
         for tag in &self.wanted {
-            let (name, list) = match tag.strip_prefix('!') {
+            let (name, list) = match tag.strip_prefix(['!', '#']) {
                 Some(name) => (name, &mut deny),
                 None => (tag.as_str(), &mut allow),
             };

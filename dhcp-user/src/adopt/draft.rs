@@ -22,7 +22,7 @@ pub struct Draft {
 type Owner = Option<(usize, Option<usize>)>;
 
 /// A table: `[[subnet]]` and its lines.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Block {
     pub(super) header: &'static str,
     pub(super) at: At,
@@ -33,7 +33,7 @@ pub(super) struct Block {
 #[derive(Clone, Debug)]
 pub(super) enum Item {
     Key { key: String, value: String, at: At, needed: bool, refused: Option<String> },
-    Note { at: At, what: String },
+    Note { at: At, what: String, holds: bool },
 }
 
 impl Block {
@@ -55,7 +55,12 @@ impl Block {
 
     /// Notes a line without an equivalent, and its meaning.
     pub(super) fn note(&mut self, at: &At, what: impl Into<String>) {
-        self.items.push(Item::Note { at: at.clone(), what: what.into() });
+        self.items.push(Item::Note { at: at.clone(), what: what.into(), holds: false });
+    }
+
+    /// Notes a line that says what holds here without a key.
+    pub(super) fn holds(&mut self, at: &At, what: impl Into<String>) {
+        self.items.push(Item::Note { at: at.clone(), what: what.into(), holds: true });
     }
 
     pub(super) fn has(&self, wanted: &str) -> bool {
@@ -70,6 +75,14 @@ impl Block {
         })
     }
 
+    /// Whether a reservation has anything for its client.
+    pub(super) fn gives_more_than_an_identity(&self) -> bool {
+        let identities = ["hw-address", "client-id", "circuit-id", "remote-id"];
+        self.items
+            .iter()
+            .any(|item| matches!(item, Item::Key { key, .. } if !identities.contains(&key.as_str())))
+    }
+
     /// Notes all lines of a table that has no place.
     pub(super) fn left_out(&mut self, block: &Self) {
         for item in &block.items {
@@ -77,7 +90,7 @@ impl Block {
                 Item::Key { key, value, at, .. } => {
                     self.note(at, format!("{key} = {value}: in what is left out above"));
                 }
-                Item::Note { at, what } => self.note(at, what.clone()),
+                Item::Note { at, what, .. } => self.note(at, what.clone()),
             }
         }
     }
@@ -94,6 +107,8 @@ pub struct Settled {
     pub text: String,
     /// How many lines of the other one are keys in it.
     pub mapped: usize,
+    /// How many lines of it say what holds here without a key.
+    pub held: usize,
     /// How many lines of it are comments only.
     pub commented: usize,
     /// The lines that are either.
@@ -133,7 +148,7 @@ impl Draft {
                 break;
             }
         }
-        let (mut in_it, mut all) = (HashSet::new(), HashSet::new());
+        let (mut in_it, mut held, mut all) = (HashSet::new(), HashSet::new(), HashSet::new());
         for block in &self.blocks {
             for item in &block.items {
                 let (Item::Key { at, .. } | Item::Note { at, .. }) = item;
@@ -141,10 +156,14 @@ impl Draft {
                 if block.refused.is_none() && matches!(item, Item::Key { refused: None, .. }) {
                     in_it.insert(at.clone());
                 }
+                if matches!(item, Item::Note { holds: true, .. }) {
+                    held.insert(at.clone());
+                }
             }
         }
-        let (mapped, commented) = (in_it.len(), all.len().saturating_sub(in_it.len()));
-        Settled { text: self.text().0, mapped, commented, origins: all, wrong }
+        let (mapped, held) = (in_it.len(), held.difference(&in_it).count());
+        let commented = all.len().saturating_sub(mapped).saturating_sub(held);
+        Settled { text: self.text().0, mapped, held, commented, origins: all, wrong }
     }
 
     /// Whether to leave this out is to leave out a whole table with others in it.
@@ -195,7 +214,7 @@ impl Draft {
             }
             for (place, item) in block.items.iter().enumerate() {
                 match item {
-                    Item::Note { at, what } => line(None, comment(at, what)),
+                    Item::Note { at, what, .. } => line(None, comment(at, what)),
                     Item::Key { key, value, at, refused, .. } => match (refused, &block.refused) {
                         (None, None) => line(Some((number, Some(place))), format!("{key} = {value}")),
                         (Some(why), _) => {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::draft::{Block, quoted};
-use super::draft_match::{Matches, Value, written};
+use super::draft_match::{Matches, Value, both, class, known, written};
 use super::isc_scopes::{Definitions, Scope};
 use super::isc_syntax::{Statement, Word};
 use super::leases::colons;
@@ -26,11 +26,47 @@ pub(super) struct Classes {
     /// The classes whose members are subclasses: their subject, and their values.
     by_value: BTreeMap<String, (Subject, At, Vec<Value>)>,
     known: Vec<String>,
+    /// How many leases the clients of a circuit may hold together.
+    per_circuit: Option<(String, At)>,
+    /// The clients that get no answer, by what they are known by.
+    unserved: BTreeMap<&'static str, (At, Vec<Value>)>,
 }
+
+/// The names of the classes that stand for clients with a `host`, and for those without.
+const KNOWN: [&str; 2] = ["unknown clients", "known clients"];
 
 impl Classes {
     pub(super) fn is_known(&self, name: &str) -> bool {
         self.known.iter().any(|known| known == name)
+    }
+
+    /// The class of the clients that have a `host`, or of those that have none.
+    pub(super) fn of_known(&mut self, is_known: bool, at: &At) -> String {
+        let name = if is_known { KNOWN[1] } else { KNOWN[0] };
+        if !self.is_known(name) {
+            let mut block = class(at, name, &known(is_known));
+            block.note(at, "known there: it has a host declaration; here: it has a reservation in the subnet that it is served from");
+            self.blocks.push(block);
+            self.known.push(name.to_owned());
+        }
+        name.to_owned()
+    }
+
+    /// Whether a pool with these classes is for clients with a `host`, or for those without.
+    pub(super) fn asks_known(listed: &str) -> bool {
+        KNOWN.iter().any(|name| listed.contains(&quoted(name)))
+    }
+
+    /// Gives no answer to the client with this identifier, as [`host_key`] writes it.
+    pub(super) fn leave_unserved(&mut self, key: &'static str, value: &str, at: &At) {
+        let Some(octets) = super::leases::octets(value) else { return };
+        let (_, values) = self.unserved.entry(key).or_insert_with(|| (at.clone(), Vec::new()));
+        values.push(Value { octets, is_beginning: false });
+    }
+
+    /// The limit on the leases of each circuit, and its place.
+    pub(super) fn per_circuit(&self) -> Option<&(String, At)> {
+        self.per_circuit.as_ref()
     }
 
     /// Takes `class "NAME" { … }`.
@@ -40,14 +76,15 @@ impl Classes {
         let mut block = Block::new("[[class]]", at);
         block.needed(at, "name", quoted(&name));
         let mut own = Scope::default();
-        let mut matched = false;
+        let mut matched = None;
+        let (mut limit, mut spawned) = (None, None);
         for inner in statement.body() {
             let words = &inner.words[..];
             match inner.texts().as_slice() {
                 ["match", "if", ..] => match condition(words.get(2..).unwrap_or_default(), definitions) {
                     Some(matches) => {
-                        matched = true;
                         block.needed(&inner.at, "match", written(&matches));
+                        matched = Some(matches);
                     }
                     None => {
                         block.refused =
@@ -65,21 +102,47 @@ impl Classes {
                         ));
                     }
                 },
-                ["spawn", ..] => {
-                    block.refused = Some(format!(
-                        "{}: classes don't make others here; [[subnet]] has max-leases-per-circuit and max-leases-per-device",
-                        inner.shown()
-                    ));
+                ["spawn", "with", ..] => {
+                    let by = subject(words.get(2..).unwrap_or_default(), definitions);
+                    spawned = Some((inner, by.filter(|by| by.first.is_none()).map(|by| by.key)));
                 }
+                ["lease", "limit", count] => limit = Some((inner, (*count).to_owned())),
                 _ if own.take(inner) => {}
                 _ => block.note(&inner.at, format!("{}: {}", inner.shown(), meaning(inner))),
             }
         }
+        match (spawned, limit) {
+            (None, None) => {}
+            (None, Some((inner, count))) => block.key(&inner.at, "max-leases", count),
+            // A class of each circuit, with a limit: that is a limit of the subnets.
+            (Some((inner, Some("circuit-id"))), Some((limit, count)))
+                if matched.as_ref().is_none_or(|matches| *matches == any("circuit-id")) =>
+            {
+                if matched.is_none() {
+                    let matches = any("circuit-id");
+                    block.needed(&inner.at, "match", written(&matches));
+                    matched = Some(matches);
+                }
+                block.holds(&inner.at, format!("{}: each circuit has max-leases-per-circuit", inner.shown()));
+                block.holds(&limit.at, format!("{}: max-leases-per-circuit of the subnets", limit.shown()));
+                self.per_circuit = Some((count, limit.at.clone()));
+            }
+            (Some((inner, _)), limit) => {
+                block.refused = Some(format!(
+                    "{}: classes don't make others here; [[subnet]] has max-leases-per-circuit and max-leases-per-device",
+                    inner.shown()
+                ));
+                if let Some((limit, _)) = limit {
+                    block.note(&limit.at, limit.shown());
+                }
+            }
+        }
+        closed(&own, &mut block);
         own.write_own(outer, &mut block);
         for option in &own.options {
             definitions.option(option, &mut block);
         }
-        if matched && block.refused.is_none() {
+        if matched.is_some() && block.refused.is_none() {
             self.known.push(name.clone());
         } else if block.refused.is_none() && !self.by_value.contains_key(&name) {
             block.refused =
@@ -108,10 +171,13 @@ impl Classes {
             block.needed(&at, "match", written(&BTreeMap::from([(key, vec![value.clone()])])));
             let mut own = Scope::default();
             for inner in statement.body() {
-                if !own.take(inner) {
-                    block.note(&inner.at, format!("{}: {}", inner.shown(), meaning(inner)));
+                match inner.texts().as_slice() {
+                    ["lease", "limit", count] => block.key(&inner.at, "max-leases", *count),
+                    _ if own.take(inner) => {}
+                    _ => block.note(&inner.at, format!("{}: {}", inner.shown(), meaning(inner))),
                 }
             }
+            closed(&own, &mut block);
             own.write_own(outer, &mut block);
             own.options.iter().for_each(|option| definitions.option(option, &mut block));
             self.blocks.push(block);
@@ -146,6 +212,7 @@ impl Classes {
                     block.note(&inner.at, format!("{}: {}", inner.shown(), meaning(inner)));
                 }
             }
+            closed(&own, &mut block);
             own.write_own(outer, &mut block);
             own.options.iter().for_each(|option| definitions.option(option, &mut block));
             if place == 0 {
@@ -173,13 +240,34 @@ impl Classes {
                 block.needed(&at, "match", written(&BTreeMap::from([(subject.key, values)])));
             }
         }
+        for (key, (at, values)) in self.unserved {
+            let mut block = class(&at, &format!("not served, by {key}"), &BTreeMap::from([(key, values)]));
+            block.needed(&at, "drop", "true");
+            self.blocks.push(block);
+        }
         self.blocks
     }
 }
 
+/// A class whose clients are not served.
+fn closed(own: &Scope, block: &mut Block) {
+    own.note_open(block);
+    if let Some((false, at)) = &own.booting {
+        block.needed(at, "drop", "true");
+    }
+    if let Some((false, at)) = &own.unknown {
+        block.note(at, "unknown-clients: who is known is said of pools here");
+    }
+}
+
+/// Clients that send this, whatever it is.
+fn any(key: &'static str) -> Matches {
+    Matches::from([(key, vec![Value { octets: Vec::new(), is_beginning: true }])])
+}
+
 fn meaning(statement: &Statement) -> &'static str {
     match statement.texts().first() {
-        Some(&"lease") => "a class has no limit of its own here",
+        Some(&"lease") => "a limit here is of a class, and a number of leases",
         Some(&("if" | "elsif" | "else" | "switch")) => {
             "what depends on the client is a [[class]] of its own here"
         }
@@ -213,6 +301,7 @@ fn subject(words: &[Word], definitions: &Definitions) -> Option<Subject> {
             let key = match (*name, definitions.code(name)) {
                 ("agent.circuit-id", _) => "circuit-id",
                 ("agent.remote-id", _) => "remote-id",
+                ("agent.subscriber-id", _) => "subscriber-id",
                 (_, Some(60)) => "vendor-class",
                 (_, Some(61)) => "client-id",
                 (_, Some(77)) => "user-class",
@@ -242,7 +331,6 @@ fn subject(words: &[Word], definitions: &Definitions) -> Option<Subject> {
 fn condition(words: &[Word], definitions: &Definitions) -> Option<Matches> {
     let words = unbraced(words);
     let by_and = split(words, "and");
-    let both = by_and.len() > 1;
     let mut all = Matches::new();
     for part in by_and {
         let part = unbraced(part);
@@ -252,23 +340,22 @@ fn condition(words: &[Word], definitions: &Definitions) -> Option<Matches> {
             let (key, value) = comparison_of(unbraced(comparison), definitions)?;
             one.entry(key).or_default().push(value);
         }
-        if one.len() != 1 {
+        if one.len() != 1 || one.get("known").is_some_and(|values| values.len() > 1) {
             return None;
         }
-        for (key, values) in one {
-            // Who has a certain value has one.
-            let says_nothing = |values: &[Value]| values.iter().any(|value| value.octets.is_empty());
-            match all.get(key) {
-                Some(_) if says_nothing(&values) => {}
-                Some(known) if !says_nothing(known) => return None,
-                _ => drop(all.insert(key, values)),
-            }
-        }
+        all = both(all, one)?;
     }
-    (both || all.len() == 1).then_some(all)
+    Some(all)
 }
 
 fn comparison_of(words: &[Word], definitions: &Definitions) -> Option<(&'static str, Value)> {
+    match words {
+        [word] if !word.quoted && word.text == "known" => return Some(("known", Value::truth(true))),
+        [not, word] if not.text == "not" && word.text == "known" => {
+            return Some(("known", Value::truth(false)));
+        }
+        _ => {}
+    }
     if let [word, rest @ ..] = words
         && word.text == "exists"
     {

@@ -2,10 +2,11 @@
 
 use std::net::Ipv4Addr;
 
-use super::draft::{Block, Draft, list, quoted};
-use super::draft_subnets::{holds, interface_blocks, pool_range};
-use super::isc_classes::{Classes, host_key};
+use super::draft::{Block, Draft, quoted};
+use super::draft_subnets::interface_blocks;
+use super::isc_classes::Classes;
 use super::isc_meaning::meaning;
+use super::isc_places::{Host, Pool, place_host, place_pool};
 use super::isc_scopes::{Definitions, Scope};
 use super::isc_syntax::{Statement, parse};
 use super::origin::{At, Unreadable};
@@ -37,30 +38,20 @@ pub fn isc_config(
         all.definitions.option(&option, &mut all.server);
     }
     all.level(&nested, &global, &Scope::default(), None);
-    let Reader { definitions, classes, mut server, mut subnets, pools, hosts } = all;
-    let places = Places { definitions: &definitions, classes: &classes };
-    pools.iter().for_each(|pool| places.pool(pool, &mut subnets, &mut server));
-    hosts.iter().for_each(|host| places.host(host, &mut subnets, &mut server));
+    global.note_open(&mut all.server);
+    let Reader { definitions, mut classes, mut server, mut subnets, pools, hosts } = all;
+    for pool in &pools {
+        place_pool(pool, &definitions, &mut classes, &mut subnets, &mut server);
+    }
+    for host in &hosts {
+        place_host(host, &definitions, &mut classes, &mut subnets, &mut server);
+    }
     let interfaces = interface_blocks(interfaces, &at, "dhcpd is told its interfaces when it is started");
     let mut blocks = vec![server];
     blocks.extend(interfaces);
     blocks.extend(classes.blocks());
     blocks.extend(subnets.into_iter().flatten());
     Ok(Draft { blocks })
-}
-
-/// A pool, or the ranges of a subnet that are in none, with the scope that it is in.
-struct Pool {
-    at: At,
-    body: Vec<Statement>,
-    outer: Scope,
-}
-
-/// A client with a declaration of its own: its terms, and those of the groups around it.
-struct Host {
-    statement: Statement,
-    group: Scope,
-    outer: Scope,
 }
 
 struct Reader {
@@ -209,6 +200,10 @@ impl Reader {
         if bootp {
             block.key(&bootp_at, "bootp", if dynamic { "\"dynamic\"" } else { "true" });
         }
+        if let Some((count, at)) = self.classes.per_circuit() {
+            block.key(at, "max-leases-per-circuit", count.clone());
+        }
+        own.note_open(&mut block);
         scope.options.iter().for_each(|option| self.definitions.option(option, &mut block));
         let mut ranges = Vec::new();
         for inner in nested {
@@ -239,149 +234,6 @@ impl Reader {
             self.pools.push(Pool { at: at.clone(), body: ranges, outer: scope });
         }
         self.subnets.push(vec![block]);
-    }
-}
-
-/// The declarations that go into a subnet by their address.
-struct Places<'c> {
-    definitions: &'c Definitions,
-    classes: &'c Classes,
-}
-
-impl Places<'_> {
-    fn pool(&self, pool: &Pool, subnets: &mut [Vec<Block>], server: &mut Block) {
-        let mut own = Scope::default();
-        let (mut ranges, mut notes, mut refused) = (Vec::new(), Vec::new(), None);
-        let (mut allow, mut deny) = (Vec::new(), Vec::new());
-        for inner in &pool.body {
-            let texts = inner.texts();
-            match texts.as_slice() {
-                ["range", "dynamic-bootp", ends @ ..] | ["range", ends @ ..] => {
-                    ranges.push((&inner.at, ends.join(" - ")));
-                }
-                [word @ ("allow" | "deny"), "members", "of", class] => {
-                    let wanted = if *word == "allow" { &mut allow } else { &mut deny };
-                    if self.classes.is_known(class) {
-                        wanted.push((inner.at.clone(), (*class).to_owned()));
-                    } else {
-                        refused = Some(format!("{}: there is no such class of here", inner.shown()));
-                    }
-                }
-                ["allow", "all", "clients"] | ["deny", "dynamic", "bootp", "clients"] => {
-                    notes.push((&inner.at, format!("{}: so it is without a word", inner.shown())));
-                }
-                ["allow" | "deny", ..] => {
-                    refused =
-                        Some(format!("{}: pools are opened and closed by [[class]] here", inner.shown()));
-                }
-                _ if own.take(inner) => {}
-                _ => notes.push((&inner.at, format!("{}: {}", inner.shown(), meaning(inner)))),
-            }
-        }
-        for (place, (at, range)) in ranges.iter().enumerate() {
-            let first = range.split(" - ").next().and_then(|first| first.parse::<Ipv4Addr>().ok());
-            let home = subnets.iter_mut().find(|blocks| first.is_some_and(|first| holds(blocks, first)));
-            let Some(home) = home else {
-                server.note(at, format!("range {range}: in none of the subnets"));
-                continue;
-            };
-            let mut block = Block::new("[[subnet.pools]]", &pool.at);
-            let prefix = home
-                .first()
-                .and_then(|block| block.value("prefix"))
-                .map(|prefix| prefix.trim_matches('"').to_owned());
-            let written = if range.contains(" - ") { range.clone() } else { format!("{range} - {range}") };
-            pool_range(&mut block, at, prefix.as_deref(), &written);
-            for (key, classes) in [("allow", &allow), ("deny", &deny)] {
-                if let Some((at, _)) = classes.first() {
-                    block.needed(at, key, list(classes.iter().map(|(_, name)| name.as_str())));
-                }
-            }
-            block.refused.clone_from(&refused);
-            own.write_own(&pool.outer, &mut block);
-            own.options.iter().for_each(|option| self.definitions.option(option, &mut block));
-            if place == 0 {
-                notes.iter().for_each(|(at, what)| block.note(at, what.clone()));
-            }
-            // Pools before reservations, as they are read.
-            home.push(block);
-        }
-        if ranges.is_empty() {
-            server.note(&pool.at, "a pool without a range");
-            notes.iter().for_each(|(at, what)| server.note(at, what.clone()));
-        }
-    }
-
-    fn host(&self, host: &Host, subnets: &mut [Vec<Block>], server: &mut Block) {
-        let Host { statement: host, group, outer } = host;
-        let at = &host.at;
-        let name = host.words.get(1).map(|word| word.text.clone()).unwrap_or_default();
-        let mut addresses: Vec<(At, String)> = Vec::new();
-        let mut block = Block::new("[[subnet.reservation]]", at);
-        let mut own = Scope::default();
-        let mut host_name = None;
-        let mut keys = Vec::new();
-        for inner in host.body() {
-            if let Some((key, value)) = host_key(inner, self.definitions) {
-                keys.push((inner.at.clone(), key, value));
-                continue;
-            }
-            match inner.texts().as_slice() {
-                ["fixed-address", listed @ ..] => addresses.extend(
-                    listed
-                        .iter()
-                        .filter(|text| **text != ",")
-                        .map(|text| (inner.at.clone(), (*text).to_owned())),
-                ),
-                ["option", "host-name", text] => host_name = Some((inner.at.clone(), (*text).to_owned())),
-                _ if own.take(inner) => {}
-                _ => block.note(&inner.at, format!("{}: {}", inner.shown(), meaning(inner))),
-            }
-        }
-        if host_name.is_none() && outer.host_names {
-            host_name = Some((at.clone(), name.clone()));
-        }
-        // A client that has several ways to be known has a reservation by the first: it holds whatever else it sends.
-        let mut keys = keys.into_iter();
-        match keys.next() {
-            Some((at, key, value)) => block.needed(&at, key, quoted(&value)),
-            None => block.refused = Some(format!("host {name}: it doesn't say by what its client is known")),
-        }
-        for (at, key, value) in keys {
-            block.note(&at, format!("{key} {value}: a reservation is by one of them; make another for a client that shows only this one"));
-        }
-        // What the groups around it set is the client's own as well; what all have it has from its subnet.
-        let own = group.around(&own);
-        if let Some((at, host_name)) = host_name {
-            block.key(&at, "host-name", quoted(&host_name));
-        }
-        if addresses.is_empty() {
-            addresses.push((at.clone(), String::new()));
-        }
-        for (at, address) in addresses {
-            let parsed = address.parse::<Ipv4Addr>().ok();
-            let home = subnets.iter_mut().find(|blocks| parsed.is_some_and(|address| holds(blocks, address)));
-            let mut block = Block {
-                header: block.header,
-                at: block.at.clone(),
-                items: block.items.clone(),
-                refused: block.refused.clone(),
-            };
-            block.needed(&at, "address", quoted(&address));
-            own.write_own(outer, &mut block);
-            own.options.iter().for_each(|option| self.definitions.option(option, &mut block));
-            match home {
-                Some(home) => home.push(block),
-                None => {
-                    let why = match address.as_str() {
-                        "" => "it has no fixed-address".to_owned(),
-                        address => format!("{address} is no address in one of the subnets"),
-                    };
-                    server.note(&at, format!("host {name} is left out: {why}"));
-                    server.left_out(&block);
-                }
-            }
-        }
     }
 }
 

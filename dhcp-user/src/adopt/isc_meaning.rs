@@ -40,7 +40,7 @@ pub(super) fn meaning(statement: &Statement) -> &'static str {
         ["allow" | "deny" | "ignore", "unknown-clients" | "known-clients", ..] => {
             "who is served is said by `allow` and `deny` of pools, in classes"
         }
-        ["allow" | "deny" | "ignore", "booting" | "declines" | "leasequery" | "duplicates", ..] => {
+        ["allow" | "deny" | "ignore", "declines" | "leasequery" | "duplicates", ..] => {
             "there is no such switch"
         }
         ["one-lease-per-client" | "limit-addrs-per-ia", ..] => "[[subnet]] has max-leases-per-device",
@@ -56,7 +56,6 @@ pub(super) fn meaning(statement: &Statement) -> &'static str {
             | "adaptive-lease-time-threshold"
             | "dynamic-bootp-lease-length"
             | "dynamic-bootp-lease-cutoff"
-            | "boot-unknown-clients"
             | "vendor-option-space"
             | "site-option-space"
             | "server-id-check"

@@ -61,6 +61,10 @@ pub(super) struct Scope {
     pub(super) options: Vec<Statement>,
     pub(super) authoritative: Option<(bool, At)>,
     pub(super) bootp: Option<(bool, At)>,
+    /// Whether clients without a `host` are served.
+    pub(super) unknown: Option<(bool, At)>,
+    /// Whether clients are served at all.
+    pub(super) booting: Option<(bool, At)>,
     pub(super) host_names: bool,
 }
 
@@ -86,6 +90,14 @@ impl Scope {
             ["not", "authoritative"] => self.authoritative = Some((false, at.clone())),
             ["allow", "bootp"] => self.bootp = Some((true, at.clone())),
             ["deny" | "ignore", "bootp"] => self.bootp = Some((false, at.clone())),
+            ["allow", "unknown-clients"] | ["boot-unknown-clients", "on" | "true"] => {
+                self.unknown = Some((true, at.clone()));
+            }
+            ["deny" | "ignore", "unknown-clients"] | ["boot-unknown-clients", "off" | "false"] => {
+                self.unknown = Some((false, at.clone()));
+            }
+            ["allow", "booting"] => self.booting = Some((true, at.clone())),
+            ["deny" | "ignore", "booting"] => self.booting = Some((false, at.clone())),
             ["use-host-decl-names", value] => self.host_names = matches!(*value, "on" | "true"),
             _ => return false,
         }
@@ -109,6 +121,15 @@ impl Scope {
         self.write_texts(block);
         let (authoritative, its_at) = self.authoritative.clone().unwrap_or((false, at.clone()));
         block.key(&its_at, "authoritative", authoritative.to_string());
+    }
+
+    /// Notes what this scope says of who is served, where nobody is refused by it.
+    pub(super) fn note_open(&self, block: &mut Block) {
+        for (what, said) in [("unknown-clients", &self.unknown), ("booting", &self.booting)] {
+            if let Some((true, at)) = said {
+                block.holds(at, format!("allow {what}: so it is without a word"));
+            }
+        }
     }
 
     /// Writes the terms of a scope that overrides a subnet, whose terms are `outer`.
@@ -160,6 +181,8 @@ impl Scope {
         all.options = inner.options.iter().chain(&self.options).cloned().collect();
         all.authoritative = inner.authoritative.clone().or(all.authoritative);
         all.bootp = inner.bootp.clone().or(all.bootp);
+        all.unknown = inner.unknown.clone().or(all.unknown);
+        all.booting = inner.booting.clone().or(all.booting);
         all.host_names |= inner.host_names;
         all
     }

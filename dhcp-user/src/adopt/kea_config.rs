@@ -26,7 +26,8 @@ pub fn kea_config(
     }
     let definitions = Definitions::of(dhcp4, &mut server);
     let (classes, known) = classes(dhcp4, &definitions);
-    let global = Scope::default().within(dhcp4);
+    let mut global = Scope::default().within(dhcp4);
+    global.take_boot(dhcp4).write(&mut server);
     definitions.options(dhcp4, &mut server);
     globals(dhcp4, &mut server);
     let mut interface_blocks = served(dhcp4, interfaces, &mut server);
@@ -44,8 +45,11 @@ fn globals(dhcp4: &Node, server: &mut Block) {
             "interfaces-config" | "option-def" | "option-data" | "client-classes" | "subnet4"
             | "shared-networks" | "reservations" => {}
             key if Scope::has(key) => {}
-            "decline-probation-period" => match node.number() {
-                Some(period) => server.key(&node.at, "quarantine", seconds(period)),
+            "decline-probation-period" | "offer-lifetime" => match node.number().filter(|time| *time > 0) {
+                Some(time) => {
+                    let ours = if key == "offer-lifetime" { "offer-hold" } else { "quarantine" };
+                    server.key(&node.at, ours, seconds(time));
+                }
                 None => without_equivalent(server, key, node),
             },
             _ => without_equivalent(server, key, node),

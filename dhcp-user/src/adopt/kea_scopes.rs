@@ -67,6 +67,17 @@ impl Scope {
         }
     }
 
+    /// The boot fields, if no scope inside of `dhcp4` says that it has none: only then they can be the server's.
+    pub(super) fn take_boot(&mut self, dhcp4: &Node) -> Self {
+        let mut boot = Self::default();
+        if !has_no_boot(dhcp4, 0) {
+            for ours in BOOT {
+                boot.terms.extend(self.terms.remove_entry(ours));
+            }
+        }
+        boot
+    }
+
     /// Kea's defaults.
     pub(super) fn with_defaults(&self, at: &At) -> Self {
         let mut terms = HashMap::from([
@@ -76,6 +87,20 @@ impl Scope {
         terms.extend(self.terms.clone());
         Self { terms }
     }
+}
+
+/// Fields of the header that tell a client from where to boot.
+const BOOT: [&str; 3] = ["next-server", "server-hostname", "boot-file-name"];
+
+/// Whether a subnet or shared network says that there is nothing to boot from.
+fn has_no_boot(scope: &Node, depth: usize) -> bool {
+    let says_none =
+        |key| scope.get(key).and_then(Node::text).is_some_and(|text| matches!(text, "" | "0.0.0.0"));
+    (depth > 0 && BOOT.into_iter().any(says_none))
+        || ["subnet4", "shared-networks"].into_iter().any(|key| {
+            let inner = scope.get(key).map(Node::list).unwrap_or_default();
+            inner.iter().any(|node| has_no_boot(node, depth.saturating_add(1)))
+        })
 }
 
 /// Options that the configuration defines, by name and space.
@@ -121,6 +146,9 @@ impl Definitions {
         for (key, value) in option.entries() {
             match key.as_str() {
                 "name" | "code" | "space" | "data" | "csv-format" => {}
+                "always-send" | "never-send" if value.value == Json::Bool(false) => {
+                    block.holds(&value.at, format!("{key} = false: so it is without a word"));
+                }
                 "always-send" => block.note(
                     &value.at,
                     "always-send: an option is sent to who asks for it, and what must be is always",
@@ -220,13 +248,54 @@ pub(super) fn octets(text: &str) -> Option<Vec<u8>> {
 /// Says of a key that has no equivalent what that means.
 pub(super) fn without_equivalent(block: &mut Block, key: &str, node: &Node) {
     let value = node.scalar().map(|text| format!(" = {text}")).unwrap_or_default();
-    block.note(&node.at, format!("{key}{value}: {}", meaning(key)));
+    let text = |what: &str| format!("{key}{value}: {what}");
+    match so_here(key, node) {
+        Some(how) => block.holds(&node.at, text(how)),
+        None => block.note(&node.at, text(meaning(key))),
+    }
+}
+
+/// How it is so here without a key, if it is.
+fn so_here(key: &str, node: &Node) -> Option<&'static str> {
+    let is = |wanted| node.value == Json::Bool(wanted);
+    match key {
+        "id" => Some("a subnet is known by its prefix"),
+        "reservations-global" if is(true) => {
+            Some("global reservations are in each of the subnets that look for them")
+        }
+        "reservations-global" => Some("a reservation holds in its own subnet"),
+        "reservations-in-subnet" if is(true) => Some("a reservation holds in its own subnet"),
+        "reservations-in-subnet" => Some("the reservations of this scope are left out"),
+        "reservations-out-of-pool" => {
+            Some("a reserved address is for its client alone, in a pool and outside")
+        }
+        "reservation-mode" => Some("the reservations of each subnet are those that are looked for there"),
+        "host-reservation-identifiers" => {
+            Some("reservations are by hw-address, client-id or circuit-id, all at once")
+        }
+        "early-global-reservations-lookup" => Some("a client's reservation is known before its classes"),
+        "echo-client-id" if is(true) => Some("the client identifier is always returned (RFC 6842)"),
+        "match-client-id" if is(true) => Some("a client is who its identifier says (RFC 2131, section 4.2)"),
+        "store-extended-info" => Some("what a relay says of a lease is always kept"),
+        "4o6-interface" | "4o6-interface-id" | "4o6-subnet" if node.text() == Some("") => {
+            Some("there is none")
+        }
+        "ddns-send-updates"
+        | "ddns-update-on-renew"
+        | "ddns-override-no-update"
+        | "ddns-override-client-update"
+            if is(false) =>
+        {
+            Some("names aren't written into the DNS by this server")
+        }
+        "calculate-tee-times" if is(false) => Some("the times are those that are written"),
+        _ => None,
+    }
 }
 
 fn meaning(key: &str) -> &'static str {
     match key {
         "comment" | "user-context" => "a remark for people, and no setting",
-        "id" => "subnets have no numbers here",
         "lease-database" | "lease-databases" => {
             "leases are kept below [server] state-dir; bring them along with `xdhcpd import-leases`"
         }
@@ -265,14 +334,7 @@ fn meaning(key: &str) -> &'static str {
         "calculate-tee-times" | "t1-percent" | "t2-percent" => {
             "write renew-time and rebind-time; by default 1/2 and 7/8"
         }
-        "store-extended-info" => "what a relay says of a lease is always kept",
         "cache-threshold" | "cache-max-age" => "renewals are answered in the kernel, without a write",
-        key if key.starts_with("reservation") => {
-            "a reservation always holds, in pools and outside, of its own subnet"
-        }
-        "host-reservation-identifiers" => {
-            "reservations are by hw-address, client-id or circuit-id, all at once"
-        }
         "require-client-classes"
         | "evaluate-additional-classes"
         | "only-if-required"

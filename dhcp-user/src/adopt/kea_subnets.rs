@@ -1,14 +1,15 @@
-//! Kea's subnets, alone and in shared networks, with their pools and reservations.
+//! Kea's subnets, alone and in shared networks, with their pools.
 
 use super::draft::{Block, list, quoted};
 use super::draft_subnets::{canonical, holds, pool_range};
 use super::json::Node;
 use super::kea_classes::{Classes, allowed};
-use super::kea_scopes::{Definitions, Scope, octets, without_equivalent};
-use super::leases::colons;
+use super::kea_reservations::{has_address, modes, reservation};
+use super::kea_scopes::{Definitions, Scope, without_equivalent};
 
 /// The context of a subnet.
 struct Around<'k> {
+    dhcp4: &'k Node,
     definitions: &'k Definitions,
     known: &'k Classes,
 }
@@ -21,7 +22,7 @@ pub(super) fn subnets(
     known: &Classes,
     server: &mut Block,
 ) -> Vec<Block> {
-    let around = Around { definitions, known };
+    let around = Around { dhcp4, definitions, known };
     let mut all: Vec<Vec<Block>> = Vec::new();
     for node in dhcp4.get("subnet4").map(Node::list).unwrap_or_default() {
         all.push(around.subnet(node, None, &global.within(node)));
@@ -41,10 +42,20 @@ pub(super) fn subnets(
     }
     for node in dhcp4.get("reservations").map(Node::list).unwrap_or_default() {
         let address = node.get("ip-address").and_then(Node::text).and_then(|text| text.parse().ok());
-        let home = all.iter_mut().find(|blocks| address.is_some_and(|address| holds(blocks, address)));
-        match home {
-            Some(blocks) => blocks.push(around.reservation(node)),
-            None => server.note(&node.at, "a global reservation without an address in one of the subnets: write it into its [[subnet]], with an address"),
+        let home = all.iter().any(|blocks| address.is_some_and(|address| holds(blocks, address)));
+        match (has_address(node), home) {
+            (true, false) => {
+                server.note(&node.at, "a global reservation of an address that is in none of the subnets: an address is reserved in its own subnet here");
+                server.left_out(&reservation(node, definitions, known));
+            }
+            _ if !around.are_global_looked_at() => {
+                server.note(
+                    &node.at,
+                    "a global reservation, which no subnet there looks for: reservations-global is false",
+                );
+                server.left_out(&reservation(node, definitions, known));
+            }
+            _ => {}
         }
     }
     all.into_iter().flatten().collect()
@@ -87,10 +98,37 @@ impl Around<'_> {
         for pool in node.get("pools").map(Node::list).unwrap_or_default() {
             blocks.push(self.pool(pool, &[Some(node), network]));
         }
-        for reservation in node.get("reservations").map(Node::list).unwrap_or_default() {
-            blocks.push(self.reservation(reservation));
+        let modes = modes(&[Some(node), network, Some(self.dhcp4)]);
+        for own in node.get("reservations").map(Node::list).unwrap_or_default() {
+            let mut own = reservation(own, self.definitions, self.known);
+            if !modes.in_subnet {
+                own.refused = Some("there the reservations of this subnet aren't looked for: reservations-in-subnet is false".to_owned());
+            }
+            blocks.push(own);
+        }
+        if modes.global {
+            // A reservation holds in its own subnet here: each has one that is for all.
+            let all = self.dhcp4.get("reservations").map(Node::list).unwrap_or_default();
+            let fitting = all.iter().filter(|node| {
+                let address = node.get("ip-address").and_then(Node::text).and_then(|text| text.parse().ok());
+                !has_address(node) || address.is_some_and(|address| holds(&blocks, address))
+            });
+            let fitting: Vec<Block> =
+                fitting.map(|node| reservation(node, self.definitions, self.known)).collect();
+            blocks.extend(fitting);
         }
         blocks
+    }
+
+    /// Whether some subnet looks for global reservations.
+    fn are_global_looked_at(&self) -> bool {
+        let networks = self.dhcp4.get("shared-networks").map(Node::list).unwrap_or_default();
+        let networks = networks.iter().map(Some);
+        std::iter::once(None).chain(networks).any(|network| {
+            let place = network.unwrap_or(self.dhcp4);
+            let nodes = place.get("subnet4").map(Node::list).unwrap_or_default();
+            nodes.iter().any(|node| modes(&[Some(node), network, Some(self.dhcp4)]).global)
+        })
     }
 
     /// A pool; it is for the classes of all that it is in, which must be one of ours or it isn't opened at all.
@@ -131,39 +169,6 @@ impl Around<'_> {
                 _ => without_equivalent(&mut block, key, value),
             }
         }
-        block
-    }
-
-    fn reservation(&self, node: &Node) -> Block {
-        let mut block = Block::new("[[subnet.reservation]]", &node.at);
-        for (key, value) in node.entries() {
-            let text = value.text().unwrap_or_default();
-            match key.as_str() {
-                "hw-address" | "client-id" | "circuit-id" => match octets(text) {
-                    Some(octets) => block.needed(&value.at, key, quoted(&colons(&octets))),
-                    None => block.note(&value.at, format!("{key} = {text}: not octets")),
-                },
-                "duid" | "flex-id" => {
-                    block.note(
-                        &value.at,
-                        format!("{key} = {text}: reservations are by hw-address, client-id or circuit-id"),
-                    );
-                }
-                "ip-address" => block.needed(&value.at, "address", quoted(text)),
-                "hostname" if text.is_empty() => {}
-                "hostname" => block.key(&value.at, "host-name", quoted(text)),
-                "option-data" => {}
-                "client-classes" if value.list().is_empty() => {}
-                "client-classes" => block.note(
-                    &value.at,
-                    "client-classes: a reservation puts nobody into a class; give it the options themselves",
-                ),
-                key if Scope::has(key) => {}
-                _ => without_equivalent(&mut block, key, value),
-            }
-        }
-        self.definitions.options(node, &mut block);
-        Scope::default().within(node).write(&mut block);
         block
     }
 }

@@ -27,6 +27,7 @@ mod isc_classes;
 mod isc_config;
 mod isc_leases;
 mod isc_meaning;
+mod isc_places;
 mod isc_scopes;
 mod isc_syntax;
 mod json;
@@ -34,12 +35,15 @@ mod kea_classes;
 mod kea_config;
 mod kea_ids;
 mod kea_leases;
+mod kea_reservations;
 mod kea_scopes;
 mod kea_subnets;
 mod leases;
 mod origin;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod served;
 
 pub use dnsmasq_config::dnsmasq_config;
 pub use dnsmasq_leases::dnsmasq_leases;

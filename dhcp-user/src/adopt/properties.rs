@@ -75,12 +75,12 @@ dhcp-script=/bin/echo
 conf-file=more
 "#;
 
-fn of_isc(text: &[u8]) -> Option<Settled> {
+pub(super) fn of_isc(text: &[u8]) -> Option<Settled> {
     let read = |name: &str| if name == "i" { Ok(text.to_vec()) } else { Err("not there".to_owned()) };
     isc_config("i", &["eth1".to_owned()], &read).ok().map(Draft::settle)
 }
 
-fn of_dnsmasq(text: &[u8]) -> Option<Settled> {
+pub(super) fn of_dnsmasq(text: &[u8]) -> Option<Settled> {
     let read = |name: &str| match name {
         "d" => Ok(text.to_vec()),
         "more" => Ok(b"dhcp-option=option:ntp-server,0.0.0.0".to_vec()),
@@ -90,7 +90,7 @@ fn of_dnsmasq(text: &[u8]) -> Option<Settled> {
     dnsmasq_config("d", &[], &files).ok().map(Draft::settle)
 }
 
-fn has(settled: &Settled, comments: &[&str]) {
+pub(super) fn has(settled: &Settled, comments: &[&str]) {
     assert_eq!(settled.wrong, Vec::<String>::new(), "{}", settled.text);
     for comment in comments {
         assert!(settled.text.contains(comment), "{comment} is not in\n{}", settled.text);
@@ -152,7 +152,6 @@ fn a_configuration_of_dnsmasq_is_one_of_ours_and_nothing_is_lost() {
             "options.domain-name = \"example.org\"",
             "options.classless-static-route = [\"10.0.0.0/8 - 192.0.2.1\"]",
             "# d:7: no netmask is written there",
-            "# d:10: dhcp-host=02:00:00:00:00:09,ignore is left out",
             "# d:15: dhcp-option=tag:!low",
             "# d:17: dhcp-option=option6:dns-server",
             "# d:20: [[class]] is left out",
@@ -167,21 +166,22 @@ fn a_configuration_of_dnsmasq_is_one_of_ours_and_nothing_is_lost() {
     assert!(!first.pools[1].admits.allow.is_empty(), "{}", settled.text);
     assert_eq!(first.reservations[0].overrides.times.map(|times| times.lease), Some(2700));
     assert_eq!(second.reservations[0].overrides.options.get(26), Some(&1400_u16.to_be_bytes()[..]));
-    let [phones, efi] = &config.classes[..] else { panic!("{}", settled.text) };
+    let [phones, efi, ignored] = &config.classes[..] else { panic!("{}", settled.text) };
     assert_eq!(phones.overrides.options.get(150), Some(&[192, 0, 2, 4][..]));
     assert_eq!(efi.overrides.boot.file.as_deref(), Some("a.efi"));
     assert_eq!(first.boot.file.as_deref(), Some("c.0"));
+    assert!(ignored.drop && ignored.matches.asks_hardware(), "{}", settled.text);
     is_complete(&settled, CONF, 2..=24);
 }
 
-fn adopted(text: &[u8]) -> Option<super::Settled> {
+pub(super) fn of_kea(text: &[u8]) -> Option<super::Settled> {
     let read = |name: &str| if name == "k" { Ok(text.to_vec()) } else { Err("not there".to_owned()) };
     kea_config("k", &[], &read).ok().map(super::Draft::settle)
 }
 
 #[test]
 fn a_configuration_of_kea_is_one_of_ours_and_nothing_is_lost() {
-    let settled = adopted(KEA.as_bytes()).unwrap();
+    let settled = of_kea(KEA.as_bytes()).unwrap();
     assert_eq!(settled.wrong, Vec::<String>::new(), "{}", settled.text);
     let config = Config::parse(&settled.text, "x").unwrap();
     let [first, second] = &config.subnets[..] else { panic!("{}", settled.text) };
@@ -228,7 +228,7 @@ proptest! {
 
     #[test]
     fn a_damaged_configuration_makes_a_good_one_or_says_why(text in damaged(KEA)) {
-        if let Some(settled) = adopted(&text) {
+        if let Some(settled) = of_kea(&text) {
             prop_assert_eq!(Config::parse(&settled.text, "x").is_ok(), settled.wrong.is_empty());
         }
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::Exit;
 use super::daemon::Whom;
 use super::output::{complain, finish, remark};
-use crate::adopt::{self, At, Found, Unreadable};
+use crate::adopt::{self, At, Found, Settled, Unreadable};
 use crate::control::{self, Outcome, Portable};
 
 /// How many leases are sent together: each part is one commit.
@@ -90,9 +90,11 @@ impl ImportConfig {
             Err(error) => return complain(Exit::No, error),
         };
         let mut to = io::stdout().lock();
-        let (mapped, commented) = (settled.mapped, settled.commented);
+        let Settled { mapped, held, commented, .. } = settled;
         let printed = write!(to, "{}", settled.text).and_then(|()| to.flush());
-        remark(format_args!("{mapped} lines brought along, {commented} are comments: read each"));
+        remark(format_args!(
+            "{mapped} lines brought along, {held} hold here without a key, {commented} are comments: read each"
+        ));
         if settled.wrong.is_empty() {
             return finish(Exit::Done, printed);
         }
