@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 
 use dhcp_ebpf::abi::Link;
 
+use super::book::Book;
 use super::book::binding::Binding;
+use super::site::place::Place;
 use crate::config::{Pool, Prefix};
 use crate::message::Request;
 use crate::store::{HwAddr, QuarantineCause};
@@ -227,6 +229,13 @@ pub struct Client {
     pub giaddr: Ipv4Addr,
     /// The relay's information on it (option 82).
     pub agent_info: Option<Vec<u8>>,
+}
+
+impl Client {
+    /// The client that has the address at `place`, or had it last.
+    pub(super) fn owner_of(book: &Book, place: Place) -> Option<Self> {
+        book.binding(place).map(Self::from)
+    }
 }
 
 impl From<&Binding> for Client {

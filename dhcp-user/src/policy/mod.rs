@@ -32,14 +32,15 @@ mod evidence;
 mod exchange;
 mod predict;
 mod site;
+mod tenure;
 mod terms;
 #[cfg(test)]
 pub(crate) mod tests;
+mod turn;
 mod upkeep;
 mod words;
 
 use std::net::Ipv4Addr;
-use std::sync::Arc;
 
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::BootSecs;
@@ -57,9 +58,10 @@ pub use evidence::declines::Source;
 pub use evidence::probe::PATIENCE;
 pub use site::subnet::Interface;
 pub use site::subnet_id::SubnetId;
+pub use tenure::doubts::Reloaded;
 pub use terms::basis::Basis;
 pub use upkeep::audit::Finding;
-pub use upkeep::going_over::{GoingOver, Reloaded, STEP, Settled};
+pub use upkeep::going_over::{GoingOver, STEP, Settled};
 pub use upkeep::import::ImportError;
 pub use upkeep::links::Renumbered;
 pub use upkeep::restore::Adopted;
@@ -67,22 +69,19 @@ pub use upkeep::views::{DeviceView, LeaseView, PoolView, QuarantineView};
 pub use words::{Words, revoke_anyway};
 
 use crate::config::Config;
-use crate::message::{Kind, Request};
+use crate::message::Request;
 use book::Book;
 use book::identity::Keyed;
 use evidence::Evidence;
 use exchange::Throttles;
 use predict::Predictions;
 use site::Site;
-use site::place::Place;
+use tenure::doubts::Doubts;
+use tenure::unconfigured::Unconfigured;
 use terms::basis::basis_at;
-use terms::membership::kept_agent;
-use upkeep::going_over::Doubts;
+use turn::Turn;
+use upkeep::going_over::Former;
 use upkeep::host_addresses::HostAddresses;
-use upkeep::unconfigured::Unconfigured;
-
-/// How many deadlines are dealt with in one call, so that no message waits behind a million leases that end at once.
-const DEADLINES_PER_CALL: usize = 256;
 
 /// All that the server knows and decides by.
 #[derive(Debug)]
@@ -98,29 +97,8 @@ pub struct Policy {
     unconfigured: Unconfigured,
     /// Work that a new configuration leaves for addresses.
     doubts: Doubts,
-}
-
-/// The context of a decision, beside the state.
-struct Turn<'a> {
-    /// The present second, rounded down.
-    now: BootSecs,
-    words: &'a dyn Words,
-    out: &'a mut Vec<Action>,
-}
-
-impl Turn<'_> {
-    /// The moment `secs` from now, from which rounding never takes away.
-    fn after(&self, secs: u32) -> BootSecs {
-        self.now.plus(u32::from(!wrong!(AfterRoundsDown))).plus(secs)
-    }
-
-    fn silence(&mut self, request: &Arc<Request>, why: Silence) {
-        self.out.push(Action::Silence { request: Arc::clone(request), why });
-    }
-
-    fn tell(&mut self, address: Ipv4Addr, what: Happened, client: Option<Client>) {
-        self.out.push(Action::Event(LeaseEvent::Lease { address, what, client }));
-    }
+    /// The policy before the last reload, until all of its promises are taken over.
+    former: Option<Former>,
 }
 
 impl Policy {
@@ -144,6 +122,7 @@ impl Policy {
             host_addresses: HostAddresses::default(),
             unconfigured: Unconfigured::default(),
             doubts: Doubts::default(),
+            former: None,
         };
         this.keep_back_of_hosts(config.hosts().into_iter());
         this
@@ -178,50 +157,6 @@ impl Policy {
         self.book.next_deadline().into_iter().chain(self.unconfigured.next()).chain(at_once).min()
     }
 
-    fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        if self.site.is_doubtful(request) {
-            let believed = Arc::new(self.site.judge_agent(Request::clone(request)));
-            return self.decide(turn, &believed);
-        }
-        self.decide(turn, request);
-    }
-
-    fn decide(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        if let Err(why) = self.admit(request) {
-            return turn.silence(request, why);
-        }
-        if self.drops(request) {
-            return turn.silence(request, Silence::ClassDrop);
-        }
-        match request.kind {
-            Kind::Discover => self.discover(turn, request),
-            Kind::Request => self.request(turn, request),
-            Kind::Decline => self.decline(turn, request),
-            Kind::Release => self.release(turn, request),
-            Kind::Inform => self.inform(turn, request),
-            Kind::Bootp => self.bootp(turn, request),
-            Kind::LeaseQuery => self.lease_query(turn, request),
-        }
-    }
-
-    /// Whether a client is in classes that drop, in any subnet. Messages without an answer still count: its RELEASE
-    /// ends its lease.
-    fn drops(&self, request: &Request) -> bool {
-        let asks = matches!(request.kind, Kind::Discover | Kind::Request | Kind::Inform | Kind::Bootp);
-        if !asks || !self.site.classes.any_drops() {
-            return false;
-        }
-        let named = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
-        let place = named.or(request.options.requested).and_then(|address| self.book.find(address));
-        let kept_agent = place.and_then(|place| kept_agent(&self.site, &self.book, place, request));
-        self.site.segment(request).iter().all(|id| self.site.drops(*id, request, kept_agent.as_ref()))
-    }
-
-    /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).
-    fn is_us(&self, request: &Request, server: Ipv4Addr) -> bool {
-        site::terms::server_override(request) == Some(server) || self.site.subnets.is_ours(server)
-    }
-
     /// The basis of the present answers for a lease of `address` to a client on `link`; `None` if there can be no
     /// such lease.
     #[must_use]
@@ -233,9 +168,5 @@ impl Policy {
     #[must_use]
     pub fn judge_agent(&self, request: Request) -> Request {
         self.site.judge_agent(request)
-    }
-
-    fn client(&self, place: Place) -> Option<Client> {
-        self.book.binding(place).map(Client::from)
     }
 }

@@ -4,9 +4,14 @@
 //! and the book. Its invariant: a lost probe proves nothing, nor does the answer of a station that answers for many
 //! addresses.
 
+pub(in crate::policy) mod asking;
 pub(in crate::policy) mod credit;
+pub(in crate::policy) mod deadline;
 pub(in crate::policy) mod declines;
 pub(in crate::policy) mod demand;
+pub(in crate::policy) mod ending;
+pub(in crate::policy) mod need;
+pub(in crate::policy) mod outcome;
 pub(in crate::policy) mod probe;
 pub(in crate::policy) mod quarantining;
 pub(in crate::policy) mod vacating;

@@ -2,13 +2,14 @@
 
 use dhcp_ebpf::lease::BootSecs;
 
+use crate::policy::Policy;
 use crate::policy::action::Action;
 use crate::policy::book::quarantine::{Probation, SHORT};
-use crate::policy::event::Happened;
+use crate::policy::event::{Client, Happened};
 use crate::policy::evidence::probe::Proof;
 use crate::policy::site::place::Place;
+use crate::policy::turn::Turn;
 use crate::policy::words::revoke_anyway;
-use crate::policy::{Policy, Turn};
 use crate::store::{Change, HwAddr, QuarantineCause};
 
 /// The probation doubles with each recurrence, this often at most.
@@ -70,12 +71,12 @@ impl Policy {
     fn put_out_of_use(&mut self, turn: &mut Turn<'_>, place: Place, probation: Probation) {
         let (address, why) = (self.book.address(place), probation.why);
         self.claim(place);
-        let client = self.client(place);
+        let client = Client::owner_of(&self.book, place);
         self.book.quarantine(place, probation);
         turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         turn.tell(address, Happened::Quarantined(why), client);
         self.rearm(place);
-        self.watch_fullness(turn, place);
+        turn.watch_fullness(&self.site, &mut self.book, place);
     }
 
     /// The address may be used again.
@@ -85,6 +86,6 @@ impl Policy {
         self.book.end_quarantine(place);
         turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         turn.tell(address, Happened::QuarantineOver, None);
-        self.watch_fullness(turn, place);
+        turn.watch_fullness(&self.site, &mut self.book, place);
     }
 }

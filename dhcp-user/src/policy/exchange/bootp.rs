@@ -6,13 +6,14 @@ use std::sync::Arc;
 use super::draw::AddressChoice;
 use crate::config::Bootp;
 use crate::message::Request;
+use crate::policy::Policy;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer;
 use crate::policy::book::binding::LeaseTime;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet::{Segment, SubnetId};
 use crate::policy::terms::given::terms_without_lease;
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 
 impl Policy {
     pub(in crate::policy) fn bootp(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {

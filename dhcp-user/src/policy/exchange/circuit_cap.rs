@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::draw::AddressChoice;
 use crate::message::Request;
+use crate::policy::Policy;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::circuits::Circuit;
 use crate::policy::book::identity::Identity;
@@ -14,7 +15,7 @@ use crate::policy::book::state::State;
 use crate::policy::event::LeaseEvent;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet::SubnetId;
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 
 impl Policy {
     /// Whether a lease of `place`, or of any address of `subnet`, would be one more than the client's circuit may have.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::config::ClassSet;
 use crate::message::Request;
+use crate::policy::Policy;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::identity::Identity;
 use crate::policy::book::state::State;
@@ -11,7 +12,7 @@ use crate::policy::event::LeaseEvent;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::terms::membership::classes_at;
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 
 impl Policy {
     /// The class of the client, if any, of which a lease of `place`, or of any address of `subnet`, would be one more than

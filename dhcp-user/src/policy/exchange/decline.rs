@@ -5,13 +5,14 @@ use std::sync::Arc;
 use dhcp_ebpf::lease::BootSecs;
 
 use crate::message::Request;
+use crate::policy::Policy;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::state::{State, Stock};
 use crate::policy::event::{Client, Happened, LeaseEvent};
 use crate::policy::evidence::credit::Credit;
 use crate::policy::site::place::Place;
+use crate::policy::turn::Turn;
 use crate::policy::words::revoke_anyway;
-use crate::policy::{Policy, Turn};
 use crate::store::{Change, QuarantineCause};
 
 /// How many addresses of a subnet one device can keep out of use at a time by declining them.
@@ -20,7 +21,7 @@ const MAX_DECLINED_BY_DEVICE: u32 = 4;
 impl Policy {
     pub(in crate::policy) fn decline(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let Some(server) = request.options.server else { return turn.silence(request, Silence::NoServer) };
-        if !self.is_us(request, server) {
+        if !self.site.is_us(request, server) {
             return turn.silence(request, Silence::OtherServer);
         }
         let Some(address) = request.options.requested else {
@@ -32,7 +33,7 @@ impl Policy {
             if self.book.is_offered_here(place, request) {
                 self.book.withdraw_offer(place);
                 self.rearm(place);
-                self.watch_fullness(turn, place);
+                turn.watch_fullness(&self.site, &mut self.book, place);
             }
             return turn.silence(request, Silence::ForeignOrigin);
         }
@@ -97,6 +98,6 @@ impl Policy {
         self.book.forget(place);
         self.book.free(place, Stock::Freed);
         turn.out.push(Action::Commit(Change::Delete(address)));
-        self.watch_fullness(turn, place);
+        turn.watch_fullness(&self.site, &mut self.book, place);
     }
 }

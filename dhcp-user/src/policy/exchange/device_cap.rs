@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use super::draw::AddressChoice;
 use crate::message::Request;
+use crate::policy::Policy;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
 use crate::policy::event::LeaseEvent;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet::{Segment, SubnetId};
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 
 /// The leases and offers of a device in a subnet, got at one origin.
 struct Held {

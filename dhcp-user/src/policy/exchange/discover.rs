@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::draw::AddressChoice;
 use crate::config::ClassSet;
 use crate::message::Request;
+use crate::policy::Policy;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer::{self, Type};
 use crate::policy::book::binding::LeaseTime;
@@ -18,8 +19,9 @@ use crate::policy::site::place::Place;
 use crate::policy::site::reservations::is_for;
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::terms::given::{lease_time, terms};
+use crate::policy::terms::membership::is_own;
 use crate::policy::terms::membership::{is_admitted, is_dropped, kept_agent};
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 
 impl Policy {
     pub(in crate::policy) fn discover(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
@@ -150,7 +152,7 @@ impl Policy {
         match (self.book.state(place), entitled) {
             (State::Quarantined, _) | (_, Some(false)) => false,
             // Our own address is no client's, whatever the configuration says, or said when it was promised.
-            _ if self.is_own(place) => false,
+            _ if is_own(&self.site, &self.book, place) => false,
             // A reservation holds whatever the pool around it says; but that of a port is for one device at a time.
             (_, Some(true)) => !self.book.is_anothers(place, request),
             (State::Free | State::Offered, None) => {
@@ -201,7 +203,7 @@ impl Policy {
         let classes = self.counts_of_offer(place, request);
         self.book.offer(Offer { place, subnet, client, chaddr, origin, circuit, classes, until, lease_time });
         self.rearm(place);
-        self.watch_fullness(turn, place);
+        turn.watch_fullness(&self.site, &mut self.book, place);
     }
 
     /// There is no address for the client on its link: each pool that admits it is full. An event reports that once.

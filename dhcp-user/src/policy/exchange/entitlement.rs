@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::draw::AddressChoice;
 use crate::config::ReservationKey;
 use crate::message::Request;
+use crate::policy::Policy;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::binding::Binding;
 use crate::policy::book::state::State;
@@ -13,8 +14,9 @@ use crate::policy::event::LeaseEvent;
 use crate::policy::evidence::probe::Purpose;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
+use crate::policy::terms::membership::is_own;
 use crate::policy::terms::reserved::reserved_elsewhere;
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 
 impl Policy {
     /// Whether the client is to leave the address at `place` for one that is reserved for it and that it can have now. As
@@ -36,7 +38,7 @@ impl Policy {
         // Our own address is no client's, whatever the configuration says.
         !offered
             && !taken
-            && !self.is_own(reserved)
+            && !is_own(&self.site, &self.book, reserved)
             && !self.book.promised_to_another(reserved, turn.now, request)
     }
 

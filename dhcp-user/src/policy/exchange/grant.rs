@@ -8,6 +8,7 @@ use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::origin::Origin;
 use crate::message::{AgentInformation, Kind, Request};
+use crate::policy::Policy;
 use crate::policy::action::{Action, Granted, Publication, Reply, Silence};
 use crate::policy::answer::{self, Type};
 use crate::policy::book::binding::{AnsweredBy, Binding, FOR_GOOD, LeaseTime, Particulars};
@@ -19,8 +20,8 @@ use crate::policy::terms::basis::basis_at;
 use crate::policy::terms::given::{is_lasting, terms};
 use crate::policy::terms::membership::{has_other_agent_info, kept_agent};
 use crate::policy::terms::reserved::reserved_elsewhere;
+use crate::policy::turn::Turn;
 use crate::policy::words::revoke_anyway;
-use crate::policy::{Policy, Turn};
 use crate::store::Change;
 
 impl Policy {
@@ -98,7 +99,7 @@ impl Policy {
         });
         turn.tell(address, what, Some(client));
         self.rearm(place);
-        self.watch_fullness(turn, place);
+        turn.watch_fullness(&self.site, &mut self.book, place);
     }
 
     /// The reply by which the address at `place` becomes the client's.
@@ -245,25 +246,5 @@ impl Policy {
             counted_in,
         });
         self.book.grant(place, owner, other_station);
-    }
-
-    /// The client has moved to another address, and the index leads there from now on. Its promise here is kept until
-    /// it expires: the client may not learn of its new address, or another sender may have posed as it.
-    pub(in crate::policy) fn vacate(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let address = self.book.address(place);
-        match self.book.state(place) {
-            State::Leased => {
-                let promised = revoke_anyway(turn.words, address).expiry();
-                self.book.move_away(place);
-                let promised = if wrong!(MoveFrees) { turn.now } else { promised };
-                self.end_in_grace(turn, place, promised, None);
-                turn.tell(address, Happened::Moved, self.client(place));
-            }
-            State::Grace => self.book.move_away(place),
-            State::Free | State::Offered | State::Quarantined | State::Reserved => {
-                self.book.forget(place);
-                turn.out.push(Action::Commit(Change::Delete(address)));
-            }
-        }
     }
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use crate::message::Request;
+use crate::policy::Policy;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer::{self, Type};
 use crate::policy::terms::given::terms_without_lease;
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 
 impl Policy {
     /// It reads and changes no address, and the answer has no lease time.

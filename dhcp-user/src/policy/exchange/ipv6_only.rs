@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use crate::message::Request;
 use crate::message::options::code;
+use crate::policy::Policy;
 use crate::policy::action::{Action, Reply};
 use crate::policy::answer::{self, Type};
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::site::terms::Terms;
 use crate::policy::terms::given::{lease_time, terms, terms_without_lease};
 use crate::policy::terms::membership::kept_agent;
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 
 impl Policy {
     /// Offers the client no address, and says for how long to ask for none, if it asks for option 108 and that is

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::message::Request;
 use crate::message::options::code;
+use crate::policy::Policy;
 use crate::policy::action::{Action, LeaseStatus, Reply, Silence};
 use crate::policy::answer::encode::{self, Composed, Field, Room, Value};
 use crate::policy::answer::{self, Answer, Type};
@@ -14,7 +15,7 @@ use crate::policy::book::state::State;
 use crate::policy::site::place::Place;
 use crate::policy::site::terms::Terms;
 use crate::policy::terms::given::terms_of_lease;
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 use crate::store::HwAddr;
 
 /// The most addresses in option 92, the last used first: one option holds no more.

@@ -23,8 +23,15 @@ pub(in crate::policy) mod reclaim;
 pub(in crate::policy) mod release;
 pub(in crate::policy) mod request;
 
+use std::sync::Arc;
+
+use crate::message::{Kind, Request};
+use crate::policy::Policy;
+use crate::policy::action::Silence;
 use crate::policy::book::circuits::Circuit;
 use crate::policy::site::subnet_id::SubnetId;
+use crate::policy::terms::membership::kept_agent;
+use crate::policy::turn::Turn;
 use crate::store::HwAddr;
 use naks::Naks;
 use notices::Notices;
@@ -39,4 +46,52 @@ pub(in crate::policy) struct Throttles {
     pub(in crate::policy) circuits_at_cap: Notices<(SubnetId, Circuit)>,
     /// The classes whose clients hold as many leases as they may.
     pub(in crate::policy) classes_at_cap: Notices<usize>,
+}
+
+impl Policy {
+    pub(in crate::policy) fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        if self.site.is_doubtful(request) {
+            let believed = Arc::new(self.site.judge_agent(Request::clone(request)));
+            return self.decide(turn, &believed);
+        }
+        self.decide(turn, request);
+    }
+
+    fn decide(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        if let Err(why) = self.admit(request) {
+            return turn.silence(request, why);
+        }
+        if self.drops(request) {
+            return turn.silence(request, Silence::ClassDrop);
+        }
+        match request.kind {
+            Kind::Discover => self.discover(turn, request),
+            Kind::Request => self.request(turn, request),
+            Kind::Decline => self.decline(turn, request),
+            Kind::Release => self.release(turn, request),
+            Kind::Inform => self.inform(turn, request),
+            Kind::Bootp => self.bootp(turn, request),
+            Kind::LeaseQuery => self.lease_query(turn, request),
+        }
+    }
+
+    /// Whether a client is in classes that drop, in any subnet. Messages without an answer still count: its RELEASE
+    /// ends its lease.
+    fn drops(&self, request: &Request) -> bool {
+        let asks = matches!(request.kind, Kind::Discover | Kind::Request | Kind::Inform | Kind::Bootp);
+        if !asks || !self.site.classes.any_drops() {
+            return false;
+        }
+        let named = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
+        let place = named.or(request.options.requested).and_then(|address| self.book.find(address));
+        let kept_agent = place.and_then(|place| kept_agent(&self.site, &self.book, place, request));
+        self.site.segment(request).iter().all(|id| self.site.drops(*id, request, kept_agent.as_ref()))
+    }
+
+    /// Clients whose waiting is over ask anew.
+    pub(in crate::policy) fn hear_again(&mut self, turn: &mut Turn<'_>) {
+        while let Some(request) = self.evidence.probes.next_to_hear() {
+            self.message(turn, &request);
+        }
+    }
 }

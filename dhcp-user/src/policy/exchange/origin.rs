@@ -142,7 +142,7 @@ impl Policy {
         }
         let who = Identity::of(request);
         let origin = ClientOrigin::of(request);
-        let leaves = request.options.server.is_some_and(|server| !self.is_us(request, server));
+        let leaves = request.options.server.is_some_and(|server| !self.site.is_us(request, server));
         let address = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
         let place = address.or(request.options.requested).and_then(|address| self.book.find(address));
         let fits = |offer: &Offer| offer.origin == origin && (leaves || Some(offer.place) == place);

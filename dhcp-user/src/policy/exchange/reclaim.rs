@@ -3,26 +3,17 @@
 
 use std::sync::Arc;
 
-use dhcp_ebpf::lease::{BootSecs, Word};
+use dhcp_ebpf::lease::BootSecs;
 
 use super::draw::AddressChoice;
 use crate::message::Request;
-use crate::policy::event::Happened;
-use crate::policy::evidence::probe::{Purpose, Sign};
+use crate::policy::Policy;
+use crate::policy::evidence::probe::Purpose;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 
 impl Policy {
-    /// Nobody answered for the lease: it is over, unless it was extended meanwhile.
-    pub(in crate::policy) fn end_orphan(&mut self, turn: &mut Turn<'_>, place: Place, judged: Word) {
-        if turn.words.revoke(self.book.address(place), judged).is_err() {
-            return self.evidence.probes.note_alive(place, turn.now, Sign::Seen);
-        }
-        self.end_released(turn, place, Happened::Reclaimed);
-        self.note_clean(turn, place);
-    }
-
     /// Has the longest-silent lease of `leased` in `subnet` probed: if nobody answers, the client can have it instead.
     /// Exhausted if each was found alive lately, or probing is off.
     pub(in crate::policy) fn reclaim(

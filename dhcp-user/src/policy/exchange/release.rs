@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use crate::message::Request;
-use crate::policy::action::{Action, Silence};
-use crate::policy::book::binding::Party;
+use crate::policy::Policy;
+use crate::policy::action::Silence;
 use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::state::State;
 use crate::policy::event::Happened;
 use crate::policy::site::place::Place;
-use crate::policy::{Policy, Turn};
-use crate::store::Change;
+use crate::policy::turn::Turn;
 
 impl Policy {
     pub(in crate::policy) fn release(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
@@ -19,7 +18,7 @@ impl Policy {
         let Some(server) = request.options.server.or(sent_to) else {
             return turn.silence(request, Silence::NoServer);
         };
-        if !self.is_us(request, server) {
+        if !self.site.is_us(request, server) {
             return turn.silence(request, Silence::OtherServer);
         }
         if request.ciaddr.is_unspecified() {
@@ -72,7 +71,7 @@ impl Policy {
             return turn.silence(request, Silence::ForeignOrigin);
         }
         self.book.withdraw_offer(place);
-        self.watch_fullness(turn, place);
+        turn.watch_fullness(&self.site, &mut self.book, place);
         self.rearm(place);
     }
 
@@ -91,16 +90,5 @@ impl Policy {
         let is_found_here = self.book.owned(self.book.subnet(place), owner.identity()) == Some(place);
         let waits = self.book.state(place) == State::Grace && is_found_here;
         (waits && self.book.owns(place, request)).then_some(place)
-    }
-
-    /// The word is revoked: the address is free at once, its last owner being preferred while there is choice.
-    pub(in crate::policy) fn end_released(&mut self, turn: &mut Turn<'_>, place: Place, what: Happened) {
-        let address = self.book.address(place);
-        self.book.end(place, turn.now, (what == Happened::Released).then_some(Party::Owner));
-        if !wrong!(ReleaseUnwritten) {
-            turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
-        }
-        turn.tell(address, what, self.client(place));
-        self.watch_fullness(turn, place);
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::{Reservation, ReservationKey};
 use crate::message::Request;
+use crate::policy::Policy;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer;
 use crate::policy::book::binding::{Binding, LeaseTime, Party};
@@ -17,18 +18,19 @@ use crate::policy::site::reservations::{is_for, is_for_owner};
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::site::terms::server_override;
 use crate::policy::terms::given::{lease_time, prolonged};
+use crate::policy::terms::membership::is_own;
 use crate::policy::terms::membership::{believed_agent, is_admitted, is_dropped};
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 
 impl Policy {
     pub(in crate::policy) fn request(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         match request.options.server {
             // From there a client can go on with a lease, and begin none.
             None if self.site.way(request) == Way::Router => self.renewing(turn, request),
-            Some(server) if self.is_us(request, server) && self.site.way(request) == Way::Router => {
+            Some(server) if self.site.is_us(request, server) && self.site.way(request) == Way::Router => {
                 self.renewing(turn, request);
             }
-            Some(server) if !self.is_us(request, server) => self.other_server(turn, request),
+            Some(server) if !self.site.is_us(request, server) => self.other_server(turn, request),
             Some(_) if !self.is_of_own_lease(turn, request) => self.selecting(turn, request),
             None if request.ciaddr.is_unspecified() => self.init_reboot(turn, request),
             _ if !request.unicast() => self.rebinding(turn, request),
@@ -66,7 +68,7 @@ impl Policy {
                 self.book.offer_of(*subnet, who).filter(|offer| offer.origin == ClientOrigin::of(request));
             if let Some(place) = own.map(|offer| offer.place) {
                 self.book.withdraw_offer(place);
-                self.watch_fullness(turn, place);
+                turn.watch_fullness(&self.site, &mut self.book, place);
             }
         }
     }
@@ -127,7 +129,7 @@ impl Policy {
         }
         if self.book.find(address).is_some_and(|place| self.has_ended(place, request)) {
             self.nak_if_authoritative(turn, request, subnet, "the lease was ended by the operator");
-        } else if self.book.find(address).is_some_and(|place| self.is_own(place)) {
+        } else if self.book.find(address).is_some_and(|place| is_own(&self.site, &self.book, place)) {
             self.nak_if_authoritative(turn, request, subnet, "the address is the server's own");
         } else if self.is_taken_back(address, request) {
             self.nak_if_authoritative(turn, request, subnet, "the address is reserved for another client");
@@ -192,7 +194,7 @@ impl Policy {
         let place = self.book.find(address)?;
         self.settle(turn, place);
         // What has become our own address meanwhile is nobody's.
-        if self.has_ended(place, request) || self.is_own(place) {
+        if self.has_ended(place, request) || is_own(&self.site, &self.book, place) {
             return None;
         }
         if is_dropped(&self.site, &self.book, place, request) {

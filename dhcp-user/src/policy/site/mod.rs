@@ -25,6 +25,7 @@ use classes::Classes;
 use settings::Settings;
 use subnet::{Interface, Subnets};
 use subnet_id::SubnetId;
+use terms::server_override;
 
 /// The configuration as it is looked things up in.
 #[derive(Debug)]
@@ -61,6 +62,11 @@ impl Site {
             classes,
             probe_on: config.interfaces.iter().filter_map(probe_setting).collect(),
         }
+    }
+
+    /// Whether `server` (option 54) is us, or what the relay of `request` has us pose as (RFC 5107).
+    pub(in crate::policy) fn is_us(&self, request: &Request, server: Ipv4Addr) -> bool {
+        server_override(request) == Some(server) || self.subnets.is_ours(server)
     }
 
     /// The classes in `subnet` of the client that sent `request`. `kept_agent` stands in for missing relay information.

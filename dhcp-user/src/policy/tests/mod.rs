@@ -46,7 +46,7 @@ use crate::config::{
     Boot, Bootp, Class, ClassSet, Config, LeaseTimes, OptionSet, Overrides, Pool, Prefix, Reservation,
     ReservationKey, Server, Subnet, Vlan,
 };
-use crate::message::Request;
+use crate::message::{Kind, Request};
 use crate::store::{Change, HwAddr, QuarantineCause, Record, Standing};
 use wire::{Draft, IFINDEX, SERVER};
 

@@ -4,10 +4,11 @@ use std::net::Ipv4Addr;
 
 use dhcp_ebpf::lease::Word;
 
+use crate::policy::Policy;
 use crate::policy::action::Action;
 use crate::policy::book::state::State;
 use crate::policy::book::transitions::Extension;
-use crate::policy::{Policy, Turn};
+use crate::policy::turn::Turn;
 use crate::store::Change;
 
 /// A horizon is moved by at least this part of the lease time, or not at all: a client that renews all the time

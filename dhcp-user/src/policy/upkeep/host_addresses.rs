@@ -9,7 +9,6 @@ use std::net::Ipv4Addr;
 use crate::policy::Policy;
 use crate::policy::book::state::State;
 use crate::policy::site::place::Place;
-use crate::policy::terms::membership::is_own;
 
 /// The addresses concerned.
 #[derive(Debug, Default)]
@@ -59,11 +58,6 @@ impl Policy {
             self.end_lingering(place);
         }
         self.book.keep_back(place);
-    }
-
-    /// Whether the address is this host's own.
-    pub(in crate::policy) fn is_own(&self, place: Place) -> bool {
-        is_own(&self.site, &self.book, place)
     }
 
     /// This host's own addresses that are in pools or reserved.

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use dhcp_ebpf::lease::BootSecs;
 
+use crate::policy::Policy;
 use crate::policy::action::Action;
 use crate::policy::book::binding::Binding;
 use crate::policy::book::quarantine::Probation;
@@ -12,8 +13,8 @@ use crate::policy::book::state::State;
 use crate::policy::book::transitions::Restored;
 use crate::policy::event::Client;
 use crate::policy::site::place::Place;
+use crate::policy::turn::Turn;
 use crate::policy::words::Words;
-use crate::policy::{Policy, Turn};
 use crate::store::{Change, Record, Standing};
 
 /// Why a lease of another server can't be imported. Our state then stays as it is.
@@ -85,7 +86,7 @@ impl Policy {
         turn.out.extend(self.publication(turn.words, record.address).map(Action::Publish));
         self.settle(turn, place);
         self.rearm(place);
-        self.watch_fullness(turn, place);
+        turn.watch_fullness(&self.site, &mut self.book, place);
         self.hear_again(turn);
         Ok(())
     }
@@ -149,7 +150,7 @@ impl Policy {
         place: Place,
         probation: Probation,
     ) -> Result<(), ImportError> {
-        match (self.book.state(place), self.client(place)) {
+        match (self.book.state(place), Client::owner_of(&self.book, place)) {
             (State::Quarantined, _) => self.book.postpone(place, probation.until),
             (State::Leased, Some(client)) => return Err(ImportError::Leased(client)),
             (State::Grace, Some(client)) if self.book.binding(place).is_some_and(|b| b.expiry > turn.now) => {

@@ -5,7 +5,6 @@
 //! from it. Its invariant: a promise outlives the configuration, the interface and the process that made it.
 
 pub(in crate::policy) mod audit;
-pub(in crate::policy) mod expiry;
 pub(in crate::policy) mod extension;
 pub(in crate::policy) mod going_over;
 pub(in crate::policy) mod host_addresses;
@@ -14,6 +13,5 @@ pub(in crate::policy) mod links;
 pub(in crate::policy) mod operator;
 pub(in crate::policy) mod reload;
 pub(in crate::policy) mod restore;
-pub(in crate::policy) mod unconfigured;
 pub(in crate::policy) mod views;
 pub(in crate::policy) mod ways;

@@ -3,16 +3,16 @@
 use std::net::Ipv4Addr;
 
 use crate::config::Pool;
-use crate::policy::action::{Action, Outcome, Reuse};
-use crate::policy::book::binding::{Binding, Party};
+use crate::policy::Policy;
+use crate::policy::action::Reuse;
+use crate::policy::book::binding::Party;
 use crate::policy::book::quarantine::Probation;
 use crate::policy::book::state::State;
-use crate::policy::event::Happened;
-use crate::policy::evidence::probe::Purpose;
+use crate::policy::event::{Client, Happened};
 use crate::policy::site::place::Place;
+use crate::policy::turn::Turn;
 use crate::policy::words::revoke_anyway;
-use crate::policy::{Policy, Turn};
-use crate::store::{Change, QuarantineCause};
+use crate::store::QuarantineCause;
 
 impl Policy {
     /// Ends the lease of `address`, if there is one. A client that asks to go on with it gets a NAK; it may ask anew.
@@ -44,43 +44,8 @@ impl Policy {
                 self.free_vacated(turn, place);
             }
         }
-        turn.tell(address, Happened::ReleasedByOperator, self.client(place));
-        self.watch_fullness(turn, place);
-    }
-
-    /// Asks whether the client of a lease that the operator has ended uses its address still.
-    pub(in crate::policy) fn probe_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
-        let waits =
-            self.book.state(place) == State::Grace && self.book.binding(place).is_some_and(is_vacated);
-        if !waits || !self.probing(self.book.subnet(place)) {
-            return self.evidence.probes.vacating.remove(place);
-        }
-        if !self.evidence.probes.is_running(place) {
-            self.start_probe(turn, place, Purpose::Vacated, None);
-        }
-        self.evidence.probes.vacating.ask_again(place, turn.now);
-        self.rearm(place);
-    }
-
-    /// The result of that probe.
-    pub(in crate::policy) fn probed_vacated(&mut self, turn: &mut Turn<'_>, place: Place, outcome: Outcome) {
-        // Where nobody can be asked, nothing tells that the client is gone.
-        if self.book.state(place) == State::Grace
-            && outcome == Outcome::Silent
-            && self.book.offer_at(place).is_none()
-        {
-            self.free_vacated(turn, place);
-            self.note_clean(turn, place);
-            self.watch_fullness(turn, place);
-        }
-    }
-
-    /// Its last owner has no promise any more, and is to learn of it.
-    fn free_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
-        self.evidence.probes.vacating.remove(place);
-        self.book.end(place, turn.now, Some(Party::Operator));
-        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
-        self.rearm(place);
+        turn.tell(address, Happened::ReleasedByOperator, Client::owner_of(&self.book, place));
+        turn.watch_fullness(&self.site, &mut self.book, place);
     }
 
     /// Ends the quarantine of each address of `range` that is in one, for this reason if one is given.
@@ -123,9 +88,4 @@ impl Policy {
     pub fn probes_when_vacated(&self, address: Ipv4Addr) -> bool {
         self.book.find(address).is_some_and(|place| self.probing(self.book.subnet(place)))
     }
-}
-
-/// Whether the operator has ended the lease. Its client may not know, and one that had it for good never will by itself.
-pub(in crate::policy) fn is_vacated(owner: &Binding) -> bool {
-    owner.ended_by == Some(Party::Operator)
 }

@@ -8,8 +8,8 @@ use std::ops::Bound;
 use dhcp_ebpf::lease::BootSecs;
 
 use crate::message::Request;
-use crate::policy::Turn;
 use crate::policy::action::Action;
+use crate::policy::turn::Turn;
 use crate::store::{Change, Record, Standing};
 
 /// By address.
