@@ -4,14 +4,13 @@
 //! before the call returns: the code that revokes must know every promise that the kernel has made.
 //!
 //! ```text
-//!              message, probe, order, tick
-//!                          │
-//!                          ▼
-//!   upkeep ─► exchange ─► evidence ─► predict ─► answer ─► terms ─► book ─► site
+//!                    message, probe, order, tick
+//!                                │
+//!                                ▼
+//!   upkeep ─► exchange ─► tenure ─► evidence ─► predict ─► answer ─► terms ─► book ─► site
 //! ```
 //!
-//! Each is a wing: a folder whose `mod.rs` has its purpose and its invariant. A wing imports only from those to its
-//! right:
+//! Each is a wing: a folder whose `mod.rs` has its purpose and its invariant. A wing uses only those to its right:
 //!
 //! - `site`: what the operator configured, compiled; knows nothing of leases.
 //! - `book`: the state of every address and the client that it is promised to.
@@ -19,10 +18,16 @@
 //! - `answer`: from terms to octets.
 //! - `predict`: the questions that clients will ask next, for the kernel to answer.
 //! - `evidence`: probes, and what their answers and DECLINEs prove.
+//! - `tenure`: until when an address is a client's, by time and by the configuration.
 //! - `exchange`: a file for each message.
-//! - `upkeep`: time, restart, reload, import, the operator, the audit.
+//! - `upkeep`: restart, reload, import, the operator, reports, the audit.
 //!
-//! `action` and `event` are the inputs and outputs, `words` the memory shared with the kernel.
+//! [`Policy`] owns the state of all wings. A step of a wing is a method of a struct that borrows what this wing and those
+//! below it own ([`Inquiry`], [`Tenure`], [`Exchange`]), and the site to read only. It has nothing else, so it can neither
+//! call a step of a higher wing nor change the configuration. Only `upkeep` has the whole policy.
+//!
+//! `turn` is the context of a decision, `action` and `event` are inputs and outputs, `words` is the memory shared with the
+//! kernel.
 
 mod action;
 mod answer;
@@ -72,10 +77,12 @@ use crate::config::Config;
 use crate::message::Request;
 use book::Book;
 use book::identity::Keyed;
-use evidence::Evidence;
-use exchange::Throttles;
-use predict::Predictions;
+use evidence::{Evidence, Inquiry};
+use exchange::origin::Origins;
+use exchange::{Exchange, Throttles};
+use predict::{Forecast, Predictions};
 use site::Site;
+use tenure::Tenure;
 use tenure::doubts::Doubts;
 use tenure::unconfigured::Unconfigured;
 use terms::basis::basis_at;
@@ -131,23 +138,23 @@ impl Policy {
     /// Decides what `event` leads to at `now` (rounded down), and appends it to `out`.
     pub fn handle(&mut self, now: BootSecs, words: &dyn Words, event: Event, out: &mut Vec<Action>) {
         let turn = &mut Turn { now, words, out };
-        self.meet_deadlines(turn);
+        self.tenure().meet_deadlines(turn);
         // What the next policy was told of stays until that is in force.
         if !self.book.is_walked() {
             self.unconfigured.forget(turn);
         }
         self.see_to(turn, &event);
         match event {
-            Event::Message(request) => self.message(turn, &request),
+            Event::Message(request) => self.exchange().message(turn, &request),
             Event::Extended { address, word, renewals, is_last_answer } => {
                 self.extended(turn, address, word, renewals, is_last_answer);
             }
             Event::Tick => {}
-            Event::Probed { address, outcome } => self.probed(turn, address, outcome),
+            Event::Probed { address, outcome } => self.inquiry().probed(turn, address, outcome),
             Event::OperatorRelease { address, reuse } => self.operator_release(turn, address, reuse),
             Event::QuarantineClear { range, why } => self.operator_clear(turn, range, why),
         }
-        self.hear_again(turn);
+        self.exchange().hear_again(turn);
     }
 
     /// When [`Event::Tick`] is due next; if that is past, at once.
@@ -155,6 +162,26 @@ impl Policy {
     pub fn next_deadline(&self) -> Option<BootSecs> {
         let at_once = self.evidence.probes.has_to_hear_again().then_some(BootSecs(0));
         self.book.next_deadline().into_iter().chain(self.unconfigured.next()).chain(at_once).min()
+    }
+
+    /// The answer that the owner of `address` would get to `question` now; none if the kernel is to know none.
+    ///
+    /// What was published on the present [basis](Policy::basis) is this.
+    #[must_use]
+    pub fn answer_to(&self, address: Ipv4Addr, question: &Question) -> Option<Answer> {
+        Forecast { site: &self.site, book: &self.book }.answer_to(address, question)
+    }
+
+    /// Whether a message goes on with an exchange that has begun where it comes from: it is about an offer or a lease of
+    /// its client, or about the offer of ours that its client leaves for another server's.
+    #[must_use]
+    pub fn has_begun(&self, request: &Request) -> bool {
+        Origins { site: &self.site, book: &self.book }.has_begun(request)
+    }
+
+    /// From now on probes are carried out. They are asked for only if the configuration wants them.
+    pub fn carry_out_probes(&mut self) {
+        self.evidence.probes.carry_out();
     }
 
     /// The basis of the present answers for a lease of `address` to a client on `link`; `None` if there can be no
@@ -168,5 +195,33 @@ impl Policy {
     #[must_use]
     pub fn judge_agent(&self, request: Request) -> Request {
         self.site.judge_agent(request)
+    }
+
+    /// What the steps of `evidence` may use.
+    fn inquiry(&mut self) -> Inquiry<'_> {
+        Inquiry { site: &self.site, book: &mut self.book, evidence: &mut self.evidence }
+    }
+
+    /// What the steps of `tenure` may use.
+    fn tenure(&mut self) -> Tenure<'_> {
+        Tenure {
+            site: &self.site,
+            book: &mut self.book,
+            evidence: &mut self.evidence,
+            doubts: &mut self.doubts,
+        }
+    }
+
+    /// What the steps of `exchange` may use.
+    fn exchange(&mut self) -> Exchange<'_> {
+        Exchange {
+            site: &self.site,
+            book: &mut self.book,
+            predictions: &mut self.predictions,
+            evidence: &mut self.evidence,
+            doubts: &mut self.doubts,
+            unconfigured: &self.unconfigured,
+            throttles: &mut self.throttles,
+        }
     }
 }

@@ -5,43 +5,40 @@ use std::sync::Arc;
 use dhcp_ebpf::abi::Link;
 
 use super::probe::{CLEAN_FOR, MOST_PROBES, PATIENCE, Purpose, Running, Waiter, Waiting};
+use super::{Evidence, Inquiry};
 use crate::config::Probe;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Via};
 use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::offers::ClientKey;
 use crate::policy::book::state::{State, Stock};
+use crate::policy::site::Site;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::turn::Turn;
 
-impl Policy {
-    /// From now on probes are carried out. They are asked for only if the configuration wants them.
-    pub fn carry_out_probes(&mut self) {
-        self.evidence.probes.carried_out = true;
-    }
-
+impl Evidence {
     /// Whether addresses of `subnet` are probed: as the subnet says, else its interface, else the server.
-    pub(in crate::policy) fn probing(&self, subnet: SubnetId) -> bool {
+    pub(in crate::policy) fn probing(&self, site: &Site, subnet: SubnetId) -> bool {
         if wrong!(Unprobed) {
             return false;
         }
         let interface = || {
-            let name = &self.site.subnets.interface(self.link(subnet)?.ifindex)?.name;
-            self.site.probe_on.get(name).copied()
+            let name = &site.subnets.interface(self.link(site, subnet)?.ifindex)?.name;
+            site.probe_on.get(name).copied()
         };
-        let wanted =
-            self.site.subnets.get(subnet).probe.or_else(interface).unwrap_or(self.site.settings.probe);
-        wanted == Probe::Auto && self.evidence.probes.carried_out
+        let wanted = site.subnets.get(subnet).probe.or_else(interface).unwrap_or(site.settings.probe);
+        wanted == Probe::Auto && self.probes.carried_out
     }
 
     /// The link that clients of `subnet` are on, if they are on one of ours.
-    pub(super) fn link(&self, subnet: SubnetId) -> Option<Link> {
-        self.site.subnets.link(subnet).or_else(|| self.evidence.probes.heard_on.get(&subnet).copied())
+    pub(super) fn link(&self, site: &Site, subnet: SubnetId) -> Option<Link> {
+        site.subnets.link(subnet).or_else(|| self.probes.heard_on.get(&subnet).copied())
     }
+}
 
+impl Inquiry<'_> {
     /// Remembers where the clients of a subnet are.
     pub(in crate::policy) fn note_way(&mut self, segment: &[SubnetId], request: &Request) {
         if self.evidence.probes.carried_out && !request.relayed() {
@@ -77,7 +74,7 @@ impl Policy {
     /// it, or nobody answered a probe.
     pub(in crate::policy) fn is_unused(&self, turn: &Turn<'_>, place: Place, request: &Request) -> bool {
         let nobodys = self.book.state(place) == State::Free && !self.book.recognises(place, request);
-        !nobodys || !self.probing(self.book.subnet(place)) || self.is_clean(turn, place)
+        !nobodys || !self.evidence.probing(self.site, self.book.subnet(place)) || self.is_clean(turn, place)
     }
 
     pub(in crate::policy) fn is_clean(&self, turn: &Turn<'_>, place: Place) -> bool {
@@ -118,7 +115,7 @@ impl Policy {
             self.book.restock(place, Stock::Probing);
         }
         let until = turn.after(PATIENCE);
-        let via = self.link(self.book.subnet(place)).map_or(Via::Icmp, Via::Arp);
+        let via = self.evidence.link(self.site, self.book.subnet(place)).map_or(Via::Icmp, Via::Arp);
         self.evidence.probes.running.insert(place, Running { purpose, via, until, waiter: None });
         if let Some(request) = waiter {
             self.wait_for(request, place);

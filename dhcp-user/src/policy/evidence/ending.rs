@@ -3,6 +3,7 @@
 
 use dhcp_ebpf::lease::Word;
 
+use super::Inquiry;
 use super::probe::{Purpose, Sign};
 use crate::policy::action::{Action, Outcome};
 use crate::policy::book::binding::{Binding, Party};
@@ -11,19 +12,18 @@ use crate::policy::event::{Client, Happened};
 use crate::policy::site::place::Place;
 use crate::store::Change;
 
-use crate::policy::Policy;
 use crate::policy::turn::Turn;
 
-impl Policy {
+impl Inquiry<'_> {
     /// The word is revoked: the address is free at once, its last owner being preferred while there is choice.
     pub(in crate::policy) fn end_released(&mut self, turn: &mut Turn<'_>, place: Place, what: Happened) {
         let address = self.book.address(place);
         self.book.end(place, turn.now, (what == Happened::Released).then_some(Party::Owner));
         if !wrong!(ReleaseUnwritten) {
-            turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+            turn.out.push(Action::Commit(Change::Put(self.book.record(self.site, place))));
         }
-        turn.tell(address, what, Client::owner_of(&self.book, place));
-        turn.watch_fullness(&self.site, &mut self.book, place);
+        turn.tell(address, what, Client::owner_of(self.book, place));
+        turn.watch_fullness(self.site, self.book, place);
     }
 
     /// Nobody answered for the lease: it is over, unless it was extended meanwhile.
@@ -38,14 +38,14 @@ impl Policy {
     /// Kept for nobody in particular any more.
     pub(in crate::policy) fn end_grace(&mut self, turn: &mut Turn<'_>, place: Place) {
         self.book.end_grace(place);
-        turn.watch_fullness(&self.site, &mut self.book, place);
+        turn.watch_fullness(self.site, self.book, place);
     }
 
     /// Asks whether the client of a lease that the operator has ended uses its address still.
     pub(in crate::policy) fn probe_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
         let waits =
             self.book.state(place) == State::Grace && self.book.binding(place).is_some_and(is_vacated);
-        if !waits || !self.probing(self.book.subnet(place)) {
+        if !waits || !self.evidence.probing(self.site, self.book.subnet(place)) {
             return self.evidence.probes.vacating.remove(place);
         }
         if !self.evidence.probes.is_running(place) {
@@ -64,7 +64,7 @@ impl Policy {
         {
             self.free_vacated(turn, place);
             self.note_clean(turn, place);
-            turn.watch_fullness(&self.site, &mut self.book, place);
+            turn.watch_fullness(self.site, self.book, place);
         }
     }
 
@@ -72,7 +72,7 @@ impl Policy {
     pub(in crate::policy) fn free_vacated(&mut self, turn: &mut Turn<'_>, place: Place) {
         self.evidence.probes.vacating.remove(place);
         self.book.end(place, turn.now, Some(Party::Operator));
-        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+        turn.out.push(Action::Commit(Change::Put(self.book.record(self.site, place))));
         self.rearm(place);
     }
 }

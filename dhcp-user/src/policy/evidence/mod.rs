@@ -1,7 +1,7 @@
 //! Evidence: whether a host uses an unpromised address, or nobody uses a promised one.
 //!
 //! It owns the probes, and the judgement of stations that answer them and of clients that decline. It uses the site
-//! and the book. Its invariant: a lost probe proves nothing, nor does the answer of a station that answers for many
+//! and the book ([`Inquiry`]). Its invariant: a lost probe proves nothing, nor does the answer of a station that answers for many
 //! addresses.
 
 pub(in crate::policy) mod asking;
@@ -19,6 +19,8 @@ pub(in crate::policy) mod witnesses;
 
 use std::collections::BTreeMap;
 
+use crate::policy::book::Book;
+use crate::policy::site::Site;
 use crate::policy::site::subnet_id::SubnetId;
 use declines::Declines;
 use demand::Demand;
@@ -35,4 +37,12 @@ pub(in crate::policy) struct Evidence {
     pub(in crate::policy) witnesses: Witnesses,
     /// How many DECLINEs are believed.
     pub(in crate::policy) declines: Declines,
+}
+
+/// What a step of this wing has: what the wing owns, and the book and site below it.
+#[derive(Debug)]
+pub(in crate::policy) struct Inquiry<'a> {
+    pub(in crate::policy) site: &'a Site,
+    pub(in crate::policy) book: &'a mut Book,
+    pub(in crate::policy) evidence: &'a mut Evidence,
 }

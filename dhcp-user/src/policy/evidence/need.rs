@@ -1,14 +1,14 @@
 //! Addresses that are given up for a client in need, nothing else being left.
 
+use super::Inquiry;
 use super::probe::{Proof, Sign};
 use crate::policy::action::Outcome;
 use crate::policy::book::state::State;
 use crate::policy::site::place::Place;
 
-use crate::policy::Policy;
 use crate::policy::turn::Turn;
 
-impl Policy {
+impl Inquiry<'_> {
     /// Frees the address for a client in need.
     pub(in crate::policy) fn give_up_for(&mut self, turn: &mut Turn<'_>, place: Place) {
         match self.book.state(place) {

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use dhcp_ebpf::abi::Link;
 
+use super::Inquiry;
 use super::probe::{ALIVE_FOR, PATIENCE, Proof, Purpose, Running, Sign, Waiter};
 use super::witnesses::Credence;
 use crate::policy::action::{Action, Outcome, Silence};
@@ -14,10 +15,9 @@ use crate::policy::event::LeaseEvent;
 use crate::policy::site::place::Place;
 use crate::store::{HwAddr, QuarantineCause};
 
-use crate::policy::Policy;
 use crate::policy::turn::Turn;
 
-impl Policy {
+impl Inquiry<'_> {
     /// A probe of `address` has come to an end.
     pub(in crate::policy) fn probed(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, outcome: Outcome) {
         let Some(place) = self.book.find(address) else { return };
@@ -84,7 +84,9 @@ impl Policy {
 
     /// How well what the station says of the address proves that it is in use, if it does.
     fn believe(&mut self, turn: &mut Turn<'_>, place: Place, station: [u8; 6]) -> Option<Proof> {
-        let Some(link) = self.link(self.book.subnet(place)) else { return Some(Proof::Good) };
+        let Some(link) = self.evidence.link(self.site, self.book.subnet(place)) else {
+            return Some(Proof::Good);
+        };
         match self.evidence.witnesses.heard(turn.now, link, station, self.book.address(place)) {
             Credence::Believed => Some(Proof::Good),
             Credence::Doubted { tell } => {
@@ -120,7 +122,7 @@ impl Policy {
             .map(|(place, _)| place)
             .collect();
         for place in places {
-            if self.link(self.book.subnet(place)) != Some(link) {
+            if self.evidence.link(self.site, self.book.subnet(place)) != Some(link) {
                 continue;
             }
             self.book.strike_recurrence(place);

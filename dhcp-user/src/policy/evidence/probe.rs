@@ -142,6 +142,11 @@ impl Purpose {
 }
 
 impl Probes {
+    /// From now on there is.
+    pub(in crate::policy) fn carry_out(&mut self) {
+        self.carried_out = true;
+    }
+
     pub(in crate::policy) fn is_carried_out(&self) -> bool {
         self.carried_out
     }

@@ -2,7 +2,7 @@
 
 use dhcp_ebpf::lease::BootSecs;
 
-use crate::policy::Policy;
+use super::Inquiry;
 use crate::policy::action::Action;
 use crate::policy::book::quarantine::{Probation, SHORT};
 use crate::policy::event::{Client, Happened};
@@ -15,7 +15,7 @@ use crate::store::{Change, HwAddr, QuarantineCause};
 /// The probation doubles with each recurrence, this often at most.
 const MAX_DOUBLINGS: u32 = 6;
 
-impl Policy {
+impl Inquiry<'_> {
     /// Takes the address out of use at once, even if a client has it. The quarantine lasts at least as long as the
     /// last promise.
     pub(in crate::policy) fn quarantine(
@@ -71,12 +71,12 @@ impl Policy {
     fn put_out_of_use(&mut self, turn: &mut Turn<'_>, place: Place, probation: Probation) {
         let (address, why) = (self.book.address(place), probation.why);
         self.claim(place);
-        let client = Client::owner_of(&self.book, place);
+        let client = Client::owner_of(self.book, place);
         self.book.quarantine(place, probation);
-        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+        turn.out.push(Action::Commit(Change::Put(self.book.record(self.site, place))));
         turn.tell(address, Happened::Quarantined(why), client);
         self.rearm(place);
-        turn.watch_fullness(&self.site, &mut self.book, place);
+        turn.watch_fullness(self.site, self.book, place);
     }
 
     /// The address may be used again.
@@ -84,8 +84,8 @@ impl Policy {
         let address = self.book.address(place);
         self.claim(place);
         self.book.end_quarantine(place);
-        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+        turn.out.push(Action::Commit(Change::Put(self.book.record(self.site, place))));
         turn.tell(address, Happened::QuarantineOver, None);
-        turn.watch_fullness(&self.site, &mut self.book, place);
+        turn.watch_fullness(self.site, self.book, place);
     }
 }

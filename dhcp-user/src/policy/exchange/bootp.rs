@@ -3,10 +3,10 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::Exchange;
 use super::draw::AddressChoice;
 use crate::config::Bootp;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer;
 use crate::policy::book::binding::LeaseTime;
@@ -15,8 +15,8 @@ use crate::policy::site::subnet::{Segment, SubnetId};
 use crate::policy::terms::given::terms_without_lease;
 use crate::policy::turn::Turn;
 
-impl Policy {
-    pub(in crate::policy) fn bootp(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+impl Exchange<'_> {
+    pub(super) fn bootp(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let segment = self.site.segment(request);
         if segment.is_empty() {
             return turn.silence(request, Silence::NoSubnet);
@@ -31,7 +31,7 @@ impl Policy {
         if !request.ciaddr.is_unspecified() {
             return self.tell_parameters(turn, request, &served);
         }
-        self.note_way(&served, request);
+        self.inquiry().note_way(&served, request);
         match self.reserved(turn, request, &served) {
             Some(place) => self.grant(turn, request, place, LeaseTime::FOR_GOOD),
             None => self.bootp_from_pools(turn, request, &served),
@@ -46,8 +46,7 @@ impl Policy {
     /// Whether the client asks for a server of another name (`sname`, RFC 951 §7.3).
     fn names_another(&self, request: &Request, served: &Segment) -> bool {
         let goes_by = |id: &SubnetId, name: &[u8]| {
-            let terms =
-                terms_without_lease(&self.site, &self.book, *id, None, Ipv4Addr::UNSPECIFIED, request);
+            let terms = terms_without_lease(self.site, self.book, *id, None, Ipv4Addr::UNSPECIFIED, request);
             terms.given.server_name().is_some_and(|ours| ours.as_bytes() == name)
         };
         request.server_name().is_some_and(|name| !served.iter().any(|id| goes_by(id, name)))
@@ -89,7 +88,7 @@ impl Policy {
         let reply = own.and_then(|subnet| {
             let server = self.site.subnets.server(subnet, request.link)?;
             let place = self.book.find(request.ciaddr);
-            let terms = terms_without_lease(&self.site, &self.book, subnet, place, server, request);
+            let terms = terms_without_lease(self.site, self.book, subnet, place, server, request);
             let answer = answer::bootp(&terms, request)?;
             Some(Reply::Bootp { yiaddr: Ipv4Addr::UNSPECIFIED, server, answer })
         });

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
+use super::Exchange;
 use super::draw::AddressChoice;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::circuits::Circuit;
 use crate::policy::book::identity::Identity;
@@ -17,17 +17,12 @@ use crate::policy::site::place::Place;
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::turn::Turn;
 
-impl Policy {
+impl Exchange<'_> {
     /// Whether a lease of `place`, or of any address of `subnet`, would be one more than the client's circuit may have.
     ///
     /// A lease that the client has goes on, wherever the client has moved to. The lease that it would leave doesn't
     /// count; offers on the circuit do.
-    pub(in crate::policy) fn over_circuit_cap(
-        &self,
-        subnet: SubnetId,
-        request: &Request,
-        place: Option<Place>,
-    ) -> bool {
+    pub(super) fn over_circuit_cap(&self, subnet: SubnetId, request: &Request, place: Option<Place>) -> bool {
         let Some(cap) = self.site.subnets.get(subnet).max_leases_per_circuit else { return false };
         let Some(circuit) = Circuit::of(request) else { return false };
         if place.is_some_and(|place| {
@@ -46,12 +41,7 @@ impl Policy {
     }
 
     /// The circuit has as many leases as it may: one of them may turn out to be an orphan.
-    pub(in crate::policy) fn at_circuit_cap(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: &Arc<Request>,
-        subnet: SubnetId,
-    ) {
+    pub(super) fn at_circuit_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
         let Some(circuit) = Circuit::of(request) else { return };
         let leased = self.book.leased_on(subnet, &circuit).collect();
         match self.reclaim(turn, request, subnet, leased) {
@@ -62,12 +52,7 @@ impl Policy {
     }
 
     /// Each refusal is counted; an event reports it now and then.
-    pub(in crate::policy) fn tell_circuit_cap(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: &Arc<Request>,
-        subnet: SubnetId,
-    ) {
+    pub(super) fn tell_circuit_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
         let config = self.site.subnets.get(subnet);
         let (prefix, cap) = (config.prefix, config.max_leases_per_circuit.unwrap_or_default());
         if let Some(circuit) = Circuit::of(request)

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::Exchange;
 use crate::config::ClassSet;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::identity::Identity;
 use crate::policy::book::state::State;
@@ -14,13 +14,13 @@ use crate::policy::site::subnet_id::SubnetId;
 use crate::policy::terms::membership::classes_at;
 use crate::policy::turn::Turn;
 
-impl Policy {
+impl Exchange<'_> {
     /// The class of the client, if any, of which a lease of `place`, or of any address of `subnet`, would be one more than
     /// there may be.
     ///
     /// A lease that the client has goes on, whatever class it has come into. What it would leave doesn't count, and what
     /// was offered does.
-    pub(in crate::policy) fn over_class_cap(
+    pub(super) fn over_class_cap(
         &self,
         subnet: SubnetId,
         request: &Request,
@@ -35,7 +35,7 @@ impl Policy {
             return None;
         }
         let classes = match place {
-            Some(place) => classes_at(&self.site, &self.book, place, request),
+            Some(place) => classes_at(self.site, self.book, place, request),
             None => self.site.classes_in(subnet, request, None),
         };
         let limiting = self.site.classes.limiting(classes);
@@ -64,28 +64,23 @@ impl Policy {
     }
 
     /// The classes in whose count an offer of `place` is to be: it is no lease more, where the client has that already.
-    pub(in crate::policy) fn counts_of_offer(&self, place: Place, request: &Request) -> ClassSet {
+    pub(super) fn counts_of_offer(&self, place: Place, request: &Request) -> ClassSet {
         if !self.site.classes.any_limits() || self.book.state(place) == State::Leased {
             return ClassSet::default();
         }
-        self.site.classes.limiting(classes_at(&self.site, &self.book, place, request))
+        self.site.classes.limiting(classes_at(self.site, self.book, place, request))
     }
 
     /// The names of the classes in whose count a lease of `place` is to be.
-    pub(in crate::policy) fn counts_of_lease(&self, place: Place, request: &Request) -> Box<[String]> {
+    pub(super) fn counts_of_lease(&self, place: Place, request: &Request) -> Box<[String]> {
         if !self.site.classes.any_limits() {
             return Box::default();
         }
-        self.book.counted_classes(classes_at(&self.site, &self.book, place, request)).into_boxed_slice()
+        self.book.counted_classes(classes_at(self.site, self.book, place, request)).into_boxed_slice()
     }
 
     /// Each refusal is counted, and told of now and then.
-    pub(in crate::policy) fn tell_class_cap(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: &Arc<Request>,
-        class: usize,
-    ) {
+    pub(super) fn tell_class_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, class: usize) {
         if let Some((name, cap)) = self.site.classes.limit(class)
             && self.throttles.classes_at_cap.is_to_be_told(turn.now, class)
         {

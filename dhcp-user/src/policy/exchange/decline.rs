@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use dhcp_ebpf::lease::BootSecs;
 
+use super::Exchange;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::state::{State, Stock};
 use crate::policy::event::{Client, Happened, LeaseEvent};
@@ -18,8 +18,8 @@ use crate::store::{Change, QuarantineCause};
 /// How many addresses of a subnet one device can keep out of use at a time by declining them.
 const MAX_DECLINED_BY_DEVICE: u32 = 4;
 
-impl Policy {
-    pub(in crate::policy) fn decline(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+impl Exchange<'_> {
+    pub(super) fn decline(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let Some(server) = request.options.server else { return turn.silence(request, Silence::NoServer) };
         if !self.site.is_us(request, server) {
             return turn.silence(request, Silence::OtherServer);
@@ -32,8 +32,8 @@ impl Policy {
         if !self.may_decline(turn, place, request) {
             if self.book.is_offered_here(place, request) {
                 self.book.withdraw_offer(place);
-                self.rearm(place);
-                turn.watch_fullness(&self.site, &mut self.book, place);
+                self.inquiry().rearm(place);
+                turn.watch_fullness(self.site, self.book, place);
             }
             return turn.silence(request, Silence::ForeignOrigin);
         }
@@ -45,11 +45,11 @@ impl Policy {
         if self.book.declined_by(subnet, request.chaddr) < MAX_DECLINED_BY_DEVICE {
             match self.evidence.declines.judge(turn.now, request) {
                 Credit::Good => {
-                    self.quarantine(turn, place, QuarantineCause::Declined, Some(request.chaddr));
+                    self.inquiry().quarantine(turn, place, QuarantineCause::Declined, Some(request.chaddr));
                 }
                 Credit::Spent { tell } => {
                     let said = (QuarantineCause::Declined, Some(request.chaddr));
-                    self.quarantine_in_doubt(turn, place, said, request.arrival);
+                    self.inquiry().quarantine_in_doubt(turn, place, said, request.arrival);
                     let (subnet, client) =
                         (self.site.subnets.get(subnet).prefix, Client::from(request.as_ref()));
                     let told = tell.then_some(LeaseEvent::ManyDeclines { subnet, client });
@@ -64,7 +64,7 @@ impl Policy {
 
     /// Whether the address is leased or offered to exactly the client that sent `request`.
     fn has_or_is_offered(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
-        self.settle(turn, place);
+        self.tenure().settle(turn, place);
         let leased = self.book.state(place) == State::Leased && self.book.owns(place, request);
         leased || self.book.is_offered_to(place, request)
     }
@@ -79,7 +79,7 @@ impl Policy {
             State::Free | State::Offered | State::Quarantined | State::Reserved => false,
         };
         if promised {
-            self.book.owns(place, request) && self.came_as_leased(place, request)
+            self.book.owns(place, request) && self.origins().came_as_leased(place, request)
         } else {
             self.book.is_offered_here(place, request)
         }
@@ -93,11 +93,11 @@ impl Policy {
         let last = revoke_anyway(turn.words, address);
         self.book.withdraw_offer(place);
         if self.book.is_promised_since(place, last, arrival) {
-            return self.end_in_grace(turn, place, last.expiry(), None);
+            return self.tenure().end_in_grace(turn, place, last.expiry(), None);
         }
         self.book.forget(place);
         self.book.free(place, Stock::Freed);
         turn.out.push(Action::Commit(Change::Delete(address)));
-        turn.watch_fullness(&self.site, &mut self.book, place);
+        turn.watch_fullness(self.site, self.book, place);
     }
 }

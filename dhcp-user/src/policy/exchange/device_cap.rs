@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
+use super::Exchange;
 use super::draw::AddressChoice;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
@@ -43,14 +43,9 @@ fn counted(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 
-impl Policy {
+impl Exchange<'_> {
     /// The subnets of `segment` in which the client's device, and its circuit, may hold one more lease.
-    pub(in crate::policy) fn below_cap(
-        &self,
-        turn: &Turn<'_>,
-        segment: &Segment,
-        request: &Request,
-    ) -> Segment {
+    pub(super) fn below_cap(&self, turn: &Turn<'_>, segment: &Segment, request: &Request) -> Segment {
         let is_over = |id: &SubnetId| {
             self.over_cap(turn, *id, request, None)
                 || self.over_circuit_cap(*id, request, None)
@@ -67,7 +62,7 @@ impl Policy {
     ///
     /// What the client itself has now it would leave. Leases in use, as probes have shown, count for the hard cap only: no
     /// device is at its cap of the others while it has so few that none is left to probe.
-    pub(in crate::policy) fn over_cap(
+    pub(super) fn over_cap(
         &self,
         turn: &Turn<'_>,
         subnet: SubnetId,
@@ -87,7 +82,7 @@ impl Policy {
         if held.count() < cap {
             return false;
         }
-        if !self.probing(subnet) || held.count() >= self.hard_cap(subnet, request) {
+        if !self.evidence.probing(self.site, subnet) || held.count() >= self.hard_cap(subnet, request) {
             return true;
         }
         // What was offered is kept.
@@ -115,7 +110,7 @@ impl Policy {
 
     /// The leases that the client's device has in `subnet` and got at its present origin: a lease that another sender
     /// got in its name elsewhere doesn't count against it.
-    pub(in crate::policy) fn leased_from_here(&self, subnet: SubnetId, request: &Request) -> Vec<Place> {
+    pub(super) fn leased_from_here(&self, subnet: SubnetId, request: &Request) -> Vec<Place> {
         let mut leased = self.book.leased_to_device(subnet, request.chaddr);
         leased.retain(|place| self.book.origin(*place) == Some(ClientOrigin::of(request)));
         leased
@@ -134,12 +129,7 @@ impl Policy {
     }
 
     /// The device holds as many leases as it may: one of them may turn out to be an orphan.
-    pub(in crate::policy) fn at_cap(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: &Arc<Request>,
-        subnet: SubnetId,
-    ) {
+    pub(super) fn at_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
         let leased = self.leased_from_here(subnet, request);
         match self.reclaim(turn, request, subnet, leased) {
             AddressChoice::Wait | AddressChoice::Address(_) => {}
@@ -149,16 +139,11 @@ impl Policy {
     }
 
     /// A device that keeps asking is counted each time; an event reports it now and then.
-    pub(in crate::policy) fn tell_cap(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: &Arc<Request>,
-        subnet: SubnetId,
-    ) {
+    pub(super) fn tell_cap(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, subnet: SubnetId) {
         if self.is_to_be_told(turn, subnet, request) {
             let (prefix, hard) = (self.site.subnets.get(subnet).prefix, self.hard_cap(subnet, request));
             let held = self.held_with(self.leased_from_here(subnet, request), subnet, request);
-            let at_hard_cap = self.probing(subnet) && held.count() >= hard;
+            let at_hard_cap = self.evidence.probing(self.site, subnet) && held.count() >= hard;
             let cap = if at_hard_cap { hard } else { self.cap(subnet, request) };
             let event = LeaseEvent::DeviceCap { subnet: prefix, client: request.as_ref().into(), cap };
             turn.out.push(Action::Event(event));
@@ -167,12 +152,7 @@ impl Policy {
     }
 
     /// Whether an event reports now that the device gets nothing: now and then, and for a bounded number of devices.
-    pub(in crate::policy) fn is_to_be_told(
-        &mut self,
-        turn: &Turn<'_>,
-        subnet: SubnetId,
-        request: &Request,
-    ) -> bool {
+    pub(super) fn is_to_be_told(&mut self, turn: &Turn<'_>, subnet: SubnetId, request: &Request) -> bool {
         self.throttles.devices_at_cap.is_to_be_told(turn.now, (subnet, request.chaddr))
     }
 }

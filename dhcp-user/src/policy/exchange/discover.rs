@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::Exchange;
 use super::draw::AddressChoice;
 use crate::config::ClassSet;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer::{self, Type};
 use crate::policy::book::binding::LeaseTime;
@@ -23,11 +23,11 @@ use crate::policy::terms::membership::is_own;
 use crate::policy::terms::membership::{is_admitted, is_dropped, kept_agent};
 use crate::policy::turn::Turn;
 
-impl Policy {
-    pub(in crate::policy) fn discover(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+impl Exchange<'_> {
+    pub(super) fn discover(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         let segment = self.site.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
-        self.note_way(&segment, request);
+        self.inquiry().note_way(&segment, request);
         if self.offer_ipv6_only(turn, request, &segment) {
             return;
         }
@@ -69,26 +69,25 @@ impl Policy {
 
     fn offer(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let subnet = self.book.subnet(place);
-        let lease_time = lease_time(&self.site, &self.book, place, request);
+        let lease_time = lease_time(self.site, self.book, place, request);
         let Some(server) = self.site.subnets.server(subnet, request.link) else {
             return turn.silence(request, Silence::NoServerId);
         };
-        let kept_agent = kept_agent(&self.site, &self.book, place, request);
-        let terms =
-            terms(&self.site, &self.book, place, server, lease_time.secs, request, kept_agent.as_ref());
+        let kept_agent = kept_agent(self.site, self.book, place, request);
+        let terms = terms(self.site, self.book, place, server, lease_time.secs, request, kept_agent.as_ref());
         let Some(answer) = answer::answer(Type::Offer, &terms, request) else {
             return turn.silence(request, Silence::Unanswerable);
         };
         let yiaddr = self.book.address(place);
         self.note_offer(turn, request, place, lease_time);
-        self.note_discover(request);
+        self.predictions.note_discover(request);
         let reply = Reply::Offer { yiaddr, server, answer };
         turn.out.push(Action::Reply { request: Arc::clone(request), reply, granted: None });
     }
 
     /// The address that is the client's before it is anybody else's (RFC 2131 §4.3.1): reserved for it, offered to it,
     /// leased to it, or the last one it had.
-    pub(in crate::policy) fn own(
+    pub(super) fn own(
         &mut self,
         turn: &mut Turn<'_>,
         request: &Request,
@@ -119,7 +118,7 @@ impl Policy {
     }
 
     /// The address that the client asks for (option 50), if anybody could have it.
-    pub(in crate::policy) fn asked(
+    pub(super) fn asked(
         &mut self,
         turn: &mut Turn<'_>,
         request: &Request,
@@ -131,20 +130,15 @@ impl Policy {
     }
 
     /// Whether the client may have the address at `place`, now.
-    pub(in crate::policy) fn available(
-        &mut self,
-        turn: &mut Turn<'_>,
-        place: Place,
-        request: &Request,
-    ) -> bool {
-        self.settle(turn, place);
+    pub(super) fn available(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
+        self.tenure().settle(turn, place);
         if self.book.is_offered_to_another(place, request) {
             return false;
         }
         if self.book.promised_to_another(place, turn.now, request) {
             return false;
         }
-        if is_dropped(&self.site, &self.book, place, request) {
+        if is_dropped(self.site, self.book, place, request) {
             return false;
         }
         let reservation = self.site.subnets.reservation_at(self.book.subnet(place), place);
@@ -152,16 +146,16 @@ impl Policy {
         match (self.book.state(place), entitled) {
             (State::Quarantined, _) | (_, Some(false)) => false,
             // Our own address is no client's, whatever the configuration says, or said when it was promised.
-            _ if is_own(&self.site, &self.book, place) => false,
+            _ if is_own(self.site, self.book, place) => false,
             // A reservation holds whatever the pool around it says; but that of a port is for one device at a time.
             (_, Some(true)) => !self.book.is_anothers(place, request),
             (State::Free | State::Offered, None) => {
-                is_admitted(&self.site, &self.book, place, request)
+                is_admitted(self.site, self.book, place, request)
                     && !self.belongs_elsewhere(turn, place, request)
             }
             (State::Leased | State::Grace, None) => {
                 self.book.binding(place).is_some_and(|binding| binding.identity() == Identity::of(request))
-                    && is_admitted(&self.site, &self.book, place, request)
+                    && is_admitted(self.site, self.book, place, request)
                     && !self.belongs_elsewhere(turn, place, request)
             }
             // Its reservation is gone from the configuration.
@@ -170,7 +164,7 @@ impl Policy {
     }
 
     /// A free address of `subnet` for a client in `classes`, looking for overdue ones if there seems to be none.
-    pub(in crate::policy) fn next_free(
+    pub(super) fn next_free(
         &mut self,
         turn: &mut Turn<'_>,
         subnet: SubnetId,
@@ -181,7 +175,7 @@ impl Policy {
                 self.book.no_longer_exhausted(place);
                 return Some(place);
             }
-            if !self.meet_deadline(turn) {
+            if !self.tenure().meet_deadline(turn) {
                 return None;
             }
         }
@@ -192,7 +186,7 @@ impl Policy {
         let subnet = self.book.subnet(place);
         let who = Identity::of(request);
         if self.book.state(place) == State::Free {
-            self.claim(place);
+            self.inquiry().claim(place);
         }
         let until = turn.after(self.site.settings.offer_hold);
         let client = who.into();
@@ -202,12 +196,12 @@ impl Policy {
         let chaddr = request.chaddr;
         let classes = self.counts_of_offer(place, request);
         self.book.offer(Offer { place, subnet, client, chaddr, origin, circuit, classes, until, lease_time });
-        self.rearm(place);
-        turn.watch_fullness(&self.site, &mut self.book, place);
+        self.inquiry().rearm(place);
+        turn.watch_fullness(self.site, self.book, place);
     }
 
     /// There is no address for the client on its link: each pool that admits it is full. An event reports that once.
-    pub(in crate::policy) fn tell_exhausted(
+    pub(super) fn tell_exhausted(
         &mut self,
         turn: &mut Turn<'_>,
         request: &Arc<Request>,

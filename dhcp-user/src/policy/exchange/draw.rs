@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
+use super::Exchange;
 use crate::config::ClassSet;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::book::state::{State, Stock};
 use crate::policy::evidence::demand::Demand;
 use crate::policy::evidence::probe::{Purpose, Waiting};
@@ -40,9 +40,9 @@ impl From<Waiting> for AddressChoice {
     }
 }
 
-impl Policy {
+impl Exchange<'_> {
     /// An address of `segment` for a client that has none of its own: the one it asks for, else any.
-    pub(in crate::policy) fn draw(
+    pub(super) fn draw(
         &mut self,
         turn: &mut Turn<'_>,
         request: &Arc<Request>,
@@ -54,7 +54,7 @@ impl Policy {
             .map(|id| (*id, self.site.classes_in(*id, request, None)))
             .filter(|(_, classes)| !self.site.classes.drop(*classes))
             .collect();
-        if let Some(waiting) = self.waits(request, segment) {
+        if let Some(waiting) = self.inquiry().waits(request, segment) {
             return waiting.into();
         }
         if let Some(drawn) = asked.and_then(|place| self.draw_asked(turn, request, place)) {
@@ -85,17 +85,18 @@ impl Policy {
         request: &Arc<Request>,
         place: Place,
     ) -> Option<AddressChoice> {
-        if !self.probing(self.book.subnet(place)) || self.is_clean(turn, place) {
+        if !self.evidence.probing(self.site, self.book.subnet(place)) || self.inquiry().is_clean(turn, place)
+        {
             return Some(AddressChoice::Address(place));
         }
         if self.book.stock(place) == Stock::Lingering {
             return None;
         }
         let waits = if self.evidence.probes.is_running(place) {
-            !self.evidence.probes.claimed(place) && self.wait_for(request, place)
+            !self.evidence.probes.claimed(place) && self.inquiry().wait_for(request, place)
         } else {
             let stock = self.book.stock(place);
-            self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
+            self.inquiry().start_probe(turn, place, Purpose::Candidate(stock), Some(request))
         };
         waits.then_some(AddressChoice::Wait)
     }
@@ -103,12 +104,12 @@ impl Policy {
     /// An address of `subnet` that may be offered at once: any free one, or one that was found unused lately where
     /// addresses are probed. Its place in the stock is filled.
     fn draw_ready(&mut self, turn: &mut Turn<'_>, subnet: SubnetId, classes: ClassSet) -> Option<Place> {
-        if !self.probing(subnet) {
+        if !self.evidence.probing(self.site, subnet) {
             return self.next_free(turn, subnet, classes);
         }
         let found = loop {
             let place = self.book.first_of(subnet, classes, Stock::Probed)?;
-            if self.is_clean(turn, place) {
+            if self.inquiry().is_clean(turn, place) {
                 break place;
             }
             self.evidence.probes.unclean(place);
@@ -127,15 +128,15 @@ impl Policy {
         subnet: SubnetId,
         classes: ClassSet,
     ) -> bool {
-        if !self.probing(subnet) || self.evidence.probes.has_tried_enough() {
+        if !self.evidence.probing(self.site, subnet) || self.evidence.probes.has_tried_enough() {
             return false;
         }
         self.note_miss(turn, subnet);
         let waits = if let Some(place) = self.book.first_of(subnet, classes, Stock::Probing) {
-            self.wait_for(request, place)
+            self.inquiry().wait_for(request, place)
         } else if let Some(place) = self.next_free(turn, subnet, classes) {
             let stock = self.book.stock(place);
-            self.start_probe(turn, place, Purpose::Candidate(stock), Some(request))
+            self.inquiry().start_probe(turn, place, Purpose::Candidate(stock), Some(request))
         } else {
             return false;
         };
@@ -156,7 +157,7 @@ impl Policy {
             let next = self.book.next_free(subnet, classes).filter(|_| have < wanted);
             let Some(place) = next else { return };
             let stock = self.book.stock(place);
-            if !self.start_probe(turn, place, Purpose::Candidate(stock), None) {
+            if !self.inquiry().start_probe(turn, place, Purpose::Candidate(stock), None) {
                 return;
             }
         }
@@ -186,12 +187,13 @@ impl Policy {
     ) -> Option<AddressChoice> {
         self.evidence.probes.forget_alive(turn.now);
         let place = self.in_need(turn, subnet, classes)?;
-        if self.probing(subnet) {
+        if self.evidence.probing(self.site, subnet) {
             return self
+                .inquiry()
                 .start_probe(turn, place, Purpose::Need, Some(request))
                 .then_some(AddressChoice::Wait);
         }
-        self.give_up_for(turn, place);
+        self.inquiry().give_up_for(turn, place);
         (self.book.state(place) == State::Free).then_some(AddressChoice::Address(place))
     }
 

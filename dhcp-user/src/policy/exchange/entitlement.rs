@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use super::Exchange;
 use super::draw::AddressChoice;
 use crate::config::ReservationKey;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Silence};
 use crate::policy::book::binding::Binding;
 use crate::policy::book::state::State;
@@ -18,17 +18,12 @@ use crate::policy::terms::membership::is_own;
 use crate::policy::terms::reserved::reserved_elsewhere;
 use crate::policy::turn::Turn;
 
-impl Policy {
+impl Exchange<'_> {
     /// Whether the client is to leave the address at `place` for one that is reserved for it and that it can have now. As
     /// long as that one is promised to somebody else, or its own device has it by another name, it keeps what it has.
-    pub(in crate::policy) fn belongs_elsewhere(
-        &mut self,
-        turn: &mut Turn<'_>,
-        place: Place,
-        request: &Request,
-    ) -> bool {
-        let Some(reserved) = reserved_elsewhere(&self.site, &self.book, place, request) else { return false };
-        self.settle(turn, reserved);
+    pub(super) fn belongs_elsewhere(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
+        let Some(reserved) = reserved_elsewhere(self.site, self.book, place, request) else { return false };
+        self.tenure().settle(turn, reserved);
         let offered = self.book.is_offered_to_another(reserved, request);
         let taken = match self.book.state(reserved) {
             State::Quarantined => true,
@@ -38,12 +33,12 @@ impl Policy {
         // Our own address is no client's, whatever the configuration says.
         !offered
             && !taken
-            && !is_own(&self.site, &self.book, reserved)
+            && !is_own(self.site, self.book, reserved)
             && !self.book.promised_to_another(reserved, turn.now, request)
     }
 
     /// The address that is reserved for the port that the client is on, if another device has it, or was offered it.
-    pub(in crate::policy) fn contested(
+    pub(super) fn contested(
         &mut self,
         turn: &mut Turn<'_>,
         segment: &[SubnetId],
@@ -55,7 +50,7 @@ impl Policy {
             let Some(place) = port.and_then(|reservation| self.book.find(reservation.address?)) else {
                 continue;
             };
-            self.settle(turn, place);
+            self.tenure().settle(turn, place);
             let offered = self.book.is_offered_to_another(place, request);
             if offered || self.book.is_anothers(place, request) {
                 return Some(place);
@@ -66,7 +61,7 @@ impl Policy {
 
     /// Another device is on the port than the one that has its address. It gets the address if the other does not answer
     /// for it, and nothing as long as it does.
-    pub(in crate::policy) fn contest(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
+    pub(super) fn contest(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let leased = self.book.state(place) == State::Leased;
         let outcome = if leased { self.ask_owner(turn, request, place) } else { AddressChoice::Exhausted };
         match outcome {
@@ -88,20 +83,20 @@ impl Policy {
     fn ask_owner(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) -> AddressChoice {
         let subnet = self.book.subnet(place);
         let for_good = self.book.binding(place).is_some_and(Binding::is_for_good);
-        if !self.probing(subnet) || for_good {
+        if !self.evidence.probing(self.site, subnet) || for_good {
             return AddressChoice::Exhausted;
         }
         self.evidence.probes.forget_alive(turn.now);
         let waits = if self.evidence.probes.is_running(place) {
-            if let Some(waiting) = self.waits(request, &[subnet]) {
+            if let Some(waiting) = self.inquiry().waits(request, &[subnet]) {
                 return waiting.into();
             }
-            !self.evidence.probes.claimed(place) && self.wait_for(request, place)
+            !self.evidence.probes.claimed(place) && self.inquiry().wait_for(request, place)
         } else if self.evidence.probes.is_alive(place) {
             return AddressChoice::Exhausted;
         } else {
             let judged = turn.words.load(self.book.address(place));
-            self.start_probe(turn, place, Purpose::Reclaim { judged }, Some(request))
+            self.inquiry().start_probe(turn, place, Purpose::Reclaim { judged }, Some(request))
         };
         if waits { AddressChoice::Wait } else { AddressChoice::Probing }
     }

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
+use super::Exchange;
 use super::origin::Origin;
 use crate::message::{AgentInformation, Kind, Request};
-use crate::policy::Policy;
 use crate::policy::action::{Action, Granted, Publication, Reply, Silence};
 use crate::policy::answer::{self, Type};
 use crate::policy::book::binding::{AnsweredBy, Binding, FOR_GOOD, LeaseTime, Particulars};
 use crate::policy::book::identity::Identity;
 use crate::policy::book::state::State;
 use crate::policy::event::{Client, Happened};
+use crate::policy::predict::Forecast;
 use crate::policy::site::place::Place;
 use crate::policy::terms::basis::basis_at;
 use crate::policy::terms::given::{is_lasting, terms};
@@ -24,11 +25,11 @@ use crate::policy::turn::Turn;
 use crate::policy::words::revoke_anyway;
 use crate::store::Change;
 
-impl Policy {
+impl Exchange<'_> {
     /// Leases the address at `place` to the client for `lease_time`, or extends the lease it has, and ACKs.
     ///
-    /// The address must be the client's to have ([`Policy::available`] or [`Policy::recognises`]).
-    pub(in crate::policy) fn grant(
+    /// The address must be the client's to have ([`Exchange::available`], or `Book::recognises` it).
+    pub(super) fn grant(
         &mut self,
         turn: &mut Turn<'_>,
         request: &Arc<Request>,
@@ -46,25 +47,27 @@ impl Policy {
         if let Some(class) = self.over_class_cap(subnet, request, Some(place)) {
             return self.tell_class_cap(turn, request, class);
         }
-        let origin = self.origin_for(place, request);
+        let origin = self.origins().origin_for(place, request);
         let Some(server) = self.site.subnets.server(subnet, origin.link) else {
             return turn.silence(request, Silence::NoServerId);
         };
         let address = self.book.address(place);
-        let kept_agent = kept_agent(&self.site, &self.book, place, request);
+        let kept_agent = kept_agent(self.site, self.book, place, request);
         let Some(reply) = self.granting(place, server, lease_time, request, kept_agent.as_ref()) else {
             return turn.silence(request, Silence::Unanswerable);
         };
         // What is not to be so for good is the daemon's to say each time.
-        let lasting = is_lasting(&self.site, &self.book, place, lease_time, request);
+        let lasting = is_lasting(self.site, self.book, place, lease_time, request);
         let memos = match &reply {
             Reply::Ack { answer, .. }
                 if origin.link == request.link
-                    && reserved_elsewhere(&self.site, &self.book, place, request).is_none() =>
+                    && reserved_elsewhere(self.site, self.book, place, request).is_none() =>
             {
-                let habits = self.habits(turn.now, place, request, turn.after(lease_time));
+                let forecast = Forecast { site: self.site, book: self.book };
+                let habits =
+                    self.predictions.habits(forecast, turn.now, place, request, turn.after(lease_time));
                 let ack = Some(answer).filter(|_| lasting);
-                self.memos(place, (server, lease_time), request, kept_agent.as_ref(), ack, habits)
+                forecast.memos(place, (server, lease_time), request, kept_agent.as_ref(), ack, habits)
             }
             _ => Vec::new(),
         };
@@ -78,7 +81,7 @@ impl Policy {
         let what = if extends { Happened::Renewed } else { Happened::Granted };
         let generation = word.generation();
         if !wrong!(GrantUnwritten) {
-            turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+            turn.out.push(Action::Commit(Change::Put(self.book.record(self.site, place))));
         }
         let publication = shared.then(|| Publication {
             address,
@@ -88,7 +91,7 @@ impl Policy {
             generation,
             expiry,
             horizon,
-            basis: basis_at(&self.site, &self.book, place, origin.link),
+            basis: basis_at(self.site, self.book, place, origin.link),
             memos,
         });
         turn.out.extend(publication.map(Action::Publish));
@@ -98,8 +101,8 @@ impl Policy {
             granted: Some(Granted { address, generation }),
         });
         turn.tell(address, what, Some(client));
-        self.rearm(place);
-        turn.watch_fullness(&self.site, &mut self.book, place);
+        self.inquiry().rearm(place);
+        turn.watch_fullness(self.site, self.book, place);
     }
 
     /// The reply by which the address at `place` becomes the client's.
@@ -112,7 +115,7 @@ impl Policy {
         kept_agent: Option<&AgentInformation>,
     ) -> Option<Reply> {
         let yiaddr = self.book.address(place);
-        let terms = terms(&self.site, &self.book, place, server, lease_time, request, kept_agent);
+        let terms = terms(self.site, self.book, place, server, lease_time, request, kept_agent);
         match request.kind {
             Kind::Bootp => {
                 answer::bootp(&terms, request).map(|answer| Reply::Bootp { yiaddr, server, answer })
@@ -134,7 +137,7 @@ impl Policy {
     ) -> bool {
         self.book.state(place) == State::Leased
             && self.book.recognises(place, request)
-            && !has_other_agent_info(&self.site, &self.book, place, request)
+            && !has_other_agent_info(self.site, self.book, place, request)
             && self.book.binding(place).is_some_and(|binding| {
                 binding.chaddr() == request.chaddr
                     && binding.link == link
@@ -150,13 +153,13 @@ impl Policy {
         let kept = self.kept_identifier(place, request).map(Box::<[u8]>::from);
         let who = Identity::new(request.options.client_id.as_deref().or(kept.as_deref()), request.chaddr);
         if let Some(former) = self.book.owned(subnet, who).filter(|former| *former != place) {
-            self.vacate(turn, former);
+            self.tenure().vacate(turn, former);
         }
         for id in self.site.segment(request).iter().filter(|id| **id != subnet) {
             // There it may go on being the last owner of an address that it has no lease of.
             let leased = |former: &Place| self.book.state(*former) == State::Leased;
             if let Some(former) = self.book.owned(*id, who).filter(leased) {
-                self.vacate(turn, former);
+                self.tenure().vacate(turn, former);
             }
         }
     }
@@ -198,7 +201,7 @@ impl Policy {
         let same = self.book.recognises(place, request);
         let counted_in = self.counts_of_lease(place, request);
         self.book.take_offer(place);
-        self.claim(place);
+        self.inquiry().claim(place);
         self.evidence.probes.unclean(place);
         if !same {
             self.evidence.probes.changes_hands(place);

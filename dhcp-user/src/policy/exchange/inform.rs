@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
+use super::Exchange;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer::{self, Type};
 use crate::policy::terms::given::terms_without_lease;
 use crate::policy::turn::Turn;
 
-impl Policy {
+impl Exchange<'_> {
     /// It reads and changes no address, and the answer has no lease time.
-    pub(in crate::policy) fn inform(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+    pub(super) fn inform(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         if request.ciaddr.is_unspecified() {
             return turn.silence(request, Silence::NoAddress);
         }
@@ -22,7 +22,7 @@ impl Policy {
             return turn.silence(request, Silence::NoServerId);
         };
         let place = self.book.find(request.ciaddr);
-        let terms = terms_without_lease(&self.site, &self.book, subnet, place, server, request);
+        let terms = terms_without_lease(self.site, self.book, subnet, place, server, request);
         match answer::answer(Type::Ack, &terms, request) {
             Some(answer) => turn.out.push(Action::Reply {
                 request: Arc::clone(request),

@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::Exchange;
 use crate::message::Request;
 use crate::message::options::code;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Reply};
 use crate::policy::answer::{self, Type};
 use crate::policy::site::subnet_id::SubnetId;
@@ -14,11 +14,11 @@ use crate::policy::terms::given::{lease_time, terms, terms_without_lease};
 use crate::policy::terms::membership::kept_agent;
 use crate::policy::turn::Turn;
 
-impl Policy {
+impl Exchange<'_> {
     /// Offers the client no address, and says for how long to ask for none, if it asks for option 108 and that is
     /// configured for it: such an OFFER has 0.0.0.0, and holds nothing (RFC 8925 §3.3), nor what the client was offered
     /// before it asked so. False: it is not for this client.
-    pub(in crate::policy) fn offer_ipv6_only(
+    pub(super) fn offer_ipv6_only(
         &mut self,
         turn: &mut Turn<'_>,
         request: &Arc<Request>,
@@ -45,19 +45,19 @@ impl Policy {
         });
         let subnet = place.map_or(*segment.first()?, |place| self.book.subnet(place));
         let server = self.site.subnets.server(subnet, request.link)?;
-        let kept_agent = place.and_then(|place| kept_agent(&self.site, &self.book, place, request));
+        let kept_agent = place.and_then(|place| kept_agent(self.site, self.book, place, request));
         let terms = match place {
             Some(place) => terms(
-                &self.site,
-                &self.book,
+                self.site,
+                self.book,
                 place,
                 server,
-                lease_time(&self.site, &self.book, place, request).secs,
+                lease_time(self.site, self.book, place, request).secs,
                 request,
                 kept_agent.as_ref(),
             ),
             None => {
-                let terms = terms_without_lease(&self.site, &self.book, subnet, None, server, request);
+                let terms = terms_without_lease(self.site, self.book, subnet, None, server, request);
                 Terms { lease_time: Some(terms.given.times().lease), ..terms }
             }
         };

@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::Exchange;
 use crate::message::Request;
 use crate::message::options::code;
-use crate::policy::Policy;
 use crate::policy::action::{Action, LeaseStatus, Reply, Silence};
 use crate::policy::answer::encode::{self, Composed, Field, Room, Value};
 use crate::policy::answer::{self, Answer, Type};
@@ -62,8 +62,8 @@ struct Standing {
     rebinding: Option<u32>,
 }
 
-impl Policy {
-    pub(in crate::policy) fn lease_query(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+impl Exchange<'_> {
+    pub(super) fn lease_query(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         match self.query(turn, request) {
             Ok(reply) => {
                 turn.out.push(Action::Reply { request: Arc::clone(request), reply, granted: None });
@@ -120,7 +120,7 @@ impl Policy {
                 self.site.subnets.ids().filter_map(|subnet| self.book.owned(subnet, who)).collect()
             }
         };
-        places.iter().for_each(|place| self.settle(turn, *place));
+        places.iter().for_each(|place| self.tenure().settle(turn, *place));
         places.retain(|place| self.book.state(*place) == State::Leased);
         places.sort_by_key(|place| (self.standing(turn, *place).map(|lease| lease.silent), *place));
         places
@@ -139,7 +139,7 @@ impl Policy {
         // An earlier owner's promise may lie behind this one's, but nobody was told of more than a lease time.
         let remaining = expiry.0.saturating_sub(turn.now.0).min(lease_time);
         let elapsed = lease_time - remaining;
-        let times = terms_of_lease(&self.site, &self.book, place, binding, binding.server).given.times();
+        let times = terms_of_lease(self.site, self.book, place, binding, binding.server).given.times();
         let until = |part| answer::share(lease_time, part, times.lease).checked_sub(elapsed);
         Some(Standing {
             remaining,
@@ -162,7 +162,7 @@ impl Policy {
         let (Some(owner), Some(lease)) = (self.book.binding(place), self.standing(turn, place)) else {
             return Err(Silence::Unanswerable);
         };
-        let terms = terms_of_lease(&self.site, &self.book, place, owner, server);
+        let terms = terms_of_lease(self.site, self.book, place, owner, server);
         let mut options = Composed { head: head(Type::LeaseActive, server), ..Composed::default() };
         let others: Vec<u8> =
             all.iter().take(MOST_ASSOCIATED).flat_map(|place| self.book.address(*place).octets()).collect();

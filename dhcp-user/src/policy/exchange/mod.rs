@@ -4,37 +4,44 @@
 //! out, and on the events about clients without an address. Its invariant: no promise leaves before the commit that
 //! holds it.
 
-pub(in crate::policy) mod bootp;
-pub(in crate::policy) mod circuit_cap;
-pub(in crate::policy) mod class_cap;
-pub(in crate::policy) mod decline;
-pub(in crate::policy) mod device_cap;
-pub(in crate::policy) mod discover;
-pub(in crate::policy) mod draw;
-pub(in crate::policy) mod entitlement;
-pub(in crate::policy) mod grant;
-pub(in crate::policy) mod inform;
-pub(in crate::policy) mod ipv6_only;
-pub(in crate::policy) mod leasequery;
-pub(in crate::policy) mod naks;
-pub(in crate::policy) mod notices;
+mod bootp;
+mod circuit_cap;
+mod class_cap;
+mod decline;
+mod device_cap;
+mod discover;
+mod draw;
+mod entitlement;
+mod grant;
+mod inform;
+mod ipv6_only;
+mod leasequery;
+mod naks;
+mod notices;
 pub(in crate::policy) mod origin;
-pub(in crate::policy) mod reclaim;
-pub(in crate::policy) mod release;
-pub(in crate::policy) mod request;
+mod reclaim;
+mod release;
+mod request;
 
 use std::sync::Arc;
 
 use crate::message::{Kind, Request};
-use crate::policy::Policy;
 use crate::policy::action::Silence;
+use crate::policy::book::Book;
 use crate::policy::book::circuits::Circuit;
+use crate::policy::evidence::{Evidence, Inquiry};
+use crate::policy::predict::Predictions;
+use crate::policy::site::Site;
 use crate::policy::site::subnet_id::SubnetId;
+use crate::policy::tenure::Tenure;
+use crate::policy::tenure::doubts::Doubts;
+use crate::policy::tenure::unconfigured::Unconfigured;
 use crate::policy::terms::membership::kept_agent;
 use crate::policy::turn::Turn;
 use crate::store::HwAddr;
 use naks::Naks;
 use notices::Notices;
+use origin::Origins;
 
 /// The limits on NAKs and on events.
 #[derive(Debug, Default)]
@@ -48,7 +55,31 @@ pub(in crate::policy) struct Throttles {
     pub(in crate::policy) classes_at_cap: Notices<usize>,
 }
 
-impl Policy {
+/// What a step of this wing has: what the wing owns, and the wings below it.
+#[derive(Debug)]
+pub(in crate::policy) struct Exchange<'a> {
+    pub(in crate::policy) site: &'a Site,
+    pub(in crate::policy) book: &'a mut Book,
+    pub(in crate::policy) predictions: &'a mut Predictions,
+    pub(in crate::policy) evidence: &'a mut Evidence,
+    pub(in crate::policy) doubts: &'a mut Doubts,
+    pub(in crate::policy) unconfigured: &'a Unconfigured,
+    pub(in crate::policy) throttles: &'a mut Throttles,
+}
+
+impl Exchange<'_> {
+    fn inquiry(&mut self) -> Inquiry<'_> {
+        Inquiry { site: self.site, book: self.book, evidence: self.evidence }
+    }
+
+    fn tenure(&mut self) -> Tenure<'_> {
+        Tenure { site: self.site, book: self.book, evidence: self.evidence, doubts: self.doubts }
+    }
+
+    fn origins(&self) -> Origins<'_> {
+        Origins { site: self.site, book: self.book }
+    }
+
     pub(in crate::policy) fn message(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         if self.site.is_doubtful(request) {
             let believed = Arc::new(self.site.judge_agent(Request::clone(request)));
@@ -58,7 +89,7 @@ impl Policy {
     }
 
     fn decide(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
-        if let Err(why) = self.admit(request) {
+        if let Err(why) = self.origins().admit(request) {
             return turn.silence(request, why);
         }
         if self.drops(request) {
@@ -84,7 +115,7 @@ impl Policy {
         }
         let named = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
         let place = named.or(request.options.requested).and_then(|address| self.book.find(address));
-        let kept_agent = place.and_then(|place| kept_agent(&self.site, &self.book, place, request));
+        let kept_agent = place.and_then(|place| kept_agent(self.site, self.book, place, request));
         self.site.segment(request).iter().all(|id| self.site.drops(*id, request, kept_agent.as_ref()))
     }
 

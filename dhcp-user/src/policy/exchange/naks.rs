@@ -26,7 +26,7 @@ pub(in crate::policy) struct Naks {
 
 impl Naks {
     /// Whether one more may be sent on `link` to a client that came by this `way`; it counts as sent.
-    pub(in crate::policy) fn take(&mut self, now: BootSecs, link: Link, way: Way) -> bool {
+    pub(super) fn take(&mut self, now: BootSecs, link: Link, way: Way) -> bool {
         if self.second != now {
             self.second = now;
             self.sent.clear();

@@ -22,7 +22,7 @@ impl<K> Default for Notices<K> {
 
 impl<K: Ord> Notices<K> {
     /// Whether to report `whom` now: now and then, and a bounded number of clients.
-    pub(in crate::policy) fn is_to_be_told(&mut self, now: BootSecs, whom: K) -> bool {
+    pub(super) fn is_to_be_told(&mut self, now: BootSecs, whom: K) -> bool {
         self.0.retain(|_, told| now < told.plus(TELL_AGAIN));
         let tell = self.0.len() < MOST && !self.0.contains_key(&whom);
         if tell {

@@ -19,22 +19,30 @@ use std::net::Ipv4Addr;
 use dhcp_ebpf::abi::Link;
 
 use crate::message::{Kind, Request};
-use crate::policy::Policy;
 use crate::policy::action::Silence;
+use crate::policy::book::Book;
 use crate::policy::book::binding::{Binding, Station};
 use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::offers::Offer;
 use crate::policy::book::state::State;
+use crate::policy::site::Site;
 use crate::policy::site::arrival::{Way, goes_on};
 use crate::policy::site::place::Place;
 
-impl Policy {
+/// Compares where a message came from with where a client had its lease or offer.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::policy) struct Origins<'a> {
+    pub(in crate::policy) site: &'a Site,
+    pub(in crate::policy) book: &'a Book,
+}
+
+impl Origins<'_> {
     /// Whether a message may have come from where it says it came from, and may be sent from there.
     ///
     /// # Errors
     /// Why it gets no answer.
-    pub(in crate::policy) fn admit(&self, request: &Request) -> Result<(), Silence> {
+    pub(super) fn admit(&self, request: &Request) -> Result<(), Silence> {
         let way = self.site.way(request);
         if way == Way::Relay && self.site.subnets.is_ours(request.giaddr) {
             return Err(Silence::RelayIsUs);
@@ -83,7 +91,7 @@ impl Policy {
 
     /// Whether the sender of `request`, which is to end the lease of `place`, is where the lease's owner is: at [its
     /// place](Self::is_at_its_place), with the same station there, and on the same circuit if both are known.
-    pub(in crate::policy) fn came_as_leased(&self, place: Place, request: &Request) -> bool {
+    pub(super) fn came_as_leased(&self, place: Place, request: &Request) -> bool {
         let Some(owner) = self.book.binding(place) else { return false };
         if wrong!(OriginUnchecked) {
             return true;
@@ -135,8 +143,7 @@ impl Policy {
 
     /// Whether a message goes on with an exchange that has begun where it comes from: it is about an offer or a lease of
     /// its client, or about the offer of ours that its client leaves for another server's.
-    #[must_use]
-    pub fn has_begun(&self, request: &Request) -> bool {
+    pub(in crate::policy) fn has_begun(&self, request: &Request) -> bool {
         if !matches!(request.kind, Kind::Request | Kind::Decline | Kind::Release) {
             return false;
         }
@@ -186,7 +193,7 @@ impl Policy {
     /// The origin to record for the lease of `place` that `request` gets or goes on with. A REQUEST in SELECTING or
     /// INIT-REBOOT shows where its client is now. One that goes on with a running lease does not: its sender need not
     /// hear an answer, so anybody can send it in the client's name, from elsewhere.
-    pub(in crate::policy) fn origin_for(&self, place: Place, request: &Request) -> Origin {
+    pub(super) fn origin_for(&self, place: Place, request: &Request) -> Origin {
         let former = self.book.binding(place).filter(|_| self.book.recognises(place, request));
         let goes_on = !request.ciaddr.is_unspecified() && !self.book.is_offered_here(place, request);
         let elsewhere = former.filter(|owner| {

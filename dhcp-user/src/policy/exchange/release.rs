@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Exchange;
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::Silence;
 use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::state::State;
@@ -11,8 +11,8 @@ use crate::policy::event::Happened;
 use crate::policy::site::place::Place;
 use crate::policy::turn::Turn;
 
-impl Policy {
-    pub(in crate::policy) fn release(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+impl Exchange<'_> {
+    pub(super) fn release(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         // systemd-networkd's names no server. Sent to us alone, by the client itself, it is meant for us.
         let sent_to = (request.unicast() && !request.relayed()).then_some(request.ip_dst);
         let Some(server) = request.options.server.or(sent_to) else {
@@ -30,7 +30,7 @@ impl Policy {
                 None => self.release_offer(turn, request),
             };
         };
-        if !self.came_as_leased(place, request) {
+        if !self.origins().came_as_leased(place, request) {
             return turn.silence(request, Silence::ForeignOrigin);
         }
         let word = turn.words.load(request.ciaddr);
@@ -44,13 +44,13 @@ impl Policy {
         }
         // What it was offered beside it is given back with it.
         self.book.withdraw_offer(place);
-        self.end_released(turn, place, Happened::Released);
+        self.inquiry().end_released(turn, place, Happened::Released);
     }
 
     /// The client gives back what it was promised: the configuration or the operator has ended its lease before its time, and
     /// the address waits for that.
     fn release_promise(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
-        if !self.came_as_leased(place, request) {
+        if !self.origins().came_as_leased(place, request) {
             return turn.silence(request, Silence::ForeignOrigin);
         }
         // The kernel may have promised it anew, and the lease have been ended, while the RELEASE waited.
@@ -60,7 +60,7 @@ impl Policy {
         }
         self.book.withdraw_offer(place);
         self.evidence.probes.vacating.remove(place);
-        self.end_released(turn, place, Happened::Released);
+        self.inquiry().end_released(turn, place, Happened::Released);
     }
 
     /// The client gives back what it was only offered.
@@ -71,13 +71,13 @@ impl Policy {
             return turn.silence(request, Silence::ForeignOrigin);
         }
         self.book.withdraw_offer(place);
-        turn.watch_fullness(&self.site, &mut self.book, place);
-        self.rearm(place);
+        turn.watch_fullness(self.site, self.book, place);
+        self.inquiry().rearm(place);
     }
 
     fn leased_to_sender(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
         let place = self.book.find(request.ciaddr)?;
-        self.settle(turn, place);
+        self.tenure().settle(turn, place);
         (self.book.state(place) == State::Leased
             && (wrong!(ReleaseOfAnother) || self.book.owns(place, request)))
         .then_some(place)

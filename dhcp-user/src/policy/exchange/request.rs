@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use super::Exchange;
 use crate::config::{Reservation, ReservationKey};
 use crate::message::Request;
-use crate::policy::Policy;
 use crate::policy::action::{Action, Reply, Silence};
 use crate::policy::answer;
 use crate::policy::book::binding::{Binding, LeaseTime, Party};
@@ -22,8 +22,8 @@ use crate::policy::terms::membership::is_own;
 use crate::policy::terms::membership::{believed_agent, is_admitted, is_dropped};
 use crate::policy::turn::Turn;
 
-impl Policy {
-    pub(in crate::policy) fn request(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+impl Exchange<'_> {
+    pub(super) fn request(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
         match request.options.server {
             // From there a client can go on with a lease, and begin none.
             None if self.site.way(request) == Way::Router => self.renewing(turn, request),
@@ -56,19 +56,14 @@ impl Policy {
     }
 
     /// The client will not take what it was offered where it speaks from. (Anybody may claim to be it, elsewhere.)
-    pub(in crate::policy) fn leave_offers(
-        &mut self,
-        turn: &mut Turn<'_>,
-        request: &Request,
-        segment: &[SubnetId],
-    ) {
+    pub(super) fn leave_offers(&mut self, turn: &mut Turn<'_>, request: &Request, segment: &[SubnetId]) {
         let who = Identity::of(request);
         for subnet in segment {
             let own =
                 self.book.offer_of(*subnet, who).filter(|offer| offer.origin == ClientOrigin::of(request));
             if let Some(place) = own.map(|offer| offer.place) {
                 self.book.withdraw_offer(place);
-                turn.watch_fullness(&self.site, &mut self.book, place);
+                turn.watch_fullness(self.site, self.book, place);
             }
         }
     }
@@ -93,12 +88,13 @@ impl Policy {
             return self.nak(turn, request, *first, "the lease was ended by the operator");
         }
         // The offer may be forgotten by now; if the address is still to be had, the client's choice stands.
-        let place = place
-            .filter(|place| self.available(turn, *place, request) && self.is_unused(turn, *place, request));
+        let place = place.filter(|place| {
+            self.available(turn, *place, request) && self.inquiry().is_unused(turn, *place, request)
+        });
         let Some(place) = place else {
             return self.nak(turn, request, *first, "the address is not available");
         };
-        let wished = lease_time(&self.site, &self.book, place, request);
+        let wished = lease_time(self.site, self.book, place, request);
         let lease_time = match request.options.lease_time {
             Some(_) => wished,
             None => self.told(place).unwrap_or(wished),
@@ -129,7 +125,7 @@ impl Policy {
         }
         if self.book.find(address).is_some_and(|place| self.has_ended(place, request)) {
             self.nak_if_authoritative(turn, request, subnet, "the lease was ended by the operator");
-        } else if self.book.find(address).is_some_and(|place| is_own(&self.site, &self.book, place)) {
+        } else if self.book.find(address).is_some_and(|place| is_own(self.site, self.book, place)) {
             self.nak_if_authoritative(turn, request, subnet, "the address is the server's own");
         } else if self.is_taken_back(address, request) {
             self.nak_if_authoritative(turn, request, subnet, "the address is reserved for another client");
@@ -192,12 +188,12 @@ impl Policy {
     /// the client's classes (any more).
     fn held(&mut self, turn: &mut Turn<'_>, address: Ipv4Addr, request: &Request) -> Option<Place> {
         let place = self.book.find(address)?;
-        self.settle(turn, place);
+        self.tenure().settle(turn, place);
         // What has become our own address meanwhile is nobody's.
-        if self.has_ended(place, request) || is_own(&self.site, &self.book, place) {
+        if self.has_ended(place, request) || is_own(self.site, self.book, place) {
             return None;
         }
-        if is_dropped(&self.site, &self.book, place, request) {
+        if is_dropped(self.site, self.book, place, request) {
             return None;
         }
         let offered_to_another = self.book.is_offered_to_another(place, request)
@@ -215,7 +211,7 @@ impl Policy {
             (None, State::Reserved) => false,
             (None, State::Free | State::Offered | State::Leased | State::Grace) => {
                 self.book.recognises(place, request)
-                    && is_admitted(&self.site, &self.book, place, request)
+                    && is_admitted(self.site, self.book, place, request)
                     && !self.belongs_elsewhere(turn, place, request)
             }
         };
@@ -241,7 +237,7 @@ impl Policy {
     fn is_shut_out(&self, address: Ipv4Addr, request: &Request) -> bool {
         let place = self.book.find(address).filter(|place| self.book.recognises(*place, request));
         place.is_some_and(|place| {
-            !self.book.is_reserved(place) && !is_admitted(&self.site, &self.book, place, request)
+            !self.book.is_reserved(place) && !is_admitted(self.site, self.book, place, request)
         })
     }
 
@@ -251,7 +247,7 @@ impl Policy {
             && request.options.agent.is_none()
             && self.book.recognises(place, request)
             && (!matches!(reservation.key, ReservationKey::Circuit { .. })
-                || believed_agent(&self.site, &self.book, place).is_some())
+                || believed_agent(self.site, self.book, place).is_some())
             && self.book.binding(place).is_some_and(|owner| is_for_owner(reservation, owner.owner()))
     }
 
@@ -272,7 +268,7 @@ impl Policy {
                 let owned = self.book.owned(*subnet, Identity::of(request));
                 reserved_elsewhere
                     || owned.is_some_and(|place| {
-                        self.settle(turn, place);
+                        self.tenure().settle(turn, place);
                         self.book.state(place) == State::Leased && self.book.address(place) != address
                     })
             })
@@ -283,8 +279,8 @@ impl Policy {
     fn prolong(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, place: Place) {
         let running = self.book.binding(place).filter(|_| self.book.state(place) == State::Leased);
         let lease_time = match running.and_then(Binding::told) {
-            Some(told) => prolonged(&self.site, &self.book, place, told, request),
-            None => lease_time(&self.site, &self.book, place, request),
+            Some(told) => prolonged(self.site, self.book, place, told, request),
+            None => lease_time(self.site, self.book, place, request),
         };
         self.grant(turn, request, place, lease_time);
     }

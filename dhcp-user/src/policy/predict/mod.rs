@@ -15,7 +15,8 @@ use std::net::Ipv4Addr;
 use dhcp_ebpf::lease::BootSecs;
 use dhcp_ebpf::slot::{Destination, MEMOS};
 
-use super::Policy;
+use super::book::Book;
+use super::site::Site;
 use crate::message::options::code;
 use crate::message::{AgentInformation, Form, Kind, Request};
 use crate::policy::action::{Ground, Memo, Question};
@@ -44,6 +45,38 @@ impl Predictions {
     pub(super) fn new(keyed: Keyed) -> Self {
         Self { discovers: Discovers::default(), kinds: Kinds::new(keyed) }
     }
+
+    /// A client was made an offer.
+    pub(super) fn note_discover(&mut self, request: &Request) {
+        self.discovers.note(request);
+    }
+
+    /// The habits of the client that sent `request` and has, or gets, the lease of `place` until `until`. Learns from
+    /// this request for its kind.
+    pub(super) fn habits(
+        &mut self,
+        forecast: Forecast<'_>,
+        now: BootSecs,
+        place: Place,
+        request: &Request,
+        until: BootSecs,
+    ) -> Habits {
+        let address = forecast.book.address(place);
+        let Some(mac) = request.mac().filter(|_| request.kind == Kind::Request) else {
+            return Habits::default();
+        };
+        let asked = areas::past_relay(&request.area, request);
+        if let Some(going) = forecast.goes_on(request, address) {
+            if request.plain {
+                self.kinds.heard((mac, address), going, &asked, until);
+            }
+            return Habits::default();
+        }
+        let discover = self.discovers.take(request);
+        let selected = Selected { select: &asked, discover: discover.as_deref(), address };
+        let learnt = self.kinds.met(mac, request, &selected, now, until);
+        Habits { learnt, discovered: areas::after_discover(&selected) }
+    }
 }
 
 /// The client's habits, beside the request that it sent.
@@ -55,38 +88,14 @@ pub(super) struct Habits {
     discovered: Areas,
 }
 
-impl Policy {
-    /// A client was made an offer.
-    pub(super) fn note_discover(&mut self, request: &Request) {
-        self.predictions.discovers.note(request);
-    }
+/// What the site and the book say of questions to come.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Forecast<'a> {
+    pub(super) site: &'a Site,
+    pub(super) book: &'a Book,
+}
 
-    /// The habits of the client that sent `request` and has, or gets, the lease of `place` until `until`. Learns from
-    /// this request for its kind.
-    pub(super) fn habits(
-        &mut self,
-        now: BootSecs,
-        place: Place,
-        request: &Request,
-        until: BootSecs,
-    ) -> Habits {
-        let address = self.book.address(place);
-        let Some(mac) = request.mac().filter(|_| request.kind == Kind::Request) else {
-            return Habits::default();
-        };
-        let asked = areas::past_relay(&request.area, request);
-        if let Some(going) = self.goes_on(request, address) {
-            if request.plain {
-                self.predictions.kinds.heard((mac, address), going, &asked, until);
-            }
-            return Habits::default();
-        }
-        let discover = self.predictions.discovers.take(request);
-        let selected = Selected { select: &asked, discover: discover.as_deref(), address };
-        let learnt = self.predictions.kinds.met(mac, request, &selected, now, until);
-        Habits { learnt, discovered: areas::after_discover(&selected) }
-    }
-
+impl Forecast<'_> {
     /// The questions that the client of `request` asked or may ask about its lease of `place`, each with the daemon's
     /// answer. Each question is classified by its own options, and by the relay information `kept_agent` if it bypasses the
     /// relay. `ack` is the answer to `request`, if it holds each time. Asked questions come first, then the
@@ -147,10 +156,7 @@ impl Policy {
     }
 
     /// The answer that the owner of `address` would get to `question` now; none if the kernel is to know none.
-    ///
-    /// What was published on the present [basis](Policy::basis) is this.
-    #[must_use]
-    pub fn answer_to(&self, address: Ipv4Addr, question: &Question) -> Option<Answer> {
+    pub(super) fn answer_to(&self, address: Ipv4Addr, question: &Question) -> Option<Answer> {
         let place = self.book.find(address)?;
         let owner = self.book.binding(place).filter(|_| self.book.state(place) == State::Leased)?;
         let Question { ciaddr, giaddr, relay_src: ip_src, ref options } = *question;
@@ -159,13 +165,13 @@ impl Policy {
         let asked = Some(self.site.judge_agent(asked)).filter(is_publishable)?;
         self.goes_on(&asked, address)?;
         // Its pool may have been closed to the client's class.
-        let admitted = self.book.is_reserved(place) || is_admitted(&self.site, &self.book, place, &asked);
-        if !admitted || is_dropped(&self.site, &self.book, place, &asked) {
+        let admitted = self.book.is_reserved(place) || is_admitted(self.site, self.book, place, &asked);
+        if !admitted || is_dropped(self.site, self.book, place, &asked) {
             return None;
         }
         let told = LeaseTime { secs: owner.lease_time, shortened: owner.shortened };
-        let lease_time = prolonged(&self.site, &self.book, place, told, &asked).secs;
-        let kept_agent = kept_agent(&self.site, &self.book, place, &asked);
+        let lease_time = prolonged(self.site, self.book, place, told, &asked).secs;
+        let kept_agent = kept_agent(self.site, self.book, place, &asked);
         self.answer_as(place, owner.server, lease_time, &asked, kept_agent.as_ref())
     }
 
@@ -178,7 +184,7 @@ impl Policy {
         asked: &Request,
         kept_agent: Option<&AgentInformation>,
     ) -> Option<Answer> {
-        let terms = terms(&self.site, &self.book, place, server, lease_time, asked, kept_agent);
+        let terms = terms(self.site, self.book, place, server, lease_time, asked, kept_agent);
         answer::answer(Type::Ack, &terms, asked).filter(|answer| answer.complete)
     }
 
@@ -211,7 +217,7 @@ impl Policy {
         });
         admits
             && !self.site.drops(subnet, asked, kept_agent)
-            && is_lasting(&self.site, &self.book, place, lease_time, asked)
+            && is_lasting(self.site, self.book, place, lease_time, asked)
     }
 
     /// The form that came, if it is of the renew class, and those that may follow, the likeliest first.

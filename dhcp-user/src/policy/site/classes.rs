@@ -2,7 +2,7 @@
 //!
 //! A relay adds its information to messages that it forwards, and a client that renews sends past it. The lease keeps
 //! the relay information of its beginning, which stands in for the present one. If the relay's information changes,
-//! the lease's slot is written anew (`Policy::extends`). So every question has one answer for as long as the kernel
+//! the lease's slot is written anew (`Exchange::extends`). So every question has one answer for as long as the kernel
 //! knows it.
 
 use crate::config::{Class, ClassSet, Match, Pattern};

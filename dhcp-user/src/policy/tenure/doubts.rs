@@ -1,26 +1,27 @@
 //! Addresses in doubt after a reload: what the configuration in force has still to do about them.
 //!
-//! What there is to do is done when somebody asks for the address or the kernel reports on it ([`Policy::settle`]), else
+//! What there is to do is done when somebody asks for the address or the kernel reports on it ([`Tenure::settle`]), else
 //! in its turn.
 
 use std::collections::BTreeMap;
 
 use dhcp_ebpf::lease::BootSecs;
 
-use crate::policy::Policy;
+use super::Tenure;
 use crate::policy::book::binding::Binding;
 use crate::policy::book::quarantine::Probation;
 use crate::policy::book::record::{nobody, owner};
 use crate::policy::book::state::State;
 use crate::policy::book::transitions::{Page, Restored};
 use crate::policy::site::place::Place;
+use crate::policy::terms::reserved::is_reserved_for_another;
 use crate::policy::turn::Turn;
 use crate::store::{Record, Standing};
 
 /// The result of a reload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reloaded {
-    /// Leases that go on. The kernel must forget their published answers with another basis ([`Policy::basis`]).
+    /// Leases that go on. The kernel must forget their published answers with another basis (`Policy::basis`).
     pub kept: u64,
     /// Leases whose address is not theirs any more.
     pub withdrawn: u64,
@@ -34,6 +35,11 @@ pub(in crate::policy) struct Doubts {
 }
 
 impl Doubts {
+    /// Whether something is still to be done about the address at `place`.
+    pub(in crate::policy) fn is_in_doubt(&self, place: Place) -> bool {
+        self.places.contains_key(&place)
+    }
+
     pub(in crate::policy) fn is_empty(&self) -> bool {
         self.places.is_empty()
     }
@@ -52,11 +58,7 @@ enum Doubt {
     Returned(Box<Record>),
 }
 
-impl Policy {
-    pub(in crate::policy) fn is_place_in_doubt(&self, place: Place) -> bool {
-        self.doubts.places.contains_key(&place)
-    }
-
+impl Tenure<'_> {
     /// Removes what doubt there is of the address at `place`: it is about to be used.
     pub(in crate::policy) fn resolve_at(&mut self, turn: &mut Turn<'_>, place: Place) {
         if let Some(doubt) = self.doubts.places.remove(&place) {
@@ -79,7 +81,7 @@ impl Policy {
                     self.doubts.note_withdrawn();
                     self.doubts.done.kept = self.doubts.done.kept.saturating_sub(1);
                     self.withdraw_from(turn, place, owner, self.book.station(place));
-                    self.rearm(place);
+                    self.inquiry().rearm(place);
                 }
             }
             Doubt::Returned(record) if self.is_as_returned(place, &record) => {
@@ -92,14 +94,14 @@ impl Policy {
                 if self.book.state(place) != State::Leased {
                     return;
                 }
-                if self.is_reserved_for_another(place, &owner) {
+                if is_reserved_for_another(self.site, self.book, place, &owner) {
                     self.doubts.note_withdrawn();
                     self.doubts.done.kept = self.doubts.done.kept.saturating_sub(1);
                     self.withdraw_from(turn, place, owner, station);
                 } else if self.book.owned(subnet, owner.identity()) != Some(place) {
                     self.rebind(turn, place, owner, station, Restored::Leased);
                 }
-                self.rearm(place);
+                self.inquiry().rearm(place);
             }
         }
     }
@@ -148,7 +150,8 @@ impl Policy {
         match (known.binding, known.probation) {
             (_, Some(probation)) => self.book.quarantine(place, probation),
             (Some(owner), None) => {
-                let is_anothers = restored == Restored::Leased && self.is_reserved_for_another(place, &owner);
+                let is_anothers = restored == Restored::Leased
+                    && is_reserved_for_another(self.site, self.book, place, &owner);
                 if self.book.take_down(place, owner, known.station, restored) || is_anothers {
                     self.doubts.places.insert(place, Doubt::Owner);
                 }
@@ -158,7 +161,7 @@ impl Policy {
         if restored == Restored::Grace {
             self.wait_for_vacancy(now, place);
         }
-        self.rearm(place);
+        self.inquiry().rearm(place);
     }
 
     /// Takes down what an earlier configuration has promised.
@@ -177,7 +180,7 @@ impl Policy {
             }
             Standing::Leased | Standing::Grace | Standing::Ended | Standing::Free => None,
         };
-        let mut owner = owner(&self.site, record);
+        let mut owner = owner(self.site, record);
         if state == State::Leased {
             owner.expiry = owner.expiry.max(owner.committed_until);
             owner.committed_until = owner.expiry;

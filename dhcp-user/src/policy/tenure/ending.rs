@@ -4,20 +4,19 @@ use std::net::Ipv4Addr;
 
 use dhcp_ebpf::lease::BootSecs;
 
+use super::Tenure;
 use crate::policy::action::Action;
 use crate::policy::book::binding::{Binding, Party};
 use crate::policy::book::state::State;
 use crate::policy::book::transitions::Restored;
 use crate::policy::event::{Client, Happened};
 use crate::policy::site::place::Place;
-use crate::policy::site::reservations::is_for_another;
 use crate::policy::words::revoke_anyway;
 use crate::store::Change;
 
-use crate::policy::Policy;
 use crate::policy::turn::Turn;
 
-impl Policy {
+impl Tenure<'_> {
     /// The lease is over, and its word revoked; but nobody else gets the address before what the word `promised` has run
     /// out, since its client may count on it.
     pub(in crate::policy) fn end_in_grace(
@@ -28,8 +27,8 @@ impl Policy {
         by: Option<Party>,
     ) {
         self.book.end_in_grace(place, turn.now, promised, by);
-        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
-        self.rearm(place);
+        turn.out.push(Action::Commit(Change::Put(self.book.record(self.site, place))));
+        self.inquiry().rearm(place);
     }
 
     /// The client has moved to another address, and the index leads there from now on. Its promise here is kept until
@@ -42,7 +41,7 @@ impl Policy {
                 self.book.move_away(place);
                 let promised = if wrong!(MoveFrees) { turn.now } else { promised };
                 self.end_in_grace(turn, place, promised, None);
-                turn.tell(address, Happened::Moved, Client::owner_of(&self.book, place));
+                turn.tell(address, Happened::Moved, Client::owner_of(self.book, place));
             }
             State::Grace => self.book.move_away(place),
             State::Free | State::Offered | State::Quarantined | State::Reserved => {
@@ -62,13 +61,8 @@ impl Policy {
     ) {
         let (address, client) = (self.book.address(place), Client::from(&owner));
         self.rebind(turn, place, ended(turn, address, owner), station, Restored::Grace);
-        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+        turn.out.push(Action::Commit(Change::Put(self.book.record(self.site, place))));
         turn.tell(address, Happened::Withdrawn, Some(client));
-    }
-
-    pub(in crate::policy) fn is_reserved_for_another(&self, place: Place, binding: &Binding) -> bool {
-        let reservation = self.site.subnets.reservation_at(self.book.subnet(place), place);
-        reservation.is_some_and(|reservation| is_for_another(reservation, binding.owner()))
     }
 }
 

@@ -1,9 +1,10 @@
 //! The effects of time: offers lapse, leases expire, grace and probation end.
 
-use crate::policy::Policy;
+use super::Tenure;
 use crate::policy::action::Action;
 use crate::policy::book::state::State;
 use crate::policy::event::{Client, Happened};
+use crate::policy::evidence::deadline::ends;
 use crate::policy::site::place::Place;
 use crate::policy::turn::Turn;
 use crate::policy::words::revoke_anyway;
@@ -12,7 +13,7 @@ use crate::store::Change;
 /// How many deadlines are dealt with in one call, so that no message waits behind a million leases that end at once.
 const DEADLINES_PER_CALL: usize = 256;
 
-impl Policy {
+impl Tenure<'_> {
     pub(in crate::policy) fn meet_deadlines(&mut self, turn: &mut Turn<'_>) {
         for _ in 0..DEADLINES_PER_CALL {
             if !self.meet_deadline(turn) {
@@ -26,7 +27,7 @@ impl Policy {
         let Some(due) = self.book.take_due(turn.now) else { return false };
         if let Some(place) = due {
             self.settle(turn, place);
-            self.rearm(place);
+            self.inquiry().rearm(place);
         }
         true
     }
@@ -36,25 +37,25 @@ impl Policy {
         self.resolve_at(turn, place);
         if self.book.offer_at(place).is_some_and(|offer| offer.until <= turn.now) {
             self.book.withdraw_offer(place);
-            turn.watch_fullness(&self.site, &mut self.book, place);
+            turn.watch_fullness(self.site, self.book, place);
         }
         if self.evidence.probes.lingers_until(place).is_some_and(|until| until <= turn.now) {
-            self.end_lingering(place);
+            self.inquiry().end_lingering(place);
         }
         if self.evidence.probes.vacating.due(place).is_some_and(|due| due <= turn.now) {
-            self.probe_vacated(turn, place);
+            self.inquiry().probe_vacated(turn, place);
         }
         if self.evidence.probes.until(place).is_some_and(|until| until <= turn.now) {
-            self.give_up_probe(place);
+            self.inquiry().give_up_probe(place);
         }
-        while self.ends(place).is_some_and(|end| end <= turn.now) {
+        while ends(self.site, self.book, place).is_some_and(|end| end <= turn.now) {
             match self.book.state(place) {
                 State::Leased => self.expire(turn, place),
-                State::Grace => self.end_grace(turn, place),
-                State::Quarantined if self.probing(self.book.subnet(place)) => {
-                    return self.parole(turn, place);
+                State::Grace => self.inquiry().end_grace(turn, place),
+                State::Quarantined if self.evidence.probing(self.site, self.book.subnet(place)) => {
+                    return self.inquiry().parole(turn, place);
                 }
-                State::Quarantined => self.end_quarantine(turn, place),
+                State::Quarantined => self.inquiry().end_quarantine(turn, place),
                 State::Free | State::Offered | State::Reserved => return,
             }
         }
@@ -81,7 +82,7 @@ impl Policy {
     /// Kept for its last owner. A reserved address is nobody else's anyway.
     fn enter_grace(&mut self, turn: &mut Turn<'_>, place: Place) {
         self.book.expire(place);
-        turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
-        turn.tell(self.book.address(place), Happened::Expired, Client::owner_of(&self.book, place));
+        turn.out.push(Action::Commit(Change::Put(self.book.record(self.site, place))));
+        turn.tell(self.book.address(place), Happened::Expired, Client::owner_of(self.book, place));
     }
 }

@@ -2,6 +2,7 @@
 
 use dhcp_ebpf::lease::{BootSecs, Word};
 
+use super::Tenure;
 use crate::policy::action::{Action, Publication};
 use crate::policy::book::binding::Binding;
 use crate::policy::book::quarantine::Probation;
@@ -11,13 +12,13 @@ use crate::policy::book::transitions::Restored;
 use crate::policy::evidence::ending::is_vacated;
 use crate::policy::site::place::Place;
 use crate::policy::terms::basis::basis_at;
+use crate::policy::terms::reserved::is_reserved_for_another;
 use crate::policy::words::revoke_anyway;
 use crate::store::{Change, Record, Standing};
 
-use crate::policy::Policy;
 use crate::policy::turn::Turn;
 
-impl Policy {
+impl Tenure<'_> {
     pub(in crate::policy) fn restore_one(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record) {
         self.book.set_recurrences(place, record.recurrences);
         let word = turn.words.load(record.address);
@@ -36,34 +37,34 @@ impl Policy {
             }
             Standing::Grace | Standing::Ended | Standing::Free if word.alive() => {
                 // Its end was committed, but not to the word: what was promised there holds as long as it says.
-                let mut owner = owner(&self.site, record);
+                let mut owner = owner(self.site, record);
                 owner.expiry = revoke_anyway(turn.words, record.address).expiry();
                 self.rebind(turn, place, owner, None, Restored::Grace);
             }
             // Freed at the operator's word; its last owner is to learn of it.
             Standing::Ended if record.expiry <= turn.now => {
-                self.rebind(turn, place, owner(&self.site, record), None, Restored::Free);
+                self.rebind(turn, place, owner(self.site, record), None, Restored::Free);
             }
             Standing::Grace | Standing::Ended if wrong!(GraceOver) => self.book.free(place, Stock::Freed),
             Standing::Grace | Standing::Ended => {
-                self.rebind(turn, place, owner(&self.site, record), None, Restored::Grace);
+                self.rebind(turn, place, owner(self.site, record), None, Restored::Grace);
                 self.wait_for_vacancy(turn.now, place);
             }
             Standing::Free if nobody(record.chaddr) => self.book.free(place, Stock::Freed),
             Standing::Free => {
-                self.rebind(turn, place, owner(&self.site, record), None, Restored::Free);
+                self.rebind(turn, place, owner(self.site, record), None, Restored::Free);
             }
         }
         // A quarantine may have to end with a probe, and nobody carries out probes yet.
         if self.book.state(place) != State::Quarantined {
             self.settle(turn, place);
         }
-        self.rearm(place);
+        self.inquiry().rearm(place);
     }
 
     fn restore_lease(&mut self, turn: &mut Turn<'_>, place: Place, record: &Record, word: Word) {
-        let mut owner = owner(&self.site, record);
-        if self.is_reserved_for_another(place, &owner) {
+        let mut owner = owner(self.site, record);
+        if is_reserved_for_another(self.site, self.book, place, &owner) {
             if !word.alive() {
                 // All that the kernel may have promised until the maps were lost.
                 owner.expiry = owner.expiry.max(owner.committed_until);
@@ -92,12 +93,12 @@ impl Policy {
             generation: word.generation(),
             expiry: owner.expiry,
             horizon: owner.committed_until,
-            basis: basis_at(&self.site, &self.book, place, owner.link),
+            basis: basis_at(self.site, self.book, place, owner.link),
             memos: Vec::new(),
         });
         self.rebind(turn, place, owner, None, Restored::Leased);
         if is_beyond {
-            turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
+            turn.out.push(Action::Commit(Change::Put(self.book.record(self.site, place))));
         }
         turn.out.extend(publication.map(Action::Publish));
     }

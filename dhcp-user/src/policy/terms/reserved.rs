@@ -4,8 +4,10 @@ use super::membership::believed_agent;
 use crate::config::Reservation;
 use crate::message::Request;
 use crate::policy::book::Book;
+use crate::policy::book::binding::Binding;
 use crate::policy::site::Site;
 use crate::policy::site::place::Place;
+use crate::policy::site::reservations::is_for_another;
 use crate::policy::site::subnet_id::SubnetId;
 
 /// The address that is reserved for the client which sent `request` and holds another, at `place`, if there is one on
@@ -47,4 +49,15 @@ fn elsewhere<'a>(
     let mut places = reserved.filter_map(|reservation| book.find(reservation.address?)).peekable();
     let first = places.peek().copied();
     first.filter(|_| places.all(|reserved| reserved != place))
+}
+
+/// Whether the address at `place` is reserved for another than the owner in `binding`.
+pub(in crate::policy) fn is_reserved_for_another(
+    site: &Site,
+    book: &Book,
+    place: Place,
+    binding: &Binding,
+) -> bool {
+    let reservation = site.subnets.reservation_at(book.subnet(place), place);
+    reservation.is_some_and(|reservation| is_for_another(reservation, binding.owner()))
 }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use crate::policy::Policy;
 use crate::policy::book::binding::Binding;
 use crate::policy::book::state::State;
+use crate::policy::evidence::deadline::due;
 use crate::policy::site::place::Place;
 use crate::policy::words::Words;
 use crate::store::{Record, Standing};
@@ -96,7 +97,7 @@ impl Policy {
             ),
             (leased && binding.is_some_and(beyond), "promised beyond what is committed"),
             (
-                leased && !binding.is_some_and(owned) && !self.is_place_in_doubt(place),
+                leased && !binding.is_some_and(owned) && !self.doubts.is_in_doubt(place),
                 "leased, but its owner is found elsewhere, or nowhere",
             ),
             (
@@ -104,7 +105,8 @@ impl Policy {
                 "free, but probed otherwise than its place among the free says",
             ),
             (
-                self.due(place).is_some_and(|due| self.book.armed(place).is_none_or(|at| at > due)),
+                due(&self.site, &self.book, &self.evidence, place)
+                    .is_some_and(|due| self.book.armed(place).is_none_or(|at| at > due)),
                 "nothing looks at it when its moment comes",
             ),
             (!self.book.circuit_agrees(place), "it counts on another circuit than its owner is on"),

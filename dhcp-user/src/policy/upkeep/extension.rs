@@ -44,7 +44,7 @@ impl Policy {
             }
             turn.out.push(Action::Horizon { address, generation: word.generation(), until });
         }
-        self.rearm(place);
+        self.inquiry().rearm(place);
     }
 
     /// The daemon's answer to the client of this lease leaves.

@@ -19,7 +19,7 @@
 //! - It is no longer in a pool or reservation. Nobody gets it, and a client that asks for it is refused.
 //!
 //! It stays promised to its owner, and the kernel goes on renewing it, until it is settled. That happens at once when
-//! a client asks for it or the kernel reports on it ([`Policy::settle`], [`Policy::see_to`]), else in its turn.
+//! a client asks for it or the kernel reports on it (`Tenure::settle`, [`Policy::see_to`]), else in its turn.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -96,7 +96,7 @@ impl Policy {
         let touched = self.book.take_touched(work);
         let is_settled = touched.len() < work;
         for place in touched {
-            going.next.bring(now, self.book.page(place));
+            going.next.tenure().bring(now, self.book.page(place));
         }
         let mut left = work;
         while left > 0 {
@@ -105,7 +105,7 @@ impl Policy {
                     let known = self.book.page(place);
                     let is_blank = known.is_blank();
                     if !is_blank {
-                        going.next.bring(now, known);
+                        going.next.tenure().bring(now, known);
                     }
                     left = left.saturating_sub(if is_blank { 1 } else { KNOWN_WORK });
                 }
@@ -126,7 +126,7 @@ impl Policy {
         let Some(record) = record else { return };
         let next = &mut going.next;
         match next.book.find(record.address) {
-            Some(place) => next.take_back(now, place, record),
+            Some(place) => next.tenure().take_back(now, place, record),
             None => next.unconfigured.keep(record.clone()),
         }
     }
@@ -161,7 +161,7 @@ impl Policy {
     ) -> Settled {
         let turn = &mut Turn { now, words, out };
         let mut left = work;
-        while left > 0 && self.resolve_next(turn) {
+        while left > 0 && self.tenure().resolve_next(turn) {
             left = left.saturating_sub(KNOWN_WORK);
         }
         while left > 0
@@ -213,7 +213,7 @@ impl Policy {
     #[must_use]
     pub fn is_in_doubt(&self, address: Ipv4Addr) -> bool {
         match self.book.find(address) {
-            Some(place) => self.is_place_in_doubt(place),
+            Some(place) => self.doubts.is_in_doubt(place),
             None => self.former.as_ref().is_some_and(|(former, _)| {
                 former.book.find(address).is_some_and(|place| former.book.binding(place).is_some())
             }),

@@ -53,9 +53,9 @@ impl Policy {
     fn keep_one_back(&mut self, place: Place) {
         self.book.withdraw_offer(place);
         if self.book.state(place) == State::Free {
-            self.claim(place);
+            self.inquiry().claim(place);
             self.evidence.probes.unclean(place);
-            self.end_lingering(place);
+            self.inquiry().end_lingering(place);
         }
         self.book.keep_back(place);
     }

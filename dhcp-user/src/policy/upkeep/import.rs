@@ -13,6 +13,7 @@ use crate::policy::book::state::State;
 use crate::policy::book::transitions::Restored;
 use crate::policy::event::Client;
 use crate::policy::site::place::Place;
+use crate::policy::terms::reserved::is_reserved_for_another;
 use crate::policy::turn::Turn;
 use crate::policy::words::Words;
 use crate::store::{Change, Record, Standing};
@@ -63,7 +64,7 @@ impl Policy {
     ) -> Result<(), ImportError> {
         let turn = &mut Turn { now, words, out };
         let place = self.book.find(record.address).ok_or(ImportError::NotServed)?;
-        self.settle(turn, place);
+        self.tenure().settle(turn, place);
         let mut owner = self.owner_here(place, record);
         if record.standing == Standing::Leased {
             // The word of an address never goes back, whoever had it before: what it will say is committed with this.
@@ -84,10 +85,10 @@ impl Policy {
         turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         // By itself the kernel would promise less, or nothing.
         turn.out.extend(self.publication(turn.words, record.address).map(Action::Publish));
-        self.settle(turn, place);
-        self.rearm(place);
+        self.tenure().settle(turn, place);
+        self.inquiry().rearm(place);
         turn.watch_fullness(&self.site, &mut self.book, place);
-        self.hear_again(turn);
+        self.exchange().hear_again(turn);
         Ok(())
     }
 
@@ -116,8 +117,8 @@ impl Policy {
             return Ok(());
         }
         self.book.withdraw_offer(place);
-        self.claim(place);
-        self.rebind(turn, place, owner, None, Restored::Leased);
+        self.inquiry().claim(place);
+        self.tenure().rebind(turn, place, owner, None, Restored::Leased);
         Ok(())
     }
 
@@ -136,7 +137,7 @@ impl Policy {
             }
             _ => {}
         }
-        if self.is_reserved_for_another(place, owner) {
+        if is_reserved_for_another(&self.site, &self.book, place, owner) {
             return Some(ImportError::Reserved);
         }
         let found = self.book.owned(self.book.subnet(place), owner.identity());
@@ -157,7 +158,7 @@ impl Policy {
                 return Err(ImportError::Promised(client));
             }
             _ => {
-                self.claim(place);
+                self.inquiry().claim(place);
                 self.book.quarantine(place, probation);
             }
         }
@@ -182,8 +183,8 @@ impl Policy {
                 return Err(ImportError::Forgotten);
             }
             _ => {
-                self.claim(place);
-                self.rebind(turn, place, owner, None, restored);
+                self.inquiry().claim(place);
+                self.tenure().rebind(turn, place, owner, None, restored);
             }
         }
         Ok(())

@@ -1,8 +1,8 @@
-//! Upkeep: changes of leases without a message (time, the kernel's extensions, a restart, a reload, an import, the
-//! operator), and reports and audit.
+//! Upkeep: changes of leases without a message (the kernel's extensions, a restart, a reload, an import, the operator),
+//! reports, and the audit.
 //!
-//! It owns the promises for addresses that are no longer ours. It imports from every other wing, and none imports
-//! from it. Its invariant: a promise outlives the configuration, the interface and the process that made it.
+//! It owns the former policy of a reload, and which addresses are hosts'. It uses every other wing, and none uses it:
+//! its steps are methods of the whole policy. Its invariant: it makes no promise that somebody has not made before.
 
 pub(in crate::policy) mod audit;
 pub(in crate::policy) mod extension;

@@ -26,7 +26,7 @@ impl Policy {
         reuse: Reuse,
     ) {
         let Some(place) = self.book.find(address) else { return };
-        self.settle(turn, place);
+        self.tenure().settle(turn, place);
         match self.book.state(place) {
             State::Leased => {}
             // Its lease has ended, and somebody may count on it still: the operator says that nobody does.
@@ -37,11 +37,11 @@ impl Policy {
         self.book.withdraw_offer(place);
         match reuse {
             Reuse::WhenClean => {
-                self.end_in_grace(turn, place, promised, Some(Party::Operator));
-                self.probe_vacated(turn, place);
+                self.tenure().end_in_grace(turn, place, promised, Some(Party::Operator));
+                self.inquiry().probe_vacated(turn, place);
             }
             Reuse::AtOnce => {
-                self.free_vacated(turn, place);
+                self.inquiry().free_vacated(turn, place);
             }
         }
         turn.tell(address, Happened::ReleasedByOperator, Client::owner_of(&self.book, place));
@@ -57,8 +57,8 @@ impl Policy {
     ) {
         let places: Vec<Place> = self.quarantined_in(range, why).collect();
         for place in places {
-            self.end_quarantine(turn, place);
-            self.rearm(place);
+            self.inquiry().end_quarantine(turn, place);
+            self.inquiry().rearm(place);
         }
     }
 
@@ -86,6 +86,8 @@ impl Policy {
     /// Whether an address whose lease the operator ends is probed.
     #[must_use]
     pub fn probes_when_vacated(&self, address: Ipv4Addr) -> bool {
-        self.book.find(address).is_some_and(|place| self.probing(self.book.subnet(place)))
+        self.book
+            .find(address)
+            .is_some_and(|place| self.evidence.probing(&self.site, self.book.subnet(place)))
     }
 }

@@ -11,6 +11,7 @@ use crate::policy::book::binding::{AnsweredBy, Binding, Particulars, Station};
 use crate::policy::book::state::State;
 use crate::policy::book::transitions::Restored;
 use crate::policy::site::place::Place;
+use crate::policy::terms::reserved::is_reserved_for_another;
 use crate::policy::turn::Turn;
 use crate::policy::words::Words;
 use crate::store::{Change, HwAddr, Record};
@@ -50,7 +51,7 @@ impl Policy {
         let turn = &mut Turn { now, words, out };
         for record in records {
             match self.book.find(record.address) {
-                Some(place) => self.restore_one(turn, place, &record),
+                Some(place) => self.tenure().restore_one(turn, place, &record),
                 None => self.unconfigured.add(turn, record),
             }
         }
@@ -92,13 +93,13 @@ impl Policy {
             kernel_renewals: 0,
             counted_in: Box::default(),
         };
-        if self.is_reserved_for_another(place, &owner) {
-            self.withdraw_from(turn, place, owner, None);
+        if is_reserved_for_another(&self.site, &self.book, place, &owner) {
+            self.tenure().withdraw_from(turn, place, owner, None);
         } else {
-            self.rebind(turn, place, owner, None, Restored::Leased);
+            self.tenure().rebind(turn, place, owner, None, Restored::Leased);
             turn.out.push(Action::Commit(Change::Put(self.book.record(&self.site, place))));
         }
-        self.settle(turn, place);
-        self.rearm(place);
+        self.tenure().settle(turn, place);
+        self.inquiry().rearm(place);
     }
 }
