@@ -5,25 +5,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
-
-use super::imports::{self, Module, Names};
-use super::{Findings, Source};
+use super::Findings;
+use super::imports::{Module, Names};
 
 /// Circles that are known, by crate, folder and members: to be taken apart. A new one is a fault, and so is one that stands
 /// here and is gone.
 const KNOWN: [(&str, &str, &[&str]); 0] = [];
 
 /// The imports among the neighbours of one folder: the first name that was seen for each pair.
-type Neighbours = BTreeMap<String, BTreeMap<String, String>>;
+pub(super) type Neighbours = BTreeMap<String, BTreeMap<String, String>>;
 
-pub(super) fn check(dir: &str, sources: &[Source], findings: &mut Findings) -> Result<()> {
-    let mut modules: Vec<Module> =
-        sources.iter().map(|source| imports::module(dir, source)).collect::<Result<_>>()?;
-    let for_tests: Vec<Names> = modules.iter().flat_map(|module| module.for_tests.clone()).collect();
-    modules.retain(|module| !for_tests.iter().any(|place| module.place.starts_with(place)));
+pub(super) fn check(dir: &str, modules: &[Module], findings: &mut Findings) {
     let mut known: Vec<_> = KNOWN.iter().filter(|(of, ..)| *of == dir).collect();
-    for (folder, neighbours) in folders(&modules) {
+    for (folder, neighbours) in folders(modules) {
         let folder = folder.join("/");
         for circle in circles(&neighbours) {
             let before = known.len();
@@ -39,11 +33,10 @@ pub(super) fn check(dir: &str, sources: &[Source], findings: &mut Findings) -> R
         let members = members.join(", ");
         findings.fault(format!("{dir}/{folder}: the circle of {members} is gone: strike it off the list"));
     }
-    Ok(())
 }
 
 /// For each folder, which of its neighbours takes names from which.
-fn folders(modules: &[Module]) -> BTreeMap<Names, Neighbours> {
+pub(super) fn folders(modules: &[Module]) -> BTreeMap<Names, Neighbours> {
     let by_place: BTreeMap<&[String], &Module> =
         modules.iter().map(|module| (module.place.as_slice(), module)).collect();
     let mut folders: BTreeMap<Names, Neighbours> = BTreeMap::new();
@@ -121,6 +114,7 @@ fn told(circle: &[String], neighbours: &Neighbours) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tidy::{Source, imports};
 
     fn found(files: &[(&str, &str)]) -> Vec<(String, Vec<String>)> {
         let modules: Vec<Module> = files

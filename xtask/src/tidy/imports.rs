@@ -25,6 +25,17 @@ pub(super) struct Module {
     pub(super) for_tests: Vec<Names>,
 }
 
+/// Reads the files of the crate whose sources are in `dir`, less those that are compiled for tests only.
+///
+/// # Errors
+/// When one is no Rust.
+pub(super) fn modules(dir: &str, sources: &[Source]) -> Result<Vec<Module>> {
+    let mut modules: Vec<Module> = sources.iter().map(|source| module(dir, source)).collect::<Result<_>>()?;
+    let for_tests: Vec<Names> = modules.iter().flat_map(|module| module.for_tests.clone()).collect();
+    modules.retain(|module| !for_tests.iter().any(|place| module.place.starts_with(place)));
+    Ok(modules)
+}
+
 /// Reads a file of the crate whose sources are in `dir`.
 ///
 /// # Errors

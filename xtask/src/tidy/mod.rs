@@ -4,6 +4,7 @@
 //! files.rs    each file says its one job, is not too long, and has a name that says what it is
 //! imports.rs  which file takes names from which
 //! circles.rs  neighbours that take names from each other, folder by folder
+//! order.rs    the order of folders that the page on architecture lists
 //! pages.rs    links in the documentation lead somewhere; every configuration key is documented
 //! threats.rs  the page of threats names tests that are there, and lists every use of `unsafe`
 //! ```
@@ -11,6 +12,7 @@
 mod circles;
 mod files;
 mod imports;
+mod order;
 mod pages;
 mod threats;
 
@@ -64,7 +66,11 @@ pub(crate) fn main() -> Result<ExitCode> {
     for dir in CRATES {
         let sources = sources(&root, Path::new(dir))?;
         files::check(&sources, &mut findings);
-        circles::check(dir, &sources, &mut findings)?;
+        let modules = imports::modules(dir, &sources)?;
+        circles::check(dir, &modules, &mut findings);
+        if dir == order::CRATE {
+            order::check(&root, &modules, &mut findings)?;
+        }
         all.extend(sources);
     }
     threats::check(&root, &all, &mut findings)?;
