@@ -257,10 +257,10 @@ fn options_that_make_no_sense() -> Result<()> {
     let with = |code: u8, value: &[u8]| options(&[kind, (code, value)]);
     counted.options("no message type", "bootp", &options(&[(55, &[1, 3])]))?;
     counted.options("no option at all", "bootp", &[255])?;
-    for (what, value) in [("none", &[][..]), ("two octets", &[1, 1]), ("0", &[0]), ("255", &[255])] {
+    for (what, value) in [("none", &[][..]), ("two octets", &[1, 3]), ("0", &[0]), ("255", &[255])] {
         counted.options(&format!("message type {what}"), "message-type", &options(&[(53, value)]))?;
     }
-    counted.options("two message types", "message-type", &options(&[kind, (55, &[1]), kind]))?;
+    counted.options("two message types", "message-type", &options(&[kind, (55, &[1]), (53, &[3])]))?;
     for server in [2, 5, 6] {
         let what = format!("message type {server}");
         counted.options(&what, "server-message", &options(&[(53, &[server])]))?;
@@ -270,15 +270,14 @@ fn options_that_make_no_sense() -> Result<()> {
     }
     let twice = options(&[kind, (61, &long), (61, &long)]);
     counted.options("an identifier of 510 octets", "client-identifier", &twice)?;
-    for code in [50, 51, 54, 118] {
+    for code in [50, 54, 118] {
         for value in [&[][..], &[10, 0, 1], &[10, 0, 1, 2, 3]] {
             let what = format!("option {code} of {} octets", value.len());
             counted.options(&what, "option-length", &with(code, value))?;
         }
     }
-    counted.options("a maximum size of one octet", "option-length", &with(57, &[2]))?;
     counted.options("an option that runs over", "option-truncated", &[53, 1, 1, 12, 200, b'a', 255])?;
-    for value in [&[0][..], &[4], &[1, 1]] {
+    for value in [&[0][..], &[4], &[1, 2]] {
         counted.options(&format!("overload {value:?}"), "overload", &with(52, value))?;
     }
     counted.malformed("overload within the overloaded", "overload", |request| {

@@ -162,6 +162,11 @@ fn the_program_is_attached_and_detached_without_a_daemon() -> Result<()> {
     let attached =
         || Ok::<_, anyhow::Error>(lan.server.ip(&format!("link show {SERVER_IF}"))?.contains("xdp"));
     ensure!(attached()?);
+    // It would attach again, without the maps that it serves by.
+    let refused = server.detach().err().context("it was detached beside its daemon")?;
+    ensure!(format!("{refused:#}").contains("stop it first"), "{refused:#}");
+    lan.client(1).dora()?;
+    ensure!(attached()?);
     server.stop()?;
     ensure!(attached()?, "a daemon that ends leaves the program at work");
     server.detach()?;

@@ -3,10 +3,11 @@
 
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 use system_tests::full_disk::FullDisk;
 use system_tests::paths::SERVER;
-use system_tests::process::output;
+use system_tests::process::{output, run};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
@@ -106,5 +107,36 @@ fn killed_while_nothing_can_be_committed_it_remembers_what_it_promised() -> Resu
     }
     let audit = server.json(&["audit"])?;
     ensure!(audit["consistent"] == true, "{audit}");
+    Ok(())
+}
+
+/// A limit of the process's files is a full disk to it. The signal that comes with it would end a process that has no handler.
+#[test]
+fn a_limit_of_the_processs_files_is_outlived() -> Result<()> {
+    let lan = Lan::new("disk-full", SERVER, 16)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    let limit = |octets: &str| {
+        let pid = server.pid()?.to_string();
+        run(Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={octets}")]))
+    };
+    limit("1000:")?;
+    let newcomer = lan.client(2);
+    newcomer.send(&newcomer.selecting(&newcomer.discover()?)?)?;
+    until("the commit to be refused", PROMPT, || {
+        Ok(server.json(&["status"])?["trouble"]
+            .as_str()
+            .is_some_and(|told| told.contains("store"))
+            .then_some(()))
+    })?;
+    client.renew(&lease).context("the kernel goes on")?;
+    limit("unlimited:")?;
+    until("commits to be taken again", 3 * PROMPT, || {
+        Ok(server.json(&["status"])?.get("trouble").is_none().then_some(()))
+    })?;
+    newcomer.dora()?;
+    ensure!(server.json(&["audit"])?["consistent"] == true);
     Ok(())
 }

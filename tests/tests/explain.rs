@@ -172,7 +172,7 @@ fn what_got_no_answer_is_explained() -> Result<()> {
     })?;
     silent("no-address: ", &|request| request.message.options = vec![53, 1, 3, 255])?;
     silent("no-subnet: ", &|request| request.message.giaddr = [198, 51, 100, 9].into())?;
-    silent("option-length: ", &|request| request.message.options = vec![53, 1, 1, 51, 1, 0, 255])?;
+    silent("option-length: ", &|request| request.message.options = vec![53, 1, 1, 50, 1, 0, 255])?;
     silent("option-truncated: ", &|request| request.message.options = vec![53, 1, 1, 12, 200, b'a'])?;
     Ok(())
 }
@@ -243,7 +243,7 @@ fn the_kernels_answer_comes_after_a_message_that_got_none() -> Result<()> {
     until("a renewal to be the kernel's", PROMPT, by_the_kernel)?;
 
     let mut broken = client.discovering();
-    broken.message.options = vec![53, 1, 1, 51, 1, 0, 255];
+    broken.message.options = vec![53, 1, 1, 50, 1, 0, 255];
     let mut elsewhere = client.releasing(&lease);
     elsewhere.message.options = vec![53, 1, 7, 54, 4, 10, 0, 0, 99, 255];
     for (why, request) in [("option-length: ", broken), ("other-server: ", elsewhere)] {

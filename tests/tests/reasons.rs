@@ -265,7 +265,7 @@ fn unreadable(asking: &Asking) -> Result<()> {
     changed("no-identity", &|request| request.message.hlen = 0)?;
     changed("option-truncated", &|request| request.message.options = vec![53, 1, 1, 12, 200, b'a', 255])?;
     with("overload", &[(53, &[1]), (52, &[4])])?;
-    with("option-length", &[(53, &[1]), (51, &[0])])?;
+    with("option-length", &[(53, &[1]), (50, &[0])])?;
     with("message-type", &[(53, &[0])])?;
     with("server-message", &[(53, &[5])])?;
     with("client-identifier", &[(53, &[1]), (61, &[1])])?;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use anyhow::{Context as _, Result};
 
@@ -63,6 +65,7 @@ impl Run {
     /// Serves until a signal comes.
     #[must_use]
     pub fn run(self) -> Exit {
+        outlive_file_limits();
         // The program speaks under the name of its crate.
         logging(if self.diagnose { "info,dhcp_ebpf=debug" } else { "info" }, self.log_format, |_| {
             let config = load(&self.config)?;
@@ -79,6 +82,13 @@ impl Run {
             Ok(Exit::Done)
         })
     }
+}
+
+/// Has a write beyond the limit of this process's files (`RLIMIT_FSIZE`) fail, as on a full disk. Without a handler the signal
+/// that comes with it ends the process.
+fn outlive_file_limits() {
+    // If it can't be registered, such a limit ends the daemon as before.
+    let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
 impl Attach {
@@ -101,6 +111,7 @@ impl Detach {
                 Some(file) => load(file)?.server.pin_dir,
                 None => self.pin_dir,
             };
+            attachment::check_unserved(&dir)?;
             let gone = attachment::detach(&dir, self.interface.as_deref())?;
             if gone.is_empty() {
                 log.say("xdhcpd: nothing is attached by way of this pin directory");

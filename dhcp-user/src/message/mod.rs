@@ -290,6 +290,7 @@ impl Request {
             (stranger, "sent-for-another"),
             (self.agent_info().is_some() && self.options.agent.is_none(), "untrusted-agent-information"),
             (!self.options.ended, "no-end"),
+            (self.options.odd_length, "wish-of-wrong-length"),
         ]
         .into_iter()
         .filter_map(|(odd, name)| odd.then_some(name))
@@ -326,8 +327,8 @@ pub struct Form {
 
 fn kind(options: &Options) -> Result<Kind, Malformed> {
     let Some(value) = options.get(options::code::MESSAGE_TYPE) else { return Ok(Kind::Bootp) };
-    let [octet] = value.as_ref() else { return Err(Malformed::MessageType) };
-    match MessageType::from(*octet) {
+    let Some(octet) = options::same_octet(value) else { return Err(Malformed::MessageType) };
+    match MessageType::from(octet) {
         MessageType::Discover => Ok(Kind::Discover),
         MessageType::Request => Ok(Kind::Request),
         MessageType::Decline => Ok(Kind::Decline),

@@ -68,6 +68,8 @@ pub struct Options {
     pub agent: Option<AgentInformation>,
     /// Option 118: the subnet the client wants an address of (RFC 3011).
     pub subnet: Option<Ipv4Addr>,
+    /// Whether option 51 or 57 has a length that it can't have: it counts as absent.
+    pub odd_length: bool,
     /// Whether options were found in sname or file (option 52).
     pub overloaded: bool,
     /// Whether each field of options has an END of its own (RFC 2131 §4.1). Some stacks send none, and where the last
@@ -112,15 +114,17 @@ impl Options {
         if client_id.as_ref().is_some_and(|id| !(2..=255).contains(&id.len())) {
             return Err(Malformed::ClientIdentifier);
         }
-        let max_size = match find(&list, code::MAX_MESSAGE_SIZE) {
-            Some(value) => u16::from_be_bytes(exactly(code::MAX_MESSAGE_SIZE, value)?),
-            None => MIN_MESSAGE_SIZE,
-        };
+        // These two are wishes: who can't spell one has none.
+        let max_size = find(&list, code::MAX_MESSAGE_SIZE).and_then(fixed).map(u16::from_be_bytes);
+        let lease_time = find(&list, code::LEASE_TIME).and_then(fixed).map(u32::from_be_bytes);
+        let is_misspelt = |code: u8, is_read: bool| find(&list, code).is_some() && !is_read;
+        let odd_length = is_misspelt(code::MAX_MESSAGE_SIZE, max_size.is_some())
+            || is_misspelt(code::LEASE_TIME, lease_time.is_some());
+        let max_size = max_size.unwrap_or(MIN_MESSAGE_SIZE);
         Ok(Self {
             requested: address(&list, code::REQUESTED_ADDRESS)?,
-            lease_time: find(&list, code::LEASE_TIME)
-                .map(|value| exactly(code::LEASE_TIME, value).map(u32::from_be_bytes))
-                .transpose()?,
+            lease_time,
+            odd_length,
             server: address(&list, code::SERVER_IDENTIFIER)?,
             parameters: find(&list, code::PARAMETER_REQUEST_LIST).cloned(),
             max_size: max_size.max(MIN_MESSAGE_SIZE),
@@ -302,12 +306,22 @@ fn address(list: &[(u8, Bytes)], code: u8) -> Result<Option<Ipv4Addr>, Malformed
 }
 
 fn exactly<const N: usize>(code: u8, value: &Bytes) -> Result<[u8; N], Malformed> {
-    value.as_ref().try_into().map_err(|_| Malformed::OptionLength(code))
+    fixed(value).ok_or(Malformed::OptionLength(code))
+}
+
+/// The octet that a value is, be it said once or several times.
+pub(super) fn same_octet(value: &Bytes) -> Option<u8> {
+    fixed::<1>(value).map(|[octet]| octet)
+}
+
+/// A value of fixed length. An option that is there twice was joined (RFC 3396 §5); where it says the same each time it says
+/// that.
+fn fixed<const N: usize>(value: &Bytes) -> Option<[u8; N]> {
+    let (first, rest) = value.split_first_chunk::<N>()?;
+    let same = rest.chunks(N).all(|again| again == first);
+    same.then_some(*first)
 }
 
 fn one_octet(value: &Bytes) -> Result<u8, Malformed> {
-    match value.as_ref() {
-        [octet] => Ok(*octet),
-        _ => Err(Malformed::Overload),
-    }
+    fixed::<1>(value).map(|[octet]| octet).ok_or(Malformed::Overload)
 }

@@ -168,11 +168,13 @@ fn each_defect_has_its_name() {
         (Malformed::MessageType, with_area(&[53, 1, 99, 255])),
         (Malformed::ServerMessage, with_area(&[53, 1, 5, 255])),
         (Malformed::Overload, with_area(&[53, 1, 1, 52, 1, 4, 255])),
-        (Malformed::Overload, with_area(&[53, 1, 1, 52, 2, 1, 1, 255])),
+        (Malformed::Overload, with_area(&[53, 1, 1, 52, 2, 1, 2, 255])),
         (Malformed::OptionLength(50), good.clone().option(50, &[1, 2, 3]).frame()),
         (Malformed::OptionLength(54), good.clone().option(54, &[1, 2, 3, 4, 5]).frame()),
-        (Malformed::OptionLength(51), good.clone().option(51, &[]).frame()),
-        (Malformed::OptionLength(57), good.clone().option(57, &[1]).frame()),
+        (
+            Malformed::OptionLength(50),
+            good.clone().address(50, SERVER).address(50, [10, 0, 0, 9].into()).frame(),
+        ),
         (Malformed::OptionLength(118), good.clone().option(118, &[]).frame()),
         (Malformed::ClientIdentifier, good.clone().id(b"").frame()),
         (Malformed::ClientIdentifier, good.clone().id(b"\x01").frame()),
@@ -335,4 +337,29 @@ fn an_empty_vendor_area_is_bootps() {
     let mut said = [0; 64];
     said[10] = 1;
     assert_eq!(defect(patched(&good, 236, &said)), Some(Malformed::Cookie), "not ours to read");
+}
+
+/// RFC 2131 §4.1 lets an option appear once. Some stacks say it twice, and others can't spell a wish: both are served elsewhere.
+#[test]
+fn what_is_said_twice_alike_is_said_and_a_misspelt_wish_is_none() {
+    let address = Ipv4Addr::new(192, 0, 2, 9);
+    let twice = Draft::new(3, 1).address(50, address).address(54, SERVER);
+    let twice = twice
+        .address(50, address)
+        .address(54, SERVER)
+        .option(53, &[3])
+        .option(57, &[5, 0])
+        .option(57, &[5, 0]);
+    let request = twice.request(1);
+    let options = &request.options;
+    assert_eq!(
+        (request.kind, options.requested, options.server),
+        (Kind::Request, Some(address), Some(SERVER))
+    );
+    assert_eq!((options.max_size, request.oddities().next()), (1280, None));
+    for (code, value) in [(51, &[1, 2, 3][..]), (51, &[]), (57, &[9]), (57, &[1, 2, 3, 4])] {
+        let request = Draft::discover(1).option(code, value).request(1);
+        assert_eq!((request.options.lease_time, request.options.max_size), (None, 576), "{code}");
+        assert_eq!(request.oddities().collect::<Vec<_>>(), ["wish-of-wrong-length"], "{code}");
+    }
 }

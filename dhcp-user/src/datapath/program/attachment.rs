@@ -206,6 +206,20 @@ impl Attacher {
     }
 }
 
+/// Checks that no daemon serves by the pins in `dir`: it would attach again, and needs its maps.
+///
+/// # Errors
+/// When one does.
+pub fn check_unserved(dir: &Path) -> Result<()> {
+    if Pins::at(dir).is_held() {
+        bail!(
+            "a running xdhcpd has its maps in {}, and attaches again: stop it first, then detach",
+            dir.display()
+        );
+    }
+    Ok(())
+}
+
 /// Removes attachments and maps of the instance whose pins are in `dir`; with `interface`, only its attachment.
 ///
 /// Gives the names of the interfaces that were detached.

@@ -102,6 +102,12 @@ impl Pins {
         }
     }
 
+    /// Whether a daemon keeps others away from these pins.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        File::open(&self.0).is_ok_and(|held| matches!(held.try_lock(), Err(TryLockError::WouldBlock)))
+    }
+
     /// The pin of a map.
     #[must_use]
     pub fn map(&self, name: &str) -> PathBuf {

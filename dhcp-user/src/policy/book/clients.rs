@@ -6,6 +6,7 @@ use super::Book;
 use super::binding::Binding;
 use super::client_origin::ClientOrigin;
 use super::identity::Identity;
+use super::offers::Offer;
 use super::state::State;
 use crate::message::Request;
 use crate::policy::site::digest::digest;
@@ -81,7 +82,7 @@ impl Book {
 
     /// Whether the address is offered to another client than the one that sent `request`.
     pub(in crate::policy) fn is_offered_to_another(&self, place: Place, request: &Request) -> bool {
-        self.offer_at(place).is_some_and(|offer| offer.client != Identity::of(request))
+        self.offer_at(place).is_some_and(|offer| !is_made_to(offer, request))
     }
 
     /// Whether the address is offered to the client that it is bound to, and that client sent `request`, with the
@@ -94,8 +95,7 @@ impl Book {
 
     /// Whether the address is offered to exactly the client that sent `request`.
     pub(in crate::policy) fn is_offered_to(&self, place: Place, request: &Request) -> bool {
-        let who = Identity::of(request);
-        self.offer_at(place).is_some_and(|offer| offer.client == who && offer.chaddr == request.chaddr)
+        self.offer_at(place).is_some_and(|offer| is_made_to(offer, request) && offer.chaddr == request.chaddr)
     }
 
     /// Whether the address is offered to the client that sent `request`, where that comes from.
@@ -134,4 +134,13 @@ impl Book {
         let own = || owner.chaddr().octets().try_into().unwrap_or_default();
         Some(ClientOrigin::Station(owner.link, self.station(place).unwrap_or_else(own)))
     }
+}
+
+/// Whether it was made to the client that sent `request`. Some name their identifier in one message of an exchange and not in
+/// the other, against RFC 2131 §4.2: from where it was made, the hardware address tells.
+fn is_made_to(offer: &Offer, request: &Request) -> bool {
+    let one_is_silent =
+        matches!(offer.client.identity(), Identity::ClientId(_)) != request.options.client_id.is_some();
+    let same_device = || offer.chaddr == request.chaddr && offer.origin == ClientOrigin::of(request);
+    offer.client == Identity::of(request) || one_is_silent && same_device()
 }

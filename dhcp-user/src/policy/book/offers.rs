@@ -49,6 +49,7 @@ impl From<Identity<'_>> for OwnedIdentity {
 }
 
 impl OwnedIdentity {
+    /// The same, borrowed.
     pub(super) fn identity(&self) -> Identity<'_> {
         match self {
             Self::ClientId(id) => Identity::ClientId(id),

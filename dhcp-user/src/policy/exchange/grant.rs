@@ -3,7 +3,6 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::lease::{BootSecs, Word};
 
 use super::Exchange;
@@ -60,8 +59,7 @@ impl Exchange<'_> {
         let lasting = is_lasting(self.site, self.book, place, lease_time, request);
         let memos = match &reply {
             Reply::Ack { answer, .. }
-                if origin.link == request.link
-                    && reserved_elsewhere(self.site, self.book, place, request).is_none() =>
+                if !origin.is_kept && reserved_elsewhere(self.site, self.book, place, request).is_none() =>
             {
                 let forecast = Forecast { site: self.site, book: self.book };
                 let habits =
@@ -71,14 +69,15 @@ impl Exchange<'_> {
             }
             _ => Vec::new(),
         };
-        let extends = self.extends(place, request, (origin.link, server), lease_time);
+        let renews = self.book.state(place) == State::Leased && self.book.recognises(place, request);
+        let extends = self.extends(place, request, &origin, server, lease_time);
         let word = if extends { turn.words.load(address) } else { self.make_way(turn, place) };
         self.leave_others(turn, place, request);
         self.bind(turn, place, request, (origin, server), granted, word, extends);
         let Some(binding) = self.book.binding(place) else { return };
         let (expiry, horizon, client) = (binding.expiry, binding.committed_until, Client::from(binding));
         let shared = !binding.is_for_good();
-        let what = if extends { Happened::Renewed } else { Happened::Granted };
+        let what = if renews { Happened::Renewed } else { Happened::Granted };
         let generation = word.generation();
         if !wrong!(GrantUnwritten) {
             turn.out.push(Action::Commit(Change::Put(self.book.record(self.site, place))));
@@ -132,15 +131,16 @@ impl Exchange<'_> {
         &self,
         place: Place,
         request: &Request,
-        (link, server): (Link, Ipv4Addr),
+        origin: &Origin,
+        server: Ipv4Addr,
         lease_time: u32,
     ) -> bool {
         self.book.state(place) == State::Leased
             && self.book.recognises(place, request)
-            && !has_other_agent_info(self.site, self.book, place, request)
+            && (origin.is_kept || !has_other_agent_info(self.site, self.book, place, request))
             && self.book.binding(place).is_some_and(|binding| {
                 binding.chaddr() == request.chaddr
-                    && binding.link == link
+                    && binding.link == origin.link
                     && binding.server == server
                     && binding.lease_time == lease_time
                     && binding.is_for_good() == (lease_time == FOR_GOOD)
@@ -219,12 +219,15 @@ impl Exchange<'_> {
         // This answer has not left yet.
         let answered_by = former.map_or(AnsweredBy::Daemon, |old| old.answered_by);
         let (agent_info, client_id) = former.map_or((None, None), |old| (old.agent_info(), old.client_id()));
+        let Origin { link, giaddr, station, other_station, is_kept } = origin;
         // A direct renewal has no relay information, and some clients omit their identifier: the lease's own still
         // hold.
         let client_id = request.options.client_id.as_deref().or(client_id);
-        let agent_info = request.believed_agent_info().map(AsRef::as_ref).or(agent_info);
-        let host_name = request.host_name();
-        let Origin { link, giaddr, station, other_station } = origin;
+        // Nor does somebody elsewhere say where the client is, or what it is called.
+        let told = request.believed_agent_info().map(AsRef::as_ref).filter(|_| !is_kept);
+        let agent_info = told.or(agent_info);
+        let former_name = former.and_then(Binding::host_name).filter(|_| is_kept);
+        let host_name = if is_kept { former_name } else { request.host_name() };
         let owner = Box::new(Binding {
             particulars: Particulars::new(request.chaddr, client_id, agent_info, host_name),
             adopted: false,

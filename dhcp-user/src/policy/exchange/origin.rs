@@ -201,7 +201,7 @@ impl Origins<'_> {
         });
         if let Some(Binding { link, giaddr, station, .. }) = elsewhere {
             let other_station = self.book.station(place);
-            return Origin { link: *link, giaddr: *giaddr, station: *station, other_station };
+            return Origin { link: *link, giaddr: *giaddr, station: *station, other_station, is_kept: true };
         }
         // Who renews past its relay is still behind it.
         let giaddr = match former {
@@ -209,7 +209,7 @@ impl Origins<'_> {
             _ => request.giaddr,
         };
         let (station, other_station) = self.station_for(place, request, former);
-        Origin { link: request.link, giaddr, station, other_station }
+        Origin { link: request.link, giaddr, station, other_station, is_kept: false }
     }
 
     /// The station to record for a lease of `place` that `request` gets, and its address if chaddr names another. The
@@ -248,6 +248,8 @@ pub(in crate::policy) struct Origin {
     pub(in crate::policy) station: Station,
     /// The station, if it isn't the one that chaddr names.
     pub(in crate::policy) other_station: Option<[u8; 6]>,
+    /// Whether `request` came from elsewhere, and this is where the lease was got before.
+    pub(in crate::policy) is_kept: bool,
 }
 
 /// Whether it comes past the relay that the owner is behind, from the address that is leased.

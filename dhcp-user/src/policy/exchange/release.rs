@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use dhcp_ebpf::lease::Word;
+
 use super::Exchange;
 use crate::message::Request;
 use crate::policy::action::Silence;
@@ -55,7 +57,10 @@ impl Exchange<'_> {
         }
         // The kernel may have promised it anew, and the lease have been ended, while the RELEASE waited.
         let word = turn.words.load(request.ciaddr);
-        if self.book.binding(place).is_some_and(|owner| owner.promised_after(word, request.arrival)) {
+        let came_before = request.word.is_none_or(Word::alive);
+        let promised_since =
+            self.book.binding(place).is_some_and(|owner| owner.promised_after(word, request.arrival));
+        if came_before && promised_since {
             return turn.silence(request, Silence::Overtaken);
         }
         self.book.withdraw_offer(place);

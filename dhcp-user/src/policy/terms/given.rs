@@ -100,8 +100,10 @@ pub(in crate::policy) fn lease_time(site: &Site, book: &Book, place: Place, requ
     let (used, size) = scarce.map(PoolState::fullness).unwrap_or_default();
     let given = scarce.is_some() && book.state(place) == State::Free;
     let times = times(site, book, place, request);
-    let secs = times.for_new_lease(request.options.lease_time, used + u32::from(given), size);
-    LeaseTime { secs, shortened: secs < unshortened(site, book, place, request) }
+    let used = used + u32::from(given);
+    // Whatever it wishes: who takes little out of a full pool is not to have all the next time.
+    let shortened = times.for_new_lease(None, used, size) < times.for_new_lease(None, 0, 1);
+    LeaseTime { secs: times.for_new_lease(request.options.lease_time, used, size), shortened }
 }
 
 /// The lease time of a lease that `request` prolongs, and that was for `told` before: the present configuration,
@@ -118,8 +120,8 @@ pub(in crate::policy) fn prolonged(
     if !told.shortened {
         return LeaseTime { secs: full, shortened: false };
     }
-    let secs = told.secs.clamp(lease_time(site, book, place, request).secs.min(full), full);
-    LeaseTime { secs, shortened: secs < full }
+    let new = lease_time(site, book, place, request);
+    LeaseTime { secs: told.secs.clamp(new.secs.min(full), full), ..new }
 }
 
 /// Whether a lease of `lease_time` seconds is what `request` gets each time, however full the pool is.

@@ -127,6 +127,26 @@ fn a_renewal_in_a_full_pool_gets_what_is_configured_if_the_pool_did_not_shorten_
     }
 }
 
+/// Who takes little out of a full pool does not have all of it the next time.
+#[test]
+fn a_short_wish_in_a_full_pool_is_no_way_to_a_long_lease() {
+    let mut small = lasting(3600, subnet(10, 13));
+    (small.times.min, small.times.when_full) = (60, Some(300));
+    let mut bench = Bench::new(vec![small]);
+    for mac in 1..=3 {
+        bench.lease(mac);
+    }
+    let wish = 120_u32.to_be_bytes();
+    let offered = bench.send(&Draft::discover(4).option(51, &wish)).offered().expect("an offer");
+    assert_eq!(seconds(&bench.send(&Draft::select(4, SERVER, offered).option(51, &wish))), 120);
+    assert_eq!(seconds(&bench.send(&Draft::renew(4, offered).option(51, &wish))), 120);
+    assert_eq!(seconds(&bench.send(&Draft::renew(4, offered))), 300, "as a newcomer");
+    for mac in 1..=3 {
+        bench.send(&Draft::release(mac, host(9 + mac)));
+    }
+    assert_eq!(seconds(&bench.send(&Draft::renew(4, offered))), 3600);
+}
+
 /// What is reserved or a host's gets scarce for nobody: neither while nobody has it, nor when its client does.
 #[test]
 fn what_is_withheld_does_not_make_a_pool_full() {

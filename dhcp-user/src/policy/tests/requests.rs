@@ -354,3 +354,19 @@ fn an_address_of_zeros_names_none() {
     let release = Draft::new(7, 1).unicast(address).address(54, NONE);
     assert_eq!((bench.send(&release), bench.state(address)), (Told::Done, State::Free));
 }
+
+/// Some stacks name their identifier in DISCOVER only, or in REQUEST only, against RFC 2131 §4.2. From where the offer was made,
+/// the hardware address tells.
+#[test]
+fn an_identifier_in_one_message_of_an_exchange_only_does_no_harm() {
+    for (first, second) in [(true, false), (false, true)] {
+        let named = |draft: Draft, is_named: bool| if is_named { draft.id(b"\x00me") } else { draft };
+        let mut bench = Bench::new(vec![subnet(10, 12)]);
+        let address = bench.send(&named(Draft::discover(1), first)).offered().expect("an offer");
+        let select = || named(Draft::select(1, SERVER, address), second);
+        assert!(bench.send(&select().by(9)).is_nak(), "somebody else, in its name");
+        assert_eq!(bench.send(&select()).acked(), Some(address), "{first}");
+        assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
+        assert_eq!(bench.send(&named(Draft::renew(1, address), true)).acked(), Some(address));
+    }
+}

@@ -19,13 +19,14 @@ const SENT: [&str; 7] =
 /// Counted as dropped beside messages without an answer: memos that found no room in the kernel's maps.
 const OTHERWISE: [&str; 1] = ["memo-without-room"];
 /// The oddities in spite of which messages were served.
-const ODD: [&str; 8] = [
+const ODD: [&str; 9] = [
     "unusable-host-name",
     "unusable-fqdn",
     "small-maximum-size",
     "sent-for-another",
     "untrusted-agent-information",
     "no-end",
+    "wish-of-wrong-length",
     "relay-information-without-room",
     "options-without-room",
 ];
