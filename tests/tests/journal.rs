@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Output;
 use std::time::SystemTime;
-use system_tests::client::{Client, Lease, Via};
+use system_tests::client::{Client, Lease, Via, WANTED, append_option, granted};
 use system_tests::full_disk::FullDisk;
 use system_tests::paths::{AGENT_INFO, AGENT_MAC, SERVER};
 use system_tests::process::output;
@@ -119,10 +119,17 @@ fn who_had_an_address_is_told_for_every_moment() -> Result<()> {
     ensure!(holdings(&lan, &[&address, "--to", begun])?.len() == 1);
     ensure!(holdings(&lan, &["--mac", "02:C1:00:00:00:01"])? == std::slice::from_ref(&over));
 
-    let far = relayed(&lan, 3).dora()?;
+    let far = relayed(&lan, 3);
+    let mut selecting = far.selecting(&far.discover()?)?;
+    append_option(&mut selecting.message.options, 60, b"MSFT 5.0");
+    append_option(&mut selecting.message.options, 161, b"https://example.com/lamp.json");
+    let far = granted(&far.exchange(&selecting)?)?;
     let there = last(&lan, &["--circuit", "port-7"], "the circuit's lease", |_| true)?;
     ensure!(there["address"] == far.address.to_string() && there["remote-id"] == "building", "{there}");
     ensure!(there["relay"] == "10.1.0.1", "{there}");
+    ensure!(there["parameter-list"] == serde_json::json!(WANTED), "{there}");
+    ensure!(there["vendor-class"] == "MSFT 5.0", "{there}");
+    ensure!(there["mud-url"] == "https://example.com/lamp.json", "{there}");
 
     // Files are enough.
     server.stop()?;

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::reports::Fingerprint;
 use crate::control::{WallClock, colon_hex};
 use crate::message::{AgentInformation, vendors};
 use crate::store::Record;
@@ -29,6 +30,9 @@ pub(super) struct Entry {
     /// Its client; none if nothing is kept of the former owner.
     #[serde(flatten)]
     pub(super) client: Option<Client>,
+    /// What the client said of its kind, in the message that the daemon acknowledged.
+    #[serde(flatten)]
+    pub(super) fingerprint: Fingerprint,
     /// How many times the kernel has renewed it between `since` and `last-heard`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) kernel_renewals: Option<u64>,

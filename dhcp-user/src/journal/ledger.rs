@@ -6,7 +6,7 @@ use ahash::{HashMap, RandomState};
 use jiff::{SignedDuration, Timestamp};
 
 use super::entry::{By, Client, End, Entry, What};
-use super::reports::LeaseReports;
+use super::reports::{Fingerprint, LeaseReports};
 use crate::control::WallClock;
 use crate::store::{Change, QuarantineCause, Record, Standing};
 
@@ -104,6 +104,7 @@ impl Ledger {
         }
         self.hold(address, &client, record.kernel_renewals);
         entry.client = Some(client);
+        entry.fingerprint = reports.fingerprint(address).unwrap_or_default();
         entries.push(entry);
         entries
     }
@@ -140,6 +141,7 @@ impl Entry {
             recovered: false,
             address,
             client: None,
+            fingerprint: Fingerprint::default(),
             kernel_renewals: None,
             since: None,
             commit: None,

@@ -4,13 +4,14 @@
 //! entry.rs     one line
 //! files.rs     the directory: files that are written, compressed, removed, read
 //! ledger.rs    turns a commit into lines: granted, renewed, ended
-//! reports.rs   policy's reports on a lease in the same commit
+//! reports.rs   what goes with a commit: policy's reports, what clients said of their kind
 //! catch_up.rs  adds what the journal lacks, at a start
 //! writer.rs    the thread that writes, and its queue
 //! question.rs  queries by address, device or circuit
 //! ```
 //!
-//! It adds nothing of its own: each line was committed to the store before. If it can't keep up, or its disk takes
+//! It adds nothing of its own: each line was committed to the store before, but for what a client said of its kind,
+//! which the store doesn't keep. If it can't keep up, or its disk takes
 //! nothing, it records the gap, and DHCP goes on.
 
 #![cfg_attr(
@@ -36,5 +37,5 @@ mod writer;
 
 pub use entry::{End, vendor_texts, wire_text};
 pub use question::{Answer, Holding, Question, Span, Whose};
-pub use reports::{LeaseReport, LeaseReports};
+pub use reports::{Fingerprint, LeaseReport, LeaseReports};
 pub use writer::{Counts, Journal};

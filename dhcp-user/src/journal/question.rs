@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::entry::{By, Client, End, Entry, LOST, Lost, What};
 use super::files::parts;
+use super::reports::Fingerprint;
 
 /// A query.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,9 @@ pub struct Holding {
     /// Its end of the circuit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remote_id: Option<String>,
+    /// What it said of its kind, when the daemon heard it last.
+    #[serde(flatten)]
+    pub fingerprint: Fingerprint,
     /// Since when.
     pub from: Timestamp,
     /// Until when; `None`: it has it still, as far as the journal goes.
@@ -164,7 +168,8 @@ struct Found {
 
 impl Found {
     fn take(&mut self, entry: Entry) {
-        let Entry { time, what, why, by, recovered, address, client, kernel_renewals, .. } = entry;
+        let Entry { time, what, why, by, recovered, address, client, fingerprint, kernel_renewals, .. } =
+            entry;
         let Some(client) = client.filter(|_| what != What::Ended) else {
             if what == What::Ended
                 && let Some(holding) = self.running.remove(&address)
@@ -187,6 +192,9 @@ impl Found {
         holding.daemon_renewals += u64::from(by == Some(By::Daemon));
         holding.kernel_renewals = holding.kernel_renewals.saturating_add(kernel_renewals.unwrap_or(0));
         holding.now_at(client);
+        if !fingerprint.is_empty() {
+            holding.fingerprint = fingerprint;
+        }
     }
 }
 
@@ -202,6 +210,7 @@ impl Holding {
             relay: None,
             circuit_id: None,
             remote_id: None,
+            fingerprint: Fingerprint::default(),
             from,
             to: None,
             why: None,

@@ -1,10 +1,14 @@
-//! Policy's reports on the leases of a commit: why one has ended, and whether the daemon promised. A record has neither.
+//! What goes with a commit beside its records: policy's reports on a lease (why it has ended, whether the daemon
+//! promised), and what its client said of its kind. A record has none of these.
 
 use std::net::Ipv4Addr;
 
 use ahash::HashMap;
+use serde::{Deserialize, Serialize};
 
-use super::entry::End;
+use super::entry::{End, wire_text};
+use crate::message::Options;
+use crate::message::options::code;
 
 /// A report of policy on a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,19 +19,67 @@ pub enum LeaseReport {
     Ended(End),
 }
 
-/// Policy's reports on the leases of a commit, in order.
+/// By what the kind of a device is known: what a client says in the message that the daemon acknowledges.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Fingerprint {
+    /// The codes that it asks for, in its order (option 55, RFC 2132 §9.8).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameter_list: Vec<u8>,
+    /// Its vendor class (option 60, RFC 2132 §9.13).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor_class: Option<String>,
+    /// Where its maker describes it (option 161, RFC 8520 §10).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mud_url: Option<String>,
+}
+
+impl Fingerprint {
+    /// What these options say.
+    #[must_use]
+    pub fn of(options: &Options) -> Self {
+        let text = |code| options.get(code).map(|value| wire_text(value));
+        Self {
+            parameter_list: options.parameters.as_deref().unwrap_or_default().to_vec(),
+            vendor_class: text(code::VENDOR_CLASS),
+            mud_url: text(code::MUD_URL),
+        }
+    }
+
+    /// Whether nothing was said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// What goes with a commit, by the address of a lease.
 #[derive(Clone, Debug, Default)]
-pub struct LeaseReports(HashMap<Ipv4Addr, Vec<LeaseReport>>);
+pub struct LeaseReports {
+    /// In order.
+    reports: HashMap<Ipv4Addr, Vec<LeaseReport>>,
+    fingerprints: HashMap<Ipv4Addr, Fingerprint>,
+}
 
 impl LeaseReports {
     /// Adds a report on the lease of `address`.
     pub fn note(&mut self, address: Ipv4Addr, report: LeaseReport) {
-        self.0.entry(address).or_default().push(report);
+        self.reports.entry(address).or_default().push(report);
+    }
+
+    /// Adds what the client of `address` said.
+    pub fn heard(&mut self, address: Ipv4Addr, fingerprint: Fingerprint) {
+        self.fingerprints.insert(address, fingerprint);
+    }
+
+    /// What the client of `address` said. It is taken once.
+    pub(super) fn fingerprint(&mut self, address: Ipv4Addr) -> Option<Fingerprint> {
+        self.fingerprints.remove(&address)
     }
 
     /// Why the lease of `address` has ended. Each report is taken once.
     pub(super) fn end(&mut self, address: Ipv4Addr) -> Option<End> {
-        let reports = self.0.get_mut(&address)?;
+        let reports = self.reports.get_mut(&address)?;
         let at = reports.iter().position(|report| matches!(report, LeaseReport::Ended(_)))?;
         match reports.remove(at) {
             LeaseReport::Ended(why) => Some(why),
@@ -37,7 +89,7 @@ impl LeaseReports {
 
     /// Whether the daemon promised the lease of `address`.
     pub(super) fn promised(&mut self, address: Ipv4Addr) -> bool {
-        let Some(reports) = self.0.get_mut(&address) else { return false };
+        let Some(reports) = self.reports.get_mut(&address) else { return false };
         let at = reports.iter().position(|report| *report == LeaseReport::Promised);
         at.map(|at| reports.remove(at)).is_some()
     }

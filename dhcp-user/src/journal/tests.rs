@@ -78,7 +78,14 @@ fn what_commits_hold_is_told_with_all_that_is_known() {
     let settings = settings(dir.path());
     let mut journal = begin(&settings, 0, &[]);
     let mut granted = record(1, Standing::Leased);
-    commit(&mut journal, 1, vec![Change::Put(granted.clone())], LeaseReports::default());
+    let said = Fingerprint {
+        parameter_list: vec![1, 3, 6],
+        vendor_class: Some("MSFT 5.0".to_owned()),
+        mud_url: Some("https://example.com/lamp.json".to_owned()),
+    };
+    let mut heard = LeaseReports::default();
+    heard.heard(granted.address, said.clone());
+    commit(&mut journal, 1, vec![Change::Put(granted.clone())], heard);
     granted.kernel_renewals = 3;
     granted.expiry = granted.expiry.plus(1000);
     commit(&mut journal, 2, vec![Change::Put(granted)], LeaseReports::default());
@@ -92,6 +99,8 @@ fn what_commits_hold_is_told_with_all_that_is_known() {
     let [first, second, third] = ask(&settings, address()).holdings.try_into().expect("three");
     assert_eq!((first.hw_address.as_str(), first.kernel_renewals), ("02:00:00:00:00:01", 3));
     assert_eq!((first.circuit_id.as_deref(), first.remote_id.as_deref()), (Some("a b"), Some("hex:00:04")));
+    assert_eq!(first.fingerprint, said, "also after a renewal by the kernel, which reads no option");
+    assert!(second.fingerprint.is_empty());
     assert_eq!((first.vlan, first.why), (vec![200, 100], Some(End::Reclaimed)));
     assert_eq!(first.host_name.as_deref(), Some("a \"quoted\" \u{1b} name"));
     assert_eq!((second.why, third.why, third.to), (Some(End::Reassigned), None, None));

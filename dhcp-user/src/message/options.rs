@@ -39,6 +39,7 @@ pub mod code {
     pub const CLIENT_MACHINE: u8 = 97;
     pub const IPV6_ONLY_PREFERRED: u8 = 108;
     pub const SUBNET_SELECTION: u8 = 118;
+    pub const MUD_URL: u8 = 161;
     pub const END: u8 = 255;
 }
 

@@ -1,4 +1,5 @@
-//! Input of the lease journal: each commit after it has succeeded, with policy's reports on its leases.
+//! Input of the lease journal: each commit after it has succeeded, with policy's reports on its leases and what
+//! their clients said of their kind.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use anyhow::Result;
 use super::decided::Decided;
 use crate::clock::BootNanos;
 use crate::config::Config;
-use crate::journal::{End, Journal, LeaseReport, LeaseReports};
+use crate::journal::{End, Fingerprint, Journal, LeaseReport, LeaseReports};
 use crate::policy::{Action, Happened, LeaseEvent};
 use crate::server::Server;
 use crate::server::process::beside::Beside;
@@ -37,10 +38,14 @@ impl Server {
         let Some(journal) = &mut self.journal else { return };
         let mut reports = LeaseReports::default();
         for decided in then {
-            if let Decided::Action(Action::Event(LeaseEvent::Lease { address, what, .. })) = decided
-                && let Some(report) = report(*what)
-            {
-                reports.note(*address, report);
+            match decided {
+                Decided::Action(Action::Event(LeaseEvent::Lease { address, what, .. })) => {
+                    report(*what).into_iter().for_each(|report| reports.note(*address, report));
+                }
+                Decided::Action(Action::Reply { request, granted: Some(granted), .. }) => {
+                    reports.heard(granted.address, Fingerprint::of(&request.options));
+                }
+                _ => {}
             }
         }
         journal.committed(BootNanos::now().floor(), self.committing.last(), changes, reports);
