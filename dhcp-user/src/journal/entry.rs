@@ -5,9 +5,10 @@ use std::net::Ipv4Addr;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::reports::Fingerprint;
+use super::fingerprint::Fingerprint;
+use super::texts::wire_text;
 use crate::control::{WallClock, colon_hex};
-use crate::message::{AgentInformation, vendors};
+use crate::message::AgentInformation;
 use crate::store::Record;
 
 /// Something that was committed about the lease of an address.
@@ -186,23 +187,5 @@ impl Client {
     /// Its identity alone.
     pub(super) fn identity(&self) -> (&str, Option<&str>) {
         (&self.hw_address, self.client_id.as_deref())
-    }
-}
-
-/// What vendors' relays say (option 82, sub-option 9), each by its enterprise number: `3561/TEXT`, or `3561/hex:01:02`.
-#[must_use]
-pub fn vendor_texts(value: Option<&[u8]>) -> Vec<String> {
-    let words = |(number, said)| format!("{number}/{}", wire_text(said));
-    value.into_iter().flat_map(vendors).map(words).collect()
-}
-
-/// Octets as the text that they are, or as `hex:` and their digits where they are none.
-#[must_use]
-pub fn wire_text(octets: &[u8]) -> String {
-    let text = std::str::from_utf8(octets).ok();
-    let text = text.filter(|text| !text.is_empty() && !text.starts_with("hex:"));
-    match text.filter(|text| text.bytes().all(|octet| octet == b' ' || octet.is_ascii_graphic())) {
-        Some(text) => text.to_owned(),
-        None => format!("hex:{}", colon_hex(octets)),
     }
 }

@@ -6,7 +6,8 @@ use ahash::{HashMap, RandomState};
 use jiff::{SignedDuration, Timestamp};
 
 use super::entry::{By, Client, End, Entry, What};
-use super::reports::{Fingerprint, LeaseReports};
+use super::fingerprint::Fingerprint;
+use super::reports::LeaseReports;
 use crate::control::WallClock;
 use crate::store::{Change, QuarantineCause, Record, Standing};
 

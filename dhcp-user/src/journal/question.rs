@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::entry::{By, Client, End, Entry, LOST, Lost, What};
 use super::files::parts;
-use super::reports::Fingerprint;
+use super::fingerprint::Fingerprint;
 
 /// A query.
 #[derive(Clone, Debug, PartialEq, Eq)]
