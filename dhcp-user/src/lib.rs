@@ -4,6 +4,7 @@
 pub mod mutation;
 
 pub mod adopt;
+pub mod again;
 pub mod capture;
 pub mod cli;
 pub mod clock;

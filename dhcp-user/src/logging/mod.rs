@@ -4,6 +4,11 @@
 //! Code that logs puts a line into a bounded queue, and goes on. A thread of its own writes; only that one ever waits
 //! for a pipe that nobody reads, or fails on a full disk. `docs/log.md` describes the log for operators.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod format;
 mod layer;
 mod queue;

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::format::{Form, Weight};
+use crate::again::after_panics;
 
 /// The name of the thread that writes.
 pub(super) const THREAD: &str = "log";
@@ -58,11 +59,12 @@ impl Queue {
     pub(super) fn before(to: impl Write + Send + 'static, form: Form) -> io::Result<Self> {
         let (queue, lines) = sync_channel(WAITING);
         let lost = Arc::<Lost>::default();
-        let writer = Writer { lines, to, form, lost: Arc::clone(&lost), torn: false };
+        let mut writer = Writer { lines, to, form, lost: Arc::clone(&lost), torn: false };
         thread::Builder::new().name(THREAD.to_owned()).spawn(move || {
             // Nothing can be said of it here; other threads do.
             let _ = crate::privileges::give_up();
-            writer.run();
+            let mut page = Page::default();
+            after_panics(|| writer.run(&mut page));
         })?;
         Ok(Self { to: queue, lost })
     }
@@ -168,27 +170,28 @@ impl Page {
 }
 
 impl<W: Write> Writer<W> {
-    fn run(mut self) {
-        let mut page = Page::default();
-        while let Ok(item) = self.next(&mut page) {
+    /// Writes lines until there can be no more. A page that is not empty was being written at a panic.
+    fn run(&mut self, page: &mut Page) {
+        self.give_up(page, 0);
+        while let Ok(item) = self.next(page) {
             match item {
                 Item::Line { left_out, text } => {
-                    self.left_out(&mut page, left_out);
+                    self.left_out(page, left_out);
                     page.line(&text);
                     if page.text.len() >= TOGETHER || self.form == Form::Journal {
-                        self.write(&mut page);
+                        self.write(page);
                     }
                 }
                 Item::Flush(done) => {
                     let left_out = self.lost.untold.swap(0, Relaxed);
-                    self.left_out(&mut page, left_out);
-                    self.write(&mut page);
+                    self.left_out(page, left_out);
+                    self.write(page);
                     // Whoever asked may have given up.
                     let _ = done.try_send(());
                 }
             }
         }
-        self.write(&mut page);
+        self.write(page);
     }
 
     /// Says how many were left out. An entry of the journal is a page of its own.
@@ -225,6 +228,11 @@ impl<W: Write> Writer<W> {
         let ended =
             page.lines.iter().filter(|line| line.end <= written).map(|line| line.end).max().unwrap_or(0);
         self.torn |= written > ended;
+        self.give_up(page, written);
+    }
+
+    /// Leaves out the lines of a page that end after so many octets. The page is empty then.
+    fn give_up(&self, page: &mut Page, written: usize) {
         for line in page.lines.iter().filter(|line| line.end > written) {
             match line.what {
                 What::Line => self.lost.one(0),
@@ -357,6 +365,36 @@ mod tests {
         assert!(rest.contains("WARN 2 lines were left out here"), "{rest}");
         assert!(rest.ends_with("\nfourth\n"), "{rest}");
         assert_eq!(queue.dropped(), 2);
+    }
+
+    /// A file whose first write panics.
+    struct Faulty(Disk, bool);
+
+    impl Write for Faulty {
+        fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
+            assert!(std::mem::replace(&mut self.1, true), "on purpose");
+            self.0.write(octets)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_costs_the_lines_at_hand_and_the_log_goes_on() {
+        let disk = Disk::with_room(1000);
+        let queue = Queue::before(Faulty(disk.clone(), false), PLAIN).expect("a thread");
+        queue.put("first\n");
+        let begun = Instant::now();
+        while queue.dropped() == 0 && begun.elapsed() < SOON {
+            thread::yield_now();
+        }
+        queue.put("second\n");
+        queue.flush(SOON);
+        let text = disk.text();
+        assert!(text.contains("1 line was left out here") && text.contains("second\n"), "{text}");
+        assert_eq!(queue.dropped(), 1);
     }
 
     #[test]

@@ -92,12 +92,17 @@ async fn accept(
     let site = Arc::new(Site::new(Source::new(queries, pulse), listener.local_addr()?));
     let (places, refusals) = (Arc::new(Semaphore::new(MOST)), Arc::new(Semaphore::new(MOST_REFUSED)));
     let sampled = Arc::clone(&site);
-    if told == Told::Metrics {
-        tokio::spawn(async move { sampled.keep_samples().await });
-    }
+    // Here and not in a task of its own, which could end unseen.
+    let mut sampling = pin!(async {
+        match told {
+            Told::Metrics => sampled.keep_samples().await,
+            Told::KeaApi => std::future::pending().await,
+        }
+    });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            never = &mut sampling => match never {},
             () = site.source.ended() => return Ok(()),
         };
         let stream = match accepted {

@@ -1,5 +1,6 @@
 //! The state that all connections share: the channel for queries, our host names, and the counts of requests.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,7 +55,7 @@ impl Site {
     }
 
     /// Keeps samples, for ever.
-    pub(super) async fn keep_samples(&self) {
+    pub(super) async fn keep_samples(&self) -> Infallible {
         let mut due = interval(EVERY);
         due.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 
+use crate::again::after_panics;
+
 /// How many steps may wait. Where there are more the oldest is left out: the last ones say how things are.
 const STEPS: usize = 16;
 /// A sign of life that could not be sent for so long says nothing any more, and isn't.
@@ -64,7 +66,7 @@ impl Notifications {
         thread::Builder::new().name("notify".to_owned()).spawn(move || {
             // What can't be given up is told of by the threads that do more.
             let _ = crate::privileges::give_up();
-            sending.send_all(send);
+            after_panics(|| sending.send_all(&send));
         })?;
         Ok(Self(shared))
     }
@@ -112,8 +114,12 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send_all(&self, send: impl Fn(&str) -> io::Result<()>) {
+    fn send_all(&self, send: &impl Fn(&str) -> io::Result<()>) {
         let mut waiting = self.waiting();
+        if std::mem::take(&mut waiting.sending) {
+            // The one that was being sent at a panic.
+            self.dropped.fetch_add(1, Relaxed);
+        }
         loop {
             match waiting.next(Instant::now()) {
                 Some(next) => {
@@ -175,6 +181,20 @@ mod tests {
         assert!((all - STEPS - 1..=all - STEPS).contains(&dropped), "{dropped}");
         let last = std::iter::from_fn(|| told.recv_timeout(SOON).ok()).find(|told| told.contains("=47"));
         assert!(last.is_some());
+    }
+
+    #[test]
+    fn a_panic_costs_one_notification_and_the_next_ones_are_sent() {
+        let (to, told) = sync_channel(STEPS);
+        let send = move |lines: &str| {
+            assert_ne!(lines, "STATUS=fatal\n", "on purpose");
+            to.send(lines.to_owned()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+        };
+        let notifications = Notifications::before(send).expect("a thread");
+        notifications.step(&[NotifyState::Status("fatal")]);
+        notifications.step(&[NotifyState::Ready]);
+        assert_eq!(told.recv_timeout(SOON).expect("told"), "READY=1\n");
+        assert_eq!(notifications.dropped(), 1);
     }
 
     #[test]

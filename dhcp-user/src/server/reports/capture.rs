@@ -75,7 +75,7 @@ impl Captures {
         let (alive, ended) = sync_channel::<()>(1);
         let (means, frames) = (means?, frames.clone());
         let work = (Arc::clone(&goes_on), Arc::clone(&stop));
-        beside.thread("capture", move || {
+        beside.passing_thread("capture", move || {
             let _alive = alive;
             match means.open() {
                 Ok(mut tap) => {
