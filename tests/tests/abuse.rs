@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixStream;
@@ -223,8 +223,30 @@ fn a_flooded_control_socket_holds_up_no_client() -> Result<()> {
         let lease = client.dora()?;
         client.renew(&lease)?;
     }
-    drop(silent);
-    until("the socket to answer again", PROMPT, || Ok(server.json(&["status"]).ok())).map(drop)
+    // Clients that ask for nothing keep nobody out who does: the one silent longest makes room.
+    let before = server.stats()?.count(&["daemon", "control-clients-left-out"])?;
+    let more = silent.iter().map(|_| UnixStream::connect(&path)).collect::<Result<Vec<_>, _>>()?;
+    until("a command to be answered beside silent clients", PROMPT, || Ok(server.json(&["status"]).ok()))?;
+    let left_out = server.stats()?.count(&["daemon", "control-clients-left-out"])?;
+    ensure!(left_out > before, "{before}, then {left_out}");
+    // Who has asked keeps the place, however many come: it is followed on.
+    let mut follower = until("a follower to be let in", PROMPT, || {
+        let mut stream = BufReader::new(UnixStream::connect(&path)?);
+        stream.get_mut().set_read_timeout(Some(PROMPT))?;
+        stream.get_mut().write_all(b"{\"verb\":\"events\"}\n")?;
+        let mut first = String::new();
+        stream.read_line(&mut first)?;
+        Ok((!first.contains("too many clients")).then_some(stream))
+    })?;
+    let crowd = (0..64).map(|_| UnixStream::connect(&path)).collect::<Result<Vec<_>, _>>()?;
+    until("a command to be answered beside silent clients", PROMPT, || Ok(server.json(&["status"]).ok()))?;
+    // More signs of life than had come before.
+    for _ in 0..3 {
+        let mut line = String::new();
+        ensure!(follower.read_line(&mut line)? > 0, "a client that had asked lost its place");
+    }
+    drop((silent, more, crowd));
+    Ok(())
 }
 
 /// Operators that ask for much and never read an octet of it, and those that never end their line.

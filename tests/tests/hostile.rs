@@ -133,6 +133,52 @@ fn what_changes_while_the_disk_does_not_answer_holds_for_what_was_decided_before
     Ok(())
 }
 
+/// What happens to interfaces while the disk stands still is followed, and newcomers get their OFFERs all the while.
+#[test]
+fn interfaces_that_change_while_the_disk_does_not_answer_hold_up_no_offer() -> Result<()> {
+    let lan = Lan::new("stalled-links", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let server = start(&lan, &faults, Xdp::Native)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    let stalled = faults.wait("fdatasync")?;
+    let waiting = lan.client(2);
+    let selecting = waiting.selecting(&waiting.discover()?)?;
+    waiting.send(&selecting)?;
+    until("a commit to be under way", PROMPT, || {
+        Ok(trouble(&server.json(&["status"])?).contains("has not answered").then_some(()))
+    })?;
+    let mut newcomers = (10..).map(|n| lan.client(n));
+    let mut shown = |what: &str, command: &str, fits: &dyn Fn(&serde_json::Value) -> bool| {
+        lan.server.ip(command)?;
+        until(what, PROMPT, || {
+            let newcomer = newcomers.next().context("clients without end")?;
+            let status = serves(&server, &client, &lease, &newcomer)?;
+            let mut interfaces = status["interfaces"].as_array().into_iter().flatten();
+            Ok(interfaces.find(|interface| interface["name"] == SERVER_IF).is_some_and(fits).then_some(()))
+        })
+    };
+    let has = |address: &'static str| {
+        move |interface: &serde_json::Value| interface["addresses"].to_string().contains(address)
+    };
+    shown("another address", &format!("address add 10.0.0.3/16 dev {SERVER_IF}"), &has("10.0.0.3"))?;
+    let other = "10.77.0.1";
+    shown("an address of another network", &format!("address add {other}/24 dev {SERVER_IF}"), &has(other))?;
+    shown("it gone", &format!("address del {other}/24 dev {SERVER_IF}"), &|status| !has(other)(status))?;
+    lan.server.ip(&format!("link set {SERVER_IF} mtu 1400"))?;
+    until("the MTU", PROMPT, || Ok(server.log().contains("MTU changed").then_some(())))?;
+    serves(&server, &client, &lease, &lan.client(3))?;
+    let unanswered = waiting.answer(&selecting, Instant::now() + Duration::from_millis(100))?;
+    ensure!(unanswered.is_none(), "promised without a commit: {unanswered:?}");
+    drop(stalled);
+    let ack = waiting.exchange(&selecting).context("an ACK when it is on disk")?;
+    ensure!(ack.kind == Kind::Ack);
+    let audit = server.json(&["audit"])?;
+    ensure!(audit["consistent"] == true, "{audit}");
+    Ok(())
+}
+
 /// A configuration on a file system that doesn't answer, or one that takes long to be read.
 #[test]
 fn a_reload_that_takes_long_holds_up_nobody() -> Result<()> {
@@ -222,6 +268,32 @@ fn that_interfaces_can_not_be_looked_at_is_told_until_they_can() -> Result<()> {
         Ok(server.json(&["status"])?.get("trouble").is_none().then_some(()))
     })?;
     Ok(())
+}
+
+/// The thread that looks at interfaces waits for the kernel; nobody waits for that thread.
+#[test]
+fn a_kernel_that_does_not_answer_netlink_is_told_of_until_it_does() -> Result<()> {
+    let lan = Lan::new("no-netlink", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let server = start(&lan, &faults, Xdp::Native)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    let stalled = faults.wait("recvfrom")?;
+    until("what stands still to be told", 2 * PROMPT, || {
+        Ok(trouble(&server.json(&["status"])?).contains("not answered a look at interfaces").then_some(()))
+    })?;
+    serves(&server, &client, &lease, &lan.client(2))?;
+    lan.client(3).dora()?;
+    server.reload()?;
+    // What happened meanwhile is found when the kernel answers.
+    lan.server.ip(&format!("link set {SERVER_IF} mtu 1400"))?;
+    drop(stalled);
+    until("interfaces to be looked at again", 2 * PROMPT, || {
+        Ok(server.json(&["status"])?.get("trouble").is_none().then_some(()))
+    })?;
+    until("the change to be found", 2 * PROMPT, || Ok(server.log().contains("MTU changed").then_some(())))?;
+    lan.client(4).dora().map(drop)
 }
 
 /// What fails around it costs what needs it, and is told; all else goes on, and all of it when the fault is over.

@@ -124,6 +124,7 @@ fn stats(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
         ("log-lines-dropped", daemon.log_lines_dropped),
         ("notifications-dropped", daemon.notifications_dropped),
         ("events-not-kept", daemon.events_not_kept),
+        ("control-clients-left-out", daemon.control_clients_left_out),
     ];
     for hook in hooks {
         let counts = [

@@ -27,6 +27,7 @@
 
 mod capture;
 mod client;
+mod crowd;
 mod figures;
 mod filter;
 mod follow;
@@ -47,6 +48,7 @@ mod verbs;
 mod wall;
 
 pub use client::{ClientError, ask, import};
+pub use crowd::Crowd;
 pub use figures::{Busiest, BusyCircuit, BusyClient, Figures, RingFigures};
 pub use filter::LeaseFilter;
 pub use measured::{Histogram, MOST_POOLS, Measured, RingFill};

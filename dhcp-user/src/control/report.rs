@@ -150,6 +150,9 @@ pub struct TrafficStats {
     /// Notifications that the service manager did not take.
     #[serde(default)]
     pub notifications_dropped: u64,
+    /// Clients of the control socket that were refused since there were too many, or made room since they asked for nothing.
+    #[serde(default)]
+    pub control_clients_left_out: u64,
     /// Events that are not in the event log, because its thread or its disk took them not in time.
     #[serde(default)]
     pub events_not_kept: u64,

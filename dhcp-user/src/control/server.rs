@@ -12,10 +12,11 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufR
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{Semaphore, broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
 use super::capture::Telling;
+use super::crowd::Place;
 use super::filter::LeaseFilter;
 use super::peer::{May, Peer};
 use super::portable::Portable;
@@ -33,8 +34,6 @@ use crate::store::QuarantineCause;
 const LONGEST_REQUEST: usize = 4096;
 /// The longest line of a lease to be imported, in octets: identifiers of 255 octets and all that a relay can say.
 pub const LONGEST_LEASE: usize = 16 * 1024;
-/// How many clients are served at a time.
-const MOST_CLIENTS: usize = 32;
 /// How long a client may take to send its request, or to take in a part of the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How often a client that waits for an answer gets a sign of life.
@@ -58,7 +57,7 @@ pub async fn serve(
     startup: Arc<Startup>,
 ) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
-    let places = Arc::new(Semaphore::new(MOST_CLIENTS));
+    let crowd = startup.crowd();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -74,13 +73,13 @@ pub async fn serve(
             }
         };
         let (queries, startup) = (queries.clone(), Arc::clone(&startup));
-        let place = Arc::clone(&places).try_acquire_owned();
+        let place = crowd.enter();
         tokio::spawn(async move {
             let client = Client::new(stream, &startup);
             let served = match place {
-                Ok(_) | Err(_) if client.may == May::Nothing => client.turn_away(&startup).await,
-                Ok(_place) => client.serve(&queries, &startup).await,
-                Err(_) => client.refuse("too many clients on the control socket: try again later").await,
+                None => client.refuse("too many clients on the control socket: try again later").await,
+                Some(place) if client.may == May::Nothing => client.turn_away(place, &startup).await,
+                Some(place) => client.serve(place, &queries, &startup).await,
             };
             if let Err(error) = served {
                 tracing::debug!("a control connection ended early: {error}");
@@ -101,6 +100,15 @@ pub(super) struct Client {
     pulse: Arc<Pulse>,
 }
 
+/// What became of the wait for a request.
+enum Asked {
+    Line(io::Result<Option<Vec<u8>>>),
+    /// No line came in time.
+    Nothing,
+    /// Another client has the place.
+    Displaced,
+}
+
 impl Client {
     fn new(stream: UnixStream, startup: &Startup) -> Self {
         let peer = Peer::of(stream.as_fd());
@@ -109,10 +117,18 @@ impl Client {
         Self { peer, may, from: BufReader::new(from), to, told: Instant::now(), pulse: startup.pulse() }
     }
 
-    async fn serve(mut self, queries: &mpsc::Sender<Query>, startup: &Startup) -> io::Result<()> {
-        let line = match timeout(PATIENCE, read_line(&mut self.from)).await {
-            Ok(line) => line?,
-            Err(_) => return self.refuse("no request came in time").await,
+    async fn serve(
+        mut self,
+        mut place: Place,
+        queries: &mpsc::Sender<Query>,
+        startup: &Startup,
+    ) -> io::Result<()> {
+        let line = match self.wait_for_request(&mut place).await {
+            Asked::Line(line) => line?,
+            Asked::Nothing => return self.refuse("no request came in time").await,
+            Asked::Displaced => {
+                return self.refuse("no request came, and others were waiting for this place").await;
+            }
         };
         let Some(line) = line else {
             return self.refuse(&format!("a request is one line of at most {LONGEST_REQUEST} octets")).await;
@@ -129,6 +145,18 @@ impl Client {
                 }
             }
             Err(why) => self.refuse(&why).await,
+        }
+    }
+
+    /// The first line, which has its time; where others wait for the place that time may be short.
+    async fn wait_for_request(&mut self, place: &mut Place) -> Asked {
+        tokio::select! {
+            biased;
+            line = timeout(PATIENCE, read_line(&mut self.from)) => {
+                place.keep();
+                line.map_or(Asked::Nothing, Asked::Line)
+            }
+            () = place.lost() => Asked::Displaced,
         }
     }
 
@@ -149,7 +177,7 @@ impl Client {
     }
 
     /// Refuses a user who may ask for nothing.
-    async fn turn_away(mut self, startup: &Startup) -> io::Result<()> {
+    async fn turn_away(mut self, mut place: Place, startup: &Startup) -> io::Result<()> {
         let (uid, pid) = self.who();
         if startup.admission().is_told() {
             tracing::warn!(
@@ -159,7 +187,7 @@ impl Client {
             );
         }
         // What he asks for is of no interest, but for him to hear the answer his request must have gone.
-        let _ = timeout(PATIENCE, read_line(&mut self.from)).await;
+        let _ = self.wait_for_request(&mut place).await;
         self.end(Outcome::No(
             "you are in neither group that may use this daemon (control-group, control-read-group)".into(),
         ))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
+use super::crowd::Crowd;
 use super::peer::Admission;
 use super::report::{Stage, Status};
 use crate::pulse::Pulse;
@@ -16,6 +17,7 @@ pub struct Startup {
     serves: AtomicBool,
     pulse: Arc<Pulse>,
     admission: Arc<Admission>,
+    crowd: Arc<Crowd>,
 }
 
 impl Default for Startup {
@@ -26,6 +28,7 @@ impl Default for Startup {
             serves: AtomicBool::new(false),
             pulse: Arc::default(),
             admission: Arc::default(),
+            crowd: Arc::default(),
         }
     }
 }
@@ -39,6 +42,12 @@ impl Startup {
 
     pub(super) fn admission(&self) -> Arc<Admission> {
         Arc::clone(&self.admission)
+    }
+
+    /// The clients that are served.
+    #[must_use]
+    pub fn crowd(&self) -> Arc<Crowd> {
+        Arc::clone(&self.crowd)
     }
 
     /// So many leases have been taken over so far.

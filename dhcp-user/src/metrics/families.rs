@@ -218,6 +218,13 @@ pub(super) const FAMILIES: &[Family] = &[
         |s| Values::One(s.measured.stats.daemon.notifications_dropped),
     ),
     family(
+        "xdhcpd_control_clients_left_out",
+        Counter,
+        &[],
+        "Clients of the control socket that were refused for want of room, or made room since they asked for nothing.",
+        |s| Values::One(s.measured.stats.daemon.control_clients_left_out),
+    ),
+    family(
         "xdhcpd_interface_up",
         Gauge,
         &["interface"],

@@ -26,6 +26,7 @@ use super::equipment::absent::{is_there, vacant};
 use super::listen;
 use super::process::beside::{Backoff, Beside};
 use super::process::service;
+use super::process::waiting::Waiting;
 use crate::config;
 use crate::control::{LinkStatus, Xdp};
 use crate::datapath;
@@ -42,6 +43,9 @@ use unsent::Unsent;
 const SETTLED: Duration = Duration::from_millis(50);
 /// The time until interfaces are read without any report.
 const NOW_AND_THEN: Duration = Duration::from_secs(20);
+/// Kernel and drivers that take longer to answer are trouble.
+const LATE: Duration = Duration::from_secs(5);
+
 /// An interface that is served, or would be if it were there.
 #[derive(Debug)]
 pub(super) struct ServedInterface {
@@ -136,25 +140,27 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// When changes can't be listened for, or there can be no thread.
-pub(super) fn watch(beside: &Beside, found: mpsc::Sender<Look>) -> Result<()> {
+pub(super) fn watch(beside: &Beside, found: mpsc::Sender<Look>, waiting: Waiting) -> Result<()> {
     let changes = Changes::listen().context("listening for changes of interfaces")?;
-    beside.runtime("links", move || look(changes, found))
+    beside.runtime("links", move || look(changes, found, waiting))
 }
 
 /// Reads all interfaces as long as the server runs. Each second it also reads the drivers' counts of the program's
 /// answers, and whether the interfaces are as they were: nothing reports that a program was taken off. It asks the
-/// kernel and drivers itself, and nobody waits for it.
-async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
+/// kernel and drivers itself, and nobody waits for it; `waiting` tells since when it waits for them.
+async fn look(changes: Changes, found: mpsc::Sender<Look>, waiting: Waiting) -> io::Result<()> {
     let changes = watched(changes)?;
     let mut moved = Vec::new();
     let mut asked = BTreeMap::new();
     let mut backoff = Backoff::new();
     loop {
+        let asked_all = waiting.begin();
         moved.extend(changes.get_ref().take().unwrap_or_default());
         let began = Instant::now();
         let here = match netlink::namespace() {
             Ok(here) => here,
             Err(error) => {
+                drop(asked_all);
                 if found.send(Err(format!("{error:#}"))).await.is_err() {
                     return Ok(());
                 }
@@ -169,6 +175,7 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
         let tag_takers = tagged::tag_takers(&here.links);
         // What has changed while it looked may be in what was found, or not.
         let more = changes.get_ref().take();
+        drop(asked_all);
         let is_over = more.is_none();
         moved.extend(more.unwrap_or_default());
         let moved = std::mem::take(&mut moved);
@@ -199,9 +206,11 @@ async fn look(changes: Changes, found: mpsc::Sender<Look>) -> io::Result<()> {
                 Ok(Err(_)) => sleep(transmission::LOOK).await,
                 Err(_) => {}
             }
+            let asked_again = waiting.begin();
             let is_as_it_was = transmission::counted(&native) == counts
                 && netlink::namespace().is_ok_and(|now| now == here)
                 && tagged::tag_takers(&here.links) == tag_takers;
+            drop(asked_again);
             if !is_as_it_was {
                 break;
             }
@@ -300,7 +309,14 @@ impl Server {
             };
             deaf.map(|why| format!("{} can't be listened on: {why}", served.facts.name))
         });
-        let mut all: Vec<String> = blind.chain(deaf).collect();
+        let late = self.looking.late(LATE).map(|waits| {
+            format!(
+                "the kernel has not answered a look at interfaces for {} s: changes of interfaces are not followed until \
+                 it does; all else goes on",
+                waits.as_secs()
+            )
+        });
+        let mut all: Vec<String> = blind.chain(late).chain(deaf).collect();
         all.sort_unstable();
         (!all.is_empty()).then(|| all.join("; "))
     }

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use anyhow::Result;
 use serde_json::{Map, Value};
@@ -18,11 +19,17 @@ use crate::probe::Prober;
 use crate::server::equipment;
 use crate::server::equipment::capacity::{self, Capacity};
 use crate::server::process::beside::Beside;
+use crate::server::process::waiting::Waiting;
+
+/// Work that takes longer is reported as trouble. A hundred thousand reservations take a second or two.
+const LATE: Duration = Duration::from_secs(20);
 
 /// The thread, and its results. One configuration is made at a time, so the queues need no bound.
 pub(in crate::server) struct Configuring {
     work: Sender<Work>,
     done: UnboundedReceiver<Done>,
+    /// Since when something is under way.
+    waiting: Waiting,
 }
 
 /// What the thread has done.
@@ -68,14 +75,16 @@ impl Configuring {
     pub(in crate::server) fn begin(beside: &Beside) -> Result<Self> {
         let (work, taken) = channel();
         let (given, done) = unbounded_channel();
-        beside.thread("configuration", move || serve(&taken, &given))?;
-        Ok(Self { work, done })
+        let waiting = Waiting::default();
+        let files = waiting.clone();
+        beside.thread("configuration", move || serve(&taken, &given, &files))?;
+        Ok(Self { work, done, waiting })
     }
 
     /// Without the thread: what is to be made is left to whoever simulates.
     #[cfg(feature = "simulation")]
     pub(in crate::server) fn by_hand() -> Self {
-        Self { work: channel().0, done: unbounded_channel().1 }
+        Self { work: channel().0, done: unbounded_channel().1, waiting: Waiting::default() }
     }
 
     /// Has the configuration in `file` read, for a policy that comes after the present one.
@@ -89,6 +98,17 @@ impl Configuring {
         let (successor, present) = (Box::new(policy.successor()), Arc::clone(present));
         // If the thread is no more the daemon is about to end.
         let _ = self.work.send(Work::Make { file: file.to_owned(), facts, successor, present });
+    }
+
+    /// The work that takes its time, in words.
+    pub(in crate::server) fn trouble(&self) -> Option<String> {
+        self.waiting.late(LATE).map(|waits| {
+            format!(
+                "the configuration has been read, or changed, for {} s: its files do not answer, or there is very much in \
+                 them; the former one is in force",
+                waits.as_secs()
+            )
+        })
     }
 
     /// What is done next; waits for ever when nothing is to be done.
@@ -123,8 +143,9 @@ impl Configuring {
     }
 }
 
-fn serve(work: &Receiver<Work>, given: &UnboundedSender<Done>) {
+fn serve(work: &Receiver<Work>, given: &UnboundedSender<Done>, waiting: &Waiting) {
     for work in work {
+        let _under_way = (!matches!(work, Work::Discard(_))).then(|| waiting.begin());
         match work {
             Work::Make { file, facts, successor, present } => {
                 if given.send(Done::Made(make(&file, facts, successor, &present))).is_err() {

@@ -126,6 +126,7 @@ impl Server {
             self.disk_trouble(),
             self.link_trouble(),
             self.attaching.trouble(),
+            self.configuring.trouble(),
             self.loses_answers(),
             self.loses_replies(),
             self.journal_trouble(),
@@ -169,6 +170,7 @@ impl Server {
             kernel: traffic::kernel(&counters),
             daemon: TrafficStats {
                 events_not_kept: self.events.not_kept(),
+                control_clients_left_out: self.crowd.left_out(),
                 ..self.traffic.report(interfaces)
             },
             hooks: self.hooks.as_ref().map(Hooks::counts).unwrap_or_default(),

@@ -96,6 +96,7 @@ impl Traffic {
             log_lines_dropped: logging::lines_dropped(),
             notifications_dropped: service::notifications_dropped(),
             events_not_kept: 0,
+            control_clients_left_out: 0,
         }
     }
 }

@@ -32,6 +32,7 @@ use super::operator::audit::Audits;
 use super::operator::transfer::Exports;
 use super::process::awake::Awake;
 use super::process::beside::Beside;
+use super::process::waiting::Waiting;
 use super::reload::Reloads;
 use super::reload::configuring::Configuring;
 use super::reports::busiest::Busy;
@@ -226,6 +227,8 @@ impl Server {
             beside,
             pulse: startup.pulse(),
             blind: None,
+            looking: Waiting::default(),
+            crowd: startup.crowd(),
             uncommitted: None,
             untold: Untold::default(),
             journal,
