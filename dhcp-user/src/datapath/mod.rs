@@ -9,6 +9,11 @@
 //!
 //! This side decides only how frames travel: policy decides which lease is answered, and with what.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 pub mod frames;
 pub mod interfaces;
 pub mod leases;

@@ -17,6 +17,11 @@
 //!
 //! This file waits for frames, queries, signals and the beat.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod commit;
 mod equipment;
 mod links;
@@ -46,7 +51,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::clock::BootNanos;
 use crate::config::Config;
-use crate::control::{self, Startup, WallClock};
+use crate::control::{self, Crowd, Startup, WallClock};
 use crate::datapath::frames::outbox::Outbox;
 use crate::datapath::frames::packet_socket::{Receiver, Wanted};
 use crate::datapath::frames::ring::{self, Arrival};
@@ -75,6 +80,7 @@ use operator::audit::Audits;
 use operator::transfer::Exports;
 use process::awake::Awake;
 use process::beside::{Backoff, Beside};
+use process::waiting::Waiting;
 use process::{service, watchdog};
 use reload::Reloads;
 use reload::configuring::Configuring;
@@ -157,6 +163,10 @@ pub struct Server {
     pulse: Arc<Pulse>,
     /// Why interfaces can't be looked at.
     blind: Option<String>,
+    /// Since when the thread that looks at interfaces waits for an answer.
+    looking: Waiting,
+    /// The clients of the control socket.
+    crowd: Arc<Crowd>,
     /// The changes that the store has not taken, while it takes nothing.
     uncommitted: Option<UncommittedChanges>,
     /// The addresses to publish when the store has taken all changes.
@@ -208,7 +218,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     let (by_http, by_kea_api) = (queries.clone(), queries.clone());
     let (admission, audience) = admission::of(&config.server)?;
     let startup = Arc::new(Startup::admitting(admission));
-    let (beside, mut panics) = Beside::new();
+    let (beside, mut gone) = Beside::new();
     let (listener, told) = (control::bind_for(&socket, audience), Arc::clone(&startup));
     listener
         .map_err(Into::into)
@@ -229,7 +239,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
             let _ = std::fs::remove_file(&socket);
         })?;
     let (found, mut looks) = mpsc::channel(LOOKS);
-    links::watch(&server.beside, found)?;
+    links::watch(&server.beside, found, server.looking.clone())?;
     if let Some(listener) = listener {
         let pulse = startup.pulse();
         pulse.time();
@@ -247,7 +257,8 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     if let Some(runner) = runner {
         let events = server.events.listen().events;
         let beside = server.beside.clone();
-        server.hooks = Some(runner.feed(events, |name, work| beside.thread(name, work))?);
+        // Without the process they have nothing to do, and `status` says that it has ended.
+        server.hooks = Some(runner.feed(events, |name, work| beside.passing_thread(name, work))?);
     }
     server.events.started();
     startup.serving();
@@ -264,7 +275,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
             _ = look.tick(), if server.is_probing() => { server.at(Stage::Beat).look(); Vec::new() }
             _ = hangup.recv() => { server.at(Stage::Reloading).reload(None); Vec::new() }
             Some(look) = looks.recv() => { server.at(Stage::Following).looked(look); Vec::new() }
-            Some(which) = panics.recv() => bail!("the thread or task `{which}` has ended: see above; the kernel answers renewals until another is started"),
+            Some(which) = gone.recv() => bail!("{which}: the daemon ends; the kernel answers renewals until another is started"),
             Some(query) = asked.recv() => { server.at(Stage::Answering).answer(query); Vec::new() }
             ended = server.committing.ended() => {
                 server.at(Stage::Committing).ended(ended.context("the thread that commits has ended: please report the panic above")?);

@@ -97,7 +97,7 @@ impl Departure {
             self.judged.insert(ifindex, (false, now + LET_ALONE));
             return socket(frames);
         }
-        socket(&left.into_iter().map(|at| frames[at].clone()).collect::<Vec<_>>())
+        socket(&left.into_iter().filter_map(|at| frames.get(at).cloned()).collect::<Vec<_>>())
     }
 }
 

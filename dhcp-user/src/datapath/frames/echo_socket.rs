@@ -65,7 +65,7 @@ impl EchoSocket {
         loop {
             match recv(self.fd.as_raw_fd(), &mut datagram, MsgFlags::empty()) {
                 Ok(len) => {
-                    if let Some(address) = answerer(&datagram[..len], self.token) {
+                    if let Some(address) = datagram.get(..len).and_then(|said| answerer(said, self.token)) {
                         return Ok(Some(address));
                     }
                 }
@@ -83,9 +83,8 @@ fn request(token: [u8; 8]) -> [u8; LEN] {
     message[0] = ECHO;
     message[4..6].copy_from_slice(&token[..2]);
     message[8..].copy_from_slice(&token);
-    let sum = message
-        .chunks_exact(2)
-        .fold(Sum::default(), |sum, pair| sum.raw16(u16::from_ne_bytes([pair[0], pair[1]])));
+    let pairs = message.as_chunks().0.iter();
+    let sum = pairs.fold(Sum::default(), |sum, pair| sum.raw16(u16::from_ne_bytes(*pair)));
     message[2..4].copy_from_slice(&sum.checksum().to_ne_bytes());
     message
 }

@@ -44,14 +44,14 @@ pub fn write(request: &Request, reply: &Reply, ours: [u8; 6]) -> Option<Bytes> {
     // What identifies the client stays; sname, file and options of the request go.
     head.truncate(l3 + bootp::SNAME);
     head.resize(len.max(l3 + bootp::OPTIONS), 0);
-    head[l3 + bootp::COOKIE..l3 + bootp::OPTIONS].copy_from_slice(&bootp::COOKIE_RAW.to_ne_bytes());
+    head.get_mut(l3 + bootp::COOKIE..l3 + bootp::OPTIONS)?.copy_from_slice(&bootp::COOKIE_RAW.to_ne_bytes());
     if let Reply::Lease { chaddr, .. } = reply {
-        tell_of(*chaddr, &mut head[l3..]);
+        tell_of(*chaddr, head.get_mut(l3..)?)?;
     }
     let mut frame = HostFrame::new(&mut head, len);
     reply::write_headers(&mut frame, l3, &envelope, &body.head, Sum::default())?;
     let cells = [const { AtomicU64::new(0) }; MAX_CHUNKS * CHUNK_CELLS];
-    let cells = SharedCells::from(&cells[..]);
+    let cells = SharedCells::from(cells.as_slice());
     let chunk = |index: usize| cells.element(u32::try_from(index).ok()?, CHUNK_CELLS);
     debug_assert!(body.bytes.len() <= 8 * (MAX_CHUNKS * CHUNK_CELLS - ANSWER_HEAD));
     publish::write_answer(&body.head, &body.bytes, |index| chunk(index).unwrap_or(cells));
@@ -90,10 +90,12 @@ fn parts<'a>(request: &Request, reply: &'a Reply) -> Parts<'a> {
 }
 
 /// Writes another client's hardware address in the place of the requester's: `packet` begins with the IP header.
-fn tell_of(chaddr: HwAddr, packet: &mut [u8]) {
+fn tell_of(chaddr: HwAddr, packet: &mut [u8]) -> Option<()> {
     let octets = chaddr.octets();
-    packet[bootp::OP + 1] = chaddr.htype();
-    packet[bootp::HLEN] = u8::try_from(octets.len()).unwrap_or_default();
-    packet[bootp::CHADDR..bootp::SNAME].fill(0);
-    packet[bootp::CHADDR..][..octets.len()].copy_from_slice(octets);
+    *packet.get_mut(bootp::OP + 1)? = chaddr.htype();
+    *packet.get_mut(bootp::HLEN)? = u8::try_from(octets.len()).unwrap_or_default();
+    let place = packet.get_mut(bootp::CHADDR..bootp::SNAME)?;
+    place.fill(0);
+    place.get_mut(..octets.len())?.copy_from_slice(octets);
+    Some(())
 }

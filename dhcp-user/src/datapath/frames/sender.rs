@@ -151,8 +151,7 @@ fn send_batch(
         })
         .collect();
     let mut at = 0;
-    while at < messages.len() {
-        let rest = &mut messages[at..];
+    while let Some(rest) = messages.get_mut(at..).filter(|rest| !rest.is_empty()) {
         // SAFETY: `rest` points at headers whose name and pieces (addresses, frames) outlive the call; sending
         // doesn't write through the pieces, nor to the name.
         let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), rest.as_mut_ptr(), rest.len() as u32, 0) };

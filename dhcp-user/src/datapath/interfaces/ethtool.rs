@@ -72,7 +72,7 @@ impl Device {
     /// When there is no such interface, or its driver doesn't say.
     pub fn driver(&self) -> io::Result<String> {
         let info = self.ask(GET_DRIVER, &[], DRIVER_INFO)?;
-        Ok(text(&info[DRIVER_NAME..DRIVER_NAME + STRING]))
+        Ok(text(info.get(DRIVER_NAME..DRIVER_NAME + STRING).unwrap_or_default()))
     }
 
     /// The driver's own counters by name; none where it has none.
@@ -85,7 +85,8 @@ impl Device {
             return Ok(Vec::new());
         }
         let said = self.ask(GET_STATISTICS, &[as_u32(names.len())], 8 + 8 * room(names.len()))?;
-        let values = said[8..].as_chunks().0.iter().map(|value| u64::from_ne_bytes(*value));
+        let values =
+            said.get(8..).unwrap_or_default().as_chunks().0.iter().map(|value| u64::from_ne_bytes(*value));
         Ok(names.into_iter().zip(values).collect())
     }
 
@@ -116,11 +117,14 @@ impl Device {
         // What the kernel has for all features must be as long as it expects: as many blocks as it knows.
         let blocks = blocks.max(self.strings(FEATURES)?.len().div_ceil(32));
         // Of each block: which are meant, and which of these are to be on.
-        let mut words = vec![0_u32; 1 + 2 * blocks];
-        words[0] = as_u32(blocks);
+        let mut meant = vec![0_u32; blocks];
         for feature in features {
-            words[1 + 2 * (feature.index / 32)] |= 1 << (feature.index % 32);
+            if let Some(block) = meant.get_mut(feature.index / 32) {
+                *block |= 1 << (feature.index % 32);
+            }
         }
+        let words: Vec<u32> =
+            [as_u32(blocks)].into_iter().chain(meant.into_iter().flat_map(|block| [block, 0])).collect();
         self.ask(SET_FEATURES, &words, 4 + 4 * words.len()).map(drop)
     }
 
@@ -131,13 +135,19 @@ impl Device {
         let reserved_and_mask: Vec<u32> = [0].into_iter().chain(halves).collect();
         let sizes = self.ask(GET_SET_SIZES, &reserved_and_mask, 20)?;
         // The kernel leaves out of the mask what this device has none of.
-        let has = sizes[8..16].first_chunk().map_or(0, |mask| u64::from_ne_bytes(*mask)) & mask != 0;
-        let count = sizes[16..].first_chunk().map_or(0, |count| u32::from_ne_bytes(*count)) as usize;
+        let has =
+            sizes.get(8..).and_then(|mask| mask.first_chunk()).map_or(0, |mask| u64::from_ne_bytes(*mask))
+                & mask
+                != 0;
+        let count = sizes
+            .get(16..)
+            .and_then(|count| count.first_chunk())
+            .map_or(0, |count| u32::from_ne_bytes(*count)) as usize;
         if !has || count == 0 || count > MOST {
             return Ok(Vec::new());
         }
         let said = self.ask(GET_STRINGS, &[set, as_u32(count)], 12 + STRING * room(count))?;
-        Ok(said[12..].chunks_exact(STRING).take(count).map(text).collect())
+        Ok(said.get(12..).unwrap_or_default().chunks_exact(STRING).take(count).map(text).collect())
     }
 
     /// Asks with a command and the words behind it, in `size` octets, which come back as the kernel has filled them in.

@@ -119,6 +119,7 @@ impl Answers {
         written.insert_unique(hash(memory, hasher, place), place, |other| hash(memory, hasher, *other));
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there are as many by then")]
     fn uses_of(&mut self, place: Place) -> &mut u32 {
         let at = place.0 as usize;
         if self.uses.len() <= at {

@@ -44,8 +44,8 @@ impl Chunks {
             self.fresh += count;
             return Some(first);
         }
-        let longer = (count as usize + 1..self.free.len()).find(|&len| !self.free[len].is_empty())?;
-        let first = self.free[longer].pop()?;
+        let mut longer = self.free.iter_mut().enumerate().skip(count as usize + 1);
+        let (longer, first) = longer.find_map(|(len, runs)| Some((len, runs.pop()?)))?;
         #[expect(clippy::cast_possible_truncation, reason = "runs are no longer than the map")]
         self.release(first + count, longer as u32 - count);
         Some(first)
@@ -57,7 +57,9 @@ impl Chunks {
         if self.free.len() <= len {
             self.free.resize(len + 1, Vec::new());
         }
-        self.free[len].push(first);
+        if let Some(runs) = self.free.get_mut(len) {
+            runs.push(first);
+        }
     }
 
     /// How many chunks are taken.

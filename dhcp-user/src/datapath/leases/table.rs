@@ -333,7 +333,11 @@ impl Table {
         let notes = Notes::of(&slot);
         let is_asked = memo.ground == Ground::Asked;
         let at = match known.iter().position(|known| known.hash == hash) {
-            Some(same) if known[same].echo == echo && self.answers.says(known[same].place, &body) => {
+            Some(same)
+                if known
+                    .get(same)
+                    .is_some_and(|known| known.echo == echo && self.answers.says(known.place, &body)) =>
+            {
                 if is_asked {
                     notes.asked(same).save(&slot);
                 }
@@ -347,7 +351,7 @@ impl Table {
                 None => return true,
             },
         };
-        if known[at].hash != 0 {
+        if known.get(at).is_some_and(|known| known.hash != 0) {
             self.forget(lease.address, at);
         }
         let Some(prepared) = self.prepare(lease, memo, None) else { return false };

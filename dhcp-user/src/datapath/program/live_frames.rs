@@ -123,7 +123,7 @@ impl LiveFrames {
     fn call(&self, ifindex: u32, count: u32, longest: usize) -> io::Result<()> {
         test_run(&self.watch, TestRun::default(), &[], &[0_u64; DEVMAP_XMIT])?;
         let blank = [0_u8; MARK + LONGEST];
-        let blank = &blank[..MARK + longest];
+        let blank = blank.get(..MARK + longest).unwrap_or(&blank);
         let [data, data_end] = [MARK, blank.len()].map(|at| u32::try_from(at).unwrap_or(u32::MAX));
         let context = Blank { data, data_end, ingress_ifindex: ifindex, ..Blank::default() };
         let run = TestRun { repeat: count, flags: LIVE, batch: AT_A_TIME.min(count), ..TestRun::default() };
@@ -208,7 +208,7 @@ fn write(place: SharedCells<'_>, frame: &[u8]) {
     }
     if !rest.is_empty() {
         let mut word = [0; 8];
-        word[..rest.len()].copy_from_slice(rest);
+        word.iter_mut().zip(rest).for_each(|(to, octet)| *to = *octet);
         place.store(FRAME + words.len(), u64::from_ne_bytes(word));
     }
     place.store(LEN, frame.len() as u64);

@@ -82,6 +82,6 @@ pub(super) fn refused(error: ProgramError) -> anyhow::Error {
     };
     let report = verifier_log.to_string();
     let lines: Vec<&str> = report.lines().filter(|line| !line.trim().is_empty()).collect();
-    let reason = lines[lines.len().saturating_sub(REASON)..].join("\n");
+    let reason = lines.get(lines.len().saturating_sub(REASON)..).unwrap_or_default().join("\n");
     anyhow::anyhow!("the kernel refused the XDP program ({io_error}); its verifier said last:\n{reason}")
 }
