@@ -9,6 +9,9 @@
  *     wait          they wait until the file is gone, and then go on
  *     less          they take a part of what there is to write
  *
+ * A file "try" there holds the number of a system call: whoever calls one of the functions next makes that call with six
+ * zeros, and puts errno, or 0, into a file "tried".
+ *
  * "NAME.FD" instead of "NAME" concerns calls on this descriptor only; "bpf.COMMAND" one command of bpf(2), which no function
  * stands for.
  */
@@ -60,12 +63,33 @@ static int fault_at(const char *path) {
     return NOTHING;
 }
 
+/* Makes the call that a test wants tried. */
+static void try_call(const char *directory) {
+    char path[512], said[32] = {0};
+    snprintf(path, sizeof path, "%s/try", directory);
+    int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return;
+    ssize_t got = syscall(SYS_read, fd, said, sizeof said - 1);
+    syscall(SYS_close, fd);
+    /* Of several threads one has it. */
+    if (got <= 0 || syscall(SYS_unlinkat, AT_FDCWD, path, 0) != 0)
+        return;
+    long result = syscall(atol(said), 0, 0, 0, 0, 0, 0);
+    int length = snprintf(said, sizeof said, "%d\n", result < 0 ? errno : 0);
+    snprintf(path, sizeof path, "%s/tried", directory);
+    fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    syscall(SYS_write, fd, said, length);
+    syscall(SYS_close, fd);
+}
+
 static int fault(const char *name, int fd) {
     int kept = errno;
     const char *directory = getenv("XDHCPD_FAULTS");
     char path[512];
     int found = NOTHING;
     if (directory != NULL) {
+        try_call(directory);
         snprintf(path, sizeof path, "%s/%s.%d", directory, name, fd);
         found = fault_at(path);
         if (found == NOTHING) {
@@ -99,6 +123,8 @@ ON_DESCRIPTOR(ssize_t, pwrite64, (int fd, const void *from, size_t length, off64
 ON_DESCRIPTOR(ssize_t, sendto,
               (int fd, const void *from, size_t length, int flags, const struct sockaddr *to, socklen_t size),
               (fd, from, length, flags, to, size))
+ON_DESCRIPTOR(ssize_t, send, (int fd, const void *from, size_t length, int flags), (fd, from, length, flags))
+ON_DESCRIPTOR(ssize_t, writev, (int fd, const struct iovec *from, int count), (fd, from, count))
 ON_DESCRIPTOR(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))
 ON_DESCRIPTOR(int, sendmmsg, (int fd, struct mmsghdr *messages, unsigned count, int flags), (fd, messages, count, flags))
 ON_DESCRIPTOR(ssize_t, recv, (int fd, void *to, size_t length, int flags), (fd, to, length, flags))

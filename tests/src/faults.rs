@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::process::run;
+use crate::wait::{PROMPT, until};
 
 /// What is loaded before the C library.
 const SOURCE: &str = include_str!("faults.c");
@@ -67,6 +68,20 @@ impl Faults {
     /// When that can't be said.
     pub fn fail_once(&self, function: &str, errno: i32) -> Result<Fault> {
         self.put(function, &format!("once {errno}"))
+    }
+
+    /// The program makes the system call of this number, without arguments; the error that it meets, or 0.
+    ///
+    /// # Errors
+    /// When it makes no call at all within a time.
+    pub fn try_call(&self, number: libc::c_long) -> Result<i32> {
+        let tried = Path::new(&self.directory).join("tried");
+        let _ = fs::remove_file(&tried);
+        let _wanted = self.put("try", &number.to_string())?;
+        until("the system call to be made", PROMPT, || {
+            let said = fs::read_to_string(&tried).unwrap_or_default();
+            Ok(said.strip_suffix('\n').and_then(|errno| errno.parse().ok()))
+        })
     }
 
     fn put(&self, function: &str, what: &str) -> Result<Fault> {

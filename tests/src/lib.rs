@@ -29,6 +29,7 @@ pub mod pty;
 pub mod real;
 pub mod request;
 pub mod resident;
+pub mod scene;
 pub mod segment;
 pub mod server;
 pub mod topology;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::process::Output;
 use system_tests::paths::SERVER;
 use system_tests::process::{output, run};
-use system_tests::server::{Server, Xdp, cli};
+use system_tests::server::{Launch, Server, Xdp, cli};
 use system_tests::topology::{Lan, SERVER_IF};
 use system_tests::wait::{PROMPT, until};
 use system_tests::world::World;
@@ -228,4 +228,33 @@ fn a_configuration_is_checked_with_the_line_of_each_error() -> Result<()> {
     let marked = format!(" {first} | colour = \"red\"\n {} | ^\n", " ".repeat(first.to_string().len()));
     ensure!(said.contains(&marked), "the place is not shown: {said}");
     Ok(())
+}
+
+/// What a configuration may come to take is known before anything is attached; who knows better starts all the same.
+#[test]
+fn a_machine_without_the_memory_is_told_and_force_starts_on_it() -> Result<()> {
+    let lan = Lan::new("cli-memory", SERVER, 16)?;
+    let mut server = Server::start(
+        &lan,
+        Xdp::Native,
+        "[[subnet]]\nprefix = \"10.0.0.0/16\"\npools = [\"10.0.1.0 - 10.0.250.0\"]\n",
+    )?;
+    let lease = lan.client(1).dora()?;
+    server.stop()?;
+    let meminfo = lan.world.write("meminfo", "MemTotal: 2048 kB\nMemAvailable:       1024 kB\n")?;
+    let scarce = format!("mount --bind {} /proc/meminfo && exec \"$@\"", meminfo.display());
+    let under = ["unshare", "--mount", "sh", "-c", scarce.as_str(), "sh"];
+    server.launch_again(&Launch { under: &under, ..Launch::default() })?;
+    until("the start to be refused", PROMPT, || Ok((!server.is_running()?).then_some(())))?;
+    let log = server.log();
+    ensure!(log.contains("can't be served") && log.contains("MiB"), "{log}");
+    server.start_again_with(&Launch { under: &under, arguments: &["--force"], ..Launch::default() })?;
+    ensure!(
+        server.log().lines().any(|line| line.contains("WARN") && line.contains("MiB")),
+        "{}",
+        server.log()
+    );
+    lan.client(1).renew(&lease)?;
+    lan.client(2).dora()?;
+    server.stop()
 }

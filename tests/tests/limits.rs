@@ -9,9 +9,11 @@ use system_tests::paths::{self, AGENT_MAC, SERVER};
 use system_tests::server::{Server, Stats, Xdp};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
+use system_tests::wire::{Kind, Mac};
 
 const FLOOD: u16 = 200;
 const PART: u16 = 50;
+const ROUTER: Mac = [2, 0, 0, 0, 0xee, 1];
 
 fn lan() -> Result<Lan> {
     Lan::new("limits", SERVER, 24)
@@ -175,6 +177,71 @@ fn who_poses_as_a_client_in_everything_does_not_lock_it_out() -> Result<()> {
     let lan = lan()?;
     let server = Server::start(&lan, Xdp::Native, &limited(""))?;
     goes_on_while(&|victim| victim.discovering(), &server, &lan)
+}
+
+/// The same through a router, by unicast: the far sender is neither heard nor does it use up what the client has.
+#[test]
+fn who_poses_as_a_client_by_routed_unicast_does_not_lock_it_out() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, &limited(""))?;
+    let routed = |victim: &Client| {
+        let mut request = victim.discovering();
+        (request.envelope.eth_src, request.envelope.eth_dst) = (ROUTER, victim.server.mac);
+        (request.envelope.ip_src, request.envelope.ip_dst) = (Ipv4Addr::new(203, 0, 113, 9), SERVER);
+        request
+    };
+    goes_on_while(&routed, &server, &lan)
+}
+
+/// Without probes a device has four leases: whoever takes four in another's name has its own used up, and not the other's.
+#[test]
+fn who_leases_in_a_clients_name_does_not_lock_it_out() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, &limited(""))?;
+    let victim = Client { client_id: Some(b"\0victim".to_vec()), ..lan.client(1) };
+    let by_another = |mut request: Request| {
+        request.envelope.eth_src = [2, 0, 0, 0, 0xbb, 1];
+        request
+    };
+    let poser = |n: u8| Client { client_id: Some(vec![0, n]), ..victim.clone() };
+    for n in 0..4 {
+        let offer = poser(n).exchange(&by_another(poser(n).discovering()))?;
+        granted(&poser(n).exchange(&by_another(poser(n).selecting(&offer)?))?)?;
+    }
+    let fifth = by_another(poser(4).discovering());
+    let answers = lan.client(9).answers_to(&[fifth.frame()?], Ipv4Addr::new(10, 0, 0, 5))?;
+    ensure!(answers.is_empty() && dropped(&server.stats()?, "device-cap") == 1, "{answers:?}");
+    let lease = victim.dora().context("the client itself")?;
+    victim.renew(&lease)?;
+    Ok(())
+}
+
+/// RFC 2131 §4.3.2: an unknown RENEWING is refused; each such NAK is broadcast, so a sender from far draws only so many.
+#[test]
+fn unknown_renewals_from_far_draw_a_bounded_number_of_naks() -> Result<()> {
+    const EACH_SECOND: u64 = 10;
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, &limited(""))?;
+    let begun = Instant::now();
+    let frames = (0..FLOOD).map(|n| {
+        let unknown = Client { via: Via::Router { mac: ROUTER }, ..lan.client(100 + n) };
+        let lease = Lease { address: Ipv4Addr::new(10, 1, 0, 77), server: SERVER, seconds: 600 };
+        unknown.renewing(&lease).frame()
+    });
+    let frames = frames.collect::<Result<Vec<_>>>()?;
+    let answers = lan.client(1).answers_to(&frames, Ipv4Addr::new(10, 0, 0, 5))?;
+    let naks = answers.iter().filter(|answer| answer.kind == Kind::Nak).count() as u64;
+    // However slow the machine is: so many in each second that it took.
+    let most = EACH_SECOND * (begun.elapsed().as_secs() + 2);
+    ensure!(naks >= 1 && naks == answers.len() as u64, "{answers:?}");
+    ensure!(naks <= most, "{naks} NAKs on the wire, {most} at most");
+    let stats = server.stats()?;
+    ensure!(stats.sent("nak")? == naks, "{}", stats.0);
+    ensure!(dropped(&stats, "nak-limited") == u64::from(FLOOD) - naks, "{}", stats.0);
+    // Clients on the link have a share of their own.
+    let lease = Lease { address: Ipv4Addr::new(10, 0, 0, 17), server: SERVER, seconds: 600 };
+    ensure!(lan.client(2).exchange(&lan.client(2).renewing(&lease))?.kind == Kind::Nak);
+    Ok(())
 }
 
 /// Behind the relay each port has two leases; those who answer probes there do so by the clients' own kernel.

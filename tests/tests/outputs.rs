@@ -354,3 +354,78 @@ fn commands_that_nobody_reads_end_as_they_should() -> Result<()> {
     ensure!(String::from_utf8_lossy(&said.stderr).contains("write a level"), "{said:?}");
     Ok(())
 }
+
+/// What they print has no room, nor what they would say of that: each ends with a status that says so.
+#[test]
+fn commands_without_room_for_what_they_print_end_with_a_plain_status() -> Result<()> {
+    let lan = Lan::new("no-room", SERVER, 16)?;
+    let journal = lan.world.dir().join("journal").display().to_string();
+    let config = format!("{SUBNET}[journal]\ndirectory = \"{journal}\"\n");
+    let server = Server::start(&lan, Xdp::Off, &config)?;
+    let lease = lan.client(1).dora()?;
+    let address = lease.address.to_string();
+    let path = |name: &str| lan.world.dir().join(name).display().to_string();
+    let (there, gone, config, store) =
+        (path("control.sock"), path("gone"), path("xdhcpd.toml"), path("state/store"));
+    let isc = "subnet 10.0.0.0 netmask 255.255.255.0 { range 10.0.0.10 10.0.0.20; }\n";
+    let isc = lan.world.write("dhcpd.conf", isc)?.display().to_string();
+    let kea = lan.world.write("leases.csv", "nonsense\n")?.display().to_string();
+    let begin = |words: &[&str]| -> Result<std::process::Child> {
+        let full = || File::options().write(true).open("/dev/full");
+        let mut command = lan.server.command(cli()?.get_program().to_str().context("a name of text")?);
+        command.args(words).stdin(Stdio::null()).stdout(full()?).stderr(full()?);
+        Ok(command.spawn()?)
+    };
+    let cases = [
+        (2, vec!["completions", "bash"]),
+        (2, vec!["man", &gone]),
+        (2, vec!["reference", &gone]),
+        (1, vec!["derive-config"]),
+        (2, vec!["derive-config", "--interface", "srv0"]),
+        (2, vec!["derive-config", "--interface", "nonsense"]),
+        (2, vec!["check-config", &config, "--json"]),
+        (1, vec!["check-config", &isc]),
+        (2, vec!["store", "check", &store]),
+        (1, vec!["store", "check", &gone]),
+        (2, vec!["who-had", &address, "--directory", &journal]),
+        (2, vec!["who-had", &address, "--directory", &gone]),
+        (2, vec!["import-config", "--from", "isc", &isc]),
+        (1, vec!["import-config", "--from", "kea", &kea]),
+        (1, vec!["import-leases", "--from", "kea", &kea, "--control", &there]),
+        (3, vec!["import-leases", "--from", "dnsmasq", &isc, "--control", &gone]),
+        (2, vec!["top", "--control", &there]),
+        (3, vec!["capture", "--control", &gone]),
+        (2, vec!["extcap"]),
+        (2, vec!["extcap", "--extcap-interfaces"]),
+        (2, vec!["export", "--control", &there]),
+        (2, vec!["events", "--no-follow", "--control", &there]),
+        (2, vec!["explain", &address, "--control", &there]),
+        (2, vec!["lease", "show", &address, "--control", &there]),
+        (2, vec!["reservation", "list", "--control", &there, "--json"]),
+        (2, vec!["--version"]),
+        (2, vec!["help", "run"]),
+        (1, vec!["hook-runner"]),
+    ];
+    let mut wrong = Vec::new();
+    for (expected, words) in &cases {
+        let ended = begin(words)?.wait()?.code();
+        if ended != Some(*expected) {
+            wrong.push(format!("{words:?} ended with {ended:?}, not {expected}"));
+        }
+    }
+    ensure!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // What follows ends with the first line that has no room.
+    for words in [&["capture"][..], &["capture", "--write", "-"], &["capture", "--json"], &["events"]] {
+        let mut following = begin(&[words, &["--control", &there]].concat())?;
+        let mut newcomers = 10..;
+        let ended = until("it to end", PROMPT, || {
+            lan.client(newcomers.next().context("clients without end")?).dora()?;
+            Ok(following.try_wait()?)
+        });
+        let _ = following.kill();
+        let ended = ended.with_context(|| format!("{words:?}"))?.code();
+        ensure!(ended == Some(2), "{words:?} ended with {ended:?}");
+    }
+    ensure!(server.json(&["status"])?["stage"] == "serving");
+    Ok(())
+}

@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use nix::unistd::{Uid, chown};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use system_tests::faults::Faults;
 use system_tests::paths::SERVER;
 use system_tests::process::output;
 use system_tests::server::{Launch, Server, Xdp, cli};
@@ -41,6 +42,40 @@ fn no_thread_has_more_rights_than_serving_takes() -> Result<()> {
         ensure!(of("NoNewPrivs")? == "1" && of("Seccomp")? == "2", "{}: {status}", of("Name")?);
     }
     Ok(())
+}
+
+/// What serving never needs is refused to whoever takes the daemon over, as an error that the caller sees; what serving needs
+/// is not. Without arguments each of these fails otherwise (`EFAULT`, `EINVAL`, `ESRCH`), or succeeds, where there is no filter.
+#[test]
+fn a_call_that_serving_never_makes_is_refused_inside_the_daemon() -> Result<()> {
+    let lan = Lan::new("filter", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    server.stop()?;
+    server.start_again_with(&Launch { environment: &faults.environment(), ..Launch::default() })?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    let refused = [
+        ("execve", libc::SYS_execve),
+        ("execveat", libc::SYS_execveat),
+        ("ptrace", libc::SYS_ptrace),
+        ("process_vm_readv", libc::SYS_process_vm_readv),
+        ("unshare", libc::SYS_unshare),
+        ("setns", libc::SYS_setns),
+        ("mount", libc::SYS_mount),
+        ("userfaultfd", libc::SYS_userfaultfd),
+    ];
+    for (name, number) in refused {
+        let met = faults.try_call(number)?;
+        ensure!(met == libc::EPERM, "{name} met {met}, not EPERM");
+    }
+    for (name, number) in [("getpid", libc::SYS_getpid), ("gettid", libc::SYS_gettid)] {
+        ensure!(faults.try_call(number)? == 0, "{name} is refused");
+    }
+    // It is refused, and that is all: nobody is ended for it.
+    client.renew(&lease)?;
+    lan.client(2).dora()?;
+    server.stop()
 }
 
 const ROOT: u32 = 0;

@@ -3,11 +3,14 @@
 
 use anyhow::{Result, ensure};
 use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 use system_tests::client::Client;
 use system_tests::paths::SERVER;
 use system_tests::process::output;
-use system_tests::server::{Server, Xdp};
+use system_tests::server::{Server, Xdp, after};
 use system_tests::topology::Lan;
+use system_tests::wait::until;
+use system_tests::wire::Kind;
 
 const SUBNET: &str = r#"
 [[subnet]]
@@ -89,5 +92,53 @@ fn reservations_are_kept_by_the_daemon_over_a_crash() -> Result<()> {
     let other = lan.client(2);
     ensure!(other.dora()?.address != seven);
     ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+/// A promise outlives the configuration: by a restart as by a reload, an address that is reserved for another now is not given
+/// away before its owner's lease has run out by the owner's own clock.
+#[test]
+fn an_address_reserved_for_another_is_nobodys_while_its_owner_may_use_it() -> Result<()> {
+    const SECONDS: u32 = 6;
+    let subnet =
+        "[[subnet]]\nprefix = \"10.0.0.0/24\"\npools = [\"10.0.0.50 - 10.0.0.59\"]\nlease-time = \"6s\"\n";
+    for restart in [true, false] {
+        let lan = Lan::new("reserved-later", SERVER, 24)?;
+        let mut server = Server::start(&lan, Xdp::Native, subnet)?;
+        let (owner, other) = (lan.client(1), lan.client(2));
+        let lease = owner.dora()?;
+        let asked = Instant::now();
+        owner.renew(&lease)?;
+        let reserved = format!(
+            "{subnet}[[subnet.reservation]]\nhw-address = \"{}\"\naddress = \"{}\"\n",
+            mac(&other),
+            lease.address
+        );
+        server.rewrite(&lan, Xdp::Native, &reserved)?;
+        if restart {
+            server.stop()?;
+            server.start_again()?;
+        } else {
+            server.reload()?;
+        }
+        let mut refused = 0;
+        until("the address to be had by whom it is reserved for", after(4 * SECONDS), || {
+            let discover = other.discovering();
+            other.send(&discover)?;
+            let soon = || Instant::now() + Duration::from_millis(300);
+            let offer = other.answer(&discover, soon())?;
+            let Some(offer) = offer.filter(|offer| offer.message.yiaddr == lease.address) else {
+                refused += 1;
+                return Ok(None);
+            };
+            let selecting = other.selecting(&offer)?;
+            other.send(&selecting)?;
+            let answer = other.answer(&selecting, soon())?;
+            Ok(answer.filter(|answer| answer.kind == Kind::Ack))
+        })?;
+        let passed = asked.elapsed();
+        ensure!(passed.as_secs() >= u64::from(SECONDS), "restart {restart}: a second ACK after {passed:?}");
+        ensure!(refused > 0, "restart {restart}: it was never refused");
+    }
     Ok(())
 }
