@@ -7,6 +7,7 @@
  *     fail ERRNO    they fail so
  *     once ERRNO    one does, whichever comes first, and takes the file away
  *     wait          they wait until the file is gone, and then go on
+ *     slow MS       they take so many milliseconds longer
  *     less          they take a part of what there is to write
  *
  * A file "try" there holds the number of a system call: whoever calls one of the functions next makes that call with six
@@ -55,6 +56,11 @@ static int fault_at(const char *path) {
         return syscall(SYS_unlinkat, AT_FDCWD, path, 0) == 0 ? atoi(what + 5) : NOTHING;
     if (strncmp(what, "less", 4) == 0)
         return LESS;
+    if (strncmp(what, "slow ", 5) == 0) {
+        const long milliseconds = atol(what + 5);
+        const struct timespec while_ = {milliseconds / 1000, milliseconds % 1000 * 1000000};
+        syscall(SYS_nanosleep, &while_, NULL);
+    }
     if (strncmp(what, "wait", 4) == 0) {
         const struct timespec moment = {0, 1000000};
         while (syscall(SYS_faccessat, AT_FDCWD, path, F_OK) == 0)

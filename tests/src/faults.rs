@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use crate::process::run;
 use crate::wait::{PROMPT, until};
@@ -52,6 +53,14 @@ impl Faults {
     /// When that can't be said.
     pub fn wait(&self, function: &str) -> Result<Fault> {
         self.put(function, "wait")
+    }
+
+    /// Calls of `function` take so much longer from now on.
+    ///
+    /// # Errors
+    /// When that can't be said.
+    pub fn slow(&self, function: &str, by: Duration) -> Result<Fault> {
+        self.put(function, &format!("slow {}", by.as_millis()))
     }
 
     /// Calls of `function` fail from now on.

@@ -28,7 +28,7 @@ pub const KEA_API: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST),
 const SUBNET: &str = r#"
 [[subnet]]
 prefix = "10.0.0.0/16"
-pools = ["10.0.0.10 - 10.0.250.250"]
+pools = ["10.0.0.10 - 10.0.3.250", "10.0.128.0 - 10.0.174.255"]
 lease-time = "10m"
 "#;
 

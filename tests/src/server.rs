@@ -169,6 +169,14 @@ impl<'a> Server<'a> {
         Home::from(lan).configure(xdp, "", subnets)
     }
 
+    /// The same with more keys in `[server]`.
+    ///
+    /// # Errors
+    /// As [`Server::rewrite`].
+    pub fn rewrite_with(&self, settings: &str, xdp: Xdp, subnets: &str) -> Result<()> {
+        self.home.configure(xdp, settings, subnets)
+    }
+
     /// Kills the daemon without a warning, as a crash would. Program and maps stay.
     ///
     /// # Errors
