@@ -26,5 +26,6 @@ pub mod policy;
 pub mod privileges;
 pub mod probe;
 pub mod pulse;
+pub mod rehearsal;
 pub mod server;
 pub mod store;

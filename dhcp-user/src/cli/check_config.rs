@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::Exit;
+use super::explain_diff::{Leases, explain};
 use super::output::{complain, finish, remark};
 use crate::config::{Config, ConfigError, LoadError};
 use crate::datapath::interfaces::netlink;
@@ -19,6 +20,11 @@ pub struct CheckConfig {
     /// The configuration
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Say what a reload from this configuration to FILE does, and to which leases
+    #[arg(long, value_name = "OLD")]
+    explain_diff: Option<PathBuf>,
+    #[command(flatten)]
+    leases: Leases,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -57,6 +63,9 @@ impl CheckConfig {
     /// Checks the file and prints what it finds.
     #[must_use]
     pub fn run(self) -> Exit {
+        if let Some(old) = &self.explain_diff {
+            return explain(old, &self.file, &self.leases, self.json);
+        }
         let checked = match Config::load(&self.file) {
             Ok(config) => {
                 let capacity = Capacity::of(&config).beside(&config.server.pin_dir);

@@ -12,6 +12,7 @@ mod capture;
 mod check_config;
 mod daemon;
 mod derive_config;
+mod explain_diff;
 mod extcap;
 mod leases;
 mod output;

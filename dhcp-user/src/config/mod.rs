@@ -17,6 +17,7 @@
 
 mod class;
 mod class_names;
+pub mod difference;
 mod disjoint;
 mod errors;
 mod hook;
@@ -57,7 +58,7 @@ pub use hook::Hook;
 pub use interface::{Interface, XdpMode};
 pub use journal::Journal;
 pub use lease_times::LeaseTimes;
-pub use options::{OptionSet, option_name};
+pub use options::{Form as OptionForm, OptionSet, form as option_form, option_name, shown as shown_option};
 pub use overrides::{Boot, Overrides};
 pub use pool::{Admission, DynamicPool};
 pub use prefix::{Pool, Prefix};

@@ -316,6 +316,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
 
 pub use equipment::capacity::{Capacity, TooMuch, memory_left};
 pub use operator::transfer::export_stopped;
+pub use reload::refusals;
 pub use start::attach_only;
 
 impl Intake {

@@ -3,6 +3,7 @@
 mod encode;
 mod raw;
 mod registry;
+mod shown;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use dhcp_ebpf::slot::MAX_BODY;
 use super::section::nearest;
 use super::value::Value;
 use registry::{Kind, REGISTRY};
+pub use shown::{Form, form, shown};
 
 /// Options by code, each value in wire form without code and length.
 ///

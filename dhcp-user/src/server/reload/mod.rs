@@ -6,6 +6,7 @@
 //! kernel forgets the answers that may have changed (the daemon answers the next renewal of each lease, and publishes
 //! the answer anew). The command gets its answer when all of this is done, and on disk.
 
+mod ahead;
 pub(super) mod configuring;
 mod kept;
 pub(super) mod regroup;
@@ -25,6 +26,7 @@ use crate::control::{Reloaded, Reply};
 use crate::datapath::program::attachment::Attachment;
 use crate::policy::{GoingOver, Policy, STEP, Settled};
 use crate::pulse::Stage;
+pub use ahead::refusals;
 use configuring::{Done, Made, Next};
 use regroup::{Regrouped, Regrouping, Undoing};
 
