@@ -155,19 +155,29 @@ fn a_class_gets_no_more_leases_than_its_limit() -> Result<()> {
         Ok(())
     };
     refused(&server)?;
+    let filled = |server: &Server<'_>, held: u64| -> Result<()> {
+        let status = server.json(&["status"])?;
+        let due = serde_json::json!([{ "name": "phones", "held": held, "max-leases": 2 }]);
+        ensure!(status["classes"] == due, "{status}");
+        Ok(())
+    };
+    filled(&server, 2)?;
     // What is held is renewed, by the kernel too.
     (0..3).try_for_each(|_| first.extend(&phone(first.renewing(&held), &[(53, &[3])]), &held).map(drop))?;
     ensure!(server.stats()?.all_kernel_acked()? >= 1);
     server.crash()?;
     server.start_again()?;
     refused(&server)?;
+    filled(&server, 2)?;
     server.reload()?;
     refused(&server)?;
     second.release(&seconds)?;
     until("its lease to be over", PROMPT, || {
         Ok(server.lease(seconds.address)?.is_none_or(|lease| lease["state"] != "leased").then_some(()))
     })?;
+    filled(&server, 1)?;
     lease(&third)?;
+    filled(&server, 2)?;
     ensure!(server.json(&["audit"])?["consistent"] == true);
     Ok(())
 }

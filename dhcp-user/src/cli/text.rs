@@ -100,6 +100,11 @@ fn status(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
     }
     table.row([&"store", &status.store]);
     table.row([&"leases", &status.leases]);
+    for class in status.classes {
+        let full = if class.held >= class.max_leases { ": full" } else { "" };
+        let (name, held, most) = (class.name, class.held, class.max_leases);
+        table.row([&"class", &format_args!("{name}: {held} of {most} leases{full}")]);
+    }
     if let Some(trouble) = status.trouble {
         table.row([&"TROUBLE", &trouble]);
     }

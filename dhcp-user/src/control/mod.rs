@@ -56,9 +56,10 @@ pub use peer::Admission;
 pub use portable::{Cause as QuarantinedFor, Confined, Portable, Treated};
 pub use query::{Export, Happening, No, Page, Query, Reply, ReservationEdit};
 pub use report::{
-    AnsweredBy, Audit, Cleared, Explanation, Finding, Free, Heard, Imported, InterfaceStatus, KernelStats,
-    Lease, LeaseDetail, LinkStatus, Memo, Orphan, OrphanLease, PoolCounts, Quarantined, RefusedLease,
-    Released, Reloaded, Stage, Stats, Status, TrafficStats, Word, Xdp, colon_hex, from_colon_hex,
+    AnsweredBy, Audit, ClassFill, Cleared, Explanation, Finding, Free, Heard, Imported, InterfaceStatus,
+    KernelStats, Lease, LeaseDetail, LinkStatus, Memo, Orphan, OrphanLease, PoolCounts, Quarantined,
+    RefusedLease, Released, Reloaded, Stage, Stats, Status, TrafficStats, Word, Xdp, colon_hex,
+    from_colon_hex,
 };
 pub use request::{Cause, Outcome, Request, Subject};
 pub use server::{LONGEST_LEASE, serve};

@@ -30,9 +30,24 @@ pub struct Status {
     pub store: Word,
     /// How many addresses are leased, as far as it knows yet.
     pub leases: u64,
+    /// How full the classes are that have `max-leases`, in the order of the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<ClassFill>,
     /// Why the daemon can't grant leases, or its clients get no answers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+}
+
+/// A class with `max-leases`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ClassFill {
+    /// Its name.
+    pub name: String,
+    /// How many leases its clients hold, offers included.
+    pub held: u32,
+    /// How many they may hold.
+    pub max_leases: u32,
 }
 
 /// How far the daemon has come.

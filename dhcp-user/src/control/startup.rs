@@ -75,6 +75,7 @@ impl Startup {
             interfaces: Vec::new(),
             store: "embedded".into(),
             trouble: None,
+            classes: Vec::new(),
             leases: self.leases.load(Ordering::Relaxed),
         })
     }

@@ -66,6 +66,7 @@ fn figures(seconds: u64) -> Box<Figures> {
     };
     Box::new(Figures {
         status: Status {
+            classes: Vec::new(),
             version: "0.1.0".into(),
             stage: Stage::Serving,
             uptime_seconds: 93_784,

@@ -219,6 +219,7 @@ fn shapes_are_as_documented() {
     );
     shown(
         json!(Status {
+            classes: Vec::new(),
             version: "1".to_owned(),
             stage: Stage::Serving,
             uptime_seconds: 2,

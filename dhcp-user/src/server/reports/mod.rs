@@ -18,8 +18,8 @@ use dhcp_ebpf::slot::MEMOS;
 use super::Server;
 use crate::clock::BootNanos;
 use crate::control::{
-    self, InterfaceStatus, Lease, LeaseDetail, LeaseFilter, Memo, No, Orphan, OrphanLease, Page, PoolCounts,
-    Quarantined, Query, Stage, Stats, Status, TrafficStats, WallClock, colon_hex,
+    self, ClassFill, InterfaceStatus, Lease, LeaseDetail, LeaseFilter, Memo, No, Orphan, OrphanLease, Page,
+    PoolCounts, Quarantined, Query, Stage, Stats, Status, TrafficStats, WallClock, colon_hex,
 };
 use crate::hooks::Hooks;
 use crate::journal::{vendor_texts, wire_text};
@@ -117,6 +117,11 @@ impl Server {
             store: "embedded".into(),
             trouble: self.trouble(),
             leases: self.policy.leased() as u64,
+            classes: self
+                .policy
+                .limited_classes()
+                .map(|class| ClassFill { name: class.name, held: class.held, max_leases: class.most })
+                .collect(),
         }
     }
 
