@@ -357,3 +357,99 @@ fn clients_that_dnsmasq_ignores_are_ignored() -> Result<()> {
     };
     are_served_alike(&lan, "dnsmasq", dnsmasq.start(&lan)?, &config, [true, false, false, true])
 }
+
+/// A configuration with most of what there is.
+const MOST: &str = r#"
+[server]
+quarantine = "2h"
+options = { domain-name-servers = ["10.0.0.53"], domain-name = "example.org", code-224 = "hex:0a", domain-search = ["example.org"] }
+[[interface]]
+name = "srv0"
+[[class]]
+name = "phones"
+match = { vendor-class = "Acme*" }
+max-leases = 20
+options = { tftp-server-address = ["10.0.0.4"] }
+[[class]]
+name = "efi"
+match = { architecture = [7, 9], user-class = ["hex:01*", "iPXE"] }
+boot-file-name = "a.efi"
+next-server = "10.0.0.5"
+[[class]]
+name = "lines"
+match = { circuit-id = ["port 1", "01:02:*"], remote-id = "sw1", subscriber-id = "gold*", relay-vendor = "3561/hex:0102" }
+[[class]]
+name = "known"
+match = { known = true }
+[[class]]
+name = "strangers"
+match = { known = false, hw-address = "02:00:5e:*" }
+drop = true
+[[class]]
+name = "banned"
+match = { hw-address = ["02:00:00:00:00:66", "02:00:00:00:00:67"], client-id = "01:02:03" }
+drop = true
+[[subnet]]
+prefix = "10.0.0.0/24"
+lease-time = "2h"
+max-lease-time = "4h"
+bootp = "dynamic"
+server-id = "10.0.0.1"
+relays = ["10.0.0.2"]
+options = { routers = ["10.0.0.1"], interface-mtu = 1400, ip-forwarding = true, time-offset = -3600, static-routes = ["10.9.9.9", "10.0.0.1"], root-path = "/a \"b\",c" }
+pools = [
+  { range = "10.0.0.10 - 10.0.0.19", allow = ["phones", "known"], deny = "efi", lease-time = "30m", options = { routers = ["10.0.0.3"] } },
+  { range = "10.0.0.20 - 10.0.0.29", deny = "known" },
+  "10.0.0.30 - 10.0.0.39",
+]
+[[subnet.reservation]]
+hw-address = "02:00:00:00:00:01"
+address = "10.0.0.5"
+host-name = "printer"
+class = "phones"
+boot-file-name = "b.0"
+options = { log-servers = ["10.0.0.7"] }
+[[subnet.reservation]]
+client-id = "01:02:03:04"
+host-name = "anywhere"
+[[subnet.reservation]]
+circuit-id = "port 7"
+address = "10.0.0.7"
+[[subnet]]
+prefix = "10.0.1.0/24"
+shared-network = "floor 1"
+authoritative = false
+pools = ["10.0.1.10 - 10.0.1.19"]
+[[subnet]]
+prefix = "10.0.2.0/24"
+shared-network = "floor 1"
+authoritative = false
+"#;
+
+/// What is exported is taken by the server that it is for, and a good configuration again when it comes back.
+#[test]
+fn an_exported_configuration_is_good_for_its_server() -> Result<()> {
+    let lan = lan()?;
+    let ours = lan.world.write("ours.toml", MOST)?;
+    let dir = lan.world.dir();
+    for (to, installed, arguments) in [
+        ("kea", "/usr/sbin/kea-dhcp4", &["-t"][..]),
+        ("isc", "/usr/sbin/dhcpd", &["-4", "-t", "-cf"][..]),
+        ("dnsmasq", "/usr/sbin/dnsmasq", &["--test", "-C"][..]),
+    ] {
+        let text = run(cli()?.args(["export", "--configuration", "--to", to, "--config"]).arg(&ours))?;
+        let file = lan.world.write(&format!("{to}.conf"), &text)?;
+        let program = dir.join("checker");
+        fs::copy(installed, &program).with_context(|| format!("{installed} is not installed"))?;
+        let mut command = lan.server.command(&program.display().to_string());
+        command.args(arguments).arg(&file);
+        command.envs(["KEA_PIDFILE_DIR", "KEA_LOCKFILE_DIR"].map(|name| (name, dir)));
+        let checked = output(&mut command)?;
+        ensure!(checked.status.success(), "{to}: {checked:?}\n{text}");
+        let back = run(cli()?.args(["import-config", "--interface", SERVER_IF, "--from", to]).arg(&file))
+            .with_context(|| format!("{to}: {text}"))?;
+        let back = lan.world.write("back.toml", &back)?;
+        run(cli()?.arg("check-config").arg(&back))?;
+    }
+    Ok(())
+}

@@ -85,7 +85,7 @@ pub enum Verb {
     /// Answer Wireshark, which starts this from its extcap directory
     #[command(hide = true)]
     Extcap(Extcap),
-    /// Print all that another server needs to honour the leases, a line of JSON for each address
+    /// Print all that another server needs to honour the leases, or the configuration for another server
     Export(Export),
     /// Honour the leases that another server has exported: exit status 1 if any is refused
     Import(Import),

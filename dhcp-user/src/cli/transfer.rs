@@ -34,8 +34,11 @@ pub struct Export {
     /// Print what another server reads, instead of what an xdhcpd does
     #[arg(long, value_enum, value_name = "SERVER")]
     to: Option<Other>,
+    /// Print the configuration of --config for the other server, instead of leases
+    #[arg(long, requires = "config", requires = "to", conflicts_with = "kea_config")]
+    configuration: bool,
     /// Kea's own configuration, for the numbers of its subnets
-    #[arg(long, value_name = "FILE", required_if_eq("to", "kea"))]
+    #[arg(long, value_name = "FILE")]
     kea_config: Option<PathBuf>,
     /// Print JSON (it always is)
     #[arg(long, hide = true)]
@@ -53,6 +56,16 @@ enum Other {
     Dnsmasq,
 }
 
+impl From<Other> for leave::To {
+    fn from(other: Other) -> Self {
+        match other {
+            Other::Kea => Self::Kea,
+            Other::Isc => Self::Isc,
+            Other::Dnsmasq => Self::Dnsmasq,
+        }
+    }
+}
+
 /// Which leases to import, and where to.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Import {
@@ -67,9 +80,24 @@ pub struct Import {
 }
 
 impl Export {
-    /// Prints the leases, a line each.
+    /// Prints the leases, a line each, or the configuration.
     #[must_use]
     pub fn run(self) -> Exit {
+        if let (true, Some(file), Some(to)) = (self.configuration, &self.config, self.to) {
+            return match load(file) {
+                Ok(config) => {
+                    let text = leave::configuration(&config, file, to.into());
+                    finish(Exit::Done, write!(io::stdout(), "{text}"))
+                }
+                Err(error) => complain(Exit::No, format!("{error:#}")),
+            };
+        }
+        if self.to == Some(Other::Kea) && self.kea_config.is_none() {
+            return complain(
+                Exit::Usage,
+                "--to kea: Kea's leases have the numbers of its subnets: add --kea-config FILE",
+            );
+        }
         let mut to = match self.writer() {
             Ok(writer) => writer,
             Err(error) => return complain(Exit::No, error),

@@ -1,4 +1,4 @@
-//! Writes our leases in the lease files of other DHCP servers.
+//! Writes our leases and our configuration in the files of other DHCP servers.
 
 // What goes to another server's files is written or told of, whatever it is.
 #![cfg_attr(
@@ -12,10 +12,21 @@
     )
 )]
 
+mod configuration;
+mod dnsmasq_configuration;
+mod isc_configuration;
+mod kea_configuration;
+#[cfg(test)]
+mod round_trips;
+mod source;
+mod written;
+
 use std::net::Ipv4Addr;
 
 use crate::adopt::octets;
 use crate::control::{Portable, Treated};
+
+pub use configuration::{To, configuration};
 
 /// A time that has no end.
 const FOR_EVER: u32 = u32::MAX;
