@@ -29,3 +29,4 @@ pub mod pulse;
 pub mod rehearsal;
 pub mod server;
 pub mod store;
+pub mod waiting;

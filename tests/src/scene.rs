@@ -126,7 +126,8 @@ impl<'a> Scene<'a> {
         })
     }
 
-    fn newcomer(&mut self) -> Client<'a> {
+    /// A client that was not there before.
+    pub fn newcomer(&mut self) -> Client<'a> {
         self.newcomers += 1;
         self.lan.client(self.newcomers)
     }

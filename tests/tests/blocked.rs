@@ -79,6 +79,42 @@ fn each_descriptor_is_blocked() -> Result<()> {
     Ok(())
 }
 
+/// What is written beside serving may stand still: nobody waits for it, and `status` says which it is.
+#[test]
+fn what_stands_still_beside_serving_is_told() -> Result<()> {
+    let lan = Lan::new("beside", SERVER, 16)?;
+    let faults = Faults::new(lan.world.dir())?;
+    let mut scene = Scene::new(&lan, &faults.environment())?;
+    let pid = scene.server.pid()?.as_raw();
+    // The way to the runner is the pipe that is written to and waits.
+    let is_of_runner = |descriptor: &str| {
+        let info = fs::read_to_string(format!("/proc/{pid}/fdinfo/{descriptor}")).unwrap_or_default();
+        info.contains("flags:\t02000001")
+    };
+    for (leads, says) in [
+        ("/journal/", "not answered the lease journal"),
+        ("/events/", "not answered the event log"),
+        ("pipe:", "the process that runs hooks has taken no event"),
+    ] {
+        scene.newcomer().dora()?;
+        let mut all = descriptors(pid)?.into_iter();
+        let found = all.find(|(descriptor, to)| {
+            to.to_string_lossy().contains(leads) && (leads != "pipe:" || is_of_runner(descriptor))
+        });
+        let (descriptor, _) = found.with_context(|| format!("none leads to {leads}"))?;
+        let blocked = block(&faults, pid, &descriptor)?;
+        until(&format!("`status` to say \"{says}\""), 3 * PROMPT, || {
+            let newcomer = scene.newcomer();
+            newcomer.dora()?;
+            let status = scene.server.json(&["status"])?;
+            Ok(status["trouble"].as_str().is_some_and(|trouble| trouble.contains(says)).then_some(()))
+        })?;
+        drop(blocked);
+        scene.recover(Told)?;
+    }
+    Ok(())
+}
+
 /// A connection that takes no answer, of each kind: only its own client waits.
 #[test]
 fn each_connection_is_blocked() -> Result<()> {

@@ -15,6 +15,7 @@ use super::Bounds;
 use super::files::Files;
 use super::reader::Reader;
 use super::record::EventRecord;
+use crate::waiting::Waiting;
 
 /// How many events may wait.
 pub(super) const WAITING: usize = 1 << 14;
@@ -24,6 +25,8 @@ const LOOK: Duration = Duration::from_secs(1);
 const SYNC: Duration = Duration::from_secs(5);
 /// How long the end of the daemon waits for events that are not written yet.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A disk that takes longer is reported as trouble.
+const LATE: Duration = Duration::from_secs(5);
 
 /// The use of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +58,8 @@ struct Shared {
     not_kept: AtomicU64,
     last: Arc<AtomicU64>,
     trouble: Mutex<Option<String>>,
+    /// Since when the disk has been asked for something.
+    asked: Waiting,
 }
 
 impl<T: Send + 'static> EventLog<T> {
@@ -134,7 +139,14 @@ impl<T: Send + 'static> EventLog<T> {
     /// Why it can't be written, in words for the operator.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let late = || {
+            let waits = self.shared.asked.late(LATE)?.as_secs();
+            Some(format!(
+                "the disk has not answered the event log for {waits} s: events wait, as far as there is room"
+            ))
+        };
+        let trouble = trouble.or_else(late)?;
         Some(format!("{trouble} ({} events are not in it)", self.not_kept()))
     }
 
@@ -168,6 +180,7 @@ struct Lost {
 
 impl<T> Writer<T> {
     fn serve(mut self, work: &Receiver<Vec<Event<T>>>) {
+        let shared = Arc::clone(&self.shared);
         self.write(Vec::new());
         let mut looked = Instant::now();
         loop {
@@ -176,7 +189,9 @@ impl<T> Writer<T> {
                     // What has gathered while the disk was at the last goes together.
                     work.try_iter().take(256).for_each(|mut more| first.append(&mut more));
                     let events = first.len();
+                    let asked = shared.asked.begin();
                     self.write(first);
+                    drop(asked);
                     self.shared.waiting.fetch_sub(events, Ordering::Relaxed);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
@@ -184,6 +199,7 @@ impl<T> Writer<T> {
             }
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
+                let _asked = shared.asked.begin();
                 self.look();
             }
         }

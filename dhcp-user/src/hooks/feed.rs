@@ -14,11 +14,14 @@ use tokio::sync::broadcast::error::RecvError;
 use super::call::{Became, Call, Program, Report};
 use crate::config;
 use crate::events::EventRecord;
+use crate::waiting::Waiting;
 
 /// How often failures of a hook are logged.
 const PAUSE: Duration = Duration::from_secs(60);
 /// How long the end of the daemon waits for the runner.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// A runner that takes longer to take an event is reported as trouble.
+const LATE: Duration = Duration::from_secs(5);
 
 /// The process that runs programs, before it gets events.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub struct Runner {
 #[derive(Debug)]
 pub struct Hooks {
     shared: Arc<Mutex<Shared>>,
+    /// Since when an event has been handed to the runner.
+    handing: Waiting,
     ended: Receiver<()>,
 }
 
@@ -114,7 +119,9 @@ impl Runner {
         let shared = Arc::new(Mutex::new(shared));
         let (end, ended) = channel();
         let counted = Arc::clone(&shared);
-        start("hooks", Box::new(move || hand_over(&hooks, events, to, &counted)))?;
+        let handing = Waiting::default();
+        let hands = handing.clone();
+        start("hooks", Box::new(move || hand_over(&hooks, events, to, &counted, &hands)))?;
         let told = Arc::clone(&shared);
         start(
             "hook-reports",
@@ -123,7 +130,7 @@ impl Runner {
                 let _ = end.send(());
             }),
         )?;
-        Ok(Hooks { shared, ended })
+        Ok(Hooks { shared, handing, ended })
     }
 }
 
@@ -142,7 +149,10 @@ impl Hooks {
             let why = hook.failing.as_ref()?;
             Some(format!("the hook {} fails: {why}", hook.counts.program))
         });
-        let all: Vec<String> = shared.gone.clone().into_iter().chain(failing).collect();
+        let late = self.handing.late(LATE).map(|waits| {
+            format!("the process that runs hooks has taken no event for {} s: events wait", waits.as_secs())
+        });
+        let all: Vec<String> = shared.gone.clone().into_iter().chain(late).chain(failing).collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 
@@ -176,10 +186,12 @@ fn hand_over(
     mut events: broadcast::Receiver<EventRecord>,
     mut to: ChildStdin,
     shared: &Mutex<Shared>,
+    handing: &Waiting,
 ) {
     loop {
         match events.blocking_recv() {
             Ok(event) => {
+                let _handing = handing.begin();
                 let wants = |hook: &config::Hook| hook.events.iter().any(|kind| *kind == event.what);
                 let wanting: Vec<usize> = hooks
                     .iter()

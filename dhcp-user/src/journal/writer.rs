@@ -20,6 +20,7 @@ use super::reports::LeaseReports;
 use crate::config;
 use crate::control::WallClock;
 use crate::store::{Change, Record, Standing, StoreId};
+use crate::waiting::Waiting;
 
 /// How many changes may wait.
 pub(super) const WAITING: usize = 1 << 16;
@@ -27,6 +28,8 @@ pub(super) const WAITING: usize = 1 << 16;
 const LOOK: Duration = Duration::from_secs(1);
 /// How long the end of the daemon waits for lines that are not written yet.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A disk that takes longer is reported as trouble.
+const LATE: Duration = Duration::from_secs(5);
 
 /// The committing side's end of the journal.
 #[derive(Debug)]
@@ -53,6 +56,8 @@ struct Shared {
     written: AtomicU64,
     lost: AtomicU64,
     trouble: Mutex<Option<String>>,
+    /// Since when the disk has been asked for something.
+    asked: Waiting,
     is_over: AtomicBool,
 }
 
@@ -142,7 +147,14 @@ impl Journal {
     /// Why it can't be written, in words for the operator.
     #[must_use]
     pub fn trouble(&self) -> Option<String> {
-        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let late = || {
+            let waits = self.shared.asked.late(LATE)?.as_secs();
+            Some(format!(
+                "the disk has not answered the lease journal for {waits} s: changes wait, as far as there is room"
+            ))
+        };
+        let trouble = trouble.or_else(late)?;
         match self.counts().lost {
             0 => Some(trouble),
             lost => Some(format!("{trouble} ({lost} changes of leases are not in it)")),
@@ -224,6 +236,8 @@ impl Writer {
                     self.write(batches);
                 }
                 Err(RecvTimeoutError::Timeout) => {
+                    let shared = Arc::clone(&self.shared);
+                    let _asked = shared.asked.begin();
                     let looked = now().and_then(|at| self.files.look(at.time));
                     match looked {
                         Ok(()) => self.wrote(0),
@@ -237,6 +251,8 @@ impl Writer {
 
     /// Writes what was committed; tries until it can, or the daemon ends.
     fn write(&mut self, batches: Vec<Batch>) {
+        let shared = Arc::clone(&self.shared);
+        let _asked = shared.asked.begin();
         let changes = batches.iter().map(|batch| batch.changes.len()).sum::<usize>();
         let (mut lines, mut octets) = (0, Vec::new());
         for batch in batches {

@@ -26,7 +26,6 @@ use super::equipment::absent::{is_there, vacant};
 use super::listen;
 use super::process::beside::{Backoff, Beside};
 use super::process::service;
-use super::process::waiting::Waiting;
 use crate::config;
 use crate::control::{LinkStatus, Xdp};
 use crate::datapath;
@@ -36,6 +35,7 @@ use crate::datapath::interfaces::netlink::{self, Attached, Changes, LinkState, N
 use crate::datapath::program::attachment::Attachment;
 use crate::datapath::program::occupant;
 use crate::policy::{Action, Interface, Renumbered};
+use crate::waiting::Waiting;
 use transmission::Transmission;
 use unsent::Unsent;
 

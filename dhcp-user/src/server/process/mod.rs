@@ -5,5 +5,4 @@ pub(super) mod awake;
 pub(super) mod beside;
 mod notifications;
 pub(super) mod service;
-pub(super) mod waiting;
 pub(super) mod watchdog;

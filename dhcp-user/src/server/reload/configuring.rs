@@ -19,7 +19,7 @@ use crate::probe::Prober;
 use crate::server::equipment;
 use crate::server::equipment::capacity::{self, Capacity};
 use crate::server::process::beside::Beside;
-use crate::server::process::waiting::Waiting;
+use crate::waiting::Waiting;
 
 /// Work that takes longer is reported as trouble. A hundred thousand reservations take a second or two.
 const LATE: Duration = Duration::from_secs(20);

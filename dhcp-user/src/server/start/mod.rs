@@ -32,7 +32,6 @@ use super::operator::audit::Audits;
 use super::operator::transfer::Exports;
 use super::process::awake::Awake;
 use super::process::beside::Beside;
-use super::process::waiting::Waiting;
 use super::reload::Reloads;
 use super::reload::configuring::Configuring;
 use super::reports::busiest::Busy;
@@ -227,7 +226,7 @@ impl Server {
             beside,
             pulse: startup.pulse(),
             blind: None,
-            looking: Waiting::default(),
+            looking: crate::waiting::Waiting::default(),
             crowd: startup.crowd(),
             uncommitted: None,
             untold: Untold::default(),

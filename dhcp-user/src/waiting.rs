@@ -9,21 +9,23 @@ use crate::clock::BootNanos;
 /// Since when, in nanoseconds since the machine began; zero while nobody is waited for. Written by the thread that waits,
 /// read by the deciding one.
 #[derive(Clone, Debug, Default)]
-pub(in crate::server) struct Waiting(Arc<AtomicU64>);
+pub struct Waiting(Arc<AtomicU64>);
 
 /// It is waited until this is dropped.
+#[derive(Debug)]
 #[must_use = "it ends when this is dropped"]
-pub(in crate::server) struct Asked<'w>(&'w Waiting);
+pub struct Asked<'w>(&'w Waiting);
 
 impl Waiting {
     /// Somebody is asked, and waited for.
-    pub(in crate::server) fn begin(&self) -> Asked<'_> {
+    pub fn begin(&self) -> Asked<'_> {
         self.0.store(BootNanos::now().0.max(1), Relaxed);
         Asked(self)
     }
 
     /// For how long, if that is longer than `patience`.
-    pub(in crate::server) fn late(&self, patience: Duration) -> Option<Duration> {
+    #[must_use]
+    pub fn late(&self, patience: Duration) -> Option<Duration> {
         let since = Some(self.0.load(Relaxed)).filter(|since| *since > 0)?;
         let waits = Duration::from_nanos(BootNanos::now().0.saturating_sub(since));
         (waits > patience).then_some(waits)
