@@ -29,6 +29,11 @@
 //! `turn` is the context of a decision, `action` and `event` are inputs and outputs, `words` is the memory shared with the
 //! kernel.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
+)]
+
 mod action;
 mod answer;
 mod book;

@@ -5,9 +5,8 @@
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
-use dhcp_ebpf::lease::BootSecs;
-
 use super::binding::Binding;
+use super::deadlines::Moments;
 use super::notes::{Notes, Walked};
 use super::pools::{List, PoolState, UNPROBED};
 use super::state::{State, Stock, Tally};
@@ -19,10 +18,7 @@ use crate::policy::site::subnet_id::SubnetId;
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) binding: Option<Box<Binding>>,
-    /// The earliest moment that the calendar has for it; zero for none.
-    armed: BootSecs,
-    /// The latest, if that is another; zero if not.
-    later: BootSecs,
+    pub(super) moments: Moments,
     run: u32,
     previous: Place,
     next: Place,
@@ -50,33 +46,6 @@ impl Entry {
     /// Whether it is never given to just any client: reserved for one, or a host's.
     pub(super) fn withheld(&self) -> bool {
         self.reserved || self.kept
-    }
-
-    /// The moment it is looked at next.
-    pub(super) fn armed(&self) -> Option<BootSecs> {
-        Some(self.armed).filter(|at| *at != BootSecs(0))
-    }
-
-    /// Has it looked at no later than `due`; true if the calendar is to have that moment too. Of several that it has,
-    /// one in the middle is forgotten: the last would be set again and again, and lie there for as long as a lease.
-    pub(super) fn arm(&mut self, due: BootSecs) -> bool {
-        let earlier = self.armed().is_none_or(|armed| due < armed);
-        if earlier {
-            if self.later == BootSecs(0) {
-                self.later = self.armed;
-            }
-            self.armed = due;
-        }
-        earlier
-    }
-
-    /// The moment `at` is past, or nothing waits for it any more; false if it was not the next, which is all the same.
-    pub(super) fn disarm(&mut self, at: BootSecs) -> bool {
-        let next = self.armed() == Some(at);
-        if next {
-            self.armed = std::mem::take(&mut self.later);
-        }
-        next
     }
 }
 
@@ -117,9 +86,10 @@ impl Addresses {
             if this.pools_of.len() <= subnet.at() {
                 this.pools_of.resize(subnet.at() + 1, at..at);
             }
-            let of_subnet = &mut this.pools_of[subnet.at()];
-            of_subnet.end = at + 1;
-            this.pools.push(PoolState::new(*subnet, at - of_subnet.start, pool));
+            if let Some(of_subnet) = this.pools_of.get_mut(subnet.at()) {
+                of_subnet.end = at + 1;
+                this.pools.push(PoolState::new(*subnet, at - of_subnet.start, pool));
+            }
         }
         for (subnet, address) in reservations {
             if !pools.iter().any(|(_, pool)| pool.range.contains(*address)) {
@@ -148,8 +118,7 @@ impl Addresses {
             let place = Place(base + offset);
             self.entries.push(Entry {
                 binding: None,
-                armed: BootSecs(0),
-                later: BootSecs(0),
+                moments: Moments::default(),
                 run: number,
                 previous: Place::NONE,
                 next: Place::NONE,
@@ -187,6 +156,13 @@ impl Addresses {
         self.run(place).pool.map(|pool| pool as usize)
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(
+            clippy::indexing_slicing,
+            reason = "a place is the number of an entry: only `add_run` makes both"
+        )
+    )]
     pub(super) fn entry(&self, place: Place) -> &Entry {
         &self.entries[place.at()]
     }
@@ -195,10 +171,11 @@ impl Addresses {
         if let Some(notes) = &mut self.notes {
             notes.touch(place);
         }
-        &mut self.entries[place.at()]
+        self.linked_mut(place)
     }
 
     /// The same for its place in a list, which is no news of it.
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "as in `entry`"))]
     fn linked_mut(&mut self, place: Place) -> &mut Entry {
         &mut self.entries[place.at()]
     }
@@ -328,11 +305,11 @@ impl Addresses {
 
     /// Whether the address is in a pool for clients in `classes`.
     pub(super) fn is_open_to(&self, place: Place, classes: ClassSet) -> bool {
-        self.pool(place).is_some_and(|pool| self.pools[pool].admits.admits(classes))
+        self.pool(place).and_then(|pool| self.pools.get(pool)).is_some_and(|pool| pool.admits.admits(classes))
     }
 
     fn lists_of(&self, subnet: SubnetId, classes: ClassSet, stock: Stock) -> impl Iterator<Item = &List> {
-        self.pools_for(subnet, classes).map(move |pool| &pool.lists[stock as usize])
+        self.pools_for(subnet, classes).filter_map(move |pool| pool.lists.get(stock as usize))
     }
 
     fn pools_for(&self, subnet: SubnetId, classes: ClassSet) -> impl Iterator<Item = &PoolState> {
@@ -415,8 +392,8 @@ impl Addresses {
         let mut total = Tally::default();
         for place in self.places() {
             total.count(self.state(place), 1);
-            if let Some(pool) = self.pool(place) {
-                tallies[pool].count(self.state(place), 1);
+            if let Some(tally) = self.pool(place).and_then(|pool| tallies.get_mut(pool)) {
+                tally.count(self.state(place), 1);
             }
         }
         (tallies, total)
@@ -429,24 +406,31 @@ impl Addresses {
         pools.map(|pool| (pool.lists.iter().map(length).sum(), length(&pool.grace))).collect()
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(
+            clippy::indexing_slicing,
+            reason = "an entry has the number of its run: `add_run` makes both"
+        )
+    )]
     fn run(&self, place: Place) -> &Run {
         &self.runs[self.entry(place).run as usize]
     }
 
     fn count(&mut self, place: Place, state: State, by: i32) {
         self.total.count(state, by);
-        if let Some(pool) = self.pool(place) {
-            self.pools[pool].tally.count(state, by);
+        if let Some(pool) = self.pool_mut(place) {
+            pool.tally.count(state, by);
         }
     }
 
     /// The list that an address in this state is in.
     fn list(&mut self, place: Place, state: State) -> Option<&mut List> {
         let stock = self.entry(place).stock;
-        let pool = self.pool(place)?;
+        let pool = self.pool_mut(place)?;
         match state {
-            State::Free => Some(&mut self.pools[pool].lists[stock as usize]),
-            State::Grace => Some(&mut self.pools[pool].grace),
+            State::Free => pool.lists.get_mut(stock as usize),
+            State::Grace => Some(&mut pool.grace),
             State::Offered | State::Leased | State::Quarantined | State::Reserved => None,
         }
     }

@@ -237,8 +237,9 @@ impl Particulars {
         let mut octets = parts.concat();
         octets.truncate(usize::from(u16::MAX));
         let mut end = 0;
-        let starts = [0, 1, 2].map(|before: usize| {
-            end = (end + parts[before].len()).min(octets.len());
+        let [before @ .., _] = parts;
+        let starts = before.map(|part| {
+            end = (end + part.len()).min(octets.len());
             u16::try_from(end).unwrap_or(u16::MAX)
         });
         Self { octets: octets.into_boxed_slice(), starts, htype: chaddr.htype() }
@@ -247,7 +248,7 @@ impl Particulars {
     fn part(&self, number: usize) -> &[u8] {
         let bound = |at: usize| self.starts.get(at).map_or(self.octets.len(), |start| usize::from(*start));
         let start = if number == 0 { 0 } else { bound(number - 1) };
-        &self.octets[start..bound(number)]
+        self.octets.get(start..bound(number)).unwrap_or_default()
     }
 }
 

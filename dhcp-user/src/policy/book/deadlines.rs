@@ -41,6 +41,43 @@ impl Deadlines {
     }
 }
 
+/// The moments at which the calendar has an address looked at: the earliest, and the latest if that is another. Zero is
+/// none.
+#[derive(Debug, Default)]
+pub(super) struct Moments {
+    armed: BootSecs,
+    later: BootSecs,
+}
+
+impl Moments {
+    /// The moment it is looked at next.
+    pub(super) fn armed(&self) -> Option<BootSecs> {
+        Some(self.armed).filter(|at| *at != BootSecs(0))
+    }
+
+    /// Has it looked at no later than `due`; true if the calendar is to have that moment too. Of several that it has,
+    /// one in the middle is forgotten: the last would be set again and again, and lie there for as long as a lease.
+    pub(super) fn arm(&mut self, due: BootSecs) -> bool {
+        let earlier = self.armed().is_none_or(|armed| due < armed);
+        if earlier {
+            if self.later == BootSecs(0) {
+                self.later = self.armed;
+            }
+            self.armed = due;
+        }
+        earlier
+    }
+
+    /// The moment `at` is past, or nothing waits for it any more; false if it was not the next, which is all the same.
+    pub(super) fn disarm(&mut self, at: BootSecs) -> bool {
+        let next = self.armed() == Some(at);
+        if next {
+            self.armed = std::mem::take(&mut self.later);
+        }
+        next
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

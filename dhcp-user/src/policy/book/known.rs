@@ -266,7 +266,7 @@ impl Book {
 impl Book {
     /// The moment that the address is looked at next.
     pub(in crate::policy) fn armed(&self, place: Place) -> Option<BootSecs> {
-        self.all.entry(place).armed()
+        self.all.entry(place).moments.armed()
     }
 
     /// The moment that any address is looked at next.

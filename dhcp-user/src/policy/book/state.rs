@@ -62,11 +62,13 @@ pub struct Tally([u32; State::ALL.len()]);
 impl Tally {
     /// How many are in `state`.
     #[must_use]
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "there is one count for each state"))]
     pub fn of(&self, state: State) -> u32 {
         self.0[state as usize]
     }
 
     /// One more or less is in `state`.
+    #[cfg_attr(not(test), expect(clippy::indexing_slicing, reason = "as in `of`"))]
     pub(super) fn count(&mut self, state: State, by: i32) {
         let count = &mut self.0[state as usize];
         *count = count.saturating_add_signed(by);

@@ -101,7 +101,7 @@ impl Book {
     /// The offer of the address is taken: its lapse is not waited for. The address is to be armed anew.
     pub(in crate::policy) fn take_offer(&mut self, place: Place) {
         if let Some(offer) = self.withdraw_offer(place) {
-            self.all.entry_mut(place).disarm(offer.until);
+            self.all.entry_mut(place).moments.disarm(offer.until);
         }
     }
 }
@@ -357,7 +357,7 @@ impl Book {
 impl Book {
     /// Has the address looked at no later than `due`.
     pub(in crate::policy) fn arm(&mut self, place: Place, due: BootSecs) {
-        if self.all.entry_mut(place).arm(due) {
+        if self.all.entry_mut(place).moments.arm(due) {
             self.deadlines.add(due, place);
         }
     }
@@ -365,7 +365,7 @@ impl Book {
     /// Takes out the earliest moment if it has come: the address that it is for, if it waits for no earlier one.
     pub(in crate::policy) fn take_due(&mut self, now: BootSecs) -> Option<Option<Place>> {
         let (at, place) = self.deadlines.take_due(now)?;
-        Some(self.all.entry_mut(place).disarm(at).then_some(place))
+        Some(self.all.entry_mut(place).moments.disarm(at).then_some(place))
     }
 }
 

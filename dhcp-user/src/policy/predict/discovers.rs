@@ -26,7 +26,9 @@ impl Discovers {
         if self.kept.is_empty() {
             self.kept.resize_with(PLACES, || None);
         }
-        self.kept[place(mac)] = Some(Kept { mac, area: past_relay(&discover.area, discover).into() });
+        if let Some(kept) = self.kept.get_mut(place(mac)) {
+            *kept = Some(Kept { mac, area: past_relay(&discover.area, discover).into() });
+        }
     }
 
     /// The option area of the DISCOVER of the client that sent `request`, without relay information.

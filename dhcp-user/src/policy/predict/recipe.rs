@@ -37,7 +37,7 @@ impl Recipe {
                 zeros += 1;
                 continue;
             };
-            if std::mem::replace(&mut seen[usize::from(code)], true) {
+            if seen.get_mut(usize::from(code)).is_none_or(|seen| std::mem::replace(seen, true)) {
                 return None;
             }
             if zeros > 0 {

@@ -170,7 +170,6 @@ fn next_instance<'v>(rest: &mut &'v [u8]) -> Option<&'v [u8]> {
 }
 
 fn architecture_fits(asked: &[u16], value: Option<&[u8]>) -> bool {
-    let told =
-        || value.unwrap_or_default().chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-    asked.is_empty() || told().any(|architecture| asked.contains(&architecture))
+    let (named, _) = value.unwrap_or_default().as_chunks();
+    asked.is_empty() || named.iter().any(|octets| asked.contains(&u16::from_be_bytes(*octets)))
 }

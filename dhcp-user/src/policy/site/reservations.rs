@@ -63,8 +63,9 @@ impl Reservations {
             hasher: RandomState::new(),
         };
         for (at, reservation) in reservations.iter().enumerate() {
-            let hash = |at: &usize| this.hasher.hash_one(Key::from(&reservations[*at].key));
-            this.by_client.insert_unique(this.hasher.hash_one(Key::from(&reservation.key)), at, hash);
+            let hash = |reservation: &Reservation| this.hasher.hash_one(Key::from(&reservation.key));
+            let hash_at = |at: &usize| reservations.get(*at).map_or(0, hash);
+            this.by_client.insert_unique(hash(reservation), at, hash_at);
         }
         this
     }

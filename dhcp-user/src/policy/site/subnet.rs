@@ -111,7 +111,7 @@ impl Subnets {
         let is_there = self.is_on(id, link);
         let trusts = self.get(id).trust_agent_information || self.trusts(link);
         let server = self.server(id, link);
-        (self.served[id.at()].digest, interface, is_there, server, self.longest_datagram(link), trusts)
+        (self.served(id).digest, interface, is_there, server, self.longest_datagram(link), trusts)
     }
 
     /// Notes where the reservations of all subnets are.
@@ -121,8 +121,19 @@ impl Subnets {
         }
     }
 
+    #[cfg_attr(
+        not(test),
+        expect(
+            clippy::indexing_slicing,
+            reason = "the number of a subnet is its place in the configuration, which `served` is made of"
+        )
+    )]
+    fn served(&self, id: SubnetId) -> &ServedSubnet {
+        &self.served[id.at()]
+    }
+
     pub(in crate::policy) fn get(&self, id: SubnetId) -> &Subnet {
-        &self.served[id.at()].config
+        &self.served(id).config
     }
 
     pub(in crate::policy) fn ids(&self) -> impl Iterator<Item = SubnetId> + use<> {
@@ -256,7 +267,7 @@ impl Subnets {
 
     /// The reservation at `place` in `subnet`.
     pub(in crate::policy) fn reservation_at(&self, subnet: SubnetId, place: Place) -> Option<&Reservation> {
-        self.served[subnet.at()].reservations.at(place)
+        self.served(subnet).reservations.at(place)
     }
 
     /// The reservation that the client which sent `request` has in `subnet`.
@@ -275,7 +286,7 @@ impl Subnets {
         request: &Request,
         agent: Option<&AgentInformation>,
     ) -> Option<&Reservation> {
-        self.served[subnet.at()].reservations.by(request, agent)
+        self.served(subnet).reservations.by(request, agent)
     }
 
     /// The reservation that the owner of a lease has in `subnet`, as far as the lease shows.
@@ -284,19 +295,19 @@ impl Subnets {
         subnet: SubnetId,
         owner: Owner<'_>,
     ) -> Option<&Reservation> {
-        self.served[subnet.at()].reservations.of_owner(owner)
+        self.served(subnet).reservations.of_owner(owner)
     }
 
     /// The terms that the owner of a lease may have in `subnet` by reservations that hold at any address.
     pub(in crate::policy) fn standing_of_owner(&self, subnet: SubnetId, owner: Owner<'_>) -> Vec<u64> {
-        let reservations = &self.served[subnet.at()].reservations;
+        let reservations = &self.served(subnet).reservations;
         let own = reservations.all_of_owner(owner);
         own.map(|own| digest(&(own.address.is_none().then_some(own), own.classes, &own.key))).collect()
     }
 
     /// Whether any reservation says something of its client wherever its address is.
     pub(in crate::policy) fn has_standing(&self, subnet: SubnetId) -> bool {
-        self.served[subnet.at()].standing
+        self.served(subnet).standing
     }
 
     /// Whether there is any reservation.
