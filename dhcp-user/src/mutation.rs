@@ -77,11 +77,11 @@ mod told {
         /// what a failed commit was for is done
         FailureDone,
         /// what the store did not take is not brought to it again
-        OwedForgotten,
+        UncommittedForgotten,
         /// the kernel is not told of what the store took late
-        OwedUnpublished,
+        UncommittedUnpublished,
         /// of two changes to an address the earlier is kept
-        OlderOwed,
+        OlderUncommitted,
         /// the last change of a batch is left out
         LastDropped,
         /// the changes of a batch are committed in another order

@@ -149,7 +149,7 @@ impl Server {
             let event = Event::Extended {
                 address: extended.address,
                 word: self.table.load(extended.address),
-                renewals: extended.untold.renewals,
+                renewals: extended.unreported.renewals,
                 is_last_answer: true,
             };
             self.policy.handle(BootSecs(self.now), &self.table, event, &mut actions);

@@ -10,14 +10,14 @@ use crate::capture::{CaptureEvent, Filter, Item, Packet};
 use crate::clock::BootNanos;
 
 /// The items of a capture for one client.
-pub(super) struct Telling<'a> {
+pub(super) struct CaptureStream<'a> {
     filter: &'a Filter,
     /// Wall time at boot time zero, as it was when the capture began.
     boot: Timestamp,
     names: HashMap<u32, String>,
 }
 
-impl<'a> Telling<'a> {
+impl<'a> CaptureStream<'a> {
     /// Of the frames that `filter` takes.
     pub(super) fn of(filter: &'a Filter) -> Self {
         let boot = Timestamp::now().saturating_sub(since_boot(BootNanos::now()));

@@ -15,7 +15,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
-use super::capture::Telling;
+use super::capture::CaptureStream;
 use super::crowd::Place;
 use super::filter::LeaseFilter;
 use super::peer::{May, Peer};
@@ -394,7 +394,7 @@ impl Client {
         mut frames: broadcast::Receiver<CaptureEvent>,
     ) -> io::Result<Outcome> {
         let mut signs = interval(SIGN_OF_LIFE);
-        let mut telling = Telling::of(filter);
+        let mut telling = CaptureStream::of(filter);
         loop {
             tokio::select! {
                 told = frames.recv() => {

@@ -370,7 +370,7 @@ fn the_kernels_renewals_are_told_once() {
     assert_eq!(world.table.unreported(ADDRESS), 1);
     let told = world.table.extended(0, world.table.in_use());
     assert_eq!(told.len(), 1);
-    assert_eq!((told[0].address, told[0].untold.renewals), (ADDRESS, 1));
+    assert_eq!((told[0].address, told[0].unreported.renewals), (ADDRESS, 1));
     assert_eq!(told[0].word.expiry(), BootSecs::ceil(NOW + CLOCK_LAG).plus(LEASE_TIME));
     assert_eq!(world.table.extended(0, world.table.in_use()), []);
 }

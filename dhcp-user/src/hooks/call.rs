@@ -38,7 +38,7 @@ pub(super) struct Call {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Report {
     pub(super) hook: usize,
-    pub(super) became: Became,
+    pub(super) became: CallOutcome,
     /// How many events found no room in its queue since the last report.
     pub(super) dropped: u64,
     /// How many processes it had left behind, which were ended.
@@ -46,7 +46,7 @@ pub(super) struct Report {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Became {
+pub(super) enum CallOutcome {
     /// It ended with exit status 0.
     Done,
     /// It ended otherwise: how, and its last words on standard error.

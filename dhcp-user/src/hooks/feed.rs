@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::call::{Became, Call, Program, Report};
+use super::call::{Call, CallOutcome, Program, Report};
 use crate::config;
 use crate::events::EventRecord;
 use crate::waiting::Waiting;
@@ -236,10 +236,10 @@ fn listen(mut process: Child, from: ChildStdout, shared: &Mutex<Shared>) {
 impl State {
     fn became(&mut self, report: &Report) {
         let (count, why) = match &report.became {
-            Became::Done => (&mut self.counts.done, None),
-            Became::Failed(why) => (&mut self.counts.failed, Some(why)),
-            Became::TimedOut(why) => (&mut self.counts.timed_out, Some(why)),
-            Became::NotStarted(why) => (&mut self.counts.not_started, Some(why)),
+            CallOutcome::Done => (&mut self.counts.done, None),
+            CallOutcome::Failed(why) => (&mut self.counts.failed, Some(why)),
+            CallOutcome::TimedOut(why) => (&mut self.counts.timed_out, Some(why)),
+            CallOutcome::NotStarted(why) => (&mut self.counts.not_started, Some(why)),
         };
         *count = count.saturating_add(1);
         self.counts.dropped = self.counts.dropped.saturating_add(report.dropped);

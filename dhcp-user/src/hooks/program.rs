@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid, waitpid};
 use nix::unistd::Pid;
 
-use super::call::{Became, Program};
+use super::call::{CallOutcome, Program};
 
 /// So many of its last octets on standard error are reported.
 const TOLD: usize = 200;
@@ -95,44 +95,44 @@ fn pid_of(child: &Child) -> i32 {
 }
 
 /// Runs a program for an event, and says what became of it and how many processes it has left behind.
-pub(super) fn run(program: &Program, event: &[u8], running: &Running) -> (Became, u64) {
+pub(super) fn run(program: &Program, event: &[u8], running: &Running) -> (CallOutcome, u64) {
     let mut child = match running.start(program) {
         Ok(child) => child,
-        Err(error) => return (Became::NotStarted(error.to_string()), 0),
+        Err(error) => return (CallOutcome::NotStarted(error.to_string()), 0),
     };
     if let Some(mut stdin) = child.stdin.take() {
         // A pipe has room for an event; a program need not read it.
         let _ = stdin.write_all(event);
     }
-    let mut said = Said::of(child.stderr.take());
+    let mut stderr = StandardError::of(child.stderr.take());
     let timeout = Duration::from_secs(program.timeout.into());
-    let is_over = wait(&child, &mut said, Instant::now() + timeout);
+    let is_over = wait(&child, &mut stderr, Instant::now() + timeout);
     let pid = pid_of(&child);
     // While it is not reaped, the group is its own.
     let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
     let status = child.wait();
     running.lock().remove(&pid);
     let left_behind = running.sweep();
-    said.read();
+    stderr.read();
     let became = match status {
         _ if !is_over => {
-            Became::TimedOut(format!("it took longer than {} s{}", program.timeout, said.told()))
+            CallOutcome::TimedOut(format!("it took longer than {} s{}", program.timeout, stderr.told()))
         }
-        Ok(status) if status.success() => Became::Done,
-        Ok(status) => Became::Failed(format!("{}{}", ended(status), said.told())),
-        Err(error) => Became::Failed(error.to_string()),
+        Ok(status) if status.success() => CallOutcome::Done,
+        Ok(status) => CallOutcome::Failed(format!("{}{}", ended(status), stderr.told())),
+        Err(error) => CallOutcome::Failed(error.to_string()),
     };
     (became, left_behind)
 }
 
 /// Waits until it has ended, or its time is over; it is not reaped.
-fn wait(child: &Child, said: &mut Said, until: Instant) -> bool {
+fn wait(child: &Child, stderr: &mut StandardError, until: Instant) -> bool {
     let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     loop {
-        said.read();
+        stderr.read();
         match waitid(Id::Pid(Pid::from_raw(pid_of(child))), flags) {
             Ok(WaitStatus::StillAlive) if Instant::now() >= until => return false,
-            Ok(WaitStatus::StillAlive) => said.wait(),
+            Ok(WaitStatus::StillAlive) => stderr.wait(),
             _ => return true,
         }
     }
@@ -147,12 +147,12 @@ fn ended(status: ExitStatus) -> String {
 }
 
 /// A program's standard error: the end of it is kept.
-struct Said {
+struct StandardError {
     from: Option<ChildStderr>,
     last: Vec<u8>,
 }
 
-impl Said {
+impl StandardError {
     fn of(from: Option<ChildStderr>) -> Self {
         let never_waits = |from: &ChildStderr| fcntl(from, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_ok();
         Self { from: from.filter(never_waits), last: Vec::new() }

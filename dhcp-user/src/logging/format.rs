@@ -63,7 +63,7 @@ impl Form {
     pub(super) fn line(self, weight: Weight, what: &str) -> Vec<u8> {
         match self {
             Self::Text { .. } => format!("{} {} {what}\n", Timestamp::now(), weight.padded()).into_bytes(),
-            _ => self.render(&Said { weight, message: what.to_owned(), fields: Vec::new() }),
+            _ => self.render(&LogLine { weight, message: what.to_owned(), fields: Vec::new() }),
         }
     }
 
@@ -78,22 +78,22 @@ impl Form {
     /// The text of an event.
     pub(super) fn event(self, event: &Event<'_>) -> Vec<u8> {
         let weight = Weight::of(event.metadata());
-        let mut fields = Fields(Said { weight, message: String::new(), fields: Vec::new() });
+        let mut fields = Fields(LogLine { weight, message: String::new(), fields: Vec::new() });
         event.record(&mut fields);
         self.render(&fields.0)
     }
 
-    fn render(self, said: &Said) -> Vec<u8> {
+    fn render(self, entry: &LogLine) -> Vec<u8> {
         match self {
-            Self::Text { .. } => said.text().into_bytes(),
+            Self::Text { .. } => entry.text().into_bytes(),
             Self::Prefixed => {
                 // A line each has its own priority.
-                let text = said.text();
-                let lines = text.lines().map(|line| format!("<{}>{line}\n", said.weight.priority()));
+                let text = entry.text();
+                let lines = text.lines().map(|line| format!("<{}>{line}\n", entry.weight.priority()));
                 lines.collect::<String>().into_bytes()
             }
-            Self::Json => said.json(),
-            Self::Journal => said.entry(),
+            Self::Json => entry.json(),
+            Self::Journal => entry.entry(),
         }
     }
 }
@@ -165,13 +165,13 @@ impl Weight {
 }
 
 /// One line, with its details.
-struct Said {
+struct LogLine {
     weight: Weight,
     message: String,
     fields: Vec<(&'static str, Value)>,
 }
 
-impl Said {
+impl LogLine {
     fn text(&self) -> String {
         let mut text = self.message.clone();
         for (name, value) in &self.fields {
@@ -233,7 +233,7 @@ fn field(entry: &mut Vec<u8>, name: &str, value: &str) {
     entry.push(b'\n');
 }
 
-struct Fields(Said);
+struct Fields(LogLine);
 
 impl Fields {
     fn add(&mut self, field: &Field, value: Value) {
@@ -297,14 +297,14 @@ impl Write for Datagrams {
 mod tests {
     use super::*;
 
-    fn said() -> Said {
+    fn entry() -> LogLine {
         let fields = vec![("address", Value::from("192.0.2.10")), ("lease_time", Value::from(600))];
-        Said { weight: Weight::Warning, message: "declined".to_owned(), fields }
+        LogLine { weight: Weight::Warning, message: "declined".to_owned(), fields }
     }
 
     #[test]
     fn each_form_says_the_same() {
-        let text = |form: Form| String::from_utf8(form.render(&said())).expect("text");
+        let text = |form: Form| String::from_utf8(form.render(&entry())).expect("text");
         assert_eq!(text(Form::Prefixed), "<4>declined address=192.0.2.10 lease_time=600\n");
         let json: Value = serde_json::from_str(&text(Form::Json)).expect("JSON");
         assert_eq!((&json["level"], &json["message"]), (&"warning".into(), &"declined".into()));

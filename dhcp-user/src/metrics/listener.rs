@@ -60,7 +60,7 @@ pub fn bind(address: SocketAddr) -> io::Result<StdListener> {
 /// # Errors
 /// When the listener can't be waited for.
 pub async fn serve(listener: StdListener, queries: mpsc::Sender<Query>, pulse: Arc<Pulse>) -> io::Result<()> {
-    accept(listener, queries, pulse, Told::Metrics).await
+    accept(listener, queries, pulse, Service::Metrics).await
 }
 
 /// The same with the read commands of Kea's API instead of metrics.
@@ -72,12 +72,12 @@ pub async fn serve_kea_api(
     queries: mpsc::Sender<Query>,
     pulse: Arc<Pulse>,
 ) -> io::Result<()> {
-    accept(listener, queries, pulse, Told::KeaApi).await
+    accept(listener, queries, pulse, Service::KeaApi).await
 }
 
 /// What a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
+enum Service {
     Metrics,
     KeaApi,
 }
@@ -86,7 +86,7 @@ async fn accept(
     listener: StdListener,
     queries: mpsc::Sender<Query>,
     pulse: Arc<Pulse>,
-    told: Told,
+    service: Service,
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let site = Arc::new(Site::new(Source::new(queries, pulse), listener.local_addr()?));
@@ -94,9 +94,9 @@ async fn accept(
     let sampled = Arc::clone(&site);
     // Here and not in a task of its own, which could end unseen.
     let mut sampling = pin!(async {
-        match told {
-            Told::Metrics => sampled.keep_samples().await,
-            Told::KeaApi => std::future::pending().await,
+        match service {
+            Service::Metrics => sampled.keep_samples().await,
+            Service::KeaApi => std::future::pending().await,
         }
     });
     loop {
@@ -118,7 +118,7 @@ async fn accept(
         match Arc::clone(&places).try_acquire_owned() {
             Ok(place) => {
                 tokio::spawn(async move {
-                    connection(stream, site, told).await;
+                    connection(stream, site, service).await;
                     drop(place);
                 });
             }
@@ -136,7 +136,7 @@ async fn accept(
     }
 }
 
-async fn connection(stream: TcpStream, site: Arc<Site>, told: Told) {
+async fn connection(stream: TcpStream, site: Arc<Site>, service: Service) {
     let of = Arc::clone(&site);
     let (is_page, was_answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     let (page, answered) = (Arc::clone(&is_page), Arc::clone(&was_answered));
@@ -144,12 +144,12 @@ async fn connection(stream: TcpStream, site: Arc<Site>, told: Told) {
         let (site, answered) = (Arc::clone(&of), Arc::clone(&answered));
         page.store(http::is_for_a_page(&request), Ordering::Relaxed);
         async move {
-            let answer = match told {
-                Told::Metrics => http::answer(Arc::clone(&site), request).await,
-                Told::KeaApi if http::is_meant_for_us(&site, &request) => {
+            let answer = match service {
+                Service::Metrics => http::answer(Arc::clone(&site), request).await,
+                Service::KeaApi if http::is_meant_for_us(&site, &request) => {
                     Ok(kea_api::answer(&site, request).await)
                 }
-                Told::KeaApi => Ok(http::misdirected()),
+                Service::KeaApi => Ok(http::misdirected()),
             };
             site.count(Outcome::Answered);
             answered.store(true, Ordering::Relaxed);

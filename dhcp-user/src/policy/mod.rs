@@ -71,8 +71,8 @@ pub use site::subnet_id::SubnetId;
 pub use tenure::doubts::Reloaded;
 pub use terms::basis::Basis;
 pub use upkeep::audit::Finding;
+pub use upkeep::changeover::{Changeover, STEP, Settled};
 pub use upkeep::class_views::ClassView;
-pub use upkeep::going_over::{GoingOver, STEP, Settled};
 pub use upkeep::import::ImportError;
 pub use upkeep::links::Renumbered;
 pub use upkeep::restore::Adopted;
@@ -93,7 +93,7 @@ use tenure::doubts::Doubts;
 use tenure::unconfigured::Unconfigured;
 use terms::basis::basis_at;
 use turn::Turn;
-use upkeep::going_over::Former;
+use upkeep::changeover::Former;
 use upkeep::host_addresses::HostAddresses;
 
 /// All that the server knows and decides by.

@@ -40,7 +40,7 @@ pub type Found = (Ipv4Addr, Outcome);
 #[derive(Debug)]
 pub struct Prober {
     sender: Sender,
-    ears: HashMap<u32, Ear>,
+    ears: HashMap<u32, ArpListener>,
     echo: EchoSocket,
     echoes: Heard,
     running: HashMap<Ipv4Addr, Running>,
@@ -50,7 +50,7 @@ pub struct Prober {
 
 /// Where the answers to ARP come in.
 #[derive(Debug)]
-struct Ear {
+struct ArpListener {
     socket: Receiver,
     interface: Interface,
     heard: Heard,
@@ -84,7 +84,7 @@ impl Prober {
         let ear = |interface: &Interface| {
             let socket = Receiver::open(interface.ifindex, Wanted::Arp)?;
             let heard = Heard::default();
-            Ok((interface.ifindex, Ear { socket, interface: interface.clone(), heard }))
+            Ok((interface.ifindex, ArpListener { socket, interface: interface.clone(), heard }))
         };
         Ok(Self {
             sender: Sender::open()?,
@@ -108,7 +108,7 @@ impl Prober {
             };
             match socket {
                 Ok((socket, heard)) => {
-                    let ear = Ear { socket, interface: interface.clone(), heard };
+                    let ear = ArpListener { socket, interface: interface.clone(), heard };
                     self.ears.insert(interface.ifindex, ear);
                 }
                 Err(error) => {
@@ -232,13 +232,19 @@ impl Heard {
 }
 
 /// The station of our own that has this address.
-fn own(ears: &HashMap<u32, Ear>, address: Ipv4Addr) -> Option<[u8; 6]> {
+fn own(ears: &HashMap<u32, ArpListener>, address: Ipv4Addr) -> Option<[u8; 6]> {
     let mut interfaces = ears.values().map(|ear| &ear.interface);
     interfaces.find(|interface| interface.addresses.contains(&address)).map(|interface| interface.mac)
 }
 
 /// Asks once.
-fn ask(sender: &Sender, ears: &HashMap<u32, Ear>, echo: &EchoSocket, address: Ipv4Addr, via: Via) -> Asked {
+fn ask(
+    sender: &Sender,
+    ears: &HashMap<u32, ArpListener>,
+    echo: &EchoSocket,
+    address: Ipv4Addr,
+    via: Via,
+) -> Asked {
     let sent = match via {
         Via::Arp(link) => match ears.get(&link.ifindex) {
             Some(ear) => sender.send_one(link.ifindex, &arp::probe(link, ear.interface.mac, address)),

@@ -152,9 +152,9 @@ fn go_over(
 ) -> BTreeSet<Ipv4Addr> {
     let mut withdrawn = BTreeSet::new();
     let next = policy.successor()(new, after);
-    let mut going = policy.begin_going_over(next);
+    let mut going = policy.begin_changeover(next);
     while !policy.bring_along(&mut going, now, STEP) {}
-    policy.go_over_to(going);
+    policy.change_over(going);
     loop {
         let mut actions = Vec::new();
         let settled = policy.settle_some(now, words, STEP, &mut actions);

@@ -72,10 +72,10 @@ use crate::pulse::{Pulse, Stage};
 use crate::store::Loss;
 use crate::waiting::Waiting;
 use commit::decided::{Decided, Orders};
-use commit::owed::{UncommittedChanges, Untold};
 use commit::thread::Committing;
+use commit::uncommitted::{UncommittedChanges, Unpublished};
 use links::attaching::Attaching;
-use links::{Deaf, Drivers, ServedInterface};
+use links::{Drivers, ListenFailure, ServedInterface};
 use operator::admission;
 use operator::audit::Audits;
 use operator::transfer::Exports;
@@ -170,7 +170,7 @@ pub struct Server {
     /// The changes that the store has not taken, while it takes nothing.
     uncommitted: Option<UncommittedChanges>,
     /// The addresses to publish when the store has taken all changes.
-    untold: Untold,
+    unpublished: Unpublished,
     /// `None`: the configuration wants none.
     journal: Option<Journal>,
     events: Events,
@@ -397,8 +397,8 @@ impl Server {
             .map(|lease| Event::Extended {
                 address: lease.address,
                 word: lease.word,
-                renewals: lease.untold.renewals,
-                is_last_answer: lease.untold.is_last_answer,
+                renewals: lease.unreported.renewals,
+                is_last_answer: lease.unreported.is_last_answer,
             })
             .collect();
         if self.policy.next_deadline().is_some_and(|deadline| deadline <= BootNanos::now().floor()) {
@@ -429,8 +429,8 @@ impl Server {
             .map(|lease| Event::Extended {
                 address: lease.address,
                 word: lease.word,
-                renewals: lease.untold.renewals,
-                is_last_answer: lease.untold.is_last_answer,
+                renewals: lease.unreported.renewals,
+                is_last_answer: lease.unreported.is_last_answer,
             })
             .collect();
         self.decide(events);
@@ -520,16 +520,16 @@ async fn ready_sockets(sockets: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival> {
     }
 }
 
-/// Brings frames of one interface to the server. A socket that fails is opened anew, again and again; `deaf` says meanwhile
+/// Brings frames of one interface to the server. A socket that fails is opened anew, again and again; `failure` says meanwhile
 /// why nothing is heard.
-async fn listen(receiver: Receiver, ifindex: u32, arrivals: mpsc::Sender<Arrival>, deaf: Deaf) {
+async fn listen(receiver: Receiver, ifindex: u32, arrivals: mpsc::Sender<Arrival>, failure: ListenFailure) {
     let mut backoff = Backoff::new();
     let mut receiver = Ok(receiver);
     loop {
         let opened = Instant::now();
         let ended = match receiver {
             Ok(receiver) => {
-                *deaf.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 hear(receiver, &arrivals).await
             }
             Err(error) => Err(error),
@@ -537,7 +537,7 @@ async fn listen(receiver: Receiver, ifindex: u32, arrivals: mpsc::Sender<Arrival
         let Err(error) = ended else { return };
         let why = format!("{error:#}");
         tracing::warn!(ifindex, why, "an interface can't be listened on; it is tried again and again");
-        *deaf.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         let wait = backoff.next();
         tokio::time::sleep(wait).await;
         if opened.elapsed() > 4 * wait {

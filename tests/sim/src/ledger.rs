@@ -74,11 +74,11 @@ impl Broken {
 
 /// What the store has said is on disk.
 #[derive(Clone, Debug, Default)]
-pub struct OnDisk(Arc<Mutex<Said>>);
+pub struct OnDisk(Arc<Mutex<DiskContents>>);
 
 /// The records, in times of the present boot.
 #[derive(Debug, Default)]
-pub struct Said {
+pub struct DiskContents {
     /// What is there for certain.
     pub records: BTreeMap<Ipv4Addr, Record>,
     /// What may be there instead: commits that did not succeed since the last one that did.
@@ -91,7 +91,7 @@ pub struct Said {
 
 impl OnDisk {
     /// What was said.
-    pub fn said(&self) -> MutexGuard<'_, Said> {
+    pub fn contents(&self) -> MutexGuard<'_, DiskContents> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,21 +123,22 @@ impl<S: Store> Store for Noted<S> {
     }
 
     fn commit(&mut self, now: BootSecs, changes: &[Change]) -> Result<(), StoreError> {
-        self.on_disk.said().at = now;
+        self.on_disk.contents().at = now;
         let outcome = self.store.commit(now, changes);
-        let mut said = self.on_disk.said();
+        let mut contents = self.on_disk.contents();
         if outcome.is_ok() {
-            said.commits += 1;
+            contents.commits += 1;
             for change in changes {
                 match change {
-                    Change::Put(record) => drop(said.records.insert(record.address, record.clone())),
-                    Change::Delete(address) => drop(said.records.remove(address)),
+                    Change::Put(record) => drop(contents.records.insert(record.address, record.clone())),
+                    Change::Delete(address) => drop(contents.records.remove(address)),
                 }
             }
-            said.doubtful
+            contents
+                .doubtful
                 .retain(|doubtful| changes.iter().all(|change| change.address() != doubtful.address()));
         } else {
-            said.doubtful.extend_from_slice(changes);
+            contents.doubtful.extend_from_slice(changes);
         }
         outcome
     }
@@ -159,7 +160,7 @@ impl<S: Store> Store for Noted<S> {
     }
 }
 
-impl Said {
+impl DiskContents {
     /// Holds what a store was found to have against what it said it had, and goes on with that. `is_same_boot`: times are those of
     /// the boot that it was said in; of others `vain` seconds may have gone by unheard.
     ///
@@ -183,21 +184,21 @@ impl Said {
                     Change::Delete(_) => None,
                 },
             );
-            let alike = |said: Option<&Record>| match (said, there) {
+            let alike = |contents: Option<&Record>| match (contents, there) {
                 (None, None) => true,
-                (Some(said), Some(there)) => {
-                    let left = said.committed_until.0.saturating_sub(self.at.0).saturating_sub(vain);
+                (Some(contents), Some(there)) => {
+                    let left = contents.committed_until.0.saturating_sub(self.at.0).saturating_sub(vain);
                     let until = if is_same_boot {
-                        said.committed_until.0
+                        contents.committed_until.0
                     } else if left == 0 {
                         0
                     } else {
                         now.0.saturating_add(left)
                     };
-                    let lasts = said.standing != Standing::Leased
+                    let lasts = contents.standing != Standing::Leased
                         || there.committed_until.0.saturating_add(1) >= until;
-                    std::mem::discriminant(&said.standing) == std::mem::discriminant(&there.standing)
-                        && (said.chaddr, &said.client_id) == (there.chaddr, &there.client_id)
+                    std::mem::discriminant(&contents.standing) == std::mem::discriminant(&there.standing)
+                        && (contents.chaddr, &contents.client_id) == (there.chaddr, &there.client_id)
                         && lasts
                 }
                 _ => false,

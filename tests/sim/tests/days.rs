@@ -16,23 +16,23 @@ const DAYS: u64 = 2000;
 const LONGEST: Duration = Duration::from_secs(110);
 
 fn asked(name: &str) -> Option<u64> {
-    let said = std::env::var(name).ok()?;
-    let parsed = match said.strip_prefix("0x") {
+    let contents = std::env::var(name).ok()?;
+    let parsed = match contents.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
-        None => said.parse(),
+        None => contents.parse(),
     };
-    Some(parsed.unwrap_or_else(|_| panic!("{name} is no number: {said}")))
+    Some(parsed.unwrap_or_else(|_| panic!("{name} is no number: {contents}")))
 }
 
 #[test]
 fn no_life_of_the_server_breaks_a_promise() {
-    let (seed, said) = (asked("XDHCPD_SEED"), asked("XDHCPD_DAYS"));
+    let (seed, contents) = (asked("XDHCPD_SEED"), asked("XDHCPD_DAYS"));
     // Whoever says how many days has them all; of a seed there is the one life that it stands for.
-    let until = said.or(seed).is_none().then(|| Instant::now() + LONGEST);
-    let days = said.unwrap_or(if seed.is_some() { LIFE } else { DAYS });
+    let until = contents.or(seed).is_none().then(|| Instant::now() + LONGEST);
+    let days = contents.unwrap_or(if seed.is_some() { LIFE } else { DAYS });
     // The same lives each time, so that a failure is the change's; who says how many has others each time.
     let now = || std::time::UNIX_EPOCH.elapsed().expect("after 1970").subsec_nanos();
-    let first = seed.unwrap_or_else(|| if said.is_some() { now().into() } else { 1 });
+    let first = seed.unwrap_or_else(|| if contents.is_some() { now().into() } else { 1 });
     let lives = days.div_ceil(LIFE);
     println!("XDHCPD_SEED={first:#x} and those after it, {lives} lives of {LIFE} days at most");
     let began = Instant::now();

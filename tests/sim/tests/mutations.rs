@@ -32,8 +32,9 @@ fn catch(mutation: Mutation) -> Caught {
 
 /// Those that are asked for by `XDHCPD_MUTATIONS`, which names one: else all.
 fn asked() -> Vec<Mutation> {
-    let said = std::env::var("XDHCPD_MUTATIONS").ok();
-    let is_asked = |mutation: &Mutation| said.as_ref().is_none_or(|name| format!("{mutation:?}") == *name);
+    let contents = std::env::var("XDHCPD_MUTATIONS").ok();
+    let is_asked =
+        |mutation: &Mutation| contents.as_ref().is_none_or(|name| format!("{mutation:?}") == *name);
     Mutation::ALL.iter().copied().filter(is_asked).collect()
 }
 

@@ -42,7 +42,7 @@ pub struct Top {
 }
 
 /// Something that the screen has to do with.
-enum Told {
+enum Input {
     Figures(Box<Figures>),
     Event(Box<EventRecord>),
     /// The daemon doesn't answer, and why.
@@ -84,15 +84,15 @@ impl Top {
     }
 
     /// Asks for figures and events, each in a thread of its own, until the process ends.
-    fn ask(&self, to: Sender<Told>, socket: &Path) -> Result<()> {
+    fn ask(&self, to: Sender<Input>, socket: &Path) -> Result<()> {
         let (place, every) = (socket.to_owned(), Duration::from_secs(self.every.into()));
         let of_figures = to.clone();
         let figures = move || {
             loop {
                 thread::sleep(every);
                 let told = match figures(&place) {
-                    Ok(figures) => Told::Figures(figures),
-                    Err((_, why)) => Told::Silent(why),
+                    Ok(figures) => Input::Figures(figures),
+                    Err((_, why)) => Input::Silent(why),
                 };
                 if of_figures.send(told).is_err() {
                     return;
@@ -106,7 +106,7 @@ impl Top {
                 let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
                 let ended = control::ask(&socket, &Request::Events { since: None, follow: true }, |item| {
                     let event = serde_json::from_str(item.get())?;
-                    to.send(Told::Event(event)).map_err(|_| gone())
+                    to.send(Input::Event(event)).map_err(|_| gone())
                 });
                 if matches!(ended, Err(ClientError::Output(_))) {
                     return;
@@ -121,19 +121,19 @@ impl Top {
 }
 
 /// Has a thread wait for the signals that end this; no thread that is started later gets them.
-fn watch_signals(to: Sender<Told>) -> Result<()> {
+fn watch_signals(to: Sender<Input>) -> Result<()> {
     let ends = SigSet::from_iter([Signal::SIGTERM, Signal::SIGHUP, Signal::SIGINT]);
     ends.thread_block().context("holding back signals")?;
     let watch = move || {
         // A wait that fails ends it as well: nothing else could.
         let _ = ends.wait();
-        let _ = to.send(Told::End);
+        let _ = to.send(Input::End);
     };
     thread::Builder::new().name("signals".into()).spawn(watch).context("starting a thread")?;
     Ok(())
 }
 
-fn run(terminal: &mut DefaultTerminal, mut view: View, told: &Receiver<Told>) -> Result<()> {
+fn run(terminal: &mut DefaultTerminal, mut view: View, told: &Receiver<Input>) -> Result<()> {
     loop {
         terminal.draw(|frame| screen::draw(frame, &view)).context("drawing")?;
         if event::poll(LOOK).context("waiting for a key")?
@@ -143,10 +143,10 @@ fn run(terminal: &mut DefaultTerminal, mut view: View, told: &Receiver<Told>) ->
         }
         for told in told.try_iter() {
             match told {
-                Told::Figures(figures) => view.figures(figures, Instant::now()),
-                Told::Event(event) => view.event(*event),
-                Told::Silent(why) => view.silent(why),
-                Told::End => return Ok(()),
+                Input::Figures(figures) => view.figures(figures, Instant::now()),
+                Input::Event(event) => view.event(*event),
+                Input::Silent(why) => view.silent(why),
+                Input::End => return Ok(()),
             }
         }
     }

@@ -95,7 +95,7 @@ enum Default {
     /// As the file would have it.
     Is(&'static str),
     /// In words.
-    Said(&'static str),
+    InWords(&'static str),
 }
 
 /// One key, wherever it is allowed.
@@ -183,7 +183,7 @@ impl Default {
             Self::Required => "required".into(),
             Self::None => "none".into(),
             Self::Is(value) => format!("`{value}`"),
-            Self::Said(words) => words.into(),
+            Self::InWords(words) => words.into(),
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct Account(BTreeMap<u32, u32>);
 
 /// The report on a lease for policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Untold {
+pub struct Unreported {
     /// How often the kernel renewed it since the last report to policy.
     pub renewals: u32,
     /// Whether the daemon has not answered the client since.
@@ -57,7 +57,12 @@ impl Account {
     }
 
     /// The report for policy on the slot, whose word is `word`; none if nothing happened.
-    pub(super) fn settle(&mut self, index: u32, slot: &Slot<SharedCells<'_>>, word: Word) -> Option<Untold> {
+    pub(super) fn settle(
+        &mut self,
+        index: u32,
+        slot: &Slot<SharedCells<'_>>,
+        word: Word,
+    ) -> Option<Unreported> {
         let notes = Notes::of(slot);
         if notes.account_for(word) && !self.0.contains_key(&index) {
             return None;
@@ -65,6 +70,6 @@ impl Account {
         notes.settled(word).save(slot);
         let renewals = notes.renewals(word) + self.0.remove(&index).unwrap_or_default();
         (word.alive() && renewals > 0)
-            .then_some(Untold { renewals, is_last_answer: notes.kernel_answered_last(word) })
+            .then_some(Unreported { renewals, is_last_answer: notes.kernel_answered_last(word) })
     }
 }

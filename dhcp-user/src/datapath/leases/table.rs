@@ -13,7 +13,7 @@ use dhcp_ebpf::question::{self, Asker, Keys};
 use dhcp_ebpf::slot::{AnswerHead, Identity, MEMOS, Memo, Place, SLOT_CELLS, Slot};
 use thiserror::Error;
 
-use super::account::{Account, Untold};
+use super::account::{Account, Unreported};
 use super::answers::Answers;
 use super::body::Body;
 use super::echo::Echoed;
@@ -46,7 +46,7 @@ pub struct Extended {
     /// Its word.
     pub word: Word,
     /// The report on it for policy.
-    pub untold: Untold,
+    pub unreported: Unreported,
 }
 
 /// A publication came too late: the lease was revoked after it was decided.
@@ -226,9 +226,9 @@ impl Table {
         for index in from..from.saturating_add(count).min(as_u32(self.runs.len()) * RUN) {
             let Some(slot) = self.slots.cells().slot(index) else { break };
             let word = slot.word();
-            if let Some(untold) = self.account.settle(index, &slot, word) {
+            if let Some(unreported) = self.account.settle(index, &slot, word) {
                 let address = slot.addresses().0.into();
-                found.push(Extended { address, word, untold });
+                found.push(Extended { address, word, unreported });
             }
         }
         found

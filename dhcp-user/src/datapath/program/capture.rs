@@ -34,14 +34,14 @@ pub struct Means {
     pub(super) sizes: Sizes,
     /// The program that answers.
     pub(super) plain: OwnedFd,
-    pub(super) instead: Instead,
+    pub(super) instead: CapturingProgram,
 }
 
 /// The kernel's number of the program that is in the place of the one that answers; zero for none.
 #[derive(Clone, Debug, Default)]
-pub struct Instead(Arc<AtomicU32>);
+pub struct CapturingProgram(Arc<AtomicU32>);
 
-impl Instead {
+impl CapturingProgram {
     /// Whether this is that program.
     #[must_use]
     pub fn is(&self, program: u32) -> bool {

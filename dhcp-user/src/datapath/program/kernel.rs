@@ -16,7 +16,7 @@ use dhcp_ebpf::slot::{CHUNK_CELLS, CellsMut as _, SLOT_CELLS};
 
 use super::adoption::{self, Pinned};
 use super::attachment::Attacher;
-use super::capture::{Instead, Means};
+use super::capture::{CapturingProgram, Means};
 use super::live_frames::LiveFrames;
 use super::object::{self, ADDRESSES, OBJECT, Sizes, region, xdp};
 use super::pins::Pins;
@@ -57,7 +57,7 @@ pub struct Kernel {
     program: u32,
     /// The program itself.
     plain: OwnedFd,
-    instead: Instead,
+    instead: CapturingProgram,
     sizes: Sizes,
     fills: [(&'static str, Fill); 2],
     /// Keeps others away from the pins.
@@ -117,7 +117,7 @@ impl Kernel {
         program.load().map_err(object::refused)?;
         let plain = program.fd()?.as_fd().try_clone_to_owned().context("keeping the XDP program")?;
         let program = program.info().context("asking for the number of the XDP program")?.id();
-        let instead = Instead::default();
+        let instead = CapturingProgram::default();
         let live = LiveFrames::over(&mut ebpf, instead.clone());
         if let Err(error) = &live {
             tracing::info!(

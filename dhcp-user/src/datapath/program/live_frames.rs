@@ -24,7 +24,7 @@ use dhcp_ebpf::abi::live::{CELLS, Call, FRAME, FRAMES, LAST, LEN, LONGEST, MARK}
 use dhcp_ebpf::abi::{maps, programs};
 use dhcp_ebpf::slot::{Cells as _, CellsMut as _};
 
-use super::capture::Instead;
+use super::capture::CapturingProgram;
 use super::object::{region, xdp};
 use crate::datapath::frames::departure::{Live, Outgoing};
 use crate::datapath::interfaces::netlink::{self, Attached};
@@ -47,7 +47,7 @@ pub struct LiveFrames {
     /// The kernel's number of the program.
     number: u32,
     /// The program that is attached instead while somebody captures.
-    instead: Instead,
+    instead: CapturingProgram,
     frames: Region,
     call: Region,
     _watching: RawTracePointLink,
@@ -92,7 +92,7 @@ impl LiveFrames {
     ///
     /// # Errors
     /// When the kernel doesn't let drivers be watched, or has no such tracepoint.
-    pub(super) fn over(ebpf: &mut Ebpf, instead: Instead) -> Result<Self> {
+    pub(super) fn over(ebpf: &mut Ebpf, instead: CapturingProgram) -> Result<Self> {
         let watch: &mut RawTracePoint = ebpf
             .program_mut(programs::TAKEN)
             .context("the BPF object has no program to watch drivers")?

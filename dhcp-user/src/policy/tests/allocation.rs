@@ -19,7 +19,7 @@ fn an_offer_nobody_answers_lapses() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     bench.send(&Draft::discover(1));
     assert_eq!(bench.state(host(10)), State::Offered);
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::Exhausted));
     bench.pass(11);
     assert_eq!(bench.state(host(10)), State::Free);
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
@@ -106,7 +106,7 @@ fn a_reserved_address_is_only_its_clients() {
     assert_eq!((bench.state(host(12)), bench.state(host(5))), (State::Reserved, State::Reserved));
     let others: Vec<_> = (1..=3).map(|mac| bench.lease(mac)).collect();
     assert_eq!(others, [host(10), host(11), host(13)]);
-    assert_eq!(bench.send(&Draft::discover(4).address(50, host(5))), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(4).address(50, host(5))), Response::Silence(Silence::Exhausted));
     assert_eq!((bench.lease(7), bench.lease(8)), (host(12), host(5)));
     assert_eq!(bench.state(host(5)), State::Leased);
     bench.send(&Draft::release(8, host(5)));
@@ -171,9 +171,9 @@ fn a_device_gets_no_more_leases_than_its_cap() {
         bench.send(&Draft::select(1, SERVER, address).id(&[0, id])).acked()
     };
     assert!((1..=4).all(|id| take(&mut bench, id).is_some()));
-    assert_eq!(bench.send(&Draft::discover(1).id(&[0, 5])), Told::Silence(Silence::DeviceCap));
+    assert_eq!(bench.send(&Draft::discover(1).id(&[0, 5])), Response::Silence(Silence::DeviceCap));
     let asked = Draft::select(1, SERVER, host(40)).id(&[0, 5]);
-    assert_eq!(bench.send(&asked), Told::Silence(Silence::DeviceCap));
+    assert_eq!(bench.send(&asked), Response::Silence(Silence::DeviceCap));
     assert!(take(&mut bench, 1).is_some(), "its own leases are still its own");
     assert!(bench.send(&Draft::discover(2)).offered().is_some(), "others are not concerned");
     assert!(bench.events.iter().any(|event| matches!(event, LeaseEvent::DeviceCap { cap: 4, .. })));
@@ -194,11 +194,11 @@ fn a_lease_without_an_identifier_counts_for_the_cap_until_it_ends() {
     let mut bench = Bench::new(vec![Subnet { max_leases_per_device: 1, ..subnet(10, 50) }]);
     let address = bench.lease(1);
     let another = Draft::discover(1).id(b"\0another");
-    assert_eq!(bench.send(&another), Told::Silence(Silence::DeviceCap));
+    assert_eq!(bench.send(&another), Response::Silence(Silence::DeviceCap));
     bench.send(&Draft::release(1, address));
     let offered = bench.send(&another).offered().expect("an offer");
     bench.send(&Draft::select(1, SERVER, offered).id(b"\0another"));
-    assert_eq!(bench.send(&Draft::discover(1).id(b"\0a third")), Told::Silence(Silence::DeviceCap));
+    assert_eq!(bench.send(&Draft::discover(1).id(b"\0a third")), Response::Silence(Silence::DeviceCap));
 }
 
 #[test]
@@ -217,23 +217,23 @@ fn a_full_pool_is_told_of_once_at_each_mark() {
     for mac in 1..=20 {
         bench.lease(mac);
     }
-    let told = |bench: &Bench| -> Vec<u8> {
+    let alarms = |bench: &Bench| -> Vec<u8> {
         let percent = |event: &LeaseEvent| match event {
             LeaseEvent::PoolFull { percent, .. } => Some(*percent),
             _ => None,
         };
         bench.events.iter().filter_map(percent).collect()
     };
-    assert_eq!(told(&bench), [80, 95, 100]);
+    assert_eq!(alarms(&bench), [80, 95, 100]);
     for mac in 21..=23 {
-        assert_eq!(bench.send(&Draft::discover(mac)), Told::Silence(Silence::Exhausted));
+        assert_eq!(bench.send(&Draft::discover(mac)), Response::Silence(Silence::Exhausted));
     }
     let exhausted = bench.events.iter().filter(|event| matches!(event, LeaseEvent::Exhausted { .. }));
     assert_eq!(exhausted.count(), 1);
     bench.send(&Draft::release(1, host(10)));
     bench.send(&Draft::release(2, host(11)));
     bench.lease(30);
-    assert_eq!(told(&bench), [80, 95, 100, 95], "only after it had fallen well below");
+    assert_eq!(alarms(&bench), [80, 95, 100, 95], "only after it had fallen well below");
 }
 
 #[test]

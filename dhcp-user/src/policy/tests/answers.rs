@@ -91,13 +91,13 @@ fn the_client_identifier_and_the_relay_information_come_back_last() {
 fn inform_is_answered_without_a_lease() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let ack = bench.send(&Draft::inform(1, host(99)));
-    assert!(matches!(&ack, Told::Reply(Reply::InformAck { server, .. }) if *server == SERVER));
+    assert!(matches!(&ack, Response::Reply(Reply::InformAck { server, .. }) if *server == SERVER));
     assert_eq!(ack.codes(), [53, 54, 1, 3, 6, 15]);
     assert_eq!(ack.answer().lease_time, 0);
     assert!(bench.store.is_empty() && bench.published.is_empty());
     let forged = Draft { ip_src: host(98), ..Draft::inform(1, host(99)) };
-    assert_eq!(bench.send(&forged), Told::Silence(Silence::SourceMismatch));
-    assert_eq!(bench.send(&Draft::new(8, 1)), Told::Silence(Silence::NoAddress));
+    assert_eq!(bench.send(&forged), Response::Silence(Silence::SourceMismatch));
+    assert_eq!(bench.send(&Draft::new(8, 1)), Response::Silence(Silence::NoAddress));
 }
 
 /// RFC 2131 §4.3.1, stated (t3-siaddr, t3-boot): next server, server name, boot file.
@@ -173,8 +173,8 @@ fn an_answer_too_long_is_shortened_in_the_order_asked_for() {
         let draft = greedy(max_size);
         let offer = bench.send(&draft);
         let (answer, codes) = (offer.answer(), offer.codes());
-        let told: Vec<u8> = codes.iter().copied().filter(|code| *code == 6 || *code >= 224).collect();
-        assert_eq!((&codes[..3], told.as_slice()), (&[53, 54, 51][..], kept), "{max_size} {mtu}");
+        let left: Vec<u8> = codes.iter().copied().filter(|code| *code == 6 || *code >= 224).collect();
+        assert_eq!((&codes[..3], left.as_slice()), (&[53, 54, 51][..], kept), "{max_size} {mtu}");
         assert_eq!(codes.last(), Some(&61), "what must come back");
         assert!([58, 59, 1, 3].iter().all(|code| codes.contains(code)), "{codes:?}");
         let file =
@@ -184,7 +184,7 @@ fn an_answer_too_long_is_shortened_in_the_order_asked_for() {
             in_file
         );
         assert!(!answer.complete && answer.options.len() <= most, "{}", answer.options.len());
-        let Told::Reply(reply) = &offer else { panic!("no reply") };
+        let Response::Reply(reply) = &offer else { panic!("no reply") };
         assert!(crate::datapath::frames::frame::write(&draft.request(1), reply, [2; 6]).is_some());
     }
 }
@@ -197,8 +197,8 @@ fn the_longest_option_that_can_be_configured_can_be_told() {
     let mut bench = Bench::new(vec![long]);
     let draft = Draft::discover(1).option(55, &[1, 3, 224]).option(57, &1500u16.to_be_bytes()).id(&[7; 20]);
     let offer = bench.send(&draft);
-    let told = options(&offer.answer().options).into_iter().filter(|(code, _)| *code == 224);
-    assert_eq!(told.map(|(_, part)| part.len()).sum::<usize>(), 640);
+    let parts = options(&offer.answer().options).into_iter().filter(|(code, _)| *code == 224);
+    assert_eq!(parts.map(|(_, part)| part.len()).sum::<usize>(), 640);
 }
 
 /// What a client must have comes first, even where the operator's texts and the client's own fill the rest.
@@ -217,7 +217,7 @@ fn there_is_an_answer_however_little_room_there_is() {
         assert!(offer.offered().is_some());
         assert!(offer.codes().ends_with(&[118, 61]) && offer.answer().options.len() <= 308);
         assert!(offer.codes().contains(&1), "the mask");
-        let Told::Reply(reply) = &offer else { panic!("no reply") };
+        let Response::Reply(reply) = &offer else { panic!("no reply") };
         assert!(crate::datapath::frames::frame::write(&draft.request(1), reply, [2; 6]).is_some());
     }
 }
@@ -265,5 +265,5 @@ fn the_link_is_what_the_relay_selects() {
     let offer = bench.send(&chosen);
     assert_eq!((offer.offered(), offer.option(118)), (Some(host(11)), Some(host(0).octets().to_vec())));
     let stranger = Draft::discover(3).via(Ipv4Addr::new(172, 16, 0, 1)).option(82, &[5, 4, 192, 0, 2, 0]);
-    assert_eq!(bench.send(&stranger), Told::Silence(Silence::NoSubnet), "a relay nobody vouches for");
+    assert_eq!(bench.send(&stranger), Response::Silence(Silence::NoSubnet), "a relay nobody vouches for");
 }

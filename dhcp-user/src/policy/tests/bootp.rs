@@ -13,9 +13,9 @@ fn bench(bootp: Bootp) -> Bench {
     Bench::new(vec![served(bootp)])
 }
 
-fn given(outcome: &Told) -> Option<Ipv4Addr> {
+fn given(outcome: &Response) -> Option<Ipv4Addr> {
     match outcome {
-        Told::Reply(Reply::Bootp { yiaddr, .. }) => Some(*yiaddr),
+        Response::Reply(Reply::Bootp { yiaddr, .. }) => Some(*yiaddr),
         _ => None,
     }
 }
@@ -24,7 +24,7 @@ fn given(outcome: &Told) -> Option<Ipv4Addr> {
 #[test]
 fn bootp_is_not_served_unless_the_subnet_says_so() {
     let mut bench = bench(Bootp::Off);
-    assert_eq!(bench.send(&Draft::bootrequest(7)), Told::Silence(Silence::Bootp));
+    assert_eq!(bench.send(&Draft::bootrequest(7)), Response::Silence(Silence::Bootp));
     assert_eq!(bench.state(host(7)), State::Reserved);
 }
 
@@ -79,7 +79,10 @@ fn a_client_is_told_what_to_boot() {
 /// Without `"dynamic"` only who has a reservation gets anything.
 #[test]
 fn a_client_without_a_reservation_gets_an_address_only_where_it_may() {
-    assert_eq!(bench(Bootp::Reserved).send(&Draft::bootrequest(1)), Told::Silence(Silence::UnknownClient));
+    assert_eq!(
+        bench(Bootp::Reserved).send(&Draft::bootrequest(1)),
+        Response::Silence(Silence::UnknownClient)
+    );
     assert_eq!(given(&bench(Bootp::Dynamic).send(&Draft::bootrequest(1))), Some(host(10)));
 }
 
@@ -160,7 +163,7 @@ fn what_a_client_ended_before_it_got_the_address_for_good_is_not_ended_after() {
         let ended = ending(1, address).request(bench.now);
         assert_eq!(given(&bench.send(&Draft::bootrequest(1))), Some(address));
         let actions = bench.handle(Event::Message(ended));
-        assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::Overtaken)]);
+        assert_eq!(bench.carry_out(actions), [Response::Silence(Silence::Overtaken)]);
         assert_eq!(bench.state(address), State::Leased);
     }
 }
@@ -220,7 +223,7 @@ fn a_client_that_names_another_server_gets_silence() {
     for (name, heard) in [("ours", true), ("theirs", false), ("our", false), ("", true)] {
         let actions = bench.handle(Event::Message(named(name.as_bytes())));
         let outcome = bench.carry_out(actions).pop();
-        assert_eq!(outcome != Some(Told::Silence(Silence::OtherServer)), heard, "{name}");
+        assert_eq!(outcome != Some(Response::Silence(Silence::OtherServer)), heard, "{name}");
     }
 }
 
@@ -232,16 +235,16 @@ fn a_client_that_has_an_address_is_told_what_to_boot_only() {
     assert_eq!(given(&bench.send(&draft)), Some(Ipv4Addr::UNSPECIFIED));
     assert!(bench.store.is_empty());
     let forged = Draft { ip_src: host(98), ..draft };
-    assert_eq!(bench.send(&forged), Told::Silence(Silence::SourceMismatch));
+    assert_eq!(bench.send(&forged), Response::Silence(Silence::SourceMismatch));
 }
 
 #[test]
 fn a_bootp_client_waits_for_the_probe_of_its_address() {
     let mut bench = bench(Bootp::Dynamic);
     bench.policy.carry_out_probes();
-    assert_eq!(bench.send(&Draft::bootrequest(1)), Told::Done);
-    let told = bench.probe(&[host(10)]);
-    assert_eq!(told.iter().filter_map(given).collect::<Vec<_>>(), [host(11)]);
+    assert_eq!(bench.send(&Draft::bootrequest(1)), Response::Done);
+    let responses = bench.probe(&[host(10)]);
+    assert_eq!(responses.iter().filter_map(given).collect::<Vec<_>>(), [host(11)]);
     assert_eq!(bench.state(host(10)), State::Quarantined);
 }
 
@@ -255,7 +258,7 @@ fn a_silent_bootp_client_is_no_orphan() {
     bench.pass(100_000);
     bench.probes.clear();
     let another = bench.send(&Draft::discover(1).id(b"\0another"));
-    assert_eq!((another, bench.probes.len()), (Told::Silence(Silence::DeviceCap), 0));
+    assert_eq!((another, bench.probes.len()), (Response::Silence(Silence::DeviceCap), 0));
     assert_eq!(bench.state(address), State::Leased);
 }
 

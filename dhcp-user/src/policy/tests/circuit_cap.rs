@@ -19,9 +19,9 @@ fn on(port: u8, draft: Draft) -> Draft {
 
 /// The whole exchange of a client on a port.
 fn lease(bench: &mut Bench, port: u8, mac: u8) -> Ipv4Addr {
-    let mut told = vec![bench.send(&on(port, Draft::discover(mac)))];
-    told.extend(bench.probe(&[]));
-    let address = offered(&told)[0];
+    let mut responses = vec![bench.send(&on(port, Draft::discover(mac)))];
+    responses.extend(bench.probe(&[]));
+    let address = offered(&responses)[0];
     bench.send(&on(port, Draft::select(mac, SERVER, address))).acked().expect("a lease")
 }
 
@@ -31,10 +31,10 @@ fn a_port_gets_no_more_than_its_share() {
     for mac in [1, 2] {
         lease(&mut bench, 1, mac);
     }
-    assert_eq!(bench.send(&on(1, Draft::discover(3))), Told::Silence(Silence::CircuitCap));
-    assert_eq!(bench.send(&on(1, Draft::discover(4))), Told::Silence(Silence::CircuitCap));
-    let told = bench.events.iter().filter(|event| matches!(event, LeaseEvent::CircuitCap { cap: 2, .. }));
-    assert_eq!(told.count(), 1, "once, not for each message");
+    assert_eq!(bench.send(&on(1, Draft::discover(3))), Response::Silence(Silence::CircuitCap));
+    assert_eq!(bench.send(&on(1, Draft::discover(4))), Response::Silence(Silence::CircuitCap));
+    let reports = bench.events.iter().filter(|event| matches!(event, LeaseEvent::CircuitCap { cap: 2, .. }));
+    assert_eq!(reports.count(), 1, "once, not for each message");
     assert!(
         bench.send(&on(2, Draft::discover(3))).offered().is_some(),
         "another port has a share of its own"
@@ -46,10 +46,10 @@ fn offers_count_and_a_choice_that_nobody_offered_is_none() {
     let mut bench = Bench::new(vec![unprobed(limited(2))]);
     lease(&mut bench, 1, 1);
     let open = bench.send(&on(1, Draft::discover(2))).offered().expect("the second of two");
-    assert_eq!(bench.send(&on(1, Draft::discover(3))), Told::Silence(Silence::CircuitCap));
+    assert_eq!(bench.send(&on(1, Draft::discover(3))), Response::Silence(Silence::CircuitCap));
     let free = Ipv4Addr::new(10, 9, 0, 19);
     let forged = on(1, Draft::select(3, SERVER, free));
-    assert_eq!(bench.send(&forged), Told::Silence(Silence::CircuitCap));
+    assert_eq!(bench.send(&forged), Response::Silence(Silence::CircuitCap));
     assert_eq!(bench.send(&on(1, Draft::select(2, SERVER, open))).acked(), Some(open));
 }
 
@@ -65,7 +65,7 @@ fn an_offer_that_was_forgotten_is_one_more_as_any_other() {
     assert_eq!(bench.send(&third).offered(), Some(another));
     assert_eq!(bench.send(&on(1, Draft::select(3, SERVER, another))).acked(), Some(another));
     let late = on(1, Draft::select(2, SERVER, forgotten));
-    assert_eq!(bench.send(&late), Told::Silence(Silence::CircuitCap));
+    assert_eq!(bench.send(&late), Response::Silence(Silence::CircuitCap));
 }
 
 #[test]
@@ -95,11 +95,11 @@ fn a_silent_lease_of_the_port_is_given_up_for_a_newcomer() {
     bench.pass(60);
     bench.probe(&[]);
     bench.send(&on(1, Draft::discover(3)));
-    let mut told = Vec::new();
+    let mut responses = Vec::new();
     while !bench.probes.is_empty() {
-        told.extend(bench.probe(&[second]));
+        responses.extend(bench.probe(&[second]));
     }
-    assert_eq!(offered(&told).len(), 1, "{told:?}");
+    assert_eq!(offered(&responses).len(), 1, "{responses:?}");
     assert_ne!(bench.state(first), State::Leased, "the one that was silent for longest");
     assert_eq!(bench.state(second), State::Leased);
 }
@@ -110,11 +110,11 @@ fn a_port_whose_leases_all_answer_is_full() {
     let used = [lease(&mut bench, 1, 1), lease(&mut bench, 1, 2)];
     bench.pass(60);
     bench.probe(&[]);
-    let mut told = vec![bench.send(&on(1, Draft::discover(3)))];
+    let mut responses = vec![bench.send(&on(1, Draft::discover(3)))];
     while !bench.probes.is_empty() {
-        told.extend(bench.probe(&used));
+        responses.extend(bench.probe(&used));
     }
-    assert!(told.contains(&Told::Silence(Silence::CircuitCap)), "{told:?}");
+    assert!(responses.contains(&Response::Silence(Silence::CircuitCap)), "{responses:?}");
     assert!(used.iter().all(|address| bench.state(*address) == State::Leased));
 }
 
@@ -123,5 +123,5 @@ fn a_restart_counts_what_there_was() {
     let mut bench = Bench::new(vec![unprobed(limited(1))]);
     lease(&mut bench, 1, 1);
     bench.restart(false);
-    assert_eq!(bench.send(&on(1, Draft::discover(2))), Told::Silence(Silence::CircuitCap));
+    assert_eq!(bench.send(&on(1, Draft::discover(2))), Response::Silence(Silence::CircuitCap));
 }

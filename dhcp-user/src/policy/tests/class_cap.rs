@@ -19,8 +19,8 @@ fn phone(draft: Draft) -> Draft {
     draft.option(60, PHONE)
 }
 
-fn refused(told: &Told) -> bool {
-    *told == Told::Silence(Silence::ClassCap)
+fn refused(response: &Response) -> bool {
+    *response == Response::Silence(Silence::ClassCap)
 }
 
 /// How many leases and offers count in the only class.
@@ -51,8 +51,8 @@ fn beyond_the_limit_a_client_of_the_class_gets_nothing_and_the_operator_is_told(
     lease(&mut bench, 2);
     assert!(refused(&bench.send(&phone(Draft::discover(3)))));
     assert!(refused(&bench.send(&phone(Draft::discover(4)))));
-    let told = |event: &&LeaseEvent| matches!(event, LeaseEvent::ClassCap { class, cap: 2, .. } if class == "phones");
-    assert_eq!(bench.events.iter().filter(told).count(), 1, "of one class now and then");
+    let is_report = |event: &&LeaseEvent| matches!(event, LeaseEvent::ClassCap { class, cap: 2, .. } if class == "phones");
+    assert_eq!(bench.events.iter().filter(is_report).count(), 1, "of one class now and then");
     // Without a word of the class, and with a lease of it, all goes on.
     bench.lease(3);
     assert_eq!(bench.send(&phone(Draft::renew(1, first))).acked(), Some(first));

@@ -259,16 +259,16 @@ fn what_is_published_is_what_the_question_itself_would_be_told() {
     let memos = bench.published.last().expect("published").memos.clone();
     for draft in [Draft::renew(1, address), Draft::reboot(1, address)] {
         let draft = draft.option(60, PHONE);
-        let told = bench.send(&draft);
-        assert_eq!((told.acked(), told.option(6)), (Some(address), Some(vec![9, 9, 9, 9])));
+        let response = bench.send(&draft);
+        assert_eq!((response.acked(), response.option(6)), (Some(address), Some(vec![9, 9, 9, 9])));
         let known = memos.iter().find(|memo| memo.question.options == draft.area()).expect("foreseen");
-        assert_eq!(known.answer, *told.answer());
+        assert_eq!(known.answer, *response.answer());
     }
-    let told = bench.send(&Draft::renew(1, address));
-    assert_eq!((told.acked(), told.option(6)), (Some(address), Some(vec![192, 0, 2, 53])));
+    let response = bench.send(&Draft::renew(1, address));
+    assert_eq!((response.acked(), response.option(6)), (Some(address), Some(vec![192, 0, 2, 53])));
     let known = bench.published.last().expect("published").memos.clone();
     assert!(
-        known.iter().all(|memo| memo.answer == *told.answer()),
+        known.iter().all(|memo| memo.answer == *response.answer()),
         "in no class any more, and so it is known"
     );
 }
@@ -287,8 +287,8 @@ fn pools_are_for_their_classes() {
     );
     assert!(bench.send(&Draft::select(3, SERVER, host(11))).is_nak());
     assert_eq!(bench.send(&phone(Draft::discover(4))).offered(), Some(host(11)));
-    assert_eq!(bench.send(&phone(Draft::discover(5))), Told::Silence(Silence::Exhausted));
-    assert_eq!(bench.send(&Draft::discover(6)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&phone(Draft::discover(5))), Response::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(6)), Response::Silence(Silence::Exhausted));
     bench.send(&phone(Draft::discover(5)));
     let exhausted = bench.events.iter().filter(|event| matches!(event, LeaseEvent::Exhausted { .. }));
     assert_eq!(exhausted.count(), 2, "once for each pool");
@@ -298,7 +298,7 @@ fn pools_are_for_their_classes() {
 fn who_is_in_no_class_that_a_pool_allows_gets_none() {
     let mut bench =
         Bench::of(vec![phones()], vec![Subnet { pools: vec![pool(10, 11, &[0], &[])], ..subnet(0, 0) }]);
-    assert_eq!(bench.send(&Draft::discover(1)), Told::Silence(Silence::NoPool));
+    assert_eq!(bench.send(&Draft::discover(1)), Response::Silence(Silence::NoPool));
     assert_eq!(bench.events, []);
 }
 
@@ -308,15 +308,15 @@ fn a_stock_of_probed_addresses_is_kept_for_each_class() {
     let mut bench = Bench::of(vec![phones()], vec![site]);
     bench.policy.carry_out_probes();
     let first = |bench: &mut Bench, draft: Draft| {
-        assert_eq!(bench.send(&draft), Told::Done, "it waits");
-        bench.probe(&[]).iter().find_map(Told::offered)
+        assert_eq!(bench.send(&draft), Response::Done, "it waits");
+        bench.probe(&[]).iter().find_map(Response::offered)
     };
     assert_eq!(first(&mut bench, Draft::discover(1)), Some(host(20)));
     assert_eq!(first(&mut bench, Draft::discover(2).option(60, PHONE)), Some(host(10)));
     for (mac, phone) in [(3, false), (4, true), (5, true), (6, false)] {
         let draft = Draft::discover(mac);
-        let told = bench.send(&if phone { draft.option(60, PHONE) } else { draft });
-        let address = told.offered().expect("at once");
+        let response = bench.send(&if phone { draft.option(60, PHONE) } else { draft });
+        let address = response.offered().expect("at once");
         assert_eq!(address < host(20), phone);
     }
 }
@@ -341,7 +341,7 @@ fn a_client_whose_pool_is_shut_to_it_gets_a_nak_and_another_address() {
     assert_eq!(bench.state(address), State::Grace);
     let quiet = Subnet { authoritative: false, ..shut };
     bench.reload(vec![quiet]);
-    assert_eq!(bench.send(&Draft::renew(1, phone)), Told::Silence(Silence::NotAuthoritative));
+    assert_eq!(bench.send(&Draft::renew(1, phone)), Response::Silence(Silence::NotAuthoritative));
 }
 
 #[test]
@@ -384,7 +384,7 @@ fn a_reservation_holds_in_a_pool_for_others() {
     let phones: Vec<_> =
         (2..=10).map(|mac| bench.send(&Draft::discover(mac).option(60, PHONE)).offered()).collect();
     assert!(phones.iter().all(|address| address.is_some_and(|address| address != host(12))));
-    assert_eq!(bench.send(&Draft::discover(11).option(60, PHONE)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(11).option(60, PHONE)), Response::Silence(Silence::Exhausted));
 }
 
 /// A relay adds option 82 to what it forwards; what a client sends past it is nonetheless of its circuit's class.
@@ -395,16 +395,20 @@ fn a_class_by_circuit_holds_when_the_client_renews_past_its_relay() {
     let mut site = relayed_subnet();
     site.pools[0].admits.allow = set(&[0]);
     let mut bench = Bench::of(vec![circuit], vec![site]);
-    assert_eq!(bench.send(&relayed(Draft::discover(1), b"p2")), Told::Silence(Silence::NoPool));
+    assert_eq!(bench.send(&relayed(Draft::discover(1), b"p2")), Response::Silence(Silence::NoPool));
     let address = bench.send(&relayed(Draft::discover(1), b"p1")).offered().expect("an offer");
     bench.send(&relayed(Draft::select(1, SERVER, address), b"p1"));
     let memos = bench.published.last().expect("published").memos.clone();
     let rebind = relayed(Draft { ciaddr: address, ..Draft::new(3, 1) }, b"p1");
     for draft in [Draft::renew(1, address), rebind] {
-        let told = bench.send(&draft);
-        assert_eq!((told.acked(), told.option(6)), (Some(address), Some(vec![9, 9, 9, 9])), "{draft:?}");
+        let response = bench.send(&draft);
+        assert_eq!(
+            (response.acked(), response.option(6)),
+            (Some(address), Some(vec![9, 9, 9, 9])),
+            "{draft:?}"
+        );
         let known = memos.iter().find(|memo| memo.question.options == draft.area()).expect("foreseen");
-        assert_eq!(known.answer, *told.answer());
+        assert_eq!(known.answer, *response.answer());
     }
     bench.restart(true);
     assert_eq!(bench.send(&Draft::renew(1, address)).option(6), Some(vec![9, 9, 9, 9]), "it is in the store");
@@ -449,14 +453,14 @@ fn times_are_those_of_the_most_particular() {
     own.overrides.times = Some(times(2000));
     site.reservations = vec![own];
     let mut bench = Bench::of(vec![phones], vec![site]);
-    let told = |told: &Told| {
+    let times = |response: &Response| {
         [51, 58, 59]
-            .map(|code| told.option(code).map(|v| u32::from_be_bytes(v.try_into().expect("four octets"))))
+            .map(|code| response.option(code).map(|v| u32::from_be_bytes(v.try_into().expect("four octets"))))
     };
     for (mac, lease) in [(1, 800), (2, 400), (3, 2000)] {
         let draft = Draft::discover(mac);
         let offer = bench.send(&if mac == 1 { draft } else { draft.option(60, PHONE) });
-        assert_eq!(told(&offer), [Some(lease), Some(lease / 4), Some(lease / 2)]);
+        assert_eq!(times(&offer), [Some(lease), Some(lease / 4), Some(lease / 2)]);
     }
 }
 
@@ -498,8 +502,8 @@ fn a_lease_is_renewed_on_its_terms_of_now() {
     let mut shorter = subnet(10, 19);
     shorter.times = LeaseTimes { lease: 200, renew: 100, rebind: 175, min: 60, max: 300, when_full: None };
     bench.reload(vec![shorter]);
-    let told = bench.send(&Draft::renew(1, address));
-    assert_eq!((told.acked(), told.answer().lease_time), (Some(address), 200));
+    let response = bench.send(&Draft::renew(1, address));
+    assert_eq!((response.acked(), response.answer().lease_time), (Some(address), 200));
     let memo = bench.published.last().expect("published").memos[0].clone();
     assert_eq!(bench.policy.answer_to(address, &memo.question), Some(memo.answer));
 }
@@ -520,9 +524,9 @@ fn a_reload_changes_what_classes_are_told() {
 /// What a switch said while it was trusted counts no more when it isn't.
 #[test]
 fn what_a_switch_said_counts_for_as_long_as_it_is_trusted() {
-    let mut told = OptionSet::default();
-    told.0.insert(15, b"port7".to_vec());
-    let overrides = Overrides { options: told, ..Overrides::default() };
+    let mut options = OptionSet::default();
+    options.0.insert(15, b"port7".to_vec());
+    let overrides = Overrides { options, ..Overrides::default() };
     let port = Class { overrides, ..behind(b"p7") };
     let switched = |draft: Draft| draft.option(82, b"\x01\x02p7");
     let subnets = |trust| vec![Subnet { trust_agent_information: trust, ..subnet(10, 12) }];

@@ -50,7 +50,7 @@ fn any_address_of_ours_identifies_us() {
     let offered = bench.send(&Draft::discover(1)).offered().expect("an offer");
     assert_eq!(bench.send(&Draft::select(1, host(2), offered)).acked(), Some(offered));
     let release = Draft::new(7, 1).unicast(offered).address(54, host(2));
-    assert_eq!(bench.send(&release), Told::Done);
+    assert_eq!(bench.send(&release), Response::Done);
 }
 
 /// RFC 2131 §4.3.1, MUST NOT (t3-no-requested, t3-no-list, t3-no-max-size): of what the client says, OFFER and ACK carry
@@ -143,7 +143,7 @@ fn init_reboot_behind_a_relay_is_judged_by_its_network() {
     let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);
     assert!(bench.send(&Draft::reboot(1, host(10)).via(RELAY)).is_nak());
     let unknown = bench.send(&Draft::reboot(1, Ipv4Addr::new(10, 9, 0, 10)).via(RELAY));
-    assert_eq!(unknown, Told::Silence(Silence::UnknownClient));
+    assert_eq!(unknown, Response::Silence(Silence::UnknownClient));
     assert!(bench.send(&Draft::reboot(1, Ipv4Addr::new(10, 9, 0, 10))).is_nak(), "and a direct one by ours");
 }
 
@@ -154,8 +154,8 @@ fn a_client_that_went_over_to_another_server_is_left_alone() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let ours = bench.lease(1);
     let theirs = host(200);
-    assert_eq!(bench.send(&Draft::reboot(1, theirs)), Told::Silence(Silence::UnknownClient));
-    assert_eq!(bench.send(&Draft::rebind(1, theirs)), Told::Silence(Silence::UnknownClient));
+    assert_eq!(bench.send(&Draft::reboot(1, theirs)), Response::Silence(Silence::UnknownClient));
+    assert_eq!(bench.send(&Draft::rebind(1, theirs)), Response::Silence(Silence::UnknownClient));
     assert_eq!(bench.state(ours), State::Leased);
 }
 
@@ -198,7 +198,7 @@ fn the_relay_tells_renewing_from_rebinding() {
         draft.option(82, &[10, 1, flags]).via(RELAY)
     };
     assert!(bench.send(&through(0x80)).is_nak(), "it was sent to us alone");
-    assert_eq!(bench.send(&through(0)), Told::Silence(Silence::UnknownClient));
+    assert_eq!(bench.send(&through(0)), Response::Silence(Silence::UnknownClient));
 }
 
 /// RFC 8925 §3.3, MUST NOT (only-if-asked): option 108 is for who asks for it.
@@ -259,7 +259,7 @@ fn a_renewal_that_names_its_server_is_a_renewal() {
     let memos = bench.published.pop().expect("published").memos;
     assert!(memos.iter().any(|memo| memo.question.options == draft.area()), "small stacks do so for ever");
     let elsewhere = Draft::renew(1, address).address(54, host(2));
-    assert_eq!(bench.send(&elsewhere), Told::Silence(Silence::OtherServer));
+    assert_eq!(bench.send(&elsewhere), Response::Silence(Silence::OtherServer));
 }
 
 /// A subnet is served where its interface is, and nowhere else.
@@ -274,7 +274,7 @@ fn what_is_not_served_gets_silence() {
     let actions = bench.handle(Event::Message(Arc::new(elsewhere)));
     assert_eq!(
         bench.carry_out(actions),
-        [Told::Silence(Silence::NoSubnet)],
+        [Response::Silence(Silence::NoSubnet)],
         "an interface we know nothing of"
     );
 }

@@ -5,12 +5,12 @@ use super::wire::{Draft, SERVER};
 use super::*;
 
 /// Probes go on until nothing more is asked for; `used` addresses answer.
-fn all_probes(bench: &mut Bench, used: &[Ipv4Addr]) -> Vec<Told> {
-    let mut told = Vec::new();
+fn all_probes(bench: &mut Bench, used: &[Ipv4Addr]) -> Vec<Response> {
+    let mut responses = Vec::new();
     while !bench.probes.is_empty() {
-        told.extend(bench.probe(used));
+        responses.extend(bench.probe(used));
     }
-    told
+    responses
 }
 
 #[test]
@@ -20,25 +20,25 @@ fn a_device_whose_leases_all_answer_gets_another_up_to_the_hard_cap() {
     let mut used = leases.to_vec();
     for id in 3..=8 {
         let client = |draft: Draft| draft.id(&[0, id]);
-        let mut told = vec![bench.send(&client(Draft::discover(1)))];
-        told.extend(all_probes(&mut bench, &used));
-        assert_eq!(offered(&told).len(), 1, "at once, however many had to be asked: {told:?}");
-        let address = offered(&told)[0];
+        let mut responses = vec![bench.send(&client(Draft::discover(1)))];
+        responses.extend(all_probes(&mut bench, &used));
+        assert_eq!(offered(&responses).len(), 1, "at once, however many had to be asked: {responses:?}");
+        let address = offered(&responses)[0];
         assert_eq!(bench.send(&client(Draft::select(1, SERVER, address))).acked(), Some(address));
         used.push(address);
         bench.check();
     }
     let ninth = Draft::discover(1).id(&[0, 9]);
     bench.pass(120);
-    assert_eq!(bench.send(&ninth), Told::Done);
-    let mut told = all_probes(&mut bench, &used);
-    told.retain(|told| *told != Told::Done);
-    assert_eq!(told, [Told::Silence(Silence::DeviceCap)]);
+    assert_eq!(bench.send(&ninth), Response::Done);
+    let mut responses = all_probes(&mut bench, &used);
+    responses.retain(|response| *response != Response::Done);
+    assert_eq!(responses, [Response::Silence(Silence::DeviceCap)]);
     assert!(bench.events.iter().any(|event| matches!(event, LeaseEvent::DeviceCap { cap: 8, .. })));
     assert!(used.iter().all(|address| bench.state(*address) == State::Leased));
     // One of them falls silent.
     bench.pass(120);
-    assert_eq!(bench.send(&ninth), Told::Done);
+    assert_eq!(bench.send(&ninth), Response::Done);
     let silent = used.remove(5);
     assert_eq!(offered(&all_probes(&mut bench, &used)).len(), 1);
     assert_ne!(bench.state(silent), State::Leased);
@@ -60,7 +60,7 @@ fn answers_of_long_ago_prove_nothing() {
     assert_eq!(offered(&all_probes(&mut bench, &leases)).len(), 1);
     bench.pass(200);
     bench.probe(&leases);
-    assert_eq!(bench.send(&Draft::discover(1).id(&[0, 4])), Told::Done);
+    assert_eq!(bench.send(&Draft::discover(1).id(&[0, 4])), Response::Done);
     assert!(bench.probes.iter().any(|(address, _)| leases.contains(address)), "they are asked anew");
 }
 
@@ -68,12 +68,12 @@ fn answers_of_long_ago_prove_nothing() {
 #[test]
 fn offers_to_a_device_whose_leases_answer_count_for_its_cap() {
     let (mut bench, leases) = at_cap();
-    let mut told = Vec::new();
+    let mut responses = Vec::new();
     for id in 3..=8 {
-        told.push(bench.send(&Draft::discover(1).id(&[0, id])));
-        told.extend(all_probes(&mut bench, &leases));
+        responses.push(bench.send(&Draft::discover(1).id(&[0, id])));
+        responses.extend(all_probes(&mut bench, &leases));
     }
-    let offers = offered(&told);
+    let offers = offered(&responses);
     assert_eq!(offers.len(), 2);
     // Each is good for a lease, though the other's is new by then, and not known to be in use.
     for (id, address) in (3..).zip(offers) {
@@ -89,9 +89,9 @@ fn a_ras_whose_leases_all_answer_gets_another_too() {
     let mut bench = stocked(vec![terms]);
     let mut used = Vec::new();
     for line in 0..6 {
-        let mut told = vec![bench.send(&Draft::discover(1).id(&ras(line)))];
-        told.extend(all_probes(&mut bench, &used));
-        let Some(address) = offered(&told).first().copied() else { break };
+        let mut responses = vec![bench.send(&Draft::discover(1).id(&ras(line)))];
+        responses.extend(all_probes(&mut bench, &used));
+        let Some(address) = offered(&responses).first().copied() else { break };
         used.extend(bench.send(&Draft::select(1, SERVER, address).id(&ras(line))).acked());
     }
     assert_eq!(used.len(), 5);

@@ -17,8 +17,8 @@ fn listed(macs: &[u8]) -> Match {
     Match { hw_listed: Some(whole), ..Match::default() }
 }
 
-fn dropped(told: &Told) -> bool {
-    *told == Told::Silence(Silence::ClassDrop)
+fn dropped(response: &Response) -> bool {
+    *response == Response::Silence(Silence::ClassDrop)
 }
 
 /// A policy of other classes goes on with what this one knows.
@@ -75,7 +75,7 @@ fn a_lease_whose_client_is_dropped_ends_with_its_promise() {
     assert!(dropped(&bench.send(&Draft::renew(1, address))));
     bench.pass(expiry.0 - bench.now - 1);
     assert_eq!(bench.state(address), State::Leased);
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::Exhausted));
     bench.pass(2);
     assert_eq!(bench.state(address), State::Grace);
     bench.pass(GRACE);

@@ -45,7 +45,7 @@ fn a_reservation_elsewhere_is_met_by_silence_where_the_subnet_is_not_authoritati
     let mut bench = Bench::new(vec![quiet(subnet(10, 20))]);
     let address = bench.lease(1);
     bench.reload(with_reservation(1, 70).into_iter().map(quiet).collect());
-    assert_eq!(bench.send(&Draft::renew(1, address)), Told::Silence(Silence::NotAuthoritative));
+    assert_eq!(bench.send(&Draft::renew(1, address)), Response::Silence(Silence::NotAuthoritative));
     assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(host(70)));
 }
 
@@ -93,12 +93,12 @@ fn the_former_owner_of_a_reserved_address_is_told_and_can_give_it_back() {
         }
         bench.now += 2;
         let foreign = Draft::release(1, first).via(Ipv4Addr::new(192, 0, 2, 7));
-        assert_eq!(bench.send(&foreign), Told::Silence(Silence::ForeignOrigin));
-        assert_eq!(bench.send(&Draft::release(3, first)), Told::Silence(Silence::NotOwner));
+        assert_eq!(bench.send(&foreign), Response::Silence(Silence::ForeignOrigin));
+        assert_eq!(bench.send(&Draft::release(3, first)), Response::Silence(Silence::NotOwner));
         assert_ne!(bench.send(&Draft::discover(2)).offered(), Some(first), "it is promised still");
-        assert_eq!(bench.send(&Draft::release(1, first)), Told::Done);
+        assert_eq!(bench.send(&Draft::release(1, first)), Response::Done);
         assert_eq!(bench.state(first), State::Reserved);
-        assert_eq!(bench.send(&Draft::release(1, first)), Told::Silence(Silence::NotOwner));
+        assert_eq!(bench.send(&Draft::release(1, first)), Response::Silence(Silence::NotOwner));
         assert_eq!(bench.lease(2), first);
     }
 }
@@ -165,9 +165,9 @@ fn a_ports_new_device_gets_the_address_when_the_old_one_is_silent() {
     let mut bench = ports();
     assert_eq!(on_port(&mut bench, 1), Some(PORT));
     let word = bench.words.load(PORT);
-    assert_eq!(bench.send(&relayed(Draft::discover(2))), Told::Done, "it waits");
+    assert_eq!(bench.send(&relayed(Draft::discover(2))), Response::Done, "it waits");
     assert_eq!(bench.words.load(PORT), word, "and the other keeps its lease meanwhile");
-    let offers: Vec<_> = bench.probe(&[]).iter().map(Told::offered).collect();
+    let offers: Vec<_> = bench.probe(&[]).iter().map(Response::offered).collect();
     assert_eq!(offers, [Some(PORT)]);
     assert!(!bench.words.load(PORT).alive(), "the kernel renews it no more");
     assert_eq!(bench.send(&relayed(Draft::select(2, SERVER, PORT))).acked(), Some(PORT));
@@ -184,17 +184,17 @@ fn of_two_devices_on_a_port_that_answer_the_second_gets_nothing() {
     let mut bench = ports();
     assert_eq!(on_port(&mut bench, 1), Some(PORT));
     bench.send(&relayed(Draft::discover(2)));
-    assert_eq!(bench.probe(&[PORT]), [Told::Silence(Silence::PortInUse)]);
+    assert_eq!(bench.probe(&[PORT]), [Response::Silence(Silence::PortInUse)]);
     assert_eq!(
         bench.send(&relayed(Draft::discover(2))),
-        Told::Silence(Silence::PortInUse),
+        Response::Silence(Silence::PortInUse),
         "nor a probe each time"
     );
     assert!(bench.probes.is_empty());
-    let told = |event: &&LeaseEvent| matches!(event, LeaseEvent::PortInUse { address: PORT, .. });
-    assert_eq!(bench.events.iter().filter(told).count(), 1, "the operator is told once in a while");
+    let is_report = |event: &&LeaseEvent| matches!(event, LeaseEvent::PortInUse { address: PORT, .. });
+    assert_eq!(bench.events.iter().filter(is_report).count(), 1, "the operator is told once in a while");
     assert!(bench.send(&relayed(Draft::select(2, SERVER, PORT))).is_nak());
-    assert_eq!(bench.send(&relayed(Draft::reboot(2, PORT))), Told::Silence(Silence::UnknownClient));
+    assert_eq!(bench.send(&relayed(Draft::reboot(2, PORT))), Response::Silence(Silence::UnknownClient));
     assert_eq!(bench.send(&Draft::renew(1, PORT)).acked(), Some(PORT), "the first goes on");
     bench.send(&Draft::release(1, PORT));
     assert_eq!(on_port(&mut bench, 2), Some(PORT), "until it gives the address back");
@@ -205,7 +205,7 @@ fn of_two_devices_on_a_port_that_answer_the_second_gets_nothing() {
 fn of_two_devices_that_come_to_a_port_at_once_one_gets_the_address() {
     let mut bench = ports();
     assert_eq!(bench.send(&relayed(Draft::discover(1))).offered(), Some(PORT));
-    assert_eq!(bench.send(&relayed(Draft::discover(2))), Told::Silence(Silence::PortInUse));
+    assert_eq!(bench.send(&relayed(Draft::discover(2))), Response::Silence(Silence::PortInUse));
     assert_eq!(on_port(&mut bench, 1), Some(PORT));
 }
 
@@ -223,7 +223,7 @@ fn one_device_on_a_port_may_change_its_identifier() {
 fn without_probes_a_port_is_its_first_devices_until_the_lease_ends() {
     let mut bench = Bench::new(port());
     assert_eq!(on_port(&mut bench, 1), Some(PORT));
-    assert_eq!(bench.send(&relayed(Draft::discover(2))), Told::Silence(Silence::PortInUse));
+    assert_eq!(bench.send(&relayed(Draft::discover(2))), Response::Silence(Silence::PortInUse));
     bench.pass(LEASE_TIME + 2);
     assert_eq!(on_port(&mut bench, 2), Some(PORT));
 }

@@ -14,13 +14,13 @@ fn bench(subnets: Vec<Subnet>) -> Bench {
 
 /// What comes of all probes, until there are none, where these hosts have these addresses and the liar answers for every
 /// address unless its answers don't count.
-fn probe_beside_a_liar(bench: &mut Bench, hosts: &[Ipv4Addr]) -> Vec<Told> {
+fn probe_beside_a_liar(bench: &mut Bench, hosts: &[Ipv4Addr]) -> Vec<Response> {
     probe_beside(bench, LIAR, hosts)
 }
 
 /// The same, the liar being this station.
-fn probe_beside(bench: &mut Bench, liar: [u8; 6], hosts: &[Ipv4Addr]) -> Vec<Told> {
-    let mut told = Vec::new();
+fn probe_beside(bench: &mut Bench, liar: [u8; 6], hosts: &[Ipv4Addr]) -> Vec<Response> {
+    let mut responses = Vec::new();
     while !bench.probes.is_empty() {
         for (address, _) in std::mem::take(&mut bench.probes) {
             let outcome = if hosts.contains(&address) {
@@ -31,14 +31,14 @@ fn probe_beside(bench: &mut Bench, liar: [u8; 6], hosts: &[Ipv4Addr]) -> Vec<Tol
                 action::Outcome::Answered(Some(liar))
             };
             let actions = bench.handle(Event::Probed { address, outcome });
-            told.extend(bench.carry_out(actions));
+            responses.extend(bench.carry_out(actions));
         }
     }
-    told
+    responses
 }
 
-fn offered(told: &[Told]) -> Vec<Ipv4Addr> {
-    told.iter().filter_map(Told::offered).collect()
+fn offered(responses: &[Response]) -> Vec<Ipv4Addr> {
+    responses.iter().filter_map(Response::offered).collect()
 }
 
 fn quarantined(bench: &Bench) -> usize {
@@ -48,9 +48,9 @@ fn quarantined(bench: &Bench) -> usize {
 #[test]
 fn who_answers_for_every_address_keeps_no_newcomer_from_a_lease() {
     let mut bench = bench(vec![subnet(10, 30)]);
-    assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
-    let told = probe_beside_a_liar(&mut bench, &[]);
-    assert_eq!(offered(&told).len(), 1, "{told:?}");
+    assert_eq!(bench.send(&Draft::discover(1)), Response::Done);
+    let responses = probe_beside_a_liar(&mut bench, &[]);
+    assert_eq!(offered(&responses).len(), 1, "{responses:?}");
     assert_eq!(quarantined(&bench), 0, "what it said proves nothing");
     let told_of = bench.events.iter().filter(|event| matches!(event, LeaseEvent::ProbeLiar { .. }));
     assert_eq!(told_of.count(), 1);
@@ -69,17 +69,17 @@ fn a_flood_of_stations_that_answer_probes_costs_minutes_and_shuts_nobody_out() {
     let mut bench = bench(vec![subnet(10, 200)]);
     let mut station = 0_u16;
     let mut flooded = |bench: &mut Bench| {
-        let mut told = Vec::new();
+        let mut responses = Vec::new();
         while !bench.probes.is_empty() {
             for (address, _) in std::mem::take(&mut bench.probes) {
                 station += 1;
                 let [high, low] = station.to_be_bytes();
                 let outcome = action::Outcome::Answered(Some([2, 9, 9, 9, high, low]));
                 let actions = bench.handle(Event::Probed { address, outcome });
-                told.extend(bench.carry_out(actions));
+                responses.extend(bench.carry_out(actions));
             }
         }
-        offered(&told).len()
+        offered(&responses).len()
     };
     let mut served = 0;
     for mac in 1..=100 {
@@ -114,14 +114,14 @@ fn what_a_host_really_uses_is_not_offered_beside_a_liar() {
 fn one_discover_puts_few_addresses_out_of_use() {
     let mut bench = bench(vec![subnet(10, 250)]);
     bench.send(&Draft::discover(1));
-    let (mut number, mut told) = (0u8, Vec::new());
+    let (mut number, mut responses) = (0u8, Vec::new());
     while let Some((address, _)) = bench.probes.pop() {
         number += 1;
         let outcome = action::Outcome::Answered(Some([2, 0, 0, 0, 8, number]));
         let actions = bench.handle(Event::Probed { address, outcome });
-        told.extend(bench.carry_out(actions));
+        responses.extend(bench.carry_out(actions));
     }
-    assert_eq!(told, [Told::Silence(Silence::Probing)]);
+    assert_eq!(responses, [Response::Silence(Silence::Probing)]);
     assert_eq!((number, quarantined(&bench)), (12, 12), "four for the client, eight in stock");
 }
 
@@ -173,8 +173,8 @@ fn a_lease_whose_holder_answers_is_no_orphan_whatever_else_it_says() {
         let mut bench = beside_a_holder(pool, holder, &leases);
         bench.send(&through(Draft::discover(1).id(&[0, 99]), holder.1));
         assert_eq!(bench.probes.len(), 1);
-        let told = probe_beside(&mut bench, station(holder.0), &[]);
-        assert_eq!(told, [Told::Silence(Silence::DeviceCap)], "{holder:?}");
+        let responses = probe_beside(&mut bench, station(holder.0), &[]);
+        assert_eq!(responses, [Response::Silence(Silence::DeviceCap)], "{holder:?}");
         assert_eq!(leases.map(|address| bench.state(address)), [State::Leased; 2], "{holder:?}");
     }
 }
@@ -215,7 +215,7 @@ fn a_bridge_that_answers_for_what_its_clients_had_is_no_liar() {
             let address = bench.send(&Draft::discover(mac).by(60)).offered().expect("an offer");
             assert_eq!(bench.send(&Draft::select(mac, SERVER, address).by(60)).acked(), Some(address));
             if released {
-                assert_eq!(bench.send(&Draft::release(mac, address).by(60)), Told::Done);
+                assert_eq!(bench.send(&Draft::release(mac, address).by(60)), Response::Done);
             }
             address
         });
@@ -230,10 +230,10 @@ fn a_bridge_that_answers_for_what_its_clients_had_is_no_liar() {
 }
 
 /// DISCOVER, REQUEST, DECLINE, from a device that nobody has heard of.
-fn decline(bench: &mut Bench, mac: u8) -> Told {
+fn decline(bench: &mut Bench, mac: u8) -> Response {
     let address = match bench.send(&Draft::discover(mac)) {
-        Told::Done => *offered(&bench.probe(&[])).first().expect("an offer"),
-        told => told.offered().expect("an offer"),
+        Response::Done => *offered(&bench.probe(&[])).first().expect("an offer"),
+        response => response.offered().expect("an offer"),
     };
     bench.send(&Draft::select(mac, SERVER, address));
     bench.send(&Draft::decline(mac, address))
@@ -284,7 +284,7 @@ fn what_was_declined_too_often_is_probed_and_given_when_nothing_else_is_left() {
         bench.probe(&[]);
     }
     assert_eq!(quarantined(&bench), 20);
-    assert_eq!(bench.send(&Draft::discover(50)), Told::Done);
+    assert_eq!(bench.send(&Draft::discover(50)), Response::Done);
     let longest = bench.probes.first().expect("a probe").0;
     assert!(offered(&bench.probe(&[longest])).is_empty());
     assert_eq!(bench.state(longest), State::Quarantined, "it is in use indeed");
@@ -299,7 +299,7 @@ fn what_was_declined_too_often_is_probed_and_given_when_nothing_else_is_left() {
 fn what_was_declined_on_good_evidence_is_not_given_in_need() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     decline(&mut bench, 1);
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::Exhausted));
 }
 
 /// A client that declines too often loses what it declines, but not if the kernel has promised it since.
@@ -330,7 +330,7 @@ fn a_short_quarantine_is_one_after_a_restart_too() {
     bench.restart(true);
     assert!(bench.send(&Draft::discover(50)).offered().is_some());
     assert!(bench.send(&Draft::discover(51)).offered().is_some());
-    assert_eq!(bench.send(&Draft::discover(52)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(52)), Response::Silence(Silence::Exhausted));
 }
 
 /// A pool of three whose leases have just expired, a second apart, the last address first.
@@ -352,7 +352,7 @@ fn all_in_grace(bench: &mut Bench) {
 fn grace_gives_way_to_need_oldest_first() {
     let mut bench = bench(vec![subnet(10, 12)]);
     all_in_grace(&mut bench);
-    assert_eq!(bench.send(&Draft::discover(7)), Told::Done);
+    assert_eq!(bench.send(&Draft::discover(7)), Response::Done);
     assert_eq!(bench.probes.first().map(|(address, _)| *address), Some(host(12)));
     assert_eq!(offered(&bench.probe(&[])), [host(12)]);
     assert_eq!(bench.send(&Draft::select(7, SERVER, host(12))).acked(), Some(host(12)));
@@ -405,7 +405,7 @@ fn what_is_still_promised_is_not_given_in_need() {
     bench.send(&asked);
     bench.send(&Draft::select(1, SERVER, host(11)));
     assert_eq!(bench.state(host(10)), State::Grace, "it has moved, and may not know");
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::Exhausted));
     bench.pass(LEASE_TIME + 2);
     assert!(bench.send(&Draft::discover(2)).offered().is_some());
 }
@@ -425,8 +425,8 @@ fn a_release_gives_back_what_was_offered_of_the_lease() {
 fn a_release_of_what_was_only_offered_frees_it() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(host(10)));
-    assert_eq!(bench.send(&Draft::release(2, host(10))), Told::Silence(Silence::NotOwner));
-    assert_eq!(bench.send(&Draft::release(1, host(10))), Told::Done);
+    assert_eq!(bench.send(&Draft::release(2, host(10))), Response::Silence(Silence::NotOwner));
+    assert_eq!(bench.send(&Draft::release(1, host(10))), Response::Done);
     assert_eq!(bench.lease(2), host(10));
 }
 
@@ -475,7 +475,7 @@ fn a_promise_as_long_as_a_short_quarantine_is_not_doubtful_after_a_restart() {
         bench.carry_out(actions);
         assert_eq!(bench.state(address), State::Quarantined);
         for _ in 0..2 {
-            assert_eq!(bench.send(&Draft::discover(50)), Told::Silence(Silence::Exhausted), "{lease}");
+            assert_eq!(bench.send(&Draft::discover(50)), Response::Silence(Silence::Exhausted), "{lease}");
             bench.restart(true);
         }
     }

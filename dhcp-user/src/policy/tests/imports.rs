@@ -28,7 +28,7 @@ fn an_imported_lease_is_its_clients_and_nobody_elses() {
     assert_eq!(bench.store[&address].committed_until, record.committed_until);
     assert_eq!(bench.words.load(address).expiry(), record.committed_until, "all that may be promised");
     assert_ne!(bench.lease(2), address);
-    assert_eq!(bench.send(&Draft::discover(3)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(3)), Response::Silence(Silence::Exhausted));
     assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
     assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(address));
 }
@@ -171,6 +171,6 @@ fn an_imported_lease_is_on_the_vlan_of_its_subnet() {
     let mut bench = Bench::new(vec![Subnet { vlan, ..subnet(10, 20) }]);
     let (address, record) = elsewhere(1);
     assert_eq!(bench.import(&Record { interface: String::new(), ..record }), Ok(()));
-    assert_eq!(bench.send(&Draft::release(1, address).tagged(&[7])), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, address).tagged(&[7])), Response::Done);
     assert_eq!(bench.state(address), State::Free);
 }

@@ -41,9 +41,9 @@ fn an_interface_may_be_gone_and_back_before_anybody_looks() {
 fn what_is_told_of_another_server_address_is_to_be_forgotten() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
-    let told = bench.published[0].basis;
+    let basis = bench.published[0].basis;
     assert_eq!(bench.policy.relink(on(IFINDEX, &[host(7), host(8)]), &[]), NONE);
-    assert_ne!(bench.policy.basis(address, LINK), Some(told));
+    assert_ne!(bench.policy.basis(address, LINK), Some(basis));
     let renewed = bench.send(&Draft::rebind(1, address));
     assert_eq!((renewed.acked(), renewed.option(54)), (Some(address), Some(host(7).octets().to_vec())));
     bench.policy.relink(on(IFINDEX, &[host(7)]), &[]);
@@ -63,7 +63,7 @@ fn without_an_address_there_is_nothing_to_serve_from() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
     bench.policy.relink(on(IFINDEX, &[]), &[]);
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::NoSubnet));
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::NoSubnet));
     bench.policy.relink(on(IFINDEX, &[SERVER]), &[]);
     assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
 }

@@ -19,9 +19,9 @@ fn what_hosts_have_is_offered_to_nobody() {
     let mut bench = bench(52, 54);
     assert_eq!(bench.state(host(53)), State::Reserved);
     assert_eq!([bench.lease(1), bench.lease(2)], [host(52), host(54)]);
-    assert_eq!(bench.send(&Draft::discover(3)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(3)), Response::Silence(Silence::Exhausted));
     let asked = Draft::discover(4).address(50, host(53));
-    assert_eq!(bench.send(&asked), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&asked), Response::Silence(Silence::Exhausted));
     assert!(bench.send(&Draft::select(4, SERVER, host(53))).is_nak());
     bench.check();
 }
@@ -41,7 +41,7 @@ fn an_address_that_becomes_ours_is_kept_back_and_one_that_was_is_free() {
     have(&mut bench, &[SERVER, host(10)]);
     assert_eq!(bench.state(host(10)), State::Reserved);
     assert_eq!(bench.lease(2), host(11));
-    assert_eq!(bench.send(&Draft::discover(3)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(3)), Response::Silence(Silence::Exhausted));
     have(&mut bench, &[SERVER]);
     assert_eq!(bench.lease(3), host(10));
 }
@@ -66,7 +66,7 @@ fn a_promise_is_kept_before_the_address_is_kept_back() {
         bench.pass(LEASE_TIME + GRACE + 3);
         assert_eq!(bench.state(address), State::Reserved);
         assert_eq!(bench.lease(2), host(11));
-        assert_eq!(bench.send(&Draft::discover(3)), Told::Silence(Silence::Exhausted));
+        assert_eq!(bench.send(&Draft::discover(3)), Response::Silence(Silence::Exhausted));
     }
 }
 
@@ -95,7 +95,7 @@ fn an_address_of_the_host_on_any_interface_is_offered_to_nobody() {
     assert!(bench.send(&Draft::select(1, SERVER, host(10))).is_nak());
     bench.reload(bench.config.subnets.clone());
     assert_eq!(bench.lease(2), host(11));
-    assert_eq!(bench.send(&Draft::discover(3)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(3)), Response::Silence(Silence::Exhausted));
     everywhere(&mut bench, &[Ipv4Addr::LOCALHOST]);
     assert_eq!(bench.lease(3), host(10));
 }
@@ -127,10 +127,10 @@ fn whose_address_has_become_our_own_is_sent_away() {
                 Some(lease.basis),
                 "the kernel is to forget it"
             );
-            let told = bench.send(&ask(address));
+            let response = bench.send(&ask(address));
             match way {
-                0..4 => assert!(told.is_nak(), "{way}: {told:?}"),
-                _ => assert_eq!(told.offered(), Some(host(11)), "{way}"),
+                0..4 => assert!(response.is_nak(), "{way}: {response:?}"),
+                _ => assert_eq!(response.offered(), Some(host(11)), "{way}"),
             }
             assert_eq!(bench.lease(1), host(11));
             bench.pass(LEASE_TIME + GRACE + 3);
@@ -156,7 +156,7 @@ fn who_speaks_bootp_is_not_given_what_is_our_own() {
     let subnets = vec![Subnet { bootp: Bootp::Dynamic, ..subnet(10, 11) }];
     let mut bench = Bench::new(subnets);
     let given = |bench: &mut Bench, mac| match bench.send(&Draft::bootrequest(mac)) {
-        Told::Reply(Reply::Bootp { yiaddr, .. }) => Some(yiaddr),
+        Response::Reply(Reply::Bootp { yiaddr, .. }) => Some(yiaddr),
         _ => None,
     };
     assert_eq!(given(&mut bench, 1), Some(host(10)));

@@ -9,8 +9,8 @@ fn lasting(lease: u32, subnet: Subnet) -> Subnet {
     Subnet { times, ..subnet }
 }
 
-fn seconds(told: &Told) -> u32 {
-    u32::from_be_bytes(told.option(51).expect("a lease time").try_into().expect("four octets"))
+fn seconds(response: &Response) -> u32 {
+    u32::from_be_bytes(response.option(51).expect("a lease time").try_into().expect("four octets"))
 }
 
 #[test]

@@ -28,16 +28,16 @@ fn about_device(mac: u8) -> Draft {
 }
 
 /// Status, ciaddr and chaddr of an answer.
-fn told(outcome: &Told) -> (LeaseStatus, Ipv4Addr, Vec<u8>) {
+fn status_in(outcome: &Response) -> (LeaseStatus, Ipv4Addr, Vec<u8>) {
     match outcome {
-        Told::Reply(Reply::Lease { status, ciaddr, chaddr, .. }) => {
+        Response::Reply(Reply::Lease { status, ciaddr, chaddr, .. }) => {
             (*status, *ciaddr, chaddr.octets().to_vec())
         }
         other => panic!("no answer to a LEASEQUERY: {other:?}"),
     }
 }
 
-fn seconds(outcome: &Told, code: u8) -> Option<u32> {
+fn seconds(outcome: &Response, code: u8) -> Option<u32> {
     outcome.option(code).map(|value| u32::from_be_bytes(value.try_into().expect("four octets")))
 }
 
@@ -47,7 +47,7 @@ fn a_relay_learns_who_has_an_address() {
     let mut bench = bench(vec![subnet(10, 20)]);
     let address = bench.lease(1);
     let answer = bench.send(&about(address).option(55, &ALL));
-    assert_eq!(told(&answer), (LeaseStatus::Active, address, vec![2, 0, 0, 0, 1, 1]));
+    assert_eq!(status_in(&answer), (LeaseStatus::Active, address, vec![2, 0, 0, 0, 1, 1]));
     assert_eq!(answer.option(53), Some(vec![13]));
     assert_eq!(answer.option(54), Some(SERVER.octets().to_vec()));
 }
@@ -82,7 +82,7 @@ fn a_lease_that_the_kernel_extended_is_told_as_it_is_now() {
     assert_eq!([51, 58, 91].map(|code| seconds(&answer, code)), [Some(991), Some(491), Some(9)]);
     // Past the end that the daemon knows of, the word still holds.
     bench.pass(900);
-    assert_eq!(told(&bench.send(&about(address))).0, LeaseStatus::Active);
+    assert_eq!(status_in(&bench.send(&about(address))).0, LeaseStatus::Active);
 }
 
 /// RFC 4388 §6.4.1, MUST (unassigned): an address of ours that nobody has is unassigned, one that isn't ours is unknown.
@@ -90,16 +90,16 @@ fn a_lease_that_the_kernel_extended_is_told_as_it_is_now() {
 fn an_address_without_a_lease_is_unassigned_or_unknown() {
     let mut bench = bench(vec![subnet(10, 20)]);
     let ours = bench.send(&about(host(15)));
-    assert_eq!(told(&ours), (LeaseStatus::Unassigned, host(15), vec![0; 6]));
+    assert_eq!(status_in(&ours), (LeaseStatus::Unassigned, host(15), vec![0; 6]));
     assert_eq!((ours.codes(), ours.option(53)), (vec![53, 54], Some(vec![11])));
     let theirs = bench.send(&about(host(200)));
-    assert_eq!(told(&theirs), (LeaseStatus::Unknown, host(200), vec![0; 6]));
+    assert_eq!(status_in(&theirs), (LeaseStatus::Unknown, host(200), vec![0; 6]));
     assert_eq!((theirs.codes(), theirs.option(53)), (vec![53, 54], Some(vec![12])));
 
     let address = bench.lease(1);
     bench.pass(LEASE_TIME + 1);
     assert_eq!(bench.state(address), State::Grace);
-    assert_eq!(told(&bench.send(&about(address))).0, LeaseStatus::Unassigned, "expired");
+    assert_eq!(status_in(&bench.send(&about(address))).0, LeaseStatus::Unassigned, "expired");
 }
 
 /// RFC 4388 §6.4.1, MUST (unknown-client): a client without a lease is unknown, by whatever it is asked for.
@@ -109,11 +109,11 @@ fn a_client_without_a_lease_is_unknown() {
     let address = bench.lease(1);
     bench.send(&Draft::release(1, address));
     assert_eq!(
-        told(&bench.send(&about_device(1))),
+        status_in(&bench.send(&about_device(1))),
         (LeaseStatus::Unknown, Ipv4Addr::UNSPECIFIED, vec![2, 0, 0, 0, 1, 1])
     );
     let by_id = bench.send(&query().id(b"\0me"));
-    assert_eq!(told(&by_id).0, LeaseStatus::Unknown);
+    assert_eq!(status_in(&by_id).0, LeaseStatus::Unknown);
     assert_eq!(by_id.option(61), Some(b"\0me".to_vec()), "RFC 6842 §3");
 }
 
@@ -129,7 +129,7 @@ fn of_several_leases_of_a_device_the_last_used_is_told_first() {
     let all = |list: &[Ipv4Addr]| Some(list.iter().flat_map(Ipv4Addr::octets).collect::<Vec<u8>>());
 
     let answer = bench.send(&about_device(1).option(55, &ALL));
-    assert_eq!(told(&answer).1, second);
+    assert_eq!(status_in(&answer).1, second);
     assert_eq!(answer.option(92), all(&[second, first]));
     assert_eq!(answer.option(61), Some(id.to_vec()));
 
@@ -137,11 +137,11 @@ fn of_several_leases_of_a_device_the_last_used_is_told_first() {
     assert!(bench.kernel_renews(first), "the kernel heard the other one since");
     bench.pass(1);
     let answer = bench.send(&about_device(1).option(55, &[51]));
-    assert_eq!((told(&answer).1, answer.option(92)), (first, all(&[first, second])), "asked for or not");
+    assert_eq!((status_in(&answer).1, answer.option(92)), (first, all(&[first, second])), "asked for or not");
     assert_eq!(answer.option(61), None, "this lease was got without an identifier");
 
     let by_id = bench.send(&query().id(id).option(55, &[51, 92]));
-    assert_eq!((told(&by_id).1, by_id.option(92)), (second, None), "one lease is no list");
+    assert_eq!((status_in(&by_id).1, by_id.option(92)), (second, None), "one lease is no list");
     assert_eq!(by_id.option(61), Some(id.to_vec()), "RFC 6842 §3");
     let by_address = bench.send(&about(first).option(55, &ALL));
     assert_eq!(by_address.option(92), None);
@@ -181,7 +181,7 @@ fn a_question_about_nothing_or_two_things_gets_silence() {
         about_device(1).id(b"\0me"),
     ];
     for draft in unclear {
-        assert_eq!(bench.send(&draft), Told::Silence(Silence::UnclearQuery), "{draft:?}");
+        assert_eq!(bench.send(&draft), Response::Silence(Silence::UnclearQuery), "{draft:?}");
     }
 }
 
@@ -197,14 +197,18 @@ fn a_stranger_is_told_nothing() {
         Draft { ip_src: stranger, ..about(address) },
     ];
     for draft in refused {
-        assert_eq!(bench.send(&draft), Told::Silence(Silence::QueryNotAllowed), "{draft:?}");
+        assert_eq!(bench.send(&draft), Response::Silence(Silence::QueryNotAllowed), "{draft:?}");
     }
-    assert_eq!(told(&bench.send(&Draft { giaddr: REQUESTER, ..about(address) })).0, LeaseStatus::Active);
+    assert_eq!(status_in(&bench.send(&Draft { giaddr: REQUESTER, ..about(address) })).0, LeaseStatus::Active);
     let elsewhere = about(address).address(54, host(2));
-    assert_eq!(bench.send(&elsewhere), Told::Silence(Silence::OtherServer));
+    assert_eq!(bench.send(&elsewhere), Response::Silence(Silence::OtherServer));
 
     let mut closed = Bench::new(vec![subnet(10, 20)]);
-    assert_eq!(closed.send(&about(host(10))), Told::Silence(Silence::QueryNotAllowed), "nobody by default");
+    assert_eq!(
+        closed.send(&about(host(10))),
+        Response::Silence(Silence::QueryNotAllowed),
+        "nobody by default"
+    );
 }
 
 /// Neither word nor store, nor any promise, is touched by a question.

@@ -8,7 +8,7 @@ use super::*;
 fn a_release_frees_the_address_at_once() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     let address = bench.lease(1);
-    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, address)), Response::Done);
     assert!(!bench.words.load(address).alive());
     assert_eq!(bench.lease(2), address);
 }
@@ -31,10 +31,10 @@ fn a_release_must_fit_in_everything() {
         (Draft::new(7, 1).address(54, SERVER), Silence::NoAddress),
     ];
     for (draft, why) in forged {
-        assert_eq!(bench.send(&draft), Told::Silence(why), "{draft:?}");
+        assert_eq!(bench.send(&draft), Response::Silence(why), "{draft:?}");
         assert_eq!(bench.state(address), State::Leased);
     }
-    assert_eq!(bench.send(&good), Told::Done);
+    assert_eq!(bench.send(&good), Response::Done);
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn a_release_that_a_renewal_overtook_is_void() {
     bench.now += 1;
     assert!(bench.kernel_renews(address));
     let actions = bench.handle(Event::Message(release));
-    assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::Overtaken)]);
+    assert_eq!(bench.carry_out(actions), [Response::Silence(Silence::Overtaken)]);
     assert_eq!(bench.state(address), State::Leased);
 }
 
@@ -64,7 +64,7 @@ fn a_release_whose_word_is_still_the_one_it_met_was_not_overtaken() {
     bench.now += 1;
     assert!(bench.kernel_renews(address));
     let actions = bench.handle(Event::Message(Arc::new(first)));
-    assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::Overtaken)]);
+    assert_eq!(bench.carry_out(actions), [Response::Silence(Silence::Overtaken)]);
     let met = Some(bench.words.load(address));
     let second = Request { word: met, ..release(&bench) };
     let actions = bench.handle(Event::Message(Arc::new(second)));
@@ -81,9 +81,9 @@ fn a_release_overtaken_in_the_second_of_the_lease_is_void() {
     for word in [Some(bench.words.load(address)), None] {
         assert!(bench.kernel_renews(address));
         // What the daemon answers in that second, too, does not make it the daemon's promise alone.
-        assert!(matches!(bench.send(&Draft::renew(1, address)), Told::Reply(Reply::Ack { .. })));
+        assert!(matches!(bench.send(&Draft::renew(1, address)), Response::Reply(Reply::Ack { .. })));
         let actions = bench.handle(Event::Message(Arc::new(Request { word, ..(*release).clone() })));
-        assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::Overtaken)]);
+        assert_eq!(bench.carry_out(actions), [Response::Silence(Silence::Overtaken)]);
         assert_eq!(bench.state(address), State::Leased);
     }
 }
@@ -100,8 +100,8 @@ fn a_release_overtaken_by_a_renewal_for_another_time_is_void() {
     // Not carried out yet, so that the word is still the one that was revoked for it.
     let renewed = bench.handle(Event::Message(Draft::renew(1, address).request(bench.now)));
     let released = bench.handle(Event::Message(release));
-    assert!(matches!(bench.carry_out(renewed)[..], [Told::Reply(Reply::Ack { .. })]));
-    assert_eq!(bench.carry_out(released), [Told::Silence(Silence::Overtaken)]);
+    assert!(matches!(bench.carry_out(renewed)[..], [Response::Reply(Reply::Ack { .. })]));
+    assert_eq!(bench.carry_out(released), [Response::Silence(Silence::Overtaken)]);
     assert_eq!(bench.state(address), State::Leased);
 }
 
@@ -112,7 +112,7 @@ fn a_release_after_the_kernels_renewal_holds() {
     bench.now += 100;
     assert!(bench.kernel_renews(address));
     bench.now += 1;
-    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, address)), Response::Done);
     assert_eq!(bench.state(address), State::Free);
 }
 
@@ -159,7 +159,7 @@ fn a_short_lease_of_an_address_with_an_old_long_promise_can_be_released() {
     let short = 60u32.to_be_bytes();
     bench.send(&Draft::discover(2).option(51, &short));
     bench.send(&Draft::select(2, SERVER, address).option(51, &short));
-    assert_eq!(bench.send(&Draft::release(2, address)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(2, address)), Response::Done);
 }
 
 /// RFC 2131 §4.3.3, MUST (declined): a declined address is not available.
@@ -168,13 +168,13 @@ fn a_short_lease_of_an_address_with_an_old_long_promise_can_be_released() {
 fn a_declined_address_is_out_of_use_at_once() {
     let mut bench = Bench::new(vec![subnet(10, 11)]);
     let address = bench.lease(1);
-    assert_eq!(bench.send(&Draft::decline(1, address)), Told::Done);
+    assert_eq!(bench.send(&Draft::decline(1, address)), Response::Done);
     assert_eq!(bench.state(address), State::Quarantined);
     assert!(!bench.words.load(address).alive());
     let kept = &bench.store[&address];
     assert!(matches!(kept.standing, Standing::Quarantined { why: QuarantineCause::Declined, .. }));
     assert_eq!(bench.lease(1), host(11), "the client gets another");
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::Exhausted));
     let view = bench.policy.quarantined().next().expect("one in quarantine");
     assert_eq!((view.address, view.why), (address, QuarantineCause::Declined));
     bench.pass(24 * 3600 + 2);
@@ -185,8 +185,8 @@ fn a_declined_address_is_out_of_use_at_once() {
 fn an_offered_address_can_be_declined_by_whom_it_was_offered_to() {
     let mut bench = Bench::new(vec![subnet(10, 11)]);
     let address = bench.send(&Draft::discover(1)).offered().expect("an offer");
-    assert_eq!(bench.send(&Draft::decline(2, address)), Told::Silence(Silence::NotOwner));
-    assert_eq!(bench.send(&Draft::decline(1, address)), Told::Done);
+    assert_eq!(bench.send(&Draft::decline(2, address)), Response::Silence(Silence::NotOwner));
+    assert_eq!(bench.send(&Draft::decline(1, address)), Response::Done);
     assert_eq!(bench.state(address), State::Quarantined);
 }
 
@@ -203,7 +203,7 @@ fn a_decline_from_anybody_else_is_ignored() {
         (Draft::new(4, 1).address(50, address), Silence::NoServer),
         (Draft::new(4, 1).address(54, SERVER), Silence::NoAddress),
     ] {
-        assert_eq!(bench.send(&draft), Told::Silence(why), "{draft:?}");
+        assert_eq!(bench.send(&draft), Response::Silence(why), "{draft:?}");
         assert_eq!(bench.state(address), State::Leased);
     }
 }
@@ -213,9 +213,9 @@ fn one_device_cannot_drain_the_pool_by_declining() {
     let mut bench = Bench::new(vec![subnet(10, 30)]);
     for times in 1..=15 {
         let address = bench.lease(1);
-        let told = bench.send(&Draft::decline(1, address));
-        let believed = if times <= 4 { Told::Done } else { Told::Silence(Silence::DeclinedTooOften) };
-        assert_eq!(told, believed, "the {times}th time");
+        let response = bench.send(&Draft::decline(1, address));
+        let believed = if times <= 4 { Response::Done } else { Response::Silence(Silence::DeclinedTooOften) };
+        assert_eq!(response, believed, "the {times}th time");
         assert!(!bench.words.load(address).alive(), "the {times}th time");
     }
     let pool = bench.policy.pools().next().expect("a pool");
@@ -228,16 +228,16 @@ fn what_is_promised_beside_a_decline_not_believed_is_kept_in_mind() {
     let mut bench = Bench::new(vec![subnet(10, 14)]);
     for _ in 0..4 {
         let address = bench.lease(1);
-        assert_eq!(bench.send(&Draft::decline(1, address)), Told::Done);
+        assert_eq!(bench.send(&Draft::decline(1, address)), Response::Done);
     }
     let address = bench.lease(1);
     bench.now += 1;
     let declined = Draft::decline(1, address).request(bench.now);
     assert!(bench.kernel_renews(address));
     let actions = bench.handle(Event::Message(declined));
-    assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::DeclinedTooOften)]);
+    assert_eq!(bench.carry_out(actions), [Response::Silence(Silence::DeclinedTooOften)]);
     assert_eq!(bench.state(address), State::Grace);
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::Exhausted));
     bench.pass(LEASE_TIME + GRACE + 2);
     assert_eq!(bench.lease(2), address);
 }
@@ -281,7 +281,7 @@ fn the_operators_release_keeps_the_last_promise_in_mind() {
     assert!(!bench.words.load(address).alive());
     assert_eq!(bench.state(address), State::Grace);
     bench.pass(LEASE_TIME);
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::Exhausted));
     assert_eq!(bench.happened(address), [Happened::Granted, Happened::ReleasedByOperator]);
     bench.pass(GRACE + 2);
     assert_eq!(bench.lease(2), address);
@@ -333,7 +333,7 @@ fn without_authority_the_operators_release_is_no_nak() {
     let address = bench.lease(1);
     let actions = bench.handle(Event::OperatorRelease { address, reuse: Reuse::WhenClean });
     bench.carry_out(actions);
-    assert_eq!(bench.send(&Draft::renew(1, address)), Told::Silence(Silence::NotAuthoritative));
+    assert_eq!(bench.send(&Draft::renew(1, address)), Response::Silence(Silence::NotAuthoritative));
 }
 
 #[test]
@@ -519,8 +519,11 @@ fn the_servers_own_address_is_given_to_nobody() {
         bench.pass(LEASE_TIME + 2);
         bench.interfaces[0].addresses.push(host(10));
         bench.reload(bench.config.subnets.clone());
-        let told = bench.send(&draft);
-        assert!(told.acked().is_none() && told.offered() != Some(host(10)), "{draft:?}: {told:?}");
+        let response = bench.send(&draft);
+        assert!(
+            response.acked().is_none() && response.offered() != Some(host(10)),
+            "{draft:?}: {response:?}"
+        );
     }
 }
 
@@ -562,9 +565,9 @@ fn what_the_operator_has_ended_can_be_given_back() {
     bench.carry_out(ended);
     assert_eq!(bench.state(address), State::Grace);
     let actions = bench.handle(Event::Message(early));
-    assert_eq!(bench.carry_out(actions), [Told::Silence(Silence::Overtaken)], "it renewed since");
+    assert_eq!(bench.carry_out(actions), [Response::Silence(Silence::Overtaken)], "it renewed since");
     bench.now += 2;
-    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, address)), Response::Done);
     assert_eq!(bench.state(address), State::Free);
     assert_eq!(bench.lease(2), address);
 }

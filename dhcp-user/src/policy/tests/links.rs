@@ -40,7 +40,7 @@ fn serve_as_one(mut bench: Bench, sent: impl Fn(Draft) -> Draft, first: Ipv4Addr
     assert!(bench.send(&sent(Draft::reboot(1, elsewhere))).is_nak(), "of another link");
     assert_eq!(
         bench.send(&sent(Draft::reboot(6, given[3]))),
-        Told::Silence(Silence::UnknownClient),
+        Response::Silence(Silence::UnknownClient),
         "of this link, in whichever subnet"
     );
 }

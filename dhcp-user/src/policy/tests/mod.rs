@@ -164,13 +164,13 @@ pub(crate) struct Bench {
 
 /// What became of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Told {
+pub(crate) enum Response {
     Reply(Reply),
     Silence(Silence),
     Done,
 }
 
-impl Told {
+impl Response {
     pub(crate) fn offered(&self) -> Option<Ipv4Addr> {
         if let Self::Reply(Reply::Offer { yiaddr, .. }) = self { Some(*yiaddr) } else { None }
     }
@@ -249,17 +249,17 @@ impl Bench {
     }
 
     /// A message alone in its batch.
-    pub(crate) fn send(&mut self, draft: &Draft) -> Told {
+    pub(crate) fn send(&mut self, draft: &Draft) -> Response {
         let request = draft.request(self.now);
         // As the driver does.
         let word = (request.kind == Kind::Release).then(|| self.words.load(request.ciaddr));
         let request = Arc::new(Request { word, ..(*request).clone() });
         let actions = self.handle(Event::Message(request));
-        self.carry_out(actions).pop().unwrap_or(Told::Done)
+        self.carry_out(actions).pop().unwrap_or(Response::Done)
     }
 
     /// What the shell does with the actions of a batch. Every promise is checked to be committed first.
-    pub(crate) fn carry_out(&mut self, actions: Vec<Action>) -> Vec<Told> {
+    pub(crate) fn carry_out(&mut self, actions: Vec<Action>) -> Vec<Response> {
         self.commit(&actions);
         let outcomes = self.act(actions);
         self.check();
@@ -276,12 +276,12 @@ impl Bench {
         }
     }
 
-    pub(crate) fn act(&mut self, actions: Vec<Action>) -> Vec<Told> {
-        self.act_for(actions).into_iter().map(|(_, told)| told).collect()
+    pub(crate) fn act(&mut self, actions: Vec<Action>) -> Vec<Response> {
+        self.act_for(actions).into_iter().map(|(_, response)| response).collect()
     }
 
     /// What is told to whom.
-    pub(crate) fn act_for(&mut self, actions: Vec<Action>) -> Vec<(Option<Arc<Request>>, Told)> {
+    pub(crate) fn act_for(&mut self, actions: Vec<Action>) -> Vec<(Option<Arc<Request>>, Response)> {
         let mut outcomes = Vec::new();
         for action in actions {
             match action {
@@ -294,8 +294,10 @@ impl Bench {
                 }
                 Action::Reply { granted: Some(granted), .. }
                     if self.words.load(granted.address).generation() != granted.generation => {}
-                Action::Reply { request, reply, .. } => outcomes.push((Some(request), Told::Reply(reply))),
-                Action::Silence { request, why } => outcomes.push((Some(request), Told::Silence(why))),
+                Action::Reply { request, reply, .. } => {
+                    outcomes.push((Some(request), Response::Reply(reply)));
+                }
+                Action::Silence { request, why } => outcomes.push((Some(request), Response::Silence(why))),
                 Action::Probe { address, via, except } => {
                     self.probes.push((address, via));
                     self.except.insert(address, except);
@@ -371,15 +373,15 @@ impl Bench {
     }
 
     /// All probes asked for are carried out; those of `used` addresses are answered, by a station of that number.
-    pub(crate) fn probe(&mut self, used: &[Ipv4Addr]) -> Vec<Told> {
-        let mut told = Vec::new();
+    pub(crate) fn probe(&mut self, used: &[Ipv4Addr]) -> Vec<Response> {
+        let mut responses = Vec::new();
         for (address, _) in std::mem::take(&mut self.probes) {
             let answered = action::Outcome::Answered(Some([2, 0, 0, 0, 9, 9]));
             let outcome = if used.contains(&address) { answered } else { action::Outcome::Silent };
             let actions = self.handle(Event::Probed { address, outcome });
-            told.extend(self.carry_out(actions));
+            responses.extend(self.carry_out(actions));
         }
-        told
+        responses
     }
 
     /// The whole exchange of a client that takes what it is offered.
@@ -415,22 +417,22 @@ impl Bench {
     }
 
     /// Begins to go over to a changed configuration, which is not in force yet.
-    pub(crate) fn begin_reload(&mut self, subnets: Vec<Subnet>) -> (Config, GoingOver) {
+    pub(crate) fn begin_reload(&mut self, subnets: Vec<Subnet>) -> (Config, Changeover) {
         let mut config = self.config.clone();
         config.subnets = subnets;
         let next = self.policy.successor()(&config, self.interfaces.clone());
-        (config, self.policy.begin_going_over(next))
+        (config, self.policy.begin_changeover(next))
     }
 
     /// A step of that; whether it was the last.
-    pub(crate) fn bring_along(&mut self, (_, going): &mut (Config, GoingOver), work: usize) -> bool {
+    pub(crate) fn bring_along(&mut self, (_, going): &mut (Config, Changeover), work: usize) -> bool {
         self.policy.bring_along(going, BootSecs(self.now), work)
     }
 
     /// It is in force from now on.
-    pub(crate) fn go_over(&mut self, (config, going): (Config, GoingOver)) {
+    pub(crate) fn go_over(&mut self, (config, going): (Config, Changeover)) {
         self.config = config;
-        self.policy.go_over_to(going);
+        self.policy.change_over(going);
         self.check();
     }
 

@@ -20,13 +20,13 @@ fn bench() -> Bench {
 /// A lease got through `relay`.
 fn relayed_lease(bench: &mut Bench, mac: u8, relay: Ipv4Addr) -> Ipv4Addr {
     let address = bench.send(&Draft::discover(mac).via(relay)).offered().expect("an offer");
-    let told = bench.send(&Draft::select(mac, SERVER, address).via(relay));
-    assert_eq!(told.acked(), Some(address));
+    let response = bench.send(&Draft::select(mac, SERVER, address).via(relay));
+    assert_eq!(response.acked(), Some(address));
     address
 }
 
 fn refused(bench: &mut Bench, draft: &Draft, why: Silence) {
-    assert_eq!(bench.send(draft), Told::Silence(why), "{draft:?}");
+    assert_eq!(bench.send(draft), Response::Silence(why), "{draft:?}");
 }
 
 #[test]
@@ -41,7 +41,7 @@ fn nobody_ends_a_lease_from_elsewhere() {
     refused(&mut bench, &Draft::release(1, address).by(OTHER), Silence::ForeignOrigin);
     refused(&mut bench, &Draft::decline(1, address).by(OTHER), Silence::ForeignOrigin);
     assert_eq!(bench.state(address), State::Leased);
-    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, address)), Response::Done);
     assert_eq!(bench.state(address), State::Free);
 }
 
@@ -53,16 +53,16 @@ fn a_relayed_lease_is_ended_from_behind_its_relay() {
         [(RELAY, RELAY, true), (RELAY, LISTED, true), (LISTED, RELAY, false), (RELAY, OTHER_RELAY, false)]
     {
         let address = relayed_lease(&mut bench, 1, got);
-        let told = bench.send(&Draft::decline(1, address).via(by));
-        let expected = if ends { Told::Done } else { Told::Silence(Silence::ForeignOrigin) };
-        assert_eq!(told, expected, "got through {got}, declined through {by}");
+        let response = bench.send(&Draft::decline(1, address).via(by));
+        let expected = if ends { Response::Done } else { Response::Silence(Silence::ForeignOrigin) };
+        assert_eq!(response, expected, "got through {got}, declined through {by}");
     }
     let address = relayed_lease(&mut bench, 2, RELAY);
     refused(&mut bench, &Draft::decline(2, address), Silence::ForeignOrigin);
     refused(&mut bench, &Draft { ip_src: host(7), ..Draft::release(2, address) }, Silence::SourceMismatch);
     assert_eq!(bench.send(&Draft::renew(2, address).by(OTHER)).acked(), Some(address), "past its relay");
     refused(&mut bench, &Draft::decline(2, address), Silence::ForeignOrigin);
-    assert_eq!(bench.send(&Draft::release(2, address).by(OTHER)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(2, address).by(OTHER)), Response::Done);
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn what_a_relay_says_of_the_circuit_must_not_differ() {
     refused(&mut bench, &on(Draft::decline(1, address), 2), Silence::ForeignOrigin);
     assert_eq!(bench.send(&on(Draft::select(1, SERVER, address), 1)).acked(), Some(address));
     refused(&mut bench, &on(Draft::decline(1, address), 2), Silence::ForeignOrigin);
-    assert_eq!(bench.send(&on(Draft::decline(1, address), 1)), Told::Done);
+    assert_eq!(bench.send(&on(Draft::decline(1, address), 1)), Response::Done);
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_lease_is_ended_by_the_station_that_got_it() {
     let address = bench.send(&Draft::discover(1).by(OTHER)).offered().expect("an offer");
     assert_eq!(bench.send(&Draft::select(1, SERVER, address).by(OTHER)).acked(), Some(address));
     refused(&mut bench, &Draft::release(1, address).by(98), Silence::ForeignOrigin);
-    assert_eq!(bench.send(&Draft::release(1, address).by(OTHER)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, address).by(OTHER)), Response::Done);
     let address = bench.send(&Draft::discover(1).by(OTHER)).offered().expect("an offer");
     assert_eq!(bench.send(&Draft::select(1, SERVER, address).by(OTHER)).acked(), Some(address));
     assert_eq!(bench.send(&Draft::rebind(1, address)).acked(), Some(address), "the device itself takes over");
@@ -104,7 +104,7 @@ fn a_lease_is_ended_by_the_station_that_got_it() {
     refused(&mut bench, &Draft::decline(1, address).by(OTHER), Silence::ForeignOrigin);
     let subnets = bench.config.subnets.clone();
     bench.reload(subnets);
-    assert_eq!(bench.send(&Draft::decline(1, address)), Told::Done);
+    assert_eq!(bench.send(&Draft::decline(1, address)), Response::Done);
 }
 
 /// Four leases, or four offers, in a device's name, by somebody on another port of the switch.
@@ -113,18 +113,18 @@ fn what_another_got_in_a_devices_name_does_not_count_against_it() {
     let mut bench = bench();
     let id = |draft: Draft, n: u8| draft.id(&[0, n]);
     for n in 1..=8 {
-        let told = bench.send(&id(Draft::discover(1), n).by(OTHER));
-        assert_eq!(told.offered().is_some(), n <= 4, "{n}");
-        if let Some(address) = told.offered().filter(|_| n <= 2) {
-            let told = bench.send(&id(Draft::select(1, SERVER, address), n).by(OTHER));
-            assert_eq!(told.acked(), Some(address));
+        let response = bench.send(&id(Draft::discover(1), n).by(OTHER));
+        assert_eq!(response.offered().is_some(), n <= 4, "{n}");
+        if let Some(address) = response.offered().filter(|_| n <= 2) {
+            let response = bench.send(&id(Draft::select(1, SERVER, address), n).by(OTHER));
+            assert_eq!(response.acked(), Some(address));
         }
     }
     let own = bench.lease(1);
     // What omits its identifier is known by its hardware address still.
     let named = bench.send(&id(Draft::discover(1), 77)).offered().expect("an offer");
     assert_eq!(bench.send(&id(Draft::select(1, SERVER, named), 77)).acked(), Some(named));
-    assert_eq!(bench.send(&Draft::release(1, own)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, own)), Response::Done);
     assert_eq!(bench.send(&Draft::renew(1, named)).acked(), Some(named));
 }
 
@@ -164,8 +164,8 @@ fn so_many_naks_a_second_are_drawn_by_unicast_from_far_and_no_more() {
         for n in 0..50 {
             let renew = Draft { xid: n, ..Draft::renew(1, behind(12)) }.by(OTHER);
             match bench.send(&renew) {
-                told if told.is_nak() => naks += 1,
-                told => assert_eq!(told, Told::Silence(Silence::NakLimited)),
+                response if response.is_nak() => naks += 1,
+                response => assert_eq!(response, Response::Silence(Silence::NakLimited)),
             }
         }
         assert_eq!(naks, 10);
@@ -243,9 +243,9 @@ fn what_no_relay_says_is_echoed_and_believed_of_trusted_links_only() {
         let memos = bench.published.last().expect("published").memos.clone();
         for draft in [Draft::renew(1, address), by_switch(Draft::renew(1, address))] {
             let foreseen = memos.iter().find(|memo| memo.question.options == draft.area());
-            let told = bench.send(&draft);
-            assert_eq!(told.acked(), Some(address), "{draft:?}");
-            assert_eq!(foreseen.map(|memo| &memo.answer), Some(told.answer()), "{draft:?}");
+            let response = bench.send(&draft);
+            assert_eq!(response.acked(), Some(address), "{draft:?}");
+            assert_eq!(foreseen.map(|memo| &memo.answer), Some(response.answer()), "{draft:?}");
         }
         let noted = bench.store[&address].agent_info.is_some();
         assert_eq!(noted, trust, "what is not believed is not kept");
@@ -291,7 +291,7 @@ fn who_was_offered_anothers_lease_declines_no_more_than_the_offer() {
             }
             if running {
                 assert_eq!(bench.send(&id(Draft::renew(1, address))).acked(), Some(address));
-                assert_eq!(bench.send(&id(Draft::decline(1, address))), Told::Done);
+                assert_eq!(bench.send(&id(Draft::decline(1, address))), Response::Done);
             }
         }
     }
@@ -312,7 +312,7 @@ fn who_is_behind_a_bridge_ends_its_lease_after_a_restart_too() {
             let mut bench = bench();
             let address = leased_by(&mut bench, OTHER);
             bench.restart(maps);
-            assert_eq!(bench.send(&end(1, address).by(OTHER)), Told::Done, "maps {maps}");
+            assert_eq!(bench.send(&end(1, address).by(OTHER)), Response::Done, "maps {maps}");
             assert_ne!(bench.state(address), State::Leased);
         }
     }
@@ -330,7 +330,7 @@ fn the_first_renewal_after_a_restart_tells_the_station() {
             bench.reload(subnets);
             refused(&mut bench, &Draft::release(1, address).by(98), Silence::ForeignOrigin);
             refused(&mut bench, &Draft::decline(1, address).by(98), Silence::ForeignOrigin);
-            assert_eq!(bench.send(&Draft::decline(1, address).by(station)), Told::Done);
+            assert_eq!(bench.send(&Draft::decline(1, address).by(station)), Response::Done);
         }
     }
 }
@@ -343,7 +343,7 @@ fn a_reload_does_not_make_an_unknown_station_known() {
     bench.restart(true);
     let subnets = bench.config.subnets.clone();
     bench.reload(subnets);
-    assert_eq!(bench.send(&Draft::release(1, address).by(OTHER)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, address).by(OTHER)), Response::Done);
 }
 
 /// A portable device goes from its socket to behind a repeater.
@@ -354,14 +354,14 @@ fn a_device_that_takes_an_offer_behind_a_bridge_ends_its_lease_from_there() {
         let address = leased_by(&mut bench, 1);
         assert_eq!(leased_by(&mut bench, OTHER), address);
         refused(&mut bench, &end(1, address).by(98), Silence::ForeignOrigin);
-        assert_eq!(bench.send(&end(1, address).by(OTHER)), Told::Done);
+        assert_eq!(bench.send(&end(1, address).by(OTHER)), Response::Done);
     }
     let mut bench = bench();
     let address = leased_by(&mut bench, 1);
     bench.pass(LEASE_TIME + 2);
     assert_eq!(bench.state(address), State::Grace);
     assert_eq!(bench.send(&Draft::reboot(1, address).by(OTHER)).acked(), Some(address), "a new lease");
-    assert_eq!(bench.send(&Draft::decline(1, address).by(OTHER)), Told::Done);
+    assert_eq!(bench.send(&Draft::decline(1, address).by(OTHER)), Response::Done);
 }
 
 /// Two relays, each by a link of its own, where no clients are: by which of them a message comes is nothing of the client's.
@@ -378,7 +378,7 @@ fn a_lease_is_ended_by_whichever_uplink_its_relays_use() {
     let release = |address| Draft::release(1, address).tagged(&[5]).by(OTHER);
     for ends in [decline, release] {
         let (mut bench, address) = behind(vec![served.clone()]);
-        assert_eq!(bench.send(&ends(address)), Told::Done);
+        assert_eq!(bench.send(&ends(address)), Response::Done);
         assert_ne!(bench.state(address), State::Leased);
     }
     // Where there are clients anybody may send what a relay would.
@@ -414,22 +414,22 @@ fn what_goes_on_with_a_lease_elsewhere_is_answered_and_moves_nothing() {
     let address = bench.lease(1);
     let before = bench.published.last().expect("published").clone();
     for forged in [Draft::renew(1, address).by(OTHER), Draft::renew(1, address)] {
-        let told = bench.send(&forged.on(UPLINK));
-        assert_eq!((told.acked(), told.option(54)), (Some(address), Some(SERVER.octets().to_vec())));
+        let response = bench.send(&forged.on(UPLINK));
+        assert_eq!((response.acked(), response.option(54)), (Some(address), Some(SERVER.octets().to_vec())));
         let now = bench.published.last().expect("published");
         assert_eq!((now.link, now.generation, now.memos.len()), (before.link, before.generation, 0));
         refused(&mut bench, &Draft::release(1, address).on(UPLINK), Silence::ForeignOrigin);
         refused(&mut bench, &Draft::release(1, address).by(OTHER).on(UPLINK), Silence::ForeignOrigin);
     }
-    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, address)), Response::Done);
 }
 
 #[test]
 fn what_goes_on_with_a_relayed_lease_elsewhere_moves_nothing() {
     let mut bench = with_uplink(vec![subnet(10, 20), Subnet { relays: vec![LISTED], ..relayed_subnet() }]);
     let address = bench.send(&Draft::discover(1).via(LISTED).on(UPLINK)).offered().expect("an offer");
-    let told = bench.send(&Draft::select(1, SERVER, address).via(LISTED).on(UPLINK));
-    assert_eq!(told.acked(), Some(address));
+    let response = bench.send(&Draft::select(1, SERVER, address).via(LISTED).on(UPLINK));
+    assert_eq!(response.acked(), Some(address));
     let renewal = Draft::renew(1, address).by(OTHER);
     let rebinding = Draft { ciaddr: address, ..Draft::new(3, 1) }.via(LISTED);
     let ends = [Draft::release(1, address).by(OTHER), Draft::decline(1, address).via(LISTED)];
@@ -440,7 +440,7 @@ fn what_goes_on_with_a_relayed_lease_elsewhere_moves_nothing() {
             refused(&mut bench, end, Silence::ForeignOrigin);
         }
     }
-    assert_eq!(bench.send(&ends[0].clone().on(UPLINK)), Told::Done);
+    assert_eq!(bench.send(&ends[0].clone().on(UPLINK)), Response::Done);
 }
 
 /// A device that comes back on another link begins anew there, and ends its lease from there.
@@ -455,7 +455,7 @@ fn what_begins_or_comes_back_elsewhere_is_there() {
     assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(address));
     assert_eq!(bench.send(&Draft::select(1, SERVER, address)).acked(), Some(address));
     refused(&mut bench, &Draft::release(1, address).on(UPLINK), Silence::ForeignOrigin);
-    assert_eq!(bench.send(&Draft::release(1, address)), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, address)), Response::Done);
 }
 
 /// The operator takes a subnet to another interface, or an interface out: leases go along with the next renewal.
@@ -472,7 +472,7 @@ fn a_lease_goes_along_when_its_subnet_does() {
         bench.policy.relink(bench.interfaces.clone(), &[]);
         assert_eq!(bench.send(&Draft::renew(1, address).on(UPLINK)).acked(), Some(address));
         assert_eq!(bench.policy.lease(address).expect("a lease").link.ifindex, UPLINK);
-        assert_eq!(bench.send(&Draft::release(1, address).on(UPLINK)), Told::Done);
+        assert_eq!(bench.send(&Draft::release(1, address).on(UPLINK)), Response::Done);
     }
 }
 
@@ -485,8 +485,8 @@ fn a_lease_of_a_link_is_not_renewed_by_other_tags() {
     {
         let mut bench = with_uplink(vec![served]);
         let offered = bench.send(&Draft::discover(1).tagged(own)).offered().expect("an offer");
-        let told = bench.send(&Draft::select(1, SERVER, offered).tagged(own));
-        let address = told.acked().expect("a lease");
+        let response = bench.send(&Draft::select(1, SERVER, offered).tagged(own));
+        let address = response.acked().expect("a lease");
         for tags in others {
             for draft in [Draft::renew(1, address), Draft::release(1, address), Draft::inform(1, address)] {
                 refused(&mut bench, &draft.tagged(tags), Silence::NoSubnet);

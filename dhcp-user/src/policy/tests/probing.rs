@@ -18,15 +18,15 @@ pub(super) fn stocked(subnets: Vec<Subnet>) -> Bench {
     bench
 }
 
-pub(super) fn offered(told: &[Told]) -> Vec<Ipv4Addr> {
-    told.iter().filter_map(Told::offered).collect()
+pub(super) fn offered(responses: &[Response]) -> Vec<Ipv4Addr> {
+    responses.iter().filter_map(Response::offered).collect()
 }
 
 /// RFC 2131 §3.1, SHOULD (probe): the server probes an address before it allocates it.
 #[test]
 fn a_discover_waits_for_the_probe_of_its_own_candidate() {
     let mut bench = bench(vec![subnet(10, 30)]);
-    assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
+    assert_eq!(bench.send(&Draft::discover(1)), Response::Done);
     let link = dhcp_ebpf::abi::Link { ifindex: IFINDEX, outer: 0, inner: 0 };
     assert_eq!(bench.probes[0], (host(10), Via::Arp(link)));
     assert_eq!(bench.state(host(10)), State::Free);
@@ -89,7 +89,7 @@ fn a_repeated_discover_starts_no_other_probe() {
     bench.send(&Draft::discover(1));
     let asked_for = bench.probes.len();
     let again = Draft { xid: 77, ..Draft::discover(1) };
-    assert_eq!(bench.send(&again), Told::Done);
+    assert_eq!(bench.send(&again), Response::Done);
     assert_eq!(bench.probes.len(), asked_for);
     assert_eq!(offered(&bench.probe(&[])).len(), 1, "one offer, to the later one");
 }
@@ -99,9 +99,9 @@ fn an_address_that_answers_is_never_offered() {
     let mut bench = bench(vec![subnet(10, 13)]);
     bench.send(&Draft::discover(1));
     let used = [host(10), host(11)];
-    let mut told = bench.probe(&used);
-    told.extend(bench.probe(&used));
-    assert_eq!(offered(&told), [host(12)]);
+    let mut responses = bench.probe(&used);
+    responses.extend(bench.probe(&used));
+    assert_eq!(offered(&responses), [host(12)]);
     assert_eq!((bench.state(host(10)), bench.state(host(11))), (State::Quarantined, State::Quarantined));
     let view = bench.policy.quarantined().next().expect("in quarantine");
     assert_eq!((view.why, view.by), (QuarantineCause::Probe, Some(HwAddr::ethernet([2, 0, 0, 0, 9, 9]))));
@@ -113,7 +113,7 @@ fn an_address_that_answers_is_never_offered() {
 #[test]
 fn an_address_asked_for_is_probed_unless_it_was() {
     let mut bench = stocked(vec![subnet(10, 100)]);
-    assert_eq!(bench.send(&Draft::discover(1).address(50, host(77))), Told::Done);
+    assert_eq!(bench.send(&Draft::discover(1).address(50, host(77))), Response::Done);
     assert_eq!(offered(&bench.probe(&[])), [host(77)]);
     bench.send(&Draft::discover(2).address(50, host(78)));
     bench.send(&Draft::discover(3).address(50, host(78)));
@@ -148,7 +148,7 @@ fn who_comes_back_to_its_address_while_it_is_probed_for_another_gets_it_and_so_d
     bench.send(&Draft::release(1, host(10)));
     bench.pass(200);
     let wants = Draft::discover(2).address(50, host(10));
-    assert_eq!(bench.send(&wants), Told::Done);
+    assert_eq!(bench.send(&wants), Response::Done);
     let actions = bench.handle(Event::Message(Draft::discover(1).request(bench.now)));
     assert_eq!(offered(&bench.carry_out(actions)), [host(10)]);
     assert_eq!(offered(&bench.probe(&[])), [host(11)]);
@@ -158,18 +158,18 @@ fn who_comes_back_to_its_address_while_it_is_probed_for_another_gets_it_and_so_d
 fn a_clean_probe_is_good_for_a_while_only() {
     let mut bench = stocked(vec![subnet(10, 30)]);
     bench.pass(130);
-    assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
+    assert_eq!(bench.send(&Draft::discover(1)), Response::Done);
     assert_eq!(offered(&bench.probe(&[])).len(), 1);
 }
 
 #[test]
 fn a_probe_whose_outcome_is_never_told_is_given_up() {
     let mut bench = bench(vec![subnet(10, 10)]);
-    assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Probing));
+    assert_eq!(bench.send(&Draft::discover(1)), Response::Done);
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::Probing));
     bench.pass(PATIENCE + 2);
     bench.probes.clear();
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Done);
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Done);
     assert_eq!(offered(&bench.probe(&[])), [host(10)]);
 }
 
@@ -256,9 +256,9 @@ pub(super) fn at_cap_of(subnet: Subnet) -> (Bench, [Ipv4Addr; 2]) {
     let mut bench = stocked(vec![subnet]);
     let leases = [1, 2].map(|id| {
         bench.pass(60);
-        let mut told = vec![bench.send(&Draft::discover(1).id(&[0, id]))];
-        told.extend(bench.probe(&[]));
-        let address = offered(&told)[0];
+        let mut responses = vec![bench.send(&Draft::discover(1).id(&[0, id]))];
+        responses.extend(bench.probe(&[]));
+        let address = offered(&responses)[0];
         bench.send(&Draft::select(1, SERVER, address).id(&[0, id])).acked().expect("a lease")
     });
     bench.pass(60);
@@ -270,7 +270,7 @@ pub(super) fn at_cap_of(subnet: Subnet) -> (Bench, [Ipv4Addr; 2]) {
 fn an_orphan_is_reclaimed_for_its_own_device() {
     let (mut bench, [orphan, other]) = at_cap();
     let discover = Draft::discover(1).id(&[0, 3]);
-    assert_eq!(bench.send(&discover), Told::Done);
+    assert_eq!(bench.send(&discover), Response::Done);
     assert_eq!(bench.probes.iter().map(|(address, _)| *address).collect::<Vec<_>>(), [orphan]);
     assert_eq!(offered(&bench.probe(&[])).len(), 1);
     assert_ne!(bench.state(orphan), State::Leased);
@@ -286,8 +286,12 @@ fn a_lease_that_answers_is_no_orphan() {
     let discover = Draft::discover(1).id(&[0, 3]);
     bench.send(&discover);
     assert_eq!(bench.probe(&leases), [], "the first answers, and the other is probed");
-    assert_eq!(bench.probe(&leases), [Told::Silence(Silence::DeviceCap)]);
-    assert_eq!(bench.send(&discover), Told::Silence(Silence::DeviceCap), "nor are they probed all the time");
+    assert_eq!(bench.probe(&leases), [Response::Silence(Silence::DeviceCap)]);
+    assert_eq!(
+        bench.send(&discover),
+        Response::Silence(Silence::DeviceCap),
+        "nor are they probed all the time"
+    );
     assert!(leases.iter().all(|address| bench.state(*address) == State::Leased));
 }
 
@@ -295,7 +299,7 @@ fn a_lease_that_answers_is_no_orphan() {
 fn a_lease_that_is_given_back_while_somebody_else_answers_for_it_is_quarantined() {
     let (mut bench, [first, _]) = at_cap();
     bench.send(&Draft::discover(1).id(&[0, 3]));
-    assert_eq!(bench.send(&Draft::release(1, first).id(&[0, 1])), Told::Done);
+    assert_eq!(bench.send(&Draft::release(1, first).id(&[0, 1])), Response::Done);
     assert_eq!(bench.state(first), State::Free);
     bench.probe(&[first]);
     assert_eq!(bench.state(first), State::Quarantined);
@@ -318,20 +322,20 @@ fn a_lease_that_the_daemon_extends_meanwhile_is_no_orphan() {
     bench.send(&Draft::discover(1).id(&[0, 3]));
     let mut batch = bench.handle(Event::Message(Draft::renew(1, first).id(&[0, 1]).request(bench.now)));
     batch.extend(bench.handle(Event::Probed { address: first, outcome: action::Outcome::Silent }));
-    let told = bench.carry_out(batch);
-    assert_eq!(told.iter().filter_map(Told::acked).collect::<Vec<_>>(), [first]);
+    let responses = bench.carry_out(batch);
+    assert_eq!(responses.iter().filter_map(Response::acked).collect::<Vec<_>>(), [first]);
     assert_eq!(bench.state(first), State::Leased);
 }
 
 #[test]
 fn where_nobody_can_be_asked_clients_are_served_and_nothing_is_concluded() {
     let unknown = |bench: &mut Bench| {
-        let mut told = Vec::new();
+        let mut responses = Vec::new();
         for (address, _) in std::mem::take(&mut bench.probes) {
             let actions = bench.handle(Event::Probed { address, outcome: action::Outcome::Unreachable });
-            told.extend(bench.carry_out(actions));
+            responses.extend(bench.carry_out(actions));
         }
-        told
+        responses
     };
     let mut fresh = bench(vec![subnet(10, 30)]);
     fresh.send(&Draft::discover(1));
@@ -339,7 +343,7 @@ fn where_nobody_can_be_asked_clients_are_served_and_nothing_is_concluded() {
     let (mut capped, leases) = at_cap();
     capped.send(&Draft::discover(1).id(&[0, 3]));
     unknown(&mut capped);
-    assert_eq!(unknown(&mut capped), [Told::Silence(Silence::DeviceCap)]);
+    assert_eq!(unknown(&mut capped), [Response::Silence(Silence::DeviceCap)]);
     assert!(
         leases.iter().all(|address| capped.state(*address) == State::Leased),
         "no lease is an orphan for that"
@@ -365,14 +369,14 @@ fn without_probing_nothing_is_probed() {
 }
 
 /// All probes asked for are answered by the client of this number.
-fn answered_by(bench: &mut Bench, mac: u8) -> Vec<Told> {
-    let mut told = Vec::new();
+fn answered_by(bench: &mut Bench, mac: u8) -> Vec<Response> {
+    let mut responses = Vec::new();
     for (address, _) in std::mem::take(&mut bench.probes) {
         let outcome = action::Outcome::Answered(Some([2, 0, 0, 0, 1, mac]));
         let actions = bench.handle(Event::Probed { address, outcome });
-        told.extend(bench.carry_out(actions));
+        responses.extend(bench.carry_out(actions));
     }
-    told
+    responses
 }
 
 /// A pool of one address, which client 1 has.
@@ -395,18 +399,18 @@ fn given_back() -> Bench {
 #[test]
 fn an_address_given_back_that_its_last_owner_still_answers_for_is_not_yet_anybody_elses() {
     let mut bench = given_back();
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Done, "it waits for the probe");
-    assert_eq!(answered_by(&mut bench, 1), [Told::Silence(Silence::Exhausted)]);
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Done, "it waits for the probe");
+    assert_eq!(answered_by(&mut bench, 1), [Response::Silence(Silence::Exhausted)]);
     assert_eq!(bench.state(host(10)), State::Free);
     assert_eq!(bench.happened(host(10)), [Happened::Granted, Happened::Released]);
     for again in [Draft::discover(2), Draft::discover(3).address(50, host(10))] {
-        assert_eq!(bench.send(&again), Told::Silence(Silence::Exhausted));
+        assert_eq!(bench.send(&again), Response::Silence(Silence::Exhausted));
         assert!(bench.probes.is_empty(), "it is left alone");
     }
     assert!(bench.send(&Draft::select(4, SERVER, host(10))).is_nak());
 
     bench.pass(61);
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Done);
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Done);
     assert_eq!(offered(&bench.probe(&[])), [host(10)]);
 }
 
@@ -449,8 +453,8 @@ fn answers_that_may_have_been_lost_make_no_address_clean_and_none_used() {
         bench.carry_out(actions)
     };
     for _ in 0..3 {
-        assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
-        assert_eq!(lost(&mut bench), [Told::Silence(Silence::ProbeUnknown)]);
+        assert_eq!(bench.send(&Draft::discover(1)), Response::Done);
+        assert_eq!(lost(&mut bench), [Response::Silence(Silence::ProbeUnknown)]);
         assert_eq!(bench.state(host(10)), State::Free);
     }
     bench.send(&Draft::discover(1));
@@ -463,7 +467,7 @@ fn no_lease_is_an_orphan_by_a_probe_whose_answers_may_have_been_lost() {
     capped.send(&Draft::discover(1).id(&[0, 3]));
     let address = capped.probes.pop().expect("a probe").0;
     let actions = capped.handle(Event::Probed { address, outcome: action::Outcome::Unknown });
-    assert_eq!(capped.carry_out(actions), [Told::Silence(Silence::ProbeUnknown)]);
+    assert_eq!(capped.carry_out(actions), [Response::Silence(Silence::ProbeUnknown)]);
     assert_eq!([capped.state(first), capped.state(second)], [State::Leased; 2]);
 }
 
@@ -472,12 +476,12 @@ fn no_lease_is_an_orphan_by_a_probe_whose_answers_may_have_been_lost() {
 fn who_waits_for_a_probe_is_not_supplanted_by_its_name() {
     let mut bench = bench(vec![subnet(10, 30)]);
     let id = |draft: Draft| draft.id(&[255, 7]);
-    assert_eq!(bench.send(&id(Draft::discover(1))), Told::Done);
+    assert_eq!(bench.send(&id(Draft::discover(1))), Response::Done);
     for other in [Draft::discover(2), Draft::discover(1).by(99)] {
-        assert_eq!(bench.send(&id(other)), Told::Silence(Silence::Probing));
+        assert_eq!(bench.send(&id(other)), Response::Silence(Silence::Probing));
     }
     let repeated = Draft { xid: 77, ..id(Draft::discover(1)) };
-    assert_eq!(bench.send(&repeated), Told::Done);
+    assert_eq!(bench.send(&repeated), Response::Done);
     let mut waiting = Vec::new();
     for (address, _) in std::mem::take(&mut bench.probes) {
         let actions = bench.handle(Event::Probed { address, outcome: action::Outcome::Silent });
@@ -486,7 +490,7 @@ fn who_waits_for_a_probe_is_not_supplanted_by_its_name() {
     }
     let offered: Vec<_> = waiting
         .iter()
-        .filter(|(_, told)| told.offered().is_some())
+        .filter(|(_, response)| response.offered().is_some())
         .filter_map(|(request, _)| request.as_ref().map(|request| (request.eth_src[5], request.xid)))
         .collect();
     assert_eq!(offered, [(1, 77)]);
@@ -497,7 +501,7 @@ fn who_waits_for_a_probe_is_not_supplanted_by_its_name() {
 fn who_waits_for_a_probe_is_answered_after_a_reload() {
     for reloads in 1..=3 {
         let mut bench = bench(vec![subnet(10, 30)]);
-        assert_eq!(bench.send(&Draft::discover(1)), Told::Done);
+        assert_eq!(bench.send(&Draft::discover(1)), Response::Done);
         for _ in 0..reloads {
             bench.probes.clear();
             bench.reload(vec![subnet(10, 30)]);

@@ -51,10 +51,10 @@ fn a_selecting_client_may_fill_in_ciaddr() {
     let taken = Draft { ciaddr: host(10), ..Draft::new(3, 9).address(54, SERVER) };
     assert!(bench.send(&taken).is_nak(), "another's");
     let elsewhere = Draft { ciaddr: offered, ..Draft::new(3, 9).address(54, host(2)) };
-    assert_eq!(bench.send(&elsewhere), Told::Silence(Silence::OtherServer));
+    assert_eq!(bench.send(&elsewhere), Response::Silence(Silence::OtherServer));
     let forged = Draft { ip_src: host(99), ..Draft::new(3, 9).address(54, SERVER) };
     let forged = Draft { ciaddr: host(15), ..forged };
-    assert_eq!(bench.send(&forged), Told::Silence(Silence::SourceMismatch));
+    assert_eq!(bench.send(&forged), Response::Silence(Silence::SourceMismatch));
 }
 
 /// RFC 2131 §4.3.2: a RENEWING client names no server. Small stacks go on naming the one they have chosen.
@@ -72,7 +72,7 @@ fn a_client_that_goes_on_naming_us_renews_its_lease() {
         }
     }
     let forged = Draft { ip_src: host(99), ..Draft::renew(1, address) }.address(54, SERVER);
-    assert_eq!(bench.send(&forged), Told::Silence(Silence::SourceMismatch));
+    assert_eq!(bench.send(&forged), Response::Silence(Silence::SourceMismatch));
     // One that has `address`, and takes the offer of another.
     let other = Draft::new(3, 1).address(54, SERVER).address(50, host(15));
     let other = Draft { ciaddr: address, ..other };
@@ -111,7 +111,7 @@ fn another_servers_client_frees_our_offer_in_the_same_step() {
     let mut bench = Bench::new(vec![subnet(10, 10)]);
     assert_eq!(bench.send(&Draft::discover(1)).offered(), Some(host(10)));
     let elsewhere = Draft::select(1, host(2), host(77));
-    assert_eq!(bench.send(&elsewhere), Told::Silence(Silence::OtherServer));
+    assert_eq!(bench.send(&elsewhere), Response::Silence(Silence::OtherServer));
     assert_eq!(bench.state(host(10)), State::Free);
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
 }
@@ -150,7 +150,7 @@ fn init_reboot_of_an_unknown_client_gets_silence() {
     let taken = bench.lease(1);
     for address in [host(15), host(200), taken] {
         let outcome = bench.send(&Draft::reboot(2, address));
-        assert_eq!(outcome, Told::Silence(Silence::UnknownClient), "{address}");
+        assert_eq!(outcome, Response::Silence(Silence::UnknownClient), "{address}");
     }
 }
 
@@ -166,7 +166,7 @@ fn init_reboot_with_a_wrong_address_of_a_known_client_gets_a_nak() {
 #[test]
 fn init_reboot_without_an_address_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
-    assert_eq!(bench.send(&Draft::new(3, 1)), Told::Silence(Silence::NoAddress));
+    assert_eq!(bench.send(&Draft::new(3, 1)), Response::Silence(Silence::NoAddress));
 }
 
 /// RFC 2131 §4.3.2, stated (renewing-ciaddr, renewing-ack): the server trusts ciaddr, and extends the lease.
@@ -203,7 +203,7 @@ fn renewing_from_another_source_than_ciaddr_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let address = bench.lease(1);
     let forged = Draft { ip_src: host(99), ..Draft::renew(1, address) };
-    assert_eq!(bench.send(&forged), Told::Silence(Silence::SourceMismatch));
+    assert_eq!(bench.send(&forged), Response::Silence(Silence::SourceMismatch));
 }
 
 /// RFC 2131 §4.3.2, REBINDING: any server that knows the lease extends it.
@@ -222,7 +222,7 @@ fn rebinding_without_a_binding_gets_a_nak_only_where_we_would_know() {
     assert!(bench.send(&Draft::rebind(1, host(15))).is_nak(), "our own pool");
     assert!(bench.send(&Draft::rebind(1, Ipv4Addr::new(10, 1, 1, 1))).is_nak(), "another network");
     let others = bench.send(&Draft::rebind(1, host(200)));
-    assert_eq!(others, Told::Silence(Silence::UnknownClient), "perhaps another server's");
+    assert_eq!(others, Response::Silence(Silence::UnknownClient), "perhaps another server's");
 }
 
 #[test]
@@ -233,7 +233,7 @@ fn a_subnet_that_is_not_authoritative_gives_no_naks_but_to_its_own() {
     for draft in
         [Draft::reboot(1, far), Draft::renew(1, host(15)), Draft::rebind(1, far), Draft::rebind(1, host(15))]
     {
-        assert_eq!(bench.send(&draft), Told::Silence(Silence::NotAuthoritative), "{draft:?}");
+        assert_eq!(bench.send(&draft), Response::Silence(Silence::NotAuthoritative), "{draft:?}");
     }
     assert!(bench.send(&Draft::select(1, SERVER, far)).is_nak(), "it has chosen us");
 }
@@ -311,9 +311,9 @@ fn requests_through_a_relay_are_served_from_its_subnet() {
 fn who_is_served_nowhere_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
     let stranger = Draft::discover(1).via(Ipv4Addr::new(172, 16, 0, 1));
-    assert_eq!(bench.send(&stranger), Told::Silence(Silence::NoSubnet));
-    assert_eq!(bench.send(&Draft::discover(1).tagged(&[7])), Told::Silence(Silence::NoSubnet));
-    assert_eq!(bench.send(&Draft::discover(1).via(SERVER)), Told::Silence(Silence::RelayIsUs));
+    assert_eq!(bench.send(&stranger), Response::Silence(Silence::NoSubnet));
+    assert_eq!(bench.send(&Draft::discover(1).tagged(&[7])), Response::Silence(Silence::NoSubnet));
+    assert_eq!(bench.send(&Draft::discover(1).via(SERVER)), Response::Silence(Silence::RelayIsUs));
 }
 
 #[test]
@@ -337,8 +337,8 @@ fn a_tagged_subnet_is_served_on_its_tags() {
 fn an_address_of_zeros_names_none() {
     const NONE: Ipv4Addr = Ipv4Addr::UNSPECIFIED;
     let mut bench = Bench::new(vec![subnet(10, 12)]);
-    let told = bench.send(&Draft::discover(1).address(50, NONE).address(54, NONE).address(118, NONE));
-    let address = told.offered().expect("an offer");
+    let response = bench.send(&Draft::discover(1).address(50, NONE).address(54, NONE).address(118, NONE));
+    let address = response.offered().expect("an offer");
     let filled = Draft { ciaddr: address, ..Draft::new(3, 1).address(54, SERVER).address(50, NONE) };
     assert_eq!(bench.send(&filled).acked(), Some(address));
     for draft in [Draft::renew(1, address), Draft::rebind(1, address), Draft::reboot(1, address)] {
@@ -350,9 +350,9 @@ fn an_address_of_zeros_names_none() {
         assert_eq!(bench.send(&zeros).acked(), Some(address), "{zeros:?}");
     }
     let nowhere = Draft::reboot(1, NONE);
-    assert_eq!(bench.send(&nowhere), Told::Silence(Silence::NoAddress));
+    assert_eq!(bench.send(&nowhere), Response::Silence(Silence::NoAddress));
     let release = Draft::new(7, 1).unicast(address).address(54, NONE);
-    assert_eq!((bench.send(&release), bench.state(address)), (Told::Done, State::Free));
+    assert_eq!((bench.send(&release), bench.state(address)), (Response::Done, State::Free));
 }
 
 /// Some stacks name their identifier in DISCOVER only, or in REQUEST only, against RFC 2131 §4.2. From where the offer was made,

@@ -28,7 +28,7 @@ fn without_the_maps_all_that_may_have_been_promised_is_kept() {
     let word = bench.words.load(address);
     assert_eq!(word.expiry(), BootSecs(START + 1 + 2 * LEASE_TIME), "the horizon");
     bench.pass(1050);
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::Exhausted));
     assert_eq!(bench.send(&Draft::renew(1, address)).acked(), Some(address));
 }
 
@@ -112,7 +112,7 @@ fn a_word_that_outlived_its_leases_end_is_revoked_and_its_promise_kept() {
     bench.restart(true);
     assert!(!bench.words.load(address).alive());
     assert_eq!(bench.state(address), State::Grace);
-    assert_eq!(bench.send(&Draft::discover(2)), Told::Silence(Silence::Exhausted));
+    assert_eq!(bench.send(&Draft::discover(2)), Response::Silence(Silence::Exhausted));
 }
 
 #[test]

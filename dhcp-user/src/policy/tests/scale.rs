@@ -38,7 +38,7 @@ fn a_million_leases_take_less_than_224_octets_each() {
                 let now = BootSecs(bench.now);
                 bench.policy.handle(now, &bench.words, Event::Message(draft.request(bench.now)), &mut out);
                 let reply = out.iter().find_map(|action| match action {
-                    Action::Reply { reply, .. } => Some(Told::Reply(reply.clone())),
+                    Action::Reply { reply, .. } => Some(Response::Reply(reply.clone())),
                     _ => None,
                 });
                 let reply = reply.expect("a reply");
@@ -135,7 +135,7 @@ fn longest_steps(name: &str, (subnets, leased): (Vec<Subnet>, Vec<(Ipv4Addr, [u8
         }
     }
     let began = worked();
-    bench.policy.go_over_to(going.1);
+    bench.policy.change_over(going.1);
     timed(1, began);
     let began = worked();
     bench.policy.relink(interfaces(), &[]);

@@ -71,8 +71,9 @@ fn it_is_found_as_any_reservation_is() {
     ];
     let mut bench = Bench::new(vec![Subnet { reservations, ..relayed_subnet() }]);
     let relayed = |draft: Draft| asking(draft.via(RELAY).option(82, b"\x01\x02p1"));
-    let told = |told: &Told| told.option(12).map(|name| String::from_utf8_lossy(&name).into_owned());
-    let named = |bench: &mut Bench, draft: Draft| told(&bench.send(&relayed(draft)));
+    let host_name =
+        |response: &Response| response.option(12).map(|name| String::from_utf8_lossy(&name).into_owned());
+    let named = |bench: &mut Bench, draft: Draft| host_name(&bench.send(&relayed(draft)));
     assert_eq!(named(&mut bench, Draft::discover(1).id(b"\0one")).as_deref(), Some("by-id"));
     assert_eq!(named(&mut bench, Draft::discover(1)).as_deref(), Some("by-address"));
     assert_eq!(named(&mut bench, Draft::discover(2)).as_deref(), Some("by-circuit"));
@@ -81,7 +82,7 @@ fn it_is_found_as_any_reservation_is() {
     let address = bench.send(&relayed(Draft::discover(3))).offered().expect("an offer");
     assert_eq!(bench.send(&relayed(Draft::select(3, SERVER, address))).acked(), Some(address));
     let renewed = bench.send(&asking(Draft::renew(3, address)));
-    assert_eq!(told(&renewed).as_deref(), Some("by-circuit"));
+    assert_eq!(host_name(&renewed).as_deref(), Some("by-circuit"));
     for memo in bench.published.iter().flat_map(|published| &published.memos) {
         assert!(options(&memo.answer.options).iter().any(|(code, _)| *code == 12), "{memo:?}");
     }

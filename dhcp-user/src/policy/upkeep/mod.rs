@@ -5,9 +5,9 @@
 //! its steps are methods of the whole policy. Its invariant: it makes no promise that somebody has not made before.
 
 pub(in crate::policy) mod audit;
+pub(in crate::policy) mod changeover;
 pub(in crate::policy) mod class_views;
 pub(in crate::policy) mod extension;
-pub(in crate::policy) mod going_over;
 pub(in crate::policy) mod host_addresses;
 pub(in crate::policy) mod import;
 pub(in crate::policy) mod links;

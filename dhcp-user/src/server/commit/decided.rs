@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use super::not_committed::NotCommitted;
-use super::owed::{UncommittedChanges, Untold};
+use super::uncommitted::{UncommittedChanges, Unpublished};
 use crate::clock::BootNanos;
 use crate::policy::{Action, Event};
 use crate::server::Server;
@@ -146,8 +146,8 @@ impl Server {
         let recent = self.committing.changes().iter().chain(queued);
         let waiting = self.committing.then().iter().chain(&self.decided);
         Undurable {
-            owed: self.uncommitted.as_ref(),
-            untold: &self.untold,
+            uncommitted: self.uncommitted.as_ref(),
+            unpublished: &self.unpublished,
             recent: recent.map(|change| (change.address(), change)).collect(),
             waiting: waiting.filter_map(Decided::address).collect(),
         }
@@ -156,8 +156,8 @@ impl Server {
 
 /// Decided changes that are not yet carried out, by address.
 pub(in crate::server) struct Undurable<'a> {
-    owed: Option<&'a UncommittedChanges>,
-    untold: &'a Untold,
+    uncommitted: Option<&'a UncommittedChanges>,
+    unpublished: &'a Unpublished,
     /// The last change to each address.
     recent: HashMap<Ipv4Addr, &'a Change>,
     waiting: HashSet<Ipv4Addr>,
@@ -166,12 +166,14 @@ pub(in crate::server) struct Undurable<'a> {
 impl<'a> Undurable<'a> {
     /// The last change to the address that is not known to be on disk.
     pub(in crate::server) fn change(&self, address: Ipv4Addr) -> Option<&'a Change> {
-        self.recent.get(&address).copied().or_else(|| self.owed?.of(address))
+        self.recent.get(&address).copied().or_else(|| self.uncommitted?.of(address))
     }
 
     /// Whether store and kernel have the address as policy has it.
     pub(in crate::server) fn is_settled(&self, address: Ipv4Addr) -> bool {
-        self.change(address).is_none() && !self.waiting.contains(&address) && !self.untold.contains(address)
+        self.change(address).is_none()
+            && !self.waiting.contains(&address)
+            && !self.unpublished.contains(address)
     }
 }
 

@@ -8,8 +8,8 @@
 pub(super) mod decided;
 pub(super) mod journaling;
 pub(super) mod not_committed;
-pub(super) mod owed;
 pub(super) mod thread;
+pub(super) mod uncommitted;
 
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,8 @@ use crate::policy::{Action, Happened, LeaseEvent};
 use crate::store::{Change, StoreError};
 use decided::{Decided, parted};
 use not_committed::NotCommitted;
-use owed::UncommittedChanges;
 use thread::Committed;
+use uncommitted::UncommittedChanges;
 
 /// A commit that takes longer is reported as trouble.
 const LATE: Duration = Duration::from_secs(1);
@@ -39,13 +39,13 @@ impl Server {
             return;
         }
         let (mut changes, then) = parted(std::mem::take(&mut self.decided));
-        if let Some(owed) = &mut self.uncommitted {
-            owed.add(std::mem::take(&mut changes));
+        if let Some(uncommitted) = &mut self.uncommitted {
+            uncommitted.add(std::mem::take(&mut changes));
             if !due {
-                let why = owed.why.clone();
+                let why = uncommitted.why.clone();
                 return self.give_up(then, &why);
             }
-            changes = owed.part();
+            changes = uncommitted.part();
         } else if changes.is_empty() {
             return self.carry_out(then, &Ok(()));
         }
@@ -83,12 +83,12 @@ impl Server {
 
     /// Carries out the decided actions that need no commit. Publications are made up for later.
     fn give_up(&mut self, then: Vec<Decided>, why: &NotCommitted) {
-        let untold = then.iter().filter_map(|decided| match decided {
+        let unpublished = then.iter().filter_map(|decided| match decided {
             Decided::Action(Action::Publish(lease)) => Some(lease.address),
             _ => None,
         });
-        if !wrong!(OwedUnpublished) {
-            self.untold.extend(untold);
+        if !wrong!(UncommittedUnpublished) {
+            self.unpublished.extend(unpublished);
         }
         self.carry_out(then, &Err(why.clone()));
     }
@@ -116,14 +116,14 @@ impl Server {
     /// # Errors
     /// When the store takes no commits. No action that depends on them was carried out then.
     pub(super) fn settle(&mut self, until: Option<Instant>) -> Result<(), NotCommitted> {
-        if let Some(owed) = &mut self.uncommitted {
-            owed.try_at_once();
+        if let Some(uncommitted) = &mut self.uncommitted {
+            uncommitted.try_at_once();
         }
         self.commit_next();
         while let Some(ended) = self.committing.wait(until)? {
             self.ended(ended);
         }
-        self.uncommitted.as_ref().map_or(Ok(()), |owed| Err(owed.why.clone()))
+        self.uncommitted.as_ref().map_or(Ok(()), |uncommitted| Err(uncommitted.why.clone()))
     }
 
     /// Takes note of a commit that has come to its end.
@@ -131,17 +131,17 @@ impl Server {
     /// # Errors
     /// When it failed. Nothing that depends on the changes may be done then.
     fn judge(&mut self, changes: &[Change], outcome: Result<(), StoreError>) -> Result<(), NotCommitted> {
-        let owed = self.uncommitted.take();
+        let uncommitted = self.uncommitted.take();
         let Err(error) = outcome else {
             self.exports.note(changes);
-            let Some(mut owed) = owed else { return Ok(()) };
+            let Some(mut uncommitted) = uncommitted else { return Ok(()) };
             // The kernel was told of none of it.
-            if !wrong!(OwedUnpublished) {
-                self.untold.extend(changes.iter().map(Change::address));
+            if !wrong!(UncommittedUnpublished) {
+                self.unpublished.extend(changes.iter().map(Change::address));
             }
-            if !owed.are_taken(changes) {
-                let why = owed.why.clone();
-                self.uncommitted = Some(owed);
+            if !uncommitted.are_taken(changes) {
+                let why = uncommitted.why.clone();
+                self.uncommitted = Some(uncommitted);
                 return Err(why);
             }
             tracing::info!("leases are committed again, and all that was owed is");
@@ -149,10 +149,10 @@ impl Server {
             return Ok(());
         };
         let why = NotCommitted::because(&error);
-        if let Some(mut owed) = owed {
-            tracing::warn!(%error, changes = owed.len(), "leases still can't be committed");
-            owed.are_refused(why.clone());
-            self.uncommitted = Some(owed);
+        if let Some(mut uncommitted) = uncommitted {
+            tracing::warn!(%error, changes = uncommitted.len(), "leases still can't be committed");
+            uncommitted.are_refused(why.clone());
+            self.uncommitted = Some(uncommitted);
         } else {
             tracing::error!(%error, "leases can't be committed: until they can, none is granted or extended");
             self.uncommitted = Some(UncommittedChanges::begin(why.clone(), changes));
@@ -164,7 +164,7 @@ impl Server {
     /// Whether [`tell_some`](Self::tell_some) has work: the store has taken all changes again, and publications are
     /// due.
     pub(super) fn has_to_tell(&self) -> bool {
-        self.uncommitted.is_none() && !self.untold.is_empty() && self.may_take()
+        self.uncommitted.is_none() && !self.unpublished.is_empty() && self.may_take()
     }
 
     /// Publishes some of the leases whose publication was put off, after all later decisions.
@@ -172,8 +172,8 @@ impl Server {
         if !self.has_to_tell() {
             return;
         }
-        let Self { policy, table, decided, untold, .. } = self;
-        let some = untold.take_some();
+        let Self { policy, table, decided, unpublished, .. } = self;
+        let some = unpublished.take_some();
         let published = some.into_iter().filter_map(|address| policy.publication(table, address));
         decided.extend(published.map(|lease| Decided::Action(Action::Publish(lease))));
     }
@@ -187,7 +187,9 @@ impl Server {
             )
         });
         late.or_else(|| {
-            self.uncommitted.as_ref().map(|owed| format!("no lease can be granted: {}", owed.why.reason()))
+            self.uncommitted
+                .as_ref()
+                .map(|uncommitted| format!("no lease can be granted: {}", uncommitted.why.reason()))
         })
     }
 

@@ -31,7 +31,7 @@ pub(in crate::server) struct Committing {
     work: Sender<Work>,
     done: Receiver<Done>,
     notify: Arc<Notify>,
-    under_way: Option<UnderWay>,
+    under_way: Option<CommitUnderWay>,
     /// How many reads wait.
     reads: usize,
     /// `None` where no thread does it, but whoever simulates.
@@ -41,7 +41,7 @@ pub(in crate::server) struct Committing {
 }
 
 /// A commit under way.
-struct UnderWay {
+struct CommitUnderWay {
     since: Instant,
     changes: Arc<Vec<Change>>,
     then: Vec<Decided>,
@@ -167,7 +167,7 @@ impl Committing {
         let changes = Arc::new(changes);
         // If the thread is no more, whoever waits for the end of this is told.
         let _ = self.work.send(Work::Commit { now, changes: Arc::clone(&changes) });
-        self.under_way = Some(UnderWay { since: Instant::now(), changes, then });
+        self.under_way = Some(CommitUnderWay { since: Instant::now(), changes, then });
     }
 
     /// Has what the store holds of `addresses` read, after the commit under way. Says whether it will be: not where many
@@ -238,7 +238,7 @@ impl Committing {
         match done {
             Done::Commit(outcome, number, size) => {
                 (self.last, self.size) = (number, size);
-                let UnderWay { since, changes, then } = self.under_way.take()?;
+                let CommitUnderWay { since, changes, then } = self.under_way.take()?;
                 Some(Ended::Commit(Committed { changes, outcome, then, took: since.elapsed() }))
             }
             Done::Closed(_) => None,

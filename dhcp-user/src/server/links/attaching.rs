@@ -295,7 +295,7 @@ impl Server {
             tracing::warn!(interface, error = why, "not attached; the daemon answers alone");
             Attachment { why: Some(why), ..Attachment::default() }
         });
-        self.go_over_to(ifindex, attachment, there);
+        self.change_over(ifindex, attachment, there);
     }
 
     fn attached_in_the_stack(&mut self, interface: &str, ifindex: u32, result: Result<Attachment>) {
@@ -311,7 +311,7 @@ impl Server {
                     ..EventRecord::now("xdp-changed")
                 };
                 self.events.tell(told);
-                self.go_over_to(ifindex, attachment, None);
+                self.change_over(ifindex, attachment, None);
             }
             Err(error) => {
                 tracing::warn!(interface, error = format!("{error:#}"), "can't be attached in the stack");
@@ -360,14 +360,14 @@ impl Server {
 
     /// An interface has not got the program; it is tried again with the next look.
     pub(in crate::server) fn listen_meanwhile(&mut self, ifindex: u32) {
-        self.go_over_to(ifindex, Attachment::default(), None);
+        self.change_over(ifindex, Attachment::default(), None);
         if let Some(served) = self.interfaces.get_mut(&ifindex) {
             served.refused = None;
         }
     }
 
     /// An interface is attached another way from now on, or no longer because of what is `there`.
-    pub(in crate::server) fn go_over_to(
+    pub(in crate::server) fn change_over(
         &mut self,
         ifindex: u32,
         attachment: Attachment,

@@ -104,11 +104,11 @@ impl ServedInterface {
 struct Listener {
     task: AbortHandle,
     /// Why it hears nothing at present.
-    deaf: Deaf,
+    failure: ListenFailure,
 }
 
 /// Why an interface can't be listened on at present.
-pub(super) type Deaf = Arc<Mutex<Option<String>>>;
+pub(super) type ListenFailure = Arc<Mutex<Option<String>>>;
 
 impl Drop for Listener {
     fn drop(&mut self) {
@@ -256,9 +256,9 @@ impl Server {
 
     fn listen_on(&self, ifindex: u32) -> Result<Listener> {
         let receiver = Receiver::open(ifindex, Wanted::Dhcp)?;
-        let deaf = Arc::default();
-        let hearing = listen(receiver, ifindex, self.arrivals.clone(), Arc::clone(&deaf));
-        Ok(Listener { task: self.beside.task("listen", hearing), deaf })
+        let failure = Arc::default();
+        let hearing = listen(receiver, ifindex, self.arrivals.clone(), Arc::clone(&failure));
+        Ok(Listener { task: self.beside.task("listen", hearing), failure })
     }
 
     /// Notes that an interface of the configuration isn't there.
@@ -302,12 +302,12 @@ impl Server {
     /// The interfaces that can't be read or listened on at present.
     pub(super) fn link_trouble(&self) -> Option<String> {
         let blind = self.blind.iter().map(|why| format!("interfaces can't be looked at: {why}"));
-        let deaf = self.interfaces.values().filter_map(|served| {
-            let deaf = match &served.listener {
-                Some(listener) => listener.deaf.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        let failure = self.interfaces.values().filter_map(|served| {
+            let failure = match &served.listener {
+                Some(listener) => listener.failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
                 None => served.unheard.clone(),
             };
-            deaf.map(|why| format!("{} can't be listened on: {why}", served.facts.name))
+            failure.map(|why| format!("{} can't be listened on: {why}", served.facts.name))
         });
         let late = self.looking.late(LATE).map(|waits| {
             format!(
@@ -316,7 +316,7 @@ impl Server {
                 waits.as_secs()
             )
         });
-        let mut all: Vec<String> = blind.chain(late).chain(deaf).collect();
+        let mut all: Vec<String> = blind.chain(late).chain(failure).collect();
         all.sort_unstable();
         (!all.is_empty()).then(|| all.join("; "))
     }

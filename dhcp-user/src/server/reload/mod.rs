@@ -24,7 +24,7 @@ use crate::clock::BootNanos;
 use crate::config::Config;
 use crate::control::{Reloaded, Reply};
 use crate::datapath::program::attachment::Attachment;
-use crate::policy::{GoingOver, Policy, STEP, Settled};
+use crate::policy::{Changeover, Policy, STEP, Settled};
 use crate::pulse::Stage;
 pub use ahead::refusals;
 use configuring::{Done, Made, Next};
@@ -60,9 +60,9 @@ enum Step {
     MakingRoom { next: Box<Next>, policy: Box<Policy>, from: usize },
     /// The next policy gets to know what the present one knows; first before interfaces are attached as the next
     /// configuration has it, and then what has become known meanwhile.
-    GoingOver { next: Box<Next>, going: GoingOver, attached: Option<Box<(Regrouped, Undoing)>> },
+    Changeover { next: Box<Next>, going: Changeover, attached: Option<Box<(Regrouped, Undoing)>> },
     /// Interfaces are being attached.
-    Attaching { next: Box<Next>, going: GoingOver, regrouping: Box<Regrouping> },
+    Attaching { next: Box<Next>, going: Changeover, regrouping: Box<Regrouping> },
     /// Interfaces are being attached as before.
     Undoing { undoing: Box<Undoing>, then: Then },
     /// Leases that the configuration in force ends are ended.
@@ -130,7 +130,7 @@ impl Server {
     /// Whether [`reload_some`](Self::reload_some) has something to do at present.
     pub(super) const fn is_reloading(&self) -> bool {
         match self.reloads.step {
-            Some(Step::MakingRoom { .. } | Step::GoingOver { .. }) => true,
+            Some(Step::MakingRoom { .. } | Step::Changeover { .. }) => true,
             // What is ended waits for the disk, and is not to keep others waiting behind it.
             Some(Step::Settling) => self.decided.len() < DECIDED / 2,
             Some(Step::Attaching { .. } | Step::Undoing { .. } | Step::Leaving { .. }) | None => false,
@@ -152,16 +152,16 @@ impl Server {
                 self.configuring.discard(policy);
                 self.make_anew();
             }
-            Some(Step::GoingOver { next, going, attached }) if next.facts != self.facts() => {
+            Some(Step::Changeover { next, going, attached }) if next.facts != self.facts() => {
                 self.configuring.discard((next, self.policy.stay(going)));
                 let undoing = attached.map(|attached| attached.1).unwrap_or_default();
                 self.undo(undoing, Then::MakeAnew);
             }
             Some(Step::MakingRoom { next, policy, from }) => self.make_room(next, policy, from),
-            Some(Step::GoingOver { next, mut going, attached }) => {
+            Some(Step::Changeover { next, mut going, attached }) => {
                 let now = BootNanos::now().floor();
                 if !self.policy.bring_along(&mut going, now, STEP) {
-                    self.reloads.step = Some(Step::GoingOver { next, going, attached });
+                    self.reloads.step = Some(Step::Changeover { next, going, attached });
                 } else if let Some(attached) = attached {
                     self.go_over(*next, going, attached.0);
                 } else {
@@ -188,8 +188,8 @@ impl Server {
         }
         self.reloads.step = match made {
             Ok(()) if blocks.is_empty() && ours.is_empty() => {
-                let going = self.policy.begin_going_over(*policy);
-                Some(Step::GoingOver { next, going, attached: None })
+                let going = self.policy.begin_changeover(*policy);
+                Some(Step::Changeover { next, going, attached: None })
             }
             Ok(()) => Some(Step::MakingRoom { next, policy, from: from + 1 }),
             Err(error) => {
@@ -213,7 +213,7 @@ impl Server {
     }
 
     /// Has interfaces attached as a configuration has it, whose policy knows all there is. It is the last that may fail.
-    fn begin_attaching(&mut self, next: Box<Next>, going: GoingOver) {
+    fn begin_attaching(&mut self, next: Box<Next>, going: Changeover) {
         match self.begin_regrouping(&next.config) {
             Ok(regrouping) => self.attach_on(next, going, Box::new(regrouping)),
             Err(error) => {
@@ -223,9 +223,9 @@ impl Server {
         }
     }
 
-    fn attach_on(&mut self, next: Box<Next>, going: GoingOver, mut regrouping: Box<Regrouping>) {
+    fn attach_on(&mut self, next: Box<Next>, going: Changeover, mut regrouping: Box<Regrouping>) {
         self.reloads.step = Some(if self.regroup_on(&mut regrouping) {
-            Step::GoingOver { next, going, attached: Some(Box::new(regrouping.into_done())) }
+            Step::Changeover { next, going, attached: Some(Box::new(regrouping.into_done())) }
         } else {
             Step::Attaching { next, going, regrouping }
         });
@@ -270,7 +270,7 @@ impl Server {
     pub(super) const fn is_regrouping(&self) -> bool {
         matches!(
             self.reloads.step,
-            Some(Step::Attaching { .. } | Step::Undoing { .. } | Step::GoingOver { attached: Some(_), .. })
+            Some(Step::Attaching { .. } | Step::Undoing { .. } | Step::Changeover { attached: Some(_), .. })
         )
     }
 
@@ -350,12 +350,12 @@ impl Server {
     }
 
     /// The next configuration is in force from now on.
-    fn go_over(&mut self, next: Next, going: GoingOver, regrouped: Regrouped) {
+    fn go_over(&mut self, next: Next, going: Changeover, regrouped: Regrouped) {
         let facts = self.facts_of(&next.config);
         let Next { config, prober, .. } = next;
         self.reloads.step = Some(Step::Settling);
         self.mark_former();
-        self.policy.go_over_to(going);
+        self.policy.change_over(going);
         self.policy.carry_out_probes();
         self.alive();
         self.prober = prober;

@@ -206,7 +206,7 @@ impl Server {
             }
         }
         for (ifindex, attachment) in regrouped.changed {
-            self.go_over_to(ifindex, attachment, None);
+            self.change_over(ifindex, attachment, None);
         }
         for (state, attachment) in regrouped.joined {
             if let Some(left) = self.left.iter().find(|left| left.name == state.facts.name) {

@@ -30,8 +30,8 @@ struct Window {
     /// When somebody wanted to know last.
     wanted: Instant,
     messages: u64,
-    clients: Heavy<[u8; 6]>,
-    circuits: Heavy<(Ipv4Addr, Bytes)>,
+    clients: HeavyHitters<[u8; 6]>,
+    circuits: HeavyHitters<(Ipv4Addr, Bytes)>,
     /// The window before.
     last: Busiest,
 }
@@ -72,8 +72,8 @@ impl Window {
             begun: now,
             wanted: now,
             messages: 0,
-            clients: Heavy::default(),
-            circuits: Heavy::default(),
+            clients: HeavyHitters::default(),
+            circuits: HeavyHitters::default(),
             last,
         }
     }
@@ -102,15 +102,15 @@ impl Window {
 /// Those that come often among any number that come (Misra and Gries): bounded memory, and who has come more often than one
 /// in [`COUNTED`] times is there.
 #[derive(Debug)]
-struct Heavy<K>(HashMap<K, u64, ahash::RandomState>);
+struct HeavyHitters<K>(HashMap<K, u64, ahash::RandomState>);
 
-impl<K> Default for Heavy<K> {
+impl<K> Default for HeavyHitters<K> {
     fn default() -> Self {
         Self(HashMap::default())
     }
 }
 
-impl<K: Hash + Eq + Ord> Heavy<K> {
+impl<K: Hash + Eq + Ord> HeavyHitters<K> {
     fn note(&mut self, key: K) {
         if let Some(count) = self.0.get_mut(&key) {
             *count += 1;
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn who_comes_often_is_found_among_any_number_that_come_once() {
-        let mut heavy = Heavy::default();
+        let mut heavy = HeavyHitters::default();
         for number in 0..100_000_u32 {
             heavy.note(number + 10);
             if number % 20 == 0 {

@@ -23,10 +23,10 @@ const NAMED: usize = 16;
 
 /// The latest warnings.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Complaints(BTreeMap<&'static str, Said>);
+pub(in crate::server) struct Complaints(BTreeMap<&'static str, Complaint>);
 
 #[derive(Debug)]
-struct Said {
+struct Complaint {
     at: Instant,
     why: Unanswered,
     left_out: u64,
@@ -38,13 +38,13 @@ impl Complaints {
     /// Whether to warn now that a message of `client` got no answer. If not it is counted.
     fn is_due(&mut self, why: Unanswered, client: [u8; 6], now: Instant) -> bool {
         match self.0.get_mut(why.name()) {
-            Some(said) => {
-                said.left_out += 1;
-                said.last = client;
+            Some(complaint) => {
+                complaint.left_out += 1;
+                complaint.last = client;
                 false
             }
             None => {
-                self.0.insert(why.name(), Said { at: now, why, left_out: 0, last: client });
+                self.0.insert(why.name(), Complaint { at: now, why, left_out: 0, last: client });
                 true
             }
         }
@@ -54,15 +54,15 @@ impl Complaints {
     /// After a minute without one the next warning is logged at once.
     fn over(&mut self, now: Instant) -> Vec<(Unanswered, u64, [u8; 6])> {
         let mut over = Vec::new();
-        self.0.retain(|_, said| {
-            if now.saturating_duration_since(said.at) < PAUSE {
+        self.0.retain(|_, complaint| {
+            if now.saturating_duration_since(complaint.at) < PAUSE {
                 return true;
             }
-            if said.left_out == 0 {
+            if complaint.left_out == 0 {
                 return false;
             }
-            over.push((said.why, said.left_out, said.last));
-            (said.at, said.left_out) = (now, 0);
+            over.push((complaint.why, complaint.left_out, complaint.last));
+            (complaint.at, complaint.left_out) = (now, 0);
             true
         });
         over

@@ -24,13 +24,13 @@ const DIRECTORY: &str = "events";
 pub(in crate::server) struct Events {
     listeners: broadcast::Sender<EventRecord>,
     /// `None`: the configuration wants none.
-    log: Option<EventLog<Told>>,
+    log: Option<EventLog<PendingEvent>>,
     details: Window,
 }
 
 /// An event before it becomes a record, on a thread that has the time for it.
 #[derive(Debug)]
-enum Told {
+enum PendingEvent {
     Record(Box<EventRecord>),
     Lease(LeaseEvent, Option<String>),
 }
@@ -72,7 +72,7 @@ impl Events {
 
     /// Tells of something that happened to leases; `interface` is the name of the interface that it has to do with.
     pub(in crate::server) fn happened(&mut self, event: LeaseEvent, interface: Option<String>, which: Use) {
-        self.put(Told::Lease(event, interface), which);
+        self.put(PendingEvent::Lease(event, interface), which);
     }
 
     /// Sends an event.
@@ -81,10 +81,10 @@ impl Events {
     }
 
     pub(in crate::server) fn tell_as(&mut self, record: EventRecord, which: Use) {
-        self.put(Told::Record(Box::new(record)), which);
+        self.put(PendingEvent::Record(Box::new(record)), which);
     }
 
-    fn put(&mut self, told: Told, which: Use) {
+    fn put(&mut self, told: PendingEvent, which: Use) {
         match &mut self.log {
             Some(log) => log.happened(told, which),
             // Nobody may be listening.
@@ -127,10 +127,10 @@ impl Events {
     }
 }
 
-fn record_of(told: Told) -> EventRecord {
+fn record_of(told: PendingEvent) -> EventRecord {
     match told {
-        Told::Record(record) => *record,
-        Told::Lease(event, interface) => event_record(&event, |_| interface.clone()),
+        PendingEvent::Record(record) => *record,
+        PendingEvent::Lease(event, interface) => event_record(&event, |_| interface.clone()),
     }
 }
 

@@ -19,8 +19,8 @@ use super::Intake;
 use super::Server;
 use super::commit::decided::Orders;
 use super::commit::journaling;
-use super::commit::owed::Untold;
 use super::commit::thread::Committing;
+use super::commit::uncommitted::Unpublished;
 use super::diagnose;
 use super::equipment::absent::{is_there, missing, vacant};
 use super::equipment::capacity::{leasable, sizes};
@@ -229,7 +229,7 @@ impl Server {
             looking: crate::waiting::Waiting::default(),
             crowd: startup.crowd(),
             uncommitted: None,
-            untold: Untold::default(),
+            unpublished: Unpublished::default(),
             journal,
             events,
             hooks: None,

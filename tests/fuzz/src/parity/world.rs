@@ -364,7 +364,7 @@ impl<'k> World<'k> {
             self.decide(Event::Extended {
                 address: extended.address,
                 word: extended.word,
-                renewals: extended.untold.renewals,
+                renewals: extended.unreported.renewals,
                 is_last_answer: true,
             });
         }

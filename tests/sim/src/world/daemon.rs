@@ -30,7 +30,7 @@ impl World {
         self.medium.draw_from(chance);
         if let Some(server) = &mut self.server {
             server.disk();
-            self.tally.commits = self.on_disk.said().commits;
+            self.tally.commits = self.on_disk.contents().commits;
         }
         Ok(())
     }

@@ -118,16 +118,16 @@ impl World {
         if has_lost {
             self.is_recovering = true;
             self.lost();
-            let mut said = self.on_disk.said();
-            said.records = records.into_iter().map(|record| (record.address, record)).collect();
-            said.doubtful.clear();
+            let mut contents = self.on_disk.contents();
+            contents.records = records.into_iter().map(|record| (record.address, record)).collect();
+            contents.doubtful.clear();
         } else {
             let vain = self.opened_in_vain.map_or(0, |since| ((self.now - since) / SECOND) as u32 + 1);
-            self.on_disk.said().compare(&records, now, self.same_boot, vain)?;
+            self.on_disk.contents().compare(&records, now, self.same_boot, vain)?;
         }
         self.opened_in_vain = None;
         (self.same_boot, self.is_damaged, self.accept) = (true, false, Loss::Refused);
-        self.on_disk.said().at = now;
+        self.on_disk.contents().at = now;
         let maps = self.maps.get_or_insert_with(|| Maps::new(drawn.any(), needed, ours()));
         let machine = Machine {
             seed: drawn.any(),

@@ -14,12 +14,12 @@ use super::{BOOT, BOUND, PATIENCE, Step, World};
 impl World {
     pub(super) fn check(&self) -> Result<(), Broken> {
         let now = self.now;
-        let said = self.on_disk.said();
+        let contents = self.on_disk.contents();
         for slot in self.maps.iter().flat_map(Maps::live) {
             let identity = slot.identity();
             let address: Ipv4Addr = identity.address.into();
             let ahead = slot.horizon().max(slot.word().expiry());
-            let record = said.records.get(&address);
+            let record = contents.records.get(&address);
             let covered = record
                 .is_some_and(|record| record.standing == Standing::Leased && record.committed_until >= ahead);
             // After an end was decided by a daemon that is no more, the next one sees to it.
@@ -30,7 +30,7 @@ impl World {
                 );
             }
         }
-        drop(said);
+        drop(contents);
         let Some(server) = &self.server else { return Ok(()) };
         let boot = self.booted;
         for client in self.clients.iter().filter(|client| !client.is_excused) {
@@ -84,10 +84,10 @@ impl World {
 
     pub(super) fn audit(&self) -> Result<(), Broken> {
         let Some(server) = &self.server else { return Ok(()) };
-        let said = self.on_disk.said();
-        let found = server.audit(|address| said.records.get(&address).cloned());
+        let contents = self.on_disk.contents();
+        let found = server.audit(|address| contents.records.get(&address).cloned());
         match found.first() {
-            Some(found) if said.doubtful.is_empty() => {
+            Some(found) if contents.doubtful.is_empty() => {
                 let known = found.split_once(':').and_then(|(address, _)| address.parse().ok());
                 let known = known.map(|address| self.known(address)).unwrap_or_default();
                 Broken::because(Invariant::Audit, format!("{found}: {known}"))

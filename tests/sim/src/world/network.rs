@@ -179,17 +179,17 @@ impl World {
             );
         }
         let until = self.boot_secs().plus(answer.time);
-        let covered = self.on_disk.said().records.get(&answer.yiaddr).is_some_and(|record| {
+        let covered = self.on_disk.contents().records.get(&answer.yiaddr).is_some_and(|record| {
             record.standing == Standing::Leased
                 && record.chaddr.octets() == answer.mac
                 && record.committed_until >= until
         });
         if !covered {
-            let said = self.on_disk.said().records.get(&answer.yiaddr).cloned();
+            let contents = self.on_disk.contents().records.get(&answer.yiaddr).cloned();
             return Broken::because(
                 Invariant::Covered,
                 format!(
-                    "{} is acknowledged to {number} by {by} until {until:?}, and committed is {said:?}",
+                    "{} is acknowledged to {number} by {by} until {until:?}, and committed is {contents:?}",
                     answer.yiaddr
                 ),
             );

@@ -37,7 +37,7 @@ pub(super) struct World {
 enum Reload {
     Over,
     /// The former configuration is in force.
-    GoingOver(Box<(Config, GoingOver)>),
+    Changeover(Box<(Config, Changeover)>),
     /// The next one is in force.
     Settling,
 }
@@ -118,7 +118,7 @@ impl World {
             Step::Reload if matches!(self.reload, Reload::Over) => {
                 let narrow = clients::is_narrow(&self.bench.config.subnets);
                 let going = self.bench.begin_reload(configuration(!narrow));
-                self.reload = Reload::GoingOver(Box::new(going));
+                self.reload = Reload::Changeover(Box::new(going));
             }
             Step::Reload => {}
             Step::Advance(work) => self.advance(work.into()),
@@ -131,7 +131,7 @@ impl World {
         self.events += 1;
         match std::mem::replace(&mut self.reload, Reload::Over) {
             Reload::Over => {}
-            Reload::GoingOver(mut going) => {
+            Reload::Changeover(mut going) => {
                 self.reload = if self.bench.bring_along(&mut going, work) {
                     self.end_batch();
                     self.bench.go_over(*going);
@@ -140,7 +140,7 @@ impl World {
                     self.end_what_was_for_good();
                     Reload::Settling
                 } else {
-                    Reload::GoingOver(going)
+                    Reload::Changeover(going)
                 };
             }
             Reload::Settling => {
@@ -426,7 +426,7 @@ impl World {
             if let (Some(request), Some(yiaddr)) = (&to, outcome.offered()) {
                 assert_eq!(request.relayed(), clients::is_relayed(yiaddr), "{yiaddr} is of another link");
             }
-            self.told(client, to.map(|request| request.xid), outcome);
+            self.note_response(client, to.map(|request| request.xid), outcome);
         }
     }
 
@@ -438,11 +438,11 @@ impl World {
         }
     }
 
-    fn told(&mut self, client: u8, xid: Option<u32>, outcome: Told) {
+    fn note_response(&mut self, client: u8, xid: Option<u32>, outcome: Response) {
         let now = self.bench.now;
         let heeded = xid == Some(self.belief(client).xid);
         match outcome {
-            Told::Reply(Reply::Offer { yiaddr, .. }) => {
+            Response::Reply(Reply::Offer { yiaddr, .. }) => {
                 self.is_the_clients(client, yiaddr);
                 assert!(!self.seen_in_use.contains(&yiaddr), "{yiaddr} was seen in use");
                 // One that has taken another server's offer meanwhile hears this one no more: it may be another's by now.
@@ -454,7 +454,7 @@ impl World {
                     self.belief(client).offered = Some((yiaddr, now + self.bench.config.server.offer_hold));
                 }
             }
-            Told::Reply(Reply::Ack { yiaddr, answer, .. }) => {
+            Response::Reply(Reply::Ack { yiaddr, answer, .. }) => {
                 self.is_the_clients(client, yiaddr);
                 let until = now + answer.lease_time;
                 let record = &self.bench.store[&yiaddr];
@@ -465,7 +465,7 @@ impl World {
                     self.belief(client).obtain(yiaddr, until);
                 }
             }
-            Told::Reply(Reply::Bootp { yiaddr, .. }) => {
+            Response::Reply(Reply::Bootp { yiaddr, .. }) => {
                 self.is_the_clients(client, yiaddr);
                 let record = &self.bench.store[&yiaddr];
                 assert_eq!(record.standing, Standing::Leased, "a BOOTREPLY without a commit");
@@ -475,8 +475,8 @@ impl World {
                     self.belief(client).obtain(yiaddr, FOREVER);
                 }
             }
-            Told::Reply(Reply::Nak { .. }) if heeded => self.belief(client).forget(),
-            Told::Reply(_) | Told::Silence(_) | Told::Done => {}
+            Response::Reply(Reply::Nak { .. }) if heeded => self.belief(client).forget(),
+            Response::Reply(_) | Response::Silence(_) | Response::Done => {}
         }
     }
 

@@ -19,7 +19,7 @@ const MESSAGES: usize = 4;
 
 /// The outcome of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Became {
+pub(super) enum Outcome {
     /// Nothing yet: it is being decided, or its answer is being committed.
     Waiting,
     /// It was answered by this kind of message.
@@ -44,7 +44,7 @@ pub(super) struct Message {
     /// What else the relay says of its client: sub-options 6 and 9 of option 82.
     pub(super) subscriber: Option<Box<[u8]>>,
     pub(super) relay_vendor: Option<Box<[u8]>>,
-    pub(super) became: Became,
+    pub(super) became: Outcome,
     /// The subnets that its client might have had an address of, if it got no answer.
     pub(super) considered: Box<[Prefix]>,
     pub(super) seen: Seen,
@@ -58,7 +58,7 @@ pub(super) struct Seen {
 }
 
 impl Message {
-    pub(super) fn of(request: &Request, became: Became, seen: Seen) -> Self {
+    pub(super) fn of(request: &Request, became: Outcome, seen: Seen) -> Self {
         let agent = request.options.agent.as_ref();
         Self {
             at: request.arrival,
@@ -89,7 +89,7 @@ impl Message {
             circuit,
             subscriber: None,
             relay_vendor: None,
-            became: Became::Unanswered(why),
+            became: Outcome::Unanswered(why),
             considered: Box::default(),
             seen,
         }
@@ -138,13 +138,13 @@ impl History {
     pub(super) fn became(
         &mut self,
         request: &Request,
-        became: Became,
+        became: Outcome,
         considered: impl FnOnce() -> Box<[Prefix]>,
     ) {
         let Some(messages) = self.0.get_mut(&sender(request)) else { return };
         let it = |message: &&mut Message| {
             (message.xid, message.kind, message.at) == (request.xid, Some(request.kind), request.arrival)
-                && message.became == Became::Waiting
+                && message.became == Outcome::Waiting
         };
         if let Some(message) = messages.iter_mut().find(it) {
             message.became = became;
@@ -161,9 +161,9 @@ impl History {
     ) {
         let mut messages = self.0.get_mut(client).into_iter().flatten().rev();
         let answered =
-            |message: &&mut Message| message.xid == xid && matches!(message.became, Became::Answered(_));
+            |message: &&mut Message| message.xid == xid && matches!(message.became, Outcome::Answered(_));
         if let Some(message) = messages.find(answered) {
-            message.became = Became::Unanswered(Unanswered::Lost(Lost::NotSent));
+            message.became = Outcome::Unanswered(Unanswered::Lost(Lost::NotSent));
             message.considered = considered(message.link, message.relay);
         }
     }
@@ -189,7 +189,7 @@ impl History {
     pub(super) fn who_is_on(&self, is_meant: impl Fn(&[u8]) -> bool) -> Option<[u8; 6]> {
         let came = |messages: &Vec<Message>| {
             let last = messages.last().filter(|last| last.circuit.as_deref().is_some_and(&is_meant))?;
-            Some((matches!(last.became, Became::Unanswered(_)), last.at))
+            Some((matches!(last.became, Outcome::Unanswered(_)), last.at))
         };
         let all = self.0.iter().filter_map(|(client, messages)| Some((came(messages)?, *client)));
         all.max().map(|(_, client)| client)

@@ -24,7 +24,7 @@ use crate::message::{Kind, Request};
 use crate::policy::{Publication, Question, Words as _};
 use crate::server::Server;
 pub(in crate::server) use glimpse::Glimpse;
-use history::{Became, CLIENTS, History, Message, Recent, Seen, about};
+use history::{CLIENTS, History, Message, Outcome, Recent, Seen, about};
 pub(in crate::server) use history::{circuit, sender};
 pub(in crate::server) use reasons::{Lost, Unanswered, every};
 use sight::Sight;
@@ -72,7 +72,7 @@ impl PuntLog {
             return self.last.forget(&client);
         }
         let seen = self.seen(&client, about(request), table);
-        self.history.add(client, Message::of(request, Became::Waiting, seen));
+        self.history.add(client, Message::of(request, Outcome::Waiting, seen));
         if request.kind == Kind::Request {
             let known = self.known.get(&about(request)).cloned();
             let word = table.load(about(request));
@@ -94,7 +94,7 @@ impl PuntLog {
             return self.history.forget(&client);
         }
         let seen = self.seen(&client, about(request), table);
-        let message = Message::of(request, Became::Unanswered(why), seen).considered_for(considered());
+        let message = Message::of(request, Outcome::Unanswered(why), seen).considered_for(considered());
         self.history.add(client, message);
     }
 
@@ -131,7 +131,7 @@ impl PuntLog {
         if let Some(last) = self.last.get_mut(&sender(request)).filter(|last| last.is(request)) {
             last.word = table.load(about(request));
         }
-        self.history.became(request, Became::Answered(by), Box::default);
+        self.history.became(request, Outcome::Answered(by), Box::default);
     }
 
     /// A request was decided, and gets no answer; `considered` says for which subnets it was.
@@ -141,7 +141,7 @@ impl PuntLog {
         why: Unanswered,
         considered: impl FnOnce() -> Box<[Prefix]>,
     ) {
-        self.history.became(request, Became::Unanswered(why), considered);
+        self.history.became(request, Outcome::Unanswered(why), considered);
     }
 
     /// The answer to a client in the exchange of this number could not be sent.

@@ -7,7 +7,7 @@ use dhcp_ebpf::abi::Link;
 use dhcp_ebpf::verdict::Why;
 
 use super::differences;
-use super::history::{Became, Message, Seen, about};
+use super::history::{Message, Outcome, Seen, about};
 use super::{Last, PuntLog};
 use crate::control::{AnsweredBy, Explanation, Heard, No, Subject, WallClock, colon_hex};
 use crate::datapath::leases::table::Table;
@@ -59,10 +59,10 @@ impl Sight<'_> {
             messages: heard.iter().map(|message| self.heard(message)).collect(),
         };
         let silent = mac.zip(heard.last()).and_then(|(mac, message)| match message.became {
-            Became::Unanswered(why) if self.is_unanswered_yet(mac, message, named) => {
+            Outcome::Unanswered(why) if self.is_unanswered_yet(mac, message, named) => {
                 Some((why, message.kind))
             }
-            Became::Unanswered(_) | Became::Waiting | Became::Answered(_) => None,
+            Outcome::Unanswered(_) | Outcome::Waiting | Outcome::Answered(_) => None,
         });
         let is_answered = |(address, mac)| self.kernel_answered_since(address, mac, last);
         if silent.is_none() && address.zip(mac).is_some_and(is_answered) {
@@ -93,9 +93,9 @@ impl Sight<'_> {
         let Message { at, kind, link, relay, about, became, ref circuit, ref considered, .. } = *message;
         let given = |address: Ipv4Addr| Some(address).filter(|address| !address.is_unspecified());
         let (answered, why) = match became {
-            Became::Waiting => (None, None),
-            Became::Answered(by) => (Some(by.into()), None),
-            Became::Unanswered(why) => (None, Some(why.words())),
+            Outcome::Waiting => (None, None),
+            Outcome::Answered(by) => (Some(by.into()), None),
+            Outcome::Unanswered(why) => (None, Some(why.words())),
         };
         let (subscriber, vendor) = (&message.subscriber, &message.relay_vendor);
         Heard {

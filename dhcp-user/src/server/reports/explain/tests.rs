@@ -20,13 +20,13 @@ fn the_last_messages_of_a_client_are_told_with_what_became_of_them() {
     };
     let seen = Seen { address: Ipv4Addr::UNSPECIFIED, word: Word::default() };
     for xid in 0..9 {
-        history.add(sender(&sent(xid, 1)), Message::of(&sent(xid, 1), Became::Waiting, seen));
+        history.add(sender(&sent(xid, 1)), Message::of(&sent(xid, 1), Outcome::Waiting, seen));
     }
-    history.became(&sent(7, 1), Became::Answered("offer"), Box::default);
-    history.became(&sent(7, 3), Became::Answered("ack"), Box::default);
-    history.became(&sent(1, 1), Became::Answered("offer"), Box::default);
-    let became: Vec<Became> = history.of(&sender(&sent(0, 1))).iter().map(|heard| heard.became).collect();
-    assert_eq!(became, [Became::Waiting, Became::Waiting, Became::Answered("offer"), Became::Waiting]);
+    history.became(&sent(7, 1), Outcome::Answered("offer"), Box::default);
+    history.became(&sent(7, 3), Outcome::Answered("ack"), Box::default);
+    history.became(&sent(1, 1), Outcome::Answered("offer"), Box::default);
+    let became: Vec<Outcome> = history.of(&sender(&sent(0, 1))).iter().map(|heard| heard.became).collect();
+    assert_eq!(became, [Outcome::Waiting, Outcome::Waiting, Outcome::Answered("offer"), Outcome::Waiting]);
 }
 
 #[test]

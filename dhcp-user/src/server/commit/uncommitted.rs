@@ -31,16 +31,16 @@ impl UncommittedChanges {
     /// These are the first that it refused.
     pub(super) fn begin(why: NotCommitted, changes: &[Change]) -> Self {
         let next = BootNanos::now().after(FIRST_WAIT);
-        let mut owed = Self { changes: BTreeMap::new(), why, wait: FIRST_WAIT, next };
-        if !wrong!(OwedForgotten) {
-            owed.add(changes.iter().cloned());
+        let mut uncommitted = Self { changes: BTreeMap::new(), why, wait: FIRST_WAIT, next };
+        if !wrong!(UncommittedForgotten) {
+            uncommitted.add(changes.iter().cloned());
         }
-        owed
+        uncommitted
     }
 
     pub(super) fn add(&mut self, changes: impl IntoIterator<Item = Change>) {
         for change in changes {
-            if !(wrong!(OlderOwed) && self.changes.contains_key(&change.address())) {
+            if !(wrong!(OlderUncommitted) && self.changes.contains_key(&change.address())) {
                 self.changes.insert(change.address(), change);
             }
         }
@@ -51,7 +51,7 @@ impl UncommittedChanges {
         self.changes.get(&address)
     }
 
-    /// Of how many addresses something is owed.
+    /// Of how many addresses a change is uncommitted.
     pub(super) fn len(&self) -> usize {
         self.changes.len()
     }
@@ -89,9 +89,9 @@ impl UncommittedChanges {
 
 /// Addresses whose present lease is not published yet.
 #[derive(Debug, Default)]
-pub(in crate::server) struct Untold(BTreeSet<Ipv4Addr>);
+pub(in crate::server) struct Unpublished(BTreeSet<Ipv4Addr>);
 
-impl Untold {
+impl Unpublished {
     pub(super) fn extend(&mut self, addresses: impl IntoIterator<Item = Ipv4Addr>) {
         self.0.extend(addresses);
     }
@@ -120,41 +120,41 @@ mod tests {
 
     #[test]
     fn what_is_owed_is_brought_in_parts_and_each_is_taken_once() {
-        let mut owed = UncommittedChanges::begin(NotCommitted::because("full"), &deletions(0..10));
-        assert!(!owed.is_due());
+        let mut uncommitted = UncommittedChanges::begin(NotCommitted::because("full"), &deletions(0..10));
+        assert!(!uncommitted.is_due());
         let many = u32::try_from(2 * PART).expect("a few");
-        owed.add(deletions(5..many + 1));
+        uncommitted.add(deletions(5..many + 1));
         let mut taken = 0;
         loop {
-            let part = owed.part();
+            let part = uncommitted.part();
             assert!(part.len() <= PART);
             taken += part.len();
-            if owed.are_taken(&part) {
+            if uncommitted.are_taken(&part) {
                 break;
             }
-            assert!(owed.is_due(), "the next part need not wait");
+            assert!(uncommitted.is_due(), "the next part need not wait");
         }
         assert_eq!(taken, 2 * PART + 1);
     }
 
     #[test]
     fn the_store_is_tried_at_growing_intervals() {
-        let mut owed = UncommittedChanges::begin(NotCommitted::because("full"), &deletions(0..1));
+        let mut uncommitted = UncommittedChanges::begin(NotCommitted::because("full"), &deletions(0..1));
         for _ in 0..10 {
-            owed.are_refused(NotCommitted::because("still"));
-            assert!(!owed.is_due());
+            uncommitted.are_refused(NotCommitted::because("still"));
+            assert!(!uncommitted.is_due());
         }
-        assert_eq!((owed.wait, owed.why.reason()), (LONGEST_WAIT, "still"));
+        assert_eq!((uncommitted.wait, uncommitted.why.reason()), (LONGEST_WAIT, "still"));
     }
 
     #[test]
     fn the_kernel_is_told_of_so_many_in_a_turn() {
-        let mut untold = Untold::default();
-        untold.extend((0..1000).map(Ipv4Addr::from_bits));
-        untold.extend((0..1000).map(Ipv4Addr::from_bits));
+        let mut unpublished = Unpublished::default();
+        unpublished.extend((0..1000).map(Ipv4Addr::from_bits));
+        unpublished.extend((0..1000).map(Ipv4Addr::from_bits));
         let turns: Vec<usize> =
-            std::iter::from_fn(|| Some(untold.take_some().len()).filter(|some| *some > 0)).collect();
+            std::iter::from_fn(|| Some(unpublished.take_some().len()).filter(|some| *some > 0)).collect();
         assert_eq!(turns, [512, 488]);
-        assert!(untold.is_empty());
+        assert!(unpublished.is_empty());
     }
 }

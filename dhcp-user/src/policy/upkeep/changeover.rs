@@ -5,11 +5,11 @@
 //! successor      the next policy is made, wherever there is time for that
 //! bring_along    all that is known of each address is copied into it: a walk over the book, and whatever is touched meanwhile
 //!                once more
-//! go_over_to     the one takes the place of the other
+//! change_over     the one takes the place of the other
 //! settle_some    what the next configuration ends is ended: words are revoked, and that is committed
 //! ```
 //!
-//! Invariants meanwhile. Up to `go_over_to` the former configuration is in force: a copy changes nothing in words,
+//! Invariants meanwhile. Up to `change_over` the former configuration is in force: a copy changes nothing in words,
 //! store or clients. From then on the next one is, for every decision, with every promise in its book; the counts add
 //! up in both at each step. An address with work left is *in doubt*:
 //!
@@ -45,10 +45,10 @@ const KNOWN_WORK: usize = 16;
 
 /// The policy that comes after another, on its way.
 #[derive(Debug)]
-pub struct GoingOver {
+pub struct Changeover {
     next: Box<Policy>,
-    /// How far what is stranded has been gone through; none at its end.
-    stranded: Option<Bound<Ipv4Addr>>,
+    /// Up to which address the unconfigured promises have been copied; none at their end.
+    unconfigured: Option<Bound<Ipv4Addr>>,
 }
 
 /// A policy that is no longer in force, and its next place to be looked at.
@@ -64,7 +64,7 @@ pub enum Settled {
 }
 
 impl Policy {
-    /// Makes the policy that is to come after this one ([`begin_going_over`](Self::begin_going_over)), wherever there is time
+    /// Makes the policy that is to come after this one ([`begin_changeover`](Self::begin_changeover)), wherever there is time
     /// for it.
     pub fn successor(&self) -> impl FnOnce(&Config, Vec<Interface>) -> Self + Send + use<> {
         let (key, probes) = (self.book.key(), self.evidence.probes.is_carried_out());
@@ -78,20 +78,20 @@ impl Policy {
     }
 
     /// Begins to go over to `next`, which its [`successor`](Self::successor) made.
-    pub fn begin_going_over(&mut self, next: Self) -> GoingOver {
+    pub fn begin_changeover(&mut self, next: Self) -> Changeover {
         self.book.begin_walk();
-        GoingOver { next: Box::new(next), stranded: Some(Bound::Unbounded) }
+        Changeover { next: Box::new(next), unconfigured: Some(Bound::Unbounded) }
     }
 
     /// Goes on as before.
-    pub fn stay(&mut self, going: GoingOver) -> Box<Self> {
+    pub fn stay(&mut self, going: Changeover) -> Box<Self> {
         self.book.end_walk();
         going.next
     }
 
     /// A step of about `work` looks at addresses; true if the next policy knows all that is known here, until something else
     /// happens.
-    pub fn bring_along(&mut self, going: &mut GoingOver, now: BootSecs, work: usize) -> bool {
+    pub fn bring_along(&mut self, going: &mut Changeover, now: BootSecs, work: usize) -> bool {
         // What was touched since the last step cost more than to copy it does.
         let touched = self.book.take_touched(work);
         let is_settled = touched.len() < work;
@@ -113,16 +113,16 @@ impl Policy {
                 Walked::Over => break,
             }
         }
-        while left > 0 && going.stranded.is_some() {
-            self.bring_stranded(going, now);
+        while left > 0 && going.unconfigured.is_some() {
+            self.bring_unconfigured(going, now);
             left = left.saturating_sub(KNOWN_WORK);
         }
         left > 0 && is_settled
     }
 
-    fn bring_stranded(&self, going: &mut GoingOver, now: BootSecs) {
-        let record = going.stranded.and_then(|after| self.unconfigured.after(after));
-        going.stranded = record.map(|record| Bound::Excluded(record.address));
+    fn bring_unconfigured(&self, going: &mut Changeover, now: BootSecs) {
+        let record = going.unconfigured.and_then(|after| self.unconfigured.after(after));
+        going.unconfigured = record.map(|record| Bound::Excluded(record.address));
         let Some(record) = record else { return };
         let next = &mut going.next;
         match next.book.find(record.address) {
@@ -136,7 +136,7 @@ impl Policy {
     /// one still. Offers lapse: their clients ask anew.
     ///
     /// The work on addresses is left to [`settle_some`](Self::settle_some).
-    pub fn go_over_to(&mut self, going: GoingOver) {
+    pub fn change_over(&mut self, going: Changeover) {
         let mut former = going.next;
         std::mem::swap(self, &mut former);
         former.book.end_walk();
