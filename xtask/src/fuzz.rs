@@ -83,13 +83,11 @@ fn program() -> Result<PathBuf> {
         bail!("libFuzzer is C++: install a compiler (on Debian: apt-get install g++)");
     }
     // Where a platform is named, programs that only the build runs are compiled without these.
-    let version = process::output(Command::new("rustc").arg("-vV"))?;
-    let platform = version.lines().find_map(|line| line.strip_prefix("host: "));
-    let platform = platform.context("rustc doesn't say which platform this is")?;
+    let platform = workspace::platform()?;
     let target_dir = workspace::target_dir().join("fuzz");
     let mut cargo = build::cargo();
     cargo.args(["build", "--release", "--package", "fuzz", "--bin", "fuzz", "--features", "libfuzzer"]);
-    cargo.args(["--target", platform]).arg("--target-dir").arg(&target_dir);
+    cargo.args(["--target", &platform]).arg("--target-dir").arg(&target_dir);
     cargo.env("RUSTFLAGS", COVERAGE.join(" "));
     process::run(&mut cargo).context("the fuzz targets do not build")?;
     Ok(target_dir.join(platform).join("release/fuzz"))

@@ -66,6 +66,8 @@ enum Part {
     Package,
     /// Other kernels and real drivers, emulated; only when it is named
     Kernel,
+    /// Miri over slots and packets, AddressSanitizer over the daemon and the parsers; only when it is named
+    Memory,
 }
 
 /// The test target that only [`Part::Package`] runs.
@@ -78,6 +80,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     match args.part {
         Some(Part::Package) => return package(args.filter.as_deref()),
         Some(Part::Kernel) => return kernel(args.filter.as_deref()),
+        Some(Part::Memory) => return memory(args.filter.as_deref()),
         // It needs nothing of the machine.
         Some(Part::Sim) => {
             let mut seen = Seen::default();
@@ -188,6 +191,52 @@ fn kernel(filter: Option<&str>) -> Result<ExitCode> {
         );
     }
     Ok(seen.told())
+}
+
+/// Has each access to memory checked: by an interpreter (Miri), and by checks that the compiler adds (AddressSanitizer).
+fn memory(filter: Option<&str>) -> Result<ExitCode> {
+    let filter = filter.as_slice();
+    let mut seen = Seen::default();
+    if process::output(&mut rustup_nightly(&["cargo", "miri", "--version"])).is_err() {
+        println!("getting Rust's nightly toolchain, which has Miri");
+        let mut rustup = Command::new("rustup");
+        rustup.args([
+            "toolchain",
+            "install",
+            "nightly",
+            "--profile",
+            "minimal",
+            "--component",
+            "miri,rust-src",
+        ]);
+        process::run(&mut rustup).context("Miri comes with Rust's nightly toolchain alone, by rustup")?;
+    }
+    let mut miri = rustup_nightly(&["cargo", "miri", "test", "--no-fail-fast", "--package", "dhcp-ebpf"]);
+    miri.arg("--target-dir").arg(workspace::target_dir().join("miri")).current_dir(workspace::root());
+    miri.args(INTERPRETED.iter().flat_map(|target| ["--test", target])).arg("--lib");
+    // It takes a thousand times as long: two random cases of each kind are as many minutes.
+    miri.env("PROPTEST_CASES", "2").env("MIRIFLAGS", "-Zmiri-disable-isolation");
+    run(miri, &[&["--skip", "as_many_questions", "--skip", "all_sets"], filter].concat(), &mut seen)?;
+    for targets in [&["dhcp-user", "--lib"][..], &["fuzz", "--test", "targets"]] {
+        let mut cargo = build::cargo();
+        cargo.args(["test", "--no-fail-fast", "--package"]).args(targets);
+        // Where a platform is named, programs that only the build runs are compiled without the checks.
+        cargo.args(["--target", &workspace::platform()?]);
+        cargo.arg("--target-dir").arg(workspace::target_dir().join("memory"));
+        cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zsanitizer=address");
+        run(cargo, &[&["--skip", MILLIONS], filter].concat(), &mut seen)?;
+    }
+    Ok(seen.told())
+}
+
+/// The test targets of the packet library that Miri takes minutes for, not hours.
+const INTERPRETED: [&str; 4] = ["publish", "question", "renewal", "reply"];
+
+/// A command of Rust's nightly toolchain.
+fn rustup_nightly(words: &[&str]) -> Command {
+    let mut rustup = Command::new("rustup");
+    rustup.args(["run", "nightly"]).args(words);
+    rustup
 }
 
 /// Builds a whole-system test target. Gives its program.

@@ -3,9 +3,12 @@
 use std::{
     env,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result};
+
+use crate::process;
 
 /// The directory of the workspace's `Cargo.toml`.
 pub(crate) fn root() -> PathBuf {
@@ -20,6 +23,16 @@ pub(crate) fn target_dir() -> PathBuf {
         Some(dir) => env::current_dir().unwrap_or_default().join(dir),
         None => root().join("target"),
     }
+}
+
+/// The platform that the compiler builds for when none is named.
+///
+/// # Errors
+/// When the compiler doesn't say.
+pub(crate) fn platform() -> Result<String> {
+    let version = process::output(Command::new("rustc").arg("-vV"))?;
+    let platform = version.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(platform.context("rustc doesn't say which platform this is")?.to_owned())
 }
 
 /// The BPF object that the daemon's build embeds. `dhcp-user/build.rs` looks for it at the same place.
