@@ -164,7 +164,7 @@ pub(super) const MARKED: &str = r#""commit":{"#;
 
 impl Client {
     pub(super) fn of(record: &Record, clock: WallClock) -> Self {
-        let agent = record.agent_info.clone().and_then(|raw| AgentInformation::read(raw.into()).ok());
+        let agent = record.agent_info.clone().map(|raw| AgentInformation::read(raw.into()));
         let (circuit, remote) = agent.map_or((None, None), |agent| (agent.circuit_id, agent.remote_id));
         let (outer, inner) = record.vlan;
         Self {

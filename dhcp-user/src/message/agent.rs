@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 
-use super::malformed::Malformed;
+use super::host;
 use super::tlv::value_at;
 
 const CIRCUIT_ID: u8 = 1;
@@ -40,14 +40,15 @@ pub struct AgentInformation {
     pub server_override: Option<Ipv4Addr>,
     /// Whether the relay sends from another port than 67 (sub-option 19, RFC 8357).
     pub source_port: bool,
+    /// Whether all of it is a list of sub-options, each of a length that it can have.
+    pub whole: bool,
 }
 
 impl AgentInformation {
-    /// Reads the value of option 82. Sub-options have neither padding nor END (RFC 3046 §2.0).
-    ///
-    /// # Errors
-    /// [`Malformed::AgentInformation`] if it is no list of sub-options.
-    pub fn read(raw: Bytes) -> Result<Self, Malformed> {
+    /// Reads the value of option 82. Sub-options have neither padding nor END (RFC 3046 §2.0); but some relays fill up or end
+    /// the option so, or write a text into it. What comes before that counts, and the rest is only echoed.
+    #[must_use]
+    pub fn read(raw: Bytes) -> Self {
         let mut agent = Self {
             raw: raw.clone(),
             circuit_id: None,
@@ -58,28 +59,35 @@ impl AgentInformation {
             unicast: None,
             server_override: None,
             source_port: false,
+            whole: true,
         };
         let mut at = 0;
         while let Some(sub_option) = raw.get(at).copied() {
-            let value = value_at(&raw, at).ok_or(Malformed::AgentInformation)?;
-            if value.end > raw.len() {
-                return Err(Malformed::AgentInformation);
-            }
+            let Some(value) = value_at(&raw, at).filter(|value| value.end <= raw.len()) else {
+                agent.whole = false;
+                break;
+            };
             at = value.end;
             let value = raw.slice(value);
+            let has_its_length = match sub_option {
+                LINK_SELECTION | SERVER_OVERRIDE => value.len() == 4,
+                FLAGS => value.len() == 1,
+                _ => true,
+            };
+            agent.whole &= has_its_length;
             match sub_option {
                 CIRCUIT_ID => agent.circuit_id = Some(value),
                 REMOTE_ID => agent.remote_id = Some(value),
                 SUBSCRIBER_ID => agent.subscriber_id = Some(value),
                 VENDOR_INFORMATION => agent.vendor_information = Some(value),
-                LINK_SELECTION => agent.link_selection = Some(address(&value)?),
-                FLAGS => agent.unicast = Some(flags(&value)? & UNICAST != 0),
-                SERVER_OVERRIDE => agent.server_override = Some(address(&value)?),
+                LINK_SELECTION => agent.link_selection = address(&value),
+                FLAGS => agent.unicast = flags(&value).map(|flags| flags & UNICAST != 0),
+                SERVER_OVERRIDE => agent.server_override = address(&value),
                 SOURCE_PORT => agent.source_port = true,
                 _ => {}
             }
         }
-        Ok(agent)
+        agent
     }
 }
 
@@ -96,14 +104,12 @@ pub fn vendors(value: &[u8]) -> impl Iterator<Item = (u32, &[u8])> {
     })
 }
 
-fn flags(value: &Bytes) -> Result<u8, Malformed> {
-    match value.as_ref() {
-        [flags] => Ok(*flags),
-        _ => Err(Malformed::AgentInformation),
-    }
+fn flags(value: &Bytes) -> Option<u8> {
+    if let [flags] = value.as_ref() { Some(*flags) } else { None }
 }
 
-fn address(value: &Bytes) -> Result<Ipv4Addr, Malformed> {
-    let octets: [u8; 4] = value.as_ref().try_into().map_err(|_| Malformed::AgentInformation)?;
-    Ok(octets.into())
+/// The address of a host. A relay that fills in none, or what no host can have, names none.
+fn address(value: &Bytes) -> Option<Ipv4Addr> {
+    let octets: [u8; 4] = value.as_ref().try_into().ok()?;
+    Some(Ipv4Addr::from(octets)).filter(|address| !address.is_unspecified() && host(*address))
 }

@@ -74,9 +74,6 @@ pub enum Malformed {
     /// Neither a client identifier nor a hardware address.
     #[error("neither client identifier nor hardware address")]
     NoIdentity,
-    /// Relay agent information (RFC 3046) that is no list of sub-options.
-    #[error("relay agent information that is no list of sub-options")]
-    AgentInformation,
 }
 
 impl Malformed {
@@ -107,7 +104,6 @@ impl Malformed {
             Self::ServerMessage => "server-message",
             Self::ClientIdentifier => "client-identifier",
             Self::NoIdentity => "no-identity",
-            Self::AgentInformation => "agent-information",
         }
     }
 }

@@ -291,6 +291,7 @@ impl Request {
             (self.agent_info().is_some() && self.options.agent.is_none(), "untrusted-agent-information"),
             (!self.options.ended, "no-end"),
             (self.options.odd_length, "wish-of-wrong-length"),
+            (self.options.agent.as_ref().is_some_and(|agent| !agent.whole), "unusable-agent-information"),
         ]
         .into_iter()
         .filter_map(|(odd, name)| odd.then_some(name))

@@ -131,7 +131,7 @@ impl Options {
             max_size: max_size.max(MIN_MESSAGE_SIZE),
             small_max_size: max_size < MIN_MESSAGE_SIZE,
             client_id,
-            agent: agent(&list, giaddr)?,
+            agent: agent(&list, giaddr),
             subnet: address(&list, code::SUBNET_SELECTION)?,
             overloaded: false,
             ended: true,
@@ -153,12 +153,9 @@ impl Options {
 
 /// The information of the relay `giaddr`. A switch that is no relay may use a form of its own: then the option is
 /// echoed as it was sent (RFC 3046 §2.2), and used for nothing.
-fn agent(list: &[(u8, Bytes)], giaddr: Ipv4Addr) -> Result<Option<AgentInformation>, Malformed> {
-    let Some(raw) = find(list, code::AGENT_INFORMATION) else { return Ok(None) };
-    match AgentInformation::read(raw.clone()) {
-        Err(_) if giaddr.is_unspecified() => Ok(None),
-        read => read.map(Some),
-    }
+fn agent(list: &[(u8, Bytes)], giaddr: Ipv4Addr) -> Option<AgentInformation> {
+    let agent = AgentInformation::read(find(list, code::AGENT_INFORMATION)?.clone());
+    Some(agent).filter(|agent| agent.whole || !giaddr.is_unspecified())
 }
 
 /// How far the options of a field go.
@@ -251,6 +248,12 @@ pub fn pieces(area: &[u8]) -> impl Iterator<Item = Piece<'_>> {
         rest = rest.get(next..)?;
         Some(piece)
     })
+}
+
+/// Whether an area that was read before, up to its last octet that counts, has an END.
+#[must_use]
+pub fn has_end(area: &[u8]) -> bool {
+    pieces(area).map(|piece| piece.octets()).sum::<usize>() < area.len()
 }
 
 /// An option area (through END) without the options of these codes, all else as it was.

@@ -179,10 +179,6 @@ fn each_defect_has_its_name() {
         (Malformed::ClientIdentifier, good.clone().id(b"").frame()),
         (Malformed::ClientIdentifier, good.clone().id(b"\x01").frame()),
         (Malformed::ClientIdentifier, good.clone().id(&[7; 255]).id(&[7]).frame()),
-        (Malformed::AgentInformation, good.clone().via(SERVER).option(82, &[1]).frame()),
-        (Malformed::AgentInformation, good.clone().via(SERVER).option(82, &[1, 9, 1]).frame()),
-        (Malformed::AgentInformation, good.clone().via(SERVER).option(82, &[5, 3, 1, 2, 3]).frame()),
-        (Malformed::AgentInformation, good.clone().via(SERVER).option(82, &[10, 2, 0, 0]).frame()),
     ];
     for (expected, frame) in cases {
         assert_eq!(defect(frame), Some(expected), "{}", expected.name());
@@ -282,6 +278,36 @@ fn what_is_odd_but_harmless_has_a_name_too() {
         let request = read(draft.frame()).expect("a good frame");
         assert_eq!(request.agent_info().map(AsRef::as_ref), Some(unreadable), "echoed as it came");
         assert_eq!(odd(&draft), ["untrusted-agent-information"]);
+    }
+    // A relay serves many clients: it is heard, as far as it can be understood.
+    let circuit = |information: &[u8]| {
+        let draft = plain.clone().via(SERVER).option(82, information);
+        let request = read(draft.frame()).expect("a good frame");
+        assert_eq!(request.agent_info().map(AsRef::as_ref), Some(information), "echoed as it came");
+        let agent = request.options.agent.clone().expect("a relay's");
+        assert_eq!((agent.link_selection, agent.server_override, agent.unicast), (None, None, None));
+        (agent.circuit_id.map(|id| id.to_vec()), odd(&draft))
+    };
+    for unusable in
+        [&[1][..], &[1, 9, 1], b"eth 0/1/2:100", &[5, 3, 1, 2, 3], &[11, 5, 1, 2, 3, 4, 5], &[10, 2, 0, 0]]
+    {
+        assert_eq!(circuit(unusable), (None, vec!["unusable-agent-information"]), "{unusable:02x?}");
+    }
+    for filled in [&[1, 1, b'p', 255][..], &[1, 1, b'p', 0], &[1, 1, b'p', 0, 0, 0], &[10, 0, 1, 1, b'p']] {
+        assert_eq!(
+            circuit(filled),
+            (Some(b"p".to_vec()), vec!["unusable-agent-information"]),
+            "{filled:02x?}"
+        );
+    }
+    for nowhere in [
+        &[5, 4, 0, 0, 0, 0][..],
+        &[11, 4, 0, 0, 0, 0],
+        &[11, 4, 255, 255, 255, 255],
+        &[5, 4, 127, 0, 0, 1],
+        &[],
+    ] {
+        assert_eq!(circuit(nowhere), (None, vec![]), "{nowhere:02x?}");
     }
     let from_elsewhere = |draft: &Draft| {
         let mut frame = draft.frame();

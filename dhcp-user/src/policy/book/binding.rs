@@ -198,7 +198,7 @@ impl Binding {
 
     /// The same, read.
     pub(in crate::policy) fn agent(&self) -> Option<AgentInformation> {
-        AgentInformation::read(Bytes::copy_from_slice(self.agent_info()?)).ok()
+        Some(AgentInformation::read(Bytes::copy_from_slice(self.agent_info()?)))
     }
 
     /// Its host name.

@@ -32,7 +32,7 @@ pub(in crate::policy) struct Owner<'a> {
 
 impl Owner<'_> {
     fn agent(&self) -> Option<AgentInformation> {
-        AgentInformation::read(Bytes::copy_from_slice(self.agent_info?)).ok()
+        Some(AgentInformation::read(Bytes::copy_from_slice(self.agent_info?)))
     }
 }
 

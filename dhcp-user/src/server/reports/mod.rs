@@ -212,7 +212,7 @@ impl Server {
             State::Leased => view.answered_by == AnsweredBy::Kernel,
             _ => by_the_kernel || view.answered_by == AnsweredBy::Kernel,
         };
-        let agent = view.agent_info.clone().and_then(|raw| AgentInformation::read(raw.into()).ok());
+        let agent = view.agent_info.clone().map(|raw| AgentInformation::read(raw.into()));
         let vlan = [view.link.outer, view.link.inner].into_iter().filter(|id| *id != 0).collect();
         Lease {
             address: view.address,

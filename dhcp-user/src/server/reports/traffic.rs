@@ -19,12 +19,13 @@ const SENT: [&str; 7] =
 /// Counted as dropped beside messages without an answer: memos that found no room in the kernel's maps.
 const OTHERWISE: [&str; 1] = ["memo-without-room"];
 /// The oddities in spite of which messages were served.
-const ODD: [&str; 9] = [
+const ODD: [&str; 10] = [
     "unusable-host-name",
     "unusable-fqdn",
     "small-maximum-size",
     "sent-for-another",
     "untrusted-agent-information",
+    "unusable-agent-information",
     "no-end",
     "wish-of-wrong-length",
     "relay-information-without-room",

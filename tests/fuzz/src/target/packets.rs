@@ -56,7 +56,8 @@ pub(super) fn options(octets: &[u8]) {
         let less = area::without(octets, codes);
         assert!(less.len() <= octets.len());
     }
-    let _ = AgentInformation::read(whole);
+    let agent = AgentInformation::read(whole.clone());
+    assert_eq!(agent.raw, whole);
     let mut message = vec![0; FIXED];
     message[..3].copy_from_slice(&[1, 1, 6]);
     let fields = message[44..FIXED].iter_mut();
