@@ -202,6 +202,85 @@ fn another_order_of_options_is_told() -> Result<()> {
     Ok(())
 }
 
+/// What comes behind END, or what should and does not (RFC 2131 §4.1): no option differs then either.
+#[test]
+fn what_is_wrong_with_the_end_is_told() -> Result<()> {
+    let lan = Lan::new("explain", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    let changed = |change: &dyn Fn(&mut Vec<u8>)| {
+        let mut request = client.renewing(&lease);
+        change(&mut request.message.options);
+        request
+    };
+    let cases = [
+        ("octets after END", changed(&|area| area.extend([7, 7]))),
+        ("octets after END", changed(&|area| area.extend([0, 0, 0, 1]))),
+        ("no END", changed(&|area| area.truncate(area.len() - 1))),
+    ];
+    for (what, request) in cases {
+        let acked = server.stats()?.all_kernel_acked()?;
+        client.extend(&request, &lease)?;
+        let said = server.json(&["explain", &spelled(client.mac)])?;
+        ensure!(says(&said, "daemon", "unknown-question: ", &json!([what])), "{said}");
+        ensure!(server.stats()?.all_kernel_acked()? == acked);
+        // What it sends otherwise is known still.
+        client.renew(&lease)?;
+        ensure!(server.stats()?.all_kernel_acked()? == acked + 1, "{what}");
+    }
+    // One that lacks more than that.
+    let mut bare = changed(&|area| area.truncate(area.len() - 1));
+    bare.message.options.extend([12, 1, b'x']);
+    client.extend(&bare, &lease)?;
+    let said = server.json(&["explain", &spelled(client.mac)])?;
+    ensure!(says(&said, "daemon", "unknown-question: ", &json!(["option 12", "no END"])), "{said}");
+    Ok(())
+}
+
+/// Who decided is true right after each answer: within the second, and before the daemon has looked at what the kernel did.
+#[test]
+fn who_decided_is_true_at_every_instant() -> Result<()> {
+    let lan = Lan::new("explain", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let (mac, lease) = (spelled(client.mac), client.dora()?);
+    let address = lease.address.to_string();
+    // The kernel may have forgotten the usual question for another one, but not twice in a row.
+    let by_the_kernel = |round: u8| -> Result<()> {
+        client.renew(&lease)?;
+        let before = server.stats()?.kernel_acked("renewing")?;
+        client.renew(&lease)?;
+        ensure!(server.stats()?.kernel_acked("renewing")? == before + 1, "round {round}");
+        for who in [&mac, &address] {
+            let said = server.json(&["explain", who])?;
+            ensure!(says(&said, "kernel", "its last request", &json!([])), "round {round}: {said}");
+        }
+        Ok(())
+    };
+    for round in 0..12 {
+        by_the_kernel(round)?;
+        let mut asked = client.renewing(&lease);
+        append_option(&mut asked.message.options, 60, &[b'a' + round]);
+        client.extend(&asked, &lease)?;
+        for who in [&mac, &address] {
+            let said = server.json(&["explain", who])?;
+            let told = says(&said, "daemon", "unknown-question: ", &json!(["option 60"]));
+            ensure!(told, "round {round}: {said}");
+        }
+        // What gets no answer is told, until the client is answered: in the same second, too.
+        let mut stray = client.releasing(&lease);
+        stray.message.options = vec![53, 1, 7, 54, 4, 10, 0, 0, 99, 255];
+        client.send(&stray)?;
+        until(&format!("the stray of round {round} to be told"), PROMPT, || {
+            let said = server.json(&["explain", &mac])?;
+            Ok(says(&said, "daemon", "other-server: ", &json!([])).then_some(()))
+        })?;
+        by_the_kernel(round)?;
+    }
+    Ok(())
+}
+
 /// What somebody asked for is explained by its address, too, though nobody has it.
 #[test]
 fn an_address_without_a_lease_is_explained_by_who_named_it() -> Result<()> {

@@ -329,3 +329,36 @@ fn a_reservation_taken_away_or_given_by_another_key_holds_from_the_next_contact(
     }
     Ok(())
 }
+
+/// RFC 2131 §4.4.3: who has an address and wants no lease may ask all servers, from its address or from none.
+#[test]
+fn an_inform_that_is_broadcast_is_answered_on_the_link() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    let to_all = |mut request: Request, source: Ipv4Addr| {
+        request.envelope.eth_dst = [0xff; 6];
+        (request.envelope.ip_src, request.envelope.ip_dst) = (source, Ipv4Addr::BROADCAST);
+        request
+    };
+    let own = Ipv4Addr::new(10, 0, 0, 5);
+    for source in [own, Ipv4Addr::UNSPECIFIED] {
+        let ack =
+            client.exchange(&to_all(client.informing(own), source)).with_context(|| source.to_string())?;
+        ensure!(ack.kind == Kind::Ack && ack.envelope.ip_dst == own && ack.option(51).is_none(), "{ack:?}");
+    }
+    // From a third address, or from none to us alone, it may be for anybody.
+    let mut alone = client.informing(own);
+    alone.envelope.ip_src = Ipv4Addr::UNSPECIFIED;
+    for request in [to_all(client.informing(own), [10, 0, 0, 6].into()), alone] {
+        client.expect_silence(&request, own)?;
+    }
+    // Addresses that no host can have are asked for by nobody who is to have an answer.
+    for wrong in [[10, 0, 0, 0], [10, 0, 0, 255], [10, 0, 0, 1]] {
+        client.expect_silence(&to_all(client.informing(wrong.into()), Ipv4Addr::UNSPECIFIED), own)?;
+    }
+    let stats = server.stats()?;
+    ensure!(stats.count(&["daemon", "dropped", "impossible-address"])? == 3, "{}", stats.0);
+    ensure!(stats.count(&["daemon", "dropped", "source-mismatch"])? == 2, "{}", stats.0);
+    Ok(())
+}

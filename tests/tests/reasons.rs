@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use system_tests::client::{Client, Request, Via, append_option};
+use system_tests::client::{Client, Request, Via};
 use system_tests::mangle::{IP, IP_TOTAL, UDP_CHECKSUM, UDP_LENGTH, resealed, with_word};
 use system_tests::namespace::spelled;
 use system_tests::paths::{AGENT_MAC, SERVER};
@@ -180,6 +180,15 @@ fn whence(asking: &Asking) -> Result<()> {
     let posing = asking.silent("relay-source", asking.relayed(Ipv4Addr::new(10, 9, 0, 10)), |_| {})?;
     ensure!(posing["subnets"][0] == "10.9.0.0/24", "{posing}");
     asking.silent("source-mismatch", asking.client(), |request| request.envelope.ip_src = SERVER)?;
+    for address in [Ipv4Addr::new(10, 0, 0, 255), Ipv4Addr::new(10, 0, 0, 0)] {
+        let wrong = asking.client();
+        wrong.send(&wrong.informing(address))?;
+        asking.finds("impossible-address", &wrong)?;
+    }
+    asking.silent("impossible-address", asking.client(), |request| {
+        request.message.ciaddr = SERVER;
+        request.message.options = area(&[(53, &[3]), (54, &SERVER.octets()), (50, &[10, 0, 0, 10])]);
+    })?;
     let router = asking.client();
     let mut through = router.renewing(&system_tests::client::Lease {
         address: Ipv4Addr::new(172, 16, 0, 9),
@@ -269,10 +278,6 @@ fn unreadable(asking: &Asking) -> Result<()> {
     with("message-type", &[(53, &[0])])?;
     with("server-message", &[(53, &[5])])?;
     with("client-identifier", &[(53, &[1]), (61, &[1])])?;
-    asking.silent("agent-information", asking.client(), |request| {
-        request.message.giaddr = RELAY;
-        append_option(&mut request.message.options, 82, &[1, 9, 0]);
-    })?;
     Ok(())
 }
 

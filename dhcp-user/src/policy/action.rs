@@ -328,6 +328,8 @@ pub enum Silence {
     RelayIsUs,
     /// The source of a message is not its `ciaddr`, where it has to be, or is an address of ours.
     SourceMismatch,
+    /// `ciaddr` is an address that no client can have.
+    ImpossibleAddress,
     /// Unicast from elsewhere, where nobody can begin anything without a relay.
     NotOnLink,
     /// By a relay whose address, or source, is one that we lease to clients.
@@ -390,6 +392,7 @@ impl Silence {
             Self::NoServerId => "no-server-id",
             Self::RelayIsUs => "relay-is-us",
             Self::SourceMismatch => "source-mismatch",
+            Self::ImpossibleAddress => "impossible-address",
             Self::NotOnLink => "not-on-link",
             Self::RelaySource => "relay-source",
             Self::ForeignOrigin => "foreign-origin",

@@ -84,6 +84,9 @@ impl Exchange<'_> {
     /// The client has an address and wants to know what to boot (RFC 951 §3: `yiaddr` is for clients that do not know
     /// theirs). The book does not change.
     fn tell_parameters(&self, turn: &mut Turn<'_>, request: &Arc<Request>, served: &Segment) {
+        if !self.site.subnets.can_be_a_clients(request.ciaddr) {
+            return turn.silence(request, Silence::ImpossibleAddress);
+        }
         let own = self.site.subnets.containing(request.ciaddr).filter(|subnet| served.contains(subnet));
         let reply = own.and_then(|subnet| {
             let server = self.site.subnets.server(subnet, request.link)?;

@@ -15,6 +15,9 @@ impl Exchange<'_> {
         if request.ciaddr.is_unspecified() {
             return turn.silence(request, Silence::NoAddress);
         }
+        if !self.site.subnets.can_be_a_clients(request.ciaddr) {
+            return turn.silence(request, Silence::ImpossibleAddress);
+        }
         let segment = self.site.segment(request);
         let own = self.site.subnets.containing(request.ciaddr).filter(|subnet| segment.contains(subnet));
         let Some(subnet) = own else { return turn.silence(request, Silence::NoSubnet) };

@@ -262,7 +262,10 @@ fn check_source(request: &Request, is_ours: bool) -> Result<(), Silence> {
     let differs = request.unicast() && !request.ciaddr.is_unspecified() && request.ip_src != request.ciaddr;
     // Whoever answers these sends more than it got, or ends what somebody has, by an address that the sender chose.
     let by_address = matches!(request.kind, Kind::Release | Kind::Inform) || request.kind == Kind::Bootp;
-    let chosen = by_address && !request.ciaddr.is_unspecified() && request.ip_src != request.ciaddr;
+    // Some that have an address ask from none (RFC 2131 §4.4.3 does not say from which), which they only can on the link.
+    let asks_all = request.kind == Kind::Inform && request.ip_src.is_unspecified() && !request.unicast();
+    let named = !request.ciaddr.is_unspecified() && request.ip_src != request.ciaddr;
+    let chosen = by_address && named && !asks_all;
     if is_ours || differs || chosen { Err(Silence::SourceMismatch) } else { Ok(()) }
 }
 

@@ -79,6 +79,12 @@ impl Exchange<'_> {
         if filled.is_some() && !request.relayed() && !own {
             return turn.silence(request, Silence::SourceMismatch);
         }
+        // What it was leased may be ours by now: then it is to be told.
+        let was_leased =
+            |ciaddr| self.book.find(ciaddr).is_some_and(|own| self.book.recognises(own, request));
+        if filled.is_some_and(|ciaddr| !self.site.subnets.can_be_a_clients(ciaddr) && !was_leased(ciaddr)) {
+            return turn.silence(request, Silence::ImpossibleAddress);
+        }
         let segment = self.site.segment(request);
         let Some(first) = segment.first() else { return turn.silence(request, Silence::NoSubnet) };
         let place = self.book.find(address).filter(|place| segment.contains(&self.book.subnet(*place)));

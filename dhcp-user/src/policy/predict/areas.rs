@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use crate::message::options::{Piece, code, pieces, without};
+use crate::message::options::{Piece, code, has_end, pieces, without};
 use crate::message::{Form, Request};
 
 /// Allowed in a DISCOVER only: rapid commit (RFC 4039) and auto-configuration (RFC 2563).
@@ -150,7 +150,7 @@ pub(super) fn past_relay<'a>(area: &'a [u8], request: &Request) -> Cow<'a, [u8]>
 /// An area with the relay information of `request`, as the last option (RFC 3046 §2.1).
 pub(super) fn through_relay(mut area: Vec<u8>, request: &Request) -> Vec<u8> {
     let Some(agent_info) = request.agent_info() else { return area };
-    let end = area.pop();
+    let end = has_end(&area).then(|| area.pop()).flatten();
     for part in agent_info.chunks(255) {
         #[expect(clippy::cast_possible_truncation, reason = "chunks are of 255 octets at most")]
         area.extend([code::AGENT_INFORMATION, part.len() as u8]);
@@ -203,6 +203,19 @@ mod tests {
         let discover = [53, 1, 1, 50, 4, 10, 0, 0, 7, 12, 1, b'a', 255];
         let select = [53, 1, 3, 50, 4, 10, 0, 0, 9, 54, 4, 1, 1, 1, 1, 12, 1, b'a', 255];
         assert_eq!(after(&select, &discover), Areas::default());
+    }
+
+    /// RFC 2131 §4.1 wants an END; where there is none, the last octet is an option's.
+    #[test]
+    fn what_a_relay_says_comes_last_with_an_end_and_without() {
+        let draft = crate::policy::tests::wire::Draft::discover(1).via(ADDRESS).option(82, b"\x01\x01p");
+        let request = draft.request(1);
+        for (area, due) in [
+            (&[53, 1, 3, 255][..], &[53, 1, 3, 82, 3, 1, 1, b'p', 255][..]),
+            (&[53, 1, 3, 12, 1, 255], &[53, 1, 3, 12, 1, 255, 82, 3, 1, 1, b'p']),
+        ] {
+            assert_eq!(through_relay(area.to_vec(), &request), due);
+        }
     }
 
     #[test]

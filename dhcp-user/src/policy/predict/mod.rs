@@ -283,9 +283,10 @@ fn is_publishable_as(form: &Form, request: &Request) -> bool {
         && !(by_relay && is_source_port_asked(request))
 }
 
-/// Whether no other area hashes alike: zeros at the end count for nothing, so a question ends with END.
+/// Whether no other area hashes alike: zeros at the end count for nothing, so a question does not end in one. Without an END
+/// (RFC 2131 §4.1) it may: an option's value would be taken for padding.
 fn is_hashed_whole(area: &[u8]) -> bool {
-    area.len() <= LONGEST_AREA && area.last() == Some(&code::END)
+    area.len() <= LONGEST_AREA && area.last().is_some_and(|last| *last != code::PAD)
 }
 
 /// Whether there is no more to it than the option area has, and no proof is asked for (RFC 3118).

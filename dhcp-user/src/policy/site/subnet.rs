@@ -255,6 +255,13 @@ impl Subnets {
         self.host.contains(&address) || self.is_ours(address)
     }
 
+    /// Whether a client can have this address: it is not ours, and neither the network's nor the broadcast address of its
+    /// subnet (RFC 1122 §3.2.1.3).
+    pub(in crate::policy) fn can_be_a_clients(&self, address: Ipv4Addr) -> bool {
+        let is_a_hosts = |subnet| self.get(subnet).prefix.hosts().contains(address);
+        !self.is_ours(address) && self.containing(address).is_none_or(is_a_hosts)
+    }
+
     /// The server identifiers of all subnets.
     pub(in crate::policy) fn server_ids(&self) -> impl Iterator<Item = Ipv4Addr> {
         self.server_ids.iter().copied()

@@ -12,7 +12,7 @@ pub(super) fn of(request: &Request, why: Option<Why>, known: Option<&[Question]>
     match why {
         Some(Why::UnknownQuestion | Why::Request) => {
             let mut found = known.map(|known| nearest(request, known)).unwrap_or_default();
-            found.extend(behind_the_end(request));
+            found.extend(about_the_end(request));
             found
         }
         Some(Why::UnusualHeader) => unusual(request),
@@ -45,7 +45,8 @@ fn differences(request: &Request, known: &Question) -> Vec<String> {
     let changed = codes.into_iter().filter(|code| values(&asked, *code) != values(&known_options, *code));
     let before = found.len();
     found.extend(changed.map(|code| format!("option {code}")));
-    if found.len() == before && request.area[..] != known.options[..] {
+    let end = if options::has_end(&request.area) { &[][..] } else { &[options::code::END] };
+    if found.len() == before && [&request.area, end].concat() != known.options {
         found.push("order of options, or padding between them".to_owned());
     }
     found
@@ -58,7 +59,10 @@ fn offset(request: &Request, field: &Bytes) -> Option<usize> {
         .filter(|at| *at <= request.frame.len())
 }
 
-fn behind_the_end(request: &Request) -> Option<String> {
+fn about_the_end(request: &Request) -> Option<String> {
+    if !options::has_end(&request.area) {
+        return Some("no END".to_owned());
+    }
     let end = offset(request, &request.area)? + request.area.len();
     let rest = request.frame.get(end..)?;
     // What fills an Ethernet frame up is no part of the datagram, and is zero.
@@ -121,6 +125,12 @@ mod tests {
         let moved = Draft::renew(1, ADDRESS).option(55, &[1, 3]).option(12, b"a");
         assert_eq!(unknown(&renewal(&moved, |_| {})), ["order of options, or padding between them"]);
         assert_eq!(unknown(&renewal(&plain, |_| {})), [""; 0]);
+        let without_end = |draft: &Draft| {
+            let at = BOOTP + 240 + draft.area().len() - 1;
+            renewal(draft, |frame| frame[at] = 0)
+        };
+        assert_eq!(unknown(&without_end(&plain)), ["no END"]);
+        assert_eq!(unknown(&without_end(&moved)), ["order of options, or padding between them", "no END"]);
 
         let header = |request: &Request| of(request, Some(Why::UnusualHeader), None);
         for (at, value, field) in [

@@ -115,6 +115,10 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
             "its source address is not the client's (ciaddr), or is one of ours",
             "look for address translation between client and server",
         ),
+        Silence::ImpossibleAddress => (
+            "the address that it has (ciaddr) is no client's: the first or last one of its subnet, or this server's own",
+            "look at how the client got that address",
+        ),
         Silence::NotOnLink => (
             "it was sent to this server alone from another network, where a client has to go through a relay",
             "let a relay send it",
@@ -258,6 +262,7 @@ fn silences() -> impl Iterator<Item = Silence> {
         RelayIsUs,
         RelaySource,
         SourceMismatch,
+        ImpossibleAddress,
         NotOnLink,
         ForeignOrigin,
         OtherServer,
@@ -300,7 +305,6 @@ fn defects() -> impl Iterator<Item = Malformed> {
         NotDhcp, Truncated, TooManyTags, IpHeaderLength, IpLength, Fragment, IpChecksum, IpSource, UdpLength,
         UdpChecksum, Short, NotRequest, HardwareAddressLength, Cookie, RelayAddress, ClientAddress,
         OptionTruncated, Overload, OptionLength(51), MessageType, ServerMessage, ClientIdentifier, NoIdentity,
-        AgentInformation,
     })
     .into_iter()
 }

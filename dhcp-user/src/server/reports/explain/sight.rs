@@ -155,8 +155,15 @@ fn unheard(client: &Subject) -> No {
 
 fn reason(why: Option<Why>, request: &Request) -> String {
     let Some(why) = why else { return "no XDP program is attached to this interface".to_owned() };
-    let words = match why {
-        Why::Request if request.options.server.is_some() => "it selects an offer, which the daemon decides",
+    let selects = why == Why::Request && request.options.server.is_some();
+    format!("{}: {}", why.name(), if selects { SELECTS } else { words(why) })
+}
+
+/// The case of [`Why::Request`] that is the daemon's in any case.
+const SELECTS: &str = "it selects an offer, which the daemon decides";
+
+const fn words(why: Why) -> &'static str {
+    match why {
         Why::Request => "the client has just started, and its question was not answered before",
         Why::NoSlot => "no address near this one was leased on this link",
         Why::NotAlive => "the address is not leased",
@@ -173,6 +180,23 @@ fn reason(why: Option<Why>, request: &Request) -> String {
         Why::OptionsSize => "its options are too long or too short to be known by the kernel",
         Why::OtherMessage => "no message type was found among its first options",
         Why::Discover | Why::Decline | Why::Release | Why::Inform => "the daemon decides such messages",
-    };
-    format!("{}: {words}", why.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `tests/tests/why_up.rs` brings each about on a wire.
+    #[test]
+    fn each_reason_why_the_kernel_leaves_a_message_to_the_daemon_is_documented() {
+        let row = |why: &Why| match why {
+            Why::Request => format!("| `{}` | {SELECTS}; or {} |", why.name(), words(*why)),
+            _ => format!("| `{}` | {} |", why.name(), words(*why)),
+        };
+        let due: Vec<String> = Why::ALL.iter().map(row).collect();
+        let page = include_str!("../../../../docs/predictions.md");
+        let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| `")).collect();
+        assert!(rows == due, "docs/predictions.md must have these rows:\n{}", due.join("\n"));
+    }
 }
