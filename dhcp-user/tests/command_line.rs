@@ -228,6 +228,31 @@ mod tests {
         assert!(stderr(&output).contains("can't read /nowhere/x.toml"));
     }
 
+    /// RFC 2132 §5.8: the default route is no static route.
+    #[test]
+    fn check_config_refuses_a_static_route_to_everywhere() {
+        let scratch = Scratch::new("routes");
+        let file = scratch.0.join("x.toml");
+        let config = |routes: &str| {
+            format!(
+                "[[interface]]\nname = 'lo'\n[[subnet]]\nprefix = '192.0.2.0/24'\nserver-id = '192.0.2.1'\n\
+                 pools = ['192.0.2.10 - 192.0.2.20']\n[subnet.options]\nstatic-routes = {routes}\n"
+            )
+        };
+        let path = file.to_str().unwrap();
+        let wrong = ["['0.0.0.0', '192.0.2.1']", "['198.51.100.1', '192.0.2.1', '0.0.0.0', '192.0.2.1']"];
+        for routes in wrong {
+            std::fs::write(&file, config(routes)).unwrap();
+            let output = xdhcpd(&["check-config", path], None);
+            assert_eq!(output.status.code(), Some(1), "{routes}: {}", stderr(&output));
+            let said = stderr(&output).lines().find(|line| line.contains("0.0.0.0")).unwrap();
+            assert!(said.starts_with(&format!("{path}:8:")), "{said}");
+        }
+        std::fs::write(&file, config("['198.51.100.1', '192.0.2.1']")).unwrap();
+        let output = xdhcpd(&["check-config", path], None);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+
     #[test]
     fn the_shell_is_told_how_it_went() {
         let nowhere = xdhcpd(&["status"], Some(Path::new("/nowhere/control.sock")));

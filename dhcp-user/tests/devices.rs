@@ -264,31 +264,103 @@ fn share(all: impl Iterator<Item = By>) -> (usize, usize) {
     all.fold((0, 0), |(hits, all), by| (hits + usize::from(by == By::Kernel), all + 1))
 }
 
-fn assert_share(what: &str, (hits, all): (usize, usize), least: usize) {
-    println!("{what}: {hits} of {all} ({} %), to be {least} %", hits * 100 / all);
-    assert!(hits * 100 >= least * all, "{what}: {hits} of {all}");
+/// A share as the page has it, and the least percentage that it is to be.
+struct Figure {
+    what: &'static str,
+    share: (usize, usize),
+    least: usize,
+}
+
+impl Figure {
+    fn percent(&self) -> usize {
+        self.share.0 * 100 / self.share.1
+    }
+
+    fn row(&self) -> String {
+        let (Self { what, share: (hits, all), least }, percent) = (self, self.percent());
+        format!("| {what} | {hits} of {all} ({percent} %) | {least} % |")
+    }
+}
+
+/// The figures of all these lives. What they are at least is just what they are.
+fn figures(all: &[(Shape, [Life; 2])]) -> [Figure; 6] {
+    let of = |device: usize| all.iter().map(move |(_, lives)| &lives[device]);
+    let both = || of(0).chain(of(1));
+    let first = |device| share(of(device).map(|life| life.renewals[0]));
+    let reboots = |device| share(of(device).filter_map(|life| life.reboot));
+    let later = share(both().flat_map(|life| life.renewals[1..].iter().copied()));
+    let rebindings = share(both().map(|life| life.rebinding));
+    let figure = |what, share, least| Figure { what, share, least };
+    [
+        figure("First renewal of the first device of a kind", first(0), 92),
+        figure("First renewal of the second device of a kind", first(1), 97),
+        figure("Renewals from the second on, of both", later, 97),
+        figure("Rebindings, of both", rebindings, 97),
+        figure("First reboot of the first device of a kind", reboots(0), 97),
+        figure("First reboot of the second device of a kind", reboots(1), 100),
+    ]
+}
+
+/// The life of a device in signs.
+fn signs(life: &Life) -> String {
+    let sign = |by: By| if by == By::Kernel { "k" } else { "-" };
+    let renewals: String = life.renewals.map(sign).concat();
+    format!("`{renewals} {} {}`", sign(life.rebinding), life.reboot.map_or(" ", sign))
+}
+
+fn lived() -> Vec<(Shape, [Life; 2])> {
+    shapes().into_iter().map(|shape| (shape.clone(), lives(&shape))).collect()
 }
 
 #[test]
 fn most_devices_are_renewed_in_the_kernel_from_the_first_time_on() {
-    let sign = |by: By| if by == By::Kernel { "k" } else { "-" };
-    let all: Vec<(Shape, [Life; 2])> = shapes().into_iter().map(|s| (s.clone(), lives(&s))).collect();
+    let all = lived();
     println!("| Device | first of its kind: renewals, rebinding, reboot | second |");
     println!("| --- | --- | --- |");
     for (shape, lives) in &all {
-        let shown = lives.each_ref().map(|life| {
-            let renewals: String = life.renewals.map(sign).concat();
-            format!("{renewals} {} {}", sign(life.rebinding), life.reboot.map_or(" ", sign))
-        });
-        println!("| {} | `{}` | `{}` |", shape.name, shown[0], shown[1]);
+        println!("| {} | {} | {} |", shape.name, signs(&lives[0]), signs(&lives[1]));
     }
-    let of = |device: usize| all.iter().map(move |(_, lives)| &lives[device]);
-    let both = || of(0).chain(of(1));
-    assert_share("first renewals of a kind's first device", share(of(0).map(|l| l.renewals[0])), 85);
-    assert_share("first renewals of a kind's second device", share(of(1).map(|l| l.renewals[0])), 95);
-    let later = both().flat_map(|life| life.renewals[1..].iter().copied());
-    assert_share("renewals from the second on", share(later), 97);
-    assert_share("rebindings", share(both().map(|life| life.rebinding)), 97);
-    assert_share("reboots of a kind's first device", share(of(0).filter_map(|life| life.reboot)), 90);
-    assert_share("reboots of a kind's second device", share(of(1).filter_map(|life| life.reboot)), 90);
+    for figure in figures(&all) {
+        println!("{}", figure.row());
+        assert!(figure.percent() >= figure.least, "{}", figure.row());
+    }
+}
+
+/// What the pages say of all this is what comes about.
+#[test]
+fn the_pages_have_the_figures_that_come_about() {
+    let all = lived();
+    let page = include_str!("../docs/predictions.md");
+    for figure in figures(&all) {
+        assert!(page.lines().any(|line| line == figure.row()), "predictions.md lacks: {}", figure.row());
+    }
+    let kinds = format!("the {} kinds of devices", all.len());
+    assert!(page.contains(&kinds), "predictions.md lacks: {kinds}");
+    // Those that are not the kernel's throughout, in the order of the shapes; behind them stands why.
+    let is_whole = |life: &Life| {
+        let rest = [Some(life.rebinding), life.reboot].into_iter().flatten();
+        life.renewals.into_iter().chain(rest).all(|by| by == By::Kernel)
+    };
+    let rest = all.iter().filter(|(_, lives)| !lives.iter().all(is_whole));
+    let rows: Vec<String> = rest
+        .map(|(shape, lives)| format!("| {} | {} | {} | ", shape.name, signs(&lives[0]), signs(&lives[1])))
+        .collect();
+    let written: Vec<&str> = page.lines().filter(|line| line.contains(" | `")).collect();
+    assert_eq!(written.len(), rows.len(), "predictions.md must have rows for: {rows:?}");
+    for (row, written) in rows.iter().zip(written) {
+        let begins = written.to_lowercase().starts_with(&row.to_lowercase());
+        assert!(begins, "predictions.md must have: {row}");
+    }
+
+    let readme = include_str!("../../README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let [first, second, later, _, reboots, _] = figures(&all);
+    for said in [
+        format!("run {} kinds of devices", all.len()),
+        format!("answers the first renewal of {} kinds", first.share.0),
+        format!("for the second device, of {}.", second.share.0),
+        format!("answers {} % of all later renewals", later.percent()),
+        format!("{} of {} first reboots", reboots.share.0, reboots.share.1),
+    ] {
+        assert!(readme.contains(&said), "README.md must say: {said}");
+    }
 }

@@ -1,8 +1,9 @@
 //! Evidence that a host uses an address, and what is none: lost answers, stations that answer for many, clients that
 //! decline too much.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use std::net::Ipv4Addr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{Scope, scope};
 use std::time::{Duration, Instant};
@@ -230,6 +231,42 @@ fn grace_gives_way_to_need() -> Result<()> {
         until("both leases to run out", PROMPT, || Ok((server.pool_count("grace")? == 2).then_some(())))?;
         ensure!(lan.client(3).dora()?.address == first, "not the one that expired first");
         ensure!(server.json(&["audit"])?["consistent"] == true);
+    }
+    Ok(())
+}
+
+/// The one that ran out first is asked after first, and what somebody still uses is nobody else's.
+#[test]
+fn what_is_in_grace_is_probed_before_it_is_given_the_oldest_first() -> Result<()> {
+    for in_use in [&[][..], &[10], &[10, 11]] {
+        let lan = Lan::new("evidence", SERVER, 24)?;
+        let terms = "lease-time = \"3s\"\ngrace = \"5m\"";
+        let subnet = subnet(12).replace("lease-time = \"10m\"", terms);
+        let server = Server::with_settings(&lan, Xdp::Native, ON, &subnet)?;
+        let leased = (1..=3).map(|n| Ok(lan.client(n).dora()?.address)).collect::<Result<Vec<_>>>()?;
+        ensure!(leased == [host(10), host(11), host(12)], "{leased:?}");
+        until("all leases to run out", PROMPT, || Ok((server.pool_count("grace")? == 3).then_some(())))?;
+
+        let (told_to_end, asked_for) = (AtomicBool::new(false), Mutex::new(Vec::new()));
+        let is_used = |address: Ipv4Addr| in_use.contains(&address.octets()[3]);
+        scope(|scope| {
+            let _station = Station::start(scope, &lan, &told_to_end, |socket, question| {
+                let mut asked_for = asked_for.lock().map_err(|_| anyhow!("a test has failed"))?;
+                if asked_for.last() != Some(&question.address) {
+                    asked_for.push(question.address);
+                }
+                if is_used(question.address) { socket.send(&question.answer(STATION, &[])) } else { Ok(()) }
+            })?;
+            let given = lan.client(9).dora()?.address;
+            let order = asked_for.lock().map_err(|_| anyhow!("a test has failed"))?.clone();
+            let due = host(10 + u8::try_from(in_use.len())?);
+            ensure!(given == due, "{given} was given, with {in_use:?} in use");
+            let until_given: Vec<_> = (10..=due.octets()[3]).map(host).collect();
+            ensure!(order == until_given, "{order:?} were asked for, with {in_use:?} in use");
+            ensure!(quarantined(&server)? == in_use.len(), "{:?}", server.json(&["quarantine"])?);
+            ensure!(server.json(&["audit"])?["consistent"] == true);
+            Ok(())
+        })?;
     }
     Ok(())
 }

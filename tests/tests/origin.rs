@@ -168,47 +168,136 @@ fn a_relayed_client_that_moves_to_our_link_is_refused() -> Result<()> {
     Ok(())
 }
 
-/// A switch that adds option 82 and is no relay (giaddr stays 0), where clients can't get any past it.
+const TRUST: &str = "trust-agent-information = true";
+
+/// `[[subnet]]`s with a domain for each of two ports. `by` is a key of the interface, `own` one of each subnet.
+fn by_port(by: &str, own: &str) -> String {
+    let port = |number: u8| {
+        format!(
+            r#"
+[[class]]
+name = "port {number}"
+match = {{ circuit-id = ["70:6f:72:74:2d:3{number}"] }}
+options = {{ domain-name = "port{number}.example" }}
+"#
+        )
+    };
+    let subnet = |network: &str| {
+        format!(
+            r#"
+[[subnet]]
+prefix = "{network}.0/24"
+pools = ["{network}.10 - {network}.20"]
+{own}
+options = {{ domain-name = "example.org" }}
+"#
+        )
+    };
+    let reserved = "[[subnet.reservation]]\ncircuit-id = \"70:6f:72:74:2d:37\"\naddress = \"10.0.0.7\"\n";
+    [by, &port(7), &port(8), &subnet("10.9.0"), &subnet("10.0.0"), reserved].concat()
+}
+
+/// The request with option 82 as the switch of this port adds it.
+fn by_switch(port: u8, mut request: Request) -> Request {
+    append_option(&mut request.message.options, 82, &circuit(port));
+    request
+}
+
+fn circuit(port: u8) -> Vec<u8> {
+    [b"\x01\x06port-", &[b'0' + port][..]].concat()
+}
+
+/// How often the server did not believe option 82.
+fn doubted(server: &Server) -> Result<u64> {
+    Ok(server.stats()?.count(&["daemon", "odd", "untrusted-agent-information"]).unwrap_or(0))
+}
+
+/// A switch that adds option 82 and is no relay (giaddr stays 0), where clients can't get any past it: said of an
+/// interface, or of a subnet.
 #[test]
 fn what_a_trusted_switch_says_is_believed() -> Result<()> {
-    const CIRCUIT: &[u8] = b"\x01\x06port-7";
-    let trusted = r#"trust-agent-information = true
-
-[[class]]
-name = "port 7"
-match = { circuit-id = ["70:6f:72:74:2d:37"] }
-options = { domain-name = "port7.example" }
-
-[[subnet]]
-prefix = "10.0.0.0/24"
-pools = ["10.0.0.10 - 10.0.0.20"]
-options = { domain-name = "example.org" }
-
-[[subnet.reservation]]
-circuit-id = "70:6f:72:74:2d:37"
-address = "10.0.0.7"
-"#;
-    let lan = lan()?;
-    let server = Server::start(&lan, Xdp::Native, trusted)?;
-    let client = lan.client(1);
-    let by_switch = |mut request: Request| {
-        append_option(&mut request.message.options, 82, CIRCUIT);
-        request
-    };
-    let offer = client.exchange(&by_switch(client.discovering()))?;
-    ensure!(offer.option(82) == Some(CIRCUIT) && offer.option(15) == Some(b"port7.example"), "{offer:?}");
-    let lease = granted(&client.exchange(&by_switch(client.selecting(&offer)?))?)?;
-    ensure!(lease.address == Ipv4Addr::new(10, 0, 0, 7), "{lease:?}");
-    // The switch may add it to what is unicast as well, or only to what is broadcast: the kernel knows both.
-    for request in
-        [by_switch(client.renewing(&lease)), client.renewing(&lease), by_switch(client.rebinding(&lease))]
-    {
-        let ack = client.extend(&request, &lease)?;
-        ensure!(ack.option(15) == Some(b"port7.example"), "{ack:?}");
+    for trusted in [by_port(TRUST, ""), by_port("", TRUST)] {
+        let lan = lan()?;
+        let server = Server::start(&lan, Xdp::Native, &trusted)?;
+        let client = lan.client(1);
+        let offer = client.exchange(&by_switch(7, client.discovering()))?;
+        ensure!(
+            offer.option(82) == Some(&circuit(7)) && offer.option(15) == Some(b"port7.example"),
+            "{offer:?}"
+        );
+        let lease = granted(&client.exchange(&by_switch(7, client.selecting(&offer)?))?)?;
+        ensure!(lease.address == Ipv4Addr::new(10, 0, 0, 7), "{lease:?}");
+        // The switch may add it to what is unicast as well, or only to what is broadcast: the kernel knows both.
+        for request in [
+            by_switch(7, client.renewing(&lease)),
+            client.renewing(&lease),
+            by_switch(7, client.rebinding(&lease)),
+        ] {
+            let ack = client.extend(&request, &lease)?;
+            ensure!(ack.option(15) == Some(b"port7.example"), "{ack:?}");
+        }
+        let stats = server.stats()?;
+        let acked = (stats.kernel_acked("renewing")?, stats.kernel_acked("rebinding")?);
+        ensure!(acked == (2, 1), "{}", stats.0);
+        ensure!(doubted(&server)? == 0, "{}", stats.0);
+        // The reservation is the port's, and the client on another has no right to it.
+        let moved = lan.client(2);
+        let offer = moved.exchange(&by_switch(8, moved.discovering()))?;
+        ensure!(offer.option(15) == Some(b"port8.example") && offer.message.yiaddr != lease.address);
     }
-    let stats = server.stats()?;
-    ensure!(stats.kernel_acked("renewing")? == 2 && stats.kernel_acked("rebinding")? == 1, "{}", stats.0);
-    ensure!(stats.count(&["daemon", "odd", "untrusted-agent-information"]).unwrap_or(0) == 0, "{}", stats.0);
+    Ok(())
+}
+
+/// The same switches where nothing is said: they serve, are echoed (RFC 3046 §2.2), counted, and not believed.
+#[test]
+fn what_an_untrusted_switch_says_is_echoed_and_not_believed() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, &by_port("", ""))?;
+    let client = lan.client(1);
+    let offer = client.exchange(&by_switch(7, client.discovering()))?;
+    let lease = granted(&client.exchange(&by_switch(7, client.selecting(&offer)?))?)?;
+    ensure!(lease.address != Ipv4Addr::new(10, 0, 0, 7), "{lease:?}");
+    for port in [7, 8, 8] {
+        let ack = client.extend(&by_switch(port, client.renewing(&lease)), &lease)?;
+        ensure!(ack.option(82) == Some(&circuit(port)) && ack.option(15) == Some(b"example.org"), "{ack:?}");
+    }
+    let acked = server.stats()?.kernel_acked("renewing")?;
+    ensure!(acked == 2 && doubted(&server)? == 3, "{}", server.stats()?.0);
+    Ok(())
+}
+
+/// RFC 2131 §4.3.2: who renews passes its relay by; a switch on its way may add option 82 all the same. It counts where that is
+/// said to be right for the subnet; else the relay's word holds.
+#[test]
+fn option_82_of_a_renewal_past_its_relay_is_believed_where_it_is_trusted() -> Result<()> {
+    for (own, domain) in [("", b"port7.example"), (TRUST, b"port8.example")] {
+        let lan = lan()?;
+        let server = Server::start(&lan, Xdp::Native, &by_port("", own))?;
+        let mut client = through(Ipv4Addr::new(10, 9, 0, 1), &lan.client(1));
+        if let Via::Relay { agent_info, .. } = &mut client.via {
+            *agent_info = Some(circuit(7));
+        }
+        let lease = client.dora()?;
+        let ack = client.renew(&lease)?;
+        ensure!(ack.option(82).is_none() && ack.option(15) == Some(b"port7.example"), "{ack:?}");
+        ensure!(server.stats()?.kernel_acked("renewing")? == 1, "what the relay said is known");
+        // The switch that it renews through says the same as the relay, and then something else.
+        let same = client.extend(&by_switch(7, client.renewing(&lease)), &lease)?;
+        ensure!(
+            same.option(82) == Some(&circuit(7)) && same.option(15) == Some(b"port7.example"),
+            "{same:?}"
+        );
+        let doubtful = doubted(&server)?;
+        let by_daemon = client.extend(&by_switch(8, client.renewing(&lease)), &lease)?;
+        ensure!(by_daemon.option(82) == Some(&circuit(8)), "{by_daemon:?}");
+        ensure!(by_daemon.option(15) == Some(domain), "{own}: {by_daemon:?}");
+        ensure!(doubted(&server)? == doubtful + u64::from(own.is_empty()));
+        let acked = server.stats()?.kernel_acked("renewing")?;
+        let by_kernel = client.extend(&by_switch(8, client.renewing(&lease)), &lease)?;
+        ensure!(by_kernel.options == by_daemon.options, "{by_kernel:?}, not {by_daemon:?}");
+        ensure!(server.stats()?.kernel_acked("renewing")? == acked + 1, "{}", server.stats()?.0);
+        ensure!(server.json(&["audit"])?["consistent"] == true);
+    }
     Ok(())
 }
 

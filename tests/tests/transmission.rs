@@ -1,7 +1,7 @@
 //! Whether what the kernel answers leaves: over links that don't send it, and with offloads in the way.
 
 use anyhow::{Context, Result, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use system_tests::client::{Client, Lease};
 use system_tests::namespace::Namespace;
 use system_tests::pass::Pass;
@@ -39,6 +39,24 @@ fn trouble(server: &Server) -> Result<Option<String>> {
     Ok(server.json(&["status"])?["trouble"].as_str().map(str::to_owned))
 }
 
+/// What became of `what`, event by event.
+fn told(server: &Server, what: &str) -> Result<Vec<Value>> {
+    let lines = process::run(&mut server.cli(&["events", "--json", "--since", "0", "--no-follow"])?)?;
+    let events = lines.lines().map(serde_json::from_str).collect::<serde_json::Result<Vec<Value>>>()?;
+    Ok(events.into_iter().filter(|event| event["what"] == what).collect())
+}
+
+/// How many answers the events say were lost on the server's interface.
+fn lost(server: &Server) -> Result<u64> {
+    let count = |event: &Value| {
+        let detail = event["detail"].as_str().filter(|_| event["interface"] == SERVER_IF);
+        let (count, what) = detail.and_then(|detail| detail.split_once(' ')).context("no detail")?;
+        ensure!(what == "answers of the kernel did not leave by the driver", "{event}");
+        Ok(count.parse::<u64>()?)
+    };
+    told(server, "answers-lost")?.iter().map(count).sum()
+}
+
 /// The fault of old: each answer was counted, and none arrived.
 #[test]
 fn by_itself_it_is_attached_so_that_answers_arrive_over_a_veth_whose_far_end_runs_nothing() -> Result<()> {
@@ -55,6 +73,7 @@ fn by_itself_it_is_attached_so_that_answers_arrive_over_a_veth_whose_far_end_run
     ensure!(shown["driver"] == "veth", "{shown}");
     ensure!(shown["xdp-why"].as_str().is_some_and(|why| why.contains("veth")), "{shown}");
     ensure!(trouble(&server)?.is_none());
+    ensure!(told(&server, "answers-lost")?.is_empty() && told(&server, "xdp-changed")?.is_empty());
     Ok(())
 }
 
@@ -75,6 +94,8 @@ fn asked_for_in_the_driver_it_stays_there_and_says_what_is_lost() -> Result<()> 
     until("all of it to be told", PROMPT, || Ok(trouble(&server)?.filter(|said| said.starts_with("12 "))))?;
     ensure!(server.log().contains("did not leave by the driver"));
     ensure!(server.interface(SERVER_IF)?["xdp"] == "native");
+    until("events to tell of each", PROMPT, || Ok((lost(&server)? == 12).then_some(())))?;
+    ensure!(told(&server, "xdp-changed")?.is_empty(), "it stays as asked for");
 
     // The far end runs a program again: answers arrive, and the trouble is over.
     let _pass = Pass::attach(&lan.clients, CLIENT_IF)?;
@@ -105,6 +126,10 @@ fn by_itself_it_goes_over_to_the_stack_when_the_driver_loses_answers() -> Result
     })?;
     let shown = server.interface(SERVER_IF)?;
     ensure!(shown["xdp-why"] == "answers did not leave by the driver", "{shown}");
+    let changed = until("an event to tell of it", PROMPT, || Ok(told(&server, "xdp-changed")?.pop()))?;
+    let detail = "attached in the stack: answers did not leave by the driver";
+    ensure!(changed["interface"] == SERVER_IF && changed["detail"] == detail, "{changed}");
+    ensure!((1..=8).contains(&lost(&server)?), "{:?}", told(&server, "answers-lost")?);
     let before = counted(&server)?;
     lan.client(1).renew(&lease).context("the answers are lost still")?;
     ensure!(counted(&server)? == before + 1, "the daemon answered, not the kernel");
@@ -143,7 +168,8 @@ fn no_tag_is_taken_off_before_the_program_sees_a_frame() -> Result<()> {
     until("the program to be attached still", PROMPT, || {
         Ok((server.interface(SERVER_IF)?["xdp"] == "native").then_some(()))
     })?;
-    let told = process::run(&mut server.cli(&["events", "--since", "0", "--no-follow"])?)?;
-    ensure!(told.contains("xdp-changed") && told.contains("rx-vlan-hw-parse"), "{told}");
+    let changed = until("an event to tell of it", PROMPT, || Ok(told(&server, "xdp-changed")?.pop()))?;
+    let detail = changed["detail"].as_str().unwrap_or_default();
+    ensure!(changed["interface"] == SERVER_IF && detail.contains("rx-vlan-hw-parse"), "{changed}");
     Ok(())
 }
