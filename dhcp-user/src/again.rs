@@ -1,4 +1,4 @@
-//! Threads that nobody can be told of when they end, since they are what tells: they are begun anew.
+//! Restarts threads that report failures: when such a thread itself panics, nothing else can report it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::sleep;

@@ -4,13 +4,11 @@
 //! before the call returns: the code that revokes must know every promise that the kernel has made.
 //!
 //! ```text
-//!                    message, probe, order, tick
-//!                                │
-//!                                ▼
 //!   upkeep ─► exchange ─► tenure ─► evidence ─► predict ─► answer ─► terms ─► book ─► site
 //! ```
 //!
-//! Each is a wing: a folder whose `mod.rs` has its purpose and its invariant. A wing uses only those to its right:
+//! Each is a wing: a folder whose `mod.rs` has its purpose and its invariant. An arrow means: may use. A wing uses only
+//! those to its right:
 //!
 //! - `site`: what the operator configured, compiled; knows nothing of leases.
 //! - `book`: the state of every address and the client that it is promised to.
@@ -22,9 +20,9 @@
 //! - `exchange`: a file for each message.
 //! - `upkeep`: restart, reload, import, the operator, reports, the audit.
 //!
-//! [`Policy`] owns the state of all wings. A step of a wing is a method of a struct that borrows what this wing and those
-//! below it own ([`Inquiry`], [`Tenure`], [`Exchange`]), and the site to read only. It has nothing else, so it can neither
-//! call a step of a higher wing nor change the configuration. Only `upkeep` has the whole policy.
+//! [`Policy`] owns the state of all wings. A step of a wing is a method of a struct that borrows no more than this wing
+//! and those to its right own ([`Inquiry`], [`Tenure`], [`Exchange`]), and the site to read only. For a step of a wing to
+//! its left the state is missing. Only `upkeep` has the whole policy.
 //!
 //! `turn` is the context of a decision, `action` and `event` are inputs and outputs, `words` is the memory shared with the
 //! kernel.

@@ -1,18 +1,18 @@
 //! The server around the policy core: it brings events, and carries out the core's decisions.
 //!
-//! The folders follow the life of a packet; the others stand around that. A folder imports from those below it in
-//! this list, never from one above.
+//! The folders follow the life of a packet; the others stand around that. A folder imports only from earlier ones in
+//! this list.
 //!
 //! ```text
-//! start      opens store and kernel part, compares them, restores policy from both, attaches interfaces
-//! reload     a changed configuration, and the kernel's answers that it voids
-//! operator   the command line's orders: end leases, clear quarantines, leases from and to other servers, the audit
-//! links      the life of interfaces, and whether answers leave by them
-//! turn       one batch: read frames, decide ─► commit ─► publish ─► send
-//! reports    counters, `explain`, captures, reports, trouble
-//! commit     actions that wait for the disk, the thread that has the store, a store that takes no commits
-//! equipment  what a configuration needs: limits, probes, the store, maps and memory
 //! process    the threads beside this one, its watchdog, the notifications to the service manager
+//! equipment  what a configuration needs: limits, probes, the store, maps and memory
+//! commit     actions that wait for the disk, the thread that has the store, a store that takes no commits
+//! reports    counters, `explain`, captures, reports, trouble
+//! turn       one batch: read frames, decide ─► commit ─► publish ─► send
+//! links      the life of interfaces, and whether answers leave by them
+//! operator   the command line's orders: end leases, clear quarantines, leases from and to other servers, the audit
+//! reload     a changed configuration, and the kernel's answers that it voids
+//! start      opens store and kernel part, compares them, restores policy from both, attaches interfaces
 //! ```
 //!
 //! This file waits for frames, queries, signals and the beat.

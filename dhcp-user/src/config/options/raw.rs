@@ -1,4 +1,4 @@
-//! Options with a name, written as `code-N` in octets: checked like values written by name.
+//! A named option may also be written as `code-N`, in octets. These are checked like the named form.
 
 use std::net::Ipv4Addr;
 

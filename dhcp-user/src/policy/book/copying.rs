@@ -67,7 +67,7 @@ impl Book {
 
     /// Gives a blank address an owner. If the owner has another address in the subnet, the index leads to the one
     /// that is leased, else to this one. If both are leased, neither ends, and the result is true.
-    pub(in crate::policy) fn take_down(
+    pub(in crate::policy) fn take_over(
         &mut self,
         place: Place,
         owner: Box<Binding>,

@@ -2,7 +2,7 @@
 //!
 //! It owns addresses, bindings, offers, quarantine, the calendar, and the indexes of clients, devices and circuits.
 //! It asks the site where an address belongs. Nothing outside changes a state: the [`transitions`] are the only
-//! changes of an address; [`known`] and [`clients`] answer questions about one.
+//! changes of an address, but for [`copying`], which brings a state into another book as it is; [`known`] and [`clients`] answer questions about one.
 //!
 //! Its invariant: every address is in exactly one state, and the counts by state add up to the size of the pool at every
 //! instant.

@@ -1,7 +1,7 @@
-//! The transitions: the only changes of an address in the book.
+//! The transitions: what may happen to an address in the book.
 //!
 //! ```text
-//!            offer                grant                  end_in_grace, expire            free
+//!            offer                grant                  end_in_grace, expire          end_grace
 //!   free ───────────► offered ───────────► leased ──────────────────────────► grace ────────────► free
 //!     ▲   withdraw_offer │                   │  ▲                                │
 //!     └──────────────────┘                   │  └────────────── grant ───────────┘

@@ -16,7 +16,7 @@ pub(in crate::policy) struct Demand {
 }
 
 impl Demand {
-    /// That of a subnet nobody has asked for an address of.
+    /// The demand of a subnet that no client has asked yet.
     pub(in crate::policy) fn new(now: BootSecs) -> Self {
         Self { stock: LEAST_STOCK, missed: now }
     }

@@ -103,7 +103,7 @@ pub(super) struct Running {
 #[derive(Debug)]
 pub(super) struct Waiter {
     pub(super) request: Arc<Request>,
-    /// It is the so-many-th of this message.
+    /// How many probes this message has waited for, with this one.
     pub(super) tries: u8,
 }
 
@@ -197,8 +197,8 @@ impl Probes {
         self.running.get(&place).map(|running| running.until)
     }
 
-    /// The address is in use now, by its owner.
-    pub(in crate::policy) fn unclean(&mut self, place: Place) {
+    /// An earlier clean probe of the address counts no longer.
+    pub(in crate::policy) fn forget_clean(&mut self, place: Place) {
         self.clean.remove(&place);
     }
 

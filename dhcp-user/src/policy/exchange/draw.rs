@@ -112,7 +112,7 @@ impl Exchange<'_> {
             if self.inquiry().is_clean(turn, place) {
                 break place;
             }
-            self.evidence.probes.unclean(place);
+            self.evidence.probes.forget_clean(place);
             self.book.restock(place, Stock::Freed);
         };
         self.book.no_longer_exhausted(found);

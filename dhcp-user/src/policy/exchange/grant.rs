@@ -202,7 +202,7 @@ impl Exchange<'_> {
         let counted_in = self.counts_of_lease(place, request);
         self.book.take_offer(place);
         self.inquiry().claim(place);
-        self.evidence.probes.unclean(place);
+        self.evidence.probes.forget_clean(place);
         if !same {
             self.evidence.probes.changes_hands(place);
         }

@@ -2,7 +2,7 @@
 //!
 //! It owns the subnets and the ways to them, the reservations, the classes and the terms that follow from all these.
 //! It uses the configuration and a message, and knows nothing of leases. Between two reloads only its interfaces
-//! change, which come and go.
+//! and the host's own addresses change, which come and go.
 
 pub(in crate::policy) mod arrival;
 pub(in crate::policy) mod classes;

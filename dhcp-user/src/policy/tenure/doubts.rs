@@ -152,7 +152,7 @@ impl Tenure<'_> {
             (Some(owner), None) => {
                 let is_anothers = restored == Restored::Leased
                     && is_reserved_for_another(self.site, self.book, place, &owner);
-                if self.book.take_down(place, owner, known.station, restored) || is_anothers {
+                if self.book.take_over(place, owner, known.station, restored) || is_anothers {
                     self.doubts.places.insert(place, Doubt::Owner);
                 }
             }
@@ -164,7 +164,7 @@ impl Tenure<'_> {
         self.inquiry().rearm(place);
     }
 
-    /// Takes down what an earlier configuration has promised.
+    /// Takes over what an earlier configuration has promised.
     pub(in crate::policy) fn take_back(&mut self, now: BootSecs, place: Place, record: &Record) {
         let state = match record.standing {
             Standing::Leased => State::Leased,

@@ -1,4 +1,4 @@
-//! Takes down the state that an address had before: in the store, with another server, or under another configuration.
+//! Takes over the state that an address had before: in the store, with another server, or under another configuration.
 
 use dhcp_ebpf::lease::{BootSecs, Word};
 

@@ -71,7 +71,7 @@ impl Unconfigured {
         self.next = self.records.values().map(end).min();
     }
 
-    /// The first of them `from` there on, in order of address.
+    /// The first record at `from` or after it, in order of address.
     pub(in crate::policy) fn after(&self, from: Bound<Ipv4Addr>) -> Option<&Record> {
         self.records.range((from, Bound::Unbounded)).next().map(|(_, record)| record)
     }

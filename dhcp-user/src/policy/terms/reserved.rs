@@ -1,4 +1,4 @@
-//! The reserved address of a client that has another address.
+//! A client's reserved address, while the client has a different one.
 
 use super::membership::believed_agent;
 use crate::config::Reservation;

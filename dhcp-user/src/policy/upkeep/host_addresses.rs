@@ -54,7 +54,7 @@ impl Policy {
         self.book.withdraw_offer(place);
         if self.book.state(place) == State::Free {
             self.inquiry().claim(place);
-            self.evidence.probes.unclean(place);
+            self.evidence.probes.forget_clean(place);
             self.inquiry().end_lingering(place);
         }
         self.book.keep_back(place);

@@ -1,6 +1,6 @@
 //! The reasons why a message got no answer, in words: the finding, and what to do about it.
 //!
-//! Each reason there is has its words here: a new one without them does not compile.
+//! Every reason has its text here. A new reason without a text does not compile.
 
 use crate::limits::Limit;
 use crate::message::Malformed;
