@@ -4,7 +4,7 @@
 use anyhow::{Context, Result, ensure};
 use std::fmt::Write as _;
 use std::fs::{self, Permissions};
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
@@ -194,15 +194,38 @@ impl<'a> Scene<'a> {
             // It may not be let in.
             let _ = ask(&self.lan.server, address, &request);
         }
-        let mut capture = UnixStream::connect(self.lan.world.dir().join("control.sock"))?;
-        capture.set_read_timeout(Some(PROMPT))?;
-        capture.write_all(b"{\"verb\":\"capture\"}\n")?;
-        let _ = capture.read(&mut [0; 1]);
+        self.capture()?;
         self.rounds += 1;
         let file = self.lan.world.write("leases.jsonl", &segment_of_leases(self.rounds)?)?;
         self.command(&["import", &file.display().to_string()])?;
-        drop(capture);
         self.live()
+    }
+
+    /// Has renewals captured that the kernel answers, unless a capture is refused. The daemon looks for such packets, and then
+    /// waits for more: when it shows those of a second renewal, it has waited.
+    fn capture(&self) -> Result<()> {
+        let mut socket = UnixStream::connect(self.lan.world.dir().join("control.sock"))?;
+        socket.set_read_timeout(Some(Duration::from_millis(100)))?;
+        socket.write_all(b"{\"verb\":\"capture\"}\n")?;
+        let mut items = BufReader::new(socket);
+        let deadline = Instant::now() + PROMPT;
+        for _renewal in 0..2 {
+            loop {
+                let mut item = String::new();
+                match items.read_line(&mut item) {
+                    Ok(_) if item.contains("\"packet\"") => break,
+                    Ok(0) => return Ok(()),
+                    Ok(_) if item.contains("\"error\"") => return Ok(()),
+                    Ok(_) => {}
+                    // Nothing yet. A renewal that came before the capture began is not in it.
+                    Err(_) if Instant::now() < deadline => drop(self.owner.renew(&self.lease)),
+                    Err(_) => return Ok(()),
+                }
+            }
+            // The rest of the same renewal.
+            while items.read_line(&mut String::new()).is_ok_and(|octets| octets > 0) {}
+        }
+        Ok(())
     }
 
     /// What becomes of the daemon while something fails.
