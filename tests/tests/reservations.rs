@@ -2,6 +2,7 @@
 //! where `check-config` would refuse them.
 
 use anyhow::{Result, ensure};
+use std::fs;
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 use system_tests::client::Client;
@@ -38,6 +39,25 @@ fn done(server: &Server<'_>, words: &[&str]) -> Result<()> {
     let said = output(&mut server.cli(words)?)?;
     ensure!(said.status.success(), "{words:?}: {}", String::from_utf8_lossy(&said.stderr));
     Ok(())
+}
+
+/// What can't be read reserves nothing, and the addresses would be given to others: nobody takes that for a configuration.
+#[test]
+fn a_file_of_kept_reservations_that_cannot_be_read_is_refused() -> Result<()> {
+    let lan = Lan::new("kept-damaged", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let client = lan.client(1);
+    done(&server, &["reservation", "add", "--hw-address", &mac(&client), "--address", "10.0.0.7"])?;
+    let kept = lan.world.dir().join("state/reservations.jsonl");
+    let lines = fs::read(&kept)?;
+    fs::write(&kept, [&lines[..], b"\xff\xfe\n"].concat())?;
+    let said = refused(&server, &["reload"])?;
+    ensure!(said.contains("can't read") && said.contains("reservations.jsonl"), "{said}");
+    ensure!(client.dora()?.address == Ipv4Addr::new(10, 0, 0, 7), "what was in force stays so");
+    server.stop()?;
+    ensure!(server.start_again().is_err(), "a start is refused, too");
+    fs::write(&kept, lines)?;
+    server.start_again()
 }
 
 #[test]

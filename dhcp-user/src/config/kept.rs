@@ -55,6 +55,17 @@ impl Lines {
             Beside::Kept => match fs::read_to_string(&path) {
                 Ok(text) => text,
                 Err(error) if error.kind() == ErrorKind::NotFound => return Self::default(),
+                Err(error) if error.kind() != ErrorKind::PermissionDenied => {
+                    errors.refuse(
+                        at,
+                        format!(
+                            "can't read {}: {error}: the addresses reserved there would be given to others; mend the file, or move \
+                             it away to do without its reservations",
+                            path.display()
+                        ),
+                    );
+                    return Self::default();
+                }
                 // Who checks a configuration need not be who serves it.
                 Err(error) => {
                     errors.warn(

@@ -14,6 +14,9 @@ use super::section::Section;
 /// The tables that an included file may have, beside `include`.
 const TABLES: [&str; 3] = ["interface", "class", "subnet"];
 
+/// How deep files may include each other: the one that is named is at the top.
+const DEEPEST: usize = 16;
+
 /// The texts of some files, one behind the other.
 #[derive(Default)]
 pub(super) struct Sources {
@@ -30,11 +33,13 @@ impl Sources {
     pub(super) fn of(path: &Path, octets: &[u8]) -> Self {
         let mut sources = Self::default();
         sources.known.extend(fs::canonicalize(path));
-        sources.add(path, octets, true);
+        sources.add(path, octets, 0);
         sources
     }
 
-    fn add(&mut self, path: &Path, octets: &[u8], is_first: bool) {
+    /// Adds a file that is so deep below the one that is named, and what it includes.
+    fn add(&mut self, path: &Path, octets: &[u8], depth: usize) {
+        let is_first = depth == 0;
         let file = path.display().to_string();
         let text = match std::str::from_utf8(octets) {
             Ok(text) => text,
@@ -102,9 +107,15 @@ impl Sources {
                 )));
                 continue;
             }
+            if depth == DEEPEST {
+                self.errors.push(at(format!(
+                    "files include each other more than {DEEPEST} deep, from {file} on: include this one from the main file"
+                )));
+                continue;
+            }
             self.known.push(canonical);
             match fs::read(&path) {
-                Ok(octets) => self.add(&path, &octets, false),
+                Ok(octets) => self.add(&path, &octets, depth.saturating_add(1)),
                 Err(error) => {
                     self.errors.push(at(format!("can't read it: {error} (it is included from {file})")));
                 }

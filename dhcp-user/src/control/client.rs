@@ -10,6 +10,7 @@ use serde_json::value::RawValue;
 
 use super::report::Imported;
 use super::request::{Line, Outcome, Request};
+use super::socket;
 
 /// A daemon without a sign of life for so long counts as gone.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -121,7 +122,7 @@ fn answered<T: DeserializeOwned>(from: &mut impl BufRead) -> Result<Line<T>, Cli
 }
 
 fn connect(path: &Path, request: &Request) -> io::Result<UnixStream> {
-    let mut stream = UnixStream::connect(path)?;
+    let mut stream = socket::connect(path, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     let line = request.line()?;

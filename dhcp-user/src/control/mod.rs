@@ -63,7 +63,7 @@ pub use report::{
 };
 pub use request::{Cause, Outcome, Request, Subject};
 pub use server::{LONGEST_LEASE, serve};
-pub use socket::{Audience, BindError, bind, bind_for};
+pub use socket::{Audience, BindError, Bound, bind, bind_for};
 pub use startup::Startup;
 pub use verbs::{Hello, PROTOCOL, VerbDescription, with_verbs};
 pub use wall::WallClock;

@@ -3,12 +3,15 @@
 use std::fs::{DirBuilder, Permissions, set_permissions};
 use std::io;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{
-    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind as bind_socket, listen, socket,
+    AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind as bind_socket, connect as connect_socket,
+    listen, socket,
 };
 use nix::sys::stat::{Mode, fchmod};
 
@@ -70,8 +73,12 @@ pub fn bind_for(path: &Path, audience: Audience) -> Result<UnixListener, BindErr
     let system = |source| BindError::System { path: path.to_owned(), source };
     match std::fs::symlink_metadata(path) {
         Ok(found) if !found.file_type().is_socket() => return Err(BindError::NotASocket(path.to_owned())),
-        Ok(_) => match UnixStream::connect(path) {
+        Ok(_) => match connect(path, Duration::ZERO) {
             Ok(_) => return Err(BindError::InUse(path.to_owned())),
+            // Somebody listens, and does not come to those who wait.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(BindError::InUse(path.to_owned()));
+            }
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
                 std::fs::remove_file(path).map_err(system)?;
             }
@@ -85,6 +92,61 @@ pub fn bind_for(path: &Path, audience: Audience) -> Result<UnixListener, BindErr
         Err(error) => return Err(system(error)),
     }
     bind_free(path, mode).map_err(system)
+}
+
+/// Connects to the control socket at `path`, within `patience`: where as many wait already as may, the system would wait for
+/// ever.
+///
+/// # Errors
+/// `WouldBlock` if nobody was let in for so long; else as the system says.
+pub(super) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    const AGAIN: Duration = Duration::from_millis(20);
+    let deadline = Instant::now().checked_add(patience);
+    let address = UnixAddr::new(path)?;
+    loop {
+        let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+        let stream = UnixStream::from(socket(AddressFamily::Unix, SockType::Stream, flags, None)?);
+        match connect_socket(stream.as_raw_fd(), &address).map_err(io::Error::from) {
+            Ok(()) => {
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if deadline.is_none_or(|deadline| Instant::now() >= deadline) {
+                    return Err(error);
+                }
+                thread::sleep(AGAIN);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// A control socket that was made here: who removes it must not remove another's in its place.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    path: PathBuf,
+    file: Option<(u64, u64)>,
+}
+
+impl Bound {
+    /// The socket that is at `path` now.
+    #[must_use]
+    pub fn at(path: &Path) -> Self {
+        Self { path: path.to_owned(), file: Self::file(path) }
+    }
+
+    /// Removes it, if it is still there.
+    pub fn remove(&self) {
+        if self.file.is_some() && Self::file(&self.path) == self.file {
+            // It may be gone at the same moment.
+            let _ = std::fs::remove_file(&self.path);
+        }
+    }
+
+    fn file(path: &Path) -> Option<(u64, u64)> {
+        std::fs::symlink_metadata(path).ok().map(|found| (found.dev(), found.ino()))
+    }
 }
 
 fn bind_free(path: &Path, mode: u32) -> io::Result<UnixListener> {

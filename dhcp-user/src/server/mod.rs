@@ -224,19 +224,20 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
         .map_err(Into::into)
         .and_then(|listener| beside.runtime("control", move || control::serve(listener, queries, told)))
         .with_context(|| format!("opening the control socket {}", socket.display()))?;
+    let bound = control::Bound::at(&socket);
     // Before rights are given up: the port may be one that takes some.
     let listener = config.server.metrics_listen.map(|address| {
         metrics::bind(address).with_context(|| format!("listening on {address} (metrics-listen)"))
     });
-    let listener = listener.transpose().inspect_err(|_| drop(std::fs::remove_file(&socket)))?;
+    let listener = listener.transpose().inspect_err(|_| bound.remove())?;
     let kea_api = config.server.kea_api_listen.map(|address| {
         metrics::bind(address).with_context(|| format!("listening on {address} (kea-api-listen)"))
     });
-    let kea_api = kea_api.transpose().inspect_err(|_| drop(std::fs::remove_file(&socket)))?;
+    let kea_api = kea_api.transpose().inspect_err(|_| bound.remove())?;
     let (mut server, mut intake) = Server::start(config, file, diagnosis, loss, &startup, beside)
         .inspect_err(|_| {
             // Nobody answers there any more.
-            let _ = std::fs::remove_file(&socket);
+            bound.remove();
         })?;
     let (found, mut looks) = mpsc::channel(LOOKS);
     links::watch(&server.beside, found, server.looking.clone())?;
@@ -309,6 +310,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
         // look whether the beat is due, or an exchange that was begun has gone on.
         tokio::task::yield_now().await;
     }
+    bound.remove();
     let finished = server.finish(on_exit);
     service::farewell();
     finished
@@ -446,7 +448,6 @@ impl Server {
         if let Some(hooks) = self.hooks.take() {
             hooks.finish();
         }
-        let _ = std::fs::remove_file(&self.config.server.control_socket);
         let leases = self.policy.leased();
         let closed = self.committing.close(until);
         match on_exit {

@@ -118,6 +118,26 @@ fn an_included_file_has_no_keys_that_another_table_would_get() {
 }
 
 #[test]
+fn files_include_each_other_no_deeper_than_can_be_followed() {
+    let chain = |length: usize| -> Vec<(String, String)> {
+        let main = MAIN.replace("subnets.d/*.toml", "1.toml");
+        let one = |n: usize| (format!("{n}.toml"), format!("include = [\"{}.toml\"]\n", n + 1));
+        let last = [(format!("{length}.toml"), String::new())];
+        std::iter::once(("x.toml".to_owned(), format!("{main}{}", subnet(1))))
+            .chain((1..length).map(one))
+            .chain(last)
+            .collect()
+    };
+    fn all(files: &[(String, String)]) -> Vec<(&str, &str)> {
+        files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
+    }
+    assert_eq!(good(&all(&chain(16))).subnets.len(), 1);
+    let found = wrong(&all(&chain(3000)));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("17.toml:1:1: files include each other more than 16 deep"), "{found:?}");
+}
+
+#[test]
 fn files_don_t_include_each_other_in_a_circle_and_none_is_missed() {
     let main = MAIN.replace("subnets.d/*.toml", "a.toml\", \"gone.toml");
     let found = wrong(&[

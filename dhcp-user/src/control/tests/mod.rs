@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::{broadcast, mpsc};
@@ -443,6 +444,39 @@ fn events_come_as_they_happen() {
         seen.iter().skip(1).map(|event| event["what"].clone()).collect::<Vec<_>>(),
         ["renewed", "released", "expired", "declined"]
     );
+}
+
+/// Who listens and lets nobody in keeps nobody waiting for ever.
+#[test]
+fn a_socket_whose_queue_is_full_is_in_use_and_not_waited_for() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("control.sock");
+    let _listener = bind(&path).expect("the place is free");
+    let connected = |_| super::socket::connect(&path, Duration::ZERO);
+    let waiting: Vec<_> = (0..1000).map(connected).take_while(Result::is_ok).collect();
+    assert!(waiting.len() < 1000, "the queue has an end");
+    let asked = std::time::Instant::now();
+    let refused = super::socket::connect(&path, Duration::from_millis(50)).expect_err("nobody is let in");
+    assert_eq!(refused.kind(), std::io::ErrorKind::WouldBlock);
+    assert!(asked.elapsed() >= Duration::from_millis(50), "it has waited as long as it was told to");
+    assert!(matches!(bind(&path), Err(BindError::InUse(_))));
+}
+
+/// Another daemon's socket in the place of ours stays.
+#[test]
+fn only_a_socket_of_our_own_is_removed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("control.sock");
+    let _ours = bind(&path).expect("the place is free");
+    let bound = Bound::at(&path);
+    std::fs::remove_file(&path).expect("ours is there");
+    // Made before the other's, so that it gets no number that has become free.
+    std::fs::write(dir.path().join("between"), "").expect("a file");
+    let _others = bind(&path).expect("the place is free again");
+    bound.remove();
+    assert!(path.exists(), "it is another's");
+    Bound::at(&path).remove();
+    assert!(!path.exists());
 }
 
 #[test]
