@@ -2,15 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::source::{Source, all_there, follows, only_known};
+use super::source::{Source, all_there, follows, hardware, only_known};
 use super::written::one_line;
 use crate::config::{
     Boot, Bootp, Class, ClassSet, LeaseTimes, Match, OptionForm, OptionSet, Pattern, Probe, Reservation,
     ReservationKey, Subnet, option_form,
 };
-
-/// No more hardware addresses than these in lines of their own.
-const MOST_LISTED: usize = 1000;
 
 /// The whole of it.
 pub(super) fn text(source: &Source<'_>) -> String {
@@ -304,12 +301,7 @@ fn setting(matches: &Match, tag: &str) -> Option<Vec<String>> {
         architecture,
         known,
     } = matches;
-    let mut hardware = hw_address.clone();
-    match hw_listed {
-        Some(listed) if listed.len() > MOST_LISTED => return None,
-        Some(listed) => hardware.extend(listed.iter().map(|mac| Pattern::Exactly(mac.to_vec()))),
-        None => {}
-    }
+    let hardware = hardware(hw_address, hw_listed.as_deref())?;
     if !relay_vendor.is_empty() || known.is_some() {
         return None;
     }

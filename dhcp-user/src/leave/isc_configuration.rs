@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::source::{Source, all_there, only_known};
+use super::source::{Source, all_there, hardware, only_known};
 use super::written::one_line;
 use crate::config::{
     Boot, Bootp, Class, ClassSet, DynamicPool, LeaseTimes, Match, OptionForm, OptionSet, Pattern, Probe,
@@ -12,9 +12,6 @@ use crate::config::{
 
 /// The options that dhcpd has in the same forms, the last of them.
 const LAST_PLAIN: u8 = 76;
-/// No more hardware addresses than these in one condition.
-const MOST_LISTED: usize = 1000;
-
 /// The whole of it.
 pub(super) fn text(source: &Source<'_>) -> String {
     let mut writer = Writer { source, defined: BTreeSet::new(), lost: Vec::new() };
@@ -371,15 +368,7 @@ fn condition(matches: &Match) -> Option<String> {
         architecture,
         known,
     } = matches;
-    let mut hardware = hw_address.clone();
-    match hw_listed {
-        Some(listed) if listed.len() > MOST_LISTED => return None,
-        Some(listed) => hardware.extend(listed.iter().map(|mac| Pattern::Exactly(mac.to_vec()))),
-        None => {}
-    }
-    if hw_listed.is_some() && hardware.is_empty() {
-        hardware.push(Pattern::Exactly(vec![0xff; 6]));
-    }
+    let hardware = hardware(hw_address, hw_listed.as_deref())?;
     // It has no name for a vendor's sub-option.
     if !relay_vendor.is_empty() {
         return None;

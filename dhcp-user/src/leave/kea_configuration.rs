@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::source::{Source, all_there};
+use super::source::{Source, all_there, hardware};
 use super::written::one_line;
 use crate::config::{
     Boot, Class, ClassSet, DynamicPool, LeaseTimes, Match, OptionForm, OptionSet, Overrides, Pattern,
@@ -13,9 +13,6 @@ use crate::config::{
 
 /// The options that Kea knows by the same names and in the same forms, the last of them.
 const LAST_PLAIN: u8 = 76;
-/// No more hardware addresses than these in one expression.
-const MOST_LISTED: usize = 1000;
-
 type Object = Map<String, Value>;
 
 /// The whole of it.
@@ -309,15 +306,7 @@ fn expression(matches: &Match) -> Option<String> {
         architecture,
         known,
     } = matches;
-    let mut hardware = hw_address.clone();
-    match hw_listed {
-        Some(listed) if listed.len() > MOST_LISTED => return None,
-        Some(listed) => hardware.extend(listed.iter().map(|mac| Pattern::Exactly(mac.to_vec()))),
-        None => {}
-    }
-    if hw_listed.is_some() && hardware.is_empty() {
-        hardware.push(Pattern::Exactly(vec![0xff; 6]));
-    }
+    let hardware = hardware(hw_address, hw_listed.as_deref())?;
     let by = |what: &str, patterns: &[Pattern]| -> Option<String> {
         let all: Vec<String> = patterns.iter().map(|pattern| comparison(what, pattern)).collect();
         any(all)

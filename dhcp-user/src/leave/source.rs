@@ -1,7 +1,7 @@
 //! What another server's configuration is made of, and what becomes of the keys that it has not.
 
 use super::written::Written;
-use crate::config::{Class, ClassSet, Config, LeaseTimes, Match};
+use crate::config::{Class, ClassSet, Config, LeaseTimes, Match, Pattern};
 
 /// What another server's configuration is made of.
 pub(super) struct Source<'c> {
@@ -73,4 +73,22 @@ fn meaning(table: &str, key: &str) -> &'static str {
         ("reservation", _) => "the reservation has no such form there",
         _ => "there is no such setting there",
     }
+}
+
+/// No more hardware addresses than these in one condition.
+const MOST_LISTED: usize = 1000;
+
+/// The hardware addresses of a class's condition, those of its list included. A list of none fits nobody. `None`: they are more
+/// than anybody wants in one condition.
+pub(super) fn hardware(patterns: &[Pattern], listed: Option<&[[u8; 6]]>) -> Option<Vec<Pattern>> {
+    let mut hardware = patterns.to_vec();
+    let Some(listed) = listed else { return Some(hardware) };
+    if listed.len() > MOST_LISTED {
+        return None;
+    }
+    hardware.extend(listed.iter().map(|mac| Pattern::Exactly(mac.to_vec())));
+    if hardware.is_empty() {
+        hardware.push(Pattern::Exactly(vec![0xff; 6]));
+    }
+    Some(hardware)
 }
