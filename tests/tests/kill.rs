@@ -20,7 +20,7 @@ use system_tests::wire::Mac;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// How often the daemon is killed, unless the environment says otherwise (`cargo xtask test --long` does).
-const CYCLES: u32 = 200;
+const CYCLES: u32 = 120;
 const CYCLES_WANTED: &str = "XDHCPD_CYCLES";
 /// A seed that was printed, to have the same again.
 const SEED: &str = "XDHCPD_SEED";

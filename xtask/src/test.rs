@@ -39,7 +39,7 @@ pub(crate) struct Args {
     part: Option<Part>,
     /// Only tests whose name contains this
     filter: Option<String>,
-    /// Kill the daemon a thousand times instead of two hundred (or as often as XDHCPD_CYCLES says)
+    /// Kill the daemon a thousand times instead of 120 (or as often as XDHCPD_CYCLES says)
     #[arg(long)]
     long: bool,
     /// Simulate the life that follows from this seed: that of a run that failed repeats it

@@ -39,17 +39,31 @@ const ELSEWHERE: Link = Link { outer: 100, ..LINK };
 /// Where options begin in an untagged frame.
 const OPTIONS: usize = 14 + 28 + 240;
 
-/// When there is enough of everything.
-const ENOUGH: Seen = Seen { acks: 300_000, raced: 50, revoked: 10_000 };
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// So many renewals come between reading a word and overwriting it, or so long is waited for them: where no lease may be
+/// renewed there are none.
+const MEANWHILE: usize = 4 * LEASES * CLIENTS;
+const MEANWHILE_AT_MOST: Duration = Duration::from_millis(1);
 
 /// How the daemon's side ends a lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revoker {
     /// As the daemon does: by compare-and-swap from the word that it judged.
     Compares,
-    /// As it must not: it reads the word, then writes another.
+    /// As it must not: it reads the word, lets the kernel renew, and writes another word than it read.
     Overwrites,
+}
+
+impl Revoker {
+    /// When there is enough of everything.
+    const fn enough(self) -> Seen {
+        match self {
+            Self::Compares => Seen { acks: 300_000, raced: 50, revoked: 10_000 },
+            // Every second lease that it ends has a renewal that it does not know of.
+            Self::Overwrites => Seen { acks: 1000, raced: 0, revoked: 1000 },
+        }
+    }
 }
 
 /// What was seen.
@@ -103,6 +117,7 @@ pub fn stress(seed: u64, revoker: Revoker) -> Result<Seen> {
     let raced = || loaded.counted(Verdict::Drop(Dropped::Raced));
     let raced_before = raced()?;
     let (stop, answered) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let enough = revoker.enough();
     let processors = thread::available_parallelism().map_or(2, NonZero::get).max(2);
     thread::scope(|scope| {
         let renewing: Vec<_> = (0..processors)
@@ -113,8 +128,14 @@ pub fn stress(seed: u64, revoker: Revoker) -> Result<Seen> {
             })
             .collect::<Result<_>>()?;
         let begun = Instant::now();
-        let mut daemon =
-            Daemon { table, chance: Chance::seeded(seed), revoker, next: 0, tenures: Default::default() };
+        let mut daemon = Daemon {
+            table,
+            chance: Chance::seeded(seed),
+            revoker,
+            answered: &answered,
+            next: 0,
+            tenures: Default::default(),
+        };
         let told = loop {
             daemon.step();
             if daemon.next.is_multiple_of(256) {
@@ -124,7 +145,7 @@ pub fn stress(seed: u64, revoker: Revoker) -> Result<Seen> {
                     revoked: daemon.tenures.iter().map(Vec::len).sum(),
                 };
                 let is_enough =
-                    seen.acks >= ENOUGH.acks && seen.raced >= ENOUGH.raced && seen.revoked >= ENOUGH.revoked;
+                    seen.acks >= enough.acks && seen.raced >= enough.raced && seen.revoked >= enough.revoked;
                 if is_enough || begun.elapsed() > PATIENCE {
                     break (seen, is_enough);
                 }
@@ -243,16 +264,18 @@ fn number_in(frame: &[u8], lease: usize, client: usize) -> Result<u32> {
 }
 
 /// The daemon's side: one thread, as in the daemon.
-struct Daemon {
+struct Daemon<'a> {
     table: Table,
     chance: Chance<'static>,
     revoker: Revoker,
+    /// How many renewals the program has answered.
+    answered: &'a AtomicUsize,
     /// The next answer's number.
     next: u32,
     tenures: [Vec<Tenure>; LEASES],
 }
 
-impl Daemon {
+impl Daemon<'_> {
     /// Does one thing to one lease.
     fn step(&mut self) {
         self.next += 1;
@@ -352,9 +375,15 @@ impl Daemon {
         let promised = match self.revoker {
             Revoker::Compares => revoke_anyway(&self.table, address(lease)).expiry(),
             Revoker::Overwrites => {
+                let word = self.table.load(address(lease));
+                self.move_horizon(lease);
+                let (before, begun) = (self.answered.load(Ordering::Relaxed), Instant::now());
+                while self.answered.load(Ordering::Relaxed) - before < MEANWHILE
+                    && begun.elapsed() < MEANWHILE_AT_MOST
+                {
+                    thread::yield_now();
+                }
                 let (_, slot) = self.table.slot(address(lease)).unwrap();
-                let word = slot.word();
-                thread::yield_now();
                 slot.0.store(0, word.revoked().0);
                 word.expiry()
             }

@@ -13,7 +13,7 @@ const LIFE: u64 = 4;
 /// So many days are lived, unless it is said how many, or of which seed.
 const DAYS: u64 = 2000;
 /// After so long no other life begins then.
-const LONGEST: Duration = Duration::from_secs(110);
+const LONGEST: Duration = Duration::from_secs(150);
 
 fn asked(name: &str) -> Option<u64> {
     let contents = std::env::var(name).ok()?;
