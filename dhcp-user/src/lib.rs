@@ -10,6 +10,8 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod control;
+#[cfg(all(test, not(debug_assertions)))]
+mod cost;
 #[cfg(test)]
 mod damaged;
 pub mod datapath;
