@@ -25,6 +25,7 @@
     )
 )]
 
+mod answering;
 mod capture;
 mod client;
 mod crowd;
@@ -47,6 +48,7 @@ mod tests;
 mod verbs;
 mod wall;
 
+pub use answering::LONGEST_LEASE;
 pub use client::{ClientError, ask, import};
 pub use crowd::Crowd;
 pub use figures::{Busiest, BusyCircuit, BusyClient, Figures, RingFigures};
@@ -62,7 +64,7 @@ pub use report::{
     from_colon_hex,
 };
 pub use request::{Cause, Outcome, Request, Subject};
-pub use server::{LONGEST_LEASE, serve};
+pub use server::serve;
 pub use socket::{Audience, BindError, Bound, bind, bind_for};
 pub use startup::Startup;
 pub use verbs::{Hello, PROTOCOL, VerbDescription, with_verbs};

@@ -5,8 +5,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::Portable;
+use super::answering::{PAGE, read_part};
 use super::request::Request;
-use super::server::{PAGE, read_line, read_part};
+use super::server::read_line;
 use crate::damaged::damaged_octets;
 
 fn requests() -> Vec<String> {

@@ -8,6 +8,7 @@
 //! equipment  what a configuration needs: limits, probes, the store, maps and memory
 //! commit     actions that wait for the disk, the thread that has the store, a store that takes no commits
 //! reports    counters, `explain`, captures, reports, trouble
+//! intake     where frames come from
 //! turn       one batch: read frames, decide ─► commit ─► publish ─► send
 //! links      the life of interfaces, and whether answers leave by them
 //! operator   the command line's orders: end leases, clear quarantines, leases from and to other servers, the audit
@@ -24,6 +25,7 @@
 
 mod commit;
 mod equipment;
+mod intake;
 mod links;
 mod operator;
 mod process;
@@ -37,14 +39,11 @@ mod turn;
 use std::collections::{BTreeSet, HashSet};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ahash::HashMap;
 use anyhow::{Context as _, Result, bail};
-use aya::maps::{MapData, RingBuf};
-use aya_log::EbpfLogger;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -53,13 +52,10 @@ use crate::clock::BootNanos;
 use crate::config::Config;
 use crate::control::{self, Crowd, Startup, WallClock};
 use crate::datapath::frames::outbox::Outbox;
-use crate::datapath::frames::packet_socket::{Receiver, Wanted};
-use crate::datapath::frames::ring::{self, Arrival};
-use crate::datapath::frames::watch::watched;
+use crate::datapath::frames::ring::Arrival;
 use crate::datapath::interfaces::netlink::Namespace;
 use crate::datapath::leases::table::Table;
 use crate::datapath::program::attachment;
-use crate::datapath::program::diagnosis::NamedLog;
 use crate::datapath::program::kernel::Kernel;
 use crate::hooks::{Hooks, Runner};
 use crate::journal::Journal;
@@ -74,13 +70,14 @@ use crate::waiting::Waiting;
 use commit::decided::{Decided, Orders};
 use commit::thread::Committing;
 use commit::uncommitted::{UncommittedChanges, Unpublished};
+use intake::{BATCH, ready, ready_sockets};
 use links::attaching::Attaching;
-use links::{Drivers, ListenFailure, ServedInterface};
+use links::{Drivers, ServedInterface};
 use operator::admission;
 use operator::audit::Audits;
 use operator::transfer::Exports;
 use process::awake::Awake;
-use process::beside::{Backoff, Beside};
+use process::beside::Beside;
 use process::{service, watchdog};
 use reload::Reloads;
 use reload::configuring::Configuring;
@@ -94,8 +91,6 @@ use reports::measuring::Measuring;
 use reports::narration::Narration;
 use reports::traffic::Traffic;
 
-/// How many records of a ring are taken into one batch.
-const BATCH: usize = 512;
 /// So many messages at hand are decided before what they need is committed, some 300 µs' work: two commits take as long.
 const TOGETHER: usize = 64;
 /// So many decided actions wait for a commit under way, and a batch more.
@@ -184,13 +179,6 @@ pub struct Server {
     look_at: u32,
     #[cfg(feature = "simulation")]
     aside: simulated::Aside,
-}
-
-/// Where frames come from.
-struct Intake {
-    begun: Option<AsyncFd<RingBuf<MapData>>>,
-    fresh: Option<AsyncFd<RingBuf<MapData>>>,
-    sockets: mpsc::Receiver<Arrival>,
 }
 
 /// Whether program, maps and attachments stay at the end of the daemon.
@@ -320,18 +308,6 @@ pub use equipment::capacity::{Capacity, TooMuch, memory_left};
 pub use operator::transfer::export_stopped;
 pub use reload::refusals;
 pub use start::attach_only;
-
-impl Intake {
-    /// Takes what lies in the rings.
-    fn at_hand(&mut self) -> Vec<Arrival> {
-        let mut arrived = Vec::new();
-        for ring in [&mut self.begun, &mut self.fresh].into_iter().flatten() {
-            // A ring that is found empty here is found so once more before it is waited for.
-            take_batch(ring.get_mut(), &mut arrived);
-        }
-        arrived
-    }
-}
 
 impl Server {
     /// Decides a batch of frames.
@@ -465,114 +441,8 @@ impl Server {
     }
 }
 
-/// Brings what the program says of each frame into the log.
-async fn diagnose(logger: EbpfLogger<NamedLog>) {
-    if let Ok(mut logger) = watched(logger) {
-        while let Ok(mut guard) = logger.readable_mut().await {
-            guard.get_inner_mut().flush();
-            guard.clear_ready();
-        }
-    }
-    tracing::warn!("what the program says of frames can't be read any more: start the daemon anew to see it");
-}
-
 fn every(period: Duration) -> Interval {
     let mut interval = interval(period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
-}
-
-/// Waits until a ring has records, and takes a batch of them. Never returns without a ring.
-async fn ready(ring: &mut Option<AsyncFd<RingBuf<MapData>>>) -> Vec<Arrival> {
-    let Some(ring) = ring else { return std::future::pending().await };
-    let Ok(mut guard) = ring.readable_mut().await else { return std::future::pending().await };
-    let mut arrived = Vec::new();
-    if take_batch(guard.get_inner_mut(), &mut arrived) == Left::Nothing {
-        guard.clear_ready();
-    }
-    arrived
-}
-
-/// The state of a ring after some records were taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Left {
-    Nothing,
-    /// There may be more.
-    More,
-}
-
-/// Takes records out of a ring until a batch is full.
-fn take_batch(ring: &mut RingBuf<MapData>, arrived: &mut Vec<Arrival>) -> Left {
-    while arrived.len() < BATCH {
-        match ring::next(ring) {
-            Some(record) => arrived.extend(record),
-            None => return Left::Nothing,
-        }
-    }
-    Left::More
-}
-
-/// Takes what came in by packet sockets. Never returns when there are none.
-async fn ready_sockets(sockets: &mut mpsc::Receiver<Arrival>) -> Vec<Arrival> {
-    let mut arrived = Vec::new();
-    match sockets.recv_many(&mut arrived, BATCH).await {
-        0 => std::future::pending().await,
-        _ => arrived,
-    }
-}
-
-/// Brings frames of one interface to the server. A socket that fails is opened anew, again and again; `failure` says meanwhile
-/// why nothing is heard.
-async fn listen(receiver: Receiver, ifindex: u32, arrivals: mpsc::Sender<Arrival>, failure: ListenFailure) {
-    let mut backoff = Backoff::new();
-    let mut receiver = Ok(receiver);
-    loop {
-        let opened = Instant::now();
-        let ended = match receiver {
-            Ok(receiver) => {
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = None;
-                hear(receiver, &arrivals).await
-            }
-            Err(error) => Err(error),
-        };
-        let Err(error) = ended else { return };
-        let why = format!("{error:#}");
-        tracing::warn!(ifindex, why, "an interface can't be listened on; it is tried again and again");
-        *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
-        let wait = backoff.next();
-        tokio::time::sleep(wait).await;
-        if opened.elapsed() > 4 * wait {
-            backoff = Backoff::new();
-        }
-        receiver = Receiver::open(ifindex, Wanted::Dhcp);
-    }
-}
-
-/// Brings frames of one packet socket to the server, until nobody wants them any more.
-///
-/// # Errors
-/// When the socket fails.
-async fn hear(receiver: Receiver, arrivals: &mpsc::Sender<Arrival>) -> Result<()> {
-    let socket = watched(receiver)?;
-    loop {
-        let mut guard = socket.readable().await?;
-        match guard.get_inner().receive() {
-            Ok(Some(frame)) => {
-                let arrival = Arrival {
-                    frame: frame.frame,
-                    ifindex: frame.ifindex,
-                    at: BootNanos::now().0,
-                    why: None,
-                    word: None,
-                };
-                if arrivals.send(arrival).await.is_err() {
-                    return Ok(());
-                }
-            }
-            Ok(None) => guard.clear_ready(),
-            // Told once; when the link is up again, so is the socket.
-            Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
 }

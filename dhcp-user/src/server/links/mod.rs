@@ -4,45 +4,32 @@
 //! compares the result with its own state, so nothing depends on whether each change was reported, or in which order.
 
 pub(super) mod attaching;
+mod listening;
+mod looking;
 mod tagged;
 mod transmission;
 mod unsent;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io;
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-use anyhow::{Context as _, Result};
-use tokio::sync::mpsc;
-use tokio::task::AbortHandle;
-use tokio::time::{sleep, timeout};
 
 use super::Server;
 use super::commit::decided::Decided;
 use super::equipment;
 use super::equipment::absent::{is_there, vacant};
-use super::listen;
-use super::process::beside::{Backoff, Beside};
 use super::process::service;
 use crate::config;
 use crate::control::{LinkStatus, Xdp};
-use crate::datapath;
-use crate::datapath::frames::packet_socket::{Receiver, Wanted};
-use crate::datapath::frames::watch::watched;
-use crate::datapath::interfaces::netlink::{self, Attached, Changes, LinkState, Namespace, Occupant};
+use crate::datapath::interfaces::netlink::{Attached, LinkState, Namespace, Occupant};
 use crate::datapath::program::attachment::Attachment;
 use crate::datapath::program::occupant;
 use crate::policy::{Action, Interface, Renumbered};
-use crate::waiting::Waiting;
+use listening::Listener;
+pub(super) use looking::{Drivers, Found, Look, watch};
 use transmission::Transmission;
 use unsent::Unsent;
 
-/// Changes come in bursts: the outcome is looked at when one is over.
-const SETTLED: Duration = Duration::from_millis(50);
-/// The time until interfaces are read without any report.
-const NOW_AND_THEN: Duration = Duration::from_secs(20);
 /// Kernel and drivers that take longer to answer are trouble.
 const LATE: Duration = Duration::from_secs(5);
 
@@ -99,125 +86,6 @@ impl ServedInterface {
     }
 }
 
-/// A task that brings the frames of an interface; it ends with this.
-#[derive(Debug)]
-struct Listener {
-    task: AbortHandle,
-    /// Why it hears nothing at present.
-    failure: ListenFailure,
-}
-
-/// Why an interface can't be listened on at present.
-pub(super) type ListenFailure = Arc<Mutex<Option<String>>>;
-
-impl Drop for Listener {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
-/// The names of drivers, by the index of the interface.
-pub(super) type Drivers = BTreeMap<u32, String>;
-
-/// All interfaces at one moment, or why they can't be looked at.
-pub(super) type Look = Result<Found, String>;
-
-/// All interfaces at one moment.
-pub(super) struct Found {
-    /// When this look began.
-    began: Instant,
-    here: Namespace,
-    /// The drivers' counts of frames that programs on them sent, by interface.
-    pub(super) counts: transmission::Counted,
-    drivers: Drivers,
-    /// The offloads by which drivers take tags off before the program, by interface.
-    tag_takers: tagged::TagTakers,
-    /// Indices of those that have just been moved into another network namespace.
-    moved: Vec<u32>,
-}
-
-/// Begins to look at all interfaces, whenever something has changed and now and then.
-///
-/// # Errors
-/// When changes can't be listened for, or there can be no thread.
-pub(super) fn watch(beside: &Beside, found: mpsc::Sender<Look>, waiting: Waiting) -> Result<()> {
-    let changes = Changes::listen().context("listening for changes of interfaces")?;
-    beside.runtime("links", move || look(changes, found, waiting))
-}
-
-/// Reads all interfaces as long as the server runs. Each second it also reads the drivers' counts of the program's
-/// answers, and whether the interfaces are as they were: nothing reports that a program was taken off. It asks the
-/// kernel and drivers itself, and nobody waits for it; `waiting` tells since when it waits for them.
-async fn look(changes: Changes, found: mpsc::Sender<Look>, waiting: Waiting) -> io::Result<()> {
-    let changes = watched(changes)?;
-    let mut moved = Vec::new();
-    let mut asked = BTreeMap::new();
-    let mut backoff = Backoff::new();
-    loop {
-        let asked_all = waiting.begin();
-        moved.extend(changes.get_ref().take().unwrap_or_default());
-        let began = Instant::now();
-        let here = match netlink::namespace() {
-            Ok(here) => here,
-            Err(error) => {
-                drop(asked_all);
-                if found.send(Err(format!("{error:#}"))).await.is_err() {
-                    return Ok(());
-                }
-                sleep(backoff.next()).await;
-                continue;
-            }
-        };
-        backoff = Backoff::new();
-        let native = transmission::native(&here.links);
-        let counts = transmission::counted(&native);
-        let drivers = drivers(&here.links, &mut asked);
-        let tag_takers = tagged::tag_takers(&here.links);
-        // What has changed while it looked may be in what was found, or not.
-        let more = changes.get_ref().take();
-        drop(asked_all);
-        let is_over = more.is_none();
-        moved.extend(more.unwrap_or_default());
-        let moved = std::mem::take(&mut moved);
-        let look = Found {
-            began,
-            here: here.clone(),
-            counts: counts.clone(),
-            drivers,
-            tag_takers: tag_takers.clone(),
-            moved,
-        };
-        if found.send(Ok(look)).await.is_err() {
-            return Ok(());
-        }
-        if !is_over {
-            sleep(SETTLED).await;
-            continue;
-        }
-        let looked = Instant::now();
-        while looked.elapsed() < NOW_AND_THEN {
-            match timeout(transmission::LOOK, changes.readable()).await {
-                Ok(Ok(mut guard)) => {
-                    sleep(SETTLED).await;
-                    guard.clear_ready();
-                    break;
-                }
-                // Without being told it looks now and then.
-                Ok(Err(_)) => sleep(transmission::LOOK).await,
-                Err(_) => {}
-            }
-            let asked_again = waiting.begin();
-            let is_as_it_was = transmission::counted(&native) == counts
-                && netlink::namespace().is_ok_and(|now| now == here)
-                && tagged::tag_takers(&here.links) == tag_takers;
-            drop(asked_again);
-            if !is_as_it_was {
-                break;
-            }
-        }
-    }
-}
-
 impl Server {
     /// Begins to serve an interface that is there and attached so; one without the program is listened on.
     pub(super) fn welcome(&mut self, state: &LinkState, attachment: Attachment) {
@@ -252,13 +120,6 @@ impl Server {
         if xdp == Xdp::Off {
             self.listen_again(ifindex);
         }
-    }
-
-    fn listen_on(&self, ifindex: u32) -> Result<Listener> {
-        let receiver = Receiver::open(ifindex, Wanted::Dhcp)?;
-        let failure = Arc::default();
-        let hearing = listen(receiver, ifindex, self.arrivals.clone(), Arc::clone(&failure));
-        Ok(Listener { task: self.beside.task("listen", hearing), failure })
     }
 
     /// Notes that an interface of the configuration isn't there.
@@ -304,7 +165,7 @@ impl Server {
         let blind = self.blind.iter().map(|why| format!("interfaces can't be looked at: {why}"));
         let failure = self.interfaces.values().filter_map(|served| {
             let failure = match &served.listener {
-                Some(listener) => listener.failure.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+                Some(listener) => listener.failure(),
                 None => served.unheard.clone(),
             };
             failure.map(|why| format!("{} can't be listened on: {why}", served.facts.name))
@@ -443,30 +304,6 @@ impl Server {
         }
     }
 
-    /// Listens on an interface without a program; if that fails it tries again with each reading, and reports trouble
-    /// meanwhile.
-    fn listen_again(&mut self, ifindex: u32) {
-        let listener = self.listen_on(ifindex);
-        let Some(served) = self.interfaces.get_mut(&ifindex) else { return };
-        let interface = &served.facts.name;
-        match listener.map_err(|error| format!("{error:#}")) {
-            // Attached again meanwhile.
-            _ if served.xdp != Xdp::Off => served.unheard = None,
-            Ok(listener) => {
-                if served.unheard.take().is_some() {
-                    tracing::info!(interface, "listened on again");
-                }
-                served.listener = Some(listener);
-            }
-            Err(why) => {
-                if served.unheard.is_none() {
-                    tracing::warn!(interface, error = why, "can't be listened on; it is tried again");
-                }
-                served.unheard = Some(why);
-            }
-        }
-    }
-
     /// Names, indices or addresses have changed: applies them to policy, probes and kernel, and voids the answers
     /// that would differ now.
     pub(super) fn go_on_with(&mut self, facts: &[Interface], renumbered: &[Renumbered]) {
@@ -537,21 +374,6 @@ impl Server {
             None => (served.xdp, refused()),
         }
     }
-}
-
-/// The drivers of `links`, each of which is asked once.
-fn drivers(links: &[LinkState], asked: &mut BTreeMap<(u32, String), Option<String>>) -> Drivers {
-    let known = std::mem::take(asked);
-    *asked = links
-        .iter()
-        .map(|link| {
-            let which = (link.facts.ifindex, link.facts.name.clone());
-            let driver = known.get(&which).cloned();
-            let driver = driver.unwrap_or_else(|| datapath::program::transmission::driver(&which.1).ok());
-            (which, driver)
-        })
-        .collect();
-    asked.iter().filter_map(|((ifindex, _), driver)| Some((*ifindex, driver.clone()?))).collect()
 }
 
 /// All addresses of the host.

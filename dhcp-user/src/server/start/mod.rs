@@ -15,17 +15,16 @@ use dhcp_ebpf::question::Keys;
 use dhcp_ebpf::slot::{CHUNK_CELLS, SLOT_CELLS};
 use tokio::sync::mpsc;
 
-use super::Intake;
 use super::Server;
 use super::commit::decided::Orders;
 use super::commit::journaling;
 use super::commit::thread::Committing;
 use super::commit::uncommitted::Unpublished;
-use super::diagnose;
 use super::equipment::absent::{is_there, missing, vacant};
 use super::equipment::capacity::{leasable, sizes};
 use super::equipment::room;
 use super::equipment::{limits, open_store, ours, prober};
+use super::intake::{Intake, diagnose};
 use super::links::attaching::Attaching;
 use super::links::{Drivers, host};
 use super::operator::audit::Audits;
