@@ -11,7 +11,7 @@
 mod arp;
 mod question;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ pub const LOOK: Duration = Duration::from_millis(20);
 
 /// How many frames are heard in one look: a flood of them must not hold up the server.
 const HEARD: usize = 4096;
+/// How many probes are gone on with at a time: a millisecond's work, and some for the clients that wait for them.
+const AT_ONCE: usize = 256;
 
 /// A probe that has come to an end.
 pub type Found = (Ipv4Addr, Outcome);
@@ -44,6 +46,13 @@ pub struct Prober {
     echo: EchoSocket,
     echoes: Heard,
     running: HashMap<Ipv4Addr, Running>,
+    /// Those that wait for their first question, in the order in which they were begun. Here and below a probe that has
+    /// ended, or was forgotten, has another number.
+    unasked: Vec<(Ipv4Addr, u64)>,
+    /// Those that wait for an answer, with the end of that, earliest first.
+    asked: VecDeque<(Instant, Ipv4Addr, u64)>,
+    /// Those that the last look found to wait for nothing more.
+    due: VecDeque<(Ipv4Addr, u64)>,
     /// How many probes were begun.
     begun: u64,
 }
@@ -72,7 +81,6 @@ struct Running {
     /// Stations whose answers don't count.
     except: Arc<[[u8; 6]]>,
     question: Question,
-    due: Instant,
 }
 
 impl Prober {
@@ -92,6 +100,9 @@ impl Prober {
             echo: EchoSocket::open()?,
             echoes: Heard::default(),
             running: HashMap::new(),
+            unasked: Vec::new(),
+            asked: VecDeque::new(),
+            due: VecDeque::new(),
             begun: 0,
         })
     }
@@ -132,39 +143,99 @@ impl Prober {
     /// Begins to probe an address; an earlier probe of it is forgotten. Answers of the stations in `except` don't
     /// count.
     pub fn begin(&mut self, address: Ipv4Addr, via: Via, except: Arc<[[u8; 6]]>) {
-        let running =
-            Running { number: self.begun, via, except, question: Question::default(), due: Instant::now() };
-        self.running.insert(address, running);
         self.begun += 1;
+        let running = Running { number: self.begun, via, except, question: Question::default() };
+        self.running.insert(address, running);
+        self.unasked.push((address, self.begun));
     }
 
-    /// Hears who has answered, asks again where nobody has, and gives what has come to an end: answers first, the rest
-    /// in the order in which it was begun.
+    /// Hears who has answered, and begins to ask again where nobody has. Gives what has come to an end: answers first, the
+    /// rest in the order in which it was asked.
     pub fn look(&mut self, now: Instant) -> Vec<Found> {
         // What was heard counts before the time that has run out: this may come late.
         let mut found = self.hear();
-        let Self { sender, ears, echo, echoes, running, .. } = self;
-        let mut ended = Vec::new();
-        running.retain(|address, probe| {
-            if probe.due > now {
-                return true;
-            }
-            let outcome = own(ears, *address).map(|station| Outcome::Answered(Some(station)));
-            let gaps = match probe.via {
-                Via::Arp(link) => ears.get(&link.ifindex).map_or(0, |ear| ear.heard.gaps),
-                Via::Icmp => echoes.gaps,
-            };
-            let Some(outcome) = outcome.or_else(|| probe.question.unanswered(gaps)) else {
-                probe.question.asked(ask(sender, ears, echo, *address, probe.via), gaps);
-                probe.due = now + question::WAIT;
-                return true;
-            };
-            ended.push((probe.number, (*address, outcome)));
-            false
-        });
-        ended.sort_unstable_by_key(|(number, _)| *number);
-        found.extend(ended.into_iter().map(|(_, ended)| ended));
+        while let Some((until, address, number)) = self.asked.front().copied()
+            && until <= now
+        {
+            self.asked.pop_front();
+            self.due.push_back((address, number));
+        }
+        self.due.extend(self.unasked.drain(..));
+        found.extend(self.go_on(now));
         found
+    }
+
+    /// Whether the last look is not dealt with to its end: [`go_on`](Self::go_on) is to be called.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !self.due.is_empty()
+    }
+
+    /// Deals with a part of what the last look found.
+    pub fn go_on(&mut self, now: Instant) -> Vec<Found> {
+        let mut found = Vec::new();
+        let mut part: Vec<_> = self.due.drain(..AT_ONCE.min(self.due.len())).collect();
+        part.retain(|(address, number)| match self.step(*address, *number) {
+            Step::Ask => true,
+            Step::Over(outcome) => {
+                self.running.remove(address);
+                found.push((*address, outcome));
+                false
+            }
+            Step::Gone => false,
+        });
+        self.ask(&part, now + question::WAIT);
+        found
+    }
+
+    /// What is next for the probe of that number, which waits for no answer any more.
+    fn step(&mut self, address: Ipv4Addr, number: u64) -> Step {
+        let gaps = |via| self.gaps(via);
+        let Some(probe) = self.running.get(&address).filter(|probe| probe.number == number) else {
+            return Step::Gone;
+        };
+        let gaps = gaps(probe.via);
+        let is_ours = own(&self.ears, address).map(|station| Outcome::Answered(Some(station)));
+        let outcome = is_ours.or_else(|| self.running.get_mut(&address)?.question.unanswered(gaps));
+        outcome.map_or(Step::Ask, Step::Over)
+    }
+
+    /// How often answers that come this way may have been lost.
+    fn gaps(&self, via: Via) -> u64 {
+        match via {
+            Via::Arp(link) => self.ears.get(&link.ifindex).map_or(0, |ear| ear.heard.gaps),
+            Via::Icmp => self.echoes.gaps,
+        }
+    }
+
+    /// Puts the question to each of these addresses; answers are waited for `until` then.
+    fn ask(&mut self, part: &[(Ipv4Addr, u64)], until: Instant) {
+        let mut asked: Vec<(Ipv4Addr, Asked)> = Vec::with_capacity(part.len());
+        let (mut by_arp, mut frames) = (Vec::new(), Vec::new());
+        for (address, _) in part {
+            match self.running.get(address).map(|probe| probe.via) {
+                Some(Via::Arp(link)) => match self.ears.get(&link.ifindex) {
+                    Some(ear) => {
+                        by_arp.push(*address);
+                        frames.push((link.ifindex, arp::probe(link, ear.interface.mac, *address)));
+                    }
+                    None => asked.push((*address, Asked::Unreachable)),
+                },
+                Some(Via::Icmp) => asked.push((*address, told(*address, self.echo.ask(*address)))),
+                None => {}
+            }
+        }
+        for (address, sent) in by_arp.into_iter().zip(self.sender.send_each(&frames)) {
+            asked.push((address, told(address, sent)));
+        }
+        for (address, asked) in asked {
+            let Some(via) = self.running.get(&address).map(|probe| probe.via) else { continue };
+            let gaps = self.gaps(via);
+            if let Some(probe) = self.running.get_mut(&address) {
+                probe.question.asked(asked, gaps);
+            }
+        }
+        self.asked.extend(part.iter().map(|(address, number)| (until, *address, *number)));
     }
 
     /// Probes that were answered. Frames from before the question don't count.
@@ -203,6 +274,15 @@ impl Prober {
     }
 }
 
+/// What is next for a probe.
+enum Step {
+    /// It is asked, once more.
+    Ask,
+    Over(Outcome),
+    /// It was answered, or another has taken its place.
+    Gone,
+}
+
 /// Why no more answers can be read now.
 enum End {
     /// There was nothing more.
@@ -237,21 +317,8 @@ fn own(ears: &HashMap<u32, ArpListener>, address: Ipv4Addr) -> Option<[u8; 6]> {
     interfaces.find(|interface| interface.addresses.contains(&address)).map(|interface| interface.mac)
 }
 
-/// Asks once.
-fn ask(
-    sender: &Sender,
-    ears: &HashMap<u32, ArpListener>,
-    echo: &EchoSocket,
-    address: Ipv4Addr,
-    via: Via,
-) -> Asked {
-    let sent = match via {
-        Via::Arp(link) => match ears.get(&link.ifindex) {
-            Some(ear) => sender.send_one(link.ifindex, &arp::probe(link, ear.interface.mac, address)),
-            None => return Asked::Unreachable,
-        },
-        Via::Icmp => echo.ask(address),
-    };
+/// The result of asking once.
+fn told(address: Ipv4Addr, sent: io::Result<()>) -> Asked {
     if let Err(error) = &sent {
         tracing::debug!(%address, %error, "a probe could not be sent");
     }

@@ -278,7 +278,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
             arrived = ready(&mut intake.begun), if server.may_take() => arrived,
             arrived = ready(&mut intake.fresh), if server.may_take() => arrived,
             arrived = ready_sockets(&mut intake.sockets), if server.may_take() => arrived,
-            () = std::future::ready(()), if server.is_forgetting() || server.is_reloading() || server.has_to_tell() => Vec::new(),
+            () = std::future::ready(()), if server.is_forgetting() || server.is_reloading() || server.has_to_tell() || server.has_to_ask() => Vec::new(),
         };
         server.pulse.at(Stage::Deciding);
         let mut came = arrived.len();
@@ -330,6 +330,7 @@ impl Server {
         self.reload_some();
         self.forget_some();
         self.tell_some();
+        self.ask_some();
         self.at(Stage::Committing).commit_next();
     }
 
@@ -392,6 +393,21 @@ impl Server {
     /// Goes on with the probes that are under way, and decides by those that have come to an end.
     fn look(&mut self) {
         let found = self.prober.as_mut().map(|prober| prober.look(Instant::now())).unwrap_or_default();
+        self.probed(found);
+    }
+
+    fn has_to_ask(&self) -> bool {
+        self.prober.as_ref().is_some_and(Prober::is_behind)
+    }
+
+    /// Deals with a part of the probes that the last look found to wait for nothing more.
+    fn ask_some(&mut self) {
+        let behind = self.prober.as_mut().filter(|prober| prober.is_behind());
+        let found = behind.map(|prober| prober.go_on(Instant::now())).unwrap_or_default();
+        self.probed(found);
+    }
+
+    fn probed(&mut self, found: Vec<probe::Found>) {
         self.decide(found.into_iter().map(|(address, outcome)| Event::Probed { address, outcome }).collect());
     }
 

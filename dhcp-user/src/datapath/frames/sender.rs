@@ -10,8 +10,6 @@ use std::mem::{size_of, zeroed};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
-
 use super::departure::Outgoing;
 use super::packet_socket::{link_address, socket};
 
@@ -39,40 +37,32 @@ impl Sender {
     /// Sends frames, each on the interface with that index, those of one interface in order. Gives those that the kernel
     /// refused.
     pub fn send(&self, frames: &[Outgoing]) -> Vec<Outgoing> {
-        let of_one = |frames: &[Outgoing]| {
-            frames.first().map_or_else(Vec::new, |(link, _)| self.send_on(*link, frames))
-        };
-        if frames.windows(2).all(|two| matches!(two, [one, next] if one.0 == next.0)) {
-            return of_one(frames);
-        }
-        let mut frames = frames.to_vec();
-        frames.sort_by_key(|(ifindex, _)| *ifindex);
-        frames.chunk_by(|one, next| one.0 == next.0).flat_map(of_one).collect()
+        let refused = self.send_all(frames).into_iter();
+        refused.filter_map(|(at, _)| frames.get(at).cloned()).collect()
     }
 
-    /// Sends one frame on the interface with that index.
-    ///
-    /// # Errors
-    /// When the kernel refuses it, for instance because a queue is full or the interface is gone.
-    pub fn send_one(&self, ifindex: u32, frame: &Bytes) -> io::Result<()> {
-        let address = link_address(ifindex);
-        // SAFETY: frame and address outlive the call, each with its true length.
-        let sent = unsafe {
-            libc::sendto(
-                self.of(ifindex).as_raw_fd(),
-                frame.as_ptr().cast(),
-                frame.len(),
-                0,
-                (&raw const address).cast(),
-                size_of::<libc::sockaddr_ll>() as u32,
-            )
-        };
-        if sent >= 0 {
-            return Ok(());
+    /// Sends frames as [`send`](Self::send) does. Gives the result for each.
+    pub fn send_each(&self, frames: &[Outgoing]) -> Vec<io::Result<()>> {
+        let mut sent: Vec<io::Result<()>> = frames.iter().map(|_| Ok(())).collect();
+        for (at, code) in self.send_all(frames) {
+            if let Some(sent) = sent.get_mut(at) {
+                *sent = Err(io::Error::from_raw_os_error(code));
+            }
         }
-        let error = io::Error::last_os_error();
-        self.forget_if_gone(ifindex, &error);
-        Err(error)
+        sent
+    }
+
+    /// Gives the places of frames that the kernel refused, each with its error's number.
+    fn send_all(&self, frames: &[Outgoing]) -> Vec<(usize, i32)> {
+        let mut order: Vec<usize> = (0..frames.len()).collect();
+        let link = |at: &usize| frames.get(*at).map_or(0, |(ifindex, _)| *ifindex);
+        // Stable: the frames of a link keep their order.
+        order.sort_by_key(link);
+        let of_one = |places: &[usize]| {
+            let on = places.first().map_or(0, link);
+            self.send_on(on, frames, places)
+        };
+        order.chunk_by(|one, next| link(one) == link(next)).flat_map(of_one).collect()
     }
 
     /// The socket of a link.
@@ -103,18 +93,19 @@ impl Sender {
         }
     }
 
-    /// Sends frames of one link; gives those that were refused.
-    fn send_on(&self, ifindex: u32, frames: &[Outgoing]) -> Vec<Outgoing> {
+    /// Sends the frames of one link at `places`; gives the places of those that were refused.
+    fn send_on(&self, ifindex: u32, frames: &[Outgoing], places: &[usize]) -> Vec<(usize, i32)> {
         let socket = self.of(ifindex);
-        let (mut left, mut refused) = (frames, Vec::new());
+        let (mut left, mut refused) = (places, Vec::new());
         while !left.is_empty() {
             let (now, later) = left.split_at(left.len().min(BATCH));
-            if let Err((sent, error)) = send_batch(&socket, ifindex, now, &mut refused) {
+            if let Err((sent, error)) = send_batch(&socket, ifindex, frames, now, &mut refused) {
                 // More would only be refused, too.
                 let unsent = left.get(sent..).unwrap_or_default();
-                tracing::debug!(%error, ifindex, replies = unsent.len(), "replies could not be sent");
+                tracing::debug!(%error, ifindex, frames = unsent.len(), "frames could not be sent");
                 self.forget_if_gone(ifindex, &error);
-                refused.extend_from_slice(unsent);
+                let code = error.raw_os_error().unwrap_or(libc::EIO);
+                refused.extend(unsent.iter().map(|place| (*place, code)));
                 return refused;
             }
             left = later;
@@ -123,7 +114,7 @@ impl Sender {
     }
 }
 
-/// Sends a batch. Frames that are refused by themselves are added to `refused`.
+/// Sends a batch: the frames at `places`. Those that are refused by themselves are added to `refused`.
 ///
 /// # Errors
 /// When the link takes no more: how many frames came before that, and why.
@@ -131,11 +122,13 @@ fn send_batch(
     socket: &OwnedFd,
     ifindex: u32,
     frames: &[Outgoing],
-    refused: &mut Vec<Outgoing>,
+    places: &[usize],
+    refused: &mut Vec<(usize, i32)>,
 ) -> Result<(), (usize, io::Error)> {
     let mut address = link_address(ifindex);
-    let mut pieces: Vec<libc::iovec> = frames
+    let mut pieces: Vec<libc::iovec> = places
         .iter()
+        .filter_map(|place| frames.get(*place))
         .map(|(_, frame)| libc::iovec { iov_base: frame.as_ptr().cast_mut().cast(), iov_len: frame.len() })
         .collect();
     let mut messages: Vec<libc::mmsghdr> = pieces
@@ -165,9 +158,9 @@ fn send_batch(
                     Some(libc::EAGAIN | libc::ENETDOWN | libc::ENODEV | libc::ENXIO) => {
                         return Err((at, error));
                     }
-                    _ => {
-                        tracing::debug!(%error, ifindex, "a reply could not be sent");
-                        refused.extend(frames.get(at).cloned());
+                    code => {
+                        tracing::debug!(%error, ifindex, "a frame could not be sent");
+                        refused.extend(places.get(at).map(|place| (*place, code.unwrap_or(libc::EIO))));
                         at += 1;
                     }
                 }

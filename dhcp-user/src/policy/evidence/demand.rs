@@ -4,7 +4,8 @@ use dhcp_ebpf::lease::BootSecs;
 
 /// Few, and more each time a client finds none.
 const LEAST_STOCK: u32 = 4;
-const MOST_STOCK: u32 = 1024;
+/// A probe takes half a second: so many serve twice as many clients a second.
+const MOST_STOCK: u32 = 16_384;
 /// Without a client that found none for so long, in seconds, the stock is halved.
 const CALM: u32 = 60;
 
@@ -44,5 +45,26 @@ impl Demand {
 
     fn calmed(self, now: BootSecs) -> Self {
         Self { stock: (self.stock / 2).max(LEAST_STOCK), missed: now }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stock_grows_with_those_who_find_none_and_shrinks_in_calm() {
+        let mut now = BootSecs(1000);
+        let mut demand = Demand::new(now);
+        assert_eq!(demand.wanted(now), LEAST_STOCK);
+        (0..20).for_each(|_| demand.note_miss(now));
+        assert_eq!(demand.wanted(now), MOST_STOCK);
+        for halved in 1..=20 {
+            now = now.plus(CALM);
+            assert_eq!(demand.wanted(now), (MOST_STOCK >> halved).max(LEAST_STOCK));
+        }
+        // The first after a calm finds only what has become too old.
+        demand.note_miss(now.plus(CALM));
+        assert_eq!(demand.wanted(now.plus(CALM)), LEAST_STOCK);
     }
 }

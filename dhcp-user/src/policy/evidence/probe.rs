@@ -27,7 +27,7 @@ pub(super) const CLEAN_FOR: u32 = 120;
 /// How long an orphan that answered is left alone, or an address that its last owner still uses, in seconds.
 pub(super) const ALIVE_FOR: u32 = 60;
 /// How many probes may be under way.
-pub(super) const MOST_PROBES: usize = 4096;
+pub(super) const MOST_PROBES: usize = 32_768;
 /// How many addresses are probed, one after the other, for one message of a client.
 const MOST_TRIES: u8 = 4;
 

@@ -79,7 +79,7 @@ fn probed(bench: &Bench) -> Result<f64> {
     let lan = site::lan("bench-probing")?;
     let load = site::load(&lan, bench.crowd(clients, 2 * clients))?;
     let _server = site::serve_probing(&lan, 2 * clients)?;
-    Ok(capacity::in_turn(&load, 0..clients, site::AS_MANY_AS_PROBES)?.rate)
+    Ok(capacity::in_turn(&load, 0..clients, site::WHERE_PROBED)?.rate)
 }
 
 /// Ours has nothing to search for: what the clients' side can send, it answers.

@@ -28,8 +28,8 @@ pub(crate) const FIRST: Ipv4Addr = Ipv4Addr::new(10, 0, 1, 0);
 pub(crate) const PATIENCE: Duration = Duration::from_secs(900);
 /// Clients under way at a time, where that is not what is measured: so few that no server loses any.
 pub(crate) const WINDOW: u32 = 32;
-/// The same where each address is probed first: so many probes may be under way.
-pub(crate) const AS_MANY_AS_PROBES: u32 = 4096;
+/// The same where each address is probed first, which takes half a second.
+pub(crate) const WHERE_PROBED: u32 = 4096;
 /// The same for ours, with many.
 const WIDE_WINDOW: u32 = 512;
 /// How many are many.
