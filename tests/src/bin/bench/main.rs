@@ -9,6 +9,7 @@ mod dora;
 mod elsewhere;
 mod latency;
 mod memory;
+mod observed;
 mod overload;
 mod page;
 mod pass;
@@ -105,6 +106,8 @@ enum Part {
     Churn,
     /// What the program costs frames that aren't DHCP
     Pass,
+    /// What log, metrics, journal, hooks and followers cost new leases
+    Observed,
     /// Kea, ISC dhcpd and dnsmasq under the same load
     Peers,
     /// Measure nothing; write request streams for generators on other machines (tests/NIC.md)
@@ -115,7 +118,7 @@ enum Part {
 
 impl Part {
     /// Those that measure something.
-    const MEASURED: [Self; 10] = [
+    const MEASURED: [Self; 11] = [
         Self::Renew,
         Self::Dora,
         Self::Overload,
@@ -125,6 +128,7 @@ impl Part {
         Self::Memory,
         Self::Churn,
         Self::Pass,
+        Self::Observed,
         Self::Peers,
     ];
 
@@ -132,7 +136,7 @@ impl Part {
     const ELSEWHERE: [Self; 4] = [Self::Renew, Self::Dora, Self::Overload, Self::Latency];
 
     /// Those that are measured in the first run alone: they have no goal, or find the same each time.
-    const ONCE: [Self; 3] = [Self::Start, Self::Memory, Self::Churn];
+    const ONCE: [Self; 4] = [Self::Start, Self::Memory, Self::Churn, Self::Observed];
 
     /// As the command line has it.
     fn name(self) -> String {
@@ -157,6 +161,7 @@ impl Part {
             Self::Memory => memory::measure(bench)?,
             Self::Churn => churn::measure(bench)?,
             Self::Pass => pass::measure(bench)?,
+            Self::Observed => observed::measure(bench)?,
             Self::Peers => peers::measure(bench)?,
             Self::Pcap => {
                 pcap::write(&args.streams, args.clients.unwrap_or(100_000), args.asking, &args.results)?;
