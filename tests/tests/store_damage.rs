@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, OpenOptions};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::Instant;
@@ -269,6 +270,44 @@ fn a_store_removed_under_the_server_grants_nothing_more() -> Result<()> {
     let kept = server.lease(lease.address)?.context("it is forgotten")?;
     ensure!(kept["state"] == "leased", "{kept}");
     second.dora().map(drop)
+}
+
+/// Neither name nor inode changes, so nothing but a look at what is in the file shows it. Nobody asks for a lease.
+#[test]
+fn a_segment_cut_or_overwritten_under_the_server_is_told_and_nothing_is_lost() -> Result<()> {
+    for is_cut in [true, false] {
+        let lan = Lan::new("store-damage", SERVER, 24)?;
+        let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+        let held = all_leased(&lan)?;
+        let whole = fs::read(segment(&lan))?;
+        if is_cut {
+            cut(&segment(&lan), 4_200)?;
+        } else {
+            let file = OpenOptions::new().write(true).open(segment(&lan))?;
+            file.write_all_at(&[0; 300], 4_096)?;
+        }
+        let told = if is_cut { "0000000001.log at octet 4200" } else { "0000000001.log at octet 4096" };
+        until("trouble to be shown", PROMPT, || {
+            let trouble = server.json(&["status"])?["trouble"].to_string();
+            Ok(trouble.contains(told).then_some(()))
+        })?;
+        ensure!(server.log().contains(told), "{}", server.log());
+        // The kernel renews all the same, and what was put back in time is what it was.
+        held.iter().try_for_each(|(client, lease)| client.renew(lease).map(drop))?;
+        if is_cut {
+            fs::write(segment(&lan), &whole)?;
+            until("the trouble to be over", PROMPT, || {
+                Ok(server.json(&["status"])?["trouble"].is_null().then_some(()))
+            })?;
+            nothing_broken(&lan, &server, &held)?;
+            continue;
+        }
+        server.crash()?;
+        refused(&mut server, &[told, "--accept-loss"])?;
+        server.start_again_with(&ACCEPT)?;
+        nothing_broken(&lan, &server, &held)?;
+    }
+    Ok(())
 }
 
 #[test]

@@ -52,7 +52,10 @@ impl Server {
                 }
                 request.oddities().for_each(|what| self.traffic.odd(what));
                 let begun = || self.policy.has_begun(&request);
-                if let Err(limit) = self.limits.check(&request, at.0, begun) {
+                // What can't be from where it says it is gets no answer, and takes nothing of its client's share.
+                if self.policy.admits(&request)
+                    && let Err(limit) = self.limits.check(&request, at.0, begun)
+                {
                     self.refuse(&request, Unanswered::Limited(limit));
                     return None;
                 }

@@ -21,6 +21,7 @@ use super::encoding::{self, DecodeError};
 use super::error::{Damage, failed, unsound};
 use super::header::{HEADER_PAGE, Header};
 use super::index::Index;
+use super::look::{Look, Written, as_long};
 use super::marker::{Marker, Reached};
 use super::reclaim::Reclaim;
 use super::record::Record;
@@ -55,6 +56,9 @@ pub(super) struct State {
     pub(super) index: Index,
     pub(super) marker: Marker,
     reclaim: Reclaim,
+    look: Look,
+    /// Where the last commit begins in the newest segment, if it is known.
+    pub(super) last_start: Option<u32>,
     frame: Draft,
     changes: Draft,
 }
@@ -124,6 +128,10 @@ impl<D: Disk> Log<D> {
         let mut state = replayed
             .filter(|state| state.id == self.id)
             .ok_or_else(|| gone(&self.disk, "another store has taken its place".into()))?;
+        if state.last() < self.last {
+            let dir = self.disk.path().to_owned();
+            return Err(StoreError::Older { dir, last: state.last(), promised: self.last });
+        }
         state.clock = Clock::resume(Some(state.clock), self.boot, now);
         Ok(state)
     }
@@ -158,6 +166,13 @@ impl<D: Disk> Store for Log<D> {
         appended?;
         self.last = state.last();
         self.size = state.size();
+        self.state = Some(state);
+        Ok(())
+    }
+
+    fn look(&mut self) -> Result<(), StoreError> {
+        let Some(mut state) = self.state.take() else { return Ok(()) };
+        state.look(&mut self.disk)?;
         self.state = Some(state);
         Ok(())
     }
@@ -209,6 +224,8 @@ impl State {
             index: Index::default(),
             marker: Marker::default(),
             reclaim: Reclaim::default(),
+            look: Look::default(),
+            last_start: None,
             frame: Draft::default(),
             changes: Draft::default(),
         }
@@ -319,6 +336,7 @@ impl State {
     /// written: so a segment with frames can lose its header or be lost, and that is known.
     fn begin_segment<D: Disk>(&mut self, disk: &mut D, sequence: u32, size: u32) -> Result<(), StoreError> {
         let Self { id: store, oldest, number: first, .. } = *self;
+        self.last_start = None;
         let header = Header { store, sequence, oldest, first, size: Some(size) };
         disk.write(sequence, 0, &header.encode())
             .and_then(|()| disk.sync(sequence))
@@ -342,6 +360,8 @@ impl State {
         let octets =
             self.frame.seal(&seal, self.number, oldest, &self.clock).ok_or_else(|| too_large(disk))?;
         let Some(last) = self.segments.back_mut() else { return Err(too_large(disk)) };
+        // Behind an end that is not ours any more the file would grow again, with a hole in it.
+        as_long(disk, current, last.size)?;
         disk.write(current, last.end, octets)
             .and_then(|()| if wrong!(SkipSync) { Ok(()) } else { disk.sync(current) })
             .or_else(|error| if wrong!(FailureIgnored) { Ok(()) } else { Err(error) })
@@ -350,11 +370,20 @@ impl State {
         for entry in frame.iter().flat_map(Frame::entries).flatten() {
             self.index.note(current, &entry);
         }
+        self.last_start = Some(last.end);
         last.end = last.end.saturating_add(u32::try_from(padded(octets.len())).unwrap_or(u32::MAX));
         let number = self.number;
         self.number = number.saturating_add(1);
         self.marker.note(disk, Reached { number, segment: current, store: self.id })?;
         in_place(disk, Some(current))
+    }
+
+    /// Looks whether what was written reads back the same.
+    fn look<D: Disk>(&mut self, disk: &mut D) -> Result<(), StoreError> {
+        in_place(disk, Some(self.current()))?;
+        let last = self.last_start.map(|start| (start, self.last()));
+        let written = Written { store: self.id, oldest: self.oldest, segments: &self.segments, last };
+        self.look.go_on(disk, &written)
     }
 
     /// Gives back the segments that the last commit made superfluous.
@@ -420,8 +449,24 @@ pub(super) fn read<D: Disk>(
     end: u32,
     octets: &mut Vec<u8>,
 ) -> Result<(), StoreError> {
-    octets.resize(end as usize, 0);
-    disk.read(sequence, 0, octets).map_err(|error| failed(disk, "reading", error))
+    read_some(disk, sequence, 0, end as usize, octets)
+}
+
+/// Reads `length` octets of a segment from `offset` on.
+pub(super) fn read_some<D: Disk>(
+    disk: &mut D,
+    sequence: u32,
+    offset: usize,
+    length: usize,
+    octets: &mut Vec<u8>,
+) -> Result<(), StoreError> {
+    octets.clear();
+    octets.resize(length, 0);
+    let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+    disk.read(sequence, offset, octets).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => unsound(disk, sequence, offset as usize),
+        _ => failed(disk, "reading", error),
+    })
 }
 
 /// Whether what is written can be found again.

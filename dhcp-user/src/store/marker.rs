@@ -24,7 +24,7 @@ const MAGIC: [u8; 8] = *b"xdhcpd\n2";
 
 /// The two places, in pages of their own: of one write that is cut short the other knows nothing.
 const PLACES: [u32; 2] = [0, 4096];
-const SIZE: u32 = 8192;
+pub(super) const SIZE: u32 = 8192;
 /// Octets of a place.
 const LEN: usize = 40;
 

@@ -29,6 +29,7 @@ mod error;
 mod header;
 mod index;
 mod log;
+mod look;
 mod marker;
 mod memory;
 mod reader;
@@ -86,6 +87,14 @@ pub trait Store: Send {
     /// changes, or later ones to the same addresses, have been committed, nothing may be built on either.
     /// Repeating the commit is always right, and goes on where the obstacle (a full disk) has been removed.
     fn commit(&mut self, now: BootSecs, changes: &[Change]) -> Result<(), StoreError>;
+
+    /// Looks whether some of what was committed still reads back the same; in the course of several looks, all of it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it does not. The next commit then reads all there is, and fails if that is not whole.
+    fn look(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// The number of the last commit that returned. They are numbered without a gap.
     fn last_commit(&self) -> u64;

@@ -48,6 +48,7 @@ impl State {
         let mut state = Self::empty(store, clock, oldest);
         state.number = survey.next;
         state.index = index;
+        state.last_start = newest.last.and_then(|start| u32::try_from(start).ok());
         for segment in &survey.segments {
             let end = u32::try_from(segment.end).unwrap_or(u32::MAX).min(segment.size);
             state.segments.push_back(Extent { size: segment.size, end });

@@ -81,6 +81,14 @@ impl Server {
         self.commit_next();
     }
 
+    /// The store is not as it was written any more. The commit under way, if there is one, meets the same.
+    pub(super) fn found_wrong(&mut self, error: StoreError) {
+        if self.committing.is_idle() && self.uncommitted.is_none() {
+            // The reason is kept as what is uncommitted.
+            let _ = self.judge(&[], Err(error));
+        }
+    }
+
     /// Carries out the decided actions that need no commit. Publications are made up for later.
     fn give_up(&mut self, then: Vec<Decided>, why: &NotCommitted) {
         let unpublished = then.iter().filter_map(|decided| match decided {

@@ -21,6 +21,9 @@ use crate::store::{Change, Record, Size, Store, StoreError, StoreId};
 /// How many reads may wait for the thread.
 const READS: usize = 64;
 
+/// How often the thread looks whether the store still is as it was written.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// The thread that has the store, and its present work.
 pub(in crate::server) struct Committing {
     id: StoreId,
@@ -56,6 +59,8 @@ enum Done {
     /// And the number of the last commit that succeeded, and how large the store is.
     Commit(Result<(), StoreError>, u64, Size),
     Read(Read),
+    /// A look has found what is wrong with the store.
+    Looked(StoreError),
     /// The last thing.
     Closed(Result<(), StoreError>),
 }
@@ -64,6 +69,8 @@ enum Done {
 pub(in crate::server) enum Ended {
     Commit(Committed),
     Read(Read),
+    /// The store is not as it was written any more: commits fail until it is.
+    Looked(StoreError),
 }
 
 /// A commit that has come to its end.
@@ -218,7 +225,7 @@ impl Committing {
         let closed = loop {
             match self.receive(Some(until)) {
                 Ok(Done::Closed(closed)) => break closed,
-                Ok(Done::Commit(..) | Done::Read(_)) => {}
+                Ok(Done::Commit(..) | Done::Read(_) | Done::Looked(_)) => {}
                 Err(error) => return Err(no_answer(error, since.elapsed())),
             }
         };
@@ -242,6 +249,7 @@ impl Committing {
                 Some(Ended::Commit(Committed { changes, outcome, then, took: since.elapsed() }))
             }
             Done::Closed(_) => None,
+            Done::Looked(error) => Some(Ended::Looked(error)),
             Done::Read(read) => {
                 self.reads = self.reads.saturating_sub(1);
                 Some(Ended::Read(read))
@@ -277,12 +285,25 @@ struct Worker {
 
 impl Worker {
     fn serve(mut self, notify: &Notify) {
-        while let Ok(work) = self.taken.recv() {
-            let done = self.done(work);
-            if self.given.send(done).is_err() {
-                return;
+        let mut looked = Instant::now();
+        loop {
+            let done = match self.taken.recv_timeout(LOOK.saturating_sub(looked.elapsed())) {
+                Ok(work) => Some(self.done(work)),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            let wrong = if looked.elapsed() >= LOOK {
+                looked = Instant::now();
+                self.store.look().err().map(Done::Looked)
+            } else {
+                None
+            };
+            for done in done.into_iter().chain(wrong) {
+                if self.given.send(done).is_err() {
+                    return;
+                }
+                notify.notify_one();
             }
-            notify.notify_one();
         }
         // If the daemon does not end in order nobody needs to know.
         let _ = self.given.send(Done::Closed(self.store.close()));

@@ -328,6 +328,94 @@ fn a_store_that_is_removed_or_replaced_while_it_is_open_takes_no_more_commits() 
     }
 }
 
+/// Each is done to the files in their places: no name, no inode changes.
+#[test]
+fn what_is_cut_or_overwritten_in_its_place_is_told_by_a_look_and_takes_no_more_commits() {
+    fn put(path: &std::path::Path, at: u64, octets: &[u8]) {
+        use std::os::unix::fs::FileExt as _;
+        fs::OpenOptions::new().write(true).open(path).unwrap().write_all_at(octets, at).unwrap();
+    }
+    fn cut(path: &std::path::Path, length: u64) {
+        fs::OpenOptions::new().write(true).open(path).unwrap().set_len(length).unwrap();
+    }
+    type Harm = fn(&TempDir);
+    let cases: [(Harm, &str); 9] = [
+        (|state| cut(segments(state).last().unwrap(), 0), "0000000002.log at octet 0: it ends here"),
+        (|state| cut(segments(state).last().unwrap(), 5_000), "0000000002.log at octet 5000: it ends here"),
+        (
+            |state| cut(segments(state).last().unwrap(), 4_000_000),
+            "0000000002.log at octet 4000000: it ends here",
+        ),
+        (|state| put(segments(state).last().unwrap(), 20, &[7]), "0000000002.log at octet 0: "),
+        (
+            |state| {
+                let newest = segments(state).pop().unwrap();
+                let end = fs::read(&newest).unwrap().iter().rposition(|octet| *octet != 0).unwrap();
+                put(&newest, end as u64, &[0xff]);
+            },
+            "0000000002.log at octet ",
+        ),
+        (|state| put(&segments(state)[0], 100_000, &[0; 9_000]), "0000000001.log at octet 4096: "),
+        (|state| cut(&segments(state)[0], 3_000_000), "0000000001.log at octet 3000000: it ends here"),
+        (|state| put(&segments(state)[0], 0, &[0; 9_000]), "0000000001.log at octet 0: "),
+        (|state| cut(&state.path().join("store/reached"), 100), "reached at octet 100: it ends here"),
+    ];
+    for (harm, told) in cases {
+        let state = tempfile::tempdir().unwrap();
+        let mut store = open(&state).unwrap();
+        for _ in 0..3 {
+            store.commit(BootSecs(100), &puts(0..30_000)).unwrap();
+        }
+        store.commit(BootSecs(100), &puts([40_000])).unwrap();
+        assert_eq!(segments(&state).len(), 2);
+        (0..100).for_each(|_| store.look().unwrap());
+        harm(&state);
+        let found = (0..100).find_map(|_| store.look().err()).expect(told).to_string();
+        assert!(found.contains(told), "{told}: {found}");
+        for _ in 0..2 {
+            let error = store.commit(BootSecs(100), &puts([2])).unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_segment_cut_in_its_place_is_never_written_on() {
+    let state = tempfile::tempdir().unwrap();
+    let mut store = open(&state).unwrap();
+    store.commit(BootSecs(100), &puts([1])).unwrap();
+    let segment = &segments(&state)[0];
+    fs::OpenOptions::new().write(true).open(segment).unwrap().set_len(4096).unwrap();
+    let error = store.commit(BootSecs(100), &puts([2])).unwrap_err();
+    assert!(error.to_string().contains("0000000001.log at octet 4096: it ends here"), "{error}");
+    assert_eq!(fs::metadata(segment).unwrap().len(), 4096);
+}
+
+/// `cp backup/* store/` writes into the files that are there: all of it is sound, and older.
+#[test]
+fn an_older_copy_written_over_the_open_store_is_told() {
+    let state = tempfile::tempdir().unwrap();
+    let mut store = open(&state).unwrap();
+    store.commit(BootSecs(100), &puts([1])).unwrap();
+    let files = [segments(&state)[0].clone(), state.path().join("store/reached")];
+    let copies = files.clone().map(|file| fs::read(file).unwrap());
+    store.commit(BootSecs(100), &puts([2])).unwrap();
+    let later = files.clone().map(|file| fs::read(file).unwrap());
+    let number = store.last_commit();
+    files.iter().zip(copies).for_each(|(file, copy)| fs::write(file, copy).unwrap());
+    assert!(store.look().is_err());
+    for _ in 0..2 {
+        let error = store.commit(BootSecs(100), &puts([3])).unwrap_err();
+        assert!(
+            matches!(error, StoreError::Older { last, promised, .. } if last + 1 == number && promised == number),
+            "{error}"
+        );
+    }
+    files.iter().zip(later).for_each(|(file, octets)| fs::write(file, octets).unwrap());
+    store.commit(BootSecs(100), &puts([3])).unwrap();
+    assert_eq!(store.load().unwrap(), [leased(1), leased(2), leased(3)]);
+}
+
 #[test]
 fn a_check_beside_a_running_daemon_changes_nothing_and_says_so() {
     let state = tempfile::tempdir().unwrap();
