@@ -5,12 +5,13 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
+use std::process::Command;
 use system_tests::client::{Client, Lease, ServerAddress};
 use system_tests::namespace::{End, Namespace, spelled};
 use system_tests::packet::{PacketSocket, Sees};
 use system_tests::pass::{self, Pass};
 use system_tests::paths::SERVER;
-use system_tests::process::output;
+use system_tests::process::{output, run};
 use system_tests::server::{Home, Launch, Server, Xdp, cli};
 use system_tests::topology::{CLIENT_IF, CLIENT_MAC, Lan, SERVER_IF, SERVER_MAC};
 use system_tests::wait::{PROMPT, until};
@@ -431,7 +432,6 @@ lease-time = "10m"
     is_consistent(&server)
 }
 
-/// The pin holds the attachment: without it the program is off.
 #[test]
 fn a_program_that_was_taken_off_is_put_back() -> Result<()> {
     let lan = lan()?;
@@ -440,7 +440,7 @@ fn a_program_that_was_taken_off_is_put_back() -> Result<()> {
     for pin in fs::read_dir(lan.world.bpf().join("xdhcpd"))? {
         let pin = pin?;
         if pin.file_name().to_string_lossy().starts_with("link-") {
-            fs::remove_file(pin.path())?;
+            run(Command::new("bpftool").args(["link", "detach", "pinned"]).arg(pin.path()))?;
         }
     }
     // The kernel tells nobody of it.

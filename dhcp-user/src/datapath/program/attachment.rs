@@ -7,6 +7,7 @@
 //! A bond that takes a native program puts it into its ports' drivers, where frames come from the port: the program would know
 //! none of them. In the stack they come from the bond.
 
+use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -16,18 +17,21 @@ use aya::programs::links::{FdLink, PinnedLink};
 use aya::programs::xdp::XdpLink;
 
 use super::diagnosis::{Named, NamedLog};
+use super::holding::Holding;
 use super::object::xdp;
 use super::pins::{LinkPin, Pins};
 use super::transmission::Counts;
 use super::{occupant, offload, transmission};
 use crate::config::XdpMode;
 use crate::datapath::interfaces::netlink::{self, Attached};
+use crate::reason;
 
 /// Attaches the program to interfaces and detaches it. A driver may take its time, and waits for the holder of the
 /// kernel's lock on interfaces: this is for a thread that nobody waits for.
 pub struct Attacher {
     ebpf: Ebpf,
     pins: Pins,
+    holding: Holding,
 }
 
 /// The result of attaching.
@@ -49,8 +53,17 @@ struct Way {
 }
 
 impl Attacher {
-    pub(super) fn new(ebpf: Ebpf, pins: Pins) -> Self {
-        Self { ebpf, pins }
+    pub(super) fn new(ebpf: Ebpf, pins: Pins, directory: File) -> Result<Self> {
+        let holding = Holding::of(pins.clone(), directory)?;
+        Ok(Self { ebpf, pins, holding })
+    }
+
+    /// Sees to it that all is pinned where it was. Says whether any of it was not.
+    ///
+    /// # Errors
+    /// When it can't be pinned again. It lives on until the daemon ends.
+    pub fn keep_pinned(&mut self) -> Result<bool> {
+        self.holding.keep()
     }
 
     /// Attaches the program to an interface, or puts it in the place of the one attached by an earlier daemon.
@@ -68,7 +81,7 @@ impl Attacher {
     fn attach_by(&mut self, interface: &str, ifindex: u32, wanted: XdpMode) -> Result<Attachment> {
         let pin = self.pins.link(interface, ifindex);
         if let Some(offload) = whole_frames(interface) {
-            pin.detach()?;
+            self.holding.release(&pin)?;
             let why = format!(
                 "the driver takes VLAN tags off ({offload}) and can't be told not to, so that nobody can tell in the driver \
                  which link a frame is from: the daemon answers alone"
@@ -83,11 +96,12 @@ impl Attacher {
             self.pins.links()?.iter().filter(|stale| stale.interface == interface && stale.ifindex != ifindex)
         {
             tracing::warn!(interface, "removing an attachment to an interface of this name that is gone");
-            stale.detach()?;
+            self.holding.release(stale)?;
         }
         if let Ok(pinned) = PinnedLink::from_pin(&pin.path) {
             match self.take_over(pinned, ifindex, wanted) {
                 Ok(Some(attached)) => {
+                    self.holding.hold(&pin)?;
                     let chosen = if why.is_none() { Attached::Native } else { Attached::Generic };
                     if wanted == XdpMode::Auto && attached != chosen {
                         why = Some("it was found attached so".to_owned());
@@ -97,11 +111,11 @@ impl Attacher {
                 Ok(None) => tracing::info!(interface, "`xdp` is another now: attaching anew"),
                 Err(error) => tracing::warn!(
                     interface,
-                    error = format!("{error:#}"),
+                    error = reason::told(&error),
                     "a pinned attachment can't be taken over; attaching anew"
                 ),
             }
-            pin.detach()?;
+            self.holding.release(&pin)?;
         }
         if let Some(other) = netlink::occupant(ifindex)? {
             bail!("{}", occupant::described(interface, other));
@@ -114,7 +128,7 @@ impl Attacher {
             XdpMode::Auto if why.is_none() => match self.attach_anew(&pin, Mode::Driver) {
                 Ok(()) => Attached::Native,
                 Err(error) => {
-                    let error = format!("{error:#}");
+                    let error = reason::told(&error);
                     tracing::info!(interface, error, "no native XDP here, trying generic");
                     why = Some(format!("the driver doesn't take the program: {error}"));
                     self.attach_anew(&pin, Mode::Skb)?;
@@ -160,15 +174,15 @@ impl Attacher {
             bail!("{interface}: this kernel attaches XDP programs only by netlink, which can't be pinned");
         };
         link.pin(path).with_context(|| format!("pinning the attachment to {interface}"))?;
-        Ok(())
+        self.holding.hold(pin)
     }
 
     /// Takes the program off an interface, if it is there.
     ///
     /// # Errors
     /// When the pin of its attachment can't be removed.
-    pub fn detach(&self, interface: &str, ifindex: u32) -> Result<()> {
-        self.pins.link(interface, ifindex).detach()
+    pub fn detach(&mut self, interface: &str, ifindex: u32) -> Result<()> {
+        self.holding.release(&self.pins.link(interface, ifindex))
     }
 
     /// Starts to log the program's decisions, if it was loaded with a diagnosis.

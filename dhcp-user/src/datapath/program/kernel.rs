@@ -13,6 +13,7 @@ use dhcp_ebpf::abi::{self, Control, Link, Mac, NetAddr, RunKey, maps};
 use dhcp_ebpf::leads;
 use dhcp_ebpf::question::{Hash, Keys};
 use dhcp_ebpf::slot::{CHUNK_CELLS, CellsMut as _, SLOT_CELLS};
+use nix::errno::Errno;
 
 use super::adoption::{self, Pinned};
 use super::attachment::Attacher;
@@ -24,6 +25,7 @@ use crate::datapath::frames::fill::Fill;
 use crate::datapath::interfaces::netlink::Occupant;
 use crate::datapath::leases::hints::Hints;
 use crate::datapath::leases::memory::{self, Region, SharedCells};
+use crate::reason;
 
 /// How much the program logs of a frame's way: 0 nothing (it costs nothing then), 4 each DHCP decision.
 pub type Diagnosis = u8;
@@ -110,9 +112,7 @@ impl Kernel {
         let lines = object::lines(sizes);
         let mut loader = object::loader(&pins, sizes, &lines);
         loader.override_global(aya_log::LEVEL, &diagnosis, false);
-        let mut ebpf = loader
-            .load(OBJECT)
-            .context("making the BPF maps (root and a kernel of at least 5.15 are needed)")?;
+        let mut ebpf = loader.load(OBJECT).map_err(not_made)?;
         let program = xdp(&mut ebpf)?;
         program.load().map_err(object::refused)?;
         let plain = program.fd()?.as_fd().try_clone_to_owned().context("keeping the XDP program")?;
@@ -121,7 +121,7 @@ impl Kernel {
         let live = LiveFrames::over(&mut ebpf, instead.clone());
         if let Err(error) = &live {
             tracing::info!(
-                error = format!("{error:#}"),
+                error = reason::told(error),
                 "many replies at once will leave by a packet socket, like few"
             );
         }
@@ -154,7 +154,11 @@ impl Kernel {
             fresh,
             live: live.ok(),
             adopted_from,
-            attacher: Attacher::new(ebpf, pins.clone()),
+            attacher: Attacher::new(
+                ebpf,
+                pins.clone(),
+                held.try_clone().context("keeping the pin directory")?,
+            )?,
         };
         let kernel = Self {
             pins,
@@ -326,11 +330,20 @@ impl Kernel {
     }
 }
 
+/// Why there are no maps. What is usually lacking is said only where it may be that.
+fn not_made(error: aya::EbpfError) -> anyhow::Error {
+    let error = anyhow::Error::from(error);
+    match reason::errno(&error) {
+        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM) => error.context("making the BPF maps"),
+        _ => error.context("making the BPF maps (root and a kernel of at least 5.15 are needed)"),
+    }
+}
+
 /// A ring, and how full it is.
 fn ring(map: Map) -> Result<(RingBuf<MapData>, Fill)> {
     let Map::RingBuf(data) = &map else { bail!("the BPF object has no ring where there should be one") };
     let size = data.info().context("asking for the size of a ring")?.max_entries();
-    let ring: RingBuf<MapData> = map.try_into()?;
+    let ring: RingBuf<MapData> = map.try_into().context("mapping a ring of the BPF program")?;
     let fill = Fill::of(&ring, size)?;
     Ok((ring, fill))
 }

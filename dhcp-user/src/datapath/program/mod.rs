@@ -11,7 +11,8 @@
 //! adoption.rs    takes over what an earlier daemon left there
 //! attachment.rs  the program on interfaces (occupant.rs: others' programs; offload.rs, transmission.rs: limits of drivers)
 //! capture.rs     the program that copies frames, while somebody captures
-//! diagnosis.rs  the program's log of frames, in names
+//! diagnosis.rs   the program's log of frames, in names
+//! holding.rs     holds open what is pinned, and pins it again where the pins are gone
 //! live_frames.rs many frames sent by a system call, through the program
 //! ```
 
@@ -19,6 +20,7 @@ pub mod adoption;
 pub mod attachment;
 pub mod capture;
 pub mod diagnosis;
+mod holding;
 pub mod kernel;
 pub mod live_frames;
 pub mod object;

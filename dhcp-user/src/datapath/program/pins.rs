@@ -1,11 +1,11 @@
 //! The pins of program, maps and links, so that they outlive the daemon.
 
 use std::ffi::CString;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -14,7 +14,8 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use dhcp_ebpf::abi::maps;
 
-/// `BPF_OBJ_GET`, `BPF_LINK_UPDATE` and `BPF_LINK_DETACH` of linux/bpf.h.
+/// `BPF_OBJ_PIN`, `BPF_OBJ_GET`, `BPF_LINK_UPDATE` and `BPF_LINK_DETACH` of linux/bpf.h.
+const OBJECT_PIN: libc::c_long = 6;
 const OBJECT_GET: libc::c_long = 7;
 const LINK_UPDATE: libc::c_long = 29;
 const LINK_DETACH: libc::c_long = 34;
@@ -36,6 +37,11 @@ pub const PINNED_MAPS: [&str; 12] = [
     maps::BEGUN,
     maps::FRESH,
 ];
+
+/// Opens a directory; whatever else is in its place is not waited for.
+fn open(directory: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK).open(directory)
+}
 
 /// The pin directory of one instance.
 #[derive(Clone, Debug)]
@@ -82,6 +88,31 @@ impl Pins {
             .with_context(|| format!("closing the pin directory {} to others", dir.display()))
     }
 
+    /// Makes the directory once more, where it was removed under a running daemon. That may mount nothing any more.
+    ///
+    /// # Errors
+    /// When it can't be made, or no bpffs is there.
+    pub(super) fn make_again(&self) -> Result<()> {
+        let at = self.0.display();
+        let parent = self.0.ancestors().find(|dir| dir.is_dir()).unwrap_or(Path::new("/"));
+        if !is_bpffs(parent)? {
+            bail!(
+                "the bpffs with the pins is not at {at} any more: mount one there (`mount -t bpf bpf DIR`), or restart the \
+                 daemon, which does"
+            );
+        }
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.0)
+            .with_context(|| format!("making the pin directory {at} again"))
+    }
+
+    /// Where it is.
+    pub(super) fn directory(&self) -> &Path {
+        &self.0
+    }
+
     /// Keeps every other daemon away from these pins, for as long as the caller keeps the returned file: the system
     /// releases the lock when the process ends, however it ends.
     ///
@@ -89,7 +120,7 @@ impl Pins {
     /// When another has it.
     pub fn hold(&self) -> Result<File> {
         let at = self.0.display();
-        let held = File::open(&self.0).with_context(|| format!("opening the pin directory {at}"))?;
+        let held = open(&self.0).with_context(|| format!("opening the pin directory {at}"))?;
         match held.try_lock() {
             Ok(()) => Ok(held),
             Err(TryLockError::WouldBlock) => bail!(
@@ -105,7 +136,7 @@ impl Pins {
     /// Whether a daemon keeps others away from these pins.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        File::open(&self.0).is_ok_and(|held| matches!(held.try_lock(), Err(TryLockError::WouldBlock)))
+        open(&self.0).is_ok_and(|held| matches!(held.try_lock(), Err(TryLockError::WouldBlock)))
     }
 
     /// The pin of a map.
@@ -202,7 +233,7 @@ impl LinkPin {
     /// # Errors
     /// When the pin is there and can't be removed.
     pub fn detach(&self) -> Result<()> {
-        if let Err(error) = take_off(&self.path)
+        if let Err(error) = opened(&self.path).and_then(|link| take_off(&link))
             && error.kind() != ErrorKind::NotFound
         {
             // Of an interface that is gone there is nothing to be taken off.
@@ -212,18 +243,28 @@ impl LinkPin {
     }
 }
 
-fn take_off(pin: &Path) -> io::Result<()> {
-    bpf(LINK_DETACH, &opened(pin)?.as_raw_fd()).map(drop)
+/// Takes the program of an attachment off its interface.
+pub(super) fn take_off(link: &OwnedFd) -> io::Result<()> {
+    bpf(LINK_DETACH, &link.as_raw_fd()).map(drop)
+}
+
+/// The arguments of `BPF_OBJ_PIN` and `BPF_OBJ_GET`.
+#[repr(C)]
+struct Object {
+    pathname: u64,
+    fd: u32,
+    flags: u32,
+}
+
+/// Pins an object.
+pub(super) fn pin(object: BorrowedFd<'_>, at: &Path) -> io::Result<()> {
+    let at = CString::new(at.as_os_str().as_bytes())?;
+    let object = Object { pathname: at.as_ptr() as u64, fd: object.as_raw_fd().cast_unsigned(), flags: 0 };
+    bpf(OBJECT_PIN, &object).map(drop)
 }
 
 /// The object that a pin holds.
-fn opened(pin: &Path) -> io::Result<OwnedFd> {
-    #[repr(C)]
-    struct Object {
-        pathname: u64,
-        fd: u32,
-        flags: u32,
-    }
+pub(super) fn opened(pin: &Path) -> io::Result<OwnedFd> {
     let pin = CString::new(pin.as_os_str().as_bytes())?;
     let object = Object { pathname: pin.as_ptr() as u64, fd: 0, flags: 0 };
     let opened = bpf(OBJECT_GET, &object)?;

@@ -2,9 +2,10 @@
 //! waits for the holder of the kernel's lock on interfaces. Meanwhile the daemon listens on the interface, and all
 //! else goes on.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::pending;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -17,6 +18,7 @@ use crate::control::Xdp;
 use crate::datapath::interfaces::netlink::{LinkState, Occupant};
 use crate::datapath::program::attachment::{Attacher, Attachment};
 use crate::events::EventRecord;
+use crate::reason;
 use crate::server::Server;
 use crate::server::equipment::absent::is_there;
 use crate::server::process::beside::Beside;
@@ -27,6 +29,11 @@ const ORDERS: usize = 1024;
 const LATE: Duration = Duration::from_secs(2);
 /// How long the last one has when the daemon ends.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often the thread looks whether all is pinned.
+const LOOK: Duration = Duration::from_secs(2);
+/// How long it waits before it tries again to attach where nothing is in the way, first and at most.
+const FIRST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// An order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +85,11 @@ pub(in crate::server) struct Attaching {
     waiting: VecDeque<(String, u32, Work)>,
     /// Since when that is.
     since: Option<Instant>,
+    /// Why program, maps and attachments are not pinned, if they aren't.
+    unpinned: Arc<Mutex<Option<String>>>,
+    /// Interfaces that could not be attached to although nothing is in the way: when each is tried again, and how long that
+    /// was put off.
+    again: BTreeMap<u32, (Instant, Duration)>,
 }
 
 struct Thread {
@@ -95,11 +107,13 @@ impl Attaching {
         let (orders, taken) = channel();
         let (given, done) = unbounded_channel();
         let (ends, ended) = channel();
+        let unpinned = Arc::<Mutex<Option<String>>>::default();
+        let told = Arc::clone(&unpinned);
         beside.thread("attach", move || {
-            work(attacher, &taken, &given);
+            work(attacher, &taken, &given, &told);
             drop(ends);
         })?;
-        Ok(Self { thread: Some(Thread { orders, done, ended }), ..Self::default() })
+        Ok(Self { thread: Some(Thread { orders, done, ended }), unpinned, ..Self::default() })
     }
 
     /// Has it done after all that was ordered before; false if there is no room.
@@ -128,8 +142,26 @@ impl Attaching {
         self.waiting.iter().any(|(_, waiting, work)| *waiting == ifindex && *work != Work::PassTagged)
     }
 
-    /// The order that takes its time, in words.
+    /// Whether an interface that could not be attached to is to be tried again.
+    fn is_due(&self, ifindex: u32) -> bool {
+        self.again.get(&ifindex).is_some_and(|(next, _)| *next <= Instant::now())
+    }
+
+    /// It could not be attached to; later it may be.
+    fn put_off(&mut self, ifindex: u32) {
+        let wait = self.again.get(&ifindex).map_or(FIRST_WAIT, |(_, wait)| (*wait * 2).min(LONGEST_WAIT));
+        self.again.insert(ifindex, (Instant::now() + wait, wait));
+    }
+
+    /// Orders that take their time and pins that are gone, in words.
     pub(in crate::server) fn trouble(&self) -> Option<String> {
+        let unpinned = self.unpinned.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let all: Vec<String> = unpinned.into_iter().chain(self.late()).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+
+    /// The order that takes its time, in words.
+    fn late(&self) -> Option<String> {
         let ((interface, ..), since) = self.waiting.front().zip(self.since)?;
         let waits = since.elapsed();
         (waits >= LATE).then(|| {
@@ -155,8 +187,22 @@ impl Attaching {
     }
 }
 
-fn work(mut attacher: Option<Attacher>, orders: &Receiver<Order>, done: &UnboundedSender<Done>) {
-    for order in orders {
+fn work(
+    mut attacher: Option<Attacher>,
+    orders: &Receiver<Order>,
+    done: &UnboundedSender<Done>,
+    unpinned: &Mutex<Option<String>>,
+) {
+    loop {
+        let order = match orders.recv_timeout(LOOK) {
+            Ok(order) => Some(order),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => return,
+        };
+        if let Some(attacher) = &mut attacher {
+            keep_pinned(attacher, unpinned);
+        }
+        let Some(order) = order else { continue };
         // Nobody waits any more: the daemon ends.
         if done.is_closed() {
             return;
@@ -176,6 +222,28 @@ fn work(mut attacher: Option<Attacher>, orders: &Receiver<Order>, done: &Unbound
         if done.send(Done { order, result }).is_err() {
             return;
         }
+    }
+}
+
+/// Pins what is not pinned any more, and keeps why it can't be.
+fn keep_pinned(attacher: &mut Attacher, unpinned: &Mutex<Option<String>>) {
+    let why = match attacher.keep_pinned() {
+        Ok(true) => {
+            tracing::warn!("pins of program, maps or attachments were gone: they are pinned again");
+            None
+        }
+        Ok(false) => None,
+        Err(error) => Some(format!(
+            "what the kernel answers by is not pinned any more: renewals go on, and end with the daemon: {}",
+            reason::told(&error)
+        )),
+    };
+    let mut told = unpinned.lock().unwrap_or_else(PoisonError::into_inner);
+    if *told != why {
+        if let Some(why) = &why {
+            tracing::error!("{why}");
+        }
+        *told = why;
     }
 }
 
@@ -231,7 +299,7 @@ impl Server {
     ) -> bool {
         let Some(kernel) = &mut self.kernel else { return false };
         if let Err(error) = kernel.forget_interface(ifindex) {
-            tracing::warn!(interface, "{error:#}");
+            tracing::warn!(interface, "{}", reason::told(&error));
         }
         let order = Order { interface: interface.to_owned(), ifindex, work: Work::Detach, purpose };
         let is_ordered = self.attaching.order(order);
@@ -290,11 +358,28 @@ impl Server {
         if !self.is_served(interface, ifindex) {
             return;
         }
-        let attachment = result.unwrap_or_else(|error| {
-            let why = format!("{error:#}");
-            tracing::warn!(interface, error = why, "not attached; the daemon answers alone");
-            Attachment { why: Some(why), ..Attachment::default() }
-        });
+        let attachment = match result {
+            Ok(attachment) => {
+                self.attaching.again.remove(&ifindex);
+                attachment
+            }
+            Err(error) => {
+                let why = reason::told(&error);
+                let is_known =
+                    self.interfaces.get(&ifindex).is_some_and(|served| served.why.as_ref() == Some(&why));
+                if !is_known {
+                    tracing::warn!(interface, error = why, "not attached; the daemon answers alone");
+                }
+                // What is in the way is waited for; of anything else nobody tells when it is over.
+                if there.is_none() {
+                    self.attaching.put_off(ifindex);
+                }
+                if is_known && there.is_none() {
+                    return;
+                }
+                Attachment { why: Some(why), ..Attachment::default() }
+            }
+        };
         self.change_over(ifindex, attachment, there);
     }
 
@@ -314,7 +399,7 @@ impl Server {
                 self.change_over(ifindex, attachment, None);
             }
             Err(error) => {
-                tracing::warn!(interface, error = format!("{error:#}"), "can't be attached in the stack");
+                tracing::warn!(interface, error = reason::told(&error), "can't be attached in the stack");
             }
         }
     }
@@ -334,7 +419,8 @@ impl Server {
         let is_awaited = self.attaching.concerns(ifindex) || self.is_regrouping();
         let tag_taker = tag_taker.filter(|_| is_ours && served.xdp != Xdp::Off);
         let is_well = is_ours && tag_taker.is_none();
-        if configured.xdp == XdpMode::Off || is_well || is_awaited || served.refused == Some(state.xdp) {
+        let is_refused = served.refused == Some(state.xdp) && !self.attaching.is_due(ifindex);
+        if configured.xdp == XdpMode::Off || is_well || is_awaited || is_refused {
             return;
         }
         let interface = &configured.name;
@@ -393,6 +479,6 @@ impl Server {
 
 fn warn_of_rest(interface: &str, result: &Result<Attachment>) {
     if let Err(error) = result {
-        tracing::warn!(interface, error = format!("{error:#}"), "the program may still be attached");
+        tracing::warn!(interface, error = reason::told(&error), "the program may still be attached");
     }
 }

@@ -1,0 +1,96 @@
+//! The pins of program, maps and attachments, removed under the running daemon: they are made again, and while they can't be
+//! that is trouble.
+
+use anyhow::{Context, Result, ensure};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use std::fs;
+use std::path::{Path, PathBuf};
+use system_tests::client::{Client, Lease};
+use system_tests::paths::SERVER;
+use system_tests::server::{Server, Xdp};
+use system_tests::topology::{Lan, SERVER_IF};
+use system_tests::wait::{PROMPT, until};
+
+const SUBNET: &str = r#"
+[[subnet]]
+prefix = "10.0.0.0/24"
+pools = ["10.0.0.10 - 10.0.0.250"]
+lease-time = "10m"
+"#;
+
+fn lan() -> Result<Lan> {
+    Lan::new("pins", SERVER, 24)
+}
+
+fn kernel_answers(server: &Server, client: &Client, lease: &Lease) -> Result<()> {
+    let before = server.stats()?.kernel_acked("rebinding")?;
+    until("the kernel to answer", PROMPT, || {
+        client.rebind(lease)?;
+        Ok((server.stats()?.kernel_acked("rebinding")? > before).then_some(()))
+    })
+}
+
+fn is_consistent(server: &Server) -> Result<()> {
+    let audit = server.json(&["audit"])?;
+    ensure!(audit["consistent"] == true, "{audit}");
+    Ok(())
+}
+
+/// The pins of attachments.
+fn link_pins(pins: &Path) -> Result<Vec<PathBuf>> {
+    let all = fs::read_dir(pins)?.flatten().map(|entry| entry.path());
+    Ok(all
+        .filter(|pin| pin.file_name().is_some_and(|name| name.to_string_lossy().starts_with("link-")))
+        .collect())
+}
+
+/// `rm -rf` of the pins takes nothing off while the daemon runs, and after its end the kernel renews as ever.
+#[test]
+fn pins_that_are_removed_are_made_again() -> Result<()> {
+    let lan = lan()?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let lease = lan.client(1).dora()?;
+    let pins = lan.world.bpf().join("xdhcpd");
+    let count = || fs::read_dir(&pins).map(Iterator::count).unwrap_or_default();
+    let all = count();
+    fs::remove_dir_all(&pins)?;
+    until("all to be pinned again", PROMPT, || Ok((count() == all).then_some(())))?;
+    until("the log to tell", PROMPT, || Ok(server.log().contains("they are pinned again").then_some(())))?;
+    ensure!(!server.log().contains("was taken off"), "{}", server.log());
+    until("no trouble to be left", PROMPT, || {
+        Ok(server.json(&["status"])?["trouble"].is_null().then_some(()))
+    })?;
+    ensure!(server.interface(SERVER_IF)?["xdp"] == "native");
+    kernel_answers(&server, &lan.client(1), &lease)?;
+    link_pins(&pins)?.iter().try_for_each(fs::remove_file)?;
+    until("the attachment to be pinned again", PROMPT, || Ok((count() == all).then_some(())))?;
+    server.crash()?;
+    lan.client(1).renew(&lease).context("nobody answers after the daemon's end")?;
+    server.start_again()?;
+    ensure!(server.lease(lease.address)?.is_some(), "the lease is gone");
+    is_consistent(&server)
+}
+
+/// What is in a file system that was unmounted lives for as long as the daemon holds it: that is trouble, until one is there.
+#[test]
+fn a_bpffs_that_is_unmounted_is_trouble_until_another_is_there() -> Result<()> {
+    let lan = lan()?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let lease = lan.client(1).dora()?;
+    let bpf = lan.world.bpf();
+    umount2(&bpf, MntFlags::MNT_DETACH)?;
+    until("trouble to be shown", PROMPT, || {
+        let trouble = server.json(&["status"])?["trouble"].to_string();
+        Ok(trouble.contains("is not pinned any more").then_some(()))
+    })?;
+    kernel_answers(&server, &lan.client(1), &lease)?;
+    mount(Some("bpf"), &bpf, Some("bpf"), MsFlags::empty(), Some("mode=0700"))?;
+    until("the trouble to be over", PROMPT, || {
+        Ok(server.json(&["status"])?["trouble"].is_null().then_some(()))
+    })?;
+    server.crash()?;
+    lan.client(1).renew(&lease).context("nobody answers after the daemon's end")?;
+    server.start_again()?;
+    ensure!(server.lease(lease.address)?.is_some(), "the lease is gone");
+    is_consistent(&server)
+}
