@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::fs::{self, Permissions};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::{Command, Output};
 use system_tests::paths::SERVER;
 use system_tests::process::output;
@@ -22,6 +22,13 @@ lease-time = "10m"
 
 /// Groups of Debian's: 50 and 100.
 const GROUPS: &str = "control-group = \"staff\"\ncontrol-read-group = \"100\"";
+
+/// A client that asks this, and then reads no more than the kernel takes for it.
+fn deaf(lan: &Lan, line: &str) -> Result<UnixStream> {
+    let mut stream = UnixStream::connect(lan.world.dir().join("control.sock"))?;
+    stream.write_all(line.as_bytes())?;
+    Ok(stream)
+}
 
 /// A command of a user who is not root, in these groups.
 fn as_user(lan: &Lan, groups: &str, words: &[&str]) -> Result<Output> {
@@ -152,5 +159,64 @@ fn the_protocol_says_what_it_is_and_refuses_another_version() -> Result<()> {
     ensure!(why.contains("version 2") && why.contains("speaks version 1"), "{other:?}");
     let unknown = raw(&lan, "{\"verb\":\"dance\",\"protocol\":1}\n")?;
     ensure!(unknown[0]["end"]["refused"].as_str().is_some_and(|why| why.contains("dance")), "{unknown:?}");
+    Ok(())
+}
+
+/// Who follows has room of its own, and who reads nothing makes room for those who ask and read.
+#[test]
+fn followers_and_clients_that_do_not_read_keep_no_command_out() -> Result<()> {
+    let lan = Lan::new("control", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Off, SUBNET)?;
+    let mut crowd = Vec::new();
+    let asked = |verb: &str| format!("{{\"verb\":\"{verb}\"}}\n");
+    for _ in 0..40 {
+        crowd.push(deaf(&lan, &asked("events"))?);
+        crowd.push(deaf(&lan, &asked("capture"))?);
+    }
+    server.json(&["status"])?;
+    // A new follower takes the place of one that has read nothing, however little that is.
+    let mut follower = until("a follower to be let in", PROMPT, || {
+        let mut stream = BufReader::new(deaf(&lan, &asked("events"))?);
+        let mut first = String::new();
+        stream.read_line(&mut first)?;
+        Ok((!first.contains("as many")).then_some(stream))
+    })?;
+    for _ in 0..3 {
+        ensure!(follower.read_line(&mut String::new())? > 0, "a follower that reads lost its place");
+    }
+    for _ in 0..40 {
+        crowd.push(deaf(&lan, &asked("import"))?);
+        crowd.push(deaf(&lan, &asked("leases"))?);
+        crowd.push(deaf(&lan, "")?);
+    }
+    until("a command to be answered", PROMPT, || Ok(server.json(&["status"]).ok()))?;
+    ensure!(server.json(&["leases"])?.as_array().is_some_and(Vec::is_empty));
+    let left_out = server.stats()?.count(&["daemon", "control-clients-left-out"])?;
+    ensure!(left_out > 0, "{left_out}");
+    drop(crowd);
+    Ok(())
+}
+
+/// A socket that is removed is made anew; another's in its place is left alone.
+#[test]
+fn a_socket_that_is_removed_is_made_anew_and_anothers_is_not_taken() -> Result<()> {
+    let lan = Lan::new("control", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Off, SUBNET)?;
+    let path = lan.world.dir().join("control.sock");
+    fs::remove_file(&path)?;
+    until("commands to be answered again", PROMPT, || Ok(server.json(&["status"]).ok()))?;
+    ensure!(server.log().contains("is made anew"), "{}", server.log());
+    ensure!(fs::metadata(&path)?.permissions().mode() & 0o777 == 0o660);
+    fs::remove_file(&path)?;
+    let other = UnixListener::bind(&path)?;
+    until("the log to tell", PROMPT, || {
+        Ok(server.log().contains("something else is in its place").then_some(()))
+    })?;
+    ensure!(UnixStream::connect(&path).is_ok(), "the other's is gone");
+    drop(other);
+    fs::remove_file(&path)?;
+    until("commands to be answered again", PROMPT, || Ok(server.json(&["status"]).ok()))?;
+    server.stop()?;
+    ensure!(!path.exists(), "it is left behind");
     Ok(())
 }

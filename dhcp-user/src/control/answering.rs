@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::io::AsyncBufRead;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
-use tokio::time::{interval, timeout};
+use tokio::time::interval;
 
 use super::capture::CaptureStream;
 use super::filter::LeaseFilter;
@@ -17,7 +17,7 @@ use super::portable::Portable;
 use super::query::{Export, Page, Query, Reply, ReservationEdit};
 use super::report::Audit;
 use super::request::{Outcome, Request};
-use super::server::{Client, PATIENCE, SIGN_OF_LIFE, line_of};
+use super::server::{Client, SIGN_OF_LIFE, Waited, line_of, within};
 use super::verbs::Hello;
 use crate::capture::{CaptureEvent, Filter, Item};
 use crate::config::Prefix;
@@ -63,6 +63,9 @@ impl Client {
                 }
             }
             Request::Explain { client } => self.one(queries, |reply| Query::Explain(client, reply)).await?,
+            Request::Events { follow: true, .. } | Request::Capture { .. } if !self.follows() => {
+                Outcome::No("as many clients follow events or capture as may: end one of them".to_owned())
+            }
             Request::Events { since, follow } => match self.ask(queries, Query::Events).await? {
                 Ok(happening) => self.happening(happening, since, follow).await?,
                 Err(outcome) => outcome,
@@ -193,9 +196,14 @@ impl Client {
     /// Leases of another server, part by part, until the client has no more.
     async fn import(&mut self, queries: &mpsc::Sender<Query>) -> io::Result<Outcome> {
         loop {
-            let part = match timeout(PATIENCE, read_part(self.from())).await {
-                Ok(part) => part?,
-                Err(_) => return Ok(Outcome::Refused("no leases came in time".to_owned())),
+            let (place, from) = self.waited_for();
+            let part = match within(place, read_part(from)).await {
+                Waited::Done(part) => part?,
+                Waited::TooLong => return Ok(Outcome::Refused("no leases came in time".to_owned())),
+                Waited::Displaced => {
+                    let why = "no leases came, and others were waiting for this place";
+                    return Ok(Outcome::Refused(why.to_owned()));
+                }
             };
             match part {
                 Ok(leases) if leases.is_empty() => return Ok(Outcome::Done),
@@ -232,6 +240,7 @@ impl Client {
                     if let Some(stuck) = self.stuck() {
                         return Ok(stuck);
                     }
+                    self.note_reading();
                     self.send(b"\n").await?;
                 }
             }

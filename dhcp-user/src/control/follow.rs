@@ -95,6 +95,7 @@ impl Client {
                     if let Some(stuck) = self.stuck() {
                         return Ok(stuck);
                     }
+                    self.note_reading();
                     self.send(b"\n").await?;
                 }
             }
@@ -117,6 +118,7 @@ impl Client {
                     if let Some(stuck) = self.stuck() {
                         return Ok(stuck);
                     }
+                    self.note_reading();
                     self.send(b"\n").await?;
                 }
             }

@@ -64,7 +64,7 @@ pub use report::{
     from_colon_hex,
 };
 pub use request::{Cause, Outcome, Request, Subject};
-pub use server::serve;
+pub use server::{serve, serve_at};
 pub use socket::{Audience, BindError, Bound, bind, bind_for};
 pub use startup::Startup;
 pub use verbs::{Hello, PROTOCOL, VerbDescription, with_verbs};

@@ -1,7 +1,7 @@
 //! The daemon's end of the control socket.
 
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,13 +11,14 @@ use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufR
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
 use super::crowd::Place;
 use super::peer::{May, Peer};
 use super::query::{No, Query, Reply};
 use super::report::Status;
 use super::request::{Line, Outcome, Request};
+use super::socket::Bound;
 use super::startup::Startup;
 use crate::pulse::Pulse;
 
@@ -29,6 +30,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 /// Without a beat for so long, the thread that decides stands still.
 const STUCK: Duration = Duration::from_secs(3);
+/// How often it is looked whether the socket is still where it was made.
+const LOOK: Duration = Duration::from_secs(2);
+
 /// Serves clients until nobody takes queries any more; `startup` says what there is to say before anybody does.
 ///
 /// Each client is served in a task of its own; the decision loop sees queries only.
@@ -40,12 +44,33 @@ pub async fn serve(
     queries: mpsc::Sender<Query>,
     startup: Arc<Startup>,
 ) -> io::Result<()> {
-    let listener = UnixListener::from_std(listener)?;
+    serve_at(listener, None, queries, startup).await
+}
+
+/// The same. A socket that is `bound`, and removed, is made anew where nothing else is in its place.
+///
+/// # Errors
+/// As there.
+pub async fn serve_at(
+    listener: StdListener,
+    bound: Option<Bound>,
+    queries: mpsc::Sender<Query>,
+    startup: Arc<Startup>,
+) -> io::Result<()> {
+    let mut listener = UnixListener::from_std(listener)?;
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let crowd = startup.crowd();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = queries.closed() => return Ok(()),
+            _ = looks.tick() => {
+                if let Some(anew) = bound.as_ref().and_then(Bound::anew) {
+                    listener = UnixListener::from_std(anew)?;
+                }
+                continue;
+            }
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
@@ -59,11 +84,14 @@ pub async fn serve(
         let (queries, startup) = (queries.clone(), Arc::clone(&startup));
         let place = crowd.enter();
         tokio::spawn(async move {
-            let client = Client::new(stream, &startup);
-            let served = match place {
-                None => client.refuse("too many clients on the control socket: try again later").await,
-                Some(place) if client.may == May::Nothing => client.turn_away(place, &startup).await,
-                Some(place) => client.serve(place, &queries, &startup).await,
+            let has_place = place.is_some();
+            let client = Client::new(stream, place, &startup);
+            let served = if !has_place {
+                client.refuse("too many clients on the control socket: try again later").await
+            } else if client.may == May::Nothing {
+                client.turn_away(&startup).await
+            } else {
+                client.serve(&queries, &startup).await
             };
             if let Err(error) = served {
                 tracing::debug!("a control connection ended early: {error}");
@@ -82,6 +110,8 @@ pub(super) struct Client {
     told: Instant,
     /// Whether the thread that decides lives.
     pulse: Arc<Pulse>,
+    /// None: it is refused.
+    place: Option<Place>,
 }
 
 /// What became of the wait for a request.
@@ -94,11 +124,12 @@ enum Asked {
 }
 
 impl Client {
-    fn new(stream: UnixStream, startup: &Startup) -> Self {
+    fn new(stream: UnixStream, place: Option<Place>, startup: &Startup) -> Self {
         let peer = Peer::of(stream.as_fd());
         let may = startup.admission().may(&peer);
         let (from, to) = stream.into_split();
-        Self { peer, may, from: BufReader::new(from), to, told: Instant::now(), pulse: startup.pulse() }
+        let from = BufReader::new(from);
+        Self { peer, may, from, to, told: Instant::now(), pulse: startup.pulse(), place }
     }
 
     /// What the client may ask for.
@@ -106,18 +137,8 @@ impl Client {
         self.may
     }
 
-    /// Where what it sends is read.
-    pub(super) const fn from(&mut self) -> &mut BufReader<OwnedReadHalf> {
-        &mut self.from
-    }
-
-    async fn serve(
-        mut self,
-        mut place: Place,
-        queries: &mpsc::Sender<Query>,
-        startup: &Startup,
-    ) -> io::Result<()> {
-        let line = match self.wait_for_request(&mut place).await {
+    async fn serve(mut self, queries: &mpsc::Sender<Query>, startup: &Startup) -> io::Result<()> {
+        let line = match self.wait_for_request().await {
             Asked::Line(line) => line?,
             Asked::Nothing => return self.refuse("no request came in time").await,
             Asked::Displaced => {
@@ -143,15 +164,33 @@ impl Client {
     }
 
     /// The first line, which has its time; where others wait for the place that time may be short.
-    async fn wait_for_request(&mut self, place: &mut Place) -> Asked {
-        tokio::select! {
-            biased;
-            line = timeout(PATIENCE, read_line(&mut self.from)) => {
-                place.keep();
-                line.map_or(Asked::Nothing, Asked::Line)
-            }
-            () = place.lost() => Asked::Displaced,
+    async fn wait_for_request(&mut self) -> Asked {
+        match within(&mut self.place, read_line(&mut self.from)).await {
+            Waited::Done(line) => Asked::Line(line),
+            Waited::TooLong => Asked::Nothing,
+            Waited::Displaced => Asked::Displaced,
         }
+    }
+
+    /// The client follows from now on; false if as many do as may.
+    pub(super) fn follows(&self) -> bool {
+        self.place.as_ref().is_none_or(Place::follow)
+    }
+
+    /// Looks whether a follower has read what it was sent so far: what the system holds for it is no sign of that.
+    pub(super) fn note_reading(&self) {
+        let mut unread: libc::c_int = 0;
+        let socket = self.to.as_ref().as_raw_fd();
+        // SAFETY: the kernel writes one integer, which outlives the call.
+        let is_known = unsafe { libc::ioctl(socket, libc::TIOCOUTQ, &raw mut unread) } == 0;
+        if let Some(place) = self.place.as_ref().filter(|_| is_known && unread == 0) {
+            place.has_read();
+        }
+    }
+
+    /// The place among others, and where what it sends is read.
+    pub(super) const fn waited_for(&mut self) -> (&mut Option<Place>, &mut BufReader<OwnedReadHalf>) {
+        (&mut self.place, &mut self.from)
     }
 
     fn log(&self, request: &Request) {
@@ -171,7 +210,7 @@ impl Client {
     }
 
     /// Refuses a user who may ask for nothing.
-    async fn turn_away(mut self, mut place: Place, startup: &Startup) -> io::Result<()> {
+    async fn turn_away(mut self, startup: &Startup) -> io::Result<()> {
         let (uid, pid) = self.who();
         if startup.admission().is_told() {
             tracing::warn!(
@@ -181,7 +220,7 @@ impl Client {
             );
         }
         // What he asks for is of no interest, but for him to hear the answer his request must have gone.
-        let _ = self.wait_for_request(&mut place).await;
+        let _ = self.wait_for_request().await;
         self.end(Outcome::No(
             "you are in neither group that may use this daemon (control-group, control-read-group)".into(),
         ))
@@ -279,11 +318,39 @@ impl Client {
 
     pub(super) async fn send(&mut self, octets: &[u8]) -> io::Result<()> {
         self.told = Instant::now();
-        match timeout(PATIENCE, self.to.write_all(octets)).await {
-            Ok(sent) => sent,
-            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, "the client doesn't read")),
+        match within(&mut self.place, self.to.write_all(octets)).await {
+            Waited::Done(sent) => sent,
+            Waited::TooLong => Err(io::Error::new(io::ErrorKind::TimedOut, "the client doesn't read")),
+            Waited::Displaced => {
+                let why = "the client doesn't read, and others were waiting for its place";
+                Err(io::Error::new(io::ErrorKind::TimedOut, why))
+            }
         }
     }
+}
+
+/// What became of a wait for the client.
+pub(super) enum Waited<T> {
+    Done(T),
+    /// It took too long.
+    TooLong,
+    /// Another client has the place.
+    Displaced,
+}
+
+/// Waits for what the client is to do, which has its time; where others wait for the place that time may be short.
+pub(super) async fn within<T>(place: &mut Option<Place>, done: impl Future<Output = T>) -> Waited<T> {
+    let Some(place) = place else {
+        return timeout(PATIENCE, done).await.map_or(Waited::TooLong, Waited::Done);
+    };
+    place.is_waited_for();
+    let waited = tokio::select! {
+        biased;
+        done = timeout(PATIENCE, done) => done.map_or(Waited::TooLong, Waited::Done),
+        () = place.lost() => Waited::Displaced,
+    };
+    place.waits();
+    waited
 }
 
 /// A line of at most so many octets, its end included; empty at the end.

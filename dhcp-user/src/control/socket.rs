@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -122,26 +123,75 @@ pub(super) fn connect(path: &Path, patience: Duration) -> io::Result<UnixStream>
     }
 }
 
-/// A control socket that was made here: who removes it must not remove another's in its place.
+/// A control socket that was made here: who removes it must not remove another's in its place. Clones are the same.
 #[derive(Clone, Debug)]
 pub struct Bound {
     path: PathBuf,
+    audience: Audience,
+    now: Arc<Mutex<State>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// The socket's file; none if there was none.
     file: Option<(u64, u64)>,
+    /// Why there is none any more.
+    told: Option<String>,
+    is_over: bool,
 }
 
 impl Bound {
-    /// The socket that is at `path` now.
+    /// The socket that is at `path` now, for this audience.
     #[must_use]
-    pub fn at(path: &Path) -> Self {
-        Self { path: path.to_owned(), file: Self::file(path) }
+    pub fn at(path: &Path, audience: Audience) -> Self {
+        let now = State { file: Self::file(path), told: None, is_over: false };
+        Self { path: path.to_owned(), audience, now: Arc::new(Mutex::new(now)) }
     }
 
-    /// Removes it, if it is still there.
+    /// Removes it, if it is still there. From then on it is not made anew.
     pub fn remove(&self) {
-        if self.file.is_some() && Self::file(&self.path) == self.file {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        now.is_over = true;
+        if now.file.is_some() && Self::file(&self.path) == now.file {
             // It may be gone at the same moment.
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+
+    /// The socket made anew, where somebody has removed it and nothing else is in its place.
+    pub(super) fn anew(&self) -> Option<UnixListener> {
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = std::fs::symlink_metadata(&self.path);
+        let (bound, why) = match there {
+            _ if now.is_over => return None,
+            Ok(found) if Some((found.dev(), found.ino())) == now.file => {
+                now.told = None;
+                return None;
+            }
+            Ok(_) => (None, "something else is in its place: remove that".to_owned()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                match bind_for(&self.path, self.audience) {
+                    Ok(anew) => (Some(anew), "somebody has removed it".to_owned()),
+                    Err(error) => (None, error.to_string()),
+                }
+            }
+            // It may be there or not.
+            Err(error) => {
+                tracing::debug!(%error, "the control socket can't be looked at");
+                return None;
+            }
+        };
+        let at = self.path.display();
+        if bound.is_some() {
+            tracing::warn!("the control socket {at} is made anew: {why}");
+            (now.file, now.told) = (Self::file(&self.path), None);
+        } else if now.told.as_ref() != Some(&why) {
+            tracing::error!(
+                "no command reaches the daemon any more, for the control socket {at} is gone: {why}"
+            );
+            now.told = Some(why);
+        }
+        bound
     }
 
     fn file(path: &Path) -> Option<(u64, u64)> {

@@ -208,11 +208,14 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
     let startup = Arc::new(Startup::admitting(admission));
     let (beside, mut gone) = Beside::new();
     let (listener, told) = (control::bind_for(&socket, audience), Arc::clone(&startup));
+    let bound = control::Bound::at(&socket, audience);
+    let kept = Some(bound.clone());
     listener
         .map_err(Into::into)
-        .and_then(|listener| beside.runtime("control", move || control::serve(listener, queries, told)))
+        .and_then(|listener| {
+            beside.runtime("control", move || control::serve_at(listener, kept, queries, told))
+        })
         .with_context(|| format!("opening the control socket {}", socket.display()))?;
-    let bound = control::Bound::at(&socket);
     // Before rights are given up: the port may be one that takes some.
     let listener = config.server.metrics_listen.map(|address| {
         metrics::bind(address).with_context(|| format!("listening on {address} (metrics-listen)"))

@@ -468,14 +468,14 @@ fn only_a_socket_of_our_own_is_removed() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("control.sock");
     let _ours = bind(&path).expect("the place is free");
-    let bound = Bound::at(&path);
+    let bound = Bound::at(&path, Audience::Group);
     std::fs::remove_file(&path).expect("ours is there");
     // Made before the other's, so that it gets no number that has become free.
     std::fs::write(dir.path().join("between"), "").expect("a file");
     let _others = bind(&path).expect("the place is free again");
     bound.remove();
     assert!(path.exists(), "it is another's");
-    Bound::at(&path).remove();
+    Bound::at(&path, Audience::Group).remove();
     assert!(!path.exists());
 }
 
