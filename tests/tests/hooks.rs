@@ -169,17 +169,52 @@ fn a_hook_that_hangs_forks_prints_fails_or_is_not_there_costs_no_lease() -> Resu
     })?;
     until_nothing_runs(&format!("hang {unique}"))?;
 
-    // Without the process that runs them, hooks are not run; leases are granted.
     server.start_again()?;
-    kill(self::runner(&server)?, Signal::SIGKILL)?;
-    until("the end of the process to be told of", PROMPT, || {
-        let status = server.json(&["status"])?;
-        Ok(status["trouble"]
-            .as_str()
-            .is_some_and(|trouble| trouble.contains("runs hooks has ended"))
-            .then_some(()))
-    })?;
     lease(&lan, 30)?;
+    server.stop()
+}
+
+/// What the daemon can't start any more is started again by who was there before it lost the right.
+#[test]
+fn a_process_that_runs_hooks_and_ends_is_started_again() -> Result<()> {
+    let lan = Lan::new("hooks", SERVER, 24)?;
+    let unique = lan.world.dir().file_name().context("a directory")?.to_string_lossy().into_owned();
+    let hangs = program(&lan, "hangs", &format!("#!/bin/bash\nexec -a 'held {unique}' sleep 1000\n"))?;
+    let quick = program(&lan, "quick", "#!/bin/sh\n")?;
+    let hooks = hook(&quick, "\"granted\"", "") + &hook(&hangs, "\"granted\"", "timeout = \"10m\"");
+    let mut server = Server::start(&lan, Xdp::Off, &(SUBNET.to_owned() + &hooks))?;
+    let trouble = |said: &str| {
+        until(said, PROMPT, || {
+            let trouble = server.json(&["status"])?["trouble"].to_string();
+            Ok(trouble.contains(said).then_some(()))
+        })
+    };
+    lease(&lan, 1)?;
+    counts(&server, 0, "a run", |counts| counts["done"] == 1)?;
+    until("the other to run", PROMPT, || Ok(is_running(&format!("held {unique}"))?.then_some(())))?;
+    let keeper = runner(&server)?;
+    let kept = || -> Result<Option<Pid>> {
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children"))?;
+        Ok(children.split_whitespace().next().map(str::parse).transpose()?.map(Pid::from_raw))
+    };
+    let first = kept()?.context("a runner")?;
+    kill(first, Signal::SIGKILL)?;
+    trouble("the process that runs hooks has ended (ended by SIGKILL)")?;
+    // What ran is gone with it, and meanwhile leases are granted.
+    until_nothing_runs(&format!("held {unique}"))?;
+    lease(&lan, 2)?;
+    until("another runner", PROMPT, || Ok(kept()?.filter(|runner| *runner != first)))?;
+    lease(&lan, 3)?;
+    counts(&server, 0, "runs by the other", |counts| counts["done"].as_u64() >= Some(2))?;
+    until("the trouble to be over", PROMPT, || {
+        Ok(server.json(&["status"])?["trouble"].is_null().then_some(()))
+    })?;
+    // Without both, hooks are not run, and that is said.
+    let second = kept()?.context("a runner")?;
+    kill(keeper, Signal::SIGKILL)?;
+    kill(second, Signal::SIGKILL)?;
+    trouble("the processes that run hooks have ended")?;
+    lease(&lan, 4)?;
     server.stop()
 }
 

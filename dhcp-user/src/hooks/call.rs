@@ -34,6 +34,17 @@ pub(super) struct Call {
     pub(super) event: EventRecord,
 }
 
+/// A line from the process that runs programs, and from the one that keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum FromRunner {
+    /// A program was run.
+    Ran(Report),
+    /// The process that runs programs has ended; another is started in so many seconds.
+    Ended { how: String, again_in: u64 },
+    /// Another is started.
+    Begun,
+}
+
 /// The result of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Report {

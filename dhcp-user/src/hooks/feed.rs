@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
-use super::call::{Call, CallOutcome, Program, Report};
+use super::call::{Call, CallOutcome, FromRunner, Program, Report};
 use crate::config;
 use crate::events::EventRecord;
 use crate::waiting::Waiting;
@@ -217,19 +217,41 @@ fn hand_over(
 fn listen(mut process: Child, from: ChildStdout, shared: &Mutex<Shared>) {
     for line in BufReader::new(from).lines() {
         let Ok(line) = line else { break };
-        let Ok(report) = serde_json::from_str::<Report>(&line) else { continue };
-        if let Some(hook) = locked(shared).hooks.get_mut(report.hook) {
-            hook.became(&report);
-        }
+        // An end that was cut off is none.
+        let Ok(line) = serde_json::from_str(&line) else { continue };
+        locked(shared).hears(line);
     }
     let status = process.wait().map_or_else(|error| error.to_string(), |status| status.to_string());
     let mut shared = locked(shared);
     if !shared.is_ending {
         let why = format!(
-            "the process that runs hooks has ended ({status}): none is run until the daemon is started anew"
+            "the processes that run hooks have ended ({status}): none is run until the daemon is started anew"
         );
         tracing::error!("{why}");
         shared.gone = Some(why);
+    }
+}
+
+impl Shared {
+    fn hears(&mut self, line: FromRunner) {
+        match line {
+            FromRunner::Ran(report) => {
+                if let Some(hook) = self.hooks.get_mut(report.hook) {
+                    hook.became(&report);
+                }
+            }
+            FromRunner::Ended { how, again_in } => {
+                let why = format!(
+                    "the process that runs hooks has ended ({how}): the events that waited in it are lost, and it is started again in {again_in} s"
+                );
+                tracing::error!("{why}");
+                self.gone = Some(why);
+            }
+            FromRunner::Begun => {
+                tracing::info!("hooks are run again");
+                self.gone = None;
+            }
+        }
     }
 }
 

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::prctl::set_child_subreaper;
 
-use super::call::{Call, Program, Report};
+use super::call::{Call, FromRunner, Program, Report};
 use super::program::{self, Running};
-use crate::privileges;
 
 /// How long programs have to end when the daemon has.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -30,21 +29,26 @@ struct Waiting {
     dropped: u64,
 }
 
+/// Where in the daemon's words it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begin {
+    /// At the beginning of a line.
+    AtALine,
+    /// Where another process has left off: perhaps in a line.
+    Anywhere,
+}
+
 /// Runs programs as the daemon says on standard input, and says on standard output what became of them, until the daemon
 /// has ended.
 ///
 /// # Errors
-/// When rights can't be given up, or what the daemon says is not understood.
-pub fn run() -> io::Result<()> {
-    privileges::give_up_all()?;
+/// When there are no threads to be had, or what the daemon says is not understood.
+pub(super) fn run(programs: &[Program], begin: Begin) -> io::Result<()> {
     // What programs leave behind comes to this process, which ends it.
     set_child_subreaper(true)?;
-    let mut lines = io::stdin().lock().lines();
-    let first = lines.next().ok_or(io::ErrorKind::UnexpectedEof)??;
-    let programs: Vec<Program> = serde_json::from_str(&first)?;
     let running = Arc::new(Running::default());
     let mut queues = Vec::new();
-    for (hook, program) in programs.into_iter().enumerate() {
+    for (hook, program) in programs.iter().enumerate() {
         let queue = Arc::new(Queue::default());
         queues.push((program.queue, Arc::clone(&queue)));
         for _ in 0..program.at_once {
@@ -54,8 +58,16 @@ pub fn run() -> io::Result<()> {
                 .spawn(move || serve(hook, &program, &queue, &running))?;
         }
     }
-    for line in lines {
-        let Call { hooks, event } = serde_json::from_str(&line?)?;
+    let mut may_be_cut = begin == Begin::Anywhere;
+    for line in io::stdin().lock().lines() {
+        let Call { hooks, event } = match serde_json::from_str(&line?) {
+            Err(_) if may_be_cut => {
+                may_be_cut = false;
+                continue;
+            }
+            call => call?,
+        };
+        may_be_cut = false;
         let mut event = serde_json::to_vec(&event)?;
         event.push(b'\n');
         for (room, queue) in hooks.iter().filter_map(|hook| queues.get(*hook)) {
@@ -107,7 +119,7 @@ fn serve(hook: usize, program: &Program, queue: &Queue, running: &Running) {
         let event = queue.next();
         let (became, left_behind) = program::run(program, &event, running);
         let report = Report { hook, became, dropped: queue.dropped(), left_behind };
-        let Ok(mut line) = serde_json::to_vec(&report) else { return };
+        let Ok(mut line) = serde_json::to_vec(&FromRunner::Ran(report)) else { return };
         line.push(b'\n');
         let mut out = io::stdout().lock();
         if out.write_all(&line).and_then(|()| out.flush()).is_err() {
