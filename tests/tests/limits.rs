@@ -159,7 +159,17 @@ fn who_asks_for_an_address_that_was_not_offered_is_limited_as_who_discovers() ->
 
 /// Floods of DISCOVERs in the client's name, and what it gets meanwhile: its exchange and its renewals.
 fn goes_on_while(posing: &dyn Fn(&Client) -> Request, server: &Server, lan: &Lan) -> Result<()> {
-    let victim = Client { client_id: Some(b"\0victim".to_vec()), ..lan.client(1) };
+    one_goes_on_while(lan.client(1), posing, server, "rate-limited-client")
+}
+
+/// The same for this client; what its poser sends is dropped for this reason.
+fn one_goes_on_while(
+    victim: Client,
+    posing: &dyn Fn(&Client) -> Request,
+    server: &Server,
+    why: &str,
+) -> Result<()> {
+    let victim = Client { client_id: Some(b"\0victim".to_vec()), ..victim };
     let flood = |times: u16| (0..times).try_for_each(|_| victim.send(&posing(&victim).again()));
     flood(PART)?;
     for round in 0..3 {
@@ -180,7 +190,7 @@ fn goes_on_while(posing: &dyn Fn(&Client) -> Request, server: &Server, lan: &Lan
             Ok(server.lease(lease.address)?.is_none().then_some(()))
         })?;
     }
-    ensure!(dropped(&server.stats()?, "rate-limited-client") > 0, "nothing was refused");
+    ensure!(dropped(&server.stats()?, why) > 0, "nothing was refused");
     Ok(())
 }
 
@@ -215,7 +225,26 @@ fn who_poses_as_a_client_by_routed_unicast_does_not_lock_it_out() -> Result<()> 
         (request.envelope.ip_src, request.envelope.ip_dst) = (Ipv4Addr::new(203, 0, 113, 9), SERVER);
         request
     };
-    goes_on_while(&routed, &server, &lan)
+    // What is refused for where it came from counts against nobody.
+    one_goes_on_while(lan.client(1), &routed, &server, "not-on-link")?;
+    ensure!(dropped(&server.stats()?, "rate-limited-client") == 0, "it counts as the client's");
+    Ok(())
+}
+
+/// The same by who claims to be the relay of a client behind one, from an address of a pool.
+#[test]
+fn who_poses_as_a_client_and_its_relay_does_not_lock_it_out() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, &limited(""))?;
+    let leased = lan.client(9).dora()?.address;
+    let as_relay = |victim: &Client| {
+        let mut request = victim.discovering();
+        request.envelope.ip_src = leased;
+        request
+    };
+    one_goes_on_while(subscriber(&lan, 1, 7), &as_relay, &server, "relay-source")?;
+    ensure!(dropped(&server.stats()?, "rate-limited-client") == 0, "it counts as the client's");
+    Ok(())
 }
 
 /// Without probes a device has four leases: whoever takes four in another's name has its own used up, and not the other's.

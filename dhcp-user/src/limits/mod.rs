@@ -21,6 +21,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::Ipv4Addr;
 use std::num::NonZeroU32;
 
 use ahash::RandomState;
@@ -119,8 +120,8 @@ impl Limits {
     /// The limit it is beyond.
     pub fn check_frame(&mut self, frame: &[u8], ifindex: u32, now: u64) -> Result<(), Limit> {
         let Some(rate) = self.rates.get(&ifindex).and_then(|rates| rates.link) else { return Ok(()) };
-        let Some(link) = begins_on(frame, ifindex) else { return Ok(()) };
-        self.take_of_link(link, rate, now)
+        let Some((link, path)) = begins_on(frame, ifindex) else { return Ok(()) };
+        self.take_of_link(link, path, rate, now)
     }
 
     /// Whether a request that was read is to be decided, at `now` in nanoseconds. `begun` says whether it goes on with an
@@ -145,7 +146,7 @@ impl Limits {
             return Ok(());
         }
         if let (true, Some(rate)) = (claims, rates.link) {
-            self.take_of_link(request.link, rate, now)?;
+            self.take_of_link(request.link, Path::of(request), rate, now)?;
         }
         self.check_circuit(request, rates, now)
     }
@@ -166,14 +167,16 @@ impl Limits {
     fn client(&self, request: &Request) -> u64 {
         let who = (request.chaddr, &request.options.client_id);
         if request.relayed() {
-            self.hash(&(who, request.link, request.giaddr, circuit(request)))
+            self.hash(&(who, request.link, request.giaddr, circuit(request), request.ip_src))
         } else {
-            self.hash(&(who, request.link, request.eth_src))
+            self.hash(&(who, request.link, request.eth_src, Path::of(request)))
         }
     }
 
-    fn take_of_link(&mut self, link: Link, rate: NonZeroU32, now: u64) -> Result<(), Limit> {
-        let owner = self.hash(&link);
+    /// Whoever is on a link, and whoever reaches it by relay or through routers, has a share of its own: from far nobody can use
+    /// up what those on the link need.
+    fn take_of_link(&mut self, link: Link, path: Path, rate: NonZeroU32, now: u64) -> Result<(), Limit> {
+        let owner = self.hash(&(link, path));
         let passes = self.links.take(owner, Allowance::per_second(rate), now);
         if passes { Ok(()) } else { Err(Limit::Link) }
     }
@@ -186,7 +189,7 @@ impl Limits {
 
     fn check_circuit(&mut self, request: &Request, rates: Rates, now: u64) -> Result<(), Limit> {
         let (Some(rate), Some(circuit)) = (rates.circuit, circuit(request)) else { return Ok(()) };
-        let owner = self.hash(&(request.link, request.giaddr, circuit));
+        let owner = self.hash(&(request.link, request.giaddr, circuit, request.ip_src));
         let passes = self.circuits.take(owner, Allowance::per_second(rate), now);
         if passes { Ok(()) } else { Err(Limit::Circuit) }
     }
@@ -196,13 +199,48 @@ impl Limits {
     }
 }
 
-/// The link that a frame came on, if it seems to begin something new. Only its first options are looked at.
-fn begins_on(frame: &[u8], ifindex: u32) -> Option<Link> {
+/// How a message came to a link. Routers forward neither broadcasts nor what comes from 0.0.0.0 (RFC 1812 §5.3.5.1, §5.3.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Path {
+    OnLink,
+    Relayed,
+    /// From one host to another, perhaps through routers.
+    Unicast,
+}
+
+impl Path {
+    fn new(giaddr: Ipv4Addr, from: Ipv4Addr, to: Ipv4Addr) -> Self {
+        match () {
+            () if !giaddr.is_unspecified() => Self::Relayed,
+            () if from.is_unspecified() || to.is_broadcast() => Self::OnLink,
+            () => Self::Unicast,
+        }
+    }
+
+    fn of(request: &Request) -> Self {
+        Self::new(request.giaddr, request.ip_src, request.ip_dst)
+    }
+}
+
+/// Where the addresses are, from the IP header on (RFC 791, RFC 2131 figure 1); it has no options.
+const SOURCE: usize = 12;
+const DESTINATION: usize = 16;
+const GIADDR: usize = 20 + 8 + 24;
+
+/// The link that a frame came on and how, if it seems to begin something new. Only its first options are looked at.
+fn begins_on(frame: &[u8], ifindex: u32) -> Option<(Link, Path)> {
     let mut octets = frame.to_vec();
     let mut frame = HostFrame::new(&mut octets, frame.len());
     let located = request::locate(&mut frame, ifindex).ok()?;
     let ring = request::message(&mut frame, located.l3).ring();
-    (ring == Ring::Fresh).then_some(located.link)
+    if ring != Ring::Fresh {
+        return None;
+    }
+    let address = |at: usize| -> Option<Ipv4Addr> {
+        let octets = octets.get(located.l3.checked_add(at)?..)?.first_chunk::<4>()?;
+        Some(Ipv4Addr::from(*octets))
+    };
+    Some((located.link, Path::new(address(GIADDR)?, address(SOURCE)?, address(DESTINATION)?)))
 }
 
 /// The circuit that the relay names.

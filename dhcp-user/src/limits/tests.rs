@@ -4,6 +4,8 @@ use super::*;
 use crate::policy::tests::RELAY;
 use crate::policy::tests::wire::{Draft, IFINDEX, SERVER};
 
+/// A host that is far away.
+const OTHER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
 const SECOND: u64 = 1_000_000_000;
 const NOW: u64 = 1000 * SECOND;
 
@@ -70,6 +72,19 @@ fn who_poses_as_a_client_elsewhere_takes_nothing_from_it() {
     for draft in places {
         assert_eq!(sent(&mut limits, vec![draft.clone(); 100], NOW).0, 20, "{draft:?}");
     }
+}
+
+/// Nor does one that sends from far what says it is from the client's relay, or its link.
+#[test]
+fn who_poses_as_a_client_or_fills_a_link_from_far_takes_nothing_from_those_who_are_there() {
+    let mut limits = limits(50, 5);
+    let relayed = || Draft::discover(1).via(RELAY).option(82, &[1, 1, 7]);
+    let foreign = || Draft { ip_src: OTHER, ..relayed() };
+    assert_eq!(sent(&mut limits, vec![foreign(); 100], NOW).0, 5);
+    assert_eq!(sent(&mut limits, [relayed()], NOW).0, 1);
+    let routed = |mac| Draft { ip_src: OTHER, ip_dst: SERVER, ..Draft::discover(mac) };
+    assert_eq!(sent(&mut limits, crowd(200, routed), NOW).0, 50);
+    assert_eq!(sent(&mut limits, crowd(200, Draft::discover), NOW).0, 50);
 }
 
 /// Nor does a sender that copies it in everything: an exchange that the client has begun is finished, and a DISCOVER

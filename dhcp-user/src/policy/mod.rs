@@ -183,6 +183,13 @@ impl Policy {
         Origins { site: &self.site, book: &self.book }.has_begun(request)
     }
 
+    /// Whether a message may have come from where it says it came from, and may be sent from there. What may not gets no answer,
+    /// and is nothing that its client has sent.
+    #[must_use]
+    pub fn admits(&self, request: &Request) -> bool {
+        Origins { site: &self.site, book: &self.book }.admit(request).is_ok()
+    }
+
     /// From now on probes are carried out. They are asked for only if the configuration wants them.
     pub fn carry_out_probes(&mut self) {
         self.evidence.probes.carry_out();

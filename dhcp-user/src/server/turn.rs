@@ -141,6 +141,7 @@ impl Server {
         match ended {
             Ended::Commit(commit) => self.committed(commit),
             Ended::Read(read) => self.audited(read),
+            Ended::Looked(error) => self.found_wrong(error),
         }
     }
 

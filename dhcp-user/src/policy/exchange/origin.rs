@@ -42,7 +42,7 @@ impl Origins<'_> {
     ///
     /// # Errors
     /// Why it gets no answer.
-    pub(super) fn admit(&self, request: &Request) -> Result<(), Silence> {
+    pub(in crate::policy) fn admit(&self, request: &Request) -> Result<(), Silence> {
         let way = self.site.way(request);
         if way == Way::Relay && self.site.subnets.is_ours(request.giaddr) {
             return Err(Silence::RelayIsUs);
