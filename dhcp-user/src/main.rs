@@ -1,6 +1,7 @@
 //! The `xdhcpd` binary.
 
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use dhcp_user::cli::{self, Cli, Verb};
@@ -10,7 +11,24 @@ use mimalloc::MiMalloc;
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// Whether standard output was closed when the process was started. The language's runtime then opens `/dev/null` in its
+/// place, and whatever is printed would count as written.
+static STDOUT_IS_CLOSED: AtomicBool = AtomicBool::new(false);
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_THE_RUNTIME: extern "C" fn() = look_at_stdout;
+
+extern "C" fn look_at_stdout() {
+    // SAFETY: this takes numbers, and touches no memory.
+    let is_closed = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) } < 0;
+    STDOUT_IS_CLOSED.store(is_closed, Ordering::Relaxed);
+}
+
 fn main() -> ExitCode {
+    if STDOUT_IS_CLOSED.load(Ordering::Relaxed) {
+        cli::without_stdout();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(usage) => return cli::explain(&usage).into(),

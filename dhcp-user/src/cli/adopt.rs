@@ -12,6 +12,7 @@ use super::daemon::Whom;
 use super::output::{complain, finish, remark};
 use crate::adopt::{self, At, Found, Settled, Unreadable};
 use crate::control::{self, Outcome, Portable};
+use crate::files;
 
 /// How many leases are sent together: each part is one commit.
 const PART: usize = 256;
@@ -75,7 +76,7 @@ impl ImportConfig {
     /// Prints a consistent configuration, with the other one's missing parts as comments.
     #[must_use]
     pub fn run(self) -> Exit {
-        let read = |name: &str| std::fs::read(name).map_err(|error| error.to_string());
+        let read = |name: &str| files::read(name.as_ref(), files::LIST).map_err(|error| error.to_string());
         let file = self.file.display().to_string();
         let draft = match self.from {
             ConfigOf::Kea => adopt::kea_config(&file, &self.interfaces, &read),
@@ -205,7 +206,7 @@ impl ImportLeases {
         };
         for path in files {
             let file = path.display().to_string();
-            let octets = std::fs::read(&path).map_err(|error| Unreadable {
+            let octets = files::read(&path, files::LIST).map_err(|error| Unreadable {
                 at: At::start_of(&file),
                 what: format!("can't read it: {error}"),
             })?;

@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::Exit;
 use super::explain_diff::{Leases, explain};
 use super::output::{complain, finish, remark};
-use crate::config::{Config, ConfigError, LoadError};
+use crate::config::{self, Config, ConfigError, LoadError};
 use crate::datapath::interfaces::netlink;
+use crate::files;
 use crate::places::{self, Closed};
 use crate::server::{self, Capacity};
 
@@ -120,7 +121,7 @@ type Texts = HashMap<String, String>;
 fn pointed_at(texts: &mut Texts, error: &ConfigError) -> String {
     let text = texts
         .entry(error.file.clone())
-        .or_insert_with_key(|file| std::fs::read_to_string(file).unwrap_or_default());
+        .or_insert_with_key(|file| files::text(file.as_ref(), config::LONGEST).unwrap_or_default());
     let shown = |line: &&str| !line.trim().is_empty() && !line.chars().any(|c| c.is_control() && c != '\t');
     let Some(line) = text.lines().nth(error.line.saturating_sub(1)).filter(shown) else {
         return String::new();

@@ -10,6 +10,7 @@ use nix::ifaddrs::getifaddrs;
 
 use super::Exit;
 use super::output::{complain, finish};
+use crate::reason;
 
 /// The NIC to serve on.
 #[derive(Clone, Debug, clap::Args)]
@@ -26,7 +27,7 @@ impl DeriveConfig {
         let interface = self.interface.map_or_else(with_default_route, Ok);
         match interface.and_then(|name| Nic::find(&name)).and_then(|nic| nic.config()) {
             Ok(config) => finish(Exit::Done, io::stdout().write_all(config.as_bytes())),
-            Err(error) => complain(Exit::No, format_args!("{error:#}")),
+            Err(error) => complain(Exit::No, reason::told(&error)),
         }
     }
 }

@@ -15,6 +15,8 @@ use crate::config::difference::{Difference, Key, What, differences};
 use crate::config::{Config, Pool, option_name, shown_option};
 use crate::control::{self, Outcome, Portable, Request, Treated};
 use crate::datapath::interfaces::netlink;
+use crate::files::{self, Within};
+use crate::reason;
 use crate::rehearsal::{self, Changed, Fate, Item, Rehearsed};
 use crate::server;
 
@@ -40,7 +42,7 @@ pub(super) fn explain(old: &Path, new: &Path, leases: &Leases, in_json: bool) ->
     let both = load(old).and_then(|before| Ok((before, load(new)?)));
     let (before, after) = match both {
         Ok(both) => both,
-        Err(error) => return complain(Exit::No, format_args!("{error:#}")),
+        Err(error) => return complain(Exit::No, reason::told(&error)),
     };
     let leased = match leases.read(&before) {
         Ok(leased) => Ok(leased),
@@ -74,9 +76,9 @@ impl Leases {
         let mut all = Vec::new();
         if let Some(file) = &self.leases {
             let read = if file.as_os_str() == "-" {
-                io::read_to_string(io::stdin())
+                io::read_to_string(Within::of(io::stdin(), files::LIST))
             } else {
-                std::fs::read_to_string(file)
+                files::text(file, files::LIST)
             };
             let text = read.map_err(|error| format!("can't read {}: {error}", file.display()))?;
             for (number, line) in (1_u32..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
@@ -89,7 +91,7 @@ impl Leases {
                 all.push(lease);
                 Ok(())
             });
-            exported.map_err(|error| format!("{error:#}"))?.map_err(|error| error.to_string())?;
+            exported.map_err(|error| reason::told(&error))?.map_err(|error| error.to_string())?;
         } else {
             let socket = self.socket.as_ref().unwrap_or(&before.server.control_socket);
             let outcome = control::ask(socket, &Request::Export, |lease| {

@@ -40,6 +40,7 @@ pub use capture::Capture;
 pub use check_config::CheckConfig;
 pub use derive_config::DeriveConfig;
 pub use extcap::Extcap;
+pub use output::without_stdout;
 pub use serve::{Attach, Detach, Run};
 pub use shell::{Completions, Man, Reference};
 pub use store::Store;
@@ -137,7 +138,7 @@ pub fn run_hooks() -> Exit {
 pub fn explain(usage: &clap::Error) -> Exit {
     match usage.print() {
         Ok(()) if !usage.use_stderr() => Exit::Done,
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe && !usage.use_stderr() => Exit::Done,
+        Err(error) if !usage.use_stderr() => output::finish(Exit::Done, Err(error)),
         _ => Exit::Usage,
     }
 }

@@ -2,7 +2,9 @@
 
 use std::fmt::Display;
 use std::io::{self, BufWriter, Stdout, Write};
+use std::os::unix::net::UnixDatagram;
 
+use nix::unistd::dup2_stdout;
 use serde_json::value::RawValue;
 
 use super::Exit;
@@ -106,7 +108,20 @@ pub(super) fn finish(exit: Exit, printed: io::Result<()>) -> Exit {
     match printed {
         Ok(()) => exit,
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => exit,
+        // A socket without a peer is there in its place.
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => {
+            complain(Exit::Usage, "can't write the answer: standard output is closed")
+        }
         Err(error) => complain(Exit::Usage, format_args!("can't write the answer: {error}")),
+    }
+}
+
+/// Standard output was closed when the process was started: whatever is written to it fails from here on, as it does
+/// where a disk is full.
+pub fn without_stdout() {
+    let nobody = UnixDatagram::unbound().map(|nobody| dup2_stdout(nobody));
+    if !matches!(nobody, Ok(Ok(()))) {
+        remark("xdhcpd: standard output is closed");
     }
 }
 

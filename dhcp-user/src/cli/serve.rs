@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::Exit;
 use super::output::{complain, finish};
@@ -13,6 +14,7 @@ use crate::config::{Config, LoadError};
 use crate::datapath::interfaces::netlink;
 use crate::datapath::program::{attachment, occupant};
 use crate::logging::{Log, LogFormat};
+use crate::reason;
 use crate::server::{self, Capacity, OnExit, TooMuch};
 use crate::store::Loss;
 
@@ -74,6 +76,7 @@ impl Run {
                 Err(short @ TooMuch::ForTheMachine { .. }) if self.force => tracing::warn!("{short}"),
                 checked => checked.with_context(|| format!("{} can't be served", self.config.display()))?,
             }
+            have_files_enough(config.interfaces.len())?;
             // One thread: decisions are one after the other anyway, and the kernel's work needs the other core.
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let on_exit = if self.detach_on_exit { OnExit::Detach } else { OnExit::Stay };
@@ -89,6 +92,41 @@ impl Run {
 fn outlive_file_limits() {
     // If it can't be registered, such a limit ends the daemon as before.
     let _ = signal_hook::flag::register(libc::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
+/// How many files are open when all that may come has come: clients of each kind, maps, queues, and the files of one moment.
+const FILES: u64 = 256;
+/// How many more each interface takes.
+const FILES_OF_INTERFACE: u64 = 4;
+/// With fewer there is no start.
+const FEWEST_FILES: u64 = 128;
+
+/// Lets this process have as many open files as it may come to need, if it may. A start that is refused now is better than one
+/// that fails half-way, or clients that are refused later.
+fn have_files_enough(interfaces: usize) -> Result<()> {
+    let more = FILES_OF_INTERFACE.saturating_mul(interfaces as u64);
+    let (needed, fewest) = (FILES.saturating_add(more), FEWEST_FILES.saturating_add(more));
+    let (now, most) = getrlimit(Resource::RLIMIT_NOFILE).context("looking how many files may be open")?;
+    let may = if now < needed {
+        // More than it has it need not get.
+        let raised = setrlimit(Resource::RLIMIT_NOFILE, needed.min(most), most).is_ok();
+        if raised { needed.min(most) } else { now }
+    } else {
+        now
+    };
+    ensure!(
+        may >= fewest,
+        "this process may have {may} open files, and needs {fewest} at least, {needed} with many clients of its sockets: raise the \
+         limit (`ulimit -n`, `LimitNOFILE=` in a unit)"
+    );
+    if may < needed {
+        tracing::warn!(
+            may,
+            needed,
+            "clients of its sockets may find no open file left: raise the limit (`ulimit -n`, `LimitNOFILE=` in a unit)"
+        );
+    }
+    Ok(())
 }
 
 impl Attach {
@@ -151,10 +189,10 @@ pub(super) fn load(file: &std::path::Path) -> Result<Config> {
 fn logging(level: &str, format: LogFormat, work: impl FnOnce(&Log) -> Result<Exit>) -> Exit {
     let log = match Log::start(level, format) {
         Ok(log) => log,
-        Err(error) => return complain(Exit::Usage, format_args!("{error:#}")),
+        Err(error) => return complain(Exit::Usage, reason::told(&error)),
     };
     work(&log).unwrap_or_else(|error| {
-        log.say(format_args!("xdhcpd: {error:#}"));
+        log.say(format_args!("xdhcpd: {}", reason::told(&error)));
         Exit::No
     })
 }

@@ -13,6 +13,7 @@ use crate::config::keys;
 use crate::control;
 use crate::events;
 use crate::metrics;
+use crate::reason;
 
 /// The shell to complete for.
 #[derive(Clone, Debug, clap::Args)]
@@ -44,7 +45,7 @@ impl Man {
     pub fn run(self) -> Exit {
         match write_pages(&self.directory) {
             Ok(()) => Exit::Done,
-            Err(error) => complain(Exit::Usage, format_args!("{error:#}")),
+            Err(error) => complain(Exit::Usage, reason::told(&error)),
         }
     }
 }
@@ -62,7 +63,7 @@ impl Reference {
     pub fn run(self) -> Exit {
         match write_reference(&self.directory) {
             Ok(()) => Exit::Done,
-            Err(error) => complain(Exit::Usage, format_args!("{error:#}")),
+            Err(error) => complain(Exit::Usage, reason::told(&error)),
         }
     }
 }

@@ -13,7 +13,9 @@ use super::output::{complain, finish, remark};
 use super::serve::load;
 use crate::adopt::{SubnetIds, Unreadable};
 use crate::control::{self, ClientError, Outcome, Portable, Request};
+use crate::files::{self, Within};
 use crate::leave;
+use crate::reason;
 use crate::server;
 
 /// What JSON has between its parts (RFC 8259 §2), and nothing else.
@@ -89,7 +91,7 @@ impl Export {
                     let text = leave::configuration(&config, file, to.into());
                     finish(Exit::Done, write!(io::stdout(), "{text}"))
                 }
-                Err(error) => complain(Exit::No, format!("{error:#}")),
+                Err(error) => complain(Exit::No, reason::told(&error)),
             };
         }
         if self.to == Some(Other::Kea) && self.kea_config.is_none() {
@@ -107,7 +109,7 @@ impl Export {
                 load(file).and_then(|config| server::export_stopped(&config, |lease| to.lease(&lease)));
             return match exported {
                 Ok(written) => finish(Exit::Done, written.and_then(|()| to.finish())),
-                Err(error) => complain(Exit::No, format!("{error:#}")),
+                Err(error) => complain(Exit::No, reason::told(&error)),
             };
         }
         let socket = match self.socket.map_or_else(default_socket, Ok) {
@@ -127,7 +129,7 @@ impl Export {
 
 impl Export {
     fn writer(&self) -> Result<Writer, Unreadable> {
-        let read = |name: &str| std::fs::read(name).map_err(|error| error.to_string());
+        let read = |name: &str| files::read(name.as_ref(), files::LIST).map_err(|error| error.to_string());
         let ids = |file: &PathBuf| SubnetIds::read(&file.display().to_string(), &read);
         Ok(Writer {
             to: BufWriter::new(io::stdout()),
@@ -247,10 +249,10 @@ impl Import {
 
     fn read(&self) -> io::Result<Vec<u8>> {
         if self.file.as_os_str() != "-" {
-            return std::fs::read(&self.file);
+            return files::read(&self.file, files::LIST);
         }
         let mut octets = Vec::new();
-        io::stdin().read_to_end(&mut octets).map(|_| octets)
+        Within::of(io::stdin(), files::LIST).read_to_end(&mut octets).map(|_| octets)
     }
 
     fn print(&self, imported: u64, refused: &[Refused]) -> io::Result<()> {

@@ -13,6 +13,7 @@ use super::table::Table;
 use crate::config::Config;
 use crate::control::from_colon_hex;
 use crate::journal::{Answer, Question, Span, Whose, wire_text};
+use crate::reason;
 
 /// Who had which address when.
 #[derive(Clone, Debug, clap::Args)]
@@ -58,7 +59,7 @@ impl WhoHad {
     pub fn run(self) -> Exit {
         let answer = match self.answer() {
             Ok(answer) => answer,
-            Err(error) => return complain(Exit::Usage, format_args!("{error:#}")),
+            Err(error) => return complain(Exit::Usage, reason::told(&error)),
         };
         for (changes, from, to) in &answer.lost {
             remark(format_args!(

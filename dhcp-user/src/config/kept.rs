@@ -2,7 +2,6 @@
 //! as in a `reservations-file`, each with its `subnet`. They stand beside those of the configuration.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use serde_json::{Map, Value as Json};
 use super::errors::{ConfigError, Errors, Span};
 use super::prefix::Prefix;
 use super::reservation::{Fields, ReservationKey};
+use crate::files;
 
 /// The name of the file in `state-dir`.
 const FILE: &str = "reservations.jsonl";
@@ -52,7 +52,7 @@ impl Lines {
         let text = match beside {
             Beside::Nothing => return Self::default(),
             Beside::Instead(text) => text.to_owned(),
-            Beside::Kept => match fs::read_to_string(&path) {
+            Beside::Kept => match files::text(&path, files::LIST) {
                 Ok(text) => text,
                 Err(error) if error.kind() == ErrorKind::NotFound => return Self::default(),
                 Err(error) if error.kind() != ErrorKind::PermissionDenied => {

@@ -77,6 +77,11 @@ use sources::Sources;
 use subnet::Others;
 use value::Value;
 
+use crate::files;
+
+/// A configuration has so many octets at most, all its files together: lists have files of their own.
+pub const LONGEST: u64 = 64 << 20;
+
 /// Where the control socket is unless the configuration says otherwise.
 pub const DEFAULT_CONTROL_SOCKET: &str = "/run/xdhcpd/control.sock";
 
@@ -125,7 +130,7 @@ impl Config {
     /// If it can't be read, or with everything that is wrong in it.
     pub fn load(path: &Path) -> Result<Self, LoadError> {
         let octets =
-            std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+            files::read(path, LONGEST).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
         Self::read(&octets, path, Beside::Kept).map_err(LoadError::Invalid)
     }
 
@@ -135,7 +140,7 @@ impl Config {
     /// As there.
     pub fn load_with(path: &Path, kept: &str) -> Result<Self, LoadError> {
         let octets =
-            std::fs::read(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
+            files::read(path, LONGEST).map_err(|source| LoadError::Read { path: path.to_owned(), source })?;
         Self::read(&octets, path, Beside::Instead(kept)).map_err(LoadError::Invalid)
     }
 

@@ -4,7 +4,6 @@
 //! `host-name` and `class`, in any order; an empty field isn't set. A line of JSON is an object with the keys of a
 //! `[[subnet.reservation]]`.
 
-use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -17,6 +16,7 @@ use super::overrides::Overrides;
 use super::reservation::{Fields, Reservation};
 use super::section::Section;
 use super::value::Value;
+use crate::files;
 
 /// After so many errors no more are reported: the file is the wrong one, or its generator is faulty.
 const ERRORS: usize = 100;
@@ -40,7 +40,7 @@ pub(super) fn read(
     classes: &ClassNames,
     mut each: impl FnMut(usize, Reservation) -> Result<(), String>,
 ) -> Option<()> {
-    let file = match File::open(path) {
+    let file = match files::open_within(path, files::LIST) {
         Ok(file) => BufReader::new(file),
         Err(error) => return value.refuse(format!("can't read {}: {error}", path.display())),
     };

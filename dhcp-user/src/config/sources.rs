@@ -8,14 +8,19 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use super::LONGEST;
 use super::errors::{ConfigError, Errors, Span};
 use super::section::Section;
+use crate::files;
 
 /// The tables that an included file may have, beside `include`.
 const TABLES: [&str; 3] = ["interface", "class", "subnet"];
 
 /// How deep files may include each other: the one that is named is at the top.
 const DEEPEST: usize = 16;
+
+/// No line is longer, in octets.
+const LONGEST_LINE: usize = 1 << 20;
 
 /// The texts of some files, one behind the other.
 #[derive(Default)]
@@ -37,6 +42,11 @@ impl Sources {
         sources
     }
 
+    /// How many octets more there may be.
+    fn left(&self) -> u64 {
+        LONGEST.saturating_sub(self.text.len() as u64)
+    }
+
     /// Adds a file that is so deep below the one that is named, and what it includes.
     fn add(&mut self, path: &Path, octets: &[u8], depth: usize) {
         let is_first = depth == 0;
@@ -52,6 +62,15 @@ impl Sources {
             }
         };
         let errors = Errors::of(&file, text);
+        if let Some(long) = text.lines().find(|line| line.len() > LONGEST_LINE) {
+            let at = long.as_ptr().addr().saturating_sub(text.as_ptr().addr());
+            let message = format!(
+                "this line is longer than {LONGEST_LINE} octets: break it, or put a list of reservations into a file of its own (reservations-file)"
+            );
+            errors.refuse(&(at..at), message);
+            self.errors.extend(errors.into_sorted());
+            return;
+        }
         let mut own = text.to_owned();
         let mut patterns = Vec::new();
         // Most configurations are one file, and read once.
@@ -114,7 +133,7 @@ impl Sources {
                 continue;
             }
             self.known.push(canonical);
-            match fs::read(&path) {
+            match files::read(&path, self.left()) {
                 Ok(octets) => self.add(&path, &octets, depth.saturating_add(1)),
                 Err(error) => {
                     self.errors.push(at(format!("can't read it: {error} (it is included from {file})")));
@@ -132,7 +151,16 @@ fn matching(errors: &Errors<'_>, at: &Span, path: &Path, pattern: &str) -> Vec<P
         return vec![beside];
     }
     match glob::glob(&beside.to_string_lossy()) {
-        Ok(paths) => paths.filter_map(Result::ok).filter(|path| path.is_file()).collect(),
+        Ok(paths) => paths
+            .filter_map(|found| match found {
+                // What else is no regular file is told when it is read.
+                Ok(path) => (!path.is_dir()).then_some(path),
+                Err(error) => {
+                    errors.refuse(at, format!("can't look for what is included: {error}"));
+                    None
+                }
+            })
+            .collect(),
         Err(error) => {
             errors.refuse(
                 at,

@@ -6,12 +6,12 @@
 //! 02:00:5e:*
 //! ```
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
 use super::errors::ConfigError;
 use super::value::{Value, from_hex};
+use crate::files;
 
 /// After so many errors no more are reported: the file is the wrong one.
 const ERRORS: usize = 100;
@@ -32,8 +32,8 @@ pub(super) fn read(value: Value<'_>, files: &mut Vec<PathBuf>) -> Option<Station
     let text = value.text("the name of a file")?;
     let path = value.errors().directory(&value.span()).join(text);
     files.push(path.clone());
-    let file = match File::open(&path) {
-        Ok(file) => BufReader::new(file.take(LONGEST)),
+    let file = match files::open_within(&path, LONGEST) {
+        Ok(file) => BufReader::new(file),
         Err(error) => return value.refuse(format!("can't read {}: {error}", path.display())),
     };
     let mut stations = Stations::default();

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Bounds;
+use crate::files::{self, Within};
 
 /// A whole is so many files at most.
 const FILES: u64 = 8;
@@ -20,6 +21,7 @@ const UNSYNCED: u64 = 1 << 16;
 const SKIPPED: u64 = 2 * UNSYNCED;
 /// The file with the kernel's id of the boot under which the directory was written.
 const BOOT: &str = "boot";
+const LONGEST_BOOT: u64 = 4096;
 
 /// The files that are written.
 #[derive(Debug)]
@@ -94,12 +96,12 @@ impl Files {
             self.next = Some(next);
             return Ok(None);
         };
-        let mut file = OpenOptions::new().read(true).append(true).open(&path)?;
+        let mut file = files::open_as(&path, OpenOptions::new().read(true).append(true))?;
         let end = end_of(&mut file)?;
         file.set_len(end.length)?;
         let first = number_of(&path).unwrap_or(1);
         let after = end.last.map_or(first, |last| last.saturating_add(1));
-        let others = fs::read_to_string(self.directory.join(BOOT)).ok();
+        let others = files::text(&self.directory.join(BOOT), LONGEST_BOOT).ok();
         let is_sure = self.next.is_some() || end.is_stop || others.as_deref() == Some(self.boot.as_str());
         self.mark()?;
         let skipped = (!is_sure).then_some(SKIPPED);
@@ -198,10 +200,10 @@ impl Files {
     /// Says that what is written from here on is written under this boot.
     fn mark(&self) -> io::Result<()> {
         let path = self.directory.join(BOOT);
-        if fs::read_to_string(&path).is_ok_and(|boot| boot == self.boot) {
+        if files::text(&path, LONGEST_BOOT).is_ok_and(|boot| boot == self.boot) {
             return Ok(());
         }
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+        let mut file = files::create(&path)?;
         file.write_all(self.boot.as_bytes())?;
         file.sync_all()
     }
@@ -228,7 +230,7 @@ fn number_of(path: &Path) -> Option<u64> {
 /// Where the last whole line ends, and which it is.
 fn end_of(file: &mut File) -> io::Result<End> {
     let mut octets = Vec::new();
-    file.read_to_end(&mut octets)?;
+    Within::of(file, files::LIST).read_to_end(&mut octets)?;
     let mut end = End::default();
     for line in octets.split_inclusive(|octet| *octet == b'\n').filter(|line| line.ends_with(b"\n")) {
         end.length = end.length.saturating_add(line.len() as u64);

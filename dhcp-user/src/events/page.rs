@@ -1,12 +1,12 @@
 //! The events after a number in the log, a page at a time.
 
-use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::path::Path;
 
 use serde::Deserialize;
 
 use super::files::segments;
+use crate::files;
 
 /// So many octets of lines are a page.
 const PAGE: usize = 64 << 10;
@@ -65,7 +65,7 @@ pub(super) fn read(directory: &Path, from: Cursor) -> io::Result<Page> {
             page.missing = first.saturating_sub(page.next.reached).saturating_sub(1);
             page.next.reached = first.saturating_sub(1);
         }
-        let mut file = match File::open(path) {
+        let mut file = match files::open(path) {
             Ok(file) => file,
             // It had its time between the look and this.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,

@@ -14,6 +14,7 @@ use flate2::write::GzEncoder;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::config;
+use crate::files;
 
 /// A line is shorter.
 const TAIL: u64 = 64 << 10;
@@ -152,7 +153,7 @@ impl Current {
 
     /// Goes on with a file that is there, behind its last whole line.
     fn resume(part: &Part) -> io::Result<Self> {
-        let mut file = OpenOptions::new().read(true).append(true).open(&part.path)?;
+        let mut file = files::open_as(&part.path, OpenOptions::new().read(true).append(true))?;
         let size = file.metadata()?.len();
         let from = size.saturating_sub(TAIL);
         let mut tail = Vec::new();
@@ -193,11 +194,11 @@ impl Part {
     /// # Errors
     /// When it can't be read. Of a compressed file that is damaged what comes before is read.
     pub(super) fn lines(&self, mut each: impl FnMut(&str)) -> io::Result<()> {
-        let opened = File::open(&self.path);
+        let opened = files::open(&self.path);
         // The one that was written may have been compressed meanwhile.
         let (file, compressed) = match opened {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !self.compressed => {
-                (File::open(self.compressed_path())?, true)
+                (files::open(&self.compressed_path())?, true)
             }
             opened => (opened?, self.compressed),
         };
@@ -207,7 +208,8 @@ impl Part {
         let mut line = Vec::new();
         loop {
             line.clear();
-            if lines.read_until(b'\n', &mut line)? == 0 {
+            // What is longer is no line of a journal: it is read in pieces, none of which is one.
+            if lines.by_ref().take(TAIL).read_until(b'\n', &mut line)? == 0 {
                 return Ok(());
             }
             if let Some(text) = line.strip_suffix(b"\n").and_then(|line| std::str::from_utf8(line).ok()) {
@@ -241,9 +243,9 @@ fn compressed(path: &Path) -> PathBuf {
 fn compress(path: &Path) -> io::Result<()> {
     let mut being_made = compressed(path).into_os_string();
     being_made.push(".new");
-    let out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&being_made)?;
+    let out = files::create(Path::new(&being_made))?;
     let mut encoder = GzEncoder::new(out, Compression::fast());
-    io::copy(&mut File::open(path)?, &mut encoder)?;
+    io::copy(&mut files::open(path)?, &mut encoder)?;
     encoder.finish()?.sync_all()?;
     fs::rename(&being_made, compressed(path))?;
     fs::remove_file(path)

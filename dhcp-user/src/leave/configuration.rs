@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use super::source::Source;
 use super::written::Written;
 use super::{dnsmasq_configuration, isc_configuration, kea_configuration};
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::files;
 
 /// A server that configurations can go to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub fn configuration(config: &Config, file: &Path, to: To) -> String {
     let mut written = Written::default();
     let files: Vec<PathBuf> = std::iter::once(file.to_owned()).chain(config.files.iter().cloned()).collect();
     for path in files {
-        if let Ok(text) = std::fs::read_to_string(&path) {
+        if let Ok(text) = files::text(&path, config::LONGEST) {
             written.add(&path, &text);
         }
     }

@@ -12,6 +12,7 @@ use super::embedded::{DIRECTORY, LOCK, SEGMENT_SIZE, file_name, list};
 use super::error::Damage;
 use super::survey::Survey;
 use super::{StoreError, StoreId};
+use crate::files;
 
 /// How often a store that a daemon has open is looked at before what is wrong is believed: it changes meanwhile.
 const LOOKS: usize = 5;
@@ -119,7 +120,7 @@ struct Files {
 
 impl Files {
     fn open(&self, sequence: u32) -> io::Result<File> {
-        File::open(self.dir.join(file_name(sequence)))
+        files::open(&self.dir.join(file_name(sequence)))
     }
 }
 

@@ -13,6 +13,7 @@ use super::disk::Disk;
 use super::log::Log;
 use super::marker::MARKER;
 use super::{Expected, StoreError, StoreId};
+use crate::files;
 
 /// The directory below the state directory, and the lock file in it.
 pub(super) const DIRECTORY: &str = "store";
@@ -69,27 +70,22 @@ pub struct Directory {
     lock: File,
     /// Whether a store was opened here before: only then is there anything in the lock file.
     was_used: bool,
-    /// The files that were used last, open: the segment appended to, the one that entries are taken along from, and the
-    /// marker.
+    /// The files that were used last, open: the segment appended to, the one that entries are taken along from, the one
+    /// that is looked at, and the marker.
     open: Vec<(u32, File)>,
 }
 
 /// How many files are kept open.
-const OPEN: usize = 3;
+const OPEN: usize = 4;
 
 impl Directory {
     fn lock(path: &Path) -> Result<Self, StoreError> {
         let opening = |error| StoreError::from_io(path, "opening it", error);
         make_private(path).map_err(opening)?;
         let directory = File::open(path).map_err(opening)?;
-        let mut lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .mode(0o600)
-            .open(path.join(LOCK))
-            .map_err(opening)?;
+        let mut how = OpenOptions::new();
+        how.create(true).truncate(false).read(true).write(true).mode(0o600);
+        let mut lock = files::open_as(&path.join(LOCK), &mut how).map_err(opening)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -127,7 +123,8 @@ impl Directory {
         let at = match self.open.iter().position(|(open, _)| *open == sequence) {
             Some(at) => at,
             None => {
-                let file = OpenOptions::new().read(true).write(true).open(self.segment(sequence))?;
+                let path = self.segment(sequence);
+                let file = files::open_as(&path, OpenOptions::new().read(true).write(true))?;
                 self.open.insert(0, (sequence, file));
                 self.open.truncate(OPEN);
                 0

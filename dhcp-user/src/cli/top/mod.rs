@@ -24,6 +24,7 @@ use super::daemon::Whom;
 use super::output::complain;
 use crate::control::{self, ClientError, Figures, Outcome, Request};
 use crate::events::EventRecord;
+use crate::reason;
 use view::View;
 
 /// How long a key may wait for this.
@@ -69,7 +70,7 @@ impl Top {
         };
         match self.show(first, &socket) {
             Ok(()) => Exit::Done,
-            Err(error) => complain(Exit::Usage, format_args!("{error:#}")),
+            Err(error) => complain(Exit::Usage, reason::told(&error)),
         }
     }
 

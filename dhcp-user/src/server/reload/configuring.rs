@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::control::{Reloaded, Reply, ReservationEdit};
 use crate::policy::{Interface, Policy};
 use crate::probe::Prober;
+use crate::reason;
 use crate::server::equipment;
 use crate::server::equipment::capacity::{self, Capacity};
 use crate::server::process::beside::Beside;
@@ -153,12 +154,12 @@ fn serve(work: &Receiver<Work>, given: &UnboundedSender<Done>, waiting: &Waiting
                 }
             }
             Work::List { present, reply } => {
-                reply.done(kept::list(&present.server.state_dir).map_err(|error| format!("{error:#}")));
+                reply.done(kept::list(&present.server.state_dir).map_err(|error| reason::told(&error)));
             }
             Work::Edit { file, present, edit, reply } => {
                 match kept::edit(&file, &present.server.state_dir, edit) {
                     Ok(()) => drop(given.send(Done::Edited(reply.but("it is on disk, and not in force: ")))),
-                    Err(error) => reply.no(format!("{error:#}")),
+                    Err(error) => reply.no(reason::told(&error)),
                 }
             }
             Work::Discard(what) => drop(what),

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::config::Config;
 use crate::config::kept::{self, SUBNET};
 use crate::control::ReservationEdit;
+use crate::files;
 
 /// All of them, as they stand in the file.
 pub(super) fn list(state_dir: &Path) -> Result<Vec<Map<String, Value>>> {
@@ -38,7 +39,7 @@ pub(super) fn edit(file: &Path, state_dir: &Path, edit: ReservationEdit) -> Resu
 
 fn text_in(state_dir: &Path) -> Result<String> {
     let path = kept::file(state_dir);
-    match fs::read_to_string(&path) {
+    match files::text(&path, files::LIST) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
         read => read.with_context(|| format!("can't read {}", path.display())),
     }
@@ -89,7 +90,7 @@ fn without(text: &str, client: &Map<String, Value>, subnet: Option<&str>) -> Res
 fn write(state_dir: &Path, text: &str) -> io::Result<()> {
     let path = kept::file(state_dir);
     let next = path.with_extension("next");
-    let mut file = File::create(&next)?;
+    let mut file = files::create(&next)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&next, &path)?;

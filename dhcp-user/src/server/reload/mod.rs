@@ -26,6 +26,7 @@ use crate::control::{Reloaded, Reply};
 use crate::datapath::program::attachment::Attachment;
 use crate::policy::{Changeover, Policy, STEP, Settled};
 use crate::pulse::Stage;
+use crate::reason;
 pub use ahead::refusals;
 use configuring::{Done, Made, Next};
 use regroup::{Regrouped, Regrouping, Undoing};
@@ -201,7 +202,7 @@ impl Server {
 
     /// The former configuration stays in force.
     fn stay(&mut self, error: &anyhow::Error) {
-        let why = format!("{error:#}");
+        let why = reason::told(&error);
         tracing::warn!(why, "not reloaded: the former configuration stays in force");
         let Self { kernel, ours, .. } = self;
         if let Some(kernel) = kernel

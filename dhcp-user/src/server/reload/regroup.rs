@@ -12,6 +12,7 @@ use crate::config::{self, Config, XdpMode};
 use crate::datapath::interfaces::netlink::LinkState;
 use crate::datapath::program::attachment::Attachment;
 use crate::policy::{Interface, Renumbered};
+use crate::reason;
 use crate::server::Server;
 use crate::server::equipment::absent::{is_there, missing};
 use crate::server::links::ServedInterface;
@@ -169,7 +170,7 @@ impl Server {
             served.look_anew();
         }
         if let Err(error) = result {
-            let error = format!("{error:#}");
+            let error = reason::told(&error);
             tracing::warn!(interface = name, error, "can't be attached as before; it is tried again");
             if let Before::As(_) = done.before {
                 self.listen_meanwhile(*ifindex);

@@ -20,6 +20,7 @@ use crate::capture::{CaptureEvent, Captured, Direction};
 use crate::clock::BootNanos;
 use crate::datapath::frames::ring::Arrival;
 use crate::datapath::program::capture::{Means, Tap};
+use crate::reason;
 use crate::server::Server;
 use crate::server::process::beside::Beside;
 
@@ -83,7 +84,7 @@ impl Captures {
                     follow(&mut tap, &frames, &work.0, &work.1);
                 }
                 Err(error) => {
-                    let error = format!("{error:#}");
+                    let error = reason::told(&error);
                     tracing::warn!(error, "the kernel's answers can't be captured");
                     *work.0.lock().unwrap_or_else(PoisonError::into_inner) = false;
                     let _ = frames.send(CaptureEvent::WithoutKernel(error));
@@ -184,7 +185,7 @@ fn follow(tap: &mut Tap, frames: &broadcast::Sender<CaptureEvent>, goes_on: &Mut
         if covered.elapsed() > COVER {
             covered = Instant::now();
             if let Err(error) = tap.cover() {
-                tracing::debug!(error = format!("{error:#}"), "an interface is left out of the capture");
+                tracing::debug!(error = reason::told(&error), "an interface is left out of the capture");
             }
         }
         {

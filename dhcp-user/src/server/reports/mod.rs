@@ -25,6 +25,7 @@ use crate::hooks::Hooks;
 use crate::journal::{vendor_texts, wire_text};
 use crate::message::AgentInformation;
 use crate::policy::{AnsweredBy, LeaseView, PoolView, Source, State, Words as _};
+use crate::reason;
 use crate::store::{HwAddr, QuarantineCause};
 
 /// A pool as it is shown.
@@ -59,7 +60,7 @@ impl Server {
                 reply
                     .done(figures.map_err(|error| format!("the kernel's counters can't be read: {error:#}")));
             }
-            Query::Measured(reply) => reply.done(self.measured().map_err(|error| format!("{error:#}"))),
+            Query::Measured(reply) => reply.done(self.measured().map_err(|error| reason::told(&error))),
             Query::Pools(reply) => reply.give(self.pools()),
             Query::Leases { after, most, filter, reply } => reply.give(self.leases(after, most, &filter)),
             Query::LeaseShow(address, reply) => match self.policy.lease(address) {
@@ -72,7 +73,7 @@ impl Server {
             Query::Quarantine(reply) => reply.give(self.quarantine()),
             Query::QuarantineClear { prefix, why, reply } => self.clear(prefix, why, reply),
             Query::Events(reply) => reply.give(self.events.listen()),
-            Query::Capture(reply) => reply.done(self.capture().map_err(|error| format!("{error:#}"))),
+            Query::Capture(reply) => reply.done(self.capture().map_err(|error| reason::told(&error))),
             Query::Explain(client, reply) => match self.explain(&client) {
                 Ok(explanation) => reply.give(explanation),
                 Err(No(why)) => reply.no(why),
