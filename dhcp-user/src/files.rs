@@ -106,6 +106,39 @@ impl<R: Read> Read for Within<R> {
     }
 }
 
+/// Reads lines that are so long at most: the octets of a longer one are an error, before there are many.
+#[derive(Debug)]
+pub struct ShortLines<R> {
+    from: R,
+    most: usize,
+    line: usize,
+}
+
+impl<R: Read> ShortLines<R> {
+    /// Of `from`, with lines of so many octets at most.
+    pub const fn of(from: R, most: usize) -> Self {
+        Self { from, most, line: 0 }
+    }
+}
+
+impl<R: Read> Read for ShortLines<R> {
+    fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(octets)?;
+        let octets = octets.get(..read).unwrap_or_default();
+        for part in octets.split_inclusive(|octet| *octet == b'\n') {
+            self.line = self.line.saturating_add(part.len());
+            if self.line > self.most {
+                let why = format!("a line is longer than {} octets", self.most);
+                return Err(io::Error::new(ErrorKind::FileTooLarge, why));
+            }
+            if part.ends_with(b"\n") {
+                self.line = 0;
+            }
+        }
+        Ok(read)
+    }
+}
+
 fn too_long(most: u64) -> io::Error {
     let most = if most < 1 << 20 { format!("{most} octets") } else { format!("{} MiB", most >> 20) };
     io::Error::new(ErrorKind::FileTooLarge, format!("it is longer than {most}"))
@@ -175,6 +208,10 @@ mod tests {
         let mut endless = Within::of(io::repeat(0), 3 << 20);
         let error = io::copy(&mut endless, &mut io::sink()).expect_err("it has no end");
         assert_eq!(error.to_string(), "it is longer than 3 MiB");
+        let mut lines = ShortLines::of("short\nlonger\n".as_bytes(), 6);
+        let error = io::read_to_string(&mut lines).expect_err("the second is too long");
+        assert_eq!(error.to_string(), "a line is longer than 6 octets");
+        assert!(io::read_to_string(ShortLines::of("short\nlonger\n".as_bytes(), 7)).is_ok());
         create(&file).expect("it is emptied");
         assert_eq!(text(&file, 10).expect("it is there"), "");
     }

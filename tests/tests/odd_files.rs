@@ -89,7 +89,7 @@ fn commands_say_what_stands_in_the_place_of_a_file() -> Result<()> {
         Ok(child.wait_with_output()?)
     };
     let config = fs::read_to_string(dir.join("xdhcpd.toml"))?;
-    let checked = given(&["check-config", "--force", "/dev/stdin"], &config)?;
+    let checked = given(&["check-config", "/dev/stdin"], &config)?;
     ensure!(checked.status.success(), "{checked:?}");
     let isc = "subnet 10.0.0.0 netmask 255.255.255.0 { range 10.0.0.10 10.0.0.20; }\n";
     let imported = given(&["import-config", "--from", "isc", "--interface", "eth0", "/dev/stdin"], isc)?;
@@ -119,7 +119,7 @@ fn a_configuration_says_what_stands_in_the_place_of_its_files_and_what_has_no_en
     let subnet = |more: &str| good.replace("lease-time = \"10m\"", &format!("lease-time = \"10m\"\n{more}"));
     check(&subnet("reservations-file = \"pipe.csv\""), &["pipe.csv", IS_A_FIFO])?;
     check(&subnet("reservations-file = \"pipe.jsonl\""), &["pipe.jsonl", IS_A_FIFO])?;
-    let class = "[[class]]\nname = \"c\"\nhw-address-file = \"pipe.csv\"\n";
+    let class = "[[class]]\nname = \"c\"\nmatch = { hw-address-file = \"pipe.csv\" }\n";
     check(&format!("{good}{class}"), &["pipe.csv", IS_A_FIFO])?;
 
     // A line of 30 MB, and files of zeros that are as long as a file system lets them be.
@@ -223,11 +223,9 @@ fn a_start_without_open_files_says_what_to_raise() -> Result<()> {
     let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
     server.stop()?;
     server.detach()?;
-    for (limit, told) in [
-        ("--nofile=8:8", "LimitNOFILE"),
-        ("--nofile=64:64", "needs 132 at least"),
-        ("--nofile=30:8192", ""),
-    ] {
+    for (limit, told) in
+        [("--nofile=8:8", "LimitNOFILE"), ("--nofile=64:64", "needs 132 at least"), ("--nofile=30:8192", "")]
+    {
         let before = server.log().len();
         server.launch_again(&Launch { under: &["prlimit", limit], ..Launch::default() })?;
         if told.is_empty() {
@@ -281,8 +279,8 @@ fn a_standard_output_that_is_closed_is_no_success() -> Result<()> {
         &["capture", "--write", "-", "--control", &there],
         &["who-had", &lease, "--directory", &journal],
         &["store", "check", &state],
-        &["check-config", "--force", &config],
-        &["check-config", "--force", &config, "--json"],
+        &["check-config", &config],
+        &["check-config", &config, "--json"],
         &["import-config", "--from", "isc", "--interface", "eth0", &isc],
         &["completions", "bash"],
         &["extcap", "--extcap-interfaces"],

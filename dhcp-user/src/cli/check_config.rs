@@ -113,6 +113,9 @@ impl CheckConfig {
     }
 }
 
+/// No longer line is shown.
+const LONGEST_SHOWN: usize = 1000;
+
 /// The texts of the files with findings.
 type Texts = HashMap<String, String>;
 
@@ -122,7 +125,11 @@ fn pointed_at(texts: &mut Texts, error: &ConfigError) -> String {
     let text = texts
         .entry(error.file.clone())
         .or_insert_with_key(|file| files::text(file.as_ref(), config::LONGEST).unwrap_or_default());
-    let shown = |line: &&str| !line.trim().is_empty() && !line.chars().any(|c| c.is_control() && c != '\t');
+    let shown = |line: &&str| {
+        !line.trim().is_empty()
+            && line.len() <= LONGEST_SHOWN
+            && !line.chars().any(|c| c.is_control() && c != '\t')
+    };
     let Some(line) = text.lines().nth(error.line.saturating_sub(1)).filter(shown) else {
         return String::new();
     };

@@ -119,7 +119,7 @@ pub(super) fn finish(exit: Exit, printed: io::Result<()>) -> Exit {
 /// Standard output was closed when the process was started: whatever is written to it fails from here on, as it does
 /// where a disk is full.
 pub fn without_stdout() {
-    let nobody = UnixDatagram::unbound().map(|nobody| dup2_stdout(nobody));
+    let nobody = UnixDatagram::unbound().map(dup2_stdout);
     if !matches!(nobody, Ok(Ok(()))) {
         remark("xdhcpd: standard output is closed");
     }

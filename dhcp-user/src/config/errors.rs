@@ -1,6 +1,6 @@
 //! The errors of a configuration, with their places.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
@@ -32,8 +32,13 @@ pub(super) struct Errors<'t> {
     /// Lines whose syntax is broken: their values are a guess.
     broken: RefCell<BTreeSet<usize>>,
     found: RefCell<Vec<ConfigError>>,
+    /// How many more were found than are told.
+    more: Cell<usize>,
     warned: RefCell<Vec<ConfigError>>,
 }
+
+/// After so many errors no more are told: the file is the wrong one.
+const MOST: usize = 1000;
 
 impl<'t> Errors<'t> {
     pub(super) fn of(file: &'t str, text: &'t str) -> Self {
@@ -49,6 +54,7 @@ impl<'t> Errors<'t> {
             line_starts,
             broken: RefCell::default(),
             found: RefCell::default(),
+            more: Cell::new(0),
             warned: RefCell::default(),
         }
     }
@@ -124,7 +130,16 @@ impl<'t> Errors<'t> {
 
     /// Something that is wrong elsewhere.
     pub(super) fn refuse_at(&self, error: ConfigError) {
-        self.found.borrow_mut().push(error);
+        self.keep(|| error);
+    }
+
+    fn keep(&self, error: impl FnOnce() -> ConfigError) {
+        if self.found.borrow().len() < MOST {
+            let error = error();
+            self.found.borrow_mut().push(error);
+        } else {
+            self.more.set(self.more.get().saturating_add(1));
+        }
     }
 
     /// All errors, in the order of the text.
@@ -133,12 +148,14 @@ impl<'t> Errors<'t> {
         let place = |file: &str| self.files.iter().position(|(_, name)| *name == file);
         found.sort_by(|a, b| (place(&a.file), a).cmp(&(place(&b.file), b)));
         found.dedup();
+        if let (more @ 1.., Some(last)) = (self.more.get(), found.last_mut()) {
+            last.message.push_str(&format!(" (and {more} more errors, which are not told)"));
+        }
         found
     }
 
     fn push(&self, span: &Span, message: String) {
-        let error = self.at(span, message);
-        self.found.borrow_mut().push(error);
+        self.keep(|| self.at(span, message));
     }
 
     /// A message about the text at `span`.
@@ -166,6 +183,19 @@ mod tests {
         errors.refuse(&(0..0), "y");
         let found: Vec<_> = errors.into_sorted().iter().map(ToString::to_string).collect();
         assert_eq!(found, ["f:1:1: y", "f:2:4: x"]);
+    }
+
+    #[test]
+    fn so_many_are_told_and_the_others_counted() {
+        let errors = Errors::of("f", "a = 1\n");
+        (0..MOST + 5).for_each(|n| errors.refuse(&(0..0), n.to_string()));
+        let found = errors.into_sorted();
+        assert_eq!(found.len(), MOST);
+        assert!(
+            found
+                .last()
+                .is_some_and(|last| last.message.ends_with("(and 5 more errors, which are not told)"))
+        );
     }
 
     #[test]

@@ -52,7 +52,7 @@ impl Lines {
         let text = match beside {
             Beside::Nothing => return Self::default(),
             Beside::Instead(text) => text.to_owned(),
-            Beside::Kept => match files::text(&path, files::LIST) {
+            Beside::Kept => match files::text(&path, super::LONGEST) {
                 Ok(text) => text,
                 Err(error) if error.kind() == ErrorKind::NotFound => return Self::default(),
                 Err(error) if error.kind() != ErrorKind::PermissionDenied => {

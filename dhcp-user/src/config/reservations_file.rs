@@ -16,7 +16,7 @@ use super::overrides::Overrides;
 use super::reservation::{Fields, Reservation};
 use super::section::Section;
 use super::value::Value;
-use crate::files;
+use crate::files::{self, ShortLines};
 
 /// After so many errors no more are reported: the file is the wrong one, or its generator is faulty.
 const ERRORS: usize = 100;
@@ -54,7 +54,7 @@ pub(super) fn read(
         wrong < ERRORS
     };
     if path.extension().is_some_and(|end| end == "csv") {
-        csv(file, classes, &mut take);
+        csv(ShortLines::of(file, LONGEST_LINE), classes, &mut take);
     } else {
         json(file, classes, &mut take);
     }

@@ -11,12 +11,14 @@ use std::path::PathBuf;
 
 use super::errors::ConfigError;
 use super::value::{Value, from_hex};
-use crate::files;
+use crate::files::{self, ShortLines};
 
 /// After so many errors no more are reported: the file is the wrong one.
 const ERRORS: usize = 100;
 /// A longer file is no file of addresses.
 const LONGEST: u64 = 256 << 20;
+/// Nor is a longer line one of an address, whatever follows its hash.
+const LONGEST_LINE: usize = 64 * 1024;
 
 /// The contents of a file.
 #[derive(Debug, Default, PartialEq)]
@@ -33,7 +35,7 @@ pub(super) fn read(value: Value<'_>, files: &mut Vec<PathBuf>) -> Option<Station
     let path = value.errors().directory(&value.span()).join(text);
     files.push(path.clone());
     let file = match files::open_within(&path, LONGEST) {
-        Ok(file) => BufReader::new(file),
+        Ok(file) => BufReader::new(ShortLines::of(file, LONGEST_LINE)),
         Err(error) => return value.refuse(format!("can't read {}: {error}", path.display())),
     };
     let mut stations = Stations::default();

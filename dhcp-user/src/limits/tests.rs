@@ -77,11 +77,12 @@ fn who_poses_as_a_client_elsewhere_takes_nothing_from_it() {
 /// Nor does one that sends from far what says it is from the client's relay, or its link.
 #[test]
 fn who_poses_as_a_client_or_fills_a_link_from_far_takes_nothing_from_those_who_are_there() {
-    let mut limits = limits(50, 5);
+    let mut limits = limits(0, 5);
     let relayed = || Draft::discover(1).via(RELAY).option(82, &[1, 1, 7]);
     let foreign = || Draft { ip_src: OTHER, ..relayed() };
     assert_eq!(sent(&mut limits, vec![foreign(); 100], NOW).0, 5);
     assert_eq!(sent(&mut limits, [relayed()], NOW).0, 1);
+    let mut limits = self::limits(50, 0);
     let routed = |mac| Draft { ip_src: OTHER, ip_dst: SERVER, ..Draft::discover(mac) };
     assert_eq!(sent(&mut limits, crowd(200, routed), NOW).0, 50);
     assert_eq!(sent(&mut limits, crowd(200, Draft::discover), NOW).0, 50);
@@ -134,6 +135,10 @@ fn a_link_is_limited_in_what_is_new_and_in_nothing_else() {
     let mut limits = limits(50, 0);
     let (passed, refused) = sent(&mut limits, crowd(200, Draft::discover), NOW);
     assert_eq!((passed, refused), (50, vec![Limit::Link; 150]));
+    let unicast = crowd(200, |mac| Draft::inform(mac, SERVER));
+    assert_eq!(sent(&mut limits, unicast, NOW), (50, vec![Limit::Link; 150]));
+    let relayed = crowd(200, |mac| Draft::discover(mac).via(RELAY));
+    assert_eq!(sent(&mut limits, relayed, NOW), (50, vec![Limit::Link; 150]));
     let fresh = [Draft::inform(201, SERVER), Draft::bootrequest(202), Draft::new(10, 203).via(RELAY)];
     assert_eq!(sent(&mut limits, fresh, NOW), (0, vec![Limit::Link; 3]));
     let begun = [

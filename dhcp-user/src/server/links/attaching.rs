@@ -479,6 +479,6 @@ impl Server {
 
 fn warn_of_rest(interface: &str, result: &Result<Attachment>) {
     if let Err(error) = result {
-        tracing::warn!(interface, error = reason::told(&error), "the program may still be attached");
+        tracing::warn!(interface, error = reason::told(error), "the program may still be attached");
     }
 }

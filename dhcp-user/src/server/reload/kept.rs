@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Map, Value};
 
-use crate::config::Config;
 use crate::config::kept::{self, SUBNET};
+use crate::config::{self, Config};
 use crate::control::ReservationEdit;
 use crate::files;
 
@@ -39,7 +39,7 @@ pub(super) fn edit(file: &Path, state_dir: &Path, edit: ReservationEdit) -> Resu
 
 fn text_in(state_dir: &Path) -> Result<String> {
     let path = kept::file(state_dir);
-    match files::text(&path, files::LIST) {
+    match files::text(&path, config::LONGEST) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
         read => read.with_context(|| format!("can't read {}", path.display())),
     }

@@ -202,7 +202,7 @@ impl Server {
 
     /// The former configuration stays in force.
     fn stay(&mut self, error: &anyhow::Error) {
-        let why = reason::told(&error);
+        let why = reason::told(error);
         tracing::warn!(why, "not reloaded: the former configuration stays in force");
         let Self { kernel, ours, .. } = self;
         if let Some(kernel) = kernel

@@ -355,7 +355,7 @@ fn what_is_cut_or_overwritten_in_its_place_is_told_by_a_look_and_takes_no_more_c
             },
             "0000000002.log at octet ",
         ),
-        (|state| put(&segments(state)[0], 100_000, &[0; 9_000]), "0000000001.log at octet 4096: "),
+        (|state| put(&segments(state)[0], 100_000, &[0; 9_000]), "0000000001.log at octet "),
         (|state| cut(&segments(state)[0], 3_000_000), "0000000001.log at octet 3000000: it ends here"),
         (|state| put(&segments(state)[0], 0, &[0; 9_000]), "0000000001.log at octet 0: "),
         (|state| cut(&state.path().join("store/reached"), 100), "reached at octet 100: it ends here"),
