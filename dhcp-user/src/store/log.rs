@@ -25,7 +25,7 @@ use super::look::{Look, Written, as_long};
 use super::marker::{Marker, Reached};
 use super::reclaim::Reclaim;
 use super::record::Record;
-use super::segment::{Draft, Entry, Extent, FRAMES, Frame, Seal, padded};
+use super::segment::{Draft, Entry, Extent, FRAMES, Frame, Seal, padded, read_some};
 use super::{Change, Expected, Loss, Size, Store, StoreError, StoreId};
 
 /// A [`Store`] in segments on a disk.
@@ -450,23 +450,6 @@ pub(super) fn read<D: Disk>(
     octets: &mut Vec<u8>,
 ) -> Result<(), StoreError> {
     read_some(disk, sequence, 0, end as usize, octets)
-}
-
-/// Reads `length` octets of a segment from `offset` on.
-pub(super) fn read_some<D: Disk>(
-    disk: &mut D,
-    sequence: u32,
-    offset: usize,
-    length: usize,
-    octets: &mut Vec<u8>,
-) -> Result<(), StoreError> {
-    octets.clear();
-    octets.resize(length, 0);
-    let offset = u32::try_from(offset).unwrap_or(u32::MAX);
-    disk.read(sequence, offset, octets).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => unsound(disk, sequence, offset as usize),
-        _ => failed(disk, "reading", error),
-    })
 }
 
 /// Whether what is written can be found again.

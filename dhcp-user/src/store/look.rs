@@ -9,9 +9,8 @@ use std::collections::VecDeque;
 use super::disk::Disk;
 use super::error::{Damage, failed, unsound};
 use super::header::{HEADER_PAGE, Header};
-use super::log::read_some;
 use super::marker::{MARKER, SIZE};
-use super::segment::{Extent, FRAME_HEAD, FRAMES, Frame, Seal};
+use super::segment::{Extent, FRAME_HEAD, FRAMES, Frame, Seal, read_some};
 use super::{StoreError, StoreId};
 
 /// How much is read of older commits in one look, or one commit more.

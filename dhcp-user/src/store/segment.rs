@@ -9,12 +9,15 @@
 //! and the segment's sequence number. So leftovers in a recycled file never count as a frame, and a client, which can
 //! put octets into a record, cannot forge one.
 
+use std::io;
 use std::net::Ipv4Addr;
 
-use super::StoreId;
 use super::clock::Clock;
+use super::disk::Disk;
+use super::error::{failed, unsound};
 use super::header::HEADER_PAGE;
 use super::reader::Reader;
+use super::{StoreError, StoreId};
 
 /// The size of a segment, and how far frames fill it.
 #[derive(Clone, Copy, Debug)]
@@ -225,6 +228,23 @@ impl Draft {
         put(&mut self.octets, 0, crc.to_le_bytes());
         Some(&self.octets)
     }
+}
+
+/// Reads `length` octets of a segment from `offset` on.
+pub(super) fn read_some<D: Disk>(
+    disk: &mut D,
+    sequence: u32,
+    offset: usize,
+    length: usize,
+    octets: &mut Vec<u8>,
+) -> Result<(), StoreError> {
+    octets.clear();
+    octets.resize(length, 0);
+    let offset = u32::try_from(offset).unwrap_or(u32::MAX);
+    disk.read(sequence, offset, octets).map_err(|error| match error.kind() {
+        io::ErrorKind::UnexpectedEof => unsound(disk, sequence, offset as usize),
+        _ => failed(disk, "reading", error),
+    })
 }
 
 /// Writes a field of known place.
