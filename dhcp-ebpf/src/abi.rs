@@ -40,6 +40,12 @@ pub mod maps {
     pub const CAPTURED: &str = "CAPTURED";
     /// Per-CPU array of one, not pinned: how many frames that ring had no room for.
     pub const UNCAPTURED: &str = "UNCAPTURED";
+    /// Program array of one, pinned where another's program calls ours: the program that answers.
+    pub const ENTRY: &str = "ENTRY";
+    /// Per-CPU array from interface index, below [`STATIONS`](super::STATIONS), pinned with it: how many frames came so.
+    pub const CALLED: &str = "CALLED";
+    /// Program array of one, pinned where ours calls another's program: that one.
+    pub const NEXT: &str = "NEXT";
 }
 
 /// Copies of frames, which the program makes that takes the DHCP program's place while somebody captures. Its ring lives as
@@ -121,8 +127,14 @@ pub mod constants {
 pub mod programs {
     /// The DHCP program.
     pub const XDHCPD: &str = "xdhcpd";
+    /// Does the same, and hands what goes to the host's stack to another's program.
+    pub const XDHCPD_NEXT: &str = "xdhcpd_next";
+    /// What another's program calls, to go on with the DHCP program.
+    pub const ENTRY: &str = "xdhcpd_entry";
     /// Does what the DHCP program does and copies frames: takes its place while somebody captures.
     pub const CAPTURING: &str = "capturing";
+    /// The same for `XDHCPD_NEXT`.
+    pub const CAPTURING_NEXT: &str = "capturing_next";
     /// Notes how many of the frames that the daemon has sent drivers have taken: a raw tracepoint program.
     pub const TAKEN: &str = "taken";
     /// Where it runs; besides, the thread that calls runs it on a context of zeros, by which it makes itself known.

@@ -25,6 +25,8 @@ pub enum Xdp {
     Generic,
     /// In the driver where it takes the program, else in the stack.
     Auto,
+    /// By another's program, which calls it.
+    External,
     /// Not at all: the daemon answers everything.
     Off,
 }
@@ -35,6 +37,7 @@ impl Xdp {
             Self::Native => "native",
             Self::Generic => "generic",
             Self::Auto => "auto",
+            Self::External => "external",
             Self::Off => "off",
         }
     }

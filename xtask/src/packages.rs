@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process;
 
-/// An executable that must be there, and the package that brings it.
+/// An executable, or a file by its path, that must be there, and the package that brings it.
 pub(crate) struct Tool {
     pub(crate) executable: &'static str,
     pub(crate) package: &'static str,

@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: installs the missing tools for a purpose.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
     Build,
     /// Two namespaces and one real client
     Demo,
+    /// The same and another server
+    Tour,
     /// Every real client, a load generator, and a server to stand beside
     Test,
     /// A clean Debian to install the package into
@@ -53,6 +55,11 @@ const DEMO_TOOLS: &[Tool] = &[
     tool("dhclient", "isc-dhcp-client"),
 ];
 
+const TOUR_TOOLS: &[Tool] = &[
+    // A server to come from.
+    tool("kea-dhcp4", "kea-dhcp4-server"),
+];
+
 const TEST_TOOLS: &[Tool] = &[
     tool("udhcpc", "udhcpc"),
     tool("dhcpcd", "dhcpcd-base"),
@@ -62,7 +69,6 @@ const TEST_TOOLS: &[Tool] = &[
     tool("dbus-daemon", "dbus-daemon"),
     tool("perfdhcp", "kea-admin"),
     tool("dnsmasq", "dnsmasq-base"),
-    tool("kea-dhcp4", "kea-dhcp4-server"),
     tool("dhcpd", "isc-dhcp-server"),
     tool("valgrind", "valgrind"),
     // Brings systemd-networkd, too.
@@ -78,8 +84,12 @@ const TEST_TOOLS: &[Tool] = &[
     tool("named", "bind9"),
     tool("nsupdate", "bind9-dnsutils"),
     tool("kea-shell", "kea-ctrl-agent"),
-    // To change a map behind the server's back.
+    // To change a map behind the server's back, and to load others' programs.
     tool("bpftool", "bpftool"),
+    tool("clang", "clang"),
+    tool("/usr/include/bpf/bpf_helpers.h", "libbpf-dev"),
+    tool("xdp-loader", "xdp-tools"),
+    tool("ping", "iputils-ping"),
 ];
 
 const PACKAGE_TOOLS: &[Tool] = &[
@@ -133,6 +143,9 @@ fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
     if purpose >= Purpose::Demo {
         tools.extend(DEMO_TOOLS);
     }
+    if purpose >= Purpose::Tour {
+        tools.extend(TOUR_TOOLS);
+    }
     if purpose >= Purpose::Test {
         tools.extend(TEST_TOOLS);
     }
@@ -146,5 +159,6 @@ fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
 }
 
 fn is_there(tool: &Tool) -> bool {
-    process::find(tool.executable).is_some()
+    let named = Path::new(tool.executable);
+    if named.is_absolute() { named.exists() } else { process::find(tool.executable).is_some() }
 }

@@ -2,5 +2,6 @@
 pub mod capture;
 pub mod live;
 pub mod maps;
+pub mod neighbours;
 pub mod packet;
 pub mod ring;

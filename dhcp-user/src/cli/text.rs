@@ -72,6 +72,7 @@ fn status(item: &RawValue, table: &mut Table) -> serde_json::Result<()> {
         let xdp = match interface.xdp {
             Xdp::Native => "XDP in the driver (native)",
             Xdp::Generic => "XDP in the stack (generic)",
+            Xdp::External => "XDP by another's program (external)",
             Xdp::Off => "no XDP",
         };
         let link = match interface.link {

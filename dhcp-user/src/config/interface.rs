@@ -35,11 +35,15 @@ pub enum XdpMode {
     Native,
     /// In the stack (skb mode).
     Generic,
+    /// Not attached: another's program, which is, calls it.
+    External,
     /// Not attached: the daemon answers everything.
     Off,
 }
 
 impl XdpMode {
+    const ALL: [Self; 5] = [Self::Auto, Self::Native, Self::Generic, Self::External, Self::Off];
+
     /// The name in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -47,6 +51,7 @@ impl XdpMode {
             Self::Auto => "auto",
             Self::Native => "native",
             Self::Generic => "generic",
+            Self::External => "external",
             Self::Off => "off",
         }
     }
@@ -55,9 +60,8 @@ impl XdpMode {
 impl Interface {
     pub(super) fn read(mut section: Section<'_>) -> Option<Self> {
         let name = section.required("name", "\"eth0\"", interface_name);
-        let xdp = section.or("xdp", XdpMode::Auto, |v| {
-            v.one_of([XdpMode::Auto, XdpMode::Native, XdpMode::Generic, XdpMode::Off].map(|m| (m.name(), m)))
-        });
+        let xdp =
+            section.or("xdp", XdpMode::Auto, |v| v.one_of(XdpMode::ALL.map(|mode| (mode.name(), mode))));
         let probe = section.optional("probe", Probe::read);
         let rate_limit = section.optional("rate-limit", Value::rate);
         let circuit_rate_limit = section.optional("circuit-rate-limit", Value::rate);

@@ -45,6 +45,8 @@ pub struct Server {
     pub store: StoreChoice,
     /// Directory on a bpffs where program, link and maps are pinned.
     pub pin_dir: PathBuf,
+    /// The pin of a program that gets what would go to the host's stack.
+    pub next_program: Option<PathBuf>,
     /// How many lease times ahead of the last ACK the store commits; at least 1 + T1 / lease time of each subnet.
     pub horizon: f64,
     /// When the CPUs are kept from sleeping.
@@ -94,6 +96,7 @@ impl Default for Server {
             quarantine: 24 * 60 * 60,
             store: StoreChoice::Embedded,
             pin_dir: PathBuf::from("/sys/fs/bpf/xdhcpd"),
+            next_program: None,
             horizon: 2.0,
             keep_cpus_awake: KeepAwake::UnderLoad,
             leasequery_from: Vec::new(),
@@ -126,6 +129,7 @@ impl Server {
         let quarantine = section.or("quarantine", default.quarantine, Value::some_seconds);
         let store = section.or("store", default.store, store_choice);
         let pin_dir = section.or("pin-dir", default.pin_dir, absolute_path);
+        let next_program = section.optional("next-program", absolute_path);
         let horizon = section.or("horizon", default.horizon, |v| v.number(1.0..=10.0));
         let keep_cpus_awake = section.or("keep-cpus-awake", default.keep_cpus_awake, keep_awake);
         let leasequery_from = section.or("leasequery-from", default.leasequery_from, relays);
@@ -147,6 +151,7 @@ impl Server {
             quarantine: quarantine?,
             store: store?,
             pin_dir: pin_dir?,
+            next_program: next_program?,
             horizon: horizon?,
             keep_cpus_awake: keep_cpus_awake?,
             leasequery_from: leasequery_from?,

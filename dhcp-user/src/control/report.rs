@@ -109,6 +109,8 @@ pub enum Xdp {
     Native,
     /// In the stack.
     Generic,
+    /// Not: another's program calls it.
+    External,
     /// Not at all.
     Off,
 }

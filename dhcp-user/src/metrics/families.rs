@@ -239,7 +239,7 @@ pub(super) const FAMILIES: &[Family] = &[
         "xdhcpd_interface_attached",
         Gauge,
         &["interface", "xdp"],
-        "1 for the way in which the XDP program is attached: `native`, `generic` or `off`.",
+        "1 for the way in which the XDP program is attached: `native`, `generic`, `external` or `off`.",
         attached,
     ),
     family(
@@ -326,6 +326,7 @@ fn attached(s: &Snapshot) -> Values {
     let xdp = |xdp| match xdp {
         Xdp::Native => "native",
         Xdp::Generic => "generic",
+        Xdp::External => "external",
         Xdp::Off => "off",
     };
     let all = s.measured.status.interfaces.iter();

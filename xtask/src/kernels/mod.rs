@@ -88,15 +88,16 @@ pub(crate) fn lacking() -> Result<Vec<&'static str>> {
     Ok(Wires::of(EMULATOR)?.lacking())
 }
 
-/// The script that runs a test binary, with a daemon to test: what has `filter` in its name, and nothing of what is `skipped`.
-pub(crate) fn script(daemon: &Path, test: &Path, filter: Option<&str>, skipped: &[&str]) -> String {
+/// The script that runs test binaries, with a daemon to test: what has `filter` in its name, and nothing of what is `skipped`.
+pub(crate) fn script(daemon: &Path, tests: &[PathBuf], filter: Option<&str>, skipped: &[&str]) -> String {
     let mut which = filter.map(|filter| format!("'{filter}'")).unwrap_or_default();
     which.extend(skipped.iter().map(|test| format!(" --skip {test}")));
+    let run: String =
+        tests.iter().map(|test| format!("'{}' --test-threads=1 {which}\n", test.display())).collect();
     format!(
         "cd '{}'\nexport PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/dev/shm TMPDIR=/dev/shm XDHCPD_SLOWNESS={SLOWNESS} \
-         XDHCPD_BIN='{}'\nip link set lo up\n'{}' --test-threads=1 {which}\n",
+         XDHCPD_BIN='{}'\nip link set lo up\n{run}",
         workspace::root().join("tests").display(),
         daemon.display(),
-        test.display(),
     )
 }

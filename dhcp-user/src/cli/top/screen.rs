@@ -53,6 +53,7 @@ fn show_head(frame: &mut Frame<'_>, area: Rect, view: &View) {
         let xdp = match interface.xdp {
             Xdp::Native => "native",
             Xdp::Generic => "generic",
+            Xdp::External => "external",
             Xdp::Off => "off",
         };
         let down = if interface.link == LinkStatus::Up { "" } else { ", down" };

@@ -152,6 +152,14 @@ pub(super) const KEYS: &[Key] = &[
         "where program and maps stay when the daemon ends; a BPF file system is mounted there if there is none",
     ),
     key(
+        "next-program",
+        &[Table::Server],
+        Text,
+        None,
+        "0.1",
+        "the pin of an XDP program that gets every frame which would go to the host's stack",
+    ),
+    key(
         "store",
         &[Table::Server],
         TableOr(Table::Store, &["embedded"]),
@@ -269,10 +277,10 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "xdp",
         &[Table::Interface],
-        Choice(&["auto", "native", "generic", "off"]),
+        Choice(&["auto", "native", "generic", "external", "off"]),
         Is("\"auto\""),
         "0.1",
-        "`\"native\"`: in the driver or not at all; `\"generic\"`: in the stack; `\"off\"`: the daemon answers everything",
+        "`\"native\"`: in the driver or not at all; `\"generic\"`: in the stack; `\"external\"`: another's program calls it; `\"off\"`: the daemon answers everything",
     ),
     key(
         "rate-limit",

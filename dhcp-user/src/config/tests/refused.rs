@@ -90,7 +90,7 @@ fn every_error_is_told_at_once() {
             (2, "expected a number from 1 to 10, found a string"),
             (3, "\"never\" is none of \"auto\", \"off\""),
             (4, "[[interface]] lacks `name`: add name = \"eth0\""),
-            (5, "\"fast\" is none of \"auto\", \"native\", \"generic\", \"off\""),
+            (5, "\"fast\" is none of \"auto\", \"native\", \"generic\", \"external\", \"off\""),
             (6, "[[subnet]] lacks `prefix`: add prefix = \"192.0.2.0/24\""),
             (7, "unknown key `prefx` in [[subnet]]: did you mean `prefix`?"),
             (8, "\"x\" is not a range of addresses"),

@@ -8,6 +8,7 @@
 //! none of them. In the stack they come from the bond.
 
 use std::fs::File;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -18,10 +19,10 @@ use aya::programs::xdp::XdpLink;
 
 use super::diagnosis::{Named, NamedLog};
 use super::holding::Holding;
-use super::object::xdp;
+use super::object::{Rest, xdp};
 use super::pins::{LinkPin, Pins};
 use super::transmission::Counts;
-use super::{occupant, offload, transmission};
+use super::{neighbours, occupant, offload, transmission};
 use crate::config::XdpMode;
 use crate::datapath::interfaces::netlink::{self, Attached};
 use crate::reason;
@@ -30,15 +31,36 @@ use crate::reason;
 /// kernel's lock on interfaces: this is for a thread that nobody waits for.
 pub struct Attacher {
     ebpf: Ebpf,
+    rest: Rest,
     pins: Pins,
     holding: Holding,
+}
+
+/// By what way frames come to the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reached {
+    /// It is attached.
+    Attached(Attached),
+    /// Another's program calls it.
+    External,
+}
+
+impl Reached {
+    /// The name that `status` uses.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Attached(attached) => attached.name(),
+            Self::External => "external",
+        }
+    }
 }
 
 /// The result of attaching.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attachment {
-    /// How the interface is attached; `None`: not at all, since the program would not see frames as they came.
-    pub attached: Option<Attached>,
+    /// How frames of the interface come to the program; `None`: not at all, since it would not see them as they came.
+    pub reached: Option<Reached>,
     /// Why so, where it is not what was asked for or where there was a choice.
     pub why: Option<String>,
     /// Its driver's counts of answers at that time.
@@ -53,9 +75,9 @@ struct Way {
 }
 
 impl Attacher {
-    pub(super) fn new(ebpf: Ebpf, pins: Pins, directory: File) -> Result<Self> {
+    pub(super) fn new(ebpf: Ebpf, rest: Rest, pins: Pins, directory: File) -> Result<Self> {
         let holding = Holding::of(pins.clone(), directory)?;
-        Ok(Self { ebpf, pins, holding })
+        Ok(Self { ebpf, rest, pins, holding })
     }
 
     /// Sees to it that all is pinned where it was. Says whether any of it was not.
@@ -72,7 +94,7 @@ impl Attacher {
     /// When the interface's driver, or another program there, doesn't let it.
     pub fn attach(&mut self, interface: &str, ifindex: u32, wanted: XdpMode) -> Result<Attachment> {
         let mut attachment = self.attach_by(interface, ifindex, wanted)?;
-        if attachment.attached == Some(Attached::Native) {
+        if matches!(attachment.reached, Some(Reached::Attached(Attached::Native) | Reached::External)) {
             attachment.sent = Counts::of(interface).unwrap_or_default();
         }
         Ok(attachment)
@@ -80,6 +102,9 @@ impl Attacher {
 
     fn attach_by(&mut self, interface: &str, ifindex: u32, wanted: XdpMode) -> Result<Attachment> {
         let pin = self.pins.link(interface, ifindex);
+        if wanted == XdpMode::External {
+            return self.be_called(interface, &pin);
+        }
         if let Some(offload) = whole_frames(interface) {
             self.holding.release(&pin)?;
             let why = format!(
@@ -106,7 +131,11 @@ impl Attacher {
                     if wanted == XdpMode::Auto && attached != chosen {
                         why = Some("it was found attached so".to_owned());
                     }
-                    return Ok(Attachment { attached: Some(attached), why, ..Attachment::default() });
+                    return Ok(Attachment {
+                        reached: Some(Reached::Attached(attached)),
+                        why,
+                        ..Attachment::default()
+                    });
                 }
                 Ok(None) => tracing::info!(interface, "`xdp` is another now: attaching anew"),
                 Err(error) => tracing::warn!(
@@ -139,9 +168,42 @@ impl Attacher {
                 self.attach_anew(&pin, Mode::Skb)?;
                 Attached::Generic
             }
-            XdpMode::Off => bail!("{interface} is configured not to be attached"),
+            XdpMode::External | XdpMode::Off => bail!("{interface} is configured not to be attached"),
         };
-        Ok(Attachment { attached: Some(attached), why, ..Attachment::default() })
+        Ok(Attachment { reached: Some(Reached::Attached(attached)), why, ..Attachment::default() })
+    }
+
+    /// Has another's program on the interface call this one, as soon as its owner puts it there.
+    fn be_called(&mut self, interface: &str, pin: &LinkPin) -> Result<Attachment> {
+        if let Some(offload) = whole_frames(interface) {
+            bail!(
+                "{interface}: the driver takes VLAN tags off ({offload}) and can't be told not to, so that a program can't tell \
+                 which link a frame is from: set `xdp = \"off\"`, and don't have our program called"
+            );
+        }
+        self.holding.release(pin)?;
+        neighbours::provide_entry(&self.pins)?;
+        self.answer_calls()?;
+        Ok(Attachment { reached: Some(Reached::External), ..Attachment::default() })
+    }
+
+    /// Puts this program into the place of the one that others' programs go on with.
+    fn answer_calls(&mut self) -> Result<()> {
+        let program = xdp(&mut self.ebpf, self.rest.answering())?;
+        self.pins.entry().put(program.fd()?.as_fd()).context("answering another's program")
+    }
+
+    /// Others' programs are to call this one no more.
+    ///
+    /// # Errors
+    /// When a pin can't be removed.
+    pub fn refuse_calls(&self) -> Result<()> {
+        if self.pins.entry().is_there() {
+            tracing::info!(
+                "no interface has `xdp = \"external\"` any more: others' programs can't call ours"
+            );
+        }
+        self.pins.remove_entry()
     }
 
     /// Goes on with a pinned link; none if it is attached in another way than `wanted`.
@@ -156,7 +218,7 @@ impl Attacher {
     /// Puts this program into a pinned link, atomically: each frame meets the one or the other.
     fn replace(&mut self, pinned: PinnedLink) -> Result<()> {
         let link = XdpLink::try_from(FdLink::from(pinned))?;
-        let program = xdp(&mut self.ebpf)?;
+        let program = xdp(&mut self.ebpf, self.rest.answering())?;
         let id = program.attach_to_link(link)?;
         // The pin holds the attachment; this descriptor need not.
         drop(FdLink::try_from(program.take_link(id)?)?);
@@ -165,7 +227,7 @@ impl Attacher {
 
     fn attach_anew(&mut self, pin: &LinkPin, mode: Mode) -> Result<()> {
         let LinkPin { interface, ifindex, path } = pin;
-        let program = xdp(&mut self.ebpf)?;
+        let program = xdp(&mut self.ebpf, self.rest.answering())?;
         let id = program
             .attach_to_if_index(*ifindex, mode)
             .with_context(|| format!("attaching to {interface} by {}", attached_by(mode).name()))?;
@@ -204,7 +266,7 @@ impl Attacher {
                 pin.detach()?;
             }
         }
-        Ok(())
+        if self.pins.entry().is_there() { self.answer_calls() } else { Ok(()) }
     }
 
     /// Takes the program off interfaces that are not `wanted` to have it any more.
@@ -236,7 +298,7 @@ pub fn check_unserved(dir: &Path) -> Result<()> {
 
 /// Removes attachments and maps of the instance whose pins are in `dir`; with `interface`, only its attachment.
 ///
-/// Gives the names of the interfaces that were detached.
+/// Gives the names of the interfaces that were detached, and of those that had others' programs call ours the pin.
 ///
 /// # Errors
 /// When a pin can't be removed.
@@ -249,6 +311,9 @@ pub fn detach(dir: &Path, interface: Option<&str>) -> Result<Vec<String>> {
         gone.push(link.interface.clone());
     }
     if gone.len() == links.len() {
+        if pins.entry().is_there() {
+            gone.push(pins.callable().display().to_string());
+        }
         pins.remove_all()?;
     }
     Ok(gone)
@@ -262,7 +327,7 @@ pub fn detach(dir: &Path, interface: Option<&str>) -> Result<Vec<String>> {
 pub fn leave(dir: &Path, interfaces: &[&str]) -> Result<()> {
     let pins = Pins::at(dir);
     let ours = |pin: &LinkPin| interfaces.contains(&pin.interface.as_str());
-    if !pins.links()?.iter().any(ours) {
+    if !pins.links()?.iter().any(ours) && !pins.entry().is_there() {
         return Ok(());
     }
     let Ok(_held) = pins.hold() else { return Ok(()) };
@@ -312,7 +377,7 @@ fn way(interface: &str, wanted: XdpMode, bond: bool, driver: Option<String>) -> 
                 None => Some("its driver is not known".to_owned()),
             },
         }),
-        XdpMode::Native | XdpMode::Generic | XdpMode::Off => {
+        XdpMode::Native | XdpMode::Generic | XdpMode::External | XdpMode::Off => {
             if wanted == XdpMode::Native && driver.is_some_and(|driver| transmission::forgets(&driver)) {
                 tracing::warn!(
                     interface,

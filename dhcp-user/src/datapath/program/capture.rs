@@ -13,13 +13,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use aya::maps::{MapData, PerCpuArray, RingBuf};
-use aya::programs::Xdp;
 use bytes::Bytes;
 use dhcp_ebpf::abi::capture::{Header, LEFT};
-use dhcp_ebpf::abi::{maps, programs};
+use dhcp_ebpf::abi::maps;
 use dhcp_ebpf::verdict::{Dropped, Passed, Renewal, Verdict};
 
-use super::object::{self, OBJECT, Sizes};
+use super::object::{self, OBJECT, Rest, Sizes};
 use super::pins::{LinkPin, Pins};
 use crate::capture::{Captured, Direction};
 use crate::clock::BootNanos;
@@ -32,6 +31,7 @@ const RING: u32 = 4 << 20;
 pub struct Means {
     pub(super) pins: Pins,
     pub(super) sizes: Sizes,
+    pub(super) rest: Rest,
     /// The program that answers.
     pub(super) plain: OwnedFd,
     pub(super) instead: CapturingProgram,
@@ -69,13 +69,10 @@ impl Means {
     /// When the kernel refuses any of it; the plain program is everywhere then.
     pub fn open(self) -> Result<Tap> {
         let lines = object::lines(self.sizes);
-        let mut loader = object::loader(&self.pins, self.sizes, &lines);
+        let mut loader = object::loader(&self.pins, self.sizes, &lines, self.rest);
         loader.override_global(aya_log::LEVEL, &0_u8, false).map_max_entries(maps::CAPTURED, RING);
         let mut ebpf = loader.load(OBJECT).context("making the maps of a capture")?;
-        let program: &mut Xdp = ebpf
-            .program_mut(programs::CAPTURING)
-            .context("the BPF object has no program that captures")?
-            .try_into()?;
+        let program = object::xdp(&mut ebpf, self.rest.capturing())?;
         program.load().context("the kernel refused the program that captures")?;
         let number = program.info().context("asking for the number of the program that captures")?.id();
         let capturing =
@@ -106,6 +103,11 @@ impl Tap {
                     .with_context(|| format!("capturing on {}", pin.interface))?;
                 self.placed.push(pin);
             }
+        }
+        // The daemon may have put the plain program there since.
+        let entry = self.means.pins.entry();
+        if entry.is_there() {
+            entry.put(self.capturing.as_fd()).context("capturing what another's program calls")?;
         }
         Ok(())
     }
@@ -147,6 +149,12 @@ impl Drop for Tap {
                 // It has another program by now: a later capture's, or this daemon attached anew.
                 tracing::debug!(%error, interface = pin.interface, "the plain program is not put back");
             }
+        }
+        let entry = self.means.pins.entry();
+        if entry.is_there()
+            && let Err(error) = entry.put(self.means.plain.as_fd())
+        {
+            tracing::warn!(%error, "another's program goes on calling the program that captures");
         }
         let _ = self.means.instead.0.compare_exchange(self.number, 0, Ordering::AcqRel, Ordering::Relaxed);
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::fs::File;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use aya::Pod;
@@ -19,7 +19,8 @@ use super::adoption::{self, Pinned};
 use super::attachment::Attacher;
 use super::capture::{CapturingProgram, Means};
 use super::live_frames::LiveFrames;
-use super::object::{self, ADDRESSES, OBJECT, Sizes, region, xdp};
+use super::neighbours;
+use super::object::{self, ADDRESSES, OBJECT, Rest, Sizes, region, xdp};
 use super::pins::Pins;
 use crate::datapath::frames::fill::Fill;
 use crate::datapath::interfaces::netlink::Occupant;
@@ -61,6 +62,7 @@ pub struct Kernel {
     plain: OwnedFd,
     instead: CapturingProgram,
     sizes: Sizes,
+    rest: Rest,
     fills: [(&'static str, Fill); 2],
     /// Keeps others away from the pins.
     _held: File,
@@ -95,11 +97,17 @@ pub fn have_room(dir: &Path, needed: Sizes) -> bool {
 }
 
 impl Kernel {
-    /// Loads the program over the maps pinned by an earlier daemon, or over new ones with room for `needed`.
+    /// Loads the program over the maps pinned by an earlier daemon, or over new ones with room for `needed`. What goes to the
+    /// host's stack is handed to the program that is pinned as `next`, if one is named.
     ///
     /// # Errors
     /// When the kernel refuses the program or a map, or the pin directory can't be used or is another daemon's.
-    pub fn open(dir: &Path, needed: Sizes, diagnosis: Diagnosis) -> Result<(Self, Shared)> {
+    pub fn open(
+        dir: &Path,
+        needed: Sizes,
+        next: Option<&Path>,
+        diagnosis: Diagnosis,
+    ) -> Result<(Self, Shared)> {
         let pins = Pins::at(dir);
         pins.prepare()?;
         let held = pins.hold()?;
@@ -110,15 +118,20 @@ impl Kernel {
             outgrown.make_way(&pins)?;
         }
         let lines = object::lines(sizes);
-        let mut loader = object::loader(&pins, sizes, &lines);
+        let rest = if next.is_some() { Rest::HandedOn } else { Rest::ToTheHost };
+        let mut loader = object::loader(&pins, sizes, &lines, rest);
         loader.override_global(aya_log::LEVEL, &diagnosis, false);
         let mut ebpf = loader.load(OBJECT).map_err(not_made)?;
-        let program = xdp(&mut ebpf)?;
+        match next {
+            Some(next) => neighbours::hand_on_to(&pins, next)?,
+            None => pins.next().remove()?,
+        }
+        let program = xdp(&mut ebpf, rest.answering())?;
         program.load().map_err(object::refused)?;
         let plain = program.fd()?.as_fd().try_clone_to_owned().context("keeping the XDP program")?;
         let program = program.info().context("asking for the number of the XDP program")?.id();
         let instead = CapturingProgram::default();
-        let live = LiveFrames::over(&mut ebpf, instead.clone());
+        let live = LiveFrames::over(&mut ebpf, rest, instead.clone());
         if let Err(error) = &live {
             tracing::info!(
                 error = reason::told(error),
@@ -156,6 +169,7 @@ impl Kernel {
             adopted_from,
             attacher: Attacher::new(
                 ebpf,
+                rest,
                 pins.clone(),
                 held.try_clone().context("keeping the pin directory")?,
             )?,
@@ -172,6 +186,7 @@ impl Kernel {
             plain,
             instead,
             sizes,
+            rest,
             fills: [("begun", begun_fill), ("fresh", fresh_fill)],
             _held: held,
         };
@@ -190,7 +205,13 @@ impl Kernel {
     /// When the process may open no more files.
     pub fn means_of_capture(&self) -> Result<Means> {
         let plain = self.plain.try_clone().context("keeping the XDP program")?;
-        Ok(Means { pins: self.pins.clone(), sizes: self.sizes, plain, instead: self.instead.clone() })
+        Ok(Means {
+            pins: self.pins.clone(),
+            sizes: self.sizes,
+            rest: self.rest,
+            plain,
+            instead: self.instead.clone(),
+        })
     }
 
     /// The program: for running it on frames that no driver has seen.
@@ -322,6 +343,18 @@ impl Kernel {
         (0..dhcp_ebpf::verdict::Verdict::COUNTERS)
             .map(|index| Ok(self.counters.get(&u32::try_from(index)?, 0)?.iter().sum()))
             .collect()
+    }
+
+    /// How many frames another's program has called ours for, on this interface.
+    #[must_use]
+    pub fn called(&self, ifindex: u32) -> u64 {
+        neighbours::called(&self.pins, ifindex)
+    }
+
+    /// The pin of what others' programs call.
+    #[must_use]
+    pub fn callable(&self) -> PathBuf {
+        self.pins.callable()
     }
 
     /// The rings to the daemon: the name of each, how many octets it holds, and how many of them wait to be read.

@@ -25,7 +25,7 @@ use dhcp_ebpf::abi::{maps, programs};
 use dhcp_ebpf::slot::{Cells as _, CellsMut as _};
 
 use super::capture::CapturingProgram;
-use super::object::{region, xdp};
+use super::object::{Rest, region, xdp};
 use crate::datapath::frames::departure::{Live, Outgoing};
 use crate::datapath::interfaces::netlink::{self, Attached};
 use crate::datapath::leases::memory::{Region, SharedCells};
@@ -92,7 +92,7 @@ impl LiveFrames {
     ///
     /// # Errors
     /// When the kernel doesn't let drivers be watched, or has no such tracepoint.
-    pub(super) fn over(ebpf: &mut Ebpf, instead: CapturingProgram) -> Result<Self> {
+    pub(super) fn over(ebpf: &mut Ebpf, rest: Rest, instead: CapturingProgram) -> Result<Self> {
         let watch: &mut RawTracePoint = ebpf
             .program_mut(programs::TAKEN)
             .context("the BPF object has no program to watch drivers")?
@@ -101,7 +101,7 @@ impl LiveFrames {
         let watching = watch.attach(programs::TAKEN_AT).context("watching what drivers take")?;
         let watching = watch.take_link(watching)?;
         let watch = watch.fd()?.as_fd().try_clone_to_owned().context("keeping the program that watches")?;
-        let program = xdp(ebpf)?;
+        let program = xdp(ebpf, rest.answering())?;
         let number = program.info().context("asking for the number of the XDP program")?.id();
         let program = program.fd()?.as_fd().try_clone_to_owned().context("keeping the XDP program")?;
         let mut map = |name: &str, cells| {

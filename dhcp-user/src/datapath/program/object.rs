@@ -35,7 +35,7 @@ pub(super) const fn lines(sizes: Sizes) -> u32 {
 /// Loads the object over maps that are pinned, or pins new ones of these sizes.
 ///
 /// `lines` is how many lines of questions there are: [`lines`] of the sizes.
-pub(super) fn loader<'a>(pins: &Pins, sizes: Sizes, lines: &'a u32) -> EbpfLoader<'a> {
+pub(super) fn loader<'a>(pins: &Pins, sizes: Sizes, lines: &'a u32, rest: Rest) -> EbpfLoader<'a> {
     let Sizes { slots, chunks } = sizes;
     let mut loader = EbpfLoader::new();
     loader
@@ -49,15 +49,45 @@ pub(super) fn loader<'a>(pins: &Pins, sizes: Sizes, lines: &'a u32) -> EbpfLoade
     for name in PINNED_MAPS {
         loader.map_pin_path(name, pins.map(name));
     }
+    if rest == Rest::HandedOn {
+        loader.map_pin_path(maps::NEXT, pins.map(maps::NEXT));
+    }
     loader
 }
 
-/// The program that answers.
+/// What becomes of frames that are not for us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// They go to the host's stack.
+    ToTheHost,
+    /// Another's program gets them.
+    HandedOn,
+}
+
+impl Rest {
+    /// The program that answers.
+    pub(super) const fn answering(self) -> &'static str {
+        match self {
+            Self::ToTheHost => programs::XDHCPD,
+            Self::HandedOn => programs::XDHCPD_NEXT,
+        }
+    }
+
+    /// The one in its place while somebody captures.
+    pub(super) const fn capturing(self) -> &'static str {
+        match self {
+            Self::ToTheHost => programs::CAPTURING,
+            Self::HandedOn => programs::CAPTURING_NEXT,
+        }
+    }
+}
+
+/// A program of the object.
 ///
 /// # Errors
-/// When the object has none.
-pub(super) fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp> {
-    Ok(ebpf.program_mut(programs::XDHCPD).context("the BPF object has no DHCP program")?.try_into()?)
+/// When the object has none of that name.
+pub(super) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
+    Ok(ebpf.program_mut(name).with_context(|| format!("the BPF object has no program {name}"))?.try_into()?)
 }
 
 /// The memory of a map of `cells` cells.

@@ -52,8 +52,7 @@ pub fn described(interface: &str, occupant: Occupant) -> String {
     let is_ours = name.is_some_and(is_ours);
     let whose = match name {
         Some(_) if is_ours => format!("a program of another xdhcpd (id {program}, {})", attached.name()),
-        Some(name) => format!("the XDP program {name} (id {program}, {})", attached.name()),
-        None => format!("an XDP program (id {program}, {})", attached.name()),
+        _ => named(occupant),
     };
     let mode = match attached {
         Attached::Native => "xdpdrv",
@@ -76,9 +75,20 @@ pub fn described(interface: &str, occupant: Occupant) -> String {
     format!("{whose} is attached to {interface}: {advice}")
 }
 
+/// The name and number of the program that occupies an interface.
+#[must_use]
+pub fn named(occupant: Occupant) -> String {
+    let Occupant { attached, program } = occupant;
+    match known(program).and_then(|known| known.name) {
+        Some(name) => format!("the XDP program {name} (id {program}, {})", attached.name()),
+        None => format!("an XDP program (id {program}, {})", attached.name()),
+    }
+}
+
 /// Whether a program of this name is one of an xdhcpd, which may have been killed while somebody captured.
 fn is_ours(name: &str) -> bool {
-    name == programs::XDHCPD || name == programs::CAPTURING
+    let ours = [programs::XDHCPD, programs::XDHCPD_NEXT, programs::CAPTURING, programs::CAPTURING_NEXT];
+    ours.contains(&name)
 }
 
 /// Whether the program is one of an xdhcpd, by its name.

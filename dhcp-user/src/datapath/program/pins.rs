@@ -14,7 +14,10 @@ use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use dhcp_ebpf::abi::maps;
 
-/// `BPF_OBJ_PIN`, `BPF_OBJ_GET`, `BPF_LINK_UPDATE` and `BPF_LINK_DETACH` of linux/bpf.h.
+/// `BPF_MAP_UPDATE_ELEM`, `BPF_MAP_DELETE_ELEM`, `BPF_OBJ_PIN`, `BPF_OBJ_GET`, `BPF_LINK_UPDATE` and `BPF_LINK_DETACH` of
+/// linux/bpf.h.
+const MAP_UPDATE: libc::c_long = 2;
+const MAP_DELETE: libc::c_long = 3;
 const OBJECT_PIN: libc::c_long = 6;
 const OBJECT_GET: libc::c_long = 7;
 const LINK_UPDATE: libc::c_long = 29;
@@ -42,6 +45,9 @@ pub const PINNED_MAPS: [&str; 12] = [
 fn open(directory: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NONBLOCK).open(directory)
 }
+
+/// The pin of what others' programs call. bpffs takes no dots in names.
+const CALLABLE: &str = "program";
 
 /// The pin directory of one instance.
 #[derive(Clone, Debug)]
@@ -157,6 +163,34 @@ impl Pins {
         }
     }
 
+    /// The pin of the program that others' programs call.
+    #[must_use]
+    pub fn callable(&self) -> PathBuf {
+        self.0.join(CALLABLE)
+    }
+
+    /// The program that goes on with a frame when another's program has called ours.
+    #[must_use]
+    pub fn entry(&self) -> SlotPin {
+        SlotPin(self.map(maps::ENTRY))
+    }
+
+    /// The program of another that ours calls.
+    #[must_use]
+    pub fn next(&self) -> SlotPin {
+        SlotPin(self.map(maps::NEXT))
+    }
+
+    /// Others' programs can't call ours any more.
+    ///
+    /// # Errors
+    /// When a pin can't be removed.
+    pub fn remove_entry(&self) -> Result<()> {
+        self.entry().remove()?;
+        remove(&self.map(maps::CALLED))?;
+        remove(&self.callable())
+    }
+
     /// All attachments that are pinned.
     ///
     /// # Errors
@@ -191,6 +225,8 @@ impl Pins {
         for link in self.links()? {
             link.detach()?;
         }
+        self.remove_entry()?;
+        self.next().remove()?;
         self.remove_maps()?;
         match fs::remove_dir(&self.0) {
             Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ResourceBusy) => {
@@ -243,6 +279,58 @@ impl LinkPin {
     }
 }
 
+/// A pinned array of one program.
+#[derive(Clone, Debug)]
+pub struct SlotPin(PathBuf);
+
+impl SlotPin {
+    /// Whether it is there.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.0.exists()
+    }
+
+    /// Puts a program into it, in the place of the one there: each frame meets one of the two.
+    ///
+    /// # Errors
+    /// When it is not there, or the kernel doesn't let programs that use it call this one.
+    pub fn put(&self, program: BorrowedFd<'_>) -> io::Result<()> {
+        let program = program.as_raw_fd();
+        self.element(MAP_UPDATE, &raw const program)
+    }
+
+    /// Empties it and removes the pin.
+    ///
+    /// # Errors
+    /// When the pin is there and can't be removed.
+    pub fn remove(&self) -> Result<()> {
+        // Whoever else holds the array must not go on with what was in it. An empty one is as it is to be.
+        let _ = self.element(MAP_DELETE, std::ptr::null());
+        remove(&self.0)
+    }
+
+    fn element(&self, command: libc::c_long, value: *const i32) -> io::Result<()> {
+        #[repr(C)]
+        struct Element {
+            map: u32,
+            unused: u32,
+            key: u64,
+            value: u64,
+            flags: u64,
+        }
+        let map = opened(&self.0)?;
+        let key = 0_u32;
+        let element = Element {
+            map: map.as_raw_fd().cast_unsigned(),
+            unused: 0,
+            key: &raw const key as u64,
+            value: value as u64,
+            flags: 0,
+        };
+        bpf(command, &element).map(drop)
+    }
+}
+
 /// Takes the program of an attachment off its interface.
 pub(super) fn take_off(link: &OwnedFd) -> io::Result<()> {
     bpf(LINK_DETACH, &link.as_raw_fd()).map(drop)
@@ -274,7 +362,7 @@ pub(super) fn opened(pin: &Path) -> io::Result<OwnedFd> {
 
 fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<i32> {
     // SAFETY: all callers pass the leading part of the kernel's `union bpf_attr` for the command, by reference and with
-    // its size; the kernel takes the rest for zero. The one pointer in it is to a string that outlives the call.
+    // its size; the kernel takes the rest for zero. What it points to, a string or an element, outlives the call.
     let done = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(done).unwrap_or(i32::MAX)) }
 }

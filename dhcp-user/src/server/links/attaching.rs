@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::listening::is_listened_on;
 use super::tagged::let_pass;
 use super::transmission::Transmission;
 use crate::config::{self, XdpMode};
@@ -414,7 +415,7 @@ impl Server {
     ) {
         let ifindex = state.facts.ifindex;
         let (Some(kernel), Some(served)) = (&self.kernel, self.interfaces.get(&ifindex)) else { return };
-        let is_ours = state.xdp.is_some_and(|there| kernel.is_ours(there));
+        let is_ours = served.xdp == Xdp::External || state.xdp.is_some_and(|there| kernel.is_ours(there));
         // What is under way is waited for.
         let is_awaited = self.attaching.concerns(ifindex) || self.is_regrouping();
         let tag_taker = tag_taker.filter(|_| is_ours && served.xdp != Xdp::Off);
@@ -459,19 +460,18 @@ impl Server {
         attachment: Attachment,
         there: Option<Occupant>,
     ) {
-        let Attachment { attached, why, sent } = attachment;
-        let is_attached = attached.is_some();
+        let Attachment { reached, why, sent } = attachment;
         let Some(served) = self.interfaces.get_mut(&ifindex) else { return };
-        if let Some(attached) = attached {
-            tracing::info!(interface = served.facts.name, xdp = attached.name(), why, "attached");
+        if let Some(reached) = reached {
+            tracing::info!(interface = served.facts.name, xdp = reached.name(), why, "attached");
         }
-        served.xdp = attached.map_or(Xdp::Off, Xdp::from);
-        served.refused = attached.is_none().then_some(there);
+        served.xdp = reached.map_or(Xdp::Off, Xdp::from);
+        served.refused = reached.is_none().then_some(there);
         served.why = why;
         served.transmission = Transmission::after(sent);
         served.look_anew();
         (served.listener, served.unheard) = (None, None);
-        if !is_attached {
+        if is_listened_on(served.xdp) {
             self.listen_again(ifindex);
         }
     }

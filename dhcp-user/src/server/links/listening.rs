@@ -1,4 +1,4 @@
-//! An interface without the program is listened on by a packet socket.
+//! An interface without the program is listened on by a packet socket; so is one where another's program may call it, or not.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -32,6 +32,11 @@ impl Drop for Listener {
     }
 }
 
+/// Whether frames of an interface come, or may come, past the program.
+pub(super) const fn is_listened_on(xdp: Xdp) -> bool {
+    matches!(xdp, Xdp::Off | Xdp::External)
+}
+
 impl Listener {
     /// Why nothing is heard at present.
     pub(super) fn failure(&self) -> Option<String> {
@@ -55,7 +60,7 @@ impl Server {
         let interface = &served.facts.name;
         match listener.map_err(|error| format!("{error:#}")) {
             // Attached again meanwhile.
-            _ if served.xdp != Xdp::Off => served.unheard = None,
+            _ if !is_listened_on(served.xdp) => served.unheard = None,
             Ok(listener) => {
                 if served.unheard.take().is_some() {
                     tracing::info!(interface, "listened on again");

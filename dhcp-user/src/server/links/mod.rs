@@ -4,6 +4,7 @@
 //! compares the result with its own state, so nothing depends on whether each change was reported, or in which order.
 
 pub(super) mod attaching;
+mod external;
 mod listening;
 mod looking;
 mod tagged;
@@ -22,10 +23,10 @@ use super::process::service;
 use crate::config;
 use crate::control::{LinkStatus, Xdp};
 use crate::datapath::interfaces::netlink::{Attached, LinkState, Namespace, Occupant};
-use crate::datapath::program::attachment::Attachment;
+use crate::datapath::program::attachment::{Attachment, Reached};
 use crate::datapath::program::occupant;
 use crate::policy::{Action, Interface, Renumbered};
-use listening::Listener;
+use listening::{Listener, is_listened_on};
 pub(super) use looking::{Drivers, Found, Look, watch};
 use transmission::Transmission;
 use unsent::Unsent;
@@ -90,8 +91,8 @@ impl Server {
     /// Begins to serve an interface that is there and attached so; one without the program is listened on.
     pub(super) fn welcome(&mut self, state: &LinkState, attachment: Attachment) {
         let LinkState { facts, controller, .. } = state.clone();
-        let Attachment { attached, why, sent } = attachment;
-        let xdp = attached.map_or(Xdp::Off, Xdp::from);
+        let Attachment { reached, why, sent } = attachment;
+        let xdp = reached.map_or(Xdp::Off, Xdp::from);
         let (link, ifindex) = (status(state), facts.ifindex);
         let driver = self.drivers.get(&ifindex).cloned();
         tracing::info!(
@@ -104,7 +105,7 @@ impl Server {
             "interface served"
         );
         self.let_tagged_pass(&facts.name, ifindex);
-        let refused = (attached.is_none() && why.is_some()).then_some(state.xdp);
+        let refused = (reached.is_none() && why.is_some()).then_some(state.xdp);
         let transmission = Transmission::after(sent);
         let served = ServedInterface {
             xdp,
@@ -117,7 +118,7 @@ impl Server {
             ..ServedInterface::missing(facts)
         };
         self.interfaces.insert(ifindex, served);
-        if xdp == Xdp::Off {
+        if is_listened_on(xdp) {
             self.listen_again(ifindex);
         }
     }
@@ -365,6 +366,9 @@ impl Server {
         if !is_there(&served.facts) {
             return (Xdp::Off, None);
         }
+        if served.xdp == Xdp::External {
+            return (Xdp::External, self.not_called(served));
+        }
         let is_ours = |there| self.kernel.as_ref().is_some_and(|kernel| kernel.is_ours(there));
         let refused = || served.why.clone().filter(|_| served.refused.is_some());
         match served.found {
@@ -383,6 +387,15 @@ pub(super) fn host(here: &Namespace) -> BTreeSet<Ipv4Addr> {
 
 fn status(state: &LinkState) -> LinkStatus {
     if state.is_up { LinkStatus::Up } else { LinkStatus::Down }
+}
+
+impl From<Reached> for Xdp {
+    fn from(reached: Reached) -> Self {
+        match reached {
+            Reached::Attached(attached) => attached.into(),
+            Reached::External => Self::External,
+        }
+    }
 }
 
 impl From<Attached> for Xdp {

@@ -69,12 +69,17 @@ pub(in crate::server) fn counted(interfaces: &[(u32, String)]) -> Counted {
     interfaces.iter().filter_map(|(ifindex, name)| Some((*ifindex, Counts::of(name).ok()?))).collect()
 }
 
+/// Whether our program's answers leave by a driver. What another's program sends, which calls ours, counts as well.
+const fn is_watched(xdp: Xdp) -> bool {
+    matches!(xdp, Xdp::Native | Xdp::External)
+}
+
 impl Server {
     /// Tells of answers that did not leave, and attaches another way where that was left to us.
     pub(in crate::server) fn judge_transmission(&mut self, counts: &Counted) {
         let mut hopeless = Vec::new();
         for (ifindex, now) in counts {
-            let Some(served) = self.interfaces.get_mut(ifindex).filter(|served| served.xdp == Xdp::Native)
+            let Some(served) = self.interfaces.get_mut(ifindex).filter(|served| is_watched(served.xdp))
             else {
                 continue;
             };
@@ -109,7 +114,7 @@ impl Server {
     /// Interfaces whose driver loses what the kernel answers, in words; none when all is well.
     pub(in crate::server) fn loses_answers(&self) -> Option<String> {
         let losing =
-            self.interfaces.values().filter(|served| served.transmission.loses && served.xdp == Xdp::Native);
+            self.interfaces.values().filter(|served| served.transmission.loses && is_watched(served.xdp));
         let mut losing: Vec<String> = losing
             .map(|served| {
                 let lost = served.transmission.last.since(served.transmission.at_first).failed;

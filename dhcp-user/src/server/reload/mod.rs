@@ -389,6 +389,7 @@ fn changes_for_a_restart(old: &Config, new: &Config) -> Vec<&'static str> {
         ("kea-api-listen", a.kea_api_listen != b.kea_api_listen),
         ("store", a.store != b.store),
         ("pin-dir", a.pin_dir != b.pin_dir),
+        ("next-program", a.next_program != b.next_program),
         ("[journal]", old.journal != new.journal),
         ("[[hook]]", old.hooks != new.hooks),
     ];

@@ -251,6 +251,6 @@ impl Server {
 const fn work(wanted: XdpMode) -> Work {
     match wanted {
         XdpMode::Off => Work::Detach,
-        XdpMode::Auto | XdpMode::Native | XdpMode::Generic => Work::Attach(wanted),
+        XdpMode::Auto | XdpMode::Native | XdpMode::Generic | XdpMode::External => Work::Attach(wanted),
     }
 }

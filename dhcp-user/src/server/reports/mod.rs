@@ -100,7 +100,10 @@ impl Server {
                     name: served.facts.name.clone(),
                     xdp,
                     xdp_configured: configured.map_or("off", |configured| configured.xdp.name()).into(),
-                    xdp_why: served.why.clone().filter(|_| obstacle.is_none()),
+                    xdp_why: self
+                        .caller(served)
+                        .or_else(|| served.why.clone())
+                        .filter(|_| obstacle.is_none()),
                     driver: served.driver.clone(),
                     link: served.link,
                     addresses: served.facts.addresses.clone(),

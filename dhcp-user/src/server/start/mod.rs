@@ -265,7 +265,7 @@ impl Server {
         match (&self.kernel, &attacher) {
             (Some(kernel), Some(attacher)) => {
                 kernel.beat(BootNanos::now().0);
-                attacher.stay_on(&attachable(&config))?;
+                settle(&config, attacher)?;
             }
             _ => {
                 let names = config.interfaces.iter().map(|interface| interface.name.as_str());
@@ -350,7 +350,8 @@ impl Datapath {
         let needed = sizes(config);
         let mut datapath = if !attachable(config).is_empty() {
             let level = if diagnosis { DIAGNOSIS } else { 0 };
-            let (kernel, shared) = Kernel::open(&config.server.pin_dir, needed, level)?;
+            let next = config.server.next_program.as_deref();
+            let (kernel, shared) = Kernel::open(&config.server.pin_dir, needed, next, level)?;
             let Shared { slots, answers, keys, hints, begun, fresh, live, adopted_from, attacher } = shared;
             let table = Table::new(slots, answers, keys, Box::new(hints));
             let rings = Some((begun, fresh));
@@ -373,18 +374,20 @@ impl Datapath {
 pub fn attach_only(config: &Config) -> Result<()> {
     let found = found(config, &netlink::namespace()?)?;
     let facts = facts(config, &found);
-    let (mut kernel, Shared { mut attacher, .. }) = Kernel::open(&config.server.pin_dir, sizes(config), 0)?;
+    let next = config.server.next_program.as_deref();
+    let (mut kernel, Shared { mut attacher, .. }) =
+        Kernel::open(&config.server.pin_dir, sizes(config), next, 0)?;
     kernel.know_addresses(&ours(config, &facts))?;
-    attacher.stay_on(&attachable(config))?;
+    settle(config, &attacher)?;
     for (configured, facts) in config.interfaces.iter().zip(&facts).filter(|(_, facts)| is_there(facts)) {
         if configured.xdp == XdpMode::Off {
             tracing::info!(interface = facts.name, "not attached: its `xdp` is off");
             continue;
         }
         kernel.know_interface(facts.ifindex, facts.mac)?;
-        let Attachment { attached, why, .. } = attacher.attach(&facts.name, facts.ifindex, configured.xdp)?;
-        if let Some(attached) = attached {
-            tracing::info!(interface = facts.name, xdp = attached.name(), why, "attached");
+        let Attachment { reached, why, .. } = attacher.attach(&facts.name, facts.ifindex, configured.xdp)?;
+        if let Some(reached) = reached {
+            tracing::info!(interface = facts.name, xdp = reached.name(), why, "attached");
         }
     }
     kernel.made();
@@ -425,6 +428,13 @@ fn found(config: &Config, here: &Namespace) -> Result<Vec<Option<LinkState>>> {
         }
     }
     Ok(found)
+}
+
+/// Takes the program from where it is not to be any more.
+fn settle(config: &Config, attacher: &Attacher) -> Result<()> {
+    attacher.stay_on(&attachable(config))?;
+    let is_called = config.interfaces.iter().any(|interface| interface.xdp == XdpMode::External);
+    if is_called { Ok(()) } else { attacher.refuse_calls() }
 }
 
 /// The interfaces that are to have the program.

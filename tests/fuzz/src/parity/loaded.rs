@@ -125,7 +125,7 @@ impl Loaded {
             .context("keeping mounts private")?;
         let place = Place(nix::unistd::mkdtemp(&std::env::temp_dir().join("xdhcpd-parity-XXXXXX"))?);
         let pins = place.0.join("pins");
-        let (mut kernel, shared) = Kernel::open(&pins, SIZES, 0)?;
+        let (mut kernel, shared) = Kernel::open(&pins, SIZES, None, 0)?;
         kernel.know_interface(IFINDEX, OURS)?;
         kernel.know_addresses(&ours.into_iter().map(Into::into).collect())?;
         let counters = MapData::from_pin(pins.join(maps::COUNTERS))?;
