@@ -76,6 +76,11 @@ impl Kea {
         self.process.kill()
     }
 
+    /// Keeps to itself what it has said, when it ends.
+    pub fn hush(&mut self) {
+        self.process.hush();
+    }
+
     /// What it has logged.
     #[must_use]
     pub fn log(&self) -> String {

@@ -316,6 +316,11 @@ impl<'a> Server<'a> {
         self.process.log()
     }
 
+    /// Keeps to itself what the daemon has logged, when it ends.
+    pub fn hush(&mut self) {
+        self.process.hush();
+    }
+
     /// A map that the daemon shares with the kernel.
     #[must_use]
     pub fn map(&self, name: &str) -> PinnedArray {

@@ -40,7 +40,7 @@ enum Task {
     /// Build the BPF object and the binary around it
     Build(build::Args),
     /// Show a real client's renewal answered in the driver, in namespaces of its own
-    Demo,
+    Demo(demo::Args),
     /// Build, attach to a NIC and serve in the foreground
     Run(serve::Args),
     /// Build, and attach the XDP program to a NIC without serving
@@ -66,7 +66,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().task {
         Task::Setup(args) => setup::main(&args),
         Task::Build(args) => build::main(&args),
-        Task::Demo => demo::main(),
+        Task::Demo(args) => demo::main(&args),
         Task::Run(args) => serve::run(&args),
         Task::Attach(args) => serve::attach(&args),
         Task::Detach(args) => serve::detach(&args),

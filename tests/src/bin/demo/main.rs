@@ -1,12 +1,17 @@
-//! The demonstration behind `cargo xtask demo`: a real client's renewal is answered in the driver, daemon or no daemon.
+//! The demonstrations behind `cargo xtask demo`: a real client's renewal is answered in the driver, daemon or no daemon; and
+//! with `--tour` what else a site has.
 
 mod capture;
 mod story;
+mod tour;
 
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use system_tests::confine;
+
+/// Asks for the tour.
+const TOUR: &str = "--tour";
 
 fn main() -> ExitCode {
     match demonstrate() {
@@ -19,11 +24,14 @@ fn main() -> ExitCode {
 }
 
 fn demonstrate() -> Result<ExitCode> {
-    match std::env::args().nth(1).as_deref() {
-        None => confine::run_inside(&[]),
-        Some(confine::INSIDE) => {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        [] => confine::run_inside(&[]),
+        [TOUR] => confine::run_inside(&[TOUR.into()]),
+        [confine::INSIDE, rest @ ..] => {
             confine::settle_in()?;
-            match story::tell() {
+            let shown = if rest.contains(&TOUR) { tour::guide() } else { story::tell() };
+            match shown {
                 Ok(never) => match never {},
                 Err(error) => {
                     println!("\nFAILED: {error:#}");
@@ -31,8 +39,10 @@ fn demonstrate() -> Result<ExitCode> {
                 }
             }
         }
-        Some(_) => {
-            bail!("no arguments, please: run this as root with XDHCPD_BIN set, as `cargo xtask demo` does")
+        _ => {
+            bail!(
+                "no arguments but {TOUR}, please: run this as root with XDHCPD_BIN set, as `cargo xtask demo` does"
+            )
         }
     }
 }
