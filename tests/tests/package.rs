@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test package` makes the package and the Debian, and says where they are.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -181,5 +182,66 @@ fn a_package_is_installed_upgraded_while_it_serves_and_purged() -> Result<()> {
     let left = debian
         .sh("ls -d /etc/xdhcpd /var/lib/xdhcpd /sys/fs/bpf/xdhcpd /usr/bin/xdhcpd 2>/dev/null || true")?;
     ensure!(left.trim().is_empty(), "left: {left}");
+    Ok(())
+}
+
+/// What a command prints about an RPM package.
+fn asked(rpm: &Path, what: &[&str]) -> Result<String> {
+    run(Command::new("rpm").args(["--query", "--package"]).args(what).arg(rpm))
+}
+
+/// RPM's own words: the same files as in the Debian package, and scripts that do the same. No machine with RPM is booted: it is
+/// installed into the clean Debian, and removed, by RPM itself.
+#[test]
+fn an_rpm_package_has_the_same_files_and_does_the_same() -> Result<()> {
+    let named =
+        |name: &str| env::var(name).with_context(|| "run this as `cargo xtask test package`".to_owned());
+    let (rpm, deb) = (PathBuf::from(named("XDHCPD_RPM")?), PathBuf::from(named("XDHCPD_PACKAGE")?));
+    let lan = Lan::new("rpm", SERVER, 24)?;
+
+    let listed = asked(&rpm, &["--list"])?;
+    let files: BTreeSet<&str> = listed.lines().collect();
+    let tree = lan.world.dir().join("tree");
+    run(Command::new("dpkg-deb").arg("--extract").arg(&deb).arg(&tree))?;
+    let found = run(Command::new("find").args([".", "-type", "f"]).current_dir(&tree))?;
+    let shells = |file: &str| file.replace("zsh/vendor-completions", "zsh/site-functions");
+    let expected: Vec<String> = found.lines().map(|file| shells(file.trim_start_matches('.'))).collect();
+    let is_there = |file: &str| {
+        let packed = format!("{file}.gz");
+        files.contains(file) || files.contains(packed.as_str())
+    };
+    let missing: Vec<&String> = expected.iter().filter(|file| !is_there(file)).collect();
+    ensure!(
+        expected.len() > 40 && missing.is_empty(),
+        "of {} files these are missing: {missing:?}",
+        expected.len()
+    );
+
+    let scripts = asked(&rpm, &["--scripts"])?;
+    for word in ["systemd-sysusers", "systemd-tmpfiles", "derive-config", "try-restart", "xdhcpd detach"] {
+        ensure!(scripts.contains(word), "no {word} in {scripts}");
+    }
+    ensure!(
+        !scripts.contains("systemctl start") && !scripts.contains("systemctl enable --now xdhcpd.service")
+    );
+    let needs = asked(&rpm, &["--requires"])?;
+    ensure!(needs.contains("libc.so.6(GLIBC_") && needs.contains("systemd"), "{needs}");
+    ensure!(!needs.contains("python") && !needs.contains("bash"), "an example needs something: {needs}");
+
+    let debian = lan.world.dir().join("debian");
+    run(Command::new("cp").args(["--archive", "--reflink=auto", &named("XDHCPD_DEBIAN")?]).arg(&debian))?;
+    let root = debian.display().to_string();
+    // What the scripts need is there; what it is called, only RPM's data base of Fedora would know.
+    run(Command::new("rpm").args(["--root", &root, "--install", "--nodeps"]).arg(&rpm))?;
+    let users = fs::read_to_string(debian.join("etc/passwd"))?;
+    ensure!(users.contains("xdhcpd:"), "no user of its own: {users}");
+    run(Command::new("chroot").args([&root, "xdhcpd", "check-config", CONFIG]))?;
+    ensure!(
+        !debian.join("etc/systemd/system/multi-user.target.wants/xdhcpd.service").exists(),
+        "it is enabled"
+    );
+    run(Command::new("rpm").args(["--root", &root, "--erase", "xdhcpd"]))?;
+    ensure!(!debian.join("usr/bin/xdhcpd").exists());
+    ensure!(debian.join(&CONFIG[1..]).exists(), "a removal takes the configuration away");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: a Debian package and a tarball, of the same tree of files.
+//! `cargo xtask dist`: a Debian package, an RPM package and a tarball, of the same tree of files.
 
 use std::{
     fs,
@@ -58,7 +58,7 @@ pub(crate) struct Args {
 /// Builds the daemon, then the packages, and says where they are.
 pub(crate) fn main(args: &Args) -> Result<ExitCode> {
     let profile = if args.dev { Profile::Dev } else { Profile::Release };
-    setup::prepare(Purpose::Build)?;
+    setup::prepare(Purpose::Dist)?;
     for (package, _) in packages(&build::daemon(profile)?)? {
         println!("packed {} ({} kB)", package.display(), package.metadata()?.len() / 1000);
     }
@@ -69,7 +69,7 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 ///
 /// # Errors
 /// When a file is missing, or a tool.
-pub(crate) fn packages(daemon: &Path) -> Result<[(PathBuf, &'static str); 2]> {
+pub(crate) fn packages(daemon: &Path) -> Result<[(PathBuf, &'static str); 3]> {
     let dist = workspace::target_dir().join("dist");
     let tree = dist.join("tree");
     if tree.exists() {
@@ -92,6 +92,7 @@ pub(crate) fn packages(daemon: &Path) -> Result<[(PathBuf, &'static str); 2]> {
         "--file",
     ]);
     process::run(tar.arg(&tarball).arg("--directory").arg(&tree).arg("."))?;
+    let rpm = rpm(&tree, &dist, version)?;
     let deb = dist.join(format!("xdhcpd_{version}_{architecture}.deb"));
     describe(&tree, version, &architecture)?;
     let mut dpkg = Command::new("dpkg-deb");
@@ -100,7 +101,7 @@ pub(crate) fn packages(daemon: &Path) -> Result<[(PathBuf, &'static str); 2]> {
         .arg(&deb)
         .stdout(std::process::Stdio::null());
     process::run(&mut dpkg)?;
-    Ok([(deb, "Debian package"), (tarball, "tarball")])
+    Ok([(deb, "Debian package"), (rpm, "RPM package"), (tarball, "tarball")])
 }
 
 /// The directory of a Debian that has systemd and little else, made once.
@@ -151,6 +152,37 @@ fn install(daemon: &Path, tree: &Path) -> Result<()> {
     fs::create_dir_all(&formats)?;
     fs::rename(manual.join("xdhcpd.toml.5"), formats.join("xdhcpd.toml.5"))?;
     Ok(())
+}
+
+/// Packs a tree for distributions that have RPM, by RPM's own tool. It writes down which libraries the daemon needs, and of
+/// which version.
+fn rpm(tree: &Path, dist: &Path, version: &str) -> Result<PathBuf> {
+    let architecture = std::env::consts::ARCH;
+    let top = dist.join("rpmbuild");
+    let mut rpmbuild = Command::new("rpmbuild");
+    rpmbuild.arg("-bb").arg("--quiet").env("SOURCE_DATE_EPOCH", "0");
+    // The same tree makes the same octets.
+    let constant =
+        ["_buildhost xdhcpd", "use_source_date_epoch_as_buildtime 1", "clamp_mtime_to_source_date_epoch 1"];
+    let own = [
+        format!("version {version}"),
+        format!("arch {architecture}"),
+        format!("tree {}", tree.display()),
+        format!("_topdir {}", top.display()),
+        format!("_rpmdir {}", dist.display()),
+        "_rpmfilename %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm".to_owned(),
+    ];
+    for definition in constant.map(str::to_owned).iter().chain(&own) {
+        rpmbuild.arg("--define").arg(definition);
+    }
+    process::run(rpmbuild.arg(workspace::root().join(PACKAGING).join("rpm.spec")))
+        .context("can't make the RPM package (`apt-get install rpm` brings rpmbuild)")?;
+    let _ = fs::remove_dir_all(&top);
+    let rpm = dist.join(format!("xdhcpd-{version}-1.{architecture}.rpm"));
+    if !rpm.exists() {
+        bail!("rpmbuild has not made {}", rpm.display());
+    }
+    Ok(rpm)
 }
 
 /// What makes a Debian package of a tree.

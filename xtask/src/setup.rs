@@ -34,6 +34,8 @@ pub(crate) enum Purpose {
     Tour,
     /// Every real client, a load generator, and a server to stand beside
     Test,
+    /// Packages
+    Dist,
     /// A clean Debian to install the package into
     Package,
     /// An emulated machine for other kernels
@@ -92,11 +94,10 @@ const TEST_TOOLS: &[Tool] = &[
     tool("ping", "iputils-ping"),
 ];
 
-const PACKAGE_TOOLS: &[Tool] = &[
-    tool("mmdebstrap", "mmdebstrap"),
-    tool("systemd-nspawn", "systemd-container"),
-    tool("strip", "binutils"),
-];
+const DIST_TOOLS: &[Tool] = &[tool("strip", "binutils"), tool("rpmbuild", "rpm")];
+
+const PACKAGE_TOOLS: &[Tool] =
+    &[tool("mmdebstrap", "mmdebstrap"), tool("systemd-nspawn", "systemd-container")];
 
 const KERNEL_TOOLS: &[Tool] =
     &[tool("qemu-system-x86_64", "qemu-system-x86"), tool("cpio", "cpio"), tool("depmod", "kmod")];
@@ -148,6 +149,9 @@ fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
     }
     if purpose >= Purpose::Test {
         tools.extend(TEST_TOOLS);
+    }
+    if matches!(purpose, Purpose::Dist | Purpose::Package) {
+        tools.extend(DIST_TOOLS);
     }
     if purpose == Purpose::Package {
         tools.extend(PACKAGE_TOOLS);

@@ -74,7 +74,7 @@ enum Part {
 const PACKAGE: &str = "package";
 /// The test target that [`Part::Kernel`] runs, and nobody else: it needs NICs.
 const DRIVERS: &str = "drivers";
-/// Tests that need a kernel with programs that replace functions of others, which not every machine allows.
+/// Tests of what a kernel lets programs of others call.
 const NEIGHBOURS: &str = "neighbours";
 
 /// Runs the tests; the last lines it prints say what failed, and the sum. Fails when a test failed or none ran.
@@ -148,10 +148,14 @@ pub(crate) fn main(args: &Args) -> Result<ExitCode> {
 fn package(filter: Option<&str>) -> Result<ExitCode> {
     setup::prepare(Purpose::Package)?;
     let daemon = build::daemon(Profile::Dev)?;
-    let [(deb, _), _] = dist::packages(&daemon)?;
+    let [(deb, _), (rpm, _), _] = dist::packages(&daemon)?;
     let debian = dist::clean_debian()?;
     let mut cargo = system_test_command(&[PACKAGE.to_owned()]);
-    let more = [("XDHCPD_PACKAGE", deb.as_path()), ("XDHCPD_DEBIAN", debian.as_path())];
+    let more = [
+        ("XDHCPD_PACKAGE", deb.as_path()),
+        ("XDHCPD_RPM", rpm.as_path()),
+        ("XDHCPD_DEBIAN", debian.as_path()),
+    ];
     cargo.arg("--config").arg(root_runner(&daemon, false, &more)?);
     let mut seen = Seen::default();
     run(cargo, filter.as_slice(), &mut seen)?;
