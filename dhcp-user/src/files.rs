@@ -9,6 +9,7 @@ use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
 
 /// No list of leases or reservations is longer.
@@ -38,6 +39,9 @@ pub fn open_as(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
     // Something else may have taken its place meanwhile.
     let file = how.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     regular(&file.metadata()?)?;
+    // That was for the opening alone.
+    let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+    fcntl(&file, FcntlArg::F_SETFL(flags.difference(OFlag::O_NONBLOCK)))?;
     Ok(file)
 }
 
@@ -46,9 +50,7 @@ pub fn open_as(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
 /// # Errors
 /// As the system says, and when something else is there.
 pub fn create(path: &Path) -> io::Result<File> {
-    let file = open_as(path, OpenOptions::new().write(true).create(true).truncate(false).mode(0o600))?;
-    file.set_len(0)?;
-    Ok(file)
+    open_as(path, OpenOptions::new().write(true).create(true).truncate(true).mode(0o600))
 }
 
 /// Opens a regular file of `most` octets at most. To read beyond is an error, whatever the file was when it was opened.
