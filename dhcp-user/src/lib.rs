@@ -8,6 +8,7 @@ pub mod again;
 pub mod capture;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod config;
 pub mod control;
 #[cfg(all(test, not(debug_assertions)))]

@@ -64,7 +64,7 @@ pub use pool::{Admission, DynamicPool};
 pub use prefix::{Pool, Prefix};
 pub use probe::Probe;
 pub use reservation::{Reservation, ReservationKey};
-pub use server::{KeepAwake, Server, StoreChoice};
+pub use server::{Etcd, KeepAwake, Server, StoreChoice};
 pub use subnet::{Bootp, Subnet, Vlan};
 pub use value::LONGEST as LONGEST_TIME;
 

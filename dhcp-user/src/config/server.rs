@@ -77,8 +77,19 @@ pub enum KeepAwake {
 pub enum StoreChoice {
     /// The store inside the daemon, under `state-dir`.
     Embedded,
-    /// An etcd cluster, by its endpoints (URLs).
-    Etcd(Vec<String>),
+    /// An etcd cluster, which several nodes share.
+    Etcd(Etcd),
+}
+
+/// An etcd cluster, and this node's place in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Etcd {
+    /// The members' URLs.
+    pub endpoints: Vec<String>,
+    /// What the keys of this site begin with.
+    pub prefix: String,
+    /// The node's name; none: the host's.
+    pub node: Option<String>,
 }
 
 impl Default for Server {
@@ -227,14 +238,52 @@ fn store_choice(value: Value<'_>) -> Option<StoreChoice> {
             Some(endpoints)
         }
     });
+    let prefix = section.or("prefix", "/xdhcpd".to_owned(), key_prefix);
+    let node = section.optional("node", node_name);
     section.finish();
-    endpoints.map(StoreChoice::Etcd)
+    if cfg!(not(any(feature = "etcd", test))) {
+        return value.refuse(
+            "this xdhcpd was built without etcd: take the package, or build with `--features etcd` (needs protoc)",
+        );
+    }
+    Some(StoreChoice::Etcd(Etcd { endpoints: endpoints?, prefix: prefix?, node: node? }))
+}
+
+/// What keys in etcd begin with, before a slash.
+fn key_prefix(value: Value<'_>) -> Option<String> {
+    let text = value.text("a prefix of keys")?;
+    let is_one = text.starts_with('/') && !text.ends_with('/') && text.chars().all(|c| c.is_ascii_graphic());
+    if is_one {
+        Some(text.to_owned())
+    } else {
+        value.refuse(format!(
+            "\"{}\" is no prefix, such as \"/xdhcpd/site\": begin it with /, and end it without",
+            text.escape_default()
+        ))
+    }
+}
+
+fn node_name(value: Value<'_>) -> Option<String> {
+    let text = value.text("a node's name")?;
+    let is_one = (1..=64).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c));
+    if is_one {
+        Some(text.to_owned())
+    } else {
+        value.refuse(format!(
+            "\"{}\" is no node's name: letters, digits, -, . and _, 64 at most",
+            text.escape_default()
+        ))
+    }
 }
 
 fn endpoint(value: Value<'_>) -> Option<String> {
     let text = value.text("a URL")?;
     let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
     match host {
+        Some(_) if text.starts_with("https://") => value.refuse(
+            "etcd is spoken to without TLS so far: write http://, and keep the way there to yourself",
+        ),
         Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => Some(text.to_owned()),
         _ => value.refuse(format!("\"{text}\" is not a URL, such as \"http://127.0.0.1:2379\"")),
     }

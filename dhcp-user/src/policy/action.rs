@@ -368,6 +368,8 @@ pub enum Silence {
     PortInUse,
     /// RELEASE or DECLINE from somebody who isn't the owner.
     NotOwner,
+    /// About an address, or a reservation, that another node of the site is to answer for.
+    AnotherNode,
     /// DECLINE from a device that keeps as many addresses out of use as it may: it loses the lease, and the address
     /// stays in use for others.
     DeclinedTooOften,
@@ -412,6 +414,7 @@ impl Silence {
             Self::ClassCap => "class-cap",
             Self::PortInUse => "port-in-use",
             Self::NotOwner => "not-owner",
+            Self::AnotherNode => "another-node",
             Self::DeclinedTooOften => "declined-too-often",
             Self::Overtaken => "overtaken",
             Self::Bootp => "bootp",

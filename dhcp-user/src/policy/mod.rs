@@ -93,6 +93,7 @@ use terms::basis::basis_at;
 use turn::Turn;
 use upkeep::changeover::Former;
 use upkeep::host_addresses::HostAddresses;
+use upkeep::shares::Shares;
 
 /// All that the server knows and decides by.
 #[derive(Debug)]
@@ -110,6 +111,8 @@ pub struct Policy {
     doubts: Doubts,
     /// The policy before the last reload, until all of its promises are taken over.
     former: Option<Former>,
+    /// Where several nodes lease one address space: what is this one's to give.
+    shares: Option<Shares>,
 }
 
 impl Policy {
@@ -134,6 +137,7 @@ impl Policy {
             unconfigured: Unconfigured::default(),
             doubts: Doubts::default(),
             former: None,
+            shares: None,
         };
         this.keep_back_of_hosts(config.hosts().into_iter());
         this

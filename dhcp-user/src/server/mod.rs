@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! process    the threads beside this one, its watchdog, the notifications to the service manager
+//! nodes      the other nodes that share the address space: what etcd tells of blocks and addresses
 //! equipment  what a configuration needs: limits, probes, the store, maps and memory
 //! commit     actions that wait for the disk, the thread that has the store, a store that takes no commits
 //! reports    counters, `explain`, captures, reports, trouble
@@ -27,6 +28,7 @@ mod commit;
 mod equipment;
 mod intake;
 mod links;
+mod nodes;
 mod operator;
 mod process;
 mod reload;
@@ -73,6 +75,7 @@ use commit::uncommitted::{UncommittedChanges, Unpublished};
 use intake::{BATCH, ready, ready_sockets};
 use links::attaching::Attaching;
 use links::{Drivers, ServedInterface};
+use nodes::Nodes;
 use operator::admission;
 use operator::audit::Audits;
 use operator::transfer::Exports;
@@ -171,6 +174,7 @@ pub struct Server {
     events: Events,
     /// `None`: the configuration has none.
     hooks: Option<Hooks>,
+    nodes: Nodes,
     wall: WallClock,
     started: BootNanos,
     /// The slot that the next look at the words begins with.
@@ -273,6 +277,7 @@ pub async fn run(config: Config, file: &Path, diagnosis: bool, on_exit: OnExit, 
                 server.at(Stage::Committing).ended(ended.context("the thread that commits has ended: please report the panic above")?);
                 Vec::new()
             }
+            news = server.nodes.news(), if !server.is_reloading() && server.may_take() => { server.at(Stage::Following).heard_of_nodes(news); Vec::new() }
             done = server.attaching.done() => { server.at(Stage::Following).attached(done); Vec::new() }
             done = server.configuring.done() => {
                 server.at(Stage::Reloading).configured(done);

@@ -112,6 +112,7 @@ impl Simulated {
             facts: interfaces.clone(),
             drivers: Default::default(),
             store,
+            nodes: Default::default(),
             records,
             table,
             kernel: None,

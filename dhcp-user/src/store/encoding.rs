@@ -19,7 +19,7 @@ const SHORTENED: u8 = 2;
 
 /// Why stored octets are no record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum DecodeError {
+pub(crate) enum DecodeError {
     /// A later version wrote them.
     #[error("record format {0} is newer than this version's {FORMAT}")]
     Newer(u8),
@@ -68,7 +68,7 @@ enum Standing1<'a> {
 }
 
 /// Appends the stored form of `record` to `out`. The address is the key it is stored under, and not in it.
-pub(super) fn encode(record: &Record, clock: &Clock, out: &mut Vec<u8>) {
+pub(crate) fn encode(record: &Record, clock: &Clock, out: &mut Vec<u8>) {
     let standing = match &record.standing {
         Standing::Leased => Standing1::Leased,
         Standing::Free => Standing1::Free,
@@ -112,7 +112,7 @@ pub(super) fn encode(record: &Record, clock: &Clock, out: &mut Vec<u8>) {
 }
 
 /// A record from its stored form, and the time it expires at, by which records are put in order.
-pub(super) fn decode(
+pub(crate) fn decode(
     address: Ipv4Addr,
     stored: &[u8],
     clock: &Clock,

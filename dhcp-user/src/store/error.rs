@@ -9,6 +9,9 @@ use super::disk::Disk;
 /// The reasons why an operation of the store failed, and what the operator can do.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// What several nodes agree upon can't be read or written.
+    #[error("{0}")]
+    Agreed(String),
     /// Another process has the store open.
     #[error(
         "the lease store in {} is in use by another xdhcpd{}: stop it first, or give this one a `state-dir` of its own",

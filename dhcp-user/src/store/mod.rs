@@ -51,6 +51,7 @@ pub use check::{Checked, CheckedSegment, check};
 pub use clock::{BootId, Clock, NotABootId, StoreSecs};
 pub use disk::Disk;
 pub use embedded::{Directory, Embedded};
+pub(crate) use encoding::{decode, encode};
 pub use error::{Damage, StoreError};
 pub use log::Log;
 pub use memory::{Memory, MemoryDisk};

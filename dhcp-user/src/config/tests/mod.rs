@@ -148,7 +148,7 @@ fn every_key_is_read() {
         offer-hold = "1m 5s"
         probe = "off"
         quarantine = "1day"
-        store = { etcd = ["http://10.0.0.1:2379", "https://etcd.example.org:2379"] }
+        store = { etcd = ["http://10.0.0.1:2379", "http://etcd.example.org:2379"], node = "a" }
         pin-dir = "/p"
         horizon = 3
         keep-cpus-awake = "always"
@@ -210,8 +210,9 @@ fn every_key_is_read() {
     assert_eq!((config.server.offer_hold, config.server.quarantine), (65, 86_400));
     assert_eq!(config.server.probe, Probe::Off);
     assert_eq!(config.server.keep_cpus_awake, KeepAwake::Always);
-    let endpoints = ["http://10.0.0.1:2379", "https://etcd.example.org:2379"].map(str::to_owned);
-    assert_eq!(config.server.store, StoreChoice::Etcd(endpoints.into()));
+    let endpoints = ["http://10.0.0.1:2379", "http://etcd.example.org:2379"].map(str::to_owned);
+    let etcd = Etcd { endpoints: endpoints.into(), prefix: "/xdhcpd".to_owned(), node: Some("a".to_owned()) };
+    assert_eq!(config.server.store, StoreChoice::Etcd(etcd));
     assert_eq!(config.server.pin_dir, PathBuf::from("/p"));
     assert_eq!(config.subnets[0].shared_network.as_deref(), Some("floor"));
     assert!((config.server.horizon - 3.0).abs() < f64::EPSILON);

@@ -155,6 +155,11 @@ fn servers() {
         "store = { etcd = ['127.0.0.1:2379', 'http://'] }",
         &[(2, "\"127.0.0.1:2379\" is not a URL"), (2, "\"http://\" is not a URL")],
     );
+    server("store = { etcd = ['https://127.0.0.1:2379'] }", &[(2, "without TLS so far")]);
+    server(
+        "store = { etcd = ['http://127.0.0.1:2379'], prefix = 'x/', node = 'a b' }",
+        &[(2, "\"x/\" is no prefix"), (2, "\"a b\" is no node's name")],
+    );
     server("store = { redis = 'x' }", &[(2, "lacks `etcd`"), (2, "unknown key `redis` in store")]);
     server("horizon = 0.5", &[(2, "out of range: 1 to 10")]);
     server("horizon = nan", &[(2, "out of range: 1 to 10")]);

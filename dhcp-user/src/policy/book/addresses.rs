@@ -9,7 +9,7 @@ use super::binding::Binding;
 use super::deadlines::Moments;
 use super::notes::{Notes, Walked};
 use super::pools::{List, PoolState, UNPROBED};
-use super::state::{State, Stock, Tally};
+use super::state::{Apart, State, Stock, Tally};
 use crate::config::{ClassSet, DynamicPool, Pool};
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
@@ -27,6 +27,8 @@ pub(super) struct Entry {
     reserved: bool,
     /// Whether it is a server's or a router's, and no client's.
     kept: bool,
+    /// Whether other nodes have a say in it.
+    apart: Apart,
 }
 
 impl Entry {
@@ -43,9 +45,13 @@ impl Entry {
         self.kept
     }
 
-    /// Whether it is never given to just any client: reserved for one, or a host's.
+    pub(super) fn apart(&self) -> Apart {
+        self.apart
+    }
+
+    /// Whether it is never given to just any client: reserved for one, a host's, or one that other nodes have a say in.
     pub(super) fn withheld(&self) -> bool {
-        self.reserved || self.kept
+        self.reserved || self.kept || self.apart != Apart::No
     }
 }
 
@@ -126,6 +132,7 @@ impl Addresses {
                 stock: Stock::Fresh,
                 reserved: false,
                 kept: false,
+                apart: Apart::No,
             });
             self.count(place, State::Free, 1);
             self.append(place);
@@ -337,6 +344,11 @@ impl Addresses {
     /// Whether the address is a host's, from now on.
     pub(super) fn keep(&mut self, place: Place, kept: bool) {
         self.withhold(place, |entry| entry.kept = kept);
+    }
+
+    /// Whether other nodes have a say in the address, from now on.
+    pub(super) fn set_apart(&mut self, place: Place, apart: Apart) {
+        self.withhold(place, |entry| entry.apart = apart);
     }
 
     /// Changes whether the address is withheld from just any client, and counts it.

@@ -12,7 +12,7 @@ use super::identity::{Identity, Keyed};
 use super::offers::Offer;
 use super::pools::PoolState;
 use super::quarantine::Probation;
-use super::state::{State, Stock, Tally};
+use super::state::{Apart, State, Stock, Tally};
 use crate::config::ClassSet;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
@@ -76,6 +76,16 @@ impl Book {
     /// Whether it is a server's or a router's.
     pub(in crate::policy) fn is_of_host(&self, place: Place) -> bool {
         self.all.entry(place).kept()
+    }
+
+    /// Whether other nodes have a say in it.
+    pub(in crate::policy) fn apart(&self, place: Place) -> Apart {
+        self.all.entry(place).apart()
+    }
+
+    /// Whether several nodes lease these addresses.
+    pub(in crate::policy) fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Whether it is never given to just any client: reserved for one, or a host's.

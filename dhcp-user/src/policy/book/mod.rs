@@ -48,6 +48,8 @@ pub(in crate::policy) struct Book {
     deadlines: Deadlines,
     quarantine: Quarantine,
     stations: Stations,
+    /// Whether several nodes lease these addresses.
+    shared: bool,
 }
 
 impl Book {
@@ -73,6 +75,7 @@ impl Book {
             deadlines: Deadlines::default(),
             quarantine: Quarantine::default(),
             stations: Stations::default(),
+            shared: false,
         }
     }
 }

@@ -80,3 +80,15 @@ impl Tally {
         self.0.iter().sum()
     }
 }
+
+/// Whether other nodes have a say in an address.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::policy) enum Apart {
+    /// It is this node's alone.
+    #[default]
+    No,
+    /// It is in a block that this node doesn't own.
+    Elsewhere,
+    /// Another node may have promised it: nobody gets it but the client that has it.
+    Promised,
+}

@@ -19,7 +19,7 @@ use super::Book;
 use super::binding::{AnsweredBy, Binding, Party};
 use super::offers::Offer;
 use super::quarantine::Probation;
-use super::state::{State, Stock};
+use super::state::{Apart, State, Stock};
 use crate::config::{ClassSet, Pool};
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet_id::SubnetId;
@@ -288,6 +288,24 @@ impl Book {
     /// The address in grace is looked at again after all others of its pool.
     pub(in crate::policy) fn put_off(&mut self, place: Place) {
         self.all.put_off(place);
+    }
+
+    /// Several nodes lease these addresses.
+    pub(in crate::policy) fn share(&mut self) {
+        self.shared = true;
+    }
+
+    /// Whether other nodes have a say in the address, from now on. A client that was promised it keeps it.
+    pub(in crate::policy) fn set_apart(&mut self, place: Place, apart: Apart) {
+        self.all.set_apart(place, apart);
+        if apart != Apart::No {
+            self.withdraw_offer(place);
+        }
+        match self.state(place) {
+            State::Free if apart != Apart::No => self.all.set(place, State::Reserved),
+            State::Reserved if apart == Apart::No => self.free(place, Stock::Freed),
+            _ => {}
+        }
     }
 
     /// The address is a host's from now on. A client that was promised it keeps it.

@@ -13,7 +13,7 @@ use crate::policy::book::circuits::Circuit;
 use crate::policy::book::client_origin::ClientOrigin;
 use crate::policy::book::identity::Identity;
 use crate::policy::book::offers::Offer;
-use crate::policy::book::state::State;
+use crate::policy::book::state::{Apart, State};
 use crate::policy::event::LeaseEvent;
 use crate::policy::site::place::Place;
 use crate::policy::site::reservations::is_for;
@@ -132,6 +132,12 @@ impl Exchange<'_> {
     /// Whether the client may have the address at `place`, now.
     pub(super) fn available(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
         self.tenure().settle(turn, place);
+        match self.book.apart(place) {
+            Apart::No => {}
+            Apart::Elsewhere => return false,
+            Apart::Promised if self.book.state(place) == State::Reserved => return false,
+            Apart::Promised => {}
+        }
         if self.book.is_offered_to_another(place, request) {
             return false;
         }

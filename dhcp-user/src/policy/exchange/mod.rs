@@ -23,12 +23,14 @@ mod reclaim;
 mod release;
 mod request;
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::message::{Kind, Request};
 use crate::policy::action::Silence;
 use crate::policy::book::Book;
 use crate::policy::book::circuits::Circuit;
+use crate::policy::book::state::Apart;
 use crate::policy::evidence::{Evidence, Inquiry};
 use crate::policy::predict::Predictions;
 use crate::policy::site::Site;
@@ -95,6 +97,9 @@ impl Exchange<'_> {
         if self.drops(request) {
             return turn.silence(request, Silence::ClassDrop);
         }
+        if self.book.is_shared() && self.is_another_nodes(request) {
+            return turn.silence(request, Silence::AnotherNode);
+        }
         match request.kind {
             Kind::Discover => self.discover(turn, request),
             Kind::Request => self.request(turn, request),
@@ -103,6 +108,30 @@ impl Exchange<'_> {
             Kind::Inform => self.inform(turn, request),
             Kind::Bootp => self.bootp(turn, request),
             Kind::LeaseQuery => self.lease_query(turn, request),
+        }
+    }
+
+    /// Whether the message is about an address of a block that another node owns, or its client has one reserved there.
+    fn is_another_nodes(&self, request: &Request) -> bool {
+        let is_elsewhere = |address: Ipv4Addr| {
+            self.book.find(address).is_some_and(|place| self.book.apart(place) == Apart::Elsewhere)
+        };
+        match request.kind {
+            // It takes that server's offer, and leaves ours.
+            Kind::Request
+                if request.options.server.is_some_and(|server| !self.site.is_us(request, server)) =>
+            {
+                false
+            }
+            Kind::Request | Kind::Decline | Kind::Release => {
+                let named = Some(request.ciaddr).filter(|ciaddr| !ciaddr.is_unspecified());
+                named.or(request.options.requested).is_some_and(is_elsewhere)
+            }
+            Kind::Discover | Kind::Bootp => self.site.segment(request).iter().any(|id| {
+                let reservation = self.site.subnets.reservation_for(*id, request);
+                reservation.and_then(|reservation| reservation.address).is_some_and(is_elsewhere)
+            }),
+            Kind::Inform | Kind::LeaseQuery => false,
         }
     }
 

@@ -30,6 +30,7 @@ mod reloads;
 mod requests;
 mod restarts;
 mod scale;
+mod shares;
 mod standing;
 mod subnets_without_pools;
 pub(crate) mod wire;

@@ -68,10 +68,14 @@ impl Policy {
     /// for it.
     pub fn successor(&self) -> impl FnOnce(&Config, Vec<Interface>) -> Self + Send + use<> {
         let (key, probes) = (self.book.key(), self.evidence.probes.is_carried_out());
+        let shares = self.shares.clone();
         move |config, interfaces| {
             let mut next = Self::keyed(config, interfaces, key);
             if probes {
                 next.carry_out_probes();
+            }
+            if let Some(shares) = shares {
+                next.share_as(shares);
             }
             next
         }

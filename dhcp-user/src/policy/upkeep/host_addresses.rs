@@ -53,11 +53,16 @@ impl Policy {
     fn keep_one_back(&mut self, place: Place) {
         self.book.withdraw_offer(place);
         if self.book.state(place) == State::Free {
-            self.inquiry().claim(place);
-            self.evidence.probes.forget_clean(place);
-            self.inquiry().end_lingering(place);
+            self.let_nobody_have(place);
         }
         self.book.keep_back(place);
+    }
+
+    /// The free address is about to be nobody's: what is known of whether it is in use is of no use.
+    pub(in crate::policy) fn let_nobody_have(&mut self, place: Place) {
+        self.inquiry().claim(place);
+        self.evidence.probes.forget_clean(place);
+        self.inquiry().end_lingering(place);
     }
 
     /// This host's own addresses that are in pools or reserved.

@@ -1,7 +1,7 @@
 //! Upkeep: changes of leases without a message (the kernel's extensions, a restart, a reload, an import, the operator),
 //! reports, and the audit.
 //!
-//! It owns the former policy of a reload, and which addresses are hosts'. It uses every other wing, and none uses it:
+//! It owns the former policy of a reload, which addresses are hosts', and which are other nodes'. It uses every other wing, and none uses it:
 //! its steps are methods of the whole policy. Its invariant: it makes no promise that somebody has not made before.
 
 pub(in crate::policy) mod audit;
@@ -14,5 +14,6 @@ pub(in crate::policy) mod links;
 pub(in crate::policy) mod operator;
 pub(in crate::policy) mod reload;
 pub(in crate::policy) mod restore;
+pub(in crate::policy) mod shares;
 pub(in crate::policy) mod views;
 pub(in crate::policy) mod ways;

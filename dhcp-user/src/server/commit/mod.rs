@@ -59,7 +59,8 @@ impl Server {
             tracing::warn!(
                 seconds = took.as_secs(),
                 changes = changes.len(),
-                "a commit took long: look into the disk"
+                "a commit took long: look into {}",
+                self.nodes.waits_for()
             );
         }
         // Before the maps promise what it is for.
@@ -190,7 +191,8 @@ impl Server {
     pub(super) fn disk_trouble(&self) -> Option<String> {
         let late = self.committing.since().filter(|since| *since >= LATE).map(|since| {
             format!(
-                "the disk has not answered a commit for {} s: no lease is granted or extended until it does",
+                "{} has not answered a commit for {} s: no lease is granted or extended until it does",
+                self.nodes.waits_for(),
                 since.as_secs()
             )
         });

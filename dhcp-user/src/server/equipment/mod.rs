@@ -9,6 +9,10 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, bail};
 
+#[cfg(feature = "etcd")]
+use super::nodes;
+use super::nodes::Nodes;
+use super::process::beside::Beside;
 use crate::clock::BootNanos;
 use crate::config::{self, Config, Probe, StoreChoice};
 use crate::limits::{Limits, Rates};
@@ -31,16 +35,65 @@ pub(super) fn prober(config: &Config, facts: &[Interface]) -> Result<Option<Prob
 /// # Errors
 /// When it can't be opened.
 pub(super) fn open_store(config: &Config, expected: Expected) -> Result<Box<dyn Store>> {
-    let boot: BootId =
-        std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?.parse()?;
+    let boot = boot()?;
     match &config.server.store {
         StoreChoice::Embedded => {
             let now = BootNanos::now().floor();
             let store = store::Embedded::open_expecting(&config.server.state_dir, boot, now, expected)?;
             Ok(Box::new(store))
         }
-        StoreChoice::Etcd(_) => bail!("this version has no etcd store: set `store = \"embedded\"`"),
+        StoreChoice::Etcd(_) => bail!("the leases of several nodes are in etcd: ask a server that runs"),
     }
+}
+
+/// The same for a server, with its link to the other nodes if there are any.
+pub(super) fn open_shared(
+    config: &Config,
+    expected: Expected,
+    beside: &Beside,
+) -> Result<(Box<dyn Store>, Nodes)> {
+    match &config.server.store {
+        StoreChoice::Embedded => Ok((open_store(config, expected)?, Nodes::default())),
+        #[cfg(not(feature = "etcd"))]
+        StoreChoice::Etcd(_) => {
+            let _ = beside;
+            bail!("this xdhcpd was built without etcd: take the package, or build with `--features etcd`")
+        }
+        #[cfg(feature = "etcd")]
+        StoreChoice::Etcd(etcd) => {
+            let node = match &etcd.node {
+                Some(node) => node.clone(),
+                None => std::fs::read_to_string("/proc/sys/kernel/hostname")
+                    .context("reading the host's name")?
+                    .trim()
+                    .to_owned(),
+            };
+            let settings = crate::cluster::Settings {
+                endpoints: etcd.endpoints.clone(),
+                prefix: etcd.prefix.clone(),
+                node,
+                instance: crate::cluster::instance(&config.server.state_dir)?,
+                boot: boot()?,
+                pools: nodes::pools(config),
+            };
+            let (store, link) = crate::cluster::open(settings, |work| beside.runtime("etcd", || work.run()))?;
+            let promised = expected.promised.filter(|promised| promised.store == store.id());
+            if let Some(promised) = promised.filter(|promised| promised.number > store.last_commit()) {
+                bail!(
+                    "etcd knows of commit number {}, and the pinned maps hold promises of commit number {}: it was restored from \
+                     an older backup. Put the newer one back in its place; or, when every lease has run out, \
+                     `xdhcpd detach`, and start again",
+                    store.last_commit(),
+                    promised.number
+                );
+            }
+            Ok((Box::new(store), Nodes::by(link)))
+        }
+    }
+}
+
+fn boot() -> Result<BootId> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id").context("reading the boot id")?.parse()?)
 }
 
 /// The limits that the configuration sets; their counts begin anew.

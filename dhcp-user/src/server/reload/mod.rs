@@ -294,6 +294,7 @@ impl Server {
             Settled::Some => self.reloads.step = Some(Step::Settling),
             Settled::All(done, former) => {
                 self.configuring.discard(former);
+                self.shares_have_changed();
                 tracing::info!(
                     config = %self.file.display(),
                     leases_kept = done.kept,

@@ -118,7 +118,7 @@ impl Server {
             stage: Stage::Serving,
             uptime_seconds: BootNanos::now().0.saturating_sub(self.started.0) / 1_000_000_000,
             interfaces,
-            store: "embedded".into(),
+            store: self.nodes.store().into(),
             trouble: self.trouble(),
             leases: self.policy.leased() as u64,
             classes: self
@@ -133,6 +133,7 @@ impl Server {
     fn trouble(&self) -> Option<String> {
         let all = [
             self.disk_trouble(),
+            self.nodes.trouble(),
             self.link_trouble(),
             self.attaching.trouble(),
             self.configuring.trouble(),

@@ -23,10 +23,11 @@ use super::commit::uncommitted::Unpublished;
 use super::equipment::absent::{is_there, missing, vacant};
 use super::equipment::capacity::{leasable, sizes};
 use super::equipment::room;
-use super::equipment::{limits, open_store, ours, prober};
+use super::equipment::{limits, open_shared, ours, prober};
 use super::intake::{Intake, diagnose};
 use super::links::attaching::Attaching;
 use super::links::{Drivers, host};
+use super::nodes::Nodes;
 use super::operator::audit::Audits;
 use super::operator::transfer::Exports;
 use super::process::awake::Awake;
@@ -88,7 +89,7 @@ impl Server {
         let facts = facts(&config, &found);
         let promised = adoption::rest_on(&config.server.pin_dir);
         let promised = promised.map(|(store, number)| Promised { store: StoreId(store), number });
-        let mut store = open_store(&config, Expected { promised, loss })?;
+        let (mut store, nodes) = open_shared(&config, Expected { promised, loss }, &beside)?;
         let closed = places::closed(&config, file);
         if !closed.is_empty() {
             let all: Vec<String> = closed.iter().map(ToString::to_string).collect();
@@ -121,6 +122,7 @@ impl Server {
                 facts: facts.clone(),
                 drivers: drivers(&found),
                 store,
+                nodes,
                 records,
                 table,
                 kernel,
@@ -161,6 +163,7 @@ impl Server {
             facts,
             drivers,
             mut store,
+            nodes,
             mut records,
             mut table,
             kernel,
@@ -232,6 +235,7 @@ impl Server {
             journal,
             events,
             hooks: None,
+            nodes,
             wall: WallClock::read().context("reading the clocks")?,
             started: BootNanos::now(),
             look_from: 0,
@@ -240,6 +244,7 @@ impl Server {
             aside: Default::default(),
             config,
         };
+        server.share();
         server.restore(records, startup)?;
         server.forget_stale(None);
         while server.is_forgetting() {
@@ -323,6 +328,7 @@ pub(super) struct Equipped {
     /// What drives them.
     pub(super) drivers: Drivers,
     pub(super) store: Box<dyn Store>,
+    pub(super) nodes: Nodes,
     /// What is in it.
     pub(super) records: Vec<Record>,
     pub(super) table: Table,

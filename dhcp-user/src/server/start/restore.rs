@@ -27,6 +27,7 @@ impl Server {
             self.restore_part(part, &[])?;
             startup.restored(self.policy.leased());
         }
+        self.leave_to_others();
         let (unknown, strangers) = self.unknown();
         self.restore_part(Vec::new(), &unknown)?;
         self.revoke(&strangers)?;

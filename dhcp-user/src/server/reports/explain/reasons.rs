@@ -182,6 +182,7 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
             "take the other device off the port, or end its lease with `lease release`",
         ),
         Silence::NotOwner => ("it would end a lease that is not the sender's", ""),
+        Silence::AnotherNode => ("another node of this site answers for that address", ""),
         Silence::DeclinedTooOften => (
             "the device keeps as many addresses out of use as it may: it lost its lease, and the address stays in use",
             "look for what answers for its addresses; then `quarantine clear`",
@@ -281,6 +282,7 @@ fn silences() -> impl Iterator<Item = Silence> {
         ClassCap,
         PortInUse,
         NotOwner,
+        AnotherNode,
         DeclinedTooOften,
         Overtaken,
         Bootp,
