@@ -8,6 +8,7 @@ pub mod arp;
 pub mod client;
 pub mod confine;
 pub mod echo;
+pub mod etcd;
 pub mod faults;
 pub mod full_disk;
 pub mod http;
