@@ -52,7 +52,7 @@ impl Exchange<'_> {
             };
             self.tenure().settle(turn, place);
             let offered = self.book.is_offered_to_another(place, request);
-            if offered || self.book.is_anothers(place, request) {
+            if offered || self.book.is_another_devices(place, request) {
                 return Some(place);
             }
         }

@@ -141,6 +141,8 @@ impl Exchange<'_> {
             self.nak_if_authoritative(turn, request, subnet, "the address is not leased here any more");
         } else if self.has_other(turn, address, &segment, request) {
             self.nak_if_authoritative(turn, request, subnet, "the client has another address here");
+        } else if self.is_anothers_by_now(turn, address, request) {
+            self.nak_stranger(turn, request, subnet, "the address is another's");
         } else {
             turn.silence(request, Silence::UnknownClient);
         }
@@ -154,13 +156,7 @@ impl Exchange<'_> {
         let Some(subnet) = self.site.segment(request).first().copied() else {
             return turn.silence(request, Silence::NoSubnet);
         };
-        let way = self.site.way(request);
-        if self.site.subnets.get(subnet).authoritative
-            && !self.throttles.naks.take(turn.now, request.link, way)
-        {
-            return turn.silence(request, Silence::NakLimited);
-        }
-        self.nak_if_authoritative(turn, request, subnet, "no such lease");
+        self.nak_stranger(turn, request, subnet, "no such lease");
     }
 
     /// Broadcast, or through a relay: any server that knows the lease may extend it.
@@ -187,7 +183,9 @@ impl Exchange<'_> {
     /// is past its grace is no binding that a client could go on with (RFC 2131 §4.3.2).
     fn bound(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
         let place = self.held(turn, request.ciaddr, request)?;
-        matches!(self.book.state(place), State::Leased | State::Grace).then_some(place)
+        let bound = matches!(self.book.state(place), State::Leased | State::Grace);
+        // Another identifier of the device may have come for its reservation: then this one has no lease any more.
+        (bound && self.book.recognises(place, request)).then_some(place)
     }
 
     /// The place of `address` if the client holds it, or held it last and nobody has it now; unless its pool is not for
@@ -237,6 +235,18 @@ impl Exchange<'_> {
         let reservation =
             place.and_then(|place| self.site.subnets.reservation_at(self.book.subnet(place), place));
         reservation.is_some_and(|reservation| !is_for(reservation, request))
+    }
+
+    /// Whether `address` is leased or promised to another client, or withheld for one or for a host: by our own record
+    /// it is not the client's, and no other server can have given it to it since. So this is not the case that RFC 2131
+    /// §4.3.2 has silence for, that of a server without a record.
+    fn is_anothers_by_now(&self, turn: &Turn<'_>, address: Ipv4Addr, request: &Request) -> bool {
+        let Some(place) = self.book.find(address) else { return false };
+        let reservation = self.site.subnets.reservation_at(self.book.subnet(place), place);
+        let withheld = self.book.is_withheld(place);
+        withheld && !reservation.is_some_and(|reservation| is_for(reservation, request))
+            || self.book.state(place) == State::Leased && !self.book.recognises(place, request)
+            || self.book.promised_to_another(place, turn.now, request)
     }
 
     /// Whether the client has the address, or had it last, and its pool is not for it any more.
@@ -289,6 +299,23 @@ impl Exchange<'_> {
             None => lease_time(self.site, self.book, place, request),
         };
         self.grant(turn, request, place, lease_time);
+    }
+
+    /// The NAK for a client that has no lease here. Anybody can cause one, and it is a broadcast: so there is a limit.
+    fn nak_stranger(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+        message: &'static str,
+    ) {
+        let way = self.site.way(request);
+        if self.site.subnets.get(subnet).authoritative
+            && !self.throttles.naks.take(turn.now, request.link, way)
+        {
+            return turn.silence(request, Silence::NakLimited);
+        }
+        self.nak_if_authoritative(turn, request, subnet, message);
     }
 
     fn nak_if_authoritative(

@@ -147,11 +147,54 @@ fn init_reboot_of_another_network_gets_a_nak() {
 #[test]
 fn init_reboot_of_an_unknown_client_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
-    let taken = bench.lease(1);
-    for address in [host(15), host(200), taken] {
+    let offered = bench.send(&Draft::discover(1)).offered().expect("an offer");
+    for address in [host(15), host(200), offered] {
         let outcome = bench.send(&Draft::reboot(2, address));
         assert_eq!(outcome, Response::Silence(Silence::UnknownClient), "{address}");
     }
+}
+
+/// RFC 2131 §4.3.2 has silence in INIT-REBOOT for a server without a record. Where our record has the address as another
+/// client's by now, or a host's, nobody can have given it to this one: it learns so, as it does in RENEWING and REBINDING.
+#[test]
+fn init_reboot_for_an_address_that_is_anothers_by_now_gets_a_nak() {
+    for authoritative in [true, false] {
+        let with = |reservation| Subnet { authoritative, reservations: vec![reservation], ..subnet(10, 10) };
+        let mut bench = Bench::new(vec![with(reserved(9, host(70)))]);
+        let told = |response: Response| match authoritative {
+            true => response.is_nak(),
+            false => response == Response::Silence(Silence::NotAuthoritative),
+        };
+        let address = bench.lease(1);
+        assert_eq!(bench.send(&Draft::release(1, address)), Response::Done);
+        assert_eq!(bench.send(&Draft::reboot(1, address)).acked(), Some(address), "nobody has it since");
+        assert_eq!(bench.send(&Draft::release(1, address)), Response::Done);
+        assert_eq!(bench.lease(2), address);
+        assert!(told(bench.send(&Draft::reboot(1, address))));
+        assert!(told(bench.send(&Draft::reboot(3, address))), "whoever it is");
+        assert!(told(bench.send(&Draft::reboot(1, host(70)))), "reserved for another");
+        assert_eq!(bench.send(&Draft::reboot(9, host(70))).acked(), Some(host(70)));
+        assert_eq!(bench.send(&Draft::reboot(2, address)).acked(), Some(address), "it has that");
+        // Its promise goes on, though the lease has ended.
+        bench.reload(vec![with(reserved(8, address))]);
+        assert!(told(bench.send(&Draft::reboot(1, address))));
+        assert!(told(bench.send(&Draft::reboot(2, address))));
+    }
+}
+
+/// A NAK is a broadcast, and anybody can cause one in anybody's name: those to strangers are limited, whatever they ask.
+#[test]
+fn naks_to_strangers_are_limited_in_init_reboot_too() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let count = |bench: &mut Bench| {
+        let naks = (0..150).filter(|_| bench.send(&Draft::reboot(2, address)).is_nak());
+        naks.count()
+    };
+    assert_eq!(count(&mut bench), 100);
+    assert_eq!(bench.send(&Draft::reboot(2, address)), Response::Silence(Silence::NakLimited));
+    bench.now += 1;
+    assert_eq!(count(&mut bench), 100);
 }
 
 /// RFC 2131 §4.3.2, SHOULD (reboot-wrong-address): a client in INIT-REBOOT whose notion of its address is wrong gets a NAK.
