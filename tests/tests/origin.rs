@@ -212,6 +212,22 @@ fn doubted(server: &Server) -> Result<u64> {
     Ok(server.stats()?.count(&["daemon", "odd", "untrusted-agent-information"]).unwrap_or(0))
 }
 
+/// RFC 3046 §2.1 has only trusted sources believed: a subnet's `false` goes before the interface's `true`.
+#[test]
+fn a_subnet_need_not_believe_the_switches_that_its_interface_does() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, &by_port(TRUST, "trust-agent-information = false"))?;
+    let client = lan.client(1);
+    let offer = client.exchange(&by_switch(7, client.discovering()))?;
+    ensure!(
+        offer.option(82) == Some(&circuit(7)) && offer.option(15) == Some(b"example.org"),
+        "echoed, and not believed: {offer:?}"
+    );
+    ensure!(offer.message.yiaddr != Ipv4Addr::new(10, 0, 0, 7), "{offer:?}");
+    ensure!(doubted(&server)? == 1);
+    Ok(())
+}
+
 /// A switch that adds option 82 and is no relay (giaddr stays 0), where clients can't get any past it: said of an
 /// interface, or of a subnet.
 #[test]

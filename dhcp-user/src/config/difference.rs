@@ -333,7 +333,7 @@ fn subnet(subnet: &Subnet) -> Keys {
     set(&mut keys, "max-leases-per-ras-device", Some(max_leases_per_ras_device.to_string()));
     set(&mut keys, "max-leases-per-device-in-use", Some(max_leases_per_device_in_use.to_string()));
     set(&mut keys, "max-leases-per-circuit", max_leases_per_circuit.map(|most| most.to_string()));
-    set(&mut keys, "trust-agent-information", Some(trust_agent_information.to_string()));
+    set(&mut keys, "trust-agent-information", trust_agent_information.map(|trust| trust.to_string()));
     times(&mut keys, own_times);
     options(&mut keys, own);
     boot(&mut keys, fields);

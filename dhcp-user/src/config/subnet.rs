@@ -59,8 +59,9 @@ pub struct Subnet {
     pub max_leases_per_device_in_use: u32,
     /// How many leases the clients of one relay's port may hold together, if that is limited.
     pub max_leases_per_circuit: Option<u32>,
-    /// Whether option 82 is believed that comes without a relay, from the links where the subnet is.
-    pub trust_agent_information: bool,
+    /// Whether option 82 is believed that comes without a relay, from the links where the subnet is; if it does not say,
+    /// as on the interface.
+    pub trust_agent_information: Option<bool>,
     /// Options of every answer from this subnet: the server's, overridden by the subnet's.
     pub options: OptionSet,
     /// Header fields of every answer from this subnet.
@@ -172,7 +173,7 @@ impl Subnet {
             );
         }
         let max_leases_per_circuit = section.optional("max-leases-per-circuit", lease_count);
-        let trust_agent_information = section.or("trust-agent-information", false, Value::boolean);
+        let trust_agent_information = section.optional("trust-agent-information", Value::boolean);
         let options = section.or("options", OptionSet::default(), options::read);
         let boot = Boot::read(&mut section);
         let mut reserved = Reservations::default();

@@ -319,9 +319,9 @@ pub(super) const KEYS: &[Key] = &[
         "trust-agent-information",
         &[Table::Subnet],
         Boolean,
-        Is("false"),
+        InWords("as in `[[interface]]`"),
         "0.1",
-        "the same on the links that the subnet is on",
+        "the same on the links that the subnet is on; the narrowest holds, and of several subnets on a link one that says `false`",
     ),
     key("prefix", &[Table::Subnet], Text, Required, "0.1", "its addresses; no other subnet has any of them"),
     key(
@@ -354,7 +354,7 @@ pub(super) const KEYS: &[Key] = &[
         OneOrMore(&Integer(1, 4094)),
         InWords("untagged"),
         "0.1",
-        "`100`, or `[200, 100]` (outer first): served on frames so tagged",
+        "`100`, or `[200, 100]` (outer first): served on frames so tagged; the ids count, not whether a tag is of 802.1Q or 802.1ad",
     ),
     key(
         "shared-network",

@@ -125,7 +125,7 @@ fn the_documented_configuration_means_what_it_says() {
         max_leases_per_ras_device: 32,
         max_leases_per_device_in_use: 64,
         max_leases_per_circuit: None,
-        trust_agent_information: false,
+        trust_agent_information: None,
         options: OptionSet(options.into()),
         boot: Boot::default(),
         reservations: vec![Reservation {

@@ -32,8 +32,10 @@ impl Site {
 
     fn trusts(&self, request: &Request) -> bool {
         let own = self.subnets.containing(request.ciaddr).filter(|_| request.unicast() && goes_on(request));
-        own.is_some_and(|subnet| self.subnets.get(subnet).trust_agent_information)
-            || self.subnets.trusts(request.link)
+        own.map_or_else(
+            || self.subnets.trusts(request.link),
+            |subnet| self.subnets.believes(subnet, request.link),
+        )
     }
 
     /// How a message came here.

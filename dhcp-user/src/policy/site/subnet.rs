@@ -109,7 +109,7 @@ impl Subnets {
     pub(in crate::policy) fn basis(&self, id: SubnetId, link: Link) -> impl Hash + '_ {
         let interface = self.interface(link.ifindex).map(|interface| (interface.ifindex, &interface.name));
         let is_there = self.is_on(id, link);
-        let trusts = self.get(id).trust_agent_information || self.trusts(link);
+        let trusts = self.believes(id, link);
         let server = self.server(id, link);
         (self.served(id).digest, interface, is_there, server, self.longest_datagram(link), trusts)
     }
@@ -189,12 +189,19 @@ impl Subnets {
         same_tags || is_routed || self.is_on(id, link) || !self.neighbours.is_on_a_link(id)
     }
 
-    /// Whether option 82 is believed on this link without a relay.
+    /// Whether option 82 is believed on this link without a relay: as its subnets say, else as the interface does. The
+    /// client's subnet is not known yet, so where one of them doesn't believe it, none does.
     pub(in crate::policy) fn trusts(&self, link: Link) -> bool {
         let named =
             || self.interface(link.ifindex).is_some_and(|interface| self.trusting.contains(&interface.name));
-        let said = |here: &Segment| here.iter().any(|id| self.get(*id).trust_agent_information);
-        named() || self.on_link(link).is_some_and(said)
+        let here = self.on_link(link).into_iter().flat_map(|here| here.iter());
+        let said = here.filter_map(|id| self.get(*id).trust_agent_information);
+        said.reduce(|all, one| all && one).unwrap_or_else(named)
+    }
+
+    /// Whether it is believed of a client that is known to be of `id`, and sends on `link`.
+    pub(in crate::policy) fn believes(&self, id: SubnetId, link: Link) -> bool {
+        self.get(id).trust_agent_information.unwrap_or_else(|| self.trusts(link))
     }
 
     /// Whether some subnet lists this relay.

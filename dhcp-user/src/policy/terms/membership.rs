@@ -24,8 +24,7 @@ pub(in crate::policy) fn kept_agent(
 /// trusts messages without a relay there.
 pub(in crate::policy) fn believed_agent(site: &Site, book: &Book, place: Place) -> Option<AgentInformation> {
     let owner = book.binding(place)?;
-    let trusts =
-        || site.subnets.trusts(owner.link) || site.subnets.get(book.subnet(place)).trust_agent_information;
+    let trusts = || site.subnets.believes(book.subnet(place), owner.link);
     owner.agent().filter(|_| !owner.giaddr.is_unspecified() || trusts())
 }
 

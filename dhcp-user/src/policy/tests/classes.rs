@@ -529,7 +529,7 @@ fn what_a_switch_said_counts_for_as_long_as_it_is_trusted() {
     let overrides = Overrides { options, ..Overrides::default() };
     let port = Class { overrides, ..behind(b"p7") };
     let switched = |draft: Draft| draft.option(82, b"\x01\x02p7");
-    let subnets = |trust| vec![Subnet { trust_agent_information: trust, ..subnet(10, 12) }];
+    let subnets = |trust| vec![Subnet { trust_agent_information: Some(trust), ..subnet(10, 12) }];
     let mut bench = Bench::of(vec![port], subnets(true));
     let address = bench.send(&switched(Draft::discover(1))).offered().expect("an offer");
     bench.send(&switched(Draft::select(1, SERVER, address)));

@@ -94,7 +94,7 @@ pub(crate) fn subnet(first: u8, last: u8) -> Subnet {
         max_leases_per_ras_device: 32,
         max_leases_per_device_in_use: 64,
         max_leases_per_circuit: None,
-        trust_agent_information: false,
+        trust_agent_information: None,
         options,
         boot: Boot::default(),
         reservations: Vec::new(),

@@ -76,6 +76,26 @@ fn what_a_relay_says_of_the_circuit_must_not_differ() {
     assert_eq!(bench.send(&on(Draft::decline(1, address), 1)), Response::Done);
 }
 
+/// Where a lease is known to be changes by a message that goes on with it or takes an offer, not by a DISCOVER: who asks for an
+/// address in a client's name, on another port, can't end what that has.
+#[test]
+fn a_discover_on_another_circuit_does_not_move_the_lease() {
+    let mut bench = bench();
+    let on = |draft: Draft, port: u8| draft.via(RELAY).option(82, &[1, 1, port]);
+    let address = bench.send(&on(Draft::discover(1), 1)).offered().expect("an offer");
+    assert_eq!(bench.send(&on(Draft::select(1, SERVER, address), 1)).acked(), Some(address));
+    bench.now += 5;
+    assert_eq!(bench.send(&on(Draft::discover(1), 2)).offered(), Some(address));
+    for ends in
+        [Draft::decline(1, address), Draft { ciaddr: address, ..Draft::new(7, 1).address(54, SERVER) }]
+    {
+        refused(&mut bench, &on(ends.clone(), 2), Silence::ForeignOrigin);
+        assert_eq!(bench.state(address), State::Leased, "{ends:?}");
+    }
+    assert_eq!(bench.policy.lease(address).expect("a lease").agent_info.as_deref(), Some(&[1, 1, 1][..]));
+    assert_eq!(bench.send(&on(Draft::decline(1, address), 1)), Response::Done);
+}
+
 #[test]
 fn an_offer_is_given_up_only_from_where_it_was_asked_for() {
     let mut bench = bench();
@@ -223,7 +243,7 @@ fn by_circuit(trust: bool) -> Bench {
         overrides: Overrides::default(),
     };
     let mut config = subnet(10, 20);
-    config.trust_agent_information = trust;
+    config.trust_agent_information = Some(trust);
     config.reservations = vec![reserved];
     Bench::new(vec![config])
 }
@@ -253,6 +273,46 @@ fn what_no_relay_says_is_echoed_and_believed_of_trusted_links_only() {
         let question = memos.iter().find(|memo| memo.question.options.contains(&82)).expect("with 82");
         let now = bench.policy.answer_to(address, &question.question).expect("known still");
         assert_eq!(now, question.answer);
+    }
+}
+
+/// What is said of a subnet goes before what is said of the interface, in both directions; on a link with several subnets the
+/// option is believed of none unless of all that say something.
+#[test]
+fn a_subnet_goes_before_its_interface_in_whom_it_believes() {
+    let said = b"\x01\x02p\x07".as_slice();
+    let (yes, no) = (Some(true), Some(false));
+    for (interface, subnet, beside, believed) in [
+        (true, None, None, true),
+        (true, no, None, false),
+        (true, no, yes, false),
+        (true, yes, no, false),
+        (true, None, no, false),
+        (false, yes, None, true),
+        (false, yes, no, false),
+        (false, None, yes, true),
+        (false, None, None, false),
+    ] {
+        let mut bench = by_circuit(false);
+        bench.config.subnets[0].trust_agent_information = subnet;
+        bench.config.subnets[0].shared_network = Some("floor".to_owned());
+        bench.config.subnets.push(Subnet {
+            trust_agent_information: beside,
+            shared_network: Some("floor".to_owned()),
+            ..relayed_subnet()
+        });
+        bench.config.interfaces = vec![crate::config::Interface {
+            name: bench.interfaces[0].name.clone(),
+            xdp: crate::config::XdpMode::Off,
+            probe: None,
+            rate_limit: None,
+            circuit_rate_limit: None,
+            trust_agent_information: interface,
+        }];
+        bench.restart(true);
+        let offer = bench.send(&Draft::discover(1).option(82, said));
+        assert_eq!(offer.offered() == Some(host(7)), believed, "{interface} {subnet:?} {beside:?}");
+        assert_eq!(offer.option(82), Some(said.to_vec()), "echoed all the same");
     }
 }
 
