@@ -2,10 +2,11 @@
 
 use anyhow::{Context as _, Result, ensure};
 use std::net::Ipv4Addr;
-use system_tests::client::{Client, Via, granted};
+use system_tests::client::{Client, Request, Via, append_option, granted};
 use system_tests::paths::{AGENT_MAC, SERVER};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
+use system_tests::wait::{PROMPT, deadline};
 use system_tests::wire::{Kind, Tag};
 
 const RELAY: Ipv4Addr = Ipv4Addr::new(10, 9, 0, 1);
@@ -137,6 +138,79 @@ fn link_selection_and_server_override_hold_to_the_end_of_the_lease() -> Result<(
         let ack = overriding.exchange(&overriding.rebinding(&lease))?;
         ensure!(ack.kind == Kind::Ack && ack.address_option(54)? == RELAY, "{ack:?}");
     }
+    Ok(())
+}
+
+/// RFC 8357 §5: a relay that sends from another port than 67, and says so by sub-option 19, is answered there, and gets the
+/// sub-option back. Without the sub-option the answer goes to port 67 (RFC 2131 §4.1).
+#[test]
+fn a_relay_that_sends_from_another_port_is_answered_there_if_it_says_so() -> Result<()> {
+    const PORT: u16 = 1067;
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNETS)?;
+    for (n, said, port) in [(1, &b"\x01\x01q\x13\0"[..], PORT), (2, b"\x01\x01q", 67)] {
+        let client = behind(&lan, n, said);
+        let answered = |mut request: Request, kind: Kind| -> Result<()> {
+            request.envelope.src_port = PORT;
+            lan.socket.send(&request.frame()?)?;
+            let at = deadline(PROMPT);
+            loop {
+                let frame = lan.socket.receive(at)?.context("no answer")?;
+                if frame.get(46..50) != Some(&request.message.xid.to_be_bytes()[..]) {
+                    continue;
+                }
+                ensure!(frame[36..38] == port.to_be_bytes(), "to port {:?}", &frame[36..38]);
+                ensure!(frame.windows(3).any(|three| three == [53, 1, kind as u8]), "{frame:02x?}");
+                let echo = [&[82, u8::try_from(said.len())?][..], said].concat();
+                ensure!(frame.windows(echo.len()).any(|part| part == echo) || kind == Kind::Nak);
+                return Ok(());
+            }
+        };
+        answered(client.discovering(), Kind::Offer)?;
+        let lease = client.dora()?;
+        for _ in 0..2 {
+            answered(client.rebinding(&lease), Kind::Ack)?;
+            answered(client.rebooting(lease.address), Kind::Ack)?;
+        }
+        answered(client.rebooting(Ipv4Addr::new(10, 0, 0, 60)), Kind::Nak)?;
+    }
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+/// A sub-option that contradicts itself says nothing (no RFC has one twice); all of it comes back.
+#[test]
+fn a_link_selected_twice_is_none_unless_it_is_the_same() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNETS)?;
+    for (n, said, net, counted) in [
+        (1, &b"\x05\x04\x0a\x08\0\0\x05\x04\x0a\x08\0\0"[..], 8, 0),
+        (2, b"\x05\x04\x0a\x08\0\0\x05\x04\x0a\x09\0\0", 9, 1),
+    ] {
+        let before = odd(&server)?;
+        let offer = behind(&lan, n, said).discover()?;
+        ensure!(offer.message.yiaddr.octets()[1] == net, "{said:02x?}: {offer:?}");
+        ensure!(offer.option(82) == Some(said) && odd(&server)? == before + counted, "{offer:?}");
+    }
+    Ok(())
+}
+
+/// RFC 3011 §2: a client that selects another subnet than its lease's does not go on with that, by the kernel or the daemon.
+#[test]
+fn a_renewal_that_selects_another_subnet_is_refused() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNETS)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    (0..2).try_for_each(|_| client.renew(&lease).map(drop))?;
+    let acked = server.stats()?.all_kernel_acked()?;
+    for mut request in [client.renewing(&lease), client.rebinding(&lease), client.rebooting(lease.address)] {
+        append_option(&mut request.message.options, 118, &[10, 8, 0, 0]);
+        let answer = client.exchange(&request)?;
+        ensure!(answer.kind == Kind::Nak, "{answer:?}");
+    }
+    ensure!(server.stats()?.all_kernel_acked()? == acked);
+    client.renew(&lease)?;
     Ok(())
 }
 

@@ -46,7 +46,8 @@ pub struct AgentInformation {
 
 impl AgentInformation {
     /// Reads the value of option 82. Sub-options have neither padding nor END (RFC 3046 §2.0); but some relays fill up or end
-    /// the option so, or write a text into it. What comes before that counts, and the rest is only echoed.
+    /// the option so, or write a text into it. What comes before that counts, and the rest is only echoed. No RFC has a sub-option
+    /// twice: with one value it counts once, and one that contradicts itself says nothing.
     #[must_use]
     pub fn read(raw: Bytes) -> Self {
         let mut agent = Self {
@@ -62,6 +63,7 @@ impl AgentInformation {
             whole: true,
         };
         let mut at = 0;
+        let mut said: Vec<(u8, Bytes)> = Vec::new();
         while let Some(sub_option) = raw.get(at).copied() {
             let Some(value) = value_at(&raw, at).filter(|value| value.end <= raw.len()) else {
                 agent.whole = false;
@@ -74,15 +76,18 @@ impl AgentInformation {
                 FLAGS => value.len() == 1,
                 _ => true,
             };
-            agent.whole &= has_its_length;
+            let contradicts = said.iter().any(|(code, other)| *code == sub_option && *other != value);
+            agent.whole &= has_its_length && !contradicts;
+            said.push((sub_option, value.clone()));
+            let value = Some(value).filter(|_| !contradicts);
             match sub_option {
-                CIRCUIT_ID => agent.circuit_id = Some(value),
-                REMOTE_ID => agent.remote_id = Some(value),
-                SUBSCRIBER_ID => agent.subscriber_id = Some(value),
-                VENDOR_INFORMATION => agent.vendor_information = Some(value),
-                LINK_SELECTION => agent.link_selection = address(&value),
-                FLAGS => agent.unicast = flags(&value).map(|flags| flags & UNICAST != 0),
-                SERVER_OVERRIDE => agent.server_override = address(&value),
+                CIRCUIT_ID => agent.circuit_id = value,
+                REMOTE_ID => agent.remote_id = value,
+                SUBSCRIBER_ID => agent.subscriber_id = value,
+                VENDOR_INFORMATION => agent.vendor_information = value,
+                LINK_SELECTION => agent.link_selection = value.as_ref().and_then(address),
+                FLAGS => agent.unicast = value.as_ref().and_then(flags).map(|flags| flags & UNICAST != 0),
+                SERVER_OVERRIDE => agent.server_override = value.as_ref().and_then(address),
                 SOURCE_PORT => agent.source_port = true,
                 _ => {}
             }

@@ -8,7 +8,7 @@ use dhcp_ebpf::checksum::Sum;
 use dhcp_ebpf::frame::HostFrame;
 use dhcp_ebpf::reply::{self, Asked, Envelope, Kind};
 use dhcp_ebpf::slot::{ANSWER_HEAD, CHUNK_CELLS, MAX_CHUNKS};
-use dhcp_ebpf::wire::bootp;
+use dhcp_ebpf::wire::{bootp, udp};
 use dhcp_ebpf::{publish, request};
 
 use crate::datapath::leases::body::Body;
@@ -40,6 +40,11 @@ pub fn write(request: &Request, reply: &Reply, ours: [u8; 6]) -> Option<Bytes> {
 
     let mut head = request.frame.to_vec();
     let l3 = request::locate(&mut HostFrame::new(&mut head, request.frame.len()), 0).ok()?.l3;
+    // A relay that says so is answered where it sent from (RFC 8357 §5); the kernel is never told of its messages.
+    if request.relayed() && request.options.agent.as_ref().is_some_and(|agent| agent.source_port) {
+        let port = head.get(l3 + udp::SRC..l3 + udp::DST)?.try_into().ok().map(u16::from_be_bytes);
+        envelope.port = port.filter(|port| *port != 0).unwrap_or(envelope.port);
+    }
     let len = reply::frame_len(l3, &body.head);
     // What identifies the client stays; sname, file and options of the request go.
     head.truncate(l3 + bootp::SNAME);

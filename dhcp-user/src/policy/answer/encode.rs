@@ -153,23 +153,35 @@ fn shorten(options: &[(u8, Value<'_>)], room: Room, free: usize, out: &mut Writt
     }
 }
 
-/// Where each of the options goes: those in [`FIRST`] choose first, the others in their order.
+/// Where each of the options goes: those in [`FIRST`] choose first, the others in their order. The fields are used if more
+/// has room with them: written, they take from what a frame carries, and no option is cut in two for them.
 fn places(options: &[(u8, Value<'_>)], room: Room, free: usize) -> Vec<Place> {
     let field = |of: Field, octets: usize| if of == Field::Options { octets - 1 } else { 0 };
     let (file, sname) = (field(room.file, FILE), field(room.sname, SNAME));
-    // Fields that are written take from what a frame carries.
+    let mut by_rank: Vec<_> = options.iter().enumerate().collect();
+    by_rank.sort_by_key(|(_, (code, _))| FIRST.iter().position(|first| first == code).unwrap_or(FIRST.len()));
+    let fill = |area: usize, file: usize, sname: usize| {
+        let mut left = [(Place::Area, area), (Place::File, file), (Place::Sname, sname)];
+        let place = |(_, (_, value)): &(usize, &(u8, Value<'_>))| {
+            let needed = length(value.as_ref());
+            let found = left.iter_mut().find(|(_, left)| needed <= *left);
+            found.map_or(Place::Nowhere, |(there, left)| {
+                *left -= needed;
+                *there
+            })
+        };
+        by_rank.iter().map(place).collect::<Vec<_>>()
+    };
+    let alone = fill(free, 0, 0);
     let cost = OVERLOAD_LENGTH + room.area(room.has_text()) - room.area(true);
-    let overloads = cost < file + sname && cost <= free;
-    let (area, file, sname) = if overloads { (free - cost, file, sname) } else { (free, 0, 0) };
-    let mut left = [(Place::Area, area), (Place::File, file), (Place::Sname, sname)];
+    let is_there = |place: &Place| *place != Place::Nowhere;
+    let overloaded = free.checked_sub(cost).filter(|_| file + sname > 0).map(|area| fill(area, file, sname));
+    let better = overloaded.filter(|with| with.iter().map(is_there).gt(alone.iter().map(is_there)));
 
     let mut places = vec![Place::Nowhere; options.len()];
-    let mut by_rank: Vec<_> = options.iter().zip(&mut places).collect();
-    by_rank.sort_by_key(|((code, _), _)| FIRST.iter().position(|first| first == code).unwrap_or(FIRST.len()));
-    for ((_, value), place) in by_rank {
-        let needed = length(value.as_ref());
-        if let Some((there, left)) = left.iter_mut().find(|(_, left)| needed <= *left) {
-            (*place, *left) = (*there, *left - needed);
+    for ((at, _), place) in by_rank.iter().zip(better.unwrap_or(alone)) {
+        if let Some(there) = places.get_mut(*at) {
+            *there = place;
         }
     }
     places

@@ -189,6 +189,53 @@ fn an_answer_too_long_is_shortened_in_the_order_asked_for() {
     }
 }
 
+/// RFC 2132 §9.3 has option 52 for options that need the room. Writing the fields takes from what a frame carries, and no option is
+/// cut in two for them: so they are used only where an option gets room that had none, or a more important one.
+#[test]
+fn fields_are_not_used_for_options_where_that_gains_nothing() {
+    let eights = |count: u8, length: usize| {
+        let mut wordy = subnet(10, 20);
+        wordy.options.0.extend((224..224 + count).map(|code| (code, vec![code; length])));
+        let list: Vec<u8> = (224..224 + count).collect();
+        (Bench::new(vec![wordy]), Draft::discover(1).option(55, &list))
+    };
+    for (max_size, count, length, overload, kept) in [
+        // All of it fits.
+        (1000, 8, 80, None, 8),
+        // The last does not, with or without; and written, the fields would cost one of the others.
+        (1000, 9, 80, None, 8),
+        (1000, 10, 80, None, 8),
+        (1000, 3, 250, None, 2),
+        // The area is small, and the fields are beside it.
+        (576, 4, 80, Some(vec![1]), 4),
+    ] {
+        let (mut bench, draft) = eights(count, length);
+        let offer = bench.send(&draft.option(57, &u16::to_be_bytes(max_size)));
+        let file = offer.answer().file.as_ref();
+        let file = file.map(|file| &file[..=file.iter().rposition(|octet| *octet == 255).unwrap_or(0)]);
+        let in_file = file.map(options).unwrap_or_default().into_iter().map(|(code, _)| code);
+        let there = offer.codes().into_iter().chain(in_file).filter(|code| *code >= 224).count();
+        assert_eq!((offer.option(52), there), (overload, kept), "{max_size} {count} {length}");
+    }
+}
+
+/// RFC 8357 §5: a relay that says by sub-option 19 that it does not send from port 67 is answered at the port it sent from, whatever
+/// the answer is, and gets the sub-option back; any other at port 67 (RFC 2131 §4.1).
+#[test]
+fn a_relay_is_answered_where_it_sends_from_if_it_says_so() {
+    let mut bench = Bench::new(vec![relayed_subnet()]);
+    for (said, port) in [(&b"\x01\x02ab\x13\0"[..], [0, 68]), (b"\x01\x02ab", [0, 67])] {
+        let by = |draft: Draft| draft.via(RELAY).option(82, said);
+        for draft in [by(Draft::discover(1)), by(Draft::reboot(1, host(10)))] {
+            let Response::Reply(reply) = bench.send(&draft) else { panic!("no reply to {draft:?}") };
+            let frame = crate::datapath::frames::frame::write(&draft.request(1), &reply, [2; 6]);
+            let frame = frame.expect("a frame");
+            assert_eq!((frame[30..34].to_vec(), &frame[36..38]), (RELAY.octets().to_vec(), &port[..]));
+        }
+        assert_eq!(bench.send(&by(Draft::discover(1))).option(82), Some(said.to_vec()));
+    }
+}
+
 /// The longest value that the configuration takes comes whole to who takes a datagram that long.
 #[test]
 fn the_longest_option_that_can_be_configured_can_be_told() {
@@ -264,6 +311,14 @@ fn the_link_is_what_the_relay_selects() {
     let chosen = Draft::discover(2).address(118, host(0)).via(RELAY);
     let offer = bench.send(&chosen);
     assert_eq!((offer.offered(), offer.option(118)), (Some(host(11)), Some(host(0).octets().to_vec())));
+    // Said twice, it counts once; what contradicts itself says nothing. All of it comes back.
+    let twice = [5, 4, 192, 0, 2, 0, 5, 4, 192, 0, 2, 0];
+    let contradiction = [5, 4, 192, 0, 2, 0, 5, 4, 10, 9, 0, 0, 5, 4, 192, 0, 2, 0];
+    for (mac, said, net) in [(4, &twice[..], 192), (5, &contradiction[..], 10)] {
+        let offer = bench.send(&Draft::discover(mac).via(RELAY).option(82, said));
+        assert_eq!(offer.offered().map(|address| address.octets()[0]), Some(net));
+        assert_eq!(offer.option(82), Some(said.to_vec()));
+    }
     let stranger = Draft::discover(3).via(Ipv4Addr::new(172, 16, 0, 1)).option(82, &[5, 4, 192, 0, 2, 0]);
     assert_eq!(bench.send(&stranger), Response::Silence(Silence::NoSubnet), "a relay nobody vouches for");
 }
