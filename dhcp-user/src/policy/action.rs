@@ -354,6 +354,8 @@ pub enum Silence {
     ClassDrop,
     /// No free address.
     Exhausted,
+    /// The address reserved for the client is not to be had yet, and no other is free.
+    ReservationHeld,
     /// All free addresses are being probed.
     Probing,
     /// Answers to the probe for this client may have been lost: it is to ask again.
@@ -407,6 +409,7 @@ impl Silence {
             Self::NoPool => "no-pool",
             Self::ClassDrop => "class-drop",
             Self::Exhausted => "exhausted",
+            Self::ReservationHeld => "reservation-held",
             Self::Probing => "probing",
             Self::ProbeUnknown => "probe-unknown",
             Self::DeviceCap => "device-cap",

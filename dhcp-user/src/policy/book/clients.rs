@@ -97,6 +97,14 @@ impl Book {
         self.offer_at(place).is_some_and(|offer| !is_made_to(offer, request))
     }
 
+    /// Whether the address is offered to the device that sent `request`, and that is one client under whatever identifier.
+    pub(in crate::policy) fn is_offered_to_device(&self, place: Place, request: &Request) -> bool {
+        self.offer_at(place).is_some_and(|offer| {
+            let of_line = offer.client.identity().is_ras() || Identity::of(request).is_ras();
+            offer.chaddr == request.chaddr && !of_line
+        })
+    }
+
     /// Whether the address is offered to the client that it is bound to, and that client sent `request`, with the
     /// same identifier or not.
     pub(in crate::policy) fn is_offered_to_its_owner(&self, place: Place, request: &Request) -> bool {

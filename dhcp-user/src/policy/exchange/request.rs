@@ -18,8 +18,7 @@ use crate::policy::site::reservations::{is_for, is_for_owner};
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::site::terms::server_override;
 use crate::policy::terms::given::{lease_time, prolonged};
-use crate::policy::terms::membership::is_own;
-use crate::policy::terms::membership::{believed_agent, is_admitted, is_dropped};
+use crate::policy::terms::membership::{believed_agent, is_admitted, is_dropped, is_own};
 use crate::policy::turn::Turn;
 
 impl Exchange<'_> {
@@ -148,15 +147,35 @@ impl Exchange<'_> {
         }
     }
 
-    /// Unicast to us: the client had its lease from us.
+    /// Unicast to us: the client had its lease from us. One that wants an address of another network (RFC 3011 §2: option
+    /// 118 tells the subnet) does not go on with this one, as in the other states.
     fn renewing(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let segment = self.site.segment(request);
+        let Some(subnet) = segment.first().copied() else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        match self.selected(request) {
+            Some(None) => return turn.silence(request, Silence::NoSubnet),
+            Some(Some(wanted)) if !segment.contains(&wanted) => {
+                return self.nak_stranger(turn, request, subnet, "the address is of another network");
+            }
+            _ => {}
+        }
         if let Some(place) = self.bound(turn, request) {
             return self.prolong(turn, request, place);
         }
-        let Some(subnet) = self.site.segment(request).first().copied() else {
-            return turn.silence(request, Silence::NoSubnet);
-        };
         self.nak_stranger(turn, request, subnet, "no such lease");
+    }
+
+    /// The subnet that the client selects by option 118, which may be none of ours; unless its relay has selected the link
+    /// (RFC 3527 §3: that goes before it), now or when it got its lease.
+    fn selected(&self, request: &Request) -> Option<Option<SubnetId>> {
+        let wanted = request.options.subnet?;
+        let of_lease = self.book.find(request.ciaddr);
+        let of_lease = of_lease.and_then(|place| believed_agent(self.site, self.book, place));
+        let agent = request.options.agent.as_ref().or(of_lease.as_ref());
+        let by_relay = agent.is_some_and(|agent| agent.link_selection.is_some());
+        (!by_relay).then(|| self.site.subnets.containing(wanted))
     }
 
     /// Broadcast, or through a relay: any server that knows the lease may extend it.
@@ -200,8 +219,8 @@ impl Exchange<'_> {
         if is_dropped(self.site, self.book, place, request) {
             return None;
         }
-        let offered_to_another = self.book.is_offered_to_another(place, request)
-            && !self.book.is_offered_to_its_owner(place, request);
+        let offered_to_another =
+            self.is_kept_from(place, request) && !self.book.is_offered_to_its_owner(place, request);
         if offered_to_another || self.book.promised_to_another(place, turn.now, request) {
             return None;
         }

@@ -75,6 +75,26 @@ fn a_reserved_address_is_waited_for_as_long_as_it_is_promised() {
     }
 }
 
+/// Two clients whose reservations change places wait for each other's promise. That, not a small pool, is what to be told.
+#[test]
+fn a_client_whose_reserved_address_is_promised_to_another_is_not_sent_for_a_larger_pool() {
+    let mut bench = Bench::new(vec![subnet(10, 11)]);
+    let (first, second) = (bench.lease(1), bench.lease(2));
+    let swapped = vec![reserved(1, second), reserved(2, first)];
+    bench.reload(vec![Subnet { reservations: swapped, ..subnet(10, 11) }]);
+    for mac in [1, 2] {
+        assert_eq!(bench.send(&Draft::discover(mac)), Response::Silence(Silence::ReservationHeld));
+    }
+    assert_eq!(bench.send(&Draft::discover(3)), Response::Silence(Silence::Exhausted), "it has none");
+    // Who gives its own back, or lets it run out, frees the other's way.
+    bench.now += 1;
+    assert_eq!(bench.send(&Draft::release(1, first)), Response::Done);
+    assert_eq!(bench.lease(2), first);
+    assert_eq!(bench.send(&Draft::discover(1)), Response::Silence(Silence::ReservationHeld));
+    bench.pass(LEASE_TIME + 2);
+    assert_eq!(bench.lease(1), second);
+}
+
 /// The former owner of an address that is reserved for another now learns of it whatever it asks, and may give the rest of its
 /// promise back: then nobody waits for that.
 #[test]
@@ -146,6 +166,23 @@ fn a_reserved_address_goes_to_the_identifier_that_its_device_comes_with() {
     assert_eq!(bench.send(&Draft::reboot(1, host(70)).id(LOADER)).acked(), Some(host(70)));
     assert!(bench.send(&Draft::renew(1, host(70)).id(SYSTEM)).is_nak());
     assert_eq!(bench.send(&Draft::renew(1, host(70)).id(LOADER)).acked(), Some(host(70)));
+}
+
+/// The same while the other identifier has only been offered the address: a boot loader that goes on by itself leaves its offer.
+#[test]
+fn a_reserved_address_is_offered_to_the_identifier_that_its_device_comes_with() {
+    let mut bench = Bench::new(with_reservation(1, 70));
+    for id in [b"\0loader", b"\0system"] {
+        assert_eq!(bench.send(&Draft::discover(1).id(id)).offered(), Some(host(70)));
+    }
+    assert_ne!(bench.send(&Draft::discover(2)).offered(), Some(host(70)), "another device");
+    let select = Draft::select(1, SERVER, host(70));
+    assert_eq!(bench.send(&select.clone().id(b"\0system")).acked(), Some(host(70)));
+    assert_eq!(bench.state(host(70)), State::Leased);
+    let line = |n: u8| [b"\x01RAS ".as_slice(), &[n]].concat();
+    let mut bench = Bench::new(with_reservation(1, 70));
+    assert_eq!(bench.send(&Draft::discover(1).id(&line(1))).offered(), Some(host(70)));
+    assert_ne!(bench.send(&Draft::discover(1).id(&line(2))).offered(), Some(host(70)));
 }
 
 /// The lines of a remote access server are in use at once: each has an address of its own, and one of them the server's.

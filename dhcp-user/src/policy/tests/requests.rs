@@ -375,6 +375,46 @@ fn a_tagged_subnet_is_served_on_its_tags() {
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
 }
 
+/// RFC 3011 §2 has the address of the subnet that option 118 names: who asks for another than that of its lease does not go on with
+/// the lease, in any state. What its relay selects goes before (RFC 3527 §3).
+#[test]
+fn a_client_that_selects_another_subnet_does_not_go_on_with_its_lease() {
+    let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);
+    let address = bench.lease(1);
+    for draft in [Draft::renew(1, address), Draft::rebind(1, address), Draft::reboot(1, address)] {
+        assert_eq!(bench.send(&draft.clone().address(118, host(0))).acked(), Some(address));
+        assert!(bench.send(&draft.clone().address(118, RELAY)).is_nak(), "{draft:?}");
+        let nowhere = draft.address(118, Ipv4Addr::new(10, 77, 0, 0));
+        assert_eq!(bench.send(&nowhere), Response::Silence(Silence::NoSubnet), "not one of ours");
+    }
+    let by_relay = |draft: Draft| {
+        let said = [&[5, 4][..], &host(0).octets()].concat();
+        draft.address(118, RELAY).via(RELAY).option(82, &said)
+    };
+    let other = bench.send(&by_relay(Draft::discover(2))).offered().expect("an offer");
+    assert_eq!(bench.send(&by_relay(Draft::select(2, SERVER, other))).acked(), Some(other));
+    assert_eq!(other.octets()[..3], host(0).octets()[..3]);
+    assert_eq!(bench.send(&Draft::renew(2, other).address(118, RELAY)).acked(), Some(other));
+}
+
+/// RFC 2131 §4.4.1, table 5, has `ciaddr` zero in DISCOVER. One that is filled in names no lease and no place to answer at: the OFFER
+/// says zero (table 3), and goes where any OFFER goes.
+#[test]
+fn ciaddr_in_a_discover_says_nothing() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let taken = bench.lease(1);
+    for ciaddr in [taken, host(15), Ipv4Addr::new(10, 77, 0, 9)] {
+        let draft = Draft { ciaddr, ..Draft::discover(2) };
+        let response = bench.send(&draft);
+        assert_eq!(response.offered(), Some(host(11)), "{ciaddr}");
+        let Response::Reply(reply) = response else { panic!("no reply") };
+        let frame = crate::datapath::frames::frame::write(&draft.request(1), &reply, [2; 6]);
+        let frame = frame.expect("a frame");
+        assert_eq!((&frame[30..34], &frame[54..58]), (&host(11).octets()[..], &[0; 4][..]));
+        assert_eq!(frame[..6], draft.mac, "its own station");
+    }
+}
+
 /// Some stacks fill in zeros where they have nothing to say.
 #[test]
 fn an_address_of_zeros_names_none() {
