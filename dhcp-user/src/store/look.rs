@@ -58,8 +58,8 @@ impl Look {
                 (self.sequence, self.offset) = (written.oldest, FRAMES);
                 continue;
             };
+            as_long(disk, self.sequence, segment.size)?;
             if self.offset == FRAMES {
-                as_long(disk, self.sequence, segment.size)?;
                 header(disk, written.store, self.sequence)?;
             }
             while self.offset < segment.end as usize {
