@@ -31,6 +31,8 @@ use crate::store::{BootId, Change, Clock, Record, StoreId};
 
 /// For how long a node's key outlives its last sign of life, in seconds.
 const TIME_TO_LIVE: i64 = 5;
+/// How often it is told so: four times in that.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(1250);
 /// How often the node looks what time has brought.
 const TICK: Duration = Duration::from_millis(250);
 /// How long an answer is waited for, before it counts as lost.
@@ -462,7 +464,6 @@ async fn register(client: &mut Client, prefix: &str, name: &str, instance: Insta
 
 /// Keeps the etcd lease alive. Gives why it could not.
 async fn keep_alive(mut client: Client, lease: i64) -> String {
-    let pause = Duration::from_secs(TIME_TO_LIVE.unsigned_abs()) / 4;
     loop {
         let kept = async {
             let (mut keeper, mut answers) = client.lease_keep_alive(lease).await?;
@@ -470,7 +471,7 @@ async fn keep_alive(mut client: Client, lease: i64) -> String {
                 keeper.keep_alive().await?;
                 match timeout(PATIENCE, answers.message()).await {
                     Ok(Ok(Some(answer))) if answer.ttl() == 0 => return Ok(()),
-                    Ok(Ok(Some(_))) => sleep(pause).await,
+                    Ok(Ok(Some(_))) => sleep(SIGN_OF_LIFE).await,
                     Ok(Ok(None)) | Err(_) => {
                         return Err(etcd_client::Error::LeaseKeepAliveError("no answer".into()));
                     }

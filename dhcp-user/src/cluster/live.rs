@@ -1,4 +1,5 @@
 //! The agreed store on a real etcd (`etcd-server`), which each test starts for itself.
+#![allow(clippy::unwrap_used, reason = "a test that can't be set up has failed")]
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Command, Stdio};

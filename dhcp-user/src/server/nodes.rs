@@ -8,7 +8,7 @@ use super::Server;
 use crate::clock::BootNanos;
 use crate::cluster::News;
 #[cfg(feature = "etcd")]
-use crate::cluster::{Block, Need, Pools};
+use crate::cluster::{Block, Pools};
 #[cfg(feature = "etcd")]
 use crate::config::Config;
 use crate::policy::{Words as _, revoke_anyway};
@@ -95,7 +95,7 @@ pub(super) fn pools(config: &Config) -> Vec<Pools> {
             }
         }
         for address in subnet.reservations.iter().filter_map(|reservation| reservation.address) {
-            blocks.entry(Block::of(address)).or_insert_with(Need::default).reserved = true;
+            blocks.entry(Block::of(address)).or_default().reserved = true;
         }
         blocks
     });
