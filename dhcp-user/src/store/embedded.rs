@@ -182,6 +182,8 @@ impl Disk for Directory {
                 open => Self::leads_to(&path, open?)?,
             };
             if !is_there {
+                // Whatever is put in its place is read anew, and taken if it is the same.
+                self.close(sequence);
                 return Ok(Some(format!("its {} has been removed", file_name(sequence))));
             }
         }

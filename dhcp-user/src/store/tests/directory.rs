@@ -328,6 +328,33 @@ fn a_store_that_is_removed_or_replaced_while_it_is_open_takes_no_more_commits() 
     }
 }
 
+#[test]
+fn a_file_that_was_removed_is_taken_from_a_copy_if_that_is_the_same() {
+    for name in ["reached", "0000000001.log"] {
+        let state = tempfile::tempdir().unwrap();
+        let file = state.path().join("store").join(name);
+        let mut store = open(&state).unwrap();
+        store.commit(BootSecs(100), &puts([1])).unwrap();
+        let older = fs::read(&file).unwrap();
+        store.commit(BootSecs(100), &puts([2])).unwrap();
+        let same = fs::read(&file).unwrap();
+        fs::remove_file(&file).unwrap();
+        store.look().unwrap_err();
+        for _ in 0..2 {
+            store.commit(BootSecs(100), &puts([3])).unwrap_err();
+        }
+        fs::write(&file, older).unwrap();
+        if name != "reached" {
+            store.commit(BootSecs(100), &puts([3])).unwrap_err();
+        }
+        fs::write(&file, same).unwrap();
+        store.commit(BootSecs(100), &puts([3])).unwrap();
+        assert_eq!(store.load().unwrap(), [leased(1), leased(2), leased(3)], "{name}");
+        drop(store);
+        assert_eq!(open(&state).unwrap().load().unwrap(), [leased(1), leased(2), leased(3)], "{name}");
+    }
+}
+
 /// Each is done to the files in their places: no name, no inode changes.
 #[test]
 fn what_is_cut_or_overwritten_in_its_place_is_told_by_a_look_and_takes_no_more_commits() {
