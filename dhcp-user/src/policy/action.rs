@@ -354,8 +354,6 @@ pub enum Silence {
     ClassDrop,
     /// No free address.
     Exhausted,
-    /// The address reserved for the client is not to be had yet, and no other is free.
-    ReservationHeld,
     /// All free addresses are being probed.
     Probing,
     /// Answers to the probe for this client may have been lost: it is to ask again.
@@ -409,7 +407,6 @@ impl Silence {
             Self::NoPool => "no-pool",
             Self::ClassDrop => "class-drop",
             Self::Exhausted => "exhausted",
-            Self::ReservationHeld => "reservation-held",
             Self::Probing => "probing",
             Self::ProbeUnknown => "probe-unknown",
             Self::DeviceCap => "device-cap",

@@ -68,7 +68,6 @@ impl Unanswered {
                     | Silence::RelaySource
                     | Silence::NoPool
                     | Silence::Exhausted
-                    | Silence::ReservationHeld
                     | Silence::PortInUse
                     | Silence::DeviceCap
                     | Silence::CircuitCap
@@ -160,10 +159,6 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
         Silence::Exhausted => (
             "no address is free",
             "enlarge the pool, shorten `lease-time`, or look at `orphans` and `quarantine`",
-        ),
-        Silence::ReservationHeld => (
-            "the address that is reserved for the client is not to be had yet: another has it, or was promised or offered it, or it is in quarantine; and no other is free",
-            "see with `lease show` whose it is, and until when; `lease release --now` ends that",
         ),
         Silence::Probing => ("the free addresses are being probed", "the client is answered when it repeats"),
         Silence::ProbeUnknown => (
@@ -280,7 +275,6 @@ fn silences() -> impl Iterator<Item = Silence> {
         NoPool,
         ClassDrop,
         Exhausted,
-        ReservationHeld,
         Probing,
         ProbeUnknown,
         DeviceCap,

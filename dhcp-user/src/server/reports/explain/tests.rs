@@ -181,20 +181,3 @@ fn of_a_circuit_the_client_is_shown_that_gets_no_answer() {
     assert_eq!(said.hw_address.as_deref(), Some("02:00:00:00:01:01"));
     assert!(said.why.starts_with("device-cap: "), "{said:?}");
 }
-
-/// A RELEASE or a DECLINE that was taken gets no answer, and is no reason to speak of the request before it.
-#[test]
-fn a_client_that_gave_its_address_up_is_told_of_as_such() {
-    let mut bench = Bench::new();
-    let address = crate::policy::tests::host(10);
-    let (request, released) =
-        (Draft::renew(1, address).request(100), Draft::release(1, address).request(101));
-    bench.punts.note(&request, None, &bench.table);
-    bench.punts.answered(&request, "ack", &bench.table);
-    bench.punts.note(&released, None, &bench.table);
-    for who in [Subject::HwAddress([2, 0, 0, 0, 1, 1]), Subject::Address(address)] {
-        let said = bench.explain(&who);
-        assert!(said.why.starts_with("release: ") && said.differs.is_empty(), "{said:?}");
-        assert_eq!(said.address, address);
-    }
-}
