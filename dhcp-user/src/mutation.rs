@@ -88,6 +88,8 @@ mod told {
         Reversed,
         /// an ACK leaves though its lease was revoked meanwhile
         OvertakenSent,
+        /// an ACK that waited long for its commit promises from when it was decided
+        LateAckFromDecision,
         /// a live word that the store does not know is left as it is
         LiveUnknown,
         /// words of addresses that nobody gives out any more live on after a start

@@ -50,8 +50,9 @@ pools = [{ range = "10.2.0.10 - 10.2.0.20", allow = "phones" }]
 
 /// Reasons that take an accident, or a server of another kind. Each is shown in a test of its own, and `explain` finds
 /// them like all others (a test of the daemon itself walks through every one).
-const ELSEWHERE: [&str; 27] = [
+const ELSEWHERE: [&str; 28] = [
     "another-node",
+    "reservation-held",
     "class-cap",
     "no-server-id",
     "nak-limited",

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use std::net::Ipv4Addr;
-use system_tests::client::{Client, Request, Via, granted};
+use system_tests::client::{Client, Request, Via, append_option, granted};
 use system_tests::paths::{AGENT_MAC, SERVER};
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::Lan;
@@ -192,6 +192,25 @@ fn a_link_selected_twice_is_none_unless_it_is_the_same() -> Result<()> {
         ensure!(offer.message.yiaddr.octets()[1] == net, "{said:02x?}: {offer:?}");
         ensure!(offer.option(82) == Some(said) && odd(&server)? == before + counted, "{offer:?}");
     }
+    Ok(())
+}
+
+/// RFC 3011 §2: a client that selects another subnet than its lease's does not go on with that, by the kernel or the daemon.
+#[test]
+fn a_renewal_that_selects_another_subnet_is_refused() -> Result<()> {
+    let lan = lan()?;
+    let server = Server::start(&lan, Xdp::Native, SUBNETS)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    (0..2).try_for_each(|_| client.renew(&lease).map(drop))?;
+    let acked = server.stats()?.all_kernel_acked()?;
+    for mut request in [client.renewing(&lease), client.rebinding(&lease), client.rebooting(lease.address)] {
+        append_option(&mut request.message.options, 118, &[10, 8, 0, 0]);
+        let answer = client.exchange(&request)?;
+        ensure!(answer.kind == Kind::Nak, "{answer:?}");
+    }
+    ensure!(server.stats()?.all_kernel_acked()? == acked);
+    client.renew(&lease)?;
     Ok(())
 }
 

@@ -162,3 +162,96 @@ fn an_address_reserved_for_another_is_nobodys_while_its_owner_may_use_it() -> Re
     }
     Ok(())
 }
+
+/// RFC 2131 §4.3.2 has silence in INIT-REBOOT for a server without a record. A client whose address is another's by now, by our own
+/// record, is told at once, whatever it asks.
+#[test]
+fn who_lost_its_address_to_another_is_told_in_every_state() -> Result<()> {
+    let lan = Lan::new("lost-address", SERVER, 24)?;
+    let one = SUBNET.replace("10.0.0.59", "10.0.0.50");
+    let server = Server::start(&lan, Xdp::Native, &one)?;
+    let (first, second) = (lan.client(1), lan.client(2));
+    let lease = first.dora()?;
+    let unknown = first.rebooting(Ipv4Addr::new(10, 0, 0, 200));
+    lan.client(9).expect_silence(&unknown, lease.address)?;
+    done(&server, &["lease", "release", &lease.address.to_string(), "--now"])?;
+    ensure!(second.dora()?.address == lease.address);
+    for request in [first.rebooting(lease.address), first.rebinding(&lease), first.renewing(&lease)] {
+        let answer = first.exchange(&request)?;
+        ensure!(answer.kind == Kind::Nak, "{answer:?}");
+    }
+    let reserved = first.exchange(&first.rebooting(Ipv4Addr::new(10, 0, 0, 99)))?;
+    ensure!(reserved.kind == Kind::Nak, "reserved for another: {reserved:?}");
+    Ok(())
+}
+
+/// A reservation by hardware address is for the device, by whatever identifier it comes; but one identifier at a time has it.
+#[test]
+fn a_reserved_address_has_one_owner_however_its_device_is_called() -> Result<()> {
+    let lan = Lan::new("reserved-once", SERVER, 24)?;
+    let device = lan.client(1);
+    let named = |id: &[u8]| Client { client_id: Some(id.to_vec()), ..lan.client(1) };
+    let reservation =
+        format!("[[subnet.reservation]]\nhw-address = \"{}\"\naddress = \"10.0.0.7\"\n", mac(&device));
+    let server = Server::start(&lan, Xdp::Native, &[SUBNET, &reservation].concat())?;
+    let seven = Ipv4Addr::new(10, 0, 0, 7);
+    let (loader, system) = (named(b"\0loader"), named(b"\0system"));
+    let former = loader.dora()?;
+    loader.renew(&former)?;
+    let lease = system.dora()?;
+    ensure!(former.address == seven && lease.address == seven);
+    // The kernel has no answer for the former one any more, and the daemon a NAK.
+    for request in [loader.renewing(&former), loader.rebinding(&former)] {
+        let answer = loader.exchange(&request)?;
+        ensure!(answer.kind == Kind::Nak, "{answer:?}");
+    }
+    let acked = server.stats()?.all_kernel_acked()?;
+    (0..3).try_for_each(|_| system.renew(&lease).map(drop))?;
+    ensure!(server.stats()?.all_kernel_acked()? >= acked + 2);
+    // The lines of a remote access server are in use at once.
+    let line = |n: u8| named(&[&b"\x01RAS "[..], &device.mac, &[n, 0, 0, 0]].concat());
+    system.release(&lease)?;
+    let (one, two) = (line(1), line(2));
+    let leases = [one.dora()?, two.dora()?];
+    ensure!(leases[0].address == seven && leases[1].address != seven, "{leases:?}");
+    for (line, lease) in [&one, &two].into_iter().zip(&leases) {
+        (0..2).try_for_each(|_| line.renew(lease).map(drop))?;
+    }
+    ensure!(server.json(&["audit"])?["consistent"] == true);
+    Ok(())
+}
+
+/// Two clients whose reservations change places wait for each other's promise: `explain` says so, and what ends it.
+#[test]
+fn clients_whose_reservations_change_places_learn_what_they_wait_for() -> Result<()> {
+    let lan = Lan::new("swapped", SERVER, 24)?;
+    let two = SUBNET.replace("10.0.0.59", "10.0.0.51");
+    let server = Server::start(&lan, Xdp::Native, &two)?;
+    let clients = [lan.client(1), lan.client(2)];
+    let leases = [clients[0].dora()?, clients[1].dora()?];
+    let swapped: Vec<String> = clients
+        .iter()
+        .zip([leases[1], leases[0]])
+        .map(|(client, lease)| {
+            let name = mac(client);
+            format!("[[subnet.reservation]]\nhw-address = \"{name}\"\naddress = \"{}\"\n", lease.address)
+        })
+        .collect();
+    server.rewrite(&lan, Xdp::Native, &[two, swapped.concat()].concat())?;
+    done(&server, &["reload"])?;
+    for client in &clients {
+        client.send(&client.discovering())?;
+        let name = mac(client);
+        until("the reason", system_tests::wait::PROMPT, || {
+            let said = server.json(&["explain", &name])?;
+            Ok(said["why"].as_str().filter(|why| why.starts_with("reservation-held: ")).map(drop))
+        })?;
+    }
+    for lease in leases {
+        done(&server, &["lease", "release", &lease.address.to_string(), "--now"])?;
+    }
+    for (client, lease) in clients.iter().zip([leases[1], leases[0]]) {
+        ensure!(client.dora()?.address == lease.address);
+    }
+    Ok(())
+}

@@ -157,6 +157,10 @@ pub struct Granted {
     pub address: Ipv4Addr,
     /// The generation of its word.
     pub generation: u16,
+    /// When that was decided.
+    pub at: BootSecs,
+    /// For how long the client has the address from when the ACK leaves at the latest, in seconds.
+    pub lease_time: u32,
 }
 
 /// A lease, for its slot.
@@ -354,6 +358,8 @@ pub enum Silence {
     ClassDrop,
     /// No free address.
     Exhausted,
+    /// The address reserved for the client is not to be had yet, and no other is free.
+    ReservationHeld,
     /// All free addresses are being probed.
     Probing,
     /// Answers to the probe for this client may have been lost: it is to ask again.
@@ -407,6 +413,7 @@ impl Silence {
             Self::NoPool => "no-pool",
             Self::ClassDrop => "class-drop",
             Self::Exhausted => "exhausted",
+            Self::ReservationHeld => "reservation-held",
             Self::Probing => "probing",
             Self::ProbeUnknown => "probe-unknown",
             Self::DeviceCap => "device-cap",

@@ -226,6 +226,12 @@ impl Server {
             self.leave_unanswered(request, Unanswered::Lost(Lost::Overtaken));
             return None;
         }
+        if let Some(lease) = granted
+            && !self.counts_from_now(request, lease)
+        {
+            self.leave_unanswered(request, Unanswered::Lost(Lost::NotCommitted));
+            return None;
+        }
         let ifindex = request.link.ifindex;
         let Some(served) = self.interfaces.get(&ifindex) else {
             self.leave_unanswered(request, Unanswered::Lost(Lost::UnknownInterface));
@@ -262,6 +268,25 @@ impl Server {
         self.became(request, || format!("answered by the daemon: {sent}"));
         self.captures.leaves(&frame, ifindex, sent);
         Some((ifindex, frame))
+    }
+
+    /// Promises as much as the client takes from an ACK that leaves now, and not when it was decided: it may have repeated
+    /// its request since, and counts from when it last did (RFC 2131 §4.4.1). Whether the store bears that.
+    ///
+    /// A lease without end, and one without a promise in its word, is promised for as long as it lasts.
+    fn counts_from_now(&mut self, request: &Request, lease: Granted) -> bool {
+        let now = BootNanos::now().floor();
+        if now <= lease.at || !self.table.load(lease.address).alive() || wrong!(LateAckFromDecision) {
+            return true;
+        }
+        let until = now.plus(1).plus(lease.lease_time);
+        let is_promised = self.table.prolong(lease.address, lease.generation, until);
+        if is_promised {
+            self.policy.answered_late(lease.address, until);
+            let word = self.table.load(lease.address);
+            self.punts.written(&request.mac().unwrap_or_default(), lease.address, word);
+        }
+        is_promised
     }
 
     fn tell(&mut self, event: LeaseEvent) {

@@ -80,6 +80,7 @@ fn draw(chance: &mut Chance<'_>, world: &World, mood: &mut Mood) -> Step {
 /// One of the things that can go on, of those that are under way.
 fn under_way(chance: &mut Chance<'_>, world: &World) -> Step {
     let waits = world.server.as_ref().is_some_and(|server| !server.is_idle());
+    let due = world.next_due().filter(|(due, _)| *due <= world.now);
     let weights = [
         (3, true),
         (1, true),
@@ -89,6 +90,7 @@ fn under_way(chance: &mut Chance<'_>, world: &World) -> Step {
         (4, waits),
         (3, waits),
         (2, !world.probes.is_empty()),
+        (2, due.is_some()),
     ];
     let may = weights.iter().enumerate().filter(|(_, (_, can))| *can);
     let kinds: Vec<usize> = may.flat_map(|(kind, (weight, _))| std::iter::repeat_n(kind, *weight)).collect();
@@ -100,7 +102,8 @@ fn under_way(chance: &mut Chance<'_>, world: &World) -> Step {
         4 => Step::Take,
         5 => Step::Disk(chance.any()),
         6 => Step::Hear,
-        _ => Step::Probe(chance.any()),
+        7 => Step::Probe(chance.any()),
+        _ => due.map_or(Step::Beat, |(_, number)| Step::Client(number)),
     }
 }
 
@@ -120,7 +123,6 @@ fn accident(chance: &mut Chance<'_>, mood: &mut Mood) -> Option<Step> {
         4..=6 => Step::Reload(chance.any()),
         7..=10 => Step::Release(chance.any()),
         11 => Step::Clear,
-        12..=14 => Step::Import(chance.any()),
         15..=22 => Step::Squat(chance.any()),
         23..=28 => {
             mood.is_rough = !mood.is_rough;
@@ -138,6 +140,9 @@ fn accident(chance: &mut Chance<'_>, mood: &mut Mood) -> Option<Step> {
         36 => Step::SetWall(chance.word() as i16),
         37..=90 => Step::Whim(1 + chance.below(24) as u8, chance.any()),
         91..=150 => Step::Stranger(chance.any()),
+        12..=14 | 151..=156 => Step::Import(chance.any()),
+        // The disk, or the machine, holds up what is under way.
+        157..=162 => Step::Pass(chance.below(200_000) as u32),
         _ => return None,
     })
 }

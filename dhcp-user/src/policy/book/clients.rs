@@ -63,10 +63,22 @@ impl Book {
     }
 
     /// Whether another device than the one that sent `request` has the lease of `place`.
-    pub(in crate::policy) fn is_anothers(&self, place: Place, request: &Request) -> bool {
+    pub(in crate::policy) fn is_another_devices(&self, place: Place, request: &Request) -> bool {
         self.state(place) == State::Leased
             && self.binding(place).is_some_and(|owner| owner.chaddr() != request.chaddr)
             && !self.recognises(place, request)
+    }
+
+    /// Whether another device has the lease of `place`, or another line of the same one. A device is one client that comes
+    /// by several identifiers one after the other (a boot loader's, a system's); but the lines of a remote access server are
+    /// in use at once.
+    pub(in crate::policy) fn is_anothers(&self, place: Place, request: &Request) -> bool {
+        let of_line = || {
+            Identity::of(request).is_ras()
+                || self.binding(place).is_some_and(|owner| owner.identity().is_ras())
+        };
+        self.is_another_devices(place, request)
+            || self.state(place) == State::Leased && !self.recognises(place, request) && of_line()
     }
 
     /// Whether the address is leased to the device that sent `request`, under any identity.
@@ -83,6 +95,14 @@ impl Book {
     /// Whether the address is offered to another client than the one that sent `request`.
     pub(in crate::policy) fn is_offered_to_another(&self, place: Place, request: &Request) -> bool {
         self.offer_at(place).is_some_and(|offer| !is_made_to(offer, request))
+    }
+
+    /// Whether the address is offered to the device that sent `request`, and that is one client under whatever identifier.
+    pub(in crate::policy) fn is_offered_to_device(&self, place: Place, request: &Request) -> bool {
+        self.offer_at(place).is_some_and(|offer| {
+            let of_line = offer.client.identity().is_ras() || Identity::of(request).is_ras();
+            offer.chaddr == request.chaddr && !of_line
+        })
     }
 
     /// Whether the address is offered to the client that it is bound to, and that client sent `request`, with the

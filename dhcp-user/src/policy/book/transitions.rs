@@ -144,6 +144,14 @@ impl Book {
         }
     }
 
+    /// An ACK of the daemon's promises until then, which is in the word.
+    pub(in crate::policy) fn note_promise(&mut self, place: Place, until: BootSecs) {
+        if let Some(binding) = self.binding_mut(place) {
+            binding.expiry = binding.expiry.max(until);
+            binding.granted_until = binding.granted_until.max(until);
+        }
+    }
+
     /// The daemon's answer to the client of this lease leaves.
     pub(in crate::policy) fn note_answer(&mut self, place: Place) {
         if let Some(binding) = self.binding_mut(place) {

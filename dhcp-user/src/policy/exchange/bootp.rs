@@ -13,6 +13,7 @@ use crate::policy::book::binding::LeaseTime;
 use crate::policy::site::place::Place;
 use crate::policy::site::subnet::{Segment, SubnetId};
 use crate::policy::terms::given::terms_without_lease;
+use crate::policy::terms::membership::{is_admitted, is_own};
 use crate::policy::turn::Turn;
 
 impl Exchange<'_> {
@@ -60,10 +61,28 @@ impl Exchange<'_> {
         places.into_iter().find(|place| self.available(turn, *place, request))
     }
 
+    /// The address that the client has, if it has begun to send an identifier, or has ceased to: BOOTP knows it by its
+    /// hardware address (RFC 951 §3), and what it has it has for good.
+    fn of_device(&mut self, turn: &mut Turn<'_>, request: &Request, dynamic: &Segment) -> Option<Place> {
+        let all = dynamic.iter().flat_map(|id| self.book.leased_to_device(*id, request.chaddr));
+        let own = all.collect::<Vec<_>>().into_iter().find(|place| self.book.recognises(*place, request))?;
+        let is_its_own = self.book.is_for_good(own)
+            && !self.is_kept_from(own, request)
+            && !is_own(self.site, self.book, own)
+            && is_admitted(self.site, self.book, own, request)
+            && !self.belongs_elsewhere(turn, own, request);
+        is_its_own.then_some(own)
+    }
+
     fn bootp_from_pools(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>, served: &Segment) {
         let dynamic = self.serving(served, |bootp| bootp == Bootp::Dynamic);
-        let Some(first) = dynamic.first() else { return turn.silence(request, Silence::UnknownClient) };
-        if let Some(place) = self.own(turn, request, &dynamic) {
+        let Some(first) = dynamic.first() else {
+            let held = self.is_reserved_one(request, served);
+            return turn
+                .silence(request, if held { Silence::ReservationHeld } else { Silence::UnknownClient });
+        };
+        let known = self.own(turn, request, &dynamic).or_else(|| self.of_device(turn, request, &dynamic));
+        if let Some(place) = known {
             return self.grant(turn, request, place, LeaseTime::FOR_GOOD);
         }
         let open = self.below_cap(turn, &dynamic, request);

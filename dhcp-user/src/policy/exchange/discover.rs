@@ -138,7 +138,7 @@ impl Exchange<'_> {
             Apart::Promised if self.book.state(place) == State::Reserved => return false,
             Apart::Promised => {}
         }
-        if self.book.is_offered_to_another(place, request) {
+        if self.is_kept_from(place, request) {
             return false;
         }
         if self.book.promised_to_another(place, turn.now, request) {
@@ -169,6 +169,15 @@ impl Exchange<'_> {
         }
     }
 
+    /// Whether the address is offered to another. One that is reserved for the device goes to the identifier that it comes
+    /// with now, as its lease does.
+    pub(super) fn is_kept_from(&self, place: Place, request: &Request) -> bool {
+        let reservation = self.site.subnets.reservation_at(self.book.subnet(place), place);
+        let is_its_own = || reservation.is_some_and(|reservation| is_for(reservation, request));
+        self.book.is_offered_to_another(place, request)
+            && !(self.book.is_offered_to_device(place, request) && is_its_own())
+    }
+
     /// A free address of `subnet` for a client in `classes`, looking for overdue ones if there seems to be none.
     pub(super) fn next_free(
         &mut self,
@@ -191,6 +200,9 @@ impl Exchange<'_> {
     fn note_offer(&mut self, turn: &mut Turn<'_>, request: &Request, place: Place, lease_time: LeaseTime) {
         let subnet = self.book.subnet(place);
         let who = Identity::of(request);
+        if self.book.is_offered_to_another(place, request) {
+            self.book.take_offer(place);
+        }
         if self.book.state(place) == State::Free {
             self.inquiry().claim(place);
         }
@@ -228,6 +240,18 @@ impl Exchange<'_> {
             let event = LeaseEvent::Exhausted { subnet, client: request.as_ref().into() };
             turn.out.push(Action::Event(event));
         }
-        turn.silence(request, if pools == 0 { Silence::NoPool } else { Silence::Exhausted });
+        let why = if self.is_reserved_one(request, segment) {
+            Silence::ReservationHeld
+        } else if pools == 0 {
+            Silence::NoPool
+        } else {
+            Silence::Exhausted
+        };
+        turn.silence(request, why);
+    }
+
+    /// Whether some address of `segment` is reserved for the client.
+    pub(super) fn is_reserved_one(&self, request: &Request, segment: &[SubnetId]) -> bool {
+        segment.iter().any(|id| self.reserved_in(*id, request).is_some())
     }
 }

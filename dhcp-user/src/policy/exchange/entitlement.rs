@@ -24,7 +24,7 @@ impl Exchange<'_> {
     pub(super) fn belongs_elsewhere(&mut self, turn: &mut Turn<'_>, place: Place, request: &Request) -> bool {
         let Some(reserved) = reserved_elsewhere(self.site, self.book, place, request) else { return false };
         self.tenure().settle(turn, reserved);
-        let offered = self.book.is_offered_to_another(reserved, request);
+        let offered = self.is_kept_from(reserved, request);
         let taken = match self.book.state(reserved) {
             State::Quarantined => true,
             State::Leased => !self.book.recognises(reserved, request),
@@ -51,8 +51,8 @@ impl Exchange<'_> {
                 continue;
             };
             self.tenure().settle(turn, place);
-            let offered = self.book.is_offered_to_another(place, request);
-            if offered || self.book.is_anothers(place, request) {
+            let offered = self.is_kept_from(place, request);
+            if offered || self.book.is_another_devices(place, request) {
                 return Some(place);
             }
         }

@@ -97,7 +97,7 @@ impl Exchange<'_> {
         turn.out.push(Action::Reply {
             request: Arc::clone(request),
             reply,
-            granted: Some(Granted { address, generation }),
+            granted: Some(Granted { address, generation, at: turn.now, lease_time }),
         });
         turn.tell(address, what, Some(client));
         self.inquiry().rearm(place);

@@ -1,5 +1,5 @@
-//! The limit on NAKs to clients that renew an unknown lease. Each is a broadcast, whoever caused it, and from
-//! wherever.
+//! The limit on NAKs to clients that renew an unknown lease, or come back for an address that is another's. Each is a
+//! broadcast, whoever caused it, and from wherever.
 
 use std::collections::HashMap;
 

@@ -18,8 +18,7 @@ use crate::policy::site::reservations::{is_for, is_for_owner};
 use crate::policy::site::subnet::SubnetId;
 use crate::policy::site::terms::server_override;
 use crate::policy::terms::given::{lease_time, prolonged};
-use crate::policy::terms::membership::is_own;
-use crate::policy::terms::membership::{believed_agent, is_admitted, is_dropped};
+use crate::policy::terms::membership::{believed_agent, is_admitted, is_dropped, is_own};
 use crate::policy::turn::Turn;
 
 impl Exchange<'_> {
@@ -141,26 +140,42 @@ impl Exchange<'_> {
             self.nak_if_authoritative(turn, request, subnet, "the address is not leased here any more");
         } else if self.has_other(turn, address, &segment, request) {
             self.nak_if_authoritative(turn, request, subnet, "the client has another address here");
+        } else if self.is_anothers_by_now(turn, address, request) {
+            self.nak_stranger(turn, request, subnet, "the address is another's");
         } else {
             turn.silence(request, Silence::UnknownClient);
         }
     }
 
-    /// Unicast to us: the client had its lease from us.
+    /// Unicast to us: the client had its lease from us. One that wants an address of another network (RFC 3011 §2: option
+    /// 118 tells the subnet) does not go on with this one, as in the other states.
     fn renewing(&mut self, turn: &mut Turn<'_>, request: &Arc<Request>) {
+        let segment = self.site.segment(request);
+        let Some(subnet) = segment.first().copied() else {
+            return turn.silence(request, Silence::NoSubnet);
+        };
+        match self.selected(request) {
+            Some(None) => return turn.silence(request, Silence::NoSubnet),
+            Some(Some(wanted)) if !segment.contains(&wanted) => {
+                return self.nak_stranger(turn, request, subnet, "the address is of another network");
+            }
+            _ => {}
+        }
         if let Some(place) = self.bound(turn, request) {
             return self.prolong(turn, request, place);
         }
-        let Some(subnet) = self.site.segment(request).first().copied() else {
-            return turn.silence(request, Silence::NoSubnet);
-        };
-        let way = self.site.way(request);
-        if self.site.subnets.get(subnet).authoritative
-            && !self.throttles.naks.take(turn.now, request.link, way)
-        {
-            return turn.silence(request, Silence::NakLimited);
-        }
-        self.nak_if_authoritative(turn, request, subnet, "no such lease");
+        self.nak_stranger(turn, request, subnet, "no such lease");
+    }
+
+    /// The subnet that the client selects by option 118, which may be none of ours; unless its relay has selected the link
+    /// (RFC 3527 §3: that goes before it), now or when it got its lease.
+    fn selected(&self, request: &Request) -> Option<Option<SubnetId>> {
+        let wanted = request.options.subnet?;
+        let of_lease = self.book.find(request.ciaddr);
+        let of_lease = of_lease.and_then(|place| believed_agent(self.site, self.book, place));
+        let agent = request.options.agent.as_ref().or(of_lease.as_ref());
+        let by_relay = agent.is_some_and(|agent| agent.link_selection.is_some());
+        (!by_relay).then(|| self.site.subnets.containing(wanted))
     }
 
     /// Broadcast, or through a relay: any server that knows the lease may extend it.
@@ -187,7 +202,9 @@ impl Exchange<'_> {
     /// is past its grace is no binding that a client could go on with (RFC 2131 §4.3.2).
     fn bound(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
         let place = self.held(turn, request.ciaddr, request)?;
-        matches!(self.book.state(place), State::Leased | State::Grace).then_some(place)
+        let bound = matches!(self.book.state(place), State::Leased | State::Grace);
+        // Another identifier of the device may have come for its reservation: then this one has no lease any more.
+        (bound && self.book.recognises(place, request)).then_some(place)
     }
 
     /// The place of `address` if the client holds it, or held it last and nobody has it now; unless its pool is not for
@@ -202,8 +219,8 @@ impl Exchange<'_> {
         if is_dropped(self.site, self.book, place, request) {
             return None;
         }
-        let offered_to_another = self.book.is_offered_to_another(place, request)
-            && !self.book.is_offered_to_its_owner(place, request);
+        let offered_to_another =
+            self.is_kept_from(place, request) && !self.book.is_offered_to_its_owner(place, request);
         if offered_to_another || self.book.promised_to_another(place, turn.now, request) {
             return None;
         }
@@ -237,6 +254,18 @@ impl Exchange<'_> {
         let reservation =
             place.and_then(|place| self.site.subnets.reservation_at(self.book.subnet(place), place));
         reservation.is_some_and(|reservation| !is_for(reservation, request))
+    }
+
+    /// Whether `address` is leased or promised to another client, or withheld for one or for a host: by our own record
+    /// it is not the client's, and no other server can have given it to it since. So this is not the case that RFC 2131
+    /// §4.3.2 has silence for, that of a server without a record.
+    fn is_anothers_by_now(&self, turn: &Turn<'_>, address: Ipv4Addr, request: &Request) -> bool {
+        let Some(place) = self.book.find(address) else { return false };
+        let reservation = self.site.subnets.reservation_at(self.book.subnet(place), place);
+        let withheld = self.book.is_withheld(place);
+        withheld && !reservation.is_some_and(|reservation| is_for(reservation, request))
+            || self.book.state(place) == State::Leased && !self.book.recognises(place, request)
+            || self.book.promised_to_another(place, turn.now, request)
     }
 
     /// Whether the client has the address, or had it last, and its pool is not for it any more.
@@ -289,6 +318,23 @@ impl Exchange<'_> {
             None => lease_time(self.site, self.book, place, request),
         };
         self.grant(turn, request, place, lease_time);
+    }
+
+    /// The NAK for a client that has no lease here. Anybody can cause one, and it is a broadcast: so there is a limit.
+    fn nak_stranger(
+        &mut self,
+        turn: &mut Turn<'_>,
+        request: &Arc<Request>,
+        subnet: SubnetId,
+        message: &'static str,
+    ) {
+        let way = self.site.way(request);
+        if self.site.subnets.get(subnet).authoritative
+            && !self.throttles.naks.take(turn.now, request.link, way)
+        {
+            return turn.silence(request, Silence::NakLimited);
+        }
+        self.nak_if_authoritative(turn, request, subnet, message);
     }
 
     fn nak_if_authoritative(

@@ -285,3 +285,21 @@ fn an_address_whose_pool_went_and_came_back_is_had_for_good_anew() {
     assert_eq!(bench.policy.lease(address).expect("a lease").expires, BootSecs(u32::MAX));
     assert!(!bench.words.load(address).alive(), "the kernel knows nothing of it");
 }
+
+/// RFC 951 §3: a BOOTP client is its hardware address. What it has it has for good, so that one that begins to send an identifier
+/// (option 61), or ceases to, must not use up a second address.
+#[test]
+fn a_bootp_client_has_one_address_with_an_identifier_or_without() {
+    for first in [true, false] {
+        let mut bench = bench(Bootp::Dynamic);
+        let draft = |named: bool| {
+            if named { Draft::bootrequest(1).id(b"\0boot") } else { Draft::bootrequest(1) }
+        };
+        let address = given(&bench.send(&draft(first))).expect("an address");
+        for named in [!first, first, !first] {
+            assert_eq!(given(&bench.send(&draft(named))), Some(address), "{named}");
+        }
+        assert_ne!(given(&bench.send(&Draft::bootrequest(2))), Some(address));
+        assert_eq!(bench.store.len(), 2);
+    }
+}

@@ -75,6 +75,26 @@ fn a_reserved_address_is_waited_for_as_long_as_it_is_promised() {
     }
 }
 
+/// Two clients whose reservations change places wait for each other's promise. That, not a small pool, is what to be told.
+#[test]
+fn a_client_whose_reserved_address_is_promised_to_another_is_not_sent_for_a_larger_pool() {
+    let mut bench = Bench::new(vec![subnet(10, 11)]);
+    let (first, second) = (bench.lease(1), bench.lease(2));
+    let swapped = vec![reserved(1, second), reserved(2, first)];
+    bench.reload(vec![Subnet { reservations: swapped, ..subnet(10, 11) }]);
+    for mac in [1, 2] {
+        assert_eq!(bench.send(&Draft::discover(mac)), Response::Silence(Silence::ReservationHeld));
+    }
+    assert_eq!(bench.send(&Draft::discover(3)), Response::Silence(Silence::Exhausted), "it has none");
+    // Who gives its own back, or lets it run out, frees the other's way.
+    bench.now += 1;
+    assert_eq!(bench.send(&Draft::release(1, first)), Response::Done);
+    assert_eq!(bench.lease(2), first);
+    assert_eq!(bench.send(&Draft::discover(1)), Response::Silence(Silence::ReservationHeld));
+    bench.pass(LEASE_TIME + 2);
+    assert_eq!(bench.lease(1), second);
+}
+
 /// The former owner of an address that is reserved for another now learns of it whatever it asks, and may give the rest of its
 /// promise back: then nobody waits for that.
 #[test]
@@ -116,6 +136,74 @@ fn a_device_keeps_its_other_leases_while_it_has_its_reserved_address() {
     bench.reload(with_reservation(1, 70));
     assert_eq!(lease(&mut bench, b"\0first"), host(70));
     assert_eq!(bench.send(&Draft::renew(1, other).id(b"\0other")).acked(), Some(other));
+}
+
+fn take(bench: &mut Bench, id: &[u8]) -> Ipv4Addr {
+    let address = bench.send(&Draft::discover(1).id(id)).offered().expect("an offer");
+    assert_eq!(bench.send(&Draft::select(1, SERVER, address).id(id)).acked(), Some(address));
+    address
+}
+
+/// A boot loader and a system, or two systems, have an identifier each. The reservation by hardware address is for the device,
+/// which has it at once by any; and no address has two owners: the one that lost it learns so when it renews.
+#[test]
+fn a_reserved_address_goes_to_the_identifier_that_its_device_comes_with() {
+    const LOADER: &[u8] = b"\0loader";
+    const SYSTEM: &[u8] = b"\0system";
+    let mut bench = Bench::new(with_reservation(1, 70));
+    assert_eq!(take(&mut bench, LOADER), host(70));
+    let before = bench.words.load(host(70)).generation();
+    assert_eq!(take(&mut bench, SYSTEM), host(70));
+    assert_eq!(bench.words.load(host(70)).generation(), before + 1, "the kernel has nothing of the other's");
+    let lease = bench.policy.lease(host(70)).expect("a lease");
+    assert_eq!(lease.client_id.as_deref(), Some(SYSTEM));
+    for draft in [Draft::renew(1, host(70)), Draft::rebind(1, host(70))] {
+        assert!(bench.send(&draft.clone().id(LOADER)).is_nak(), "{draft:?}");
+        assert_eq!(bench.send(&draft.id(SYSTEM)).acked(), Some(host(70)));
+    }
+    assert_eq!(bench.send(&Draft::release(1, host(70)).id(LOADER)), Response::Silence(Silence::NotOwner));
+    // It starts again with the other.
+    assert_eq!(bench.send(&Draft::reboot(1, host(70)).id(LOADER)).acked(), Some(host(70)));
+    assert!(bench.send(&Draft::renew(1, host(70)).id(SYSTEM)).is_nak());
+    assert_eq!(bench.send(&Draft::renew(1, host(70)).id(LOADER)).acked(), Some(host(70)));
+}
+
+/// The same while the other identifier has only been offered the address: a boot loader that goes on by itself leaves its offer.
+#[test]
+fn a_reserved_address_is_offered_to_the_identifier_that_its_device_comes_with() {
+    let mut bench = Bench::new(with_reservation(1, 70));
+    for id in [b"\0loader", b"\0system"] {
+        assert_eq!(bench.send(&Draft::discover(1).id(id)).offered(), Some(host(70)));
+    }
+    assert_ne!(bench.send(&Draft::discover(2)).offered(), Some(host(70)), "another device");
+    let select = Draft::select(1, SERVER, host(70));
+    assert_eq!(bench.send(&select.clone().id(b"\0system")).acked(), Some(host(70)));
+    assert_eq!(bench.state(host(70)), State::Leased);
+    let line = |n: u8| [b"\x01RAS ".as_slice(), &[n]].concat();
+    let mut bench = Bench::new(with_reservation(1, 70));
+    assert_eq!(bench.send(&Draft::discover(1).id(&line(1))).offered(), Some(host(70)));
+    assert_ne!(bench.send(&Draft::discover(1).id(&line(2))).offered(), Some(host(70)));
+}
+
+/// The lines of a remote access server are in use at once: each has an address of its own, and one of them the server's.
+#[test]
+fn the_lines_of_a_remote_access_server_do_not_share_its_reserved_address() {
+    let line = |n: u8| [b"\x01RAS ".as_slice(), &[n]].concat();
+    let mut bench = Bench::new(with_reservation(1, 70));
+    assert_eq!(take(&mut bench, &line(1)), host(70));
+    let second = take(&mut bench, &line(2));
+    assert_ne!(second, host(70));
+    assert!(bench.send(&Draft::select(1, SERVER, host(70)).id(&line(2))).is_nak());
+    assert_ne!(take(&mut bench, &line(3)), host(70));
+    assert_ne!(take(&mut bench, b"\0itself"), host(70), "the server's own identifier is no line's");
+    let renewed = bench.send(&Draft::renew(1, host(70)).id(&line(1)));
+    assert_eq!(renewed.acked(), Some(host(70)));
+    assert!(!bench.published.last().expect("published").memos.is_empty());
+    // A line that hangs up leaves the others where they are, and the next call has its address.
+    assert_eq!(bench.send(&Draft::release(1, host(70)).id(&line(1))), Response::Done);
+    assert_eq!(bench.send(&Draft::renew(1, second).id(&line(2))).acked(), Some(second));
+    assert!(!bench.published.last().expect("published").memos.is_empty(), "and the kernel renews them");
+    assert_eq!(take(&mut bench, &line(4)), host(70));
 }
 
 /// A circuit's reservation is found for who renews past its relay, too.
@@ -194,7 +282,7 @@ fn of_two_devices_on_a_port_that_answer_the_second_gets_nothing() {
     let is_report = |event: &&LeaseEvent| matches!(event, LeaseEvent::PortInUse { address: PORT, .. });
     assert_eq!(bench.events.iter().filter(is_report).count(), 1, "the operator is told once in a while");
     assert!(bench.send(&relayed(Draft::select(2, SERVER, PORT))).is_nak());
-    assert_eq!(bench.send(&relayed(Draft::reboot(2, PORT))), Response::Silence(Silence::UnknownClient));
+    assert!(bench.send(&relayed(Draft::reboot(2, PORT))).is_nak());
     assert_eq!(bench.send(&Draft::renew(1, PORT)).acked(), Some(PORT), "the first goes on");
     bench.send(&Draft::release(1, PORT));
     assert_eq!(on_port(&mut bench, 2), Some(PORT), "until it gives the address back");

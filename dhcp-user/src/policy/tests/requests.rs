@@ -147,11 +147,54 @@ fn init_reboot_of_another_network_gets_a_nak() {
 #[test]
 fn init_reboot_of_an_unknown_client_gets_silence() {
     let mut bench = Bench::new(vec![subnet(10, 20)]);
-    let taken = bench.lease(1);
-    for address in [host(15), host(200), taken] {
+    let offered = bench.send(&Draft::discover(1)).offered().expect("an offer");
+    for address in [host(15), host(200), offered] {
         let outcome = bench.send(&Draft::reboot(2, address));
         assert_eq!(outcome, Response::Silence(Silence::UnknownClient), "{address}");
     }
+}
+
+/// RFC 2131 §4.3.2 has silence in INIT-REBOOT for a server without a record. Where our record has the address as another
+/// client's by now, or a host's, nobody can have given it to this one: it learns so, as it does in RENEWING and REBINDING.
+#[test]
+fn init_reboot_for_an_address_that_is_anothers_by_now_gets_a_nak() {
+    for authoritative in [true, false] {
+        let with = |reservation| Subnet { authoritative, reservations: vec![reservation], ..subnet(10, 10) };
+        let mut bench = Bench::new(vec![with(reserved(9, host(70)))]);
+        let told = |response: Response| match authoritative {
+            true => response.is_nak(),
+            false => response == Response::Silence(Silence::NotAuthoritative),
+        };
+        let address = bench.lease(1);
+        assert_eq!(bench.send(&Draft::release(1, address)), Response::Done);
+        assert_eq!(bench.send(&Draft::reboot(1, address)).acked(), Some(address), "nobody has it since");
+        assert_eq!(bench.send(&Draft::release(1, address)), Response::Done);
+        assert_eq!(bench.lease(2), address);
+        assert!(told(bench.send(&Draft::reboot(1, address))));
+        assert!(told(bench.send(&Draft::reboot(3, address))), "whoever it is");
+        assert!(told(bench.send(&Draft::reboot(1, host(70)))), "reserved for another");
+        assert_eq!(bench.send(&Draft::reboot(9, host(70))).acked(), Some(host(70)));
+        assert_eq!(bench.send(&Draft::reboot(2, address)).acked(), Some(address), "it has that");
+        // Its promise goes on, though the lease has ended.
+        bench.reload(vec![with(reserved(8, address))]);
+        assert!(told(bench.send(&Draft::reboot(1, address))));
+        assert!(told(bench.send(&Draft::reboot(2, address))));
+    }
+}
+
+/// A NAK is a broadcast, and anybody can cause one in anybody's name: those to strangers are limited, whatever they ask.
+#[test]
+fn naks_to_strangers_are_limited_in_init_reboot_too() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let address = bench.lease(1);
+    let count = |bench: &mut Bench| {
+        let naks = (0..150).filter(|_| bench.send(&Draft::reboot(2, address)).is_nak());
+        naks.count()
+    };
+    assert_eq!(count(&mut bench), 100);
+    assert_eq!(bench.send(&Draft::reboot(2, address)), Response::Silence(Silence::NakLimited));
+    bench.now += 1;
+    assert_eq!(count(&mut bench), 100);
 }
 
 /// RFC 2131 §4.3.2, SHOULD (reboot-wrong-address): a client in INIT-REBOOT whose notion of its address is wrong gets a NAK.
@@ -330,6 +373,46 @@ fn a_tagged_subnet_is_served_on_its_tags() {
     assert_eq!(offer.offered(), Some(Ipv4Addr::new(10, 2, 0, 10)));
     assert_eq!(offer.option(54), Some(vec![10, 2, 0, 1]));
     assert_eq!(bench.send(&Draft::discover(2)).offered(), Some(host(10)));
+}
+
+/// RFC 3011 §2 has the address of the subnet that option 118 names: who asks for another than that of its lease does not go on with
+/// the lease, in any state. What its relay selects goes before (RFC 3527 §3).
+#[test]
+fn a_client_that_selects_another_subnet_does_not_go_on_with_its_lease() {
+    let mut bench = Bench::new(vec![subnet(10, 20), relayed_subnet()]);
+    let address = bench.lease(1);
+    for draft in [Draft::renew(1, address), Draft::rebind(1, address), Draft::reboot(1, address)] {
+        assert_eq!(bench.send(&draft.clone().address(118, host(0))).acked(), Some(address));
+        assert!(bench.send(&draft.clone().address(118, RELAY)).is_nak(), "{draft:?}");
+        let nowhere = draft.address(118, Ipv4Addr::new(10, 77, 0, 0));
+        assert_eq!(bench.send(&nowhere), Response::Silence(Silence::NoSubnet), "not one of ours");
+    }
+    let by_relay = |draft: Draft| {
+        let said = [&[5, 4][..], &host(0).octets()].concat();
+        draft.address(118, RELAY).via(RELAY).option(82, &said)
+    };
+    let other = bench.send(&by_relay(Draft::discover(2))).offered().expect("an offer");
+    assert_eq!(bench.send(&by_relay(Draft::select(2, SERVER, other))).acked(), Some(other));
+    assert_eq!(other.octets()[..3], host(0).octets()[..3]);
+    assert_eq!(bench.send(&Draft::renew(2, other).address(118, RELAY)).acked(), Some(other));
+}
+
+/// RFC 2131 §4.4.1, table 5, has `ciaddr` zero in DISCOVER. One that is filled in names no lease and no place to answer at: the OFFER
+/// says zero (table 3), and goes where any OFFER goes.
+#[test]
+fn ciaddr_in_a_discover_says_nothing() {
+    let mut bench = Bench::new(vec![subnet(10, 20)]);
+    let taken = bench.lease(1);
+    for ciaddr in [taken, host(15), Ipv4Addr::new(10, 77, 0, 9)] {
+        let draft = Draft { ciaddr, ..Draft::discover(2) };
+        let response = bench.send(&draft);
+        assert_eq!(response.offered(), Some(host(11)), "{ciaddr}");
+        let Response::Reply(reply) = response else { panic!("no reply") };
+        let frame = crate::datapath::frames::frame::write(&draft.request(1), &reply, [2; 6]);
+        let frame = frame.expect("a frame");
+        assert_eq!((&frame[30..34], &frame[54..58]), (&host(11).octets()[..], &[0; 4][..]));
+        assert_eq!(frame[..6], draft.mac, "its own station");
+    }
 }
 
 /// Some stacks fill in zeros where they have nothing to say.

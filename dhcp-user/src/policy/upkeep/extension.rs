@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use dhcp_ebpf::lease::Word;
+use dhcp_ebpf::lease::{BootSecs, Word};
 
 use crate::policy::Policy;
 use crate::policy::action::Action;
@@ -45,6 +45,13 @@ impl Policy {
             turn.out.push(Action::Horizon { address, generation: word.generation(), until });
         }
         self.inquiry().rearm(place);
+    }
+
+    /// The daemon's answer to the client of this lease leaves some time after it was decided, and promises until then.
+    pub fn answered_late(&mut self, address: Ipv4Addr, until: BootSecs) {
+        if let Some(place) = self.book.find(address) {
+            self.book.note_promise(place, until);
+        }
     }
 
     /// The daemon's answer to the client of this lease leaves.

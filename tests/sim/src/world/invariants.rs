@@ -46,7 +46,7 @@ impl World {
                     // renewed.
                     matches!(lease.state, AddressState::Leased | AddressState::Grace)
                         && lease.chaddr.octets() == client.mac
-                        && ends + SECOND >= until
+                        && ends >= until
                 });
                 if !stands {
                     return Broken::because(

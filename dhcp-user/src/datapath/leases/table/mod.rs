@@ -206,6 +206,14 @@ impl Table {
         self.account.change(index, &slot, change)
     }
 
+    /// Promises the lease until then, if that is later and its horizon reaches so far. Whether it is promised.
+    pub fn prolong(&mut self, address: Ipv4Addr, generation: u16, until: BootSecs) -> bool {
+        if self.slot(address).is_none_or(|(_, slot)| slot.horizon() < until) {
+            return false;
+        }
+        self.change(address, |slot| publish::extend(slot, generation, until).ok()).is_some()
+    }
+
     /// The daemon's answer to the client of this lease leaves: the kernel's answers came before.
     pub fn answered(&mut self, address: Ipv4Addr) {
         if let Some((index, slot)) = slot_of(&self.slots, &self.runs, address) {

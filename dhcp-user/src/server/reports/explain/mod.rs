@@ -154,14 +154,17 @@ impl PuntLog {
         self.history.unsent(client, xid, considered);
     }
 
-    /// A lease was published, whose word is `word` now.
-    pub(in crate::server) fn published(&mut self, lease: Publication, word: Word) {
-        if let Some(last) =
-            self.last.get_mut(&lease.chaddr).filter(|last| about(&last.request) == lease.address)
-        {
+    /// The daemon has written the word of an address of this client.
+    pub(in crate::server) fn written(&mut self, client: &[u8; 6], address: Ipv4Addr, word: Word) {
+        if let Some(last) = self.last.get_mut(client).filter(|last| about(&last.request) == address) {
             last.word = word;
         }
-        self.history.written(&lease.chaddr, lease.address, word);
+        self.history.written(client, address, word);
+    }
+
+    /// A lease was published, whose word is `word` now.
+    pub(in crate::server) fn published(&mut self, lease: Publication, word: Word) {
+        self.written(&lease.chaddr, lease.address, word);
         if lease.memos.is_empty() {
             return;
         }

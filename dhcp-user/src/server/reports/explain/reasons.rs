@@ -68,6 +68,7 @@ impl Unanswered {
                     | Silence::RelaySource
                     | Silence::NoPool
                     | Silence::Exhausted
+                    | Silence::ReservationHeld
                     | Silence::PortInUse
                     | Silence::DeviceCap
                     | Silence::CircuitCap
@@ -160,6 +161,10 @@ fn silent(why: Silence) -> (&'static str, &'static str) {
             "no address is free",
             "enlarge the pool, shorten `lease-time`, or look at `orphans` and `quarantine`",
         ),
+        Silence::ReservationHeld => (
+            "the address that is reserved for the client is not to be had yet: another has it, or was promised or offered it, or it is in quarantine; and no other is free",
+            "see with `lease show` whose it is, and until when; `lease release --now` ends that",
+        ),
         Silence::Probing => ("the free addresses are being probed", "the client is answered when it repeats"),
         Silence::ProbeUnknown => (
             "whether the address is in use could not be found out: answers to the probe may have been lost",
@@ -234,7 +239,7 @@ const fn lost(why: Lost) -> (&'static str, &'static str) {
         Lost::UnknownInterface => ("the interface it came on is served no more", "look at `status`"),
         Lost::ReplyTooLong => ("the answer is longer than a frame", "give the client fewer options"),
         Lost::NotCommitted => (
-            "the store took no commit, and nothing is promised without one",
+            "the store took no commit, or too late, and nothing is promised without one",
             "look at `status` and the log: the disk may be full",
         ),
         Lost::NotSent => (
@@ -275,6 +280,7 @@ fn silences() -> impl Iterator<Item = Silence> {
         NoPool,
         ClassDrop,
         Exhausted,
+        ReservationHeld,
         Probing,
         ProbeUnknown,
         DeviceCap,

@@ -69,7 +69,15 @@ impl Sight<'_> {
             let why = "its last request was answered in the kernel".to_owned();
             return Ok(explanation(AnsweredBy::Kernel, why, Vec::new()));
         }
-        let of_request = last.map(|last| {
+        if let Some(why) = heard.last().and_then(|message| gave_up(message, named)) {
+            return Ok(explanation(AnsweredBy::Daemon, why.to_owned(), Vec::new()));
+        }
+        // A DISCOVER or an INFORM since says nothing of the kernel.
+        let others = |message: &Message| {
+            message.kind != Some(Kind::Request) && named.is_none_or(|named| message.about == named)
+        };
+        let is_the_last = !heard.last().is_some_and(others);
+        let of_request = last.filter(|_| is_the_last || silent.is_some()).map(|last| {
             let known = last.known.as_deref();
             (reason(last.why, &last.request), differences::of(&last.request, last.why, known))
         });
@@ -141,6 +149,17 @@ impl Sight<'_> {
                 Some(last) => word != last.word,
                 None => self.table.kernel_answered_last(address) || told_last(),
             }
+    }
+}
+
+/// What a last message was that was taken, and to which no answer is due (RFC 2131 §4.3.3, §4.3.4).
+fn gave_up(message: &Message, named: Option<Ipv4Addr>) -> Option<&'static str> {
+    let is_meant = named.is_none_or(|named| message.about == named);
+    match message.kind {
+        _ if message.became != Outcome::Waiting || !is_meant => None,
+        Some(Kind::Release) => Some("release: the client has given its address back, and no answer is due"),
+        Some(Kind::Decline) => Some("decline: the client has found its address in use, and no answer is due"),
+        _ => None,
     }
 }
 

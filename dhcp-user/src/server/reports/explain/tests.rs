@@ -181,3 +181,38 @@ fn of_a_circuit_the_client_is_shown_that_gets_no_answer() {
     assert_eq!(said.hw_address.as_deref(), Some("02:00:00:00:01:01"));
     assert!(said.why.starts_with("device-cap: "), "{said:?}");
 }
+
+/// A RELEASE or a DECLINE that was taken gets no answer, and is no reason to speak of the request before it.
+#[test]
+fn a_client_that_gave_its_address_up_is_told_of_as_such() {
+    let mut bench = Bench::new();
+    let address = crate::policy::tests::host(10);
+    let (request, released) =
+        (Draft::renew(1, address).request(100), Draft::release(1, address).request(101));
+    bench.punts.note(&request, None, &bench.table);
+    bench.punts.answered(&request, "ack", &bench.table);
+    bench.punts.note(&released, None, &bench.table);
+    for who in [Subject::HwAddress([2, 0, 0, 0, 1, 1]), Subject::Address(address)] {
+        let said = bench.explain(&who);
+        assert!(said.why.starts_with("release: ") && said.differs.is_empty(), "{said:?}");
+        assert_eq!(said.address, address);
+    }
+}
+
+/// What the kernel made of an earlier request is no reason for what came since.
+#[test]
+fn a_message_that_is_no_request_is_not_told_by_the_request_before_it() {
+    let mut bench = Bench::new();
+    let address = crate::policy::tests::host(10);
+    let (request, discover) = (Draft::renew(1, address).request(100), Draft::discover(1).request(101));
+    bench.punts.note(&request, Some(Why::Expired), &bench.table);
+    bench.punts.answered(&request, "ack", &bench.table);
+    let of_client = Subject::HwAddress([2, 0, 0, 0, 1, 1]);
+    assert!(bench.explain(&of_client).why.starts_with("expired: "));
+    bench.punts.note(&discover, Some(Why::Discover), &bench.table);
+    bench.punts.answered(&discover, "offer", &bench.table);
+    let said = bench.explain(&of_client);
+    assert!(said.why.starts_with("the daemon decides all messages but"), "{said:?}");
+    let of_address = bench.explain(&Subject::Address(address));
+    assert!(of_address.why.starts_with("expired: "), "{of_address:?}");
+}
