@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod arp;
+pub mod browser;
 pub mod client;
 pub mod confine;
 pub mod echo;

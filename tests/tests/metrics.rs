@@ -1,7 +1,7 @@
 //! Metrics by HTTP: a real Prometheus reads them all, dashboard and rules ask for existing series, and no connection
 //! to that socket holds up a DHCP client.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +9,8 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
+use system_tests::browser::browser;
 use system_tests::client::{Client, Lease};
 use system_tests::http::{Answer, ask, connect, escaped, get, read};
 use system_tests::paths::SERVER;
@@ -229,6 +231,48 @@ fn a_prometheus_reads_all_of_it_and_dashboard_and_rules_find_what_they_ask_for()
     let firing: Vec<&Value> = rules.iter().filter(|rule| rule["state"] == "firing").collect();
     ensure!(firing.is_empty(), "nothing is wrong here: {firing:?}");
     Ok(())
+}
+
+/// The picture in the documents: `XDHCPD_PICTURES=dhcp-user/docs/images cargo test -p system-tests --test metrics -- --ignored`.
+#[test]
+#[ignore = "it writes a document"]
+fn a_picture_of_the_figures_in_prometheus() -> Result<()> {
+    let Ok(dir) = std::env::var("XDHCPD_PICTURES") else { bail!("XDHCPD_PICTURES says where it is to go") };
+    let lan = Lan::new("metrics", SERVER, 16)?;
+    let _server = start(&lan, Xdp::Native)?;
+    let (client, lease) = renewed(&lan)?;
+    let _prometheus = prometheus(&lan)?;
+    // Panels of the dashboard.
+    let shown = ["xdhcpd_kernel_answered_total", "xdhcpd_received_total"];
+    let all = panels()?;
+    let mut url = "http://127.0.0.1:19090/graph?".to_owned();
+    for (number, name) in shown.iter().enumerate() {
+        let by = |panel: &&String| panel.starts_with("sum by") && panel.contains(name);
+        let panel = all.iter().find(by).with_context(|| format!("no panel of {name}"))?;
+        url += &format!("g{number}.expr={}&g{number}.tab=0&g{number}.range_input=2m&", escaped(panel));
+    }
+    let picture = format!("--screenshot={}", Path::new(&dir).join("prometheus.png").display());
+    let mut picture = browser(&lan, &url, &[&picture, "--window-size=1000,1700", "--hide-scrollbars"]);
+    // Renewals at two rates, and newcomers, who go on while the picture is taken.
+    let (begun, mut number, mut taking) = (Instant::now(), 1, None);
+    loop {
+        client.renew(&lease)?;
+        number += 1;
+        if number % 50 == 0 {
+            lan.client(number / 50 + 1).dora()?;
+        }
+        let is_busy = begun.elapsed().as_secs() / 20 % 2 == 0;
+        std::thread::sleep(Duration::from_millis(if is_busy { 10 } else { 25 }));
+        if taking.is_none() && begun.elapsed().as_secs() > 120 {
+            taking = Some(picture.spawn()?);
+        }
+        if let Some(browser) = &mut taking
+            && let Some(ended) = browser.try_wait()?
+        {
+            ensure!(ended.success());
+            return Ok(());
+        }
+    }
 }
 
 /// What the figures look like when something is wrong, and whom that wakes.

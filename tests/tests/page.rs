@@ -6,8 +6,8 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::process::Command;
 use std::time::Instant;
+use system_tests::browser::browser;
 use system_tests::client::{Client, Lease, Via, append_option, granted};
 use system_tests::http::{ask, connect, escaped, get};
 use system_tests::namespace::spelled;
@@ -45,26 +45,6 @@ fn named(client: &Client<'_>, name: &str) -> Result<Lease> {
     append_option(&mut selecting.message.options, 12, name.as_bytes());
     client.send(&selecting)?;
     granted(&client.answer(&selecting, Instant::now() + PROMPT)?.context("an ACK")?)
-}
-
-/// What Chromium makes of a page that stands still after some seconds.
-fn browser(lan: &Lan, url: &str, more: &[&str]) -> Command {
-    // One whose page never comes to rest would wait for ever.
-    let mut command = lan.server.command("timeout");
-    let dir = lan.world.dir().join("chromium");
-    command.env("HOME", &dir).args([
-        "60",
-        "chromium",
-        "--headless=new",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-dev-shm-usage",
-        "--no-first-run",
-        "--disable-background-networking",
-        "--virtual-time-budget=4000",
-    ]);
-    command.arg(format!("--user-data-dir={}", dir.display())).args(more).arg(url);
-    command
 }
 
 #[test]
