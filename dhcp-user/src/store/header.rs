@@ -5,7 +5,8 @@
 //! format 1  magic 8 │ format 4 │ crc 4 │ store 16 │ sequence 4 │ oldest 4 │ first 8
 //! ```
 //!
-//! All numbers are little-endian. The checksum is over what follows it.
+//! All numbers are little-endian. The checksum is over what follows it. In every later format it is at the same place, and
+//! over the format and the 40 octets that follow it: so a format that was damaged is no later one.
 
 use super::StoreId;
 use super::reader::Reader;
@@ -18,8 +19,9 @@ pub(super) const FORMAT: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"xdhcpd\r\n";
 
-/// Octets of a header, and how many of them a header of format 1 has after its checksum.
+/// Octets of a header, and how many of them are behind its checksum; format 1 had fewer.
 pub(super) const HEADER: usize = 56;
+const SUMMED: usize = 40;
 const SUMMED_1: usize = 32;
 
 /// A segment's description of itself. It is on disk before the first frame is written.
@@ -75,8 +77,11 @@ impl Header {
         let summed = match format {
             0 => return None,
             1 => octets.take(SUMMED_1)?,
-            FORMAT => octets.take(HEADER.saturating_sub(16))?,
-            newer => return Some(Err(NoHeader::Newer(newer))),
+            FORMAT => octets.take(SUMMED)?,
+            newer => {
+                let is_sound = crc == sum_of_newer(newer, octets.take(SUMMED)?);
+                return is_sound.then_some(Err(NoHeader::Newer(newer)));
+            }
         };
         if crc != crc32fast::hash(summed) {
             return None;
@@ -90,4 +95,12 @@ impl Header {
             size: fields.u32(),
         }))
     }
+}
+
+/// The checksum of a header of a later format.
+pub(super) fn sum_of_newer(format: u32, summed: &[u8]) -> u32 {
+    let mut sum = crc32fast::Hasher::new();
+    sum.update(&format.to_le_bytes());
+    sum.update(summed);
+    sum.finalize()
 }

@@ -116,10 +116,30 @@ fn a_newer_format_is_left_alone() {
     let segment = &segments(&state)[0];
     let mut octets = fs::read(segment).unwrap();
     octets[8] = 9;
+    let sum = header::sum_of_newer(9, &octets[16..56]);
+    octets[12..16].copy_from_slice(&sum.to_le_bytes());
     fs::write(segment, &octets).unwrap();
     let error = refusal(&state);
     assert!(matches!(error, StoreError::Newer { found: 9, known: 2, .. }), "{error}");
     assert_eq!(fs::read(segment).unwrap(), octets);
+}
+
+/// Of a header that does not check nothing is believed, its format least of all: a start that accepts losses would be
+/// refused for ever.
+#[test]
+fn a_damaged_format_is_damage_and_no_newer_one() {
+    for (at, bit) in (8..12).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+        let state = tempfile::tempdir().unwrap();
+        let mut store = open(&state).unwrap();
+        store.commit(BootSecs(100), &puts(0..10)).unwrap();
+        drop(store);
+        let segment = &segments(&state)[0];
+        let mut octets = fs::read(segment).unwrap();
+        octets[at] ^= 1 << bit;
+        fs::write(segment, &octets).unwrap();
+        let error = refusal(&state);
+        assert!(matches!(error, StoreError::Damaged { .. }), "bit {bit} of octet {at}: {error}");
+    }
 }
 
 #[test]
