@@ -162,7 +162,8 @@ impl Speaker {
         let watch = watch_from(&mut client, &prefix, seen.saturating_add(1)).await?;
         let fresh = StoreId(random()?);
         let clock = Clock::resume(None, boot, now());
-        let mut node = Node::new(Identity { name, instance, epoch }, clock, fresh, pools);
+        let me = Identity { name, instance: instance.in_boot(boot), epoch };
+        let mut node = Node::new(me, clock, fresh, pools);
         node.watched(now(), all);
         if let Some((store, clock, commits)) = node.resumed() {
             node.resume(store, Clock::resume(Some(clock), boot, now()), commits);

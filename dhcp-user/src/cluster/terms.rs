@@ -6,6 +6,8 @@ use std::net::Ipv4Addr;
 use dhcp_ebpf::lease::BootSecs;
 use serde::{Deserialize, Serialize};
 
+use crate::store::BootId;
+
 /// A duration without an end.
 pub(super) const FOR_EVER: u32 = u32::MAX;
 /// Clocks differ by less than this part of what they measure.
@@ -49,9 +51,18 @@ impl fmt::Display for Block {
 }
 
 /// A kernel whose maps may promise for a node: made by chance with the node's state directory, so that another machine
-/// which takes a node's name is another.
+/// which takes a node's name is another. In what is promised it is of one boot ([`in_boot`](Self::in_boot)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Instance(pub u128);
+
+impl Instance {
+    /// The machine's kernel in one boot. Maps end with a boot: a later one does not know what they promised, and can say nothing
+    /// of it in their name.
+    #[must_use]
+    pub fn in_boot(self, boot: BootId) -> Self {
+        Self(self.0 ^ boot.0)
+    }
+}
 
 impl fmt::Display for Instance {
     fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,8 @@
 //! Several nodes on a slow etcd, under crashes, pauses and partitions, each with clocks of its own.
 //!
 //! Nothing is ever lost by etcd here, and everything else may come late: a transaction before it is carried out, its answer
-//! (or it never comes), what the watch tells. A node's key goes whenever chance has it, also while the node lives: the timing
-//! of etcd's leases proves nothing. Kernels go on answering renewals when their daemon has died.
+//! (or it never comes), what the watch tells, while transactions go on. A node's key goes whenever chance has it, also while the
+//! node lives: the timing of etcd's leases proves nothing. Kernels go on answering renewals when their daemon has died.
 //!
 //! Checked at each promise: nobody else holds a promise of that address, and what etcd has would keep it from others for as
 //! long.
@@ -25,6 +25,8 @@ pub(super) enum Wrong {
 
 const WORLDS: u64 = 400;
 const STEPS: usize = 2_000;
+/// What is wrong shows in so many worlds at least, so that it would show after a change of the worlds too.
+const ENOUGH: usize = 20;
 
 #[test]
 fn no_address_is_promised_to_two_and_no_promise_is_forgotten() {
@@ -53,6 +55,6 @@ fn what_is_wrong_is_found() {
             seen.add(&world.tally);
         }
         println!("{wrong:?}: found in {found} of {WORLDS} worlds, {seen:?}");
-        assert!(found > 0, "{wrong:?} is not found");
+        assert!(found >= ENOUGH, "{wrong:?} is found in {found} of {WORLDS} worlds only");
     }
 }

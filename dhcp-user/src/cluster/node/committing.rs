@@ -166,10 +166,20 @@ impl Node {
             .map(|kept| (&kept.seen.value.client, kept.seen.value.others.clone(), kept.others_until));
         let leased = || {
             let Kept { seen: Seen { value, .. }, others_until } = self.leases.get(&address)?;
-            let others = value.others.iter().copied().chain(std::iter::once(value.instance)).collect();
+            let others: Vec<_> =
+                value.others.iter().copied().chain(std::iter::once(value.instance)).collect();
             Some((value.client.as_ref()?, others, *others_until))
         };
-        let (client, others, until) = leased().or(ending)?;
+        let (client, others, until) = match leased() {
+            // What this node's own kernel promises of it the node knows.
+            Some((client, mut others, until)) => {
+                others.retain(|other| *other != self.me.instance);
+                (client, others, until)
+            }
+            // Another owner ended it, and nobody has told this node's kernel: what that may have promised is in its maps, and in
+            // etcd only here.
+            None => ending?,
+        };
         self.holding(now, since, others, until, client)
     }
 
@@ -187,11 +197,13 @@ impl Node {
         if self.wrong == Some(crate::cluster::tests::Wrong::DeadPromiseNothing) {
             return None;
         }
-        let ends = others.into_iter().filter(|other| *other != self.me.instance).map(|other| {
+        let ends = others.into_iter().map(|other| {
             let said = self
                 .acknowledged
                 .get(&other)
-                .filter(|said| said.value.revision >= since || self.takes_any_acknowledgement());
+                .filter(|said| said.value.revision >= since || self.takes_any_acknowledgement())
+                // What this one says is of others' blocks.
+                .filter(|_| other != self.me.instance);
             (other, said.map_or(until, |said| over(said.at, said.value.lasts).min(until)))
         });
         let holding: Vec<(Instance, BootSecs)> = ends.filter(|(_, end)| *end > now).collect();

@@ -55,13 +55,17 @@ pub(super) struct World {
     /// What each client was promised, by address: until when, in true seconds.
     promises: BTreeMap<Ipv4Addr, BTreeMap<u8, f64>>,
     wrong: Option<Wrong>,
+    /// Much happens before a promise runs out.
+    is_busy: bool,
     pub(super) tally: Tally,
     told: VecDeque<String>,
 }
 
 struct Machine {
     name: String,
-    instance: Instance,
+    number: u128,
+    /// How often it was started.
+    boot: u128,
     /// Its clock shows this at the beginning, and runs so fast.
     offset: f64,
     rate: f64,
@@ -70,6 +74,8 @@ struct Machine {
     /// Transactions outlive the daemon that sent them, for a while.
     sent: Vec<Transaction>,
     paused: bool,
+    /// The watch tells nothing, and transactions go on.
+    is_deaf: bool,
 }
 
 /// A lease word of the kernel.
@@ -164,6 +170,7 @@ impl World {
             machines: Vec::new(),
             promises: BTreeMap::new(),
             wrong,
+            is_busy: seed % 2 == 1,
             tally: Tally::default(),
             told: VecDeque::new(),
         };
@@ -173,13 +180,15 @@ impl World {
             let name = char::from(b'a' + index as u8).to_string();
             this.machines.push(Machine {
                 name,
-                instance: Instance(index as u128 + 1),
+                number: index as u128 + 1,
+                boot: 0,
                 offset,
                 rate,
                 words: BTreeMap::new(),
                 daemon: None,
                 sent: Vec::new(),
                 paused: false,
+                is_deaf: false,
             });
         }
         this
@@ -219,8 +228,9 @@ impl World {
 
     fn step(&mut self) -> Result<(), String> {
         self.time += match self.below(200) {
+            0 if self.is_busy => 20.0,
             0 => 250.0,
-            1..=20 => 5.0,
+            1..=20 if !self.is_busy => 5.0,
             _ => 0.3,
         };
         let at = self.below(MACHINES as u64) as usize;
@@ -235,6 +245,11 @@ impl World {
         }
         if self.machines[at].daemon.is_none() {
             self.run_out(at, 15);
+        }
+        let is_deaf = self.machines[at].is_deaf;
+        if self.below(if is_deaf { 40 } else { 200 }) == 0 {
+            self.machines[at].is_deaf = !is_deaf;
+            self.tell(|| format!("the watch of machine {at} stands still: {}", !is_deaf));
         }
         match self.below(100) {
             0 if self.below(3) == 0 => self.machines[at].paused = true,
@@ -271,6 +286,7 @@ impl World {
         machine.daemon = None;
         if with_machine {
             machine.words.clear();
+            machine.boot += 1;
         }
         self.tell(|| format!("daemon {at} dies, machine: {with_machine}"));
     }
@@ -284,11 +300,13 @@ impl World {
         let now = BootSecs(machine.clock(time));
         let key = Key::Node(machine.name.clone()).name();
         self.etcd.delete(time, &key);
-        let epoch = self.etcd.put(time, &key, values::write(&Living { instance: machine.instance }));
-        let me = Identity { name: machine.name.clone(), instance: machine.instance, epoch };
-        // Each machine has a boot of its own.
-        let clock = Clock::resume(None, BootId(machine.instance.0), now);
-        let mut node = Node::new(me, clock, StoreId(machine.instance.0), vec![pools()]);
+        let epoch = self.etcd.put(time, &key, values::write(&Living { instance: Instance(machine.number) }));
+        // Each has boots of its own.
+        let boot = BootId(machine.boot << 8 | machine.number << 4);
+        let instance = Instance(machine.number).in_boot(boot);
+        let me = Identity { name: machine.name.clone(), instance, epoch };
+        let clock = Clock::resume(None, boot, now);
+        let mut node = Node::new(me, clock, StoreId(machine.number), vec![pools()]);
         node.wrong = wrong;
         node.watched(now, self.etcd.all());
         node.begin(now);
@@ -324,12 +342,13 @@ impl World {
     /// The node sees something of what has happened, in the watch or by an answer.
     fn deliver(&mut self, at: usize) -> Result<(), String> {
         let (coin, some) = (self.below(2), self.below(6) as usize + 1);
+        let is_deaf = self.machines[at].is_deaf;
         let now = BootSecs(self.machines[at].clock(self.time));
         let Some(daemon) = &mut self.machines[at].daemon else { return Ok(()) };
-        if coin == 0 && !daemon.answers.is_empty() {
+        if (coin == 0 || is_deaf) && !daemon.answers.is_empty() {
             let (number, outcome) = daemon.answers.remove(0);
             daemon.node.answered(now, number, outcome);
-        } else {
+        } else if !is_deaf {
             let end = (daemon.cursor + some).min(self.etcd.log.len());
             let news = self.etcd.log[daemon.cursor..end].to_vec();
             daemon.cursor = end;
@@ -381,8 +400,9 @@ impl World {
             // Its kernel promises nothing more where it is not the owner.
             let mut until = 0;
             for (address, word) in &mut machine.words {
-                if word.alive && !daemon.owned.contains(&Block::of(*address)) {
+                if !daemon.owned.contains(&Block::of(*address)) {
                     word.alive = false;
+                    // Also of one that was revoked before.
                     until = until.max(word.expiry);
                 }
             }
@@ -415,11 +435,21 @@ impl World {
                 Standing::Grace => State::Ended { client, until: known.expiry.0.max(until) },
                 _ => State::Free,
             };
-            if let (Some(word), State::Ended { .. } | State::Free) =
-                (machine.words.get_mut(&known.address), &state)
-            {
-                word.alive = false;
-            }
+            let state = match (machine.words.get_mut(&known.address).filter(|word| word.alive), state) {
+                (Some(word), state @ (State::Ended { .. } | State::Free)) => {
+                    word.alive = false;
+                    // What this kernel promised stands, whatever became of the lease at other nodes meanwhile.
+                    let until = match state {
+                        State::Ended { until, .. } => until.max(word.expiry),
+                        _ => word.expiry,
+                    };
+                    let client = word.client;
+                    let record = record(known.address, Standing::Grace, client, until, until);
+                    daemon.decided.push(Decided { address: known.address, record, then: Then::Nothing });
+                    State::Ended { client, until }
+                }
+                (_, state) => state,
+            };
             if let State::Leased { client, until } = state
                 && until > now
             {
@@ -498,11 +528,15 @@ impl World {
 
     /// A client gives its address back.
     fn release(&mut self, at: usize) {
-        let which = self.below(8) as usize;
+        let from = self.below(8) as usize;
         let machine = &mut self.machines[at];
         let Some(daemon) = &mut machine.daemon else { return };
-        let Some(address) = addresses().nth(which) else { return };
-        let Some(State::Leased { client, .. }) = daemon.book.get(&address).cloned() else { return };
+        let client = |address| match daemon.book.get(&address)? {
+            State::Leased { client, .. } => Some((address, *client)),
+            _ => None,
+        };
+        let leased = addresses().cycle().skip(from).take(8).find_map(client);
+        let Some((address, client)) = leased else { return };
         if daemon.committing.iter().chain(&daemon.decided).any(|decided| decided.address == address) {
             return;
         }
@@ -592,14 +626,15 @@ impl World {
 
     /// A client renews at this machine's kernel, or asks again for what it had: also one that has given it back.
     fn renew(&mut self, at: usize) -> Result<(), String> {
-        let which = self.below(8) as usize;
+        let from = self.below(8) as usize;
         let now = self.machines[at].clock(self.time);
-        let Some(address) = addresses().nth(which) else { return Ok(()) };
-        let Some(word) = self.machines[at].words.get_mut(&address) else { return Ok(()) };
+        let words = &mut self.machines[at].words;
+        let may = |word: &Word| word.alive && word.expiry > now && now + LEASE_TIME <= word.horizon;
+        let renewable =
+            addresses().cycle().skip(from).take(8).find(|address| words.get(address).is_some_and(may));
+        let Some(address) = renewable else { return Ok(()) };
+        let Some(word) = words.get_mut(&address) else { return Ok(()) };
         let client = word.client;
-        if !word.alive || word.expiry <= now || now + LEASE_TIME > word.horizon {
-            return Ok(());
-        }
         word.expiry = word.expiry.max(now + LEASE_TIME);
         self.tally.renewed += 1;
         self.tally.renewed_without_daemon += u32::from(self.machines[at].daemon.is_none());
