@@ -53,7 +53,7 @@ impl Device {
             return Err(io::Error::from(io::ErrorKind::InvalidInput));
         }
         for (to, from) in name.iter_mut().zip(interface.as_bytes()) {
-            *to = from.cast_signed();
+            *to = libc::c_char::from_ne_bytes([*from]);
         }
         // SAFETY: no memory is passed; the descriptor is new and belongs to nobody else.
         let socket = unsafe {
