@@ -10,7 +10,7 @@ use system_tests::client::{Client, Lease};
 use system_tests::faults::Faults;
 use system_tests::paths::SERVER;
 use system_tests::process::{output, run};
-use system_tests::server::{Launch, Server, Xdp, cli};
+use system_tests::server::{Launch, Server, Xdp, binary, cli};
 use system_tests::topology::Lan;
 use system_tests::wait::{PROMPT, until};
 
@@ -127,6 +127,34 @@ fn a_segment_cut_short_is_told_and_what_the_maps_know_is_kept() -> Result<()> {
             nothing_broken(&lan, &server, &held)?;
         }
     }
+    Ok(())
+}
+
+/// Its lock removed, no other daemon comes to the same store, and the one that serves goes on and makes it again.
+#[test]
+fn a_lock_that_is_removed_lets_no_second_server_at_the_store() -> Result<()> {
+    let lan = Lan::new("store-damage", SERVER, 24)?;
+    let server = Server::start(&lan, Xdp::Off, SUBNET)?;
+    lan.client(1).dora()?;
+    let lock = store(&lan).join("lock");
+    let pid = fs::read_to_string(&lock)?;
+    let config = fs::read_to_string(lan.world.dir().join("xdhcpd.toml"))?;
+    let other = config.replace("control.sock", "other.sock");
+    let other = lan.world.write("other.toml", &other)?;
+    fs::remove_file(&lock)?;
+    let mut second = lan.server.command("timeout");
+    second.args(["20", &binary()?, "run", "--config"]).arg(&other);
+    let ended = output(&mut second)?;
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    ensure!(ended.status.code() != Some(124) && said.contains("is in use by another xdhcpd"), "{ended:?}");
+    lan.client(2).dora()?;
+    until("the lock to be there again", PROMPT, || {
+        Ok(fs::read_to_string(&lock).is_ok_and(|there| there == pid).then_some(()))
+    })?;
+    ensure!(server.json(&["status"])?["trouble"].is_null(), "{}", server.log());
+    ensure!(server.log().contains("was removed, and is made again"), "{}", server.log());
+    let audit = server.json(&["audit"])?;
+    ensure!(audit["consistent"] == true, "{audit}");
     Ok(())
 }
 

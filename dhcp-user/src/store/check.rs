@@ -98,16 +98,18 @@ fn look(dir: &Path, held_by: Option<u32>) -> Result<Checked, StoreError> {
     })
 }
 
-/// The process that has the lock. To try it would keep a daemon away that starts at this moment.
+/// The process that has a lock, of the directory or the file. To try it would keep a daemon away that starts at this moment.
 fn holder(dir: &Path) -> Option<u32> {
-    let inode = fs::metadata(dir.join(LOCK)).ok()?.ino().to_string();
+    let inode = |path: &Path| fs::metadata(path).map(|there| there.ino().to_string()).ok();
+    let inodes = [inode(&dir.join(LOCK)), inode(dir)];
     let locks = fs::read_to_string("/proc/locks").ok()?;
     // 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
     locks.lines().find_map(|line| {
         let mut words = line.split_whitespace().skip(1);
         let kind = words.next()?;
         let (pid, file) = (words.nth(2)?, words.next()?);
-        let held = kind == "FLOCK" && file.rsplit(':').next() == Some(inode.as_str());
+        let inode = file.rsplit(':').next();
+        let held = kind == "FLOCK" && inode.is_some() && inodes.iter().any(|ours| ours.as_deref() == inode);
         // Of a process in another namespace the number is 0 or less.
         held.then(|| pid.parse().unwrap_or(0))
     })

@@ -63,10 +63,12 @@ impl Embedded {
 #[derive(Debug)]
 pub struct Directory {
     path: PathBuf,
-    /// The directory itself, whose changes must be made durable too.
+    /// The directory itself, whose changes must be made durable too. Its lock holds also when the lock file is removed, where
+    /// directories can be locked.
     directory: File,
     next: Next,
-    /// Keeps the lock; the system lifts it when the process ends, however it ends.
+    /// Has the process's number in it, and keeps daemons away that lock this file alone. The system lifts locks when the
+    /// process ends, however it ends.
     lock: File,
     /// Whether a store was opened here before: only then is there anything in the lock file.
     was_used: bool,
@@ -83,26 +85,23 @@ impl Directory {
         let opening = |error| StoreError::from_io(path, "opening it", error);
         make_private(path).map_err(opening)?;
         let directory = File::open(path).map_err(opening)?;
-        let mut how = OpenOptions::new();
-        how.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let mut lock = files::open_as(&path.join(LOCK), &mut how).map_err(opening)?;
+        // NFS locks what is open for writing only, and so no directory: there the file's lock is the only one.
+        if matches!(directory.try_lock(), Err(TryLockError::WouldBlock)) {
+            return Err(locked(path));
+        }
+        let lock = lock_file(path).map_err(opening)?;
         match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                // Without the number the message is a little less helpful, that is all.
-                let _ = lock.read_to_string(&mut pid);
-                return Err(StoreError::Locked { dir: path.to_owned(), pid: pid.trim().parse().ok() });
-            }
+            Err(TryLockError::WouldBlock) => return Err(locked(path)),
             Err(TryLockError::Error(error)) => return Err(opening(error)),
         }
         let was_used = lock.metadata().map_err(opening)?.len() > 0;
         let next = Next::beginning(path).map_err(opening)?;
-        let mut locked = Self { path: path.to_owned(), directory, next, lock, was_used, open: Vec::new() };
+        let mut held = Self { path: path.to_owned(), directory, next, lock, was_used, open: Vec::new() };
         if was_used {
-            locked.opened().map_err(|error| StoreError::from_io(path, "locking it", error))?;
+            held.opened().map_err(|error| StoreError::from_io(path, "locking it", error))?;
         }
-        Ok(locked)
+        Ok(held)
     }
 
     /// Whether this is still the file or directory at `path`.
@@ -113,6 +112,24 @@ impl Directory {
         };
         let ours = open.metadata()?;
         Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino()))
+    }
+
+    /// Makes the lock file again where it was removed, or takes the one in its place.
+    ///
+    /// Says what is wrong if another process has locked that.
+    fn lock_again(&mut self) -> io::Result<Option<String>> {
+        let anew = lock_file(&self.path)?;
+        match anew.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Ok(Some(format!("its {LOCK} has been removed, and another xdhcpd has made one")));
+            }
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        self.lock = anew;
+        self.opened()?;
+        tracing::warn!("{} was removed, and is made again", self.path.join(LOCK).display());
+        Ok(None)
     }
 
     fn segment(&self, sequence: u32) -> PathBuf {
@@ -172,8 +189,10 @@ impl Disk for Directory {
         if !Self::leads_to(&self.path, &self.directory)? {
             return Ok(Some("the directory has been removed, or another has taken its place".to_owned()));
         }
-        if !Self::leads_to(&self.path.join(LOCK), &self.lock)? {
-            return Ok(Some(format!("its {LOCK} has been removed")));
+        if !Self::leads_to(&self.path.join(LOCK), &self.lock)?
+            && let Some(what) = self.lock_again()?
+        {
+            return Ok(Some(what));
         }
         for sequence in sequence.into_iter().chain(sequence.map(|_| MARKER)) {
             let path = self.segment(sequence);
@@ -236,6 +255,20 @@ impl Disk for Directory {
     fn sync(&mut self, sequence: u32) -> io::Result<()> {
         self.file(sequence)?.sync_data()
     }
+}
+
+/// The lock file, made if it is not there.
+fn lock_file(directory: &Path) -> io::Result<File> {
+    let mut how = OpenOptions::new();
+    how.create(true).truncate(false).read(true).write(true).mode(0o600);
+    files::open_as(&directory.join(LOCK), &mut how)
+}
+
+/// The error where another process has the store.
+fn locked(dir: &Path) -> StoreError {
+    // Without the number the message is a little less helpful, that is all.
+    let pid = files::text(&dir.join(LOCK), 64).ok().and_then(|pid| pid.trim().parse().ok());
+    StoreError::Locked { dir: dir.to_owned(), pid }
 }
 
 /// Makes the directory, or takes away what others may do in it: a lease says who was where and when.

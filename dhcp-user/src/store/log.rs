@@ -360,8 +360,10 @@ impl State {
         let octets =
             self.frame.seal(&seal, self.number, oldest, &self.clock).ok_or_else(|| too_large(disk))?;
         let Some(last) = self.segments.back_mut() else { return Err(too_large(disk)) };
-        // Behind an end that is not ours any more the file would grow again, with a hole in it.
+        // Behind an end that is not ours any more the file would grow again, with a hole in it; and where another process has
+        // the store by now, its commits would be overwritten.
         as_long(disk, current, last.size)?;
+        in_place(disk, Some(current))?;
         disk.write(current, last.end, octets)
             .and_then(|()| if wrong!(SkipSync) { Ok(()) } else { disk.sync(current) })
             .or_else(|error| if wrong!(FailureIgnored) { Ok(()) } else { Err(error) })

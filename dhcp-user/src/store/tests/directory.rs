@@ -37,6 +37,45 @@ fn one_process_at_a_time() {
 }
 
 #[test]
+fn a_lock_that_is_removed_lets_no_other_in_and_is_made_again() {
+    let state = tempfile::tempdir().unwrap();
+    let lock = state.path().join("store/lock");
+    let mut first = open(&state).unwrap();
+    first.commit(BootSecs(100), &puts(0..3)).unwrap();
+    fs::remove_file(&lock).unwrap();
+    let error = refusal(&state);
+    assert!(matches!(error, StoreError::Locked { .. }), "{error}");
+    first.commit(BootSecs(100), &puts(3..6)).unwrap();
+    assert!(fs::read_to_string(&lock).unwrap().trim() == std::process::id().to_string());
+    fs::remove_file(&lock).unwrap();
+    fs::write(&lock, "").unwrap();
+    first.look().unwrap();
+    assert!(matches!(refusal(&state), StoreError::Locked { pid: Some(_), .. }));
+    drop(first);
+    assert_eq!(open(&state).unwrap().load().unwrap().len(), 6);
+}
+
+/// As on a file system that locks no directories: the files' locks are the only ones.
+#[test]
+fn nothing_is_written_where_another_has_taken_the_lock() {
+    let state = tempfile::tempdir().unwrap();
+    let lock = state.path().join("store/lock");
+    let mut first = open(&state).unwrap();
+    first.commit(BootSecs(100), &puts(0..3)).unwrap();
+    let before = fs::read(&segments(&state)[0]).unwrap();
+    fs::remove_file(&lock).unwrap();
+    let another = fs::File::create(&lock).unwrap();
+    another.try_lock().unwrap();
+    let error = first.commit(BootSecs(100), &puts(3..6)).unwrap_err();
+    assert!(error.to_string().contains("another xdhcpd has made one"), "{error}");
+    assert!(fs::read(&segments(&state)[0]).unwrap() == before, "it has written beside another");
+    drop(another);
+    first.commit(BootSecs(100), &puts(3..6)).unwrap();
+    drop(first);
+    assert_eq!(open(&state).unwrap().load().unwrap().len(), 6);
+}
+
+#[test]
 fn nobody_else_can_read_it() {
     let state = tempfile::tempdir().unwrap();
     let directory = state.path().join("store");
