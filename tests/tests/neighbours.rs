@@ -1,9 +1,11 @@
 //! Others' XDP programs on the interface: one that calls ours, whoever loads it, and one that ours calls. The programs and commands
 //! are those of `docs/neighbours.md`.
 
+use std::ffi::CString;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::mount::{MsFlags, mount};
@@ -151,6 +153,88 @@ fn another_s_program_has_ours_look_at_frames_and_the_kernel_answers() -> Result<
     let before = counted("before_frames")?;
     client.send(&client.renewing(&lease))?;
     until("the other's program to go on", PROMPT, || Ok((counted("before_frames")? > before).then_some(())))?;
+    Ok(())
+}
+
+/// Pins removed under the daemon: the other program still calls ours, and what it calls is pinned again, the same as before.
+#[test]
+fn what_others_programs_call_outlives_its_pins() -> Result<()> {
+    let lan = lan("external-pins")?;
+    let mut server = Server::start(home(&lan), Xdp::External, SUBNET)?;
+    follow(&lan, &page("Another's program calls ours")?)?;
+    let client = lan.client(1);
+    let lease = client.dora()?;
+    client.renew(&lease)?;
+    ensure!(kernel_renewals(&server)? == 1, "{:?}", server.stats()?);
+    let pins = Path::new(BPF).join("xdhcpd");
+    let count = || std::fs::read_dir(&pins).map(Iterator::count).unwrap_or_default();
+    let all = count();
+    std::fs::remove_dir_all(&pins)?;
+    client.renew(&lease)?;
+    until("all to be pinned again", PROMPT, || Ok((count() == all).then_some(())))?;
+    client.renew(&lease)?;
+    ensure!(kernel_renewals(&server)? == 3, "ours is not called any more: {:?}", server.stats()?);
+    server.crash()?;
+    server.start_again()?;
+    client.renew(&lease)?;
+    ensure!(kernel_renewals(&server)? == 4, "ours is not called after a restart: {:?}", server.stats()?);
+    server.stop()?;
+    server.detach()
+}
+
+/// Loads a program that lets each frame pass as those do that know no attach type, and pins it.
+fn pin_without_attach_type(pin: &str) -> Result<()> {
+    const LOAD: libc::c_long = 5;
+    const PIN: libc::c_long = 6;
+    #[repr(C)]
+    struct Program {
+        of_type: u32,
+        count: u32,
+        instructions: u64,
+        license: u64,
+    }
+    #[repr(C)]
+    struct Object {
+        path: u64,
+        fd: u32,
+        flags: u32,
+    }
+    // r0 = XDP_PASS; exit
+    let instructions = [0x0000_0002_0000_00b7_u64, 0x95];
+    let (license, path) = (c"GPL", CString::new(pin)?);
+    let program = Program {
+        of_type: 6,
+        count: 2,
+        instructions: instructions.as_ptr() as u64,
+        license: license.as_ptr() as u64,
+    };
+    // SAFETY: the kernel reads the leading part of `union bpf_attr` of that size, and what it points to, which outlives the call.
+    let fd = unsafe { libc::syscall(libc::SYS_bpf, LOAD, &raw const program, size_of::<Program>()) };
+    ensure!(fd >= 0, "loading: {}", std::io::Error::last_os_error());
+    let object = Object { path: path.as_ptr() as u64, fd: u32::try_from(fd)?, flags: 0 };
+    // SAFETY: as above.
+    let done = unsafe { libc::syscall(libc::SYS_bpf, PIN, &raw const object, size_of::<Object>()) };
+    ensure!(done == 0, "pinning: {}", std::io::Error::last_os_error());
+    Ok(())
+}
+
+#[test]
+fn a_next_program_that_ours_cannot_call_is_refused_with_the_reason() -> Result<()> {
+    let lan = lan("next-refused")?;
+    let refused = |settings: &str| -> Result<String> {
+        let refused = Server::with_settings(home(&lan), Xdp::Native, settings, SUBNET);
+        Ok(format!("{:#}", refused.err().context("it started")?))
+    };
+    let untyped = format!("{BPF}/untyped");
+    pin_without_attach_type(&untyped)?;
+    let said = refused(&format!("next-program = \"{untyped}\""))?;
+    ensure!(said.contains("an XDP program") && said.contains("`expected_attach_type` has to be"), "{said}");
+    let map = format!("{BPF}/a_map");
+    run(Command::new("bpftool").args([
+        "map", "create", &map, "type", "array", "key", "4", "value", "8", "entries", "4", "name", "foreign",
+    ]))?;
+    let said = refused(&format!("next-program = \"{map}\""))?;
+    ensure!(said.contains("is a map (id") && said.contains("pin an XDP program there"), "{said}");
     Ok(())
 }
 

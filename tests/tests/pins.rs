@@ -3,10 +3,13 @@
 
 use anyhow::{Context, Result, ensure};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use system_tests::client::{Client, Lease};
 use system_tests::paths::SERVER;
+use system_tests::process::run;
 use system_tests::server::{Server, Xdp};
 use system_tests::topology::{Lan, SERVER_IF};
 use system_tests::wait::{PROMPT, until};
@@ -66,6 +69,36 @@ fn pins_that_are_removed_are_made_again() -> Result<()> {
     until("the attachment to be pinned again", PROMPT, || Ok((count() == all).then_some(())))?;
     server.crash()?;
     lan.client(1).renew(&lease).context("nobody answers after the daemon's end")?;
+    server.start_again()?;
+    ensure!(server.lease(lease.address)?.is_some(), "the lease is gone");
+    is_consistent(&server)
+}
+
+/// What somebody pins under one of our names is not ours: the objects count, not their names.
+#[test]
+fn another_s_map_in_the_place_of_a_pin_is_not_taken_for_ours() -> Result<()> {
+    let lan = lan()?;
+    let mut server = Server::start(&lan, Xdp::Native, SUBNET)?;
+    let lease = lan.client(1).dora()?;
+    let pins = lan.world.bpf().join("xdhcpd");
+    let id = |pin: &Path| -> Result<Value> {
+        let shown = run(Command::new("bpftool").args(["-j", "map", "show", "pinned"]).arg(pin))?;
+        Ok(serde_json::from_str::<Value>(&shown)?["id"].clone())
+    };
+    for name in ["SLOTS", "COUNTERS"] {
+        let pin = pins.join(name);
+        let ours = id(&pin)?;
+        fs::remove_file(&pin)?;
+        let mut foreign = Command::new("bpftool");
+        foreign.args(["map", "create"]).arg(&pin);
+        run(foreign.args(["type", "array", "key", "4", "value", "8", "entries", "4", "name", "foreign"]))?;
+        until("ours to be pinned again", PROMPT, || {
+            Ok((id(&pin).ok().as_ref() == Some(&ours)).then_some(()))
+        })?;
+    }
+    ensure!(server.log().contains("and is not ours"), "{}", server.log());
+    kernel_answers(&server, &lan.client(1), &lease)?;
+    server.crash()?;
     server.start_again()?;
     ensure!(server.lease(lease.address)?.is_some(), "the lease is gone");
     is_consistent(&server)

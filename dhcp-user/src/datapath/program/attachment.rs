@@ -76,15 +76,18 @@ struct Way {
 
 impl Attacher {
     pub(super) fn new(ebpf: Ebpf, rest: Rest, pins: Pins, directory: File) -> Result<Self> {
-        let holding = Holding::of(pins.clone(), directory)?;
+        let mut holding = Holding::of(pins.clone(), directory)?;
+        if rest == Rest::HandedOn {
+            holding.hold_neighbours([pins.next().path().to_owned()])?;
+        }
         Ok(Self { ebpf, rest, pins, holding })
     }
 
-    /// Sees to it that all is pinned where it was. Says whether any of it was not.
+    /// Sees to it that all is pinned where it was. Says of how many pins that was not so.
     ///
     /// # Errors
     /// When it can't be pinned again. It lives on until the daemon ends.
-    pub fn keep_pinned(&mut self) -> Result<bool> {
+    pub fn keep_pinned(&mut self) -> Result<usize> {
         self.holding.keep()
     }
 
@@ -182,7 +185,10 @@ impl Attacher {
             );
         }
         self.holding.release(pin)?;
+        // Made anew they would be others than those in the other program's array.
+        self.holding.keep()?;
         neighbours::provide_entry(&self.pins)?;
+        self.holding.hold_neighbours(neighbours::called_by(&self.pins))?;
         self.answer_calls()?;
         Ok(Attachment { reached: Some(Reached::External), ..Attachment::default() })
     }

@@ -9,20 +9,74 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::pins::{LinkPin, PINNED_MAPS, Pins, opened, pin, take_off};
+use super::identity::Identity;
+use super::pins::{self, LinkPin, PINNED_MAPS, Pins, opened, pin, take_off};
 
 /// The objects that are pinned, open.
 pub(super) struct Holding {
     pins: Pins,
     /// The directory of the pins, which keeps other daemons away.
     directory: File,
-    maps: Vec<(PathBuf, OwnedFd)>,
+    maps: Vec<Held>,
     /// Attachments, by the index of their interface.
-    links: BTreeMap<u32, (PathBuf, OwnedFd)>,
+    links: BTreeMap<u32, Held>,
+    /// What other programs call, and what calls others. The kernel empties an array of programs that is neither pinned nor
+    /// open.
+    neighbours: Vec<Held>,
+}
+
+/// An object that is pinned, open.
+struct Held {
+    path: PathBuf,
+    object: OwnedFd,
+    identity: Identity,
+    /// The pin's file, as long as it is known.
+    file: Option<(u64, u64)>,
+}
+
+impl Held {
+    fn at(path: &Path) -> Result<Self> {
+        let object = opened(path).with_context(|| format!("opening the pin {}", path.display()))?;
+        let identity = Identity::of(&object).with_context(|| format!("looking at {}", path.display()))?;
+        Ok(Self { path: path.to_owned(), object, identity, file: file(path)? })
+    }
+
+    /// Pins it again where it is not any more. Says whether it was so.
+    fn keep(&mut self) -> Result<bool> {
+        let shown = self.path.display();
+        let there = file(&self.path)?;
+        if there.is_some() && there == self.file {
+            return Ok(false);
+        }
+        if there.is_some() {
+            let other = opened(&self.path).and_then(|other| Identity::of(&other)).ok();
+            if other == Some(self.identity) {
+                self.file = there;
+                return Ok(false);
+            }
+            let what = other.map_or_else(|| "something".to_owned(), Identity::name);
+            tracing::warn!(
+                "{what} is pinned as {shown}, and is not ours: that pin is removed, and ours made again"
+            );
+            pins::remove(&self.path)?;
+        }
+        pin(self.object.as_fd(), &self.path).with_context(|| format!("pinning {shown}"))?;
+        self.file = file(&self.path)?;
+        Ok(true)
+    }
+}
+
+/// The file of a pin; none if there is none.
+fn file(pin: &Path) -> Result<Option<(u64, u64)>> {
+    match fs::symlink_metadata(pin) {
+        Ok(there) => Ok(Some((there.dev(), there.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("looking at the pin {}", pin.display())),
+    }
 }
 
 impl Holding {
@@ -31,13 +85,8 @@ impl Holding {
     /// # Errors
     /// When a map is not pinned there, or the process may have no more open files.
     pub(super) fn of(pins: Pins, directory: File) -> Result<Self> {
-        let map = |name: &&str| {
-            let path = pins.map(name);
-            let map = opened(&path).with_context(|| format!("opening the map {}", path.display()))?;
-            Ok((path, map))
-        };
-        let maps = PINNED_MAPS.iter().map(map).collect::<Result<Vec<_>>>()?;
-        Ok(Self { pins, directory, maps, links: BTreeMap::new() })
+        let maps = PINNED_MAPS.iter().map(|name| Held::at(&pins.map(name))).collect::<Result<Vec<_>>>()?;
+        Ok(Self { pins, directory, maps, links: BTreeMap::new(), neighbours: Vec::new() })
     }
 
     /// Holds an attachment that is pinned.
@@ -45,9 +94,19 @@ impl Holding {
     /// # Errors
     /// When the pin can't be opened.
     pub(super) fn hold(&mut self, pin: &LinkPin) -> Result<()> {
-        let path = &pin.path;
-        let link = opened(path).with_context(|| format!("opening the attachment {}", path.display()))?;
-        self.links.insert(pin.ifindex, (path.clone(), link));
+        self.links.insert(pin.ifindex, Held::at(&pin.path)?);
+        Ok(())
+    }
+
+    /// Holds what connects ours with others' programs.
+    ///
+    /// # Errors
+    /// When a pin can't be opened.
+    pub(super) fn hold_neighbours(&mut self, paths: impl IntoIterator<Item = PathBuf>) -> Result<()> {
+        for path in paths {
+            self.neighbours.retain(|held| held.path != path);
+            self.neighbours.push(Held::at(&path)?);
+        }
         Ok(())
     }
 
@@ -56,8 +115,8 @@ impl Holding {
     /// # Errors
     /// When the pin is there and can't be removed.
     pub(super) fn release(&mut self, pin: &LinkPin) -> Result<()> {
-        if let Some((_, link)) = self.links.remove(&pin.ifindex)
-            && let Err(error) = take_off(&link)
+        if let Some(held) = self.links.remove(&pin.ifindex)
+            && let Err(error) = take_off(&held.object)
         {
             // Of an interface that is gone there is nothing to be taken off.
             tracing::debug!(%error, interface = pin.interface, "not detached before its pin goes");
@@ -65,24 +124,20 @@ impl Holding {
         pin.detach()
     }
 
-    /// Pins again what is not pinned any more. Says whether there was anything.
+    /// Pins again what is not pinned any more. Says how many pins were gone.
     ///
     /// # Errors
     /// When that can't be done.
-    pub(super) fn keep(&mut self) -> Result<bool> {
-        let mut is_anew = false;
+    pub(super) fn keep(&mut self) -> Result<usize> {
         if !self.is_in_place()? {
             self.pins.make_again()?;
             self.directory = self.pins.hold()?;
-            is_anew = true;
         }
-        for (path, object) in self.maps.iter().chain(self.links.values()) {
-            if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-                pin(object.as_fd(), path).with_context(|| format!("pinning {}", path.display()))?;
-                is_anew = true;
-            }
+        let mut anew = 0_usize;
+        for held in self.maps.iter_mut().chain(self.links.values_mut()).chain(&mut self.neighbours) {
+            anew = anew.saturating_add(held.keep()?.into());
         }
-        Ok(is_anew)
+        Ok(anew)
     }
 
     /// Whether the directory is the one that was opened.

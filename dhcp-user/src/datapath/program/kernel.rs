@@ -122,12 +122,13 @@ impl Kernel {
         let mut loader = object::loader(&pins, sizes, &lines, rest);
         loader.override_global(aya_log::LEVEL, &diagnosis, false);
         let mut ebpf = loader.load(OBJECT).map_err(not_made)?;
+        let program = xdp(&mut ebpf, rest.answering())?;
+        program.load().map_err(object::refused)?;
+        // Afterwards: an array of programs takes only what was loaded as the first that had to do with it.
         match next {
             Some(next) => neighbours::hand_on_to(&pins, next)?,
             None => pins.next().remove()?,
         }
-        let program = xdp(&mut ebpf, rest.answering())?;
-        program.load().map_err(object::refused)?;
         let plain = program.fd()?.as_fd().try_clone_to_owned().context("keeping the XDP program")?;
         let program = program.info().context("asking for the number of the XDP program")?.id();
         let instead = CapturingProgram::default();

@@ -13,6 +13,7 @@
 //! capture.rs     the program that copies frames, while somebody captures
 //! diagnosis.rs   the program's log of frames, in names
 //! holding.rs     holds open what is pinned, and pins it again where the pins are gone
+//! identity.rs    which object a descriptor stands for
 //! neighbours.rs  others' programs: one that calls ours, one that ours calls
 //! live_frames.rs many frames sent by a system call, through the program
 //! ```
@@ -22,6 +23,7 @@ pub mod attachment;
 pub mod capture;
 pub mod diagnosis;
 mod holding;
+mod identity;
 pub mod kernel;
 pub mod live_frames;
 pub mod neighbours;

@@ -9,13 +9,14 @@
 //! stack.
 
 use std::os::fd::AsFd as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use aya::EbpfLoader;
 use aya::maps::{Map, MapData, PerCpuArray};
 use dhcp_ebpf::abi::{self, maps, programs};
 
+use super::identity::Identity;
 use super::object::{self, OBJECT};
 use super::pins::{self, Pins};
 
@@ -48,6 +49,11 @@ pub(super) fn provide_entry(pins: &Pins) -> Result<()> {
     Ok(())
 }
 
+/// What has to stay pinned for others' programs to call ours.
+pub(super) fn called_by(pins: &Pins) -> [PathBuf; 3] {
+    [pins.callable(), pins.entry().path().to_owned(), pins.map(maps::CALLED)]
+}
+
 /// How many frames another's program has called ours for, on an interface.
 pub(super) fn called(pins: &Pins, ifindex: u32) -> u64 {
     let Ok(map) = MapData::from_pin(pins.map(maps::CALLED)) else { return 0 };
@@ -67,10 +73,18 @@ pub(super) fn hand_on_to(pins: &Pins, program: &Path) -> Result<()> {
             bail!("`next-program`: no program can be had from {shown} ({error}): pin it there first")
         }
     };
+    let there = Identity::of(&next).with_context(|| format!("looking what is pinned as {shown}"))?;
+    if !there.is_xdp() {
+        bail!("`next-program`: what is pinned as {shown} is {}: pin an XDP program there", there.name());
+    }
+    // The kernel says no more than that it won't: it doesn't show how a program was loaded.
     pins.next().put(next.as_fd()).with_context(|| {
         format!(
-            "`next-program`: the kernel doesn't let ours call what is pinned as {shown}: it has to be an XDP program, \
-             loaded as such and without support for frames in several buffers (section `xdp`, not `xdp.frags`)"
+            "`next-program`: {shown} is {}, and the kernel doesn't let ours call it, since the two were loaded in different \
+             ways. Either its loader left out the attach type (`expected_attach_type` has to be BPF_XDP: libbpf sets it for \
+             the section `xdp`, as `bpftool prog load` does), or it takes frames in several buffers (section `xdp.frags`), or it \
+             is bound to a device. Load it anew from the section `xdp`, and pin that",
+            there.name()
         )
     })
 }

@@ -284,6 +284,11 @@ impl LinkPin {
 pub struct SlotPin(PathBuf);
 
 impl SlotPin {
+    /// Where it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Whether it is there.
     #[must_use]
     pub fn is_there(&self) -> bool {
@@ -360,9 +365,10 @@ pub(super) fn opened(pin: &Path) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(opened) })
 }
 
-fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<i32> {
+pub(super) fn bpf<T>(command: libc::c_long, attributes: &T) -> io::Result<i32> {
     // SAFETY: all callers pass the leading part of the kernel's `union bpf_attr` for the command, by reference and with
-    // its size; the kernel takes the rest for zero. What it points to, a string or an element, outlives the call.
+    // its size; the kernel takes the rest for zero. What it points to, a string, an element or room for an answer, outlives the
+    // call; where the kernel writes there are cells.
     let done = unsafe { libc::syscall(libc::SYS_bpf, command, attributes, size_of::<T>()) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(i32::try_from(done).unwrap_or(i32::MAX)) }
 }

@@ -229,11 +229,11 @@ fn work(
 /// Pins what is not pinned any more, and keeps why it can't be.
 fn keep_pinned(attacher: &mut Attacher, unpinned: &Mutex<Option<String>>) {
     let why = match attacher.keep_pinned() {
-        Ok(true) => {
-            tracing::warn!("pins of program, maps or attachments were gone: they are pinned again");
+        Ok(0) => None,
+        Ok(pins) => {
+            tracing::warn!(pins, "pins of program, maps or attachments were gone: they are pinned again");
             None
         }
-        Ok(false) => None,
         Err(error) => Some(format!(
             "what the kernel answers by is not pinned any more: renewals go on, and end with the daemon: {}",
             reason::told(&error)
