@@ -209,11 +209,29 @@ fn a_process_that_runs_hooks_and_ends_is_started_again() -> Result<()> {
     until("the trouble to be over", PROMPT, || {
         Ok(server.json(&["status"])?["trouble"].is_null().then_some(()))
     })?;
-    // Without both, hooks are not run, and that is said.
+    // Stopped, they hold up neither leases nor, at last, the end.
     let second = kept()?.context("a runner")?;
+    for stopped in [second, keeper] {
+        kill(stopped, Signal::SIGSTOP)?;
+    }
+    lease(&lan, 5)?;
+    server.stop()?;
+    // Nobody has to let them go on: they end after the daemon, and end what runs.
+    until_nothing_runs(&format!("held {unique}"))?;
+    server.start_again()?;
+    let keeper = runner(&server)?;
+    // Without both, hooks are not run, and that is said.
+    let kept = || -> Result<Option<Pid>> {
+        let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children"))?;
+        Ok(children.split_whitespace().next().map(str::parse).transpose()?.map(Pid::from_raw))
+    };
+    let second = until("a runner", PROMPT, kept)?;
     kill(keeper, Signal::SIGKILL)?;
     kill(second, Signal::SIGKILL)?;
-    trouble("the processes that run hooks have ended")?;
+    until("the end of both to be told", PROMPT, || {
+        let trouble = server.json(&["status"])?["trouble"].to_string();
+        Ok(trouble.contains("the processes that run hooks have ended").then_some(()))
+    })?;
     lease(&lan, 4)?;
     server.stop()
 }

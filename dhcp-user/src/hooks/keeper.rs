@@ -5,6 +5,8 @@
 
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -31,6 +33,9 @@ const LONGEST_LINE: usize = 16 << 20;
 /// When rights can't be given up, no process can be had, or what the daemon says is not understood.
 pub fn run() -> io::Result<()> {
     privileges::give_up_all()?;
+    // Where these processes are stopped and the daemon ends, the kernel lets them go on with a SIGHUP. They have to end in order,
+    // and programs with them. A handler is inherited by the runner, and not by programs.
+    signal_hook::flag::register(libc::SIGHUP, Arc::new(AtomicBool::new(false)))?;
     // What programs leave behind when the runner ends comes to this process, which ends it.
     set_child_subreaper(true)?;
     let stdin = io::stdin();
