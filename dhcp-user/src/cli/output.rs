@@ -97,9 +97,11 @@ pub(super) fn ended(answer: Result<Outcome, ClientError>) -> Option<Exit> {
         Ok(Outcome::Refused(why)) => complain(Exit::Usage, why),
         Ok(Outcome::Stuck(why)) => complain(Exit::Unreachable, why),
         Err(ClientError::Output(error)) => finish(Exit::Done, Err(error)),
-        Err(error @ (ClientError::Unreachable { .. } | ClientError::BrokenOff(_))) => {
-            complain(Exit::Unreachable, error)
-        }
+        Err(
+            error @ (ClientError::Unreachable { .. }
+            | ClientError::Unanswered { .. }
+            | ClientError::BrokenOff(_)),
+        ) => complain(Exit::Unreachable, error),
     })
 }
 

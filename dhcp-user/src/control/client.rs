@@ -26,8 +26,16 @@ pub enum ClientError {
         /// The system's error.
         source: io::Error,
     },
+    /// Somebody let us in and said nothing at all, not even that he is at it.
+    #[error("xdhcpd at {} has not answered: {}", path.display(), unanswered(source))]
+    Unanswered {
+        /// The socket.
+        path: PathBuf,
+        /// How that showed.
+        source: io::Error,
+    },
     /// The connection broke, or fell silent, in the middle of an answer.
-    #[error("xdhcpd broke off its answer: {0}")]
+    #[error("xdhcpd broke off its answer: {}", broken(.0))]
     BrokenOff(io::Error),
     /// The answer can't be put where it should go.
     #[error("can't write the answer: {0}")]
@@ -44,6 +52,37 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
+fn unanswered(error: &io::Error) -> String {
+    if is_silence(error) {
+        return format!(
+            "no sign of life came for {} s. It is stopped, or has no file descriptors left for another client, or something              else listens there",
+            PATIENCE.as_secs()
+        );
+    }
+    let ended = matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe
+    );
+    if ended {
+        "it closed the connection before it said anything, as a daemon does that ends: ask again".to_owned()
+    } else {
+        error.to_string()
+    }
+}
+
+fn broken(error: &io::Error) -> String {
+    match error.kind() {
+        _ if is_silence(error) => format!("nothing more came for {} s", PATIENCE.as_secs()),
+        io::ErrorKind::UnexpectedEof => "it closed the connection".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Whether that is how the system says that nothing came in time.
+fn is_silence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
+}
+
 /// Asks the daemon whose socket is at `path`; `item` gets each item of the answer as it comes, as JSON.
 ///
 /// # Errors
@@ -57,14 +96,20 @@ pub fn ask(
         .map_err(|source| ClientError::Unreachable { path: path.to_owned(), source })?;
     let mut from = BufReader::new(stream);
     let mut line = String::new();
+    let mut is_answered = false;
     loop {
         line.clear();
-        from.read_line(&mut line).map_err(ClientError::BrokenOff)?;
+        let without = |source, is_answered| match is_answered {
+            true => ClientError::BrokenOff(source),
+            false => ClientError::Unanswered { path: path.to_owned(), source },
+        };
+        from.read_line(&mut line).map_err(|error| without(error, is_answered || !line.is_empty()))?;
+        if !line.ends_with('\n') {
+            return Err(without(io::ErrorKind::UnexpectedEof.into(), is_answered || !line.is_empty()));
+        }
+        is_answered = true;
         if line == "\n" {
             continue;
-        }
-        if !line.ends_with('\n') {
-            return Err(ClientError::BrokenOff(io::ErrorKind::UnexpectedEof.into()));
         }
         match serde_json::from_str::<Line<&RawValue>>(&line) {
             Ok(Line::Item(value)) => item(value).map_err(ClientError::Output)?,
@@ -88,15 +133,23 @@ pub fn import(
     let mut to = connect(path, &Request::Import)
         .map_err(|source| ClientError::Unreachable { path: path.to_owned(), source })?;
     let mut from = BufReader::new(to.try_clone().map_err(ClientError::BrokenOff)?);
+    let mut is_answered = false;
+    let without = |error: ClientError, is_answered: bool| match error {
+        ClientError::BrokenOff(source) if !is_answered => {
+            ClientError::Unanswered { path: path.to_owned(), source }
+        }
+        error => error,
+    };
     for part in leases.chunks(part.max(1)) {
         let mut lines = part.join("\n");
         lines.push_str("\n\n");
         // If the daemon has refused, its reason waits to be read.
         let _ = to.write_all(lines.as_bytes());
-        match answered(&mut from)? {
+        match answered(&mut from).map_err(|error| without(error, is_answered))? {
             Line::Item(imported) => told(part, imported),
             Line::End(outcome) => return Ok(outcome),
         }
+        is_answered = true;
     }
     to.shutdown(std::net::Shutdown::Write).map_err(ClientError::BrokenOff)?;
     match answered::<Imported>(&mut from)? {

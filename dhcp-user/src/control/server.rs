@@ -20,6 +20,7 @@ use super::report::Status;
 use super::request::{Line, Outcome, Request};
 use super::socket::Bound;
 use super::startup::Startup;
+use crate::logging::Seldom;
 use crate::pulse::Pulse;
 
 /// The longest request, in octets.
@@ -61,6 +62,7 @@ pub async fn serve_at(
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let crowd = startup.crowd();
+    let mut refused = Seldom::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -76,7 +78,9 @@ pub async fn serve_at(
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of file descriptors, most likely: they come back, and accepting at once would only spin.
-                tracing::warn!("can't accept a control connection: {error}");
+                if let Some(left_out) = refused.is_due(&error.to_string()) {
+                    tracing::warn!("can't accept control connections, tried each second: {error}{left_out}");
+                }
                 tokio::time::sleep(SIGN_OF_LIFE).await;
                 continue;
             }

@@ -1,7 +1,7 @@
 //! The log's directory: a file is named by the number of its first line; the oldest goes when there is too much.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::Bounds;
-use crate::files::{self, Within};
+use crate::files::{self, ShortLines, Within};
 
 /// A whole is so many files at most.
 const FILES: u64 = 8;
@@ -22,6 +22,8 @@ const SKIPPED: u64 = 2 * UNSYNCED;
 /// The file with the kernel's id of the boot under which the directory was written.
 const BOOT: &str = "boot";
 const LONGEST_BOOT: u64 = 4096;
+/// No line that was written here is nearly as long.
+const LONGEST_LINE: usize = 1 << 20;
 
 /// The files that are written.
 #[derive(Debug)]
@@ -229,16 +231,19 @@ fn number_of(path: &Path) -> Option<u64> {
 
 /// Where the last whole line ends, and which it is.
 fn end_of(file: &mut File) -> io::Result<End> {
-    let mut octets = Vec::new();
-    Within::of(file, files::LIST).read_to_end(&mut octets)?;
-    let mut end = End::default();
-    for line in octets.split_inclusive(|octet| *octet == b'\n').filter(|line| line.ends_with(b"\n")) {
+    let mut lines = BufReader::new(ShortLines::of(Within::of(file, files::LIST), LONGEST_LINE));
+    let (mut line, mut end) = (Vec::new(), End::default());
+    loop {
+        line.clear();
+        lines.read_until(b'\n', &mut line)?;
+        if !line.ends_with(b"\n") {
+            return Ok(end);
+        }
         end.length = end.length.saturating_add(line.len() as u64);
-        if let Ok(line) = serde_json::from_slice::<Line<'_>>(line) {
+        if let Ok(line) = serde_json::from_slice::<Line<'_>>(&line) {
             end.begun = end.begun.or(Some(line.time));
             end.last = end.last.max(Some(line.number));
             end.is_stop = line.what == "stopped";
         }
     }
-    Ok(end)
 }

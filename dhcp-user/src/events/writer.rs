@@ -15,6 +15,7 @@ use super::Bounds;
 use super::files::Files;
 use super::reader::Reader;
 use super::record::EventRecord;
+use crate::logging::Seldom;
 use crate::waiting::Waiting;
 
 /// How many events may wait.
@@ -93,6 +94,8 @@ impl<T: Send + 'static> EventLog<T> {
                     record,
                     lost: None,
                     failed: None,
+                    said: Seldom::default(),
+                    is_told: false,
                     synced: Instant::now(),
                 };
                 writer.serve(&taken);
@@ -170,6 +173,10 @@ struct Writer<T> {
     lost: Option<Lost>,
     /// When it was tried last, if in vain.
     failed: Option<Instant>,
+    /// The troubles in the log.
+    said: Seldom,
+    /// Whether the log has the last one, and not yet that it is over.
+    is_told: bool,
     synced: Instant,
 }
 
@@ -328,7 +335,12 @@ impl<T> Writer<T> {
         let why = format!("the event log in {} can't be written: {error}", self.files.directory().display());
         let mut trouble = self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.as_ref() != Some(&why) {
-            tracing::warn!("{why}: it is tried again each second, and who follows is told without numbers");
+            if let Some(left_out) = self.said.is_due(&why) {
+                self.is_told = true;
+                tracing::warn!(
+                    "{why}: it is tried again each second, and who follows is told without numbers{left_out}"
+                );
+            }
             *trouble = Some(why);
         }
     }
@@ -336,7 +348,9 @@ impl<T> Writer<T> {
     fn out_of_trouble(&mut self) {
         if self.failed.take().is_some() {
             *self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
-            tracing::info!("the event log is written again");
+            if std::mem::take(&mut self.is_told) {
+                tracing::info!("the event log is written again");
+            }
         }
     }
 }

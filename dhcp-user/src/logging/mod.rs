@@ -12,6 +12,7 @@
 mod format;
 mod layer;
 mod queue;
+mod seldom;
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::env::VarError;
@@ -33,6 +34,7 @@ use format::{Datagrams, Form, Weight};
 pub use format::{LogFormat, NOTICE, has_colours};
 use layer::Written;
 use queue::{Line, Queue};
+pub use seldom::Seldom;
 
 /// The variable that replaces the default level.
 const VARIABLE: &str = "RUST_LOG";

@@ -24,6 +24,7 @@ use super::patience::Patient;
 use super::site::{Outcome, Site};
 use super::snapshot::Source;
 use crate::control::Query;
+use crate::logging::Seldom;
 use crate::pulse::Pulse;
 
 /// How many connections are served at a time, and how many more get a refusal.
@@ -99,6 +100,11 @@ async fn accept(
             Service::KeaApi => std::future::pending().await,
         }
     });
+    let what = match service {
+        Service::Metrics => "metrics",
+        Service::KeaApi => "Kea's API",
+    };
+    let mut refused = Seldom::default();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -109,7 +115,11 @@ async fn accept(
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of file descriptors, most likely: they come back, and accepting at once would only spin.
-                tracing::warn!("can't accept a connection for metrics: {error}");
+                if let Some(left_out) = refused.is_due(&error.to_string()) {
+                    tracing::warn!(
+                        "can't accept connections for {what}, tried each second: {error}{left_out}"
+                    );
+                }
                 sleep(AGAIN).await;
                 continue;
             }

@@ -524,5 +524,21 @@ fn a_daemon_that_is_gone_is_told_from_an_answer() {
     dies.join().unwrap();
     assert!(matches!(error, Err(ClientError::BrokenOff(_))), "{error:?}");
     assert_eq!(items, 1);
+    std::fs::remove_file(&path).unwrap();
+
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let ends = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0; 18]).unwrap();
+    });
+    let error = nobody(&path);
+    ends.join().unwrap();
+    assert!(matches!(error, ClientError::Unanswered { .. }), "{error:?}");
+    assert!(error.to_string().contains("it closed the connection before it said anything"), "{error}");
+    let silent =
+        ClientError::Unanswered { path: path.clone(), source: std::io::ErrorKind::WouldBlock.into() };
+    assert!(silent.to_string().contains("no sign of life came for 10 s"), "{silent}");
+    let silent = ClientError::BrokenOff(std::io::ErrorKind::WouldBlock.into());
+    assert_eq!(silent.to_string(), "xdhcpd broke off its answer: nothing more came for 10 s");
     assert!(matches!(nobody(&path), ClientError::Unreachable { .. }));
 }
