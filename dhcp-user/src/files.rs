@@ -7,20 +7,32 @@
 use std::fs::{File, FileType, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Component, Path};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc;
+use nix::sys::statfs::{DEBUGFS_MAGIC, FsType, PROC_SUPER_MAGIC, fstatfs};
+
+/// File systems without files, as linux/magic.h numbers them.
+const MADE_UP: [(FsType, &str); 5] = [
+    (PROC_SUPER_MAGIC, "procfs"),
+    (FsType(0x6265_6572), "sysfs"),
+    (FsType(0x7472_6163), "tracefs"),
+    (DEBUGFS_MAGIC, "debugfs"),
+    (FsType(0x7363_6673), "securityfs"),
+];
 
 /// No list of leases or reservations is longer.
 pub const LIST: u64 = 1 << 30;
 
 /// Opens a regular file to read it.
 ///
+/// What only poses as one, and has nothing to read now, is an error when it is read, and not waited for.
+///
 /// # Errors
 /// As the system says, and when it is anything else.
 pub fn open(path: &Path) -> io::Result<File> {
-    open_as(path, OpenOptions::new().read(true))
+    opened(path, OpenOptions::new().read(true))
 }
 
 /// The same as `how` says.
@@ -28,6 +40,16 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As there.
 pub fn open_as(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
+    let file = opened(path, how)?;
+    if !is_inherited(path) {
+        // Not to wait was for the opening alone.
+        let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+        fcntl(&file, FcntlArg::F_SETFL(flags.difference(OFlag::O_NONBLOCK)))?;
+    }
+    Ok(file)
+}
+
+fn opened(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
     if is_inherited(path) {
         return how.open(path);
     }
@@ -39,9 +61,7 @@ pub fn open_as(path: &Path, how: &mut OpenOptions) -> io::Result<File> {
     // Something else may have taken its place meanwhile.
     let file = how.custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path)?;
     regular(&file.metadata()?)?;
-    // That was for the opening alone.
-    let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
-    fcntl(&file, FcntlArg::F_SETFL(flags.difference(OFlag::O_NONBLOCK)))?;
+    of_a_file_system(&file)?;
     Ok(file)
 }
 
@@ -102,7 +122,13 @@ impl<R: Read> Within<R> {
 
 impl<R: Read> Read for Within<R> {
     fn read(&mut self, octets: &mut [u8]) -> io::Result<usize> {
-        let read = self.from.read(octets)?;
+        let read = self.from.read(octets).map_err(|error| match error.kind() {
+            ErrorKind::WouldBlock => io::Error::new(
+                ErrorKind::InvalidInput,
+                "it has nothing to read now, so it is no file on a disk: copy what is meant into one",
+            ),
+            _ => error,
+        })?;
         self.left = self.left.checked_sub(read as u64).ok_or_else(|| too_long(self.most))?;
         Ok(read)
     }
@@ -156,6 +182,19 @@ fn regular(there: &Metadata) -> io::Result<()> {
     ))
 }
 
+/// Refuses what the kernel makes up when it is read: it counts as a regular file, and may wait for ever (`trace_pipe`), or
+/// be gone for others once it was read (`kmsg`).
+fn of_a_file_system(file: &File) -> io::Result<()> {
+    let of = fstatfs(file)?.filesystem_type();
+    match MADE_UP.iter().find(|(magic, _)| *magic == of) {
+        None => Ok(()),
+        Some((_, name)) => Err(io::Error::new(
+            ErrorKind::InvalidInput,
+            format!("it is in {name}, where the kernel makes up what is read, and must be a file on a disk"),
+        )),
+    }
+}
+
 fn kind(file: FileType) -> &'static str {
     match file {
         _ if file.is_dir() => "a directory",
@@ -168,7 +207,9 @@ fn kind(file: FileType) -> &'static str {
 
 /// Whether it is a descriptor of this process, which who started it has opened.
 fn is_inherited(path: &Path) -> bool {
-    path == Path::new("/dev/stdin") || path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")
+    let is_plain = |path: &Path| path.components().all(|part| part != Component::ParentDir);
+    path == Path::new("/dev/stdin")
+        || ((path.starts_with("/dev/fd") || path.starts_with("/proc/self/fd")) && is_plain(path))
 }
 
 #[cfg(test)]
@@ -198,6 +239,29 @@ mod tests {
             assert_eq!(read(path, 9).map_err(said).expect_err("refused"), expected);
             assert_eq!(create(path).map_err(said).expect_err("refused"), expected);
         }
+    }
+
+    #[test]
+    fn what_the_kernel_makes_up_is_no_file() {
+        for (path, of) in
+            [("/proc/kmsg", "procfs"), ("/proc/uptime", "procfs"), ("/sys/kernel/uevent_seqnum", "sysfs")]
+        {
+            let error = text(Path::new(path), 9).expect_err("refused").to_string();
+            let expected = format!(
+                "it is in {of}, where the kernel makes up what is read, and must be a file on a disk"
+            );
+            // `kmsg` is root's.
+            assert!(error == expected || error.contains("ermi"), "{path}: {error}");
+        }
+        let error = open(Path::new("/dev/fd/../../uptime")).map(drop).expect_err("no descriptor of ours");
+        assert!(error.to_string().contains("it is in procfs"), "{error}");
+    }
+
+    #[test]
+    fn what_has_nothing_now_is_not_waited_for() {
+        let (from, _to) = nix::unistd::pipe2(OFlag::O_NONBLOCK).expect("a pipe");
+        let error = Within::of(File::from(from), 9).read(&mut [0]).expect_err("nothing is there");
+        assert!(error.to_string().contains("it has nothing to read now"), "{error}");
     }
 
     #[test]

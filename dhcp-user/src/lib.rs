@@ -29,6 +29,7 @@ pub mod places;
 pub mod policy;
 pub mod privileges;
 pub mod probe;
+pub mod process_limits;
 pub mod pulse;
 pub mod reason;
 pub mod rehearsal;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::Parser;
 use dhcp_user::cli::{self, Cli, Verb};
+use dhcp_user::process_limits;
 use mimalloc::MiMalloc;
 
 /// Messages come and go by the million, in pieces of a few hundred octets: the C library's takes a quarter of the time.
@@ -17,9 +18,10 @@ static STDOUT_IS_CLOSED: AtomicBool = AtomicBool::new(false);
 
 #[used]
 #[unsafe(link_section = ".init_array")]
-static BEFORE_THE_RUNTIME: extern "C" fn() = look_at_stdout;
+static BEFORE_THE_RUNTIME: extern "C" fn() = look_around;
 
-extern "C" fn look_at_stdout() {
+extern "C" fn look_around() {
+    process_limits::look_before_the_runtime();
     // SAFETY: this takes numbers, and touches no memory.
     let is_closed = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) } < 0;
     STDOUT_IS_CLOSED.store(is_closed, Ordering::Relaxed);

@@ -4,6 +4,8 @@ use std::io;
 
 use nix::errno::Errno;
 
+use crate::process_limits;
+
 /// The error and its causes. A cause that the error before it has said already is left out.
 #[must_use]
 pub fn told(error: &anyhow::Error) -> String {
@@ -45,6 +47,10 @@ fn advice(errno: Errno, what: &str) -> Option<&'static str> {
         Errno::ENOMEM => Some(
             "memory is short: free some, or let this process have more (`ulimit -v`, `MemoryMax=` in a unit); smaller pools \
              take less",
+        ),
+        Errno::EAGAIN if what.contains("thread") && process_limits::is_memory_limited() => Some(
+            "this process may have no more threads, or no memory for their stacks: raise its limits (`ulimit -u`, `-d` and \
+             `-v`, `TasksMax=`, `LimitDATA=` and `LimitAS=` in a unit)",
         ),
         Errno::EAGAIN if what.contains("thread") => Some(
             "this process may have no more threads: raise its limit (`ulimit -u`, `TasksMax=` in a unit)",

@@ -6,6 +6,7 @@ use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use system_tests::paths::SERVER;
@@ -119,6 +120,20 @@ fn a_configuration_says_what_stands_in_the_place_of_its_files_and_what_has_no_en
     let subnet = |more: &str| good.replace("lease-time = \"10m\"", &format!("lease-time = \"10m\"\n{more}"));
     check(&subnet("reservations-file = \"pipe.csv\""), &["pipe.csv", IS_A_FIFO])?;
     check(&subnet("reservations-file = \"pipe.jsonl\""), &["pipe.jsonl", IS_A_FIFO])?;
+    // Regular files by name, whose end never comes: reading waits for what the kernel will say next.
+    for endless in ["/proc/kmsg", "/sys/kernel/tracing/trace_pipe", "/sys/kernel/debug/tracing/trace_pipe"] {
+        if Path::new(endless).exists() {
+            let link = dir.join("endless-link.csv");
+            let _ = fs::remove_file(&link);
+            symlink(endless, &link)?;
+            let told = [endless, "where the kernel makes up what is read"];
+            check(&format!("include = [\"{endless}\"]\n{good}"), &told)?;
+            check(&subnet("reservations-file = \"endless-link.csv\""), &["endless-link.csv", told[1]])?;
+            refuses(&["check-config", endless], &told)?;
+            refuses(&["run", "--config", endless], &told)?;
+            refuses(&["import-leases", "--from", "kea", "--print", endless], &told)?;
+        }
+    }
     let class = "[[class]]\nname = \"c\"\nmatch = { hw-address-file = \"pipe.csv\" }\n";
     check(&format!("{good}{class}"), &["pipe.csv", IS_A_FIFO])?;
 
@@ -144,6 +159,12 @@ fn a_configuration_says_what_stands_in_the_place_of_its_files_and_what_has_no_en
     let reload = output(&mut server.cli(&["reload"])?)?;
     let said = String::from_utf8_lossy(&reload.stderr).into_owned();
     ensure!(reload.status.code() == Some(1) && said.contains(IS_A_FIFO), "{reload:?}");
+    let _ = fs::remove_file(dir.join("endless-link.csv"));
+    symlink("/proc/uptime", dir.join("endless-link.csv"))?;
+    fs::write(dir.join("xdhcpd.toml"), subnet("reservations-file = \"endless-link.csv\""))?;
+    let reload = output(&mut server.cli(&["reload"])?)?;
+    let said = String::from_utf8_lossy(&reload.stderr).into_owned();
+    ensure!(reload.status.code() == Some(1) && said.contains("makes up what is read"), "{reload:?}");
     fifo(&dir.join("xdhcpd.toml"))?;
     let reload = output(&mut server.cli(&["reload"])?)?;
     let said = String::from_utf8_lossy(&reload.stderr).into_owned();
@@ -213,6 +234,36 @@ fn a_start_and_the_store_say_what_stands_in_the_place_of_their_files() -> Result
         Ok(server.json(&["status"])?["trouble"].to_string().contains(IS_A_FIFO).then_some(()))
     })?;
     back(&written, &aside)?;
+    server.stop()?;
+
+    // What else may stand there: it serves, says what it is, and takes the file back when it is there again.
+    for directory in [&journal, &state.join("events")] {
+        let written = newest(directory)?;
+        let aside = written.with_extension("aside");
+        fs::rename(&written, &aside)?;
+        for (what, told) in
+            [("a directory", "it is a directory"), ("a loop", "symbolic links"), ("a line", "is longer")]
+        {
+            match what {
+                "a directory" => fs::create_dir(&written)?,
+                "a loop" => symlink(&written, &written)?,
+                // The journal reads no more than the end of such a file.
+                _ if directory == &journal => continue,
+                _ => fs::write(&written, "x".repeat(3 << 20))?,
+            }
+            server.start_again()?;
+            lan.client(4).dora()?;
+            until("trouble to be shown", PROMPT, || {
+                Ok(server.json(&["status"])?["trouble"].to_string().contains(told).then_some(()))
+            })?;
+            server.stop()?;
+            if what == "a directory" { fs::remove_dir(&written)? } else { fs::remove_file(&written)? }
+        }
+        fs::rename(&aside, &written)?;
+    }
+    server.start_again()?;
+    lan.client(5).dora()?;
+    ensure!(server.json(&["status"])?["trouble"].is_null(), "{}", server.log());
     server.stop()
 }
 
@@ -240,6 +291,52 @@ fn a_start_without_open_files_says_what_to_raise() -> Result<()> {
         let twice = said.lines().any(|line| line.matches("(os error").count() > 1);
         ensure!(!twice, "{limit}: {said}");
     }
+    Ok(())
+}
+
+/// A stack or memory that is too small for a start is told, and ends nothing by a signal.
+#[test]
+fn a_start_without_stack_or_memory_says_what_to_raise() -> Result<()> {
+    let lan = Lan::new("odd-files", SERVER, 24)?;
+    let mut server = Server::start(&lan, Xdp::Off, SUBNET)?;
+    server.stop()?;
+    for (limit, told) in [
+        ("--stack=65536", "LimitSTACK="),
+        ("--stack=262144", "LimitSTACK="),
+        ("--stack=65536:16777216", ""),
+        ("--data=8000000", "LimitDATA="),
+        ("--data=16000000", "LimitDATA="),
+        ("--data=30000000", "LimitDATA="),
+        ("--as=50000000", "LimitAS="),
+        ("--as=150000000", "LimitAS="),
+    ] {
+        if !told.is_empty() {
+            let mut command = Command::new("prlimit");
+            command.args([limit, &binary()?, "run", "--config"]).arg(lan.world.dir().join("xdhcpd.toml"));
+            let ended = output(&mut command)?;
+            let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+            ensure!(
+                ended.status.code() == Some(1) && said.contains(told),
+                "{limit}: {:?} {said}",
+                ended.status
+            );
+            continue;
+        }
+        server.launch_again(&Launch { under: &["prlimit", limit], ..Launch::default() })?;
+        server.wait_until_ready()?;
+        lan.client(1).dora()?;
+        server.stop()?;
+    }
+    // More than the limit leaves is refused as is more than the machine has.
+    let large = fs::read_to_string(lan.world.dir().join("xdhcpd.toml"))?
+        .replace("10.0.0.0/24", "10.0.0.0/12")
+        .replace("10.0.0.99", "10.15.255.250");
+    let large = lan.world.write("large.toml", &large)?;
+    let mut command = Command::new("prlimit");
+    command.args(["--data=150000000", &binary()?, "run", "--config"]).arg(large);
+    let ended = output(&mut command)?;
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    ensure!(ended.status.code() == Some(1) && said.contains("MiB"), "{:?} {said}", ended.status);
     Ok(())
 }
 

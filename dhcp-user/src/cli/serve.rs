@@ -14,6 +14,7 @@ use crate::config::{Config, LoadError};
 use crate::datapath::interfaces::netlink;
 use crate::datapath::program::{attachment, occupant};
 use crate::logging::{Log, LogFormat};
+use crate::process_limits;
 use crate::reason;
 use crate::server::{self, Capacity, OnExit, TooMuch};
 use crate::store::Loss;
@@ -70,6 +71,7 @@ impl Run {
         outlive_file_limits();
         // The program speaks under the name of its crate.
         logging(if self.diagnose { "info,dhcp_ebpf=debug" } else { "info" }, self.log_format, |_| {
+            process_limits::enough_for_a_daemon()?;
             let config = load(&self.config)?;
             let capacity = Capacity::of(&config).beside(&config.server.pin_dir);
             match capacity.check(server::memory_left()) {

@@ -15,6 +15,7 @@ use super::room::LEASE;
 use crate::config::{Config, Subnet, XdpMode};
 use crate::datapath::program::kernel::have_room;
 use crate::datapath::program::object::{ADDRESSES, INTERFACES, Sizes};
+use crate::process_limits;
 
 /// The least number of slots: small sites can grow without new maps.
 const LEAST_SLOTS: u32 = 4096;
@@ -56,8 +57,8 @@ pub enum TooMuch {
     ForTheMaps(String),
     /// This machine has not the memory.
     #[error(
-        "it takes {} of memory when all its addresses are leased, and this machine has {} left: make pools smaller, or \
-         start with --force",
+        "it takes {} of memory when all its addresses are leased, and {} are left, of this machine or by the limits of this \
+         process: make pools smaller, or start with --force",
         in_words(*.needed), in_words(*.left)
     )]
     ForTheMachine {
@@ -165,9 +166,13 @@ impl std::fmt::Display for Capacity {
     }
 }
 
-/// Octets of memory that this machine can give to something new; `None` if it doesn't say.
+/// Octets of memory that this machine, and the limits of this process, leave to something new; `None` if they don't say.
 #[must_use]
 pub fn memory_left() -> Option<u64> {
+    [machine_s_memory_left(), process_limits::memory_left()].into_iter().flatten().min()
+}
+
+fn machine_s_memory_left() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilo| kilo * 1024)
