@@ -3,7 +3,7 @@
 #[macro_use]
 pub mod mutation;
 
-pub mod adopt;
+pub mod access;
 pub mod again;
 pub mod capture;
 pub mod cli;
@@ -17,15 +17,15 @@ mod cost;
 mod damaged;
 pub mod datapath;
 pub mod events;
+pub mod export;
 pub mod files;
 pub mod hooks;
+pub mod import;
 pub mod journal;
-pub mod leave;
 pub mod limits;
 pub mod logging;
 pub mod message;
 pub mod metrics;
-pub mod places;
 pub mod policy;
 pub mod privileges;
 pub mod probe;

@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::Exit;
 use super::explain_diff::{Leases, explain};
 use super::output::{complain, finish, remark};
+use crate::access::{self, Closed};
 use crate::config::{self, Config, ConfigError, LoadError};
 use crate::datapath::interfaces::netlink;
 use crate::files;
-use crate::places::{self, Closed};
 use crate::server::{self, Capacity};
 
 /// The file to check, and how to say what is found.
@@ -159,7 +159,7 @@ fn warnings(config: &Config, file: &Path) -> Vec<ConfigError> {
         warnings.sort();
     }
     // Who checks need not be who serves.
-    let closed = places::closed(config, file).into_iter().filter(Closed::is_for_all);
+    let closed = access::closed(config, file).into_iter().filter(Closed::is_for_all);
     warnings.extend(closed.map(|closed| ConfigError {
         file: file.display().to_string(),
         line: 1,

@@ -6,7 +6,6 @@
     deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic)
 )]
 
-mod adopt;
 mod ask;
 mod capture;
 mod check_config;
@@ -14,6 +13,7 @@ mod daemon;
 mod derive_config;
 mod explain_diff;
 mod extcap;
+mod import;
 mod leases;
 mod output;
 mod page;
@@ -34,12 +34,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-pub use adopt::{ImportConfig, ImportLeases};
 pub use ask::Ask;
 pub use capture::Capture;
 pub use check_config::CheckConfig;
 pub use derive_config::DeriveConfig;
 pub use extcap::Extcap;
+pub use import::{ImportConfig, ImportLeases};
 pub use output::without_stdout;
 pub use serve::{Attach, Detach, Run};
 pub use shell::{Completions, Man, Reference};

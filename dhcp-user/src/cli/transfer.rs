@@ -11,10 +11,10 @@ use super::Exit;
 use super::daemon::{Whom, default_socket};
 use super::output::{complain, finish, remark};
 use super::serve::load;
-use crate::adopt::{SubnetIds, Unreadable};
 use crate::control::{self, ClientError, Outcome, Portable, Request};
+use crate::export;
 use crate::files::{self, Within};
-use crate::leave;
+use crate::import::{SubnetIds, Unreadable};
 use crate::reason;
 use crate::server;
 
@@ -58,7 +58,7 @@ enum Other {
     Dnsmasq,
 }
 
-impl From<Other> for leave::To {
+impl From<Other> for export::To {
     fn from(other: Other) -> Self {
         match other {
             Other::Kea => Self::Kea,
@@ -88,7 +88,7 @@ impl Export {
         if let (true, Some(file), Some(to)) = (self.configuration, &self.config, self.to) {
             return match load(file) {
                 Ok(config) => {
-                    let text = leave::configuration(&config, file, to.into());
+                    let text = export::configuration(&config, file, to.into());
                     finish(Exit::Done, write!(io::stdout(), "{text}"))
                 }
                 Err(error) => complain(Exit::No, reason::told(&error)),
@@ -170,9 +170,9 @@ impl Writer {
                 serde_json::to_writer(&mut self.to, lease)?;
                 return self.to.write_all(b"\n");
             }
-            Some(Other::Kea) => leave::kea(lease, self.now, id),
-            Some(Other::Isc) => leave::isc(lease, self.now),
-            Some(Other::Dnsmasq) => leave::dnsmasq(lease, self.now),
+            Some(Other::Kea) => export::kea(lease, self.now, id),
+            Some(Other::Isc) => export::isc(lease, self.now),
+            Some(Other::Dnsmasq) => export::dnsmasq(lease, self.now),
         };
         match written {
             Ok(text) => writeln!(self.to, "{text}"),
@@ -187,7 +187,7 @@ impl Writer {
     fn begin(&mut self) -> io::Result<()> {
         let is_first = !std::mem::replace(&mut self.has_begun, true);
         if is_first && self.form == Some(Other::Kea) {
-            return writeln!(self.to, "{}", leave::KEA_HEAD);
+            return writeln!(self.to, "{}", export::KEA_HEAD);
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ mod hook;
 mod hosts;
 mod interface;
 mod journal;
-pub mod kept;
+pub mod kept_reservations;
 pub mod keys;
 mod lease_times;
 mod options;
@@ -71,7 +71,7 @@ pub use value::LONGEST as LONGEST_TIME;
 use class_names::ClassNames;
 use errors::{Errors, Span};
 use hosts::PoolsAt;
-use kept::Beside;
+use kept_reservations::Beside;
 use section::Section;
 use sources::Sources;
 use subnet::Others;
@@ -220,7 +220,7 @@ fn read(mut document: Section<'_>, beside: Beside<'_>) -> Option<Config> {
     let mut names = ClassNames::default();
     let mut others = Others::default();
     if let Some(server) = &server {
-        others.kept = kept::Lines::of(beside, &server.state_dir, document.errors(), &(0..0));
+        others.kept = kept_reservations::Lines::of(beside, &server.state_dir, document.errors(), &(0..0));
     }
     let classes = document.or("class", Vec::new(), |value| {
         let Others { named_hosts, files, .. } = &mut others;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::class_names::ClassNames;
 use super::errors::{Errors, Span};
-use super::kept;
+use super::kept_reservations;
 use super::prefix::Prefix;
 use super::reservation::{Reservation, ReservationKey};
 use super::reservations_file;
@@ -82,7 +82,7 @@ impl Reservations {
     pub(super) fn kept(
         &mut self,
         errors: &Errors<'_>,
-        lines: &mut kept::Lines,
+        lines: &mut kept_reservations::Lines,
         prefix: Prefix,
         classes: &ClassNames,
     ) {

@@ -9,7 +9,7 @@ use super::class_names::ClassNames;
 use super::disjoint::Disjoint;
 use super::errors::Span;
 use super::hosts::{self, NamedHosts, PoolsAt};
-use super::kept;
+use super::kept_reservations;
 use super::lease_times::LeaseTimes;
 use super::options::{self, OptionSet};
 use super::overrides::Boot;
@@ -102,7 +102,7 @@ pub(super) struct Others {
     /// Hosts that may be in pools of any subnet.
     pub(super) named_hosts: NamedHosts,
     /// What the daemon keeps itself.
-    pub(super) kept: kept::Lines,
+    pub(super) kept: kept_reservations::Lines,
     /// Files of reservations.
     pub(super) files: Vec<PathBuf>,
 }

@@ -28,7 +28,7 @@
 mod answering;
 mod capture;
 mod client;
-mod crowd;
+mod connections;
 mod figures;
 mod filter;
 mod follow;
@@ -50,7 +50,7 @@ mod wall;
 
 pub use answering::LONGEST_LEASE;
 pub use client::{ClientError, ask, import};
-pub use crowd::Crowd;
+pub use connections::Crowd;
 pub use figures::{Busiest, BusyCircuit, BusyClient, Figures, RingFigures};
 pub use filter::LeaseFilter;
 pub use measured::{Histogram, MOST_POOLS, Measured, RingFill};

@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
-use super::crowd::Place;
+use super::connections::Place;
 use super::peer::{May, Peer};
 use super::query::{No, Query, Reply};
 use super::report::Status;

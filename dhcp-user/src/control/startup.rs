@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::crowd::Crowd;
+use super::connections::Crowd;
 use super::peer::Admission;
 use super::report::{Stage, Status};
 use crate::pulse::Pulse;

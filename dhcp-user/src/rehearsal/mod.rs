@@ -15,7 +15,7 @@
     )
 )]
 
-mod place;
+mod interfaces;
 mod renewal;
 #[cfg(test)]
 mod tests;
@@ -98,7 +98,7 @@ pub fn rehearse(
     now: BootSecs,
 ) -> Rehearsed {
     let mut told = Rehearsed::default();
-    let (before, after) = place::interfaces(old, new, leases, here);
+    let (before, after) = interfaces::interfaces(old, new, leases, here);
     let records: Vec<_> = leases.iter().filter_map(|lease| lease.record(now).ok()).collect();
     let imported = |told: &mut Rehearsed| {
         let (mut policy, words) = (Policy::new(old, before.clone(), SEED), Memory::default());

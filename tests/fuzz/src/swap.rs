@@ -23,7 +23,7 @@ use nix::unistd::Pid;
 use crate::chance::Chance;
 use crate::parity::draft::{CIADDR, Draft, ones_complement};
 use crate::parity::loaded::{Loaded, Runner, TX};
-use crate::parity::place::{IFINDEX, OURS};
+use crate::parity::location::{IFINDEX, OURS};
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const NET: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 0);

@@ -310,7 +310,7 @@ fn reservations_that_the_daemon_keeps_are_read_beside_the_configuration() {
     let line = |mac: &str, address: &str| {
         format!("{{\"subnet\":\"10.0.1.0/24\",\"hw-address\":\"{mac}\",\"address\":\"{address}\"}}\n")
     };
-    let kept = crate::config::kept::file(dir.path());
+    let kept = crate::config::kept_reservations::file(dir.path());
     std::fs::write(&kept, line("02:00:00:00:00:03", "10.0.1.103")).expect("written");
     let config = Config::load(&path).expect("good");
     assert_eq!((count(&config), config.subnets[0].reservations[2].address), (3, "10.0.1.103".parse().ok()));

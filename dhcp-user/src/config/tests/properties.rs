@@ -54,7 +54,7 @@ fn good() -> Vec<String> {
 
 /// A configuration that holds together, or at least one error, each at a place in the text.
 fn check(octets: &[u8]) -> Result<(), TestCaseError> {
-    match Config::read(octets, std::path::Path::new("f"), crate::config::kept::Beside::Nothing) {
+    match Config::read(octets, std::path::Path::new("f"), crate::config::kept_reservations::Beside::Nothing) {
         Ok(config) => {
             prop_assert!(!config.interfaces.is_empty() && !config.subnets.is_empty());
             for subnet in &config.subnets {

@@ -11,7 +11,7 @@ use anyhow::Result;
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::kept;
+use super::kept_reservations;
 use crate::config::Config;
 use crate::control::{Reloaded, Reply, ReservationEdit};
 use crate::policy::{Interface, Policy};
@@ -154,10 +154,12 @@ fn serve(work: &Receiver<Work>, given: &UnboundedSender<Done>, waiting: &Waiting
                 }
             }
             Work::List { present, reply } => {
-                reply.done(kept::list(&present.server.state_dir).map_err(|error| reason::told(&error)));
+                reply.done(
+                    kept_reservations::list(&present.server.state_dir).map_err(|error| reason::told(&error)),
+                );
             }
             Work::Edit { file, present, edit, reply } => {
-                match kept::edit(&file, &present.server.state_dir, edit) {
+                match kept_reservations::edit(&file, &present.server.state_dir, edit) {
                     Ok(()) => drop(given.send(Done::Edited(reply.but("it is on disk, and not in force: ")))),
                     Err(error) => reply.no(reason::told(&error)),
                 }

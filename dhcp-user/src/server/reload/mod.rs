@@ -8,7 +8,7 @@
 
 mod ahead;
 pub(super) mod configuring;
-mod kept;
+mod kept_reservations;
 pub(super) mod regroup;
 pub(super) mod stale;
 

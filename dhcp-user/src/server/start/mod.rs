@@ -42,6 +42,7 @@ use super::reports::explain::PuntLog;
 use super::reports::measuring::Measuring;
 use super::reports::narration::Narration;
 use super::reports::traffic::Traffic;
+use crate::access;
 use crate::clock::BootNanos;
 use crate::config::{Config, XdpMode};
 use crate::control::{Startup, WallClock};
@@ -58,7 +59,6 @@ use crate::datapath::program::kernel::{Kernel, Shared};
 use crate::datapath::program::live_frames::LiveFrames;
 use crate::datapath::program::object::Sizes;
 use crate::datapath::program::{occupant, transmission};
-use crate::places;
 use crate::policy::{Interface, Policy};
 use crate::privileges;
 use crate::probe::Prober;
@@ -90,7 +90,7 @@ impl Server {
         let promised = adoption::rest_on(&config.server.pin_dir);
         let promised = promised.map(|(store, number)| Promised { store: StoreId(store), number });
         let (mut store, nodes) = open_shared(&config, Expected { promised, loss }, &beside)?;
-        let closed = places::closed(&config, file);
+        let closed = access::closed(&config, file);
         if !closed.is_empty() {
             let all: Vec<String> = closed.iter().map(ToString::to_string).collect();
             bail!("{}", all.join("; "));

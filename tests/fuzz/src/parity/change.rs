@@ -123,7 +123,7 @@ impl Change {
             22 => Self::Destination(address(chance)),
             23 => {
                 let station = |chance: &mut Chance<'_>| {
-                    let all = [[0xff; 6], super::place::OURS, super::place::ROUTER, [0; 6]];
+                    let all = [[0xff; 6], super::location::OURS, super::location::ROUTER, [0; 6]];
                     if chance.one_in(3) { None } else { Some(*chance.pick(&all)) }
                 };
                 Self::Stations(station(chance), station(chance))

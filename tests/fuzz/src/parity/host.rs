@@ -15,7 +15,7 @@ use dhcp_user::datapath::leases::hints::Hints;
 use dhcp_user::datapath::leases::memory::{Region, SharedCells};
 use dhcp_user::datapath::leases::table::Table;
 
-use super::place::{IFINDEX, OURS};
+use super::location::{IFINDEX, OURS};
 
 /// Room that the kernel leaves before a frame that it is told to run a program on, less what it needs of it, and behind.
 const ROOM: (usize, usize) = (216, 3000);

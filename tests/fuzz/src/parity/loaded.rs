@@ -23,7 +23,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
 use super::host::Fate;
-use super::place::{IFINDEX, OURS};
+use super::location::{IFINDEX, OURS};
 use super::world::SIZES;
 
 /// `BPF_PROG_TEST_RUN` of linux/bpf.h.

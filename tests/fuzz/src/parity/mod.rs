@@ -17,7 +17,7 @@ pub mod change;
 pub mod draft;
 pub mod host;
 pub mod loaded;
-pub mod place;
+pub mod location;
 pub mod run;
 pub mod seed;
 #[path = "../../../devices/mod.rs"]

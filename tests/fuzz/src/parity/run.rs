@@ -10,7 +10,7 @@ use super::case::Case;
 use super::change::{Change, frame};
 use super::draft::Draft;
 use super::loaded::Loaded;
-use super::place::SERVERS;
+use super::location::SERVERS;
 use super::world::{Step, Told, World};
 use crate::chance::Chance;
 

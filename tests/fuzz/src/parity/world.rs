@@ -23,7 +23,7 @@ use dhcp_user::policy::{Action, Event, Granted, Policy, Publication, Reply, Reus
 
 use super::host::{Leads, Seen};
 use super::loaded::{KernelHints, Loaded, differing};
-use super::place::{Client, IFINDEX, NETS, OURS, PLACES, SERVERS, config, interface};
+use super::location::{Client, IFINDEX, NETS, OURS, PLACES, SERVERS, config, interface};
 use super::shape::{Message, shapes};
 use crate::chance::Chance;
 

@@ -1,9 +1,9 @@
 //! What an operator or another program writes: configurations, requests at the control socket, leases to be imported.
 
 use dhcp_ebpf::lease::BootSecs;
-use dhcp_user::adopt::{self, Draft, Files, Found, Unreadable};
 use dhcp_user::config::Config;
 use dhcp_user::control::{Portable, Request, WallClock};
+use dhcp_user::import::{self, Draft, Files, Found, Unreadable};
 use dhcp_user::store::Record;
 
 /// A moment in 2024, as other servers' files have it.
@@ -63,19 +63,19 @@ fn taken(lease: &Portable) {
 /// Kea's configuration: ours is made of it, and it is good, or it says what is wrong.
 pub(super) fn kea_config(octets: &[u8]) {
     let read = only(octets);
-    let _ = adopt::SubnetIds::read(FILE, &read);
-    settle(adopt::kea_config(FILE, &[], &read));
+    let _ = import::SubnetIds::read(FILE, &read);
+    settle(import::kea_config(FILE, &[], &read));
 }
 
 /// ISC dhcpd's likewise.
 pub(super) fn isc_config(octets: &[u8]) {
-    settle(adopt::isc_config(FILE, &["eth1".to_owned()], &only(octets)));
+    settle(import::isc_config(FILE, &["eth1".to_owned()], &only(octets)));
 }
 
 /// dnsmasq's likewise.
 pub(super) fn dnsmasq_config(octets: &[u8]) {
     let files = Files { read: &only(octets), list: &|_| Ok(vec![FILE.to_owned()]) };
-    settle(adopt::dnsmasq_config(FILE, &[], &files));
+    settle(import::dnsmasq_config(FILE, &[], &files));
 }
 
 /// What the one file is called that there is.
@@ -94,21 +94,21 @@ fn settle(draft: Result<Draft, Unreadable>) {
 /// Kea's lease file.
 pub(super) fn kea_leases(octets: &[u8]) {
     let mut found = Found::default();
-    let _ = adopt::kea_leases("k", octets, &mut found);
+    let _ = import::kea_leases("k", octets, &mut found);
     bring(found);
 }
 
 /// ISC dhcpd's lease file.
 pub(super) fn isc_leases(octets: &[u8]) {
     let mut found = Found::default();
-    let _ = adopt::isc_leases("i", octets, &mut found);
+    let _ = import::isc_leases("i", octets, &mut found);
     bring(found);
 }
 
 /// dnsmasq's lease file.
 pub(super) fn dnsmasq_leases(octets: &[u8]) {
     let mut found = Found::default();
-    adopt::dnsmasq_leases("d", octets, &mut found);
+    import::dnsmasq_leases("d", octets, &mut found);
     bring(found);
 }
 

@@ -10,9 +10,9 @@ use serde_json::json;
 use super::Exit;
 use super::daemon::Whom;
 use super::output::{complain, finish, remark};
-use crate::adopt::{self, At, Found, Settled, Unreadable};
 use crate::control::{self, Outcome, Portable};
 use crate::files;
+use crate::import::{self, At, Found, Settled, Unreadable};
 
 /// How many leases are sent together: each part is one commit.
 const PART: usize = 256;
@@ -79,11 +79,11 @@ impl ImportConfig {
         let read = |name: &str| files::read(name.as_ref(), files::LIST).map_err(|error| error.to_string());
         let file = self.file.display().to_string();
         let draft = match self.from {
-            ConfigOf::Kea => adopt::kea_config(&file, &self.interfaces, &read),
-            ConfigOf::Isc => adopt::isc_config(&file, &self.interfaces, &read),
+            ConfigOf::Kea => import::kea_config(&file, &self.interfaces, &read),
+            ConfigOf::Isc => import::isc_config(&file, &self.interfaces, &read),
             ConfigOf::Dnsmasq => {
-                let files = adopt::Files { read: &read, list: &listed };
-                adopt::dnsmasq_config(&file, &self.interfaces, &files)
+                let files = import::Files { read: &read, list: &listed };
+                import::dnsmasq_config(&file, &self.interfaces, &files)
             }
         };
         let settled = match draft {
@@ -201,7 +201,7 @@ impl ImportLeases {
     fn read(&self) -> Result<Found, Unreadable> {
         let mut found = Found::default();
         let files: Vec<PathBuf> = match self.from {
-            LeasesOf::Kea => self.files.iter().flat_map(|file| adopt::kea_files(file)).collect(),
+            LeasesOf::Kea => self.files.iter().flat_map(|file| import::kea_files(file)).collect(),
             LeasesOf::Isc | LeasesOf::Dnsmasq => self.files.clone(),
         };
         for path in files {
@@ -211,9 +211,9 @@ impl ImportLeases {
                 what: format!("can't read it: {error}"),
             })?;
             match self.from {
-                LeasesOf::Kea => adopt::kea_leases(&file, &octets, &mut found)?,
-                LeasesOf::Isc => adopt::isc_leases(&file, &octets, &mut found)?,
-                LeasesOf::Dnsmasq => adopt::dnsmasq_leases(&file, &octets, &mut found),
+                LeasesOf::Kea => import::kea_leases(&file, &octets, &mut found)?,
+                LeasesOf::Isc => import::isc_leases(&file, &octets, &mut found)?,
+                LeasesOf::Dnsmasq => import::dnsmasq_leases(&file, &octets, &mut found),
             }
         }
         Ok(found)

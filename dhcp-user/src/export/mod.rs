@@ -23,8 +23,8 @@ mod written;
 
 use std::net::Ipv4Addr;
 
-use crate::adopt::octets;
 use crate::control::{Portable, Treated};
+use crate::import::octets;
 
 pub use configuration::{To, configuration};
 
@@ -109,7 +109,8 @@ pub fn kea(lease: &Portable, now: i64, id: impl Fn(Ipv4Addr) -> Option<u32>) -> 
         Kept::Quarantined { left } => Ok(line("", "", left, left, "", 1)),
         Kept::Leased { left } => {
             let hw = hardware(lease)?.map_or("", |(_, address)| address);
-            let client_id = client_id(lease)?.map(|octets| crate::adopt::colons(&octets)).unwrap_or_default();
+            let client_id =
+                client_id(lease)?.map(|octets| crate::import::colons(&octets)).unwrap_or_default();
             // The client's last word is a lifetime before the end there, and is not to come yet.
             let lifetime = lease.lease_time.max(left);
             Ok(line(hw, &client_id, left, lifetime, host_name(lease).unwrap_or_default(), 0))
@@ -177,7 +178,7 @@ pub fn dnsmasq(lease: &Portable, now: i64) -> Result<String, Left> {
         Some((kind, address)) => format!("{kind:02x}-{address}"),
         None => "00-00".to_owned(),
     };
-    let client_id = client_id.map_or_else(|| "*".to_owned(), |octets| crate::adopt::colons(&octets));
+    let client_id = client_id.map_or_else(|| "*".to_owned(), |octets| crate::import::colons(&octets));
     Ok(format!("{end} {hw} {} {} {client_id}", lease.address, host_name(lease).unwrap_or("*")))
 }
 
@@ -186,7 +187,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::adopt::{Found, dnsmasq_leases, isc_leases, kea_leases};
+    use crate::import::{Found, dnsmasq_leases, isc_leases, kea_leases};
 
     const NOW: i64 = 1_800_000_000;
 
@@ -207,7 +208,7 @@ mod tests {
     }
 
     fn octets_of(lengths: std::ops::Range<usize>) -> impl Strategy<Value = String> {
-        proptest::collection::vec(any::<u8>(), lengths).prop_map(|octets| crate::adopt::colons(&octets))
+        proptest::collection::vec(any::<u8>(), lengths).prop_map(|octets| crate::import::colons(&octets))
     }
 
     prop_compose! {

@@ -6,7 +6,7 @@ use super::draft::{Block, Draft, quoted};
 use super::draft_subnets::interface_blocks;
 use super::isc_classes::Classes;
 use super::isc_meaning::meaning;
-use super::isc_places::{Host, Pool, place_host, place_pool};
+use super::isc_placing::{Host, Pool, place_host, place_pool};
 use super::isc_scopes::{Definitions, Scope};
 use super::isc_syntax::{Statement, parse};
 use super::origin::{At, Unreadable};

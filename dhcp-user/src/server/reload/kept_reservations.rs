@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 use serde_json::{Map, Value};
 
-use crate::config::kept::{self, SUBNET};
+use crate::config::kept_reservations::{self, SUBNET};
 use crate::config::{self, Config};
 use crate::control::ReservationEdit;
 use crate::files;
@@ -34,11 +34,12 @@ pub(super) fn edit(file: &Path, state_dir: &Path, edit: ReservationEdit) -> Resu
         ReservationEdit::Remove { client, subnet } => without(&text, &client, subnet.as_deref())?,
     };
     Config::load_with(file, &changed)?;
-    write(state_dir, &changed).with_context(|| format!("can't write {}", kept::file(state_dir).display()))
+    write(state_dir, &changed)
+        .with_context(|| format!("can't write {}", kept_reservations::file(state_dir).display()))
 }
 
 fn text_in(state_dir: &Path) -> Result<String> {
-    let path = kept::file(state_dir);
+    let path = kept_reservations::file(state_dir);
     match files::text(&path, config::LONGEST) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(String::new()),
         read => read.with_context(|| format!("can't read {}", path.display())),
@@ -50,7 +51,7 @@ fn with_subnet(file: &Path, mut reservation: Map<String, Value>) -> Result<Map<S
     let config = Config::load(file)?;
     let named = match (reservation.get(SUBNET), reservation.get("address")) {
         (Some(subnet), _) => {
-            let prefix = subnet.as_str().and_then(kept::prefix_of);
+            let prefix = subnet.as_str().and_then(kept_reservations::prefix_of);
             config.subnets.iter().find(|subnet| Some(subnet.prefix) == prefix).ok_or_else(|| {
                 anyhow!("there is no [[subnet]] {}", subnet.as_str().unwrap_or("of that kind"))
             })?
@@ -69,14 +70,17 @@ fn with_subnet(file: &Path, mut reservation: Map<String, Value>) -> Result<Map<S
 
 /// The text without the reservation of a client.
 fn without(text: &str, client: &Map<String, Value>, subnet: Option<&str>) -> Result<String> {
-    let client = kept::client_of(client).map_err(|why| anyhow!(why))?;
+    let client = kept_reservations::client_of(client).map_err(|why| anyhow!(why))?;
     let subnet = match subnet {
-        Some(named) => Some(kept::prefix_of(named).ok_or_else(|| anyhow!("\"{named}\" is no prefix"))?),
+        Some(named) => {
+            Some(kept_reservations::prefix_of(named).ok_or_else(|| anyhow!("\"{named}\" is no prefix"))?)
+        }
         None => None,
     };
     let is_meant = |line: &&str| {
-        kept::read(line).is_ok_and(|(there, object)| {
-            subnet.is_none_or(|subnet| subnet == there) && kept::client_of(&object) == Ok(client.clone())
+        kept_reservations::read(line).is_ok_and(|(there, object)| {
+            subnet.is_none_or(|subnet| subnet == there)
+                && kept_reservations::client_of(&object) == Ok(client.clone())
         })
     };
     match text.lines().filter(is_meant).count() {
@@ -88,7 +92,7 @@ fn without(text: &str, client: &Map<String, Value>, subnet: Option<&str>) -> Res
 
 /// The file is the former one or the new one, whatever happens.
 fn write(state_dir: &Path, text: &str) -> io::Result<()> {
-    let path = kept::file(state_dir);
+    let path = kept_reservations::file(state_dir);
     let next = path.with_extension("next");
     let mut file = files::create(&next)?;
     file.write_all(text.as_bytes())?;

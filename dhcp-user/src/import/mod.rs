@@ -27,7 +27,7 @@ mod isc_classes;
 mod isc_config;
 mod isc_leases;
 mod isc_meaning;
-mod isc_places;
+mod isc_placing;
 mod isc_scopes;
 mod isc_syntax;
 mod json;

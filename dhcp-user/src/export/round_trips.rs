@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::{To, configuration};
-use crate::adopt::{self, Draft, Files};
 use crate::config::{Config, Match, Overrides, Reservation, ReservationKey};
+use crate::import::{self, Draft, Files};
 
 /// What all three have.
 const PLAIN: &str = r#"
@@ -91,10 +91,10 @@ fn returned(text: &str, to: To) -> Config {
     let read = |_: &str| Ok(text.as_bytes().to_vec());
     let interfaces = ["eth1".to_owned()];
     let draft = match to {
-        To::Kea => adopt::kea_config("k", &[], &read),
-        To::Isc => adopt::isc_config("i", &interfaces, &read),
+        To::Kea => import::kea_config("k", &[], &read),
+        To::Isc => import::isc_config("i", &interfaces, &read),
         To::Dnsmasq => {
-            adopt::dnsmasq_config("d", &[], &Files { read: &read, list: &|_| Err("no".to_owned()) })
+            import::dnsmasq_config("d", &[], &Files { read: &read, list: &|_| Err("no".to_owned()) })
         }
     };
     let settled = draft.map(Draft::settle).unwrap_or_else(|error| panic!("{error}\n{text}"));
