@@ -10,6 +10,7 @@ pub mod client;
 pub mod confine;
 pub mod echo;
 pub mod etcd;
+pub mod expect;
 pub mod faults;
 pub mod full_disk;
 pub mod http;

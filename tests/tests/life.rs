@@ -7,6 +7,7 @@ use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::process::Command;
 use system_tests::client::{Client, Lease, ServerAddress};
+use system_tests::expect::{is_consistent, kernel_answers};
 use system_tests::namespace::{End, Namespace, spelled};
 use system_tests::packet::{PacketSocket, Sees};
 use system_tests::pass::{self, Pass};
@@ -39,21 +40,6 @@ fn shows(server: &Server, interface: &str, key: &str, value: &serde_json::Value)
 
 fn is_logged(server: &Server, what: &str) -> Result<()> {
     until(&format!("{what:?} in the log"), PROMPT, || Ok(server.log().contains(what).then_some(())))
-}
-
-/// Rebinds until the kernel answers, with this server identifier.
-fn kernel_answers(server: &Server, client: &Client, lease: &Lease) -> Result<()> {
-    let before = server.stats()?.kernel_acked("rebinding")?;
-    until("the kernel to answer", PROMPT, || {
-        client.rebind(lease)?;
-        Ok((server.stats()?.kernel_acked("rebinding")? > before).then_some(()))
-    })
-}
-
-fn is_consistent(server: &Server) -> Result<()> {
-    let audit = server.json(&["audit"])?;
-    ensure!(audit["consistent"] == true, "{audit}");
-    Ok(())
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde_json::Value;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use system_tests::client::{Client, Lease};
+use system_tests::expect::{is_consistent, kernel_answers};
 use system_tests::paths::SERVER;
 use system_tests::process::run;
 use system_tests::server::{Server, Xdp};
@@ -23,20 +23,6 @@ lease-time = "10m"
 
 fn lan() -> Result<Lan> {
     Lan::new("pins", SERVER, 24)
-}
-
-fn kernel_answers(server: &Server, client: &Client, lease: &Lease) -> Result<()> {
-    let before = server.stats()?.kernel_acked("rebinding")?;
-    until("the kernel to answer", PROMPT, || {
-        client.rebind(lease)?;
-        Ok((server.stats()?.kernel_acked("rebinding")? > before).then_some(()))
-    })
-}
-
-fn is_consistent(server: &Server) -> Result<()> {
-    let audit = server.json(&["audit"])?;
-    ensure!(audit["consistent"] == true, "{audit}");
-    Ok(())
 }
 
 /// The pins of attachments.

@@ -12,7 +12,7 @@ use super::daemon::Whom;
 use super::output::{complain, finish, remark};
 use crate::control::{self, Outcome, Portable};
 use crate::files;
-use crate::import::{self, At, Found, Settled, Unreadable};
+use crate::import::{self, At, FinishedDraft, Found, Unreadable};
 
 /// How many leases are sent together: each part is one commit.
 const PART: usize = 256;
@@ -87,11 +87,11 @@ impl ImportConfig {
             }
         };
         let settled = match draft {
-            Ok(draft) => draft.settle(),
+            Ok(draft) => draft.finish(),
             Err(error) => return complain(Exit::No, error),
         };
         let mut to = io::stdout().lock();
-        let Settled { mapped, held, commented, .. } = settled;
+        let FinishedDraft { mapped, held, commented, .. } = settled;
         let printed = write!(to, "{}", settled.text).and_then(|()| to.flush());
         remark(format_args!(
             "{mapped} lines brought along, {held} hold here without a key, {commented} are comments: read each"

@@ -9,7 +9,7 @@ use super::errors::{ConfigError, Errors, Span};
 use super::options::OptionSet;
 use super::overrides::{Boot, Overrides};
 use super::prefix::Pool;
-use super::reservations::{Place, Reservations};
+use super::reservations::{ReservationSource, Reservations};
 use super::section::Section;
 use super::{Config, DynamicPool, Reservation};
 
@@ -168,12 +168,14 @@ pub(super) fn places_of(
     pools: &[DynamicPool],
     reservations: &Reservations,
 ) -> PoolsAt {
-    let place = |(reservation, place): &(Reservation, Place)| match place {
-        Place::Here(span) => {
+    let place = |(reservation, place): &(Reservation, ReservationSource)| match place {
+        ReservationSource::Here(span) => {
             let there = section.errors().at(span, String::new());
             Some((reservation.address?, Where::Here(there.line, there.column)))
         }
-        Place::InFile(file, line) => Some((reservation.address?, Where::InFile(Arc::clone(file), *line))),
+        ReservationSource::InFile(file, line) => {
+            Some((reservation.address?, Where::InFile(Arc::clone(file), *line)))
+        }
     };
     let mut reserved: Vec<_> = reservations.all.iter().filter_map(place).collect();
     reserved.sort_unstable_by_key(|(address, _)| *address);

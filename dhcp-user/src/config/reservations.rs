@@ -14,7 +14,7 @@ use super::value::Value;
 
 /// Where a reservation stands.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Place {
+pub(super) enum ReservationSource {
     /// In the configuration.
     Here(Span),
     /// On this line of a file of reservations.
@@ -24,9 +24,9 @@ pub(super) enum Place {
 /// The reservations read so far.
 #[derive(Default)]
 pub(super) struct Reservations {
-    pub(super) all: Vec<(Reservation, Place)>,
-    clients: HashMap<ReservationKey, Place>,
-    addresses: HashMap<Ipv4Addr, Place>,
+    pub(super) all: Vec<(Reservation, ReservationSource)>,
+    clients: HashMap<ReservationKey, ReservationSource>,
+    addresses: HashMap<Ipv4Addr, ReservationSource>,
     /// The name of the subnet's file, as messages have it.
     pub(super) file: String,
 }
@@ -44,10 +44,12 @@ impl Reservations {
             let address_at = section.place(&["address"]);
             let errors = section.errors();
             let reservation = Reservation::read(section, classes)?;
-            if let Some(message) = self.claim_client(errors, &reservation, &Place::Here(client_at.clone())) {
+            if let Some(message) =
+                self.claim_client(errors, &reservation, &ReservationSource::Here(client_at.clone()))
+            {
                 errors.refuse(&client_at, message);
             }
-            let place = Place::Here(address_at.clone());
+            let place = ReservationSource::Here(address_at.clone());
             if let Some(message) = self.claim_address(errors, &reservation, &place, prefix) {
                 errors.refuse(&address_at, message);
             }
@@ -69,7 +71,7 @@ impl Reservations {
         self.file = path.display().to_string();
         let file: Arc<str> = self.file.as_str().into();
         reservations_file::read(value, &path, classes, |line, reservation| {
-            let place = Place::InFile(Arc::clone(&file), line);
+            let place = ReservationSource::InFile(Arc::clone(&file), line);
             let wrong = self
                 .claim_client(errors, &reservation, &place)
                 .or_else(|| self.claim_address(errors, &reservation, &place, prefix));
@@ -88,7 +90,7 @@ impl Reservations {
     ) {
         for (line, object) in lines.take(prefix) {
             let read = reservations_file::of_object(object, classes).and_then(|reservation| {
-                let place = Place::InFile(Arc::clone(&lines.file), line);
+                let place = ReservationSource::InFile(Arc::clone(&lines.file), line);
                 let wrong = self
                     .claim_client(errors, &reservation, &place)
                     .or_else(|| self.claim_address(errors, &reservation, &place, Some(prefix)));
@@ -105,7 +107,7 @@ impl Reservations {
         &mut self,
         errors: &Errors<'_>,
         reservation: &Reservation,
-        place: &Place,
+        place: &ReservationSource,
     ) -> Option<String> {
         let earlier = self.clients.insert(reservation.key.clone(), place.clone())?;
         let earlier = self.says(errors, &earlier, place);
@@ -116,7 +118,7 @@ impl Reservations {
         &mut self,
         errors: &Errors<'_>,
         reservation: &Reservation,
-        place: &Place,
+        place: &ReservationSource,
         prefix: Option<Prefix>,
     ) -> Option<String> {
         let address = reservation.address?;
@@ -129,15 +131,19 @@ impl Reservations {
     }
 
     /// Where an earlier one is, for a message about a later one.
-    fn says(&self, errors: &Errors<'_>, earlier: &Place, later: &Place) -> String {
+    fn says(&self, errors: &Errors<'_>, earlier: &ReservationSource, later: &ReservationSource) -> String {
         match (earlier, later) {
-            (Place::Here(earlier), Place::Here(later)) => errors.where_is(earlier, later),
-            (Place::Here(earlier), Place::InFile(..)) => {
+            (ReservationSource::Here(earlier), ReservationSource::Here(later)) => {
+                errors.where_is(earlier, later)
+            }
+            (ReservationSource::Here(earlier), ReservationSource::InFile(..)) => {
                 let there = errors.at(earlier, String::new());
                 format!("line {} of {}", there.line, there.file)
             }
-            (Place::InFile(file, line), Place::InFile(here, _)) if file == here => format!("line {line}"),
-            (Place::InFile(file, line), _) => format!("line {line} of {file}"),
+            (ReservationSource::InFile(file, line), ReservationSource::InFile(here, _)) if file == here => {
+                format!("line {line}")
+            }
+            (ReservationSource::InFile(file, line), _) => format!("line {line} of {file}"),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::pool::{self, DynamicPool};
 use super::prefix::Prefix;
 use super::probe::Probe;
 use super::reservation::Reservation;
-use super::reservations::{Place, Reservations};
+use super::reservations::{ReservationSource, Reservations};
 use super::section::Section;
 use super::value::Value;
 
@@ -213,7 +213,7 @@ impl Subnet {
             pools.iter().for_each(|pool| others.named_hosts.add_overrides(&at, &pool.overrides));
             let file = section.place(&["reservations-file"]);
             for (reserved, place) in reservations {
-                let at = if let Place::Here(span) = place { span } else { &file };
+                let at = if let ReservationSource::Here(span) = place { span } else { &file };
                 others.named_hosts.add_overrides(at, &reserved.overrides);
             }
         }

@@ -20,13 +20,13 @@ const SOME_LOOKS: Duration = Duration::from_secs(3);
 
 /// The clients that are served.
 #[derive(Debug, Default)]
-pub struct Crowd {
-    places: Mutex<Places>,
+pub struct Connections {
+    places: Mutex<OpenConnections>,
     left_out: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Places {
+struct OpenConnections {
     /// By their order.
     taken: BTreeMap<u64, Taken>,
     number: u64,
@@ -70,20 +70,20 @@ struct Taken {
 
 /// A client's place, until it is dropped or another has it.
 #[derive(Debug)]
-pub(super) struct Place {
-    crowd: Arc<Crowd>,
+pub(super) struct Connection {
+    connections: Arc<Connections>,
     number: u64,
     taken: oneshot::Receiver<Infallible>,
     is_lost: bool,
 }
 
-impl Crowd {
+impl Connections {
     /// A place for one more client; none where all others wait for the daemon, or have just come.
-    pub(super) fn enter(self: &Arc<Self>) -> Option<Place> {
+    pub(super) fn enter(self: &Arc<Self>) -> Option<Connection> {
         self.enter_at(Instant::now())
     }
 
-    fn enter_at(self: &Arc<Self>, now: Instant) -> Option<Place> {
+    fn enter_at(self: &Arc<Self>, now: Instant) -> Option<Connection> {
         let mut places = self.places();
         if !places.has_room(Stay::Answer, now, &self.left_out) {
             return None;
@@ -92,7 +92,7 @@ impl Crowd {
         let number = places.number;
         let (end, taken) = oneshot::channel();
         places.taken.insert(number, Taken { stay: Stay::Answer, waited_for: Some(now), _end: end });
-        Some(Place { crowd: Arc::clone(self), number, taken, is_lost: false })
+        Some(Connection { connections: Arc::clone(self), number, taken, is_lost: false })
     }
 
     /// How many clients were refused for want of a place, or lost theirs since they were waited for.
@@ -101,12 +101,12 @@ impl Crowd {
         self.left_out.load(Relaxed)
     }
 
-    fn places(&self) -> MutexGuard<'_, Places> {
+    fn places(&self) -> MutexGuard<'_, OpenConnections> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Places {
+impl OpenConnections {
     /// Whether one more has room among those that stay so. One that is waited for makes it.
     fn has_room(&mut self, stay: Stay, now: Instant, left_out: &AtomicU64) -> bool {
         let there = || self.taken.iter().filter(|(_, taken)| taken.stay == stay);
@@ -125,7 +125,7 @@ impl Places {
     }
 }
 
-impl Place {
+impl Connection {
     /// Waits until another has the place.
     pub(super) async fn lost(&mut self) {
         if !self.is_lost {
@@ -141,7 +141,7 @@ impl Place {
     }
 
     fn is_waited_for_at(&self, now: Instant) {
-        if let Some(taken) = self.crowd.places().taken.get_mut(&self.number) {
+        if let Some(taken) = self.connections.places().taken.get_mut(&self.number) {
             taken.waited_for.get_or_insert(now);
         }
     }
@@ -149,7 +149,7 @@ impl Place {
     /// It has done so, as far as its system goes: it keeps the place for as long as it waits for the daemon. Of a follower that
     /// shows only when it [has read](Self::has_read).
     pub(super) fn waits(&self) {
-        if let Some(taken) = self.crowd.places().taken.get_mut(&self.number)
+        if let Some(taken) = self.connections.places().taken.get_mut(&self.number)
             && taken.stay == Stay::Answer
         {
             taken.waited_for = None;
@@ -158,7 +158,7 @@ impl Place {
 
     /// It has read all that it was sent.
     pub(super) fn has_read(&self) {
-        if let Some(taken) = self.crowd.places().taken.get_mut(&self.number) {
+        if let Some(taken) = self.connections.places().taken.get_mut(&self.number) {
             taken.waited_for = None;
         }
     }
@@ -169,8 +169,8 @@ impl Place {
     }
 
     fn follow_at(&self, now: Instant) -> bool {
-        let mut places = self.crowd.places();
-        let has_room = places.has_room(Stay::Follow, now, &self.crowd.left_out);
+        let mut places = self.connections.places();
+        let has_room = places.has_room(Stay::Follow, now, &self.connections.left_out);
         if let (true, Some(taken)) = (has_room, places.taken.get_mut(&self.number)) {
             taken.stay = Stay::Follow;
         }
@@ -178,9 +178,9 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for Connection {
     fn drop(&mut self) {
-        self.crowd.places().taken.remove(&self.number);
+        self.connections.places().taken.remove(&self.number);
     }
 }
 
@@ -188,49 +188,50 @@ impl Drop for Place {
 mod tests {
     use super::*;
 
-    fn is_lost(place: &mut Place) -> bool {
+    fn is_lost(place: &mut Connection) -> bool {
         place.taken.try_recv() == Err(oneshot::error::TryRecvError::Closed)
     }
 
     #[test]
     fn the_one_waited_for_longest_makes_room_and_none_that_waits() {
-        let crowd = Arc::<Crowd>::default();
+        let connections = Arc::<Connections>::default();
         let come = Instant::now();
-        let mut places: Vec<Place> =
-            (0..MOST).map(|_| crowd.enter_at(come).expect("there is room")).collect();
+        let mut places: Vec<Connection> =
+            (0..MOST).map(|_| connections.enter_at(come).expect("there is room")).collect();
         places[0].waits();
-        assert!(crowd.enter_at(come).is_none(), "all have just come");
+        assert!(connections.enter_at(come).is_none(), "all have just come");
         let later = come + A_MOMENT;
-        let more = crowd.enter_at(later).expect("room was made");
+        let more = connections.enter_at(later).expect("room was made");
         let lost: Vec<bool> = places.iter_mut().skip(1).map(is_lost).collect();
         assert!(lost[0] && lost.iter().skip(1).all(|lost| !lost));
-        places.iter().skip(2).for_each(Place::waits);
-        assert!(crowd.enter_at(later).is_none(), "the last one has just come");
+        places.iter().skip(2).for_each(Connection::waits);
+        assert!(connections.enter_at(later).is_none(), "the last one has just come");
         more.waits();
-        assert!(crowd.enter_at(later + A_MOMENT).is_none(), "all wait for the daemon");
-        assert_eq!(crowd.left_out(), 4);
+        assert!(connections.enter_at(later + A_MOMENT).is_none(), "all wait for the daemon");
+        assert_eq!(connections.left_out(), 4);
         // Who has lost its place takes none with it.
         drop(places.remove(1));
-        assert!(crowd.enter_at(later + A_MOMENT).is_none());
+        assert!(connections.enter_at(later + A_MOMENT).is_none());
         // Who doesn't read its answer is waited for again.
         more.is_waited_for_at(later);
-        drop(crowd.enter_at(later + A_MOMENT).expect("room was made"));
-        assert!(crowd.enter_at(later + A_MOMENT).is_some());
+        drop(connections.enter_at(later + A_MOMENT).expect("room was made"));
+        assert!(connections.enter_at(later + A_MOMENT).is_some());
     }
 
     #[test]
     fn followers_have_room_of_their_own_and_the_one_that_does_not_read_makes_it() {
-        let crowd = Arc::<Crowd>::default();
+        let connections = Arc::<Connections>::default();
         let come = Instant::now();
         let mut followers = Vec::new();
         for _ in 0..FOLLOWERS {
-            let place = crowd.enter_at(come).expect("there is room");
+            let place = connections.enter_at(come).expect("there is room");
             place.waits();
             assert!(place.follow_at(come));
             followers.push(place);
         }
-        let places: Vec<Place> = (0..MOST).map(|_| crowd.enter_at(come).expect("there is room")).collect();
-        places.iter().for_each(Place::waits);
+        let places: Vec<Connection> =
+            (0..MOST).map(|_| connections.enter_at(come).expect("there is room")).collect();
+        places.iter().for_each(Connection::waits);
         assert!(!places[0].follow_at(come + SOME_LOOKS), "all others read");
         for place in &followers[7..9] {
             place.is_waited_for_at(come);
@@ -239,6 +240,6 @@ mod tests {
         followers[8].has_read();
         assert!(places[0].follow_at(come + SOME_LOOKS));
         assert!(is_lost(&mut followers[7]) && !is_lost(&mut followers[8]));
-        assert!(crowd.enter_at(come).is_some(), "who follows leaves its place to others");
+        assert!(connections.enter_at(come).is_some(), "who follows leaves its place to others");
     }
 }

@@ -50,7 +50,7 @@ mod wall;
 
 pub use answering::LONGEST_LEASE;
 pub use client::{ClientError, ask, import};
-pub use connections::Crowd;
+pub use connections::Connections;
 pub use figures::{Busiest, BusyCircuit, BusyClient, Figures, RingFigures};
 pub use filter::LeaseFilter;
 pub use measured::{Histogram, MOST_POOLS, Measured, RingFill};

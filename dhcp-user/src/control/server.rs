@@ -13,7 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, interval_at, timeout};
 
-use super::connections::Place;
+use super::connections::Connection;
 use super::peer::{May, Peer};
 use super::query::{No, Query, Reply};
 use super::report::Status;
@@ -61,7 +61,7 @@ pub async fn serve_at(
     let mut listener = UnixListener::from_std(listener)?;
     let mut looks = interval(LOOK);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let crowd = startup.crowd();
+    let connections = startup.connections();
     let mut refused = Seldom::default();
     loop {
         let accepted = tokio::select! {
@@ -86,7 +86,7 @@ pub async fn serve_at(
             }
         };
         let (queries, startup) = (queries.clone(), Arc::clone(&startup));
-        let place = crowd.enter();
+        let place = connections.enter();
         tokio::spawn(async move {
             let has_place = place.is_some();
             let client = Client::new(stream, place, &startup);
@@ -115,7 +115,7 @@ pub(super) struct Client {
     /// Whether the thread that decides lives.
     pulse: Arc<Pulse>,
     /// None: it is refused.
-    place: Option<Place>,
+    place: Option<Connection>,
 }
 
 /// What became of the wait for a request.
@@ -128,7 +128,7 @@ enum Asked {
 }
 
 impl Client {
-    fn new(stream: UnixStream, place: Option<Place>, startup: &Startup) -> Self {
+    fn new(stream: UnixStream, place: Option<Connection>, startup: &Startup) -> Self {
         let peer = Peer::of(stream.as_fd());
         let may = startup.admission().may(&peer);
         let (from, to) = stream.into_split();
@@ -178,7 +178,7 @@ impl Client {
 
     /// The client follows from now on; false if as many do as may.
     pub(super) fn follows(&self) -> bool {
-        self.place.as_ref().is_none_or(Place::follow)
+        self.place.as_ref().is_none_or(Connection::follow)
     }
 
     /// Looks whether a follower has read what it was sent so far: what the system holds for it is no sign of that.
@@ -193,7 +193,7 @@ impl Client {
     }
 
     /// The place among others, and where what it sends is read.
-    pub(super) const fn waited_for(&mut self) -> (&mut Option<Place>, &mut BufReader<OwnedReadHalf>) {
+    pub(super) const fn waited_for(&mut self) -> (&mut Option<Connection>, &mut BufReader<OwnedReadHalf>) {
         (&mut self.place, &mut self.from)
     }
 
@@ -343,7 +343,7 @@ pub(super) enum Waited<T> {
 }
 
 /// Waits for what the client is to do, which has its time; where others wait for the place that time may be short.
-pub(super) async fn within<T>(place: &mut Option<Place>, done: impl Future<Output = T>) -> Waited<T> {
+pub(super) async fn within<T>(place: &mut Option<Connection>, done: impl Future<Output = T>) -> Waited<T> {
     let Some(place) = place else {
         return timeout(PATIENCE, done).await.map_or(Waited::TooLong, Waited::Done);
     };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::connections::Crowd;
+use super::connections::Connections;
 use super::peer::Admission;
 use super::report::{Stage, Status};
 use crate::pulse::Pulse;
@@ -17,7 +17,7 @@ pub struct Startup {
     serves: AtomicBool,
     pulse: Arc<Pulse>,
     admission: Arc<Admission>,
-    crowd: Arc<Crowd>,
+    connections: Arc<Connections>,
 }
 
 impl Default for Startup {
@@ -28,7 +28,7 @@ impl Default for Startup {
             serves: AtomicBool::new(false),
             pulse: Arc::default(),
             admission: Arc::default(),
-            crowd: Arc::default(),
+            connections: Arc::default(),
         }
     }
 }
@@ -46,8 +46,8 @@ impl Startup {
 
     /// The clients that are served.
     #[must_use]
-    pub fn crowd(&self) -> Arc<Crowd> {
-        Arc::clone(&self.crowd)
+    pub fn connections(&self) -> Arc<Connections> {
+        Arc::clone(&self.connections)
     }
 
     /// So many leases have been taken over so far.

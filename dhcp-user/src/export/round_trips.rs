@@ -97,7 +97,7 @@ fn returned(text: &str, to: To) -> Config {
             import::dnsmasq_config("d", &[], &Files { read: &read, list: &|_| Err("no".to_owned()) })
         }
     };
-    let settled = draft.map(Draft::settle).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    let settled = draft.map(Draft::finish).unwrap_or_else(|error| panic!("{error}\n{text}"));
     assert!(settled.wrong.is_empty(), "{:?}\n{text}\n{}", settled.wrong, settled.text);
     Config::parse(&settled.text, "x").unwrap()
 }

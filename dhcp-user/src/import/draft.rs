@@ -102,7 +102,7 @@ impl Block {
 
 /// A configuration that holds together, and how much of the other one is in it.
 #[derive(Debug)]
-pub struct Settled {
+pub struct FinishedDraft {
     /// The text.
     pub text: String,
     /// How many lines of the other one are keys in it.
@@ -120,7 +120,7 @@ pub struct Settled {
 impl Draft {
     /// Comments out what the configuration can't have, and returns what is left.
     #[must_use]
-    pub fn settle(mut self) -> Settled {
+    pub fn finish(mut self) -> FinishedDraft {
         let mut wrong = Vec::new();
         for _ in 0..ROUNDS {
             let (text, owners) = self.text();
@@ -163,7 +163,7 @@ impl Draft {
         }
         let (mapped, held) = (in_it.len(), held.difference(&in_it).count());
         let commented = all.len().saturating_sub(mapped).saturating_sub(held);
-        Settled { text: self.text().0, mapped, held, commented, origins: all, wrong }
+        FinishedDraft { text: self.text().0, mapped, held, commented, origins: all, wrong }
     }
 
     /// Whether to leave this out is to leave out a whole table with others in it.

@@ -48,7 +48,7 @@ mod served;
 pub use dnsmasq_config::dnsmasq_config;
 pub use dnsmasq_leases::dnsmasq_leases;
 pub use dnsmasq_syntax::Files;
-pub use draft::{Draft, Settled};
+pub use draft::{Draft, FinishedDraft};
 pub use isc_config::isc_config;
 pub use isc_leases::isc_leases;
 pub use kea_config::kea_config;

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{
-    Draft, Files, Found, Settled, dnsmasq_config, dnsmasq_leases, isc_config, isc_leases, kea_config,
+    Draft, Files, FinishedDraft, Found, dnsmasq_config, dnsmasq_leases, isc_config, isc_leases, kea_config,
     kea_leases,
 };
 use crate::config::Config;
@@ -75,22 +75,22 @@ dhcp-script=/bin/echo
 conf-file=more
 "#;
 
-pub(super) fn of_isc(text: &[u8]) -> Option<Settled> {
+pub(super) fn of_isc(text: &[u8]) -> Option<FinishedDraft> {
     let read = |name: &str| if name == "i" { Ok(text.to_vec()) } else { Err("not there".to_owned()) };
-    isc_config("i", &["eth1".to_owned()], &read).ok().map(Draft::settle)
+    isc_config("i", &["eth1".to_owned()], &read).ok().map(Draft::finish)
 }
 
-pub(super) fn of_dnsmasq(text: &[u8]) -> Option<Settled> {
+pub(super) fn of_dnsmasq(text: &[u8]) -> Option<FinishedDraft> {
     let read = |name: &str| match name {
         "d" => Ok(text.to_vec()),
         "more" => Ok(b"dhcp-option=option:ntp-server,0.0.0.0".to_vec()),
         _ => Err("not there".to_owned()),
     };
     let files = Files { read: &read, list: &|_| Err("not there".to_owned()) };
-    dnsmasq_config("d", &[], &files).ok().map(Draft::settle)
+    dnsmasq_config("d", &[], &files).ok().map(Draft::finish)
 }
 
-pub(super) fn has(settled: &Settled, comments: &[&str]) {
+pub(super) fn has(settled: &FinishedDraft, comments: &[&str]) {
     assert_eq!(settled.wrong, Vec::<String>::new(), "{}", settled.text);
     for comment in comments {
         assert!(settled.text.contains(comment), "{comment} is not in\n{}", settled.text);
@@ -98,7 +98,7 @@ pub(super) fn has(settled: &Settled, comments: &[&str]) {
 }
 
 /// Each line of `text` stands behind a key or in a comment.
-fn is_complete(settled: &Settled, text: &str, lines: impl IntoIterator<Item = usize>) {
+fn is_complete(settled: &FinishedDraft, text: &str, lines: impl IntoIterator<Item = usize>) {
     for line in lines {
         assert!(
             settled.origins.iter().any(|at| at.line == line),
@@ -174,9 +174,9 @@ fn a_configuration_of_dnsmasq_is_one_of_ours_and_nothing_is_lost() {
     is_complete(&settled, CONF, 2..=24);
 }
 
-pub(super) fn of_kea(text: &[u8]) -> Option<super::Settled> {
+pub(super) fn of_kea(text: &[u8]) -> Option<super::FinishedDraft> {
     let read = |name: &str| if name == "k" { Ok(text.to_vec()) } else { Err("not there".to_owned()) };
-    kea_config("k", &[], &read).ok().map(super::Draft::settle)
+    kea_config("k", &[], &read).ok().map(super::Draft::finish)
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Who is served, and with which terms, is brought along: reservations without an address, known and unknown clients,
 //! and clients that get no answer.
 
-use super::Settled;
+use super::FinishedDraft;
 use super::properties::{has, of_dnsmasq, of_isc, of_kea};
 use crate::config::{Config, Reservation, ReservationKey, Subnet};
 
@@ -62,7 +62,7 @@ dhcp-ignore=tag:!gold
 dhcp-option=tag:!known,option:ntp-server,192.0.2.5
 ";
 
-fn config(settled: &Settled) -> Config {
+fn config(settled: &FinishedDraft) -> Config {
     has(settled, &[]);
     Config::parse(&settled.text, "x").unwrap()
 }

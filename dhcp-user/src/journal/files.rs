@@ -79,7 +79,7 @@ impl Files {
             )?,
         });
         self.opened = true;
-        self.settle(now)
+        self.compress_and_remove(now)
     }
 
     /// Adds whole lines, all or none.
@@ -122,11 +122,11 @@ impl Files {
         }
         let last = parts(&self.settings.directory)?.last().map_or(0, |last| last.number);
         self.current = Some(Current::create(&self.settings.directory, last.saturating_add(1), now)?);
-        self.settle(now)
+        self.compress_and_remove(now)
     }
 
     /// Compresses what is written no more, and removes what is too old: whose next was begun before what is to be kept.
-    fn settle(&self, now: Timestamp) -> io::Result<()> {
+    fn compress_and_remove(&self, now: Timestamp) -> io::Result<()> {
         let mut parts = parts(&self.settings.directory)?;
         parts.pop();
         for part in parts.iter().filter(|part| !part.compressed) {

@@ -69,7 +69,7 @@ pub use site::subnet_id::SubnetId;
 pub use tenure::doubts::Reloaded;
 pub use terms::basis::Basis;
 pub use upkeep::audit::Finding;
-pub use upkeep::changeover::{Changeover, STEP, Settled};
+pub use upkeep::changeover::{Changeover, ChangeoverProgress, STEP};
 pub use upkeep::class_views::ClassView;
 pub use upkeep::import::ImportError;
 pub use upkeep::links::Renumbered;

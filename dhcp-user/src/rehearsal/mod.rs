@@ -29,7 +29,7 @@ use dhcp_ebpf::lease::BootSecs;
 use crate::config::{Config, Pool};
 use crate::control::Portable;
 use crate::policy::{Action, Interface, LeaseView};
-use crate::policy::{Happened, LeaseEvent, Policy, STEP, Settled, State};
+use crate::policy::{ChangeoverProgress, Happened, LeaseEvent, Policy, STEP, State};
 use renewal::{Answered, Contents};
 use words::Memory;
 
@@ -163,7 +163,7 @@ fn go_over(
             Action::Event(LeaseEvent::Lease { address, what: Happened::Withdrawn, .. }) => Some(*address),
             _ => None,
         }));
-        if let Settled::All(done, _) = settled {
+        if let ChangeoverProgress::All(done, _) = settled {
             told.kept = done.kept;
             told.ended = done.withdrawn;
             return withdrawn;

@@ -52,7 +52,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::clock::BootNanos;
 use crate::config::Config;
-use crate::control::{self, Crowd, Startup, WallClock};
+use crate::control::{self, Connections, Startup, WallClock};
 use crate::datapath::frames::outbox::Outbox;
 use crate::datapath::frames::ring::Arrival;
 use crate::datapath::interfaces::netlink::Namespace;
@@ -164,7 +164,7 @@ pub struct Server {
     /// Since when the thread that looks at interfaces waits for an answer.
     looking: Waiting,
     /// The clients of the control socket.
-    crowd: Arc<Crowd>,
+    connections: Arc<Connections>,
     /// The changes that the store has not taken, while it takes nothing.
     uncommitted: Option<UncommittedChanges>,
     /// The addresses to publish when the store has taken all changes.
@@ -437,7 +437,7 @@ impl Server {
             .collect();
         self.decide(events);
         let until = Instant::now() + END;
-        let settled = self.settle(Some(until));
+        let settled = self.commit_all(Some(until));
         if let Some(journal) = self.journal.take() {
             journal.finish();
         }

@@ -214,7 +214,7 @@ impl Simulated {
     /// When the disk refuses.
     pub fn finish(mut self) -> Result<()> {
         self.server.beat();
-        self.server.settle(None)?;
+        self.server.commit_all(None)?;
         Ok(self.server.committing.close_by_hand()?)
     }
 

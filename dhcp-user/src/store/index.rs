@@ -10,7 +10,7 @@ const RUN: usize = 256;
 
 /// Where an entry is. Entries are never empty: where the length is 0, there is none.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Place {
+pub(super) struct EntryPosition {
     pub(super) segment: u32,
     pub(super) offset: u32,
     pub(super) length: u32,
@@ -19,7 +19,7 @@ pub(super) struct Place {
 /// The current entries, and how many octets they have in all.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    runs: HashMap<u32, Box<[Place; RUN]>>,
+    runs: HashMap<u32, Box<[EntryPosition; RUN]>>,
     records: usize,
     live: u64,
 }
@@ -28,11 +28,11 @@ impl Index {
     /// Notes an entry later than all before.
     pub(super) fn note(&mut self, segment: u32, entry: &Entry) {
         let (run, at) = run_and_place(entry.address);
-        let run = self.runs.entry(run).or_insert_with(|| Box::new([Place::default(); RUN]));
+        let run = self.runs.entry(run).or_insert_with(|| Box::new([EntryPosition::default(); RUN]));
         let after = if entry.record().is_some() {
-            Place { segment, offset: narrow(entry.offset), length: narrow(entry.octets.len()) }
+            EntryPosition { segment, offset: narrow(entry.offset), length: narrow(entry.octets.len()) }
         } else {
-            Place::default()
+            EntryPosition::default()
         };
         let Some(place) = run.get_mut(at) else { return };
         if wrong!(DeletionForgotten) && after.length == 0 {
@@ -51,7 +51,7 @@ impl Index {
     }
 
     /// Where the current entry of an address is; `None` if nothing is kept for it.
-    pub(super) fn place(&self, address: Ipv4Addr) -> Option<Place> {
+    pub(super) fn place(&self, address: Ipv4Addr) -> Option<EntryPosition> {
         let (run, at) = run_and_place(address);
         self.runs.get(&run).and_then(|run| run.get(at)).copied().filter(|place| place.length > 0)
     }

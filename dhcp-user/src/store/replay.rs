@@ -59,7 +59,7 @@ impl State {
             // Before the header says that there is one.
             state.marker.make(disk, reached)?;
         }
-        settle(disk, newest)?;
+        make_last_durable(disk, newest)?;
         // What was read of the marker may have been in memory alone, too.
         reached.number = last;
         state.marker.note(disk, reached)?;
@@ -74,7 +74,7 @@ impl State {
 ///
 /// They were read, but perhaps out of memory: the daemon may have been killed before `fdatasync`, or that may have
 /// failed, after which the system takes pages for written that are not. So they are written once more.
-fn settle<D: Disk>(disk: &mut D, newest: &Segment) -> Result<(), StoreError> {
+fn make_last_durable<D: Disk>(disk: &mut D, newest: &Segment) -> Result<(), StoreError> {
     let Segment { sequence, size, end, last, .. } = *newest;
     let start = last.unwrap_or(end);
     let mut octets = vec![0; end.min(size as usize).saturating_sub(start)];

@@ -6,7 +6,7 @@ use fuzz::parity::draft::{CIADDR, Draft, GIADDR};
 
 use super::reply::{Answer, Kind};
 use super::shape::{Device, Message, Shape};
-use super::site::{OURS, Place, RELAY, ROUTER};
+use super::site::{Location, OURS, RELAY, ROUTER};
 
 /// Nanoseconds.
 pub const SECOND: u64 = 1_000_000_000;
@@ -67,7 +67,7 @@ pub struct Client {
     /// What kind it is.
     pub manner: Manner,
     /// Where it is.
-    pub place: Place,
+    pub place: Location,
     /// Its hardware address.
     pub mac: [u8; 6],
     /// What it is about.
@@ -104,7 +104,7 @@ pub struct Client {
 impl Client {
     /// A device that is off.
     #[must_use]
-    pub(crate) fn new(number: u8, manner: Manner, place: Place, shape: Shape, fast: u64) -> Self {
+    pub(crate) fn new(number: u8, manner: Manner, place: Location, shape: Shape, fast: u64) -> Self {
         let last = if manner == Manner::Line { 0xee } else { number };
         let mut client = Self {
             number,
@@ -408,7 +408,7 @@ impl Client {
     fn send(&self, mut draft: Draft, to: Option<Ipv4Addr>) -> Vec<u8> {
         draft.tags = self.place.tags().to_vec();
         match (self.place, to) {
-            (Place::Relay, None) => {
+            (Location::Relay, None) => {
                 draft.stations = (OURS, ROUTER);
                 draft.hosts = (RELAY, self.place.server());
                 draft.ports.0 = 67;
@@ -417,7 +417,7 @@ impl Client {
                 let end = draft.area.len() - 1;
                 draft.area.splice(end..end, [82, 6, 1, 4, b'e', b't', b'h', b'0' + self.number % 10]);
             }
-            (Place::Relay, Some(server)) => {
+            (Location::Relay, Some(server)) => {
                 draft.stations = (OURS, ROUTER);
                 draft.hosts.1 = server;
             }

@@ -23,7 +23,7 @@ pub const ROUTER: [u8; 6] = [0x02, 0x40, 0x73, 0, 0, 0xfe];
 
 /// Where a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum Location {
     /// On the link.
     Link,
     /// On a VLAN.
@@ -32,7 +32,7 @@ pub enum Place {
     Relay,
 }
 
-impl Place {
+impl Location {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Link, Self::Vlan, Self::Relay];
 
@@ -135,13 +135,13 @@ options = {{ routers = ["10.9.0.1"], domain-name-servers = ["10.0.0.{dns}"] }}
 
     /// Whether it reserves an address for this client.
     #[must_use]
-    pub fn reserves(self, place: Place, number: u8) -> bool {
-        self == Self::Narrow && (place, number) == (Place::Link, 2)
+    pub fn reserves(self, place: Location, number: u8) -> bool {
+        self == Self::Narrow && (place, number) == (Location::Link, 2)
     }
 
     /// Whether this client may have the address by it.
     #[must_use]
-    pub fn grants(self, address: Ipv4Addr, place: Place, number: u8) -> bool {
+    pub fn grants(self, address: Ipv4Addr, place: Location, number: u8) -> bool {
         let is_anothers = self == Self::Narrow && address == RESERVED && !self.reserves(place, number);
         self.gives(address) && !is_anothers
     }

@@ -9,7 +9,7 @@ use fuzz::parity::draft::{CIADDR, Draft, GIADDR};
 
 use super::client::{Client, SECOND};
 use super::reply::{Answer, Kind};
-use super::site::{OURS, Place};
+use super::site::{Location, OURS};
 use super::world::owner;
 
 /// All of them.
@@ -71,7 +71,7 @@ impl Strangers {
         u32::from(Self::NUMBER) << 24 | self.sent
     }
 
-    fn draft(&mut self, mac: [u8; 6], area: &[u8], place: Place) -> Draft {
+    fn draft(&mut self, mac: [u8; 6], area: &[u8], place: Location) -> Draft {
         let mut draft = Draft::new(mac, area.to_vec());
         draft.xid = self.xid();
         draft.tags = place.tags().to_vec();
@@ -80,7 +80,7 @@ impl Strangers {
 
     /// Sends something.
     pub(crate) fn draw(&mut self, chance: &mut Chance<'_>, clients: &[Client], now: u64) -> Vec<Vec<u8>> {
-        let place = *chance.pick(&[Place::Link, Place::Vlan]);
+        let place = *chance.pick(&[Location::Link, Location::Vlan]);
         let mac = [0x02, 0x66, 0, 0, 0, chance.octet() % 24];
         let victims: Vec<&Client> =
             clients.iter().filter(|client| client.lease.is_some_and(|lease| lease.until > now)).collect();
@@ -93,7 +93,7 @@ impl Strangers {
             }
             // In the victim's name, from another link.
             (3, Some(victim), Some(lease)) => {
-                let place = if victim.place == Place::Vlan { Place::Link } else { Place::Vlan };
+                let place = if victim.place == Location::Vlan { Location::Link } else { Location::Vlan };
                 let [a, b, c, d] = lease.server.octets();
                 let mut draft = self.draft(victim.mac, &[53, 1, 7, 54, 4, a, b, c, d, 255], place);
                 (draft.stations, draft.hosts) = ((OURS, victim.mac), (lease.address, lease.server));
@@ -101,7 +101,7 @@ impl Strangers {
                 vec![draft.write()]
             }
             (4, Some(victim), Some(lease)) => {
-                let place = if victim.place == Place::Vlan { Place::Link } else { Place::Vlan };
+                let place = if victim.place == Location::Vlan { Location::Link } else { Location::Vlan };
                 let ([a, b, c, d], [e, f, g, h]) = (lease.server.octets(), lease.address.octets());
                 let area = [53, 1, 4, 54, 4, a, b, c, d, 50, 4, e, f, g, h, 255];
                 vec![self.draft(victim.mac, &area, place).write()]
@@ -118,7 +118,7 @@ impl Strangers {
                 vec![draft.write()]
             }
             // In its own name, from the victim's link.
-            (7, Some(victim), Some(lease)) if victim.place != Place::Relay => {
+            (7, Some(victim), Some(lease)) if victim.place != Location::Relay => {
                 let [a, b, c, d] = lease.server.octets();
                 let mut draft = self.draft(mac, &[53, 1, 7, 54, 4, a, b, c, d, 255], victim.place);
                 (draft.stations, draft.hosts) = ((OURS, mac), (lease.address, lease.server));
@@ -126,7 +126,7 @@ impl Strangers {
                 vec![draft.write()]
             }
             // In the victim's name, from its link: it moves to another address.
-            (8, Some(victim), Some(lease)) if victim.place != Place::Relay => {
+            (8, Some(victim), Some(lease)) if victim.place != Location::Relay => {
                 let addresses: Vec<Ipv4Addr> = victim.place.addresses().collect();
                 let mut area = vec![53, 1, 3, 54, 4];
                 area.extend(lease.server.octets());
@@ -150,7 +150,7 @@ impl Strangers {
         if answer.kind != Kind::Offer || !Self::are(answer.mac) || !self.takes {
             return None;
         }
-        let place = if answer.yiaddr.octets()[2] == 1 { Place::Vlan } else { Place::Link };
+        let place = if answer.yiaddr.octets()[2] == 1 { Location::Vlan } else { Location::Link };
         let ([a, b, c, d], [e, f, g, h]) = (answer.server.octets(), answer.yiaddr.octets());
         let kind = if answer.mac[5] % 8 == 7 { 4 } else { 3 };
         Some(self.draft(answer.mac, &[53, 1, kind, 54, 4, a, b, c, d, 50, 4, e, f, g, h, 255], place).write())

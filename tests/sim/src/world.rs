@@ -22,7 +22,7 @@ use crate::disk::Medium;
 use crate::ledger::{Broken, OnDisk};
 use crate::maps::{Judged, Maps};
 use crate::shape::shapes;
-use crate::site::{Place, Version};
+use crate::site::{Location, Version};
 use crate::stranger::Strangers;
 
 /// Boot time at power on.
@@ -171,7 +171,7 @@ impl World {
         let shapes = shapes();
         let mut clients = Vec::new();
         let mut kind = chance.below(shapes.len());
-        for place in Place::ALL {
+        for place in Location::ALL {
             let steady = 3 + chance.below(4);
             let mut add = |manner, shape: usize, chance: &mut Chance<'_>| {
                 let number = clients.len() as u8 + 1;
@@ -186,7 +186,7 @@ impl World {
                 add(Manner::Steady, kind, &mut chance);
             }
             add(Manner::Forgetful, 0, &mut chance);
-            if place == Place::Link {
+            if place == Location::Link {
                 (0..3).for_each(|_| add(Manner::Line, 0, &mut chance));
             }
         }

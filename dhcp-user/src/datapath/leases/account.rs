@@ -57,7 +57,7 @@ impl Account {
     }
 
     /// The report for policy on the slot, whose word is `word`; none if nothing happened.
-    pub(super) fn settle(
+    pub(super) fn take_unreported(
         &mut self,
         index: u32,
         slot: &Slot<SharedCells<'_>>,

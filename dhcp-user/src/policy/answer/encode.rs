@@ -101,7 +101,7 @@ pub(in crate::policy) struct Written {
 
 /// Where an option goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum OptionField {
     Area,
     File,
     Sname,
@@ -136,10 +136,10 @@ pub(in crate::policy) fn write(options: &Composed<'_>, room: Room) -> Option<Wri
 fn shorten(options: &[(u8, Value<'_>)], room: Room, free: usize, out: &mut Written) {
     for ((code, value), place) in options.iter().zip(places(options, room, free)) {
         match place {
-            Place::Area => put(&mut out.area, *code, value.as_ref()),
-            Place::File => put(&mut out.file, *code, value.as_ref()),
-            Place::Sname => put(&mut out.sname, *code, value.as_ref()),
-            Place::Nowhere => out.left_out.push(*code),
+            OptionField::Area => put(&mut out.area, *code, value.as_ref()),
+            OptionField::File => put(&mut out.file, *code, value.as_ref()),
+            OptionField::Sname => put(&mut out.sname, *code, value.as_ref()),
+            OptionField::Nowhere => out.left_out.push(*code),
         }
     }
     let used = u8::from(!out.file.is_empty()) | u8::from(!out.sname.is_empty()) << 1;
@@ -155,17 +155,17 @@ fn shorten(options: &[(u8, Value<'_>)], room: Room, free: usize, out: &mut Writt
 
 /// Where each of the options goes: those in [`FIRST`] choose first, the others in their order. The fields are used if more
 /// has room with them: written, they take from what a frame carries, and no option is cut in two for them.
-fn places(options: &[(u8, Value<'_>)], room: Room, free: usize) -> Vec<Place> {
+fn places(options: &[(u8, Value<'_>)], room: Room, free: usize) -> Vec<OptionField> {
     let field = |of: Field, octets: usize| if of == Field::Options { octets - 1 } else { 0 };
     let (file, sname) = (field(room.file, FILE), field(room.sname, SNAME));
     let mut by_rank: Vec<_> = options.iter().enumerate().collect();
     by_rank.sort_by_key(|(_, (code, _))| FIRST.iter().position(|first| first == code).unwrap_or(FIRST.len()));
     let fill = |area: usize, file: usize, sname: usize| {
-        let mut left = [(Place::Area, area), (Place::File, file), (Place::Sname, sname)];
+        let mut left = [(OptionField::Area, area), (OptionField::File, file), (OptionField::Sname, sname)];
         let place = |(_, (_, value)): &(usize, &(u8, Value<'_>))| {
             let needed = length(value.as_ref());
             let found = left.iter_mut().find(|(_, left)| needed <= *left);
-            found.map_or(Place::Nowhere, |(there, left)| {
+            found.map_or(OptionField::Nowhere, |(there, left)| {
                 *left -= needed;
                 *there
             })
@@ -174,11 +174,11 @@ fn places(options: &[(u8, Value<'_>)], room: Room, free: usize) -> Vec<Place> {
     };
     let alone = fill(free, 0, 0);
     let cost = OVERLOAD_LENGTH + room.area(room.has_text()) - room.area(true);
-    let is_there = |place: &Place| *place != Place::Nowhere;
+    let is_there = |place: &OptionField| *place != OptionField::Nowhere;
     let overloaded = free.checked_sub(cost).filter(|_| file + sname > 0).map(|area| fill(area, file, sname));
     let better = overloaded.filter(|with| with.iter().map(is_there).gt(alone.iter().map(is_there)));
 
-    let mut places = vec![Place::Nowhere; options.len()];
+    let mut places = vec![OptionField::Nowhere; options.len()];
     for ((at, _), place) in by_rank.iter().zip(better.unwrap_or(alone)) {
         if let Some(there) = places.get_mut(*at) {
             *there = place;

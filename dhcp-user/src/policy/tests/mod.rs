@@ -443,8 +443,8 @@ impl Bench {
         let settled = self.policy.settle_some(BootSecs(self.now), &self.words, work, &mut out);
         self.carry_out(out);
         match settled {
-            Settled::Some => None,
-            Settled::All(done, _) => Some(done),
+            ChangeoverProgress::Some => None,
+            ChangeoverProgress::All(done, _) => Some(done),
         }
     }
 

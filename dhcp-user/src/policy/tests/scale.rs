@@ -146,7 +146,7 @@ fn longest_steps(name: &str, (subnets, leased): (Vec<Subnet>, Vec<(Ipv4Addr, [u8
         timed(3, began);
         let ended = out.drain(..).filter(|action| matches!(action, Action::Commit(_))).count();
         assert!(ended <= STEP / 16 + 1, "a step ends too many leases: {ended}");
-        if let Settled::All(done, _) = settled {
+        if let ChangeoverProgress::All(done, _) = settled {
             break done;
         }
     };

@@ -56,7 +56,7 @@ pub(in crate::policy) type Former = (Box<Policy>, Place);
 
 /// How far [`Policy::settle_some`] is.
 #[derive(Debug)]
-pub enum Settled {
+pub enum ChangeoverProgress {
     /// There is more to do.
     Some,
     /// It is done. To free the former policy may take its time.
@@ -162,7 +162,7 @@ impl Policy {
         words: &dyn Words,
         work: usize,
         out: &mut Vec<Action>,
-    ) -> Settled {
+    ) -> ChangeoverProgress {
         let turn = &mut Turn { now, words, out };
         let mut left = work;
         while left > 0 && self.tenure().resolve_next(turn) {
@@ -172,7 +172,7 @@ impl Policy {
             && let Some((mut former, place)) = self.former.take()
         {
             if place.at() >= former.book.len() {
-                return Settled::All(std::mem::take(&mut self.doubts.done), Some(former));
+                return ChangeoverProgress::All(std::mem::take(&mut self.doubts.done), Some(former));
             }
             let known = self.book.find(former.book.address(place)).is_none();
             let known = known.then(|| former.book.tear_out(place)).filter(|known| !known.is_blank());
@@ -183,9 +183,9 @@ impl Policy {
             self.former = Some((former, Place(place.0 + 1)));
         }
         if self.former.is_none() && self.doubts.is_empty() {
-            return Settled::All(std::mem::take(&mut self.doubts.done), None);
+            return ChangeoverProgress::All(std::mem::take(&mut self.doubts.done), None);
         }
-        Settled::Some
+        ChangeoverProgress::Some
     }
 
     /// Sees to the address that an event is about, if that is of no pool and no reservation any more.

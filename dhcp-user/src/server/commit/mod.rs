@@ -124,7 +124,7 @@ impl Server {
     ///
     /// # Errors
     /// When the store takes no commits. No action that depends on them was carried out then.
-    pub(super) fn settle(&mut self, until: Option<Instant>) -> Result<(), NotCommitted> {
+    pub(super) fn commit_all(&mut self, until: Option<Instant>) -> Result<(), NotCommitted> {
         if let Some(uncommitted) = &mut self.uncommitted {
             uncommitted.try_at_once();
         }

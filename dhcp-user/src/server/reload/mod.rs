@@ -24,7 +24,7 @@ use crate::clock::BootNanos;
 use crate::config::Config;
 use crate::control::{Reloaded, Reply};
 use crate::datapath::program::attachment::Attachment;
-use crate::policy::{Changeover, Policy, STEP, Settled};
+use crate::policy::{Changeover, ChangeoverProgress, Policy, STEP};
 use crate::pulse::Stage;
 use crate::reason;
 pub use ahead::refusals;
@@ -291,8 +291,8 @@ impl Server {
         self.table.tidy();
         self.queue(actions);
         match settled {
-            Settled::Some => self.reloads.step = Some(Step::Settling),
-            Settled::All(done, former) => {
+            ChangeoverProgress::Some => self.reloads.step = Some(Step::Settling),
+            ChangeoverProgress::All(done, former) => {
                 self.configuring.discard(former);
                 self.shares_have_changed();
                 tracing::info!(

@@ -180,7 +180,7 @@ impl Server {
             kernel: traffic::kernel(&counters),
             daemon: TrafficStats {
                 events_not_kept: self.events.not_kept(),
-                control_clients_left_out: self.crowd.left_out(),
+                control_clients_left_out: self.connections.left_out(),
                 ..self.traffic.report(interfaces)
             },
             hooks: self.hooks.as_ref().map(Hooks::counts).unwrap_or_default(),

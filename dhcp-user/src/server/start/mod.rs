@@ -229,7 +229,7 @@ impl Server {
             pulse: startup.pulse(),
             blind: None,
             looking: crate::waiting::Waiting::default(),
-            crowd: startup.crowd(),
+            connections: startup.connections(),
             uncommitted: None,
             unpublished: Unpublished::default(),
             journal,
@@ -270,7 +270,7 @@ impl Server {
         match (&self.kernel, &attacher) {
             (Some(kernel), Some(attacher)) => {
                 kernel.beat(BootNanos::now().0);
-                settle(&config, attacher)?;
+                keep_configured_attachments(&config, attacher)?;
             }
             _ => {
                 let names = config.interfaces.iter().map(|interface| interface.name.as_str());
@@ -384,7 +384,7 @@ pub fn attach_only(config: &Config) -> Result<()> {
     let (mut kernel, Shared { mut attacher, .. }) =
         Kernel::open(&config.server.pin_dir, sizes(config), next, 0)?;
     kernel.know_addresses(&ours(config, &facts))?;
-    settle(config, &attacher)?;
+    keep_configured_attachments(config, &attacher)?;
     for (configured, facts) in config.interfaces.iter().zip(&facts).filter(|(_, facts)| is_there(facts)) {
         if configured.xdp == XdpMode::Off {
             tracing::info!(interface = facts.name, "not attached: its `xdp` is off");
@@ -437,7 +437,7 @@ fn found(config: &Config, here: &Namespace) -> Result<Vec<Option<LinkState>>> {
 }
 
 /// Takes the program from where it is not to be any more.
-fn settle(config: &Config, attacher: &Attacher) -> Result<()> {
+fn keep_configured_attachments(config: &Config, attacher: &Attacher) -> Result<()> {
     attacher.stay_on(&attachable(config))?;
     let is_called = config.interfaces.iter().any(|interface| interface.xdp == XdpMode::External);
     if is_called { Ok(()) } else { attacher.refuse_calls() }

@@ -56,7 +56,7 @@ impl Server {
         let mut actions = Vec::new();
         self.policy.restore(BootNanos::now().floor(), &self.table, records, adopted, &mut actions);
         self.queue(actions);
-        Ok(self.settle(None)?)
+        Ok(self.commit_all(None)?)
     }
 
     /// Leases that the maps have alive and the store doesn't know, and addresses of such that are in no pool and no

@@ -21,14 +21,14 @@ const A: BootId = BootId(0xa);
 const B: BootId = BootId(0xb);
 
 /// A place where a store can be opened again and again.
-trait Place {
+trait Medium {
     fn open(&self, boot: BootId, now: BootSecs) -> Box<dyn Store>;
 
     /// How many segments of the usual size it takes.
     fn segments(&self) -> usize;
 }
 
-impl Place for TempDir {
+impl Medium for TempDir {
     /// Other tests start processes at the same time, which have this one's files, locks included, from their beginning until they
     /// become another program: until then the store is taken for open.
     fn open(&self, boot: BootId, now: BootSecs) -> Box<dyn Store> {
@@ -46,7 +46,7 @@ impl Place for TempDir {
     }
 }
 
-impl Place for MemoryDisk {
+impl Medium for MemoryDisk {
     fn open(&self, boot: BootId, now: BootSecs) -> Box<dyn Store> {
         Box::new(Memory::open(self, boot, now).unwrap())
     }
@@ -83,19 +83,19 @@ on_both_disks! {
     a_store_that_is_written_over_and_over_stays_small_and_right,
 }
 
-fn a_new_store_is_empty(place: &dyn Place) {
+fn a_new_store_is_empty(place: &dyn Medium) {
     assert_eq!(place.open(A, BootSecs(1)).load().unwrap(), []);
     assert_eq!(place.open(A, BootSecs(2)).load().unwrap(), []);
 }
 
-fn what_was_committed_is_loaded(place: &dyn Place) {
+fn what_was_committed_is_loaded(place: &dyn Medium) {
     let mut store = place.open(A, BootSecs(100));
     store.commit(BootSecs(101), &puts([1, 2])).unwrap();
     store.commit(BootSecs(102), &puts([3])).unwrap();
     assert_eq!(store.load().unwrap(), [leased(1), leased(2), leased(3)]);
 }
 
-fn what_was_committed_survives_a_restart(place: &dyn Place) {
+fn what_was_committed_survives_a_restart(place: &dyn Medium) {
     for i in 0..20 {
         let mut store = place.open(A, BootSecs(100 + i));
         store.commit(BootSecs(100 + i), &puts([i])).unwrap();
@@ -104,7 +104,7 @@ fn what_was_committed_survives_a_restart(place: &dyn Place) {
     assert_eq!(place.open(A, BootSecs(200)).load().unwrap(), records);
 }
 
-fn each_record_is_found_by_its_address(place: &dyn Place) {
+fn each_record_is_found_by_its_address(place: &dyn Medium) {
     let mut store = place.open(A, BootSecs(100));
     assert_eq!(store.record(address(1)).unwrap(), None);
     store.commit(BootSecs(100), &puts(0..300)).unwrap();
@@ -122,7 +122,7 @@ fn each_record_is_found_by_its_address(place: &dyn Place) {
     }
 }
 
-fn what_was_deleted_stays_deleted(place: &dyn Place) {
+fn what_was_deleted_stays_deleted(place: &dyn Medium) {
     let mut store = place.open(A, BootSecs(100));
     store.commit(BootSecs(100), &puts(0..10)).unwrap();
     store.commit(BootSecs(100), &[Change::Delete(address(3)), Change::Delete(address(99))]).unwrap();
@@ -132,7 +132,7 @@ fn what_was_deleted_stays_deleted(place: &dyn Place) {
     assert_eq!(place.open(A, BootSecs(100)).load().unwrap(), left);
 }
 
-fn the_last_change_to_an_address_wins(place: &dyn Place) {
+fn the_last_change_to_an_address_wins(place: &dyn Medium) {
     let again = Record { kernel_renewals: 9, ..leased(1) };
     let mut store = place.open(A, BootSecs(100));
     let changes = [
@@ -148,7 +148,7 @@ fn the_last_change_to_an_address_wins(place: &dyn Place) {
     assert_eq!(place.open(A, BootSecs(100)).load().unwrap(), [again]);
 }
 
-fn records_come_in_the_order_they_expire_in(place: &dyn Place) {
+fn records_come_in_the_order_they_expire_in(place: &dyn Medium) {
     let expiring = |i, expiry| Record { expiry: BootSecs(expiry), ..leased(i) };
     let records = [expiring(1, 900), expiring(2, 300), expiring(3, 600), expiring(4, 300)];
     let mut store = place.open(A, BootSecs(100));
@@ -157,12 +157,12 @@ fn records_come_in_the_order_they_expire_in(place: &dyn Place) {
     assert_eq!(store.load().unwrap(), [second, fourth, third, first]);
 }
 
-fn a_store_keeps_its_id(place: &dyn Place) {
+fn a_store_keeps_its_id(place: &dyn Medium) {
     let id = place.open(A, BootSecs(1)).id();
     assert_eq!(place.open(B, BootSecs(1)).id(), id);
 }
 
-fn a_reboot_leaves_leases_what_they_had_at_the_last_commit(place: &dyn Place) {
+fn a_reboot_leaves_leases_what_they_had_at_the_last_commit(place: &dyn Medium) {
     let mut store = place.open(A, BootSecs(5_000));
     store.commit(BootSecs(6_000), &[Change::Put(lasting(1, 9_600))]).unwrap();
     drop(store);
@@ -176,7 +176,7 @@ fn a_reboot_leaves_leases_what_they_had_at_the_last_commit(place: &dyn Place) {
     assert_eq!(place.open(third, BootSecs(8)).load().unwrap(), [lasting(1, 3_208), lasting(2, 3_608)]);
 }
 
-fn a_commit_without_changes_records_the_time(place: &dyn Place) {
+fn a_commit_without_changes_records_the_time(place: &dyn Medium) {
     let mut store = place.open(A, BootSecs(100));
     store.commit(BootSecs(100), &[Change::Put(lasting(1, 1_100))]).unwrap();
     store.commit(BootSecs(500), &[]).unwrap();
@@ -184,7 +184,7 @@ fn a_commit_without_changes_records_the_time(place: &dyn Place) {
     assert_eq!(place.open(B, BootSecs(10)).load().unwrap(), [lasting(1, 610)]);
 }
 
-fn promises_of_earlier_boots_are_over_together(place: &dyn Place) {
+fn promises_of_earlier_boots_are_over_together(place: &dyn Medium) {
     let mut store = place.open(A, BootSecs(100));
     let changes = [lasting(1, 900), lasting(2, 500), lasting(3, 2_500)].map(Change::Put);
     store.commit(BootSecs(2_000), &changes).unwrap();
@@ -193,7 +193,7 @@ fn promises_of_earlier_boots_are_over_together(place: &dyn Place) {
     assert_eq!(place.open(B, BootSecs(7)).load().unwrap(), [over(2), over(1), lasting(3, 507)]);
 }
 
-fn a_commit_larger_than_a_segment_is_one(place: &dyn Place) {
+fn a_commit_larger_than_a_segment_is_one(place: &dyn Medium) {
     let mut store = place.open(A, BootSecs(100));
     let records: Vec<_> = (0..50_000).map(leased).collect();
     store.commit(BootSecs(100), &puts(0..50_000)).unwrap();
@@ -203,7 +203,7 @@ fn a_commit_larger_than_a_segment_is_one(place: &dyn Place) {
     assert!(place.open(A, BootSecs(100)).load().unwrap() == records);
 }
 
-fn a_store_that_is_written_over_and_over_stays_small_and_right(place: &dyn Place) {
+fn a_store_that_is_written_over_and_over_stays_small_and_right(place: &dyn Medium) {
     let mut store = place.open(A, BootSecs(100));
     store.commit(BootSecs(100), &puts(0..300)).unwrap();
     let mut expected: Vec<_> = (0..300).map(leased).collect();

@@ -60,7 +60,7 @@ pub struct Loaded {
     hints: KernelHints,
     keys: Keys,
     runner: Runner,
-    place: Place,
+    place: PinDirectory,
 }
 
 /// Runs the program on frames, on the processor that it is called on.
@@ -70,9 +70,9 @@ pub(crate) struct Runner {
 }
 
 /// What `Loaded` is pinned in, gone with it.
-struct Place(PathBuf);
+struct PinDirectory(PathBuf);
 
-impl Drop for Place {
+impl Drop for PinDirectory {
     fn drop(&mut self) {
         // What can't be removed now goes with the thread's mount namespace, but for an empty directory.
         let _ = umount2(&self.0.join("pins"), MntFlags::MNT_DETACH);
@@ -123,7 +123,7 @@ impl Loaded {
             .context("this needs a mount namespace of its own: run it as root")?;
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_PRIVATE, None::<&str>)
             .context("keeping mounts private")?;
-        let place = Place(nix::unistd::mkdtemp(&std::env::temp_dir().join("xdhcpd-parity-XXXXXX"))?);
+        let place = PinDirectory(nix::unistd::mkdtemp(&std::env::temp_dir().join("xdhcpd-parity-XXXXXX"))?);
         let pins = place.0.join("pins");
         let (mut kernel, shared) = Kernel::open(&pins, SIZES, None, 0)?;
         kernel.know_interface(IFINDEX, OURS)?;

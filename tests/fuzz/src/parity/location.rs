@@ -90,7 +90,7 @@ const DOT1AD: u16 = 0x88a8;
 
 /// What is between a client and us.
 #[derive(Clone, Copy, Debug)]
-pub struct Place {
+pub struct Location {
     tags: &'static [(u16, u16)],
     /// Our address that unicast messages go to.
     server: Ipv4Addr,
@@ -101,22 +101,22 @@ pub struct Place {
     routed: bool,
 }
 
-const DIRECT: Place = Place { tags: &[], server: SERVERS[0], relay: None, agent: &[], routed: false };
+const DIRECT: Location = Location { tags: &[], server: SERVERS[0], relay: None, agent: &[], routed: false };
 
 /// All of them.
-pub const PLACES: [Place; 8] = [
+pub const LOCATIONS: [Location; 8] = [
     DIRECT,
-    Place { routed: true, ..DIRECT },
-    Place { tags: &[(DOT1Q, 0x6000)], ..DIRECT },
-    Place { tags: &[(DOT1Q, 0x6064)], server: SERVERS[1], ..DIRECT },
-    Place { tags: &[(DOT1AD, 0x00c8), (DOT1Q, 0x0064)], server: SERVERS[2], ..DIRECT },
-    Place { relay: Some(Ipv4Addr::new(10, 8, 0, 1)), ..DIRECT },
-    Place {
+    Location { routed: true, ..DIRECT },
+    Location { tags: &[(DOT1Q, 0x6000)], ..DIRECT },
+    Location { tags: &[(DOT1Q, 0x6064)], server: SERVERS[1], ..DIRECT },
+    Location { tags: &[(DOT1AD, 0x00c8), (DOT1Q, 0x0064)], server: SERVERS[2], ..DIRECT },
+    Location { relay: Some(Ipv4Addr::new(10, 8, 0, 1)), ..DIRECT },
+    Location {
         relay: Some(Ipv4Addr::new(10, 8, 0, 1)),
         agent: &[82, 6, 1, 4, b'e', b't', b'h', b'9'],
         ..DIRECT
     },
-    Place {
+    Location {
         tags: &[(DOT1Q, 0x0064)],
         relay: Some(Ipv4Addr::new(10, 8, 1, 1)),
         agent: &[82, 10, 1, 2, 0, 7, 2, 4, b'n', b'o', b'd', b'e'],
@@ -128,7 +128,7 @@ pub const PLACES: [Place; 8] = [
 #[derive(Clone, Debug)]
 pub struct Client {
     shape: Shape,
-    place: Place,
+    place: Location,
     /// What it knows of itself and its lease.
     pub(crate) device: Device,
 }
@@ -136,7 +136,7 @@ pub struct Client {
 impl Client {
     /// A client that has no lease yet.
     #[must_use]
-    pub(crate) fn new(number: u8, shape: Shape, place: Place) -> Self {
+    pub(crate) fn new(number: u8, shape: Shape, place: Location) -> Self {
         let mac = [0x02, 0xc1, 0x1e, 0x27, 0xff, number];
         let device =
             Device { mac, address: Ipv4Addr::UNSPECIFIED, server: place.server, sent: number.into() };

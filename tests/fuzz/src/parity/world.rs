@@ -23,7 +23,7 @@ use dhcp_user::policy::{Action, Event, Granted, Policy, Publication, Reply, Reus
 
 use super::host::{Leads, Seen};
 use super::loaded::{KernelHints, Loaded, differing};
-use super::location::{Client, IFINDEX, NETS, OURS, PLACES, SERVERS, config, interface};
+use super::location::{Client, IFINDEX, LOCATIONS, NETS, OURS, SERVERS, config, interface};
 use super::shape::{Message, shapes};
 use crate::chance::Chance;
 
@@ -159,7 +159,11 @@ impl<'k> World<'k> {
         let mut chance = Chance::seeded(seed);
         let shapes = shapes();
         let client = |number| {
-            Client::new(number, chance.pick(&shapes).clone(), PLACES[usize::from(number) % PLACES.len()])
+            Client::new(
+                number,
+                chance.pick(&shapes).clone(),
+                LOCATIONS[usize::from(number) % LOCATIONS.len()],
+            )
         };
         let mut this = Self {
             policy: Policy::new(&config(), vec![interface()], seed),

@@ -87,7 +87,7 @@ fn only(octets: &[u8]) -> impl Fn(&str) -> Result<Vec<u8>, String> {
 }
 
 fn settle(draft: Result<Draft, Unreadable>) {
-    let Ok(settled) = draft.map(Draft::settle) else { return };
+    let Ok(settled) = draft.map(Draft::finish) else { return };
     assert_eq!(Config::parse(&settled.text, "x").is_ok(), settled.wrong.is_empty(), "{}", settled.text);
 }
 

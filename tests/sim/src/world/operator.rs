@@ -8,7 +8,7 @@ use dhcp_user::server::simulated::Simulated;
 use fuzz::chance::Chance;
 
 use crate::ledger::Broken;
-use crate::site::{Place, Version};
+use crate::site::{Location, Version};
 
 use super::World;
 
@@ -72,7 +72,7 @@ impl World {
     }
 
     pub(super) fn import(&mut self, chance: &mut Chance<'_>) -> Result<(), Broken> {
-        let place = *chance.pick(&Place::ALL);
+        let place = *chance.pick(&Location::ALL);
         let addresses: Vec<Ipv4Addr> = place.addresses().collect();
         let address = *chance.pick(&addresses);
         let now = self.now;

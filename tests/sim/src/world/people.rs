@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use fuzz::chance::Chance;
 
 use crate::client::{Manner, SECOND, State};
-use crate::site::Place;
+use crate::site::Location;
 
 use super::{World, owner};
 
@@ -41,7 +41,7 @@ impl World {
     }
 
     pub(super) fn squat(&mut self, chance: &mut Chance<'_>) {
-        let place = *chance.pick(&Place::ALL);
+        let place = *chance.pick(&Location::ALL);
         let addresses: Vec<Ipv4Addr> = place.addresses().collect();
         let address = *chance.pick(&addresses);
         let now = self.now;

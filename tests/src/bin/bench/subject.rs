@@ -141,7 +141,7 @@ impl Subject {
         if self == Self::Xdhcpd {
             return Ok(Running::Xdhcpd(site::serve(lan, addresses)?));
         }
-        let place = Place { lan, dir: lan.world.dir().join(self.name().replace(' ', "-")), addresses };
+        let place = SubjectSetup { lan, dir: lan.world.dir().join(self.name().replace(' ', "-")), addresses };
         std::fs::create_dir_all(&place.dir)?;
         if load.crowd().way.relay.is_some() {
             // Those that answer through the host's stack would ask for the relay's hardware address first.
@@ -196,13 +196,13 @@ impl Running<'_> {
 }
 
 /// Where another server runs.
-pub(crate) struct Place<'a> {
+pub(crate) struct SubjectSetup<'a> {
     lan: &'a Lan,
     dir: PathBuf,
     addresses: u32,
 }
 
-impl Place<'_> {
+impl SubjectSetup<'_> {
     /// Starts a copy of an installed program: profiles of Debian's confine the original to the system's directories.
     fn start(&self, program: &str, arguments: &[&str]) -> Result<Process> {
         let name = Path::new(program).file_name().context("a program without a name")?;

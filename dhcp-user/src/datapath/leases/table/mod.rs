@@ -234,7 +234,7 @@ impl Table {
         for index in from..from.saturating_add(count).min(as_u32(self.runs.len()) * RUN) {
             let Some(slot) = self.slots.cells().slot(index) else { break };
             let word = slot.word();
-            if let Some(unreported) = self.account.settle(index, &slot, word) {
+            if let Some(unreported) = self.account.take_unreported(index, &slot, word) {
                 let address = slot.addresses().0.into();
                 found.push(Extended { address, word, unreported });
             }

@@ -148,7 +148,7 @@ impl World {
                 let Bench { policy, words, now, .. } = &mut self.bench;
                 let mut actions = Vec::new();
                 let settled = policy.settle_some(BootSecs(*now), words, work, &mut actions);
-                if let Settled::Some = settled {
+                if let ChangeoverProgress::Some = settled {
                     self.reload = Reload::Settling;
                 }
                 self.end_what_was_doubted(&doubted);

@@ -4,10 +4,10 @@ use anyhow::Result;
 use system_tests::process::Process;
 use system_tests::topology::SERVER_IF;
 
-use super::{Place, Subject};
+use super::{Subject, SubjectSetup};
 use crate::site;
 
-pub(super) fn start(place: &Place<'_>) -> Result<Process> {
+pub(super) fn start(place: &SubjectSetup<'_>) -> Result<Process> {
     let empty = place.write("dnsmasq.conf", "")?;
     let pool = format!("--dhcp-range={},{},255.0.0.0,1h", site::FIRST, place.last_address());
     let leases = format!("--dhcp-leasefile={}", place.dir.join("leases").display());

@@ -4,10 +4,10 @@ use anyhow::Result;
 use system_tests::process::Process;
 use system_tests::topology::SERVER_IF;
 
-use super::{Place, Subject};
+use super::{Subject, SubjectSetup};
 use crate::site;
 
-pub(super) fn start(place: &Place<'_>) -> Result<Process> {
+pub(super) fn start(place: &SubjectSetup<'_>) -> Result<Process> {
     let config = place.write("dhcpd.conf", &config(place))?;
     let leases = place.write("dhcpd.leases", "")?;
     let pid = place.dir.join("dhcpd.pid").display().to_string();
@@ -17,7 +17,7 @@ pub(super) fn start(place: &Place<'_>) -> Result<Process> {
     )
 }
 
-fn config(place: &Place<'_>) -> String {
+fn config(place: &SubjectSetup<'_>) -> String {
     let (first, last, router) = (site::FIRST, place.last_address(), site::SERVER);
     format!(
         "authoritative;

@@ -4,15 +4,15 @@ use anyhow::{Context, Result};
 use system_tests::process::Process;
 use system_tests::topology::SERVER_IF;
 
-use super::{Place, Subject};
+use super::{Subject, SubjectSetup};
 use crate::site;
 
-pub(super) fn start(place: &Place<'_>) -> Result<Process> {
+pub(super) fn start(place: &SubjectSetup<'_>) -> Result<Process> {
     let config = place.write("kea.conf", &config(place)?)?;
     place.start(Subject::Kea.installed(), &["-c", &config])
 }
 
-fn config(place: &Place<'_>) -> Result<String> {
+fn config(place: &SubjectSetup<'_>) -> Result<String> {
     let (first, last, router) = (site::FIRST, place.last_address(), site::SERVER);
     let leases = place.dir.join("leases.csv");
     let leases = leases.display();
