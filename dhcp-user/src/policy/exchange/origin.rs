@@ -197,7 +197,12 @@ impl Origins<'_> {
         let former = self.book.binding(place).filter(|_| self.book.recognises(place, request));
         let goes_on = !request.ciaddr.is_unspecified() && !self.book.is_offered_here(place, request);
         let elsewhere = former.filter(|owner| {
-            goes_on && self.book.state(place) == State::Leased && !self.is_at_its_place(place, owner, request)
+            // Of a lease that another server gave nobody knows where its client is, before that is heard.
+            let is_known = owner.link.ifindex != 0;
+            goes_on
+                && is_known
+                && self.book.state(place) == State::Leased
+                && !self.is_at_its_place(place, owner, request)
         });
         if let Some(Binding { link, giaddr, station, .. }) = elsewhere {
             let other_station = self.book.station(place);

@@ -199,12 +199,14 @@ impl Exchange<'_> {
     }
 
     /// The place of `ciaddr` if the client's lease of it runs, or ran out and is in grace. One that was released or
-    /// is past its grace is no binding that a client could go on with (RFC 2131 §4.3.2).
+    /// is past its grace is no binding that a client could go on with (RFC 2131 §4.3.2); unless the address is reserved for
+    /// it: another server that it has it from may keep no record of such a lease (ISC dhcpd keeps none).
     fn bound(&mut self, turn: &mut Turn<'_>, request: &Request) -> Option<Place> {
         let place = self.held(turn, request.ciaddr, request)?;
         let bound = matches!(self.book.state(place), State::Leased | State::Grace);
         // Another identifier of the device may have come for its reservation: then this one has no lease any more.
-        (bound && self.book.recognises(place, request)).then_some(place)
+        let bound = bound && self.book.recognises(place, request);
+        (bound || self.book.state(place) == State::Reserved).then_some(place)
     }
 
     /// The place of `address` if the client holds it, or held it last and nobody has it now; unless its pool is not for

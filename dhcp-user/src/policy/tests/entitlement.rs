@@ -315,3 +315,15 @@ fn without_probes_a_port_is_its_first_devices_until_the_lease_ends() {
     bench.pass(LEASE_TIME + 2);
     assert_eq!(on_port(&mut bench, 2), Some(PORT));
 }
+
+/// A client that has its reserved address from another server, which kept no record of that, goes on with it here.
+#[test]
+fn a_client_goes_on_with_what_is_reserved_for_it_though_no_lease_of_it_is_known() {
+    let asks: [fn(u8, Ipv4Addr) -> Draft; 3] = [Draft::renew, Draft::rebind, Draft::reboot];
+    for ask in asks {
+        let mut bench = Bench::new(with_reservation(1, 20));
+        assert_eq!(bench.send(&ask(2, host(20))).acked(), None, "a stranger");
+        assert_eq!(bench.send(&ask(1, host(20))).acked(), Some(host(20)));
+        assert_eq!(bench.state(host(20)), State::Leased);
+    }
+}

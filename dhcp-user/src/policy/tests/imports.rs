@@ -174,3 +174,21 @@ fn an_imported_lease_is_on_the_vlan_of_its_subnet() {
     assert_eq!(bench.send(&Draft::release(1, address).tagged(&[7])), Response::Done);
     assert_eq!(bench.state(address), State::Free);
 }
+
+/// Of a lease behind a relay that another server gave it isn't known where its client is: it is answered where it speaks from.
+#[test]
+fn the_client_of_an_imported_lease_behind_a_relay_rebinds_there() {
+    let subnets = || vec![subnet(10, 11), relayed_subnet()];
+    let mut other = Bench::new(subnets());
+    let mac = 1;
+    let address = other.send(&Draft::discover(mac).via(RELAY)).offered().expect("an offer");
+    assert_eq!(other.send(&Draft::select(mac, SERVER, address).via(RELAY)).acked(), Some(address));
+    let record = other.policy.record(address).expect("a lease");
+    let unknown =
+        Record { interface: String::new(), giaddr: Ipv4Addr::UNSPECIFIED, agent_info: None, ..record };
+    let mut bench = Bench::new(subnets());
+    assert_eq!(bench.import(&unknown), Ok(()));
+    let rebind = Draft::rebind(mac, address).via(RELAY);
+    assert_eq!(bench.send(&rebind).acked(), Some(address));
+    assert_eq!(bench.policy.record(address).map(|record| record.giaddr), Some(RELAY));
+}
