@@ -52,7 +52,9 @@ impl Origins<'_> {
             return Ok(());
         }
         if self.site.segment(request).is_empty() {
-            return Err(Silence::NoSubnet);
+            let is_named = request.options.subnet.is_some() || request.options.agent.is_some();
+            let lacks_server = way == Way::Link && !is_named && self.site.subnets.has_vlan_of(request.link);
+            return Err(if lacks_server { Silence::NoServerId } else { Silence::NoSubnet });
         }
         match way {
             Way::Relay if !self.may_relay(request.ip_src) || !self.may_relay(request.giaddr) => {

@@ -236,6 +236,17 @@ impl Subnets {
         self.interfaces.iter().find(|interface| interface.name == name)
     }
 
+    /// The subnets that are configured for the tags of `link`, if it has any.
+    pub(in crate::policy) fn of_vlan(&self, link: Link) -> impl Iterator<Item = SubnetId> {
+        let tags = Vlan { outer: link.outer, inner: link.inner };
+        self.ids().filter(move |id| link.outer != 0 && self.get(*id).vlan == tags)
+    }
+
+    /// Whether there is one.
+    pub(in crate::policy) fn has_vlan_of(&self, link: Link) -> bool {
+        self.of_vlan(link).next().is_some()
+    }
+
     /// The address of ours that clients of `subnet` on `link` talk to.
     pub(in crate::policy) fn server(&self, subnet: SubnetId, link: Link) -> Option<Ipv4Addr> {
         let subnet = self.get(subnet);

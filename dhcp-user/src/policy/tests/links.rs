@@ -138,3 +138,17 @@ fn a_reservation_by_circuit_may_be_of_one_relay() {
     let none = Draft::discover(3).via(RELAY).option(82, b"\x01\x02p2\x02\x03olt");
     assert_eq!(bench.send(&none).offered(), Some(Ipv4Addr::new(10, 9, 0, 10)));
 }
+
+/// A subnet is there for these tags, and this server has no address to serve it from: that is what is to be mended.
+#[test]
+fn on_a_vlan_whose_subnet_has_no_address_of_ours_that_is_said() {
+    let other = Prefix { network: Ipv4Addr::new(10, 5, 0, 0), len: 24 };
+    let mut bench = Bench::new(vec![
+        subnet(10, 20),
+        Subnet { prefix: other, pools: Vec::new(), vlan: Vlan { outer: 77, inner: 0 }, ..subnet(0, 0) },
+    ]);
+    let discover = Draft::discover(1).tagged(&[77]);
+    assert_eq!(bench.send(&discover), Response::Silence(Silence::NoServerId));
+    assert_eq!(*bench.policy.considered(&discover.request(bench.now)), [other]);
+    assert_eq!(bench.send(&Draft::discover(1).tagged(&[78])), Response::Silence(Silence::NoSubnet));
+}

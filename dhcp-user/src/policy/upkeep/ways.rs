@@ -14,7 +14,11 @@ impl Policy {
     /// The subnets that the client of `request` may have an address of, those to be preferred first.
     #[must_use]
     pub fn considered(&self, request: &Request) -> Box<[Prefix]> {
-        self.prefixes(&self.site.segment(request))
+        let segment = self.site.segment(request);
+        if segment.is_empty() && !request.relayed() {
+            return self.prefixes(&self.site.subnets.of_vlan(request.link).collect::<Vec<_>>());
+        }
+        self.prefixes(&segment)
     }
 
     /// The same of a message that can't be read, as far as is known where it came from.
