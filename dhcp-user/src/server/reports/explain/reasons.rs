@@ -312,7 +312,7 @@ fn defects() -> impl Iterator<Item = Malformed> {
     all!(Malformed {
         NotDhcp, Truncated, TooManyTags, IpHeaderLength, IpLength, Fragment, IpChecksum, IpSource, UdpLength,
         UdpChecksum, Short, NotRequest, HardwareAddressLength, Cookie, RelayAddress, ClientAddress,
-        OptionTruncated, Overload, OptionLength(51), MessageType, ServerMessage, ClientIdentifier, NoIdentity,
+        OptionTruncated, Overload, OptionLength(118), MessageType, ServerMessage, ClientIdentifier, NoIdentity,
     })
     .into_iter()
 }
@@ -334,8 +334,8 @@ mod tests {
         assert!(exhausted.starts_with("exhausted: no address is free; enlarge"), "{exhausted}");
         let mine = Unanswered::Silent(Silence::NotOwner).words();
         assert_eq!(mine, "not-owner: it would end a lease that is not the sender's");
-        let malformed = Unanswered::Malformed(Malformed::OptionLength(51)).words();
-        assert!(malformed.starts_with("option-length: it can't be read: option 51 of a wrong length; "));
+        let malformed = Unanswered::Malformed(Malformed::OptionLength(118)).words();
+        assert!(malformed.starts_with("option-length: it can't be read: option 118 of a wrong length; "));
         for why in [Lost::Stale, Lost::NotCommitted, Lost::NotSent] {
             let words = Unanswered::Lost(why).words();
             assert!(words.starts_with(&format!("{}: ", why.name())), "{words}");
