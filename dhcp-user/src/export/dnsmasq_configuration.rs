@@ -126,7 +126,8 @@ impl Writer<'_, '_> {
             let overrides = &pool.overrides;
             let own = (!overrides.is_empty())
                 .then(|| format!("{}pool{number}", tag.map(|tag| format!("{tag}-")).unwrap_or_default()));
-            let sets = own.as_ref().map_or_else(|| set.clone(), |own| format!("{set}set:{own},"));
+            // A range sets one tag there: what is for its subnet is for its own tag as well.
+            let sets = own.as_ref().map_or_else(|| set.clone(), |own| format!("set:{own},"));
             let wanted: String = allow.iter().chain(&deny).map(|tag| format!("{tag},")).collect();
             let lease = overrides.times.map_or(subnet.times.lease, |times| times.lease);
             self.line(&format!(
@@ -136,8 +137,17 @@ impl Writer<'_, '_> {
             if let Some(times) = &overrides.times {
                 self.times("pool", &range, times);
             }
-            self.options(&overrides.options, own.as_deref());
-            self.boot(&overrides.boot, own.as_deref(), "pool", &range);
+            let (mut options, mut boot) = (overrides.options.clone(), overrides.boot.clone());
+            if own.is_some() && tag.is_some() {
+                for (code, value) in &subnet.options.0 {
+                    options.0.entry(*code).or_insert_with(|| value.clone());
+                }
+                boot.file = boot.file.or_else(|| subnet.boot.file.clone());
+                boot.server_name = boot.server_name.or_else(|| subnet.boot.server_name.clone());
+                boot.next_server = boot.next_server.or(subnet.boot.next_server);
+            }
+            self.options(&options, own.as_deref());
+            self.boot(&boot, own.as_deref(), "pool", &range);
         }
         self.options(&subnet.options, tag);
         self.boot(&subnet.boot, tag, "subnet", name);

@@ -78,11 +78,21 @@ impl Writer<'_, '_> {
         if !networks.is_empty() {
             let networks: Vec<Value> = networks
                 .into_iter()
-                .map(|(name, subnets)| json!({ "name": name, "subnet4": subnets }))
+                .map(|(name, subnets)| {
+                    let is_authoritative = self.is_authoritative(name);
+                    json!({ "name": name, "authoritative": is_authoritative, "subnet4": subnets })
+                })
                 .collect();
             all.insert("shared-networks".to_owned(), networks.into());
         }
         all
+    }
+
+    /// Whether all subnets of a shared network are authoritative.
+    fn is_authoritative(&self, network: &str) -> bool {
+        let all = &self.source.config.subnets;
+        let mut its = all.iter().filter(|subnet| subnet.shared_network.as_deref() == Some(network));
+        its.all(|subnet| subnet.authoritative)
     }
 
     fn class(&self, class: &Class) -> Option<Object> {
@@ -112,7 +122,6 @@ impl Writer<'_, '_> {
             "prefix",
             "reservations-file",
             "shared-network",
-            "authoritative",
             "relays",
             "options",
             "next-server",
@@ -129,7 +138,13 @@ impl Writer<'_, '_> {
         let mut object = Object::new();
         object.insert("id".to_owned(), id.into());
         object.insert("subnet".to_owned(), name.clone().into());
-        object.insert("authoritative".to_owned(), subnet.authoritative.into());
+        // The subnets of a shared network have what it has, or the file is refused.
+        let authoritative =
+            subnet.shared_network.as_ref().map_or(subnet.authoritative, |name| self.is_authoritative(name));
+        if authoritative == subnet.authoritative {
+            self.has("subnet", &name, "authoritative");
+        }
+        object.insert("authoritative".to_owned(), authoritative.into());
         lifetimes(&mut object, &subnet.times);
         object.insert("renew-timer".to_owned(), subnet.times.renew.into());
         object.insert("rebind-timer".to_owned(), subnet.times.rebind.into());

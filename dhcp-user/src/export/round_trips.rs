@@ -204,3 +204,57 @@ fn a_file_that_is_gone_has_no_lines() {
     let config = Config::parse(&PLAIN.replace("[server]", "[server]\nhorizon = 3.0"), "x").unwrap();
     assert!(configuration(&config, Path::new("/nonexistent"), To::Kea).starts_with('{'));
 }
+
+/// Two subnets, the first pool with terms of its own.
+const TWO: &str = r#"
+[[interface]]
+name = "eth1"
+[[subnet]]
+prefix = "192.0.2.0/24"
+shared-network = "n"
+authoritative = true
+options = { routers = ["192.0.2.1"], domain-name = "outer" }
+boot-file-name = "outer.efi"
+pools = [{ range = "192.0.2.10 - 192.0.2.99", options = { domain-name = "inner" } }, "192.0.2.100 - 192.0.2.120"]
+[[subnet]]
+prefix = "198.51.100.0/24"
+shared-network = "n"
+authoritative = true
+pools = ["198.51.100.10 - 198.51.100.20"]
+"#;
+
+#[test]
+fn a_shared_network_is_authoritative_as_its_subnets_are() {
+    let network = |text: &str| {
+        let json = text.lines().filter(|line| !line.starts_with("//")).collect::<String>();
+        let all: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let network = all["Dhcp4"]["shared-networks"][0].clone();
+        let of = |value: &serde_json::Value| value["authoritative"].as_bool().unwrap();
+        (of(&network), of(&network["subnet4"][0]), of(&network["subnet4"][1]))
+    };
+    assert_eq!(network(&written(TWO, To::Kea).1), (true, true, true));
+    // Where they differ there is one for all, and a comment names the other.
+    let differ = TWO.replacen("authoritative = true", "authoritative = false", 1);
+    let (_, text) = written(&differ, To::Kea);
+    assert_eq!(network(&text), (false, false, false));
+    assert!(
+        text.lines().any(|line| line.starts_with("// ") && line.contains("authoritative = true")),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_range_of_dnsmasq_sets_one_tag_that_has_the_options_of_both_levels() {
+    let (_, text) = written(TWO, To::Dnsmasq);
+    let ranges: Vec<_> = text.lines().filter(|line| line.starts_with("dhcp-range=")).collect();
+    assert!(ranges.len() == 3 && ranges.iter().all(|range| range.matches("set:").count() == 1), "{text}");
+    for due in [
+        "dhcp-option=tag:subnet1-pool1,3,192.0.2.1",
+        "dhcp-option=tag:subnet1-pool1,15,inner",
+        "dhcp-boot=tag:subnet1-pool1,outer.efi",
+        "dhcp-option=tag:subnet1,15,outer",
+    ] {
+        assert!(text.lines().any(|line| line == due), "{due}\n{text}");
+    }
+    assert!(!text.contains("tag:subnet1-pool1,15,outer"), "{text}");
+}

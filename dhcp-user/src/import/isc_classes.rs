@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::draft::{Block, quoted};
 use super::draft_match::{Matches, Value, both, class, known, written};
+use super::isc_meaning::note_all;
 use super::isc_scopes::{Definitions, Scope};
 use super::isc_syntax::{Statement, Word};
 use super::leases::colons;
@@ -108,7 +109,7 @@ impl Classes {
                 }
                 ["lease", "limit", count] => limit = Some((inner, (*count).to_owned())),
                 _ if own.take(inner) => {}
-                _ => block.note(&inner.at, format!("{}: {}", inner.shown(), meaning(inner))),
+                _ => note_all(&mut block, inner, meaning(inner)),
             }
         }
         match (spawned, limit) {
@@ -174,7 +175,7 @@ impl Classes {
                 match inner.texts().as_slice() {
                     ["lease", "limit", count] => block.key(&inner.at, "max-leases", *count),
                     _ if own.take(inner) => {}
-                    _ => block.note(&inner.at, format!("{}: {}", inner.shown(), meaning(inner))),
+                    _ => note_all(&mut block, inner, meaning(inner)),
                 }
             }
             closed(&own, &mut block);
@@ -209,7 +210,7 @@ impl Classes {
             let mut own = Scope::default();
             for inner in statement.body() {
                 if !own.take(inner) {
-                    block.note(&inner.at, format!("{}: {}", inner.shown(), meaning(inner)));
+                    note_all(&mut block, inner, meaning(inner));
                 }
             }
             closed(&own, &mut block);

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::draft::{Block, Draft, quoted};
 use super::draft_subnets::interface_blocks;
 use super::isc_classes::Classes;
-use super::isc_meaning::meaning;
+use super::isc_meaning::{meaning, note_all, note_inside};
 use super::isc_placing::{Host, Pool, place_host, place_pool};
 use super::isc_scopes::{Definitions, Scope};
 use super::isc_syntax::{Statement, parse};
@@ -141,10 +141,7 @@ impl Reader {
                     }
                     self.classes.conditional(&chain, scope, &self.definitions);
                 }
-                _ => {
-                    self.server.note(&statement.at, format!("{}: {}", statement.shown(), meaning(statement)));
-                    self.lost(statement.body());
-                }
+                _ => note_all(&mut self.server, statement, meaning(statement)),
             }
         }
     }
@@ -164,18 +161,10 @@ impl Reader {
             let what = "else: what it sets is for all here, if no [[class]] or subnet sets it";
             self.server.note(&statement.at, what);
             let (own, not_taken) = self.scope(statement.body());
-            self.lost(&not_taken);
+            note_inside(&mut self.server, &not_taken);
             *global = own.around(global);
         }
         rest
-    }
-
-    /// Notes all statements of a body as not converted.
-    fn lost(&mut self, body: &[Statement]) {
-        for statement in body {
-            self.server.note(&statement.at, format!("{}: in what is left out above", statement.shown()));
-            self.lost(statement.body());
-        }
     }
 
     fn subnet(&mut self, statement: &Statement, outer: &Scope, group: &Scope, network: Option<(&str, &At)>) {
@@ -224,10 +213,7 @@ impl Reader {
                     self.level(&nested, &outer.around(&own), &group.around(&own), network);
                 }
                 ["interface", name] => block.note(&inner.at, format!("interface {name}: a subnet is served on the interface that has its server's address, or through a relay")),
-                _ => {
-                    block.note(&inner.at, format!("{}: {}", inner.shown(), meaning(&inner)));
-                    self.lost(inner.body());
-                }
+                _ => note_all(&mut block, &inner, meaning(&inner)),
             }
         }
         if !ranges.is_empty() {
@@ -247,4 +233,60 @@ fn prefix(address: &str, mask: &str) -> Option<String> {
     let mask = mask.parse::<Ipv4Addr>().ok()?.to_bits();
     let length = mask.leading_ones();
     (mask.count_ones() == length).then(|| super::draft_subnets::canonical(&format!("{address}/{length}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn imported(text: &str) -> String {
+        let read = |_: &str| Ok(text.as_bytes().to_vec());
+        let draft = isc_config("i", &["eth1".to_owned()], &read).unwrap_or_else(|error| panic!("{error}"));
+        let finished = draft.finish();
+        assert!(finished.wrong.is_empty(), "{:?}\n{}", finished.wrong, finished.text);
+        finished.text
+    }
+
+    #[test]
+    fn each_line_inside_of_what_depends_on_the_client_is_named() {
+        let chain = |n: u8| {
+            format!(
+                "if option arch = 00:0{n} {{\n filename \"a{n}\";\n}} elsif known {{\n option domain-name \"b{n}\";\n}} else {{\n if known {{\n  filename \"c{n}\";\n }}\n}}\n"
+            )
+        };
+        let text = format!(
+            "option arch code 93 = unsigned integer 16;\nclass \"pxe\" {{\n match if substring(option vendor-class-identifier, 0, 9) = \"PXEClient\";\n{}}}\nsubnet 192.0.2.0 netmask 255.255.255.0 {{\n{}pool {{\nrange 192.0.2.10 192.0.2.20;\n{}}}\n}}\ngroup {{\n host a {{\n hardware ethernet 2:0:0:0:0:1;\n fixed-address 192.0.2.5;\n{}}}\n}}\nshared-network n {{\n{}}}\n",
+            chain(1),
+            chain(2),
+            chain(3),
+            chain(4),
+            chain(5)
+        );
+        let ours = imported(&text);
+        for (line, number) in text.lines().zip(1_usize..) {
+            let depends =
+                ["filename", "option domain-name", "if ", "else"].iter().any(|word| line.contains(word));
+            if depends && !line.contains("match if") {
+                assert!(ours.contains(&format!("# i:{number}: ")), "{number}: {line}\n{text}\n{ours}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_inner_group_does_not_tell_clients_their_names() {
+        let ours = imported(
+            "use-host-decl-names on;\nsubnet 192.0.2.0 netmask 255.255.255.0 {}\ngroup {\nuse-host-decl-names off;\nhost a { hardware ethernet 2:0:0:0:0:1; fixed-address 192.0.2.5; }\n}\nhost b { hardware ethernet 2:0:0:0:0:2; fixed-address 192.0.2.6; }\n",
+        );
+        assert!(!ours.contains("host-name = \"a\""), "{ours}");
+        assert!(ours.contains("host-name = \"b\""), "{ours}");
+    }
+
+    #[test]
+    fn a_client_that_is_only_known_in_a_subnet_has_no_terms_there() {
+        let ours = imported(
+            "subnet 192.0.2.0 netmask 255.255.255.0 {}\nsubnet 198.51.100.0 netmask 255.255.255.0 { pool { deny unknown-clients; range 198.51.100.10 198.51.100.20; } }\nhost a { hardware ethernet 2:0:0:0:0:1; fixed-address 192.0.2.5; filename \"a.efi\"; option host-name \"x\"; }\n",
+        );
+        let keys = |what: &str| ours.lines().filter(|line| line.starts_with(what)).count();
+        assert_eq!((keys("hw-address"), keys("boot-file-name"), keys("host-name")), (2, 1, 1), "{ours}");
+    }
 }

@@ -1,6 +1,21 @@
 //! The consequence of a missing equivalent for a statement of ISC dhcpd.
 
+use super::draft::Block;
 use super::isc_syntax::Statement;
+
+/// Notes a statement without an equivalent, and each of those inside of it.
+pub(super) fn note_all(block: &mut Block, statement: &Statement, meaning: &str) {
+    block.note(&statement.at, format!("{}: {meaning}", statement.shown()));
+    note_inside(block, statement.body());
+}
+
+/// Notes all statements of a body as not converted.
+pub(super) fn note_inside(block: &mut Block, body: &[Statement]) {
+    for statement in body {
+        block.note(&statement.at, format!("{}: in what is left out above", statement.shown()));
+        note_inside(block, statement.body());
+    }
+}
 
 /// The consequence of a missing equivalent.
 pub(super) fn meaning(statement: &Statement) -> &'static str {

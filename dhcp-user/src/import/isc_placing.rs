@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use super::draft::{Block, list, quoted};
 use super::draft_subnets::{holds, pool_range};
 use super::isc_classes::{Classes, host_key};
-use super::isc_meaning::meaning;
+use super::isc_meaning::{meaning, note_all};
 use super::isc_scopes::{Definitions, Scope};
 use super::isc_syntax::Statement;
 use super::origin::At;
@@ -63,7 +63,7 @@ pub(super) fn place_pool(
                 refused = Some(format!("{}: pools are opened and closed by [[class]] here", inner.shown()));
             }
             _ if own.take(inner) => {}
-            _ => notes.push((&inner.at, format!("{}: {}", inner.shown(), meaning(inner)))),
+            _ => notes.push(inner),
         }
     }
     let around = pool.outer.around(&own);
@@ -99,7 +99,7 @@ pub(super) fn place_pool(
         own.write_own(&pool.outer, &mut block);
         own.options.iter().for_each(|option| definitions.option(option, &mut block));
         if place == 0 {
-            notes.iter().for_each(|(at, what)| block.note(at, what.clone()));
+            notes.iter().for_each(|inner| note_all(&mut block, inner, meaning(inner)));
             held.iter().for_each(|(at, what)| block.holds(at, what.clone()));
         }
         // Pools before reservations, as they are read.
@@ -107,7 +107,8 @@ pub(super) fn place_pool(
     }
     if ranges.is_empty() {
         server.note(&pool.at, "a pool without a range");
-        notes.iter().chain(&held).for_each(|(at, what)| server.note(at, what.clone()));
+        notes.iter().for_each(|inner| note_all(server, inner, meaning(inner)));
+        held.iter().for_each(|(at, what)| server.note(at, what.clone()));
     }
 }
 
@@ -139,10 +140,10 @@ pub(super) fn place_host(
             ),
             ["option", "host-name", text] => host_name = Some((inner.at.clone(), (*text).to_owned())),
             _ if own.take(inner) => {}
-            _ => block.note(&inner.at, format!("{}: {}", inner.shown(), meaning(inner))),
+            _ => note_all(&mut block, inner, meaning(inner)),
         }
     }
-    if host_name.is_none() && outer.host_names {
+    if host_name.is_none() && outer.host_names == Some(true) {
         host_name = Some((at.clone(), name.clone()));
     }
     // What the groups around it set is the client's own as well; what all have it has from its subnet.
@@ -162,6 +163,7 @@ pub(super) fn place_host(
     for (at, key, value) in keys {
         block.note(&at, format!("{key} {value}: a reservation is by one of them; make another for a client that shows only this one"));
     }
+    let only_known = block.clone();
     own.note_open(&mut block);
     if let Some((at, host_name)) = host_name {
         block.key(&at, "host-name", quoted(&host_name));
@@ -194,7 +196,8 @@ pub(super) fn place_host(
         let has_it = blocks.iter().any(|block| block.header == everywhere.header && block.at == *at);
         if everywhere.refused.is_none() && !has_it && (gives || asks_known(blocks)) {
             has_place = true;
-            blocks.push(everywhere.clone());
+            // Where it is only known, nothing that it has elsewhere holds.
+            blocks.push(if gives { everywhere.clone() } else { only_known.clone() });
         }
     }
     for (at, address) in left {

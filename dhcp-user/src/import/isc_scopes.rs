@@ -65,7 +65,8 @@ pub(super) struct Scope {
     pub(super) unknown: Option<(bool, At)>,
     /// Whether clients are served at all.
     pub(super) booting: Option<(bool, At)>,
-    pub(super) host_names: bool,
+    /// Whether a client is told the name of its `host`.
+    pub(super) host_names: Option<bool>,
 }
 
 impl Scope {
@@ -98,7 +99,7 @@ impl Scope {
             }
             ["allow", "booting"] => self.booting = Some((true, at.clone())),
             ["deny" | "ignore", "booting"] => self.booting = Some((false, at.clone())),
-            ["use-host-decl-names", value] => self.host_names = matches!(*value, "on" | "true"),
+            ["use-host-decl-names", value] => self.host_names = Some(matches!(*value, "on" | "true")),
             _ => return false,
         }
         true
@@ -183,7 +184,7 @@ impl Scope {
         all.bootp = inner.bootp.clone().or(all.bootp);
         all.unknown = inner.unknown.clone().or(all.unknown);
         all.booting = inner.booting.clone().or(all.booting);
-        all.host_names |= inner.host_names;
+        all.host_names = inner.host_names.or(all.host_names);
         all
     }
 }
