@@ -236,10 +236,11 @@ impl Subnets {
         self.interfaces.iter().find(|interface| interface.name == name)
     }
 
-    /// The subnets that are configured for the tags of `link`, if it has any.
+    /// The subnets that are configured for the tags of `link`, if it has any, and none of them can be served there.
     pub(in crate::policy) fn of_vlan(&self, link: Link) -> impl Iterator<Item = SubnetId> {
         let tags = Vlan { outer: link.outer, inner: link.inner };
-        self.ids().filter(move |id| link.outer != 0 && self.get(*id).vlan == tags)
+        let is_served = self.on_link(link).is_some_and(|served| !served.is_empty());
+        self.ids().filter(move |id| link.outer != 0 && !is_served && self.get(*id).vlan == tags)
     }
 
     /// Whether there is one.

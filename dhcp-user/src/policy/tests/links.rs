@@ -152,3 +152,15 @@ fn on_a_vlan_whose_subnet_has_no_address_of_ours_that_is_said() {
     assert_eq!(*bench.policy.considered(&discover.request(bench.now)), [other]);
     assert_eq!(bench.send(&Draft::discover(1).tagged(&[78])), Response::Silence(Silence::NoSubnet));
 }
+
+/// A lease of another link is gone on with on a VLAN that is served: no address of ours is missing there.
+#[test]
+fn on_a_vlan_that_is_served_no_address_is_missing_for_a_lease_of_another_link() {
+    let vlan = Vlan { outer: 77, inner: 0 };
+    let other = Subnet { vlan, server_id: Some(address(5, 1)), ..small(5) };
+    let mut bench = Bench::new(vec![subnet(10, 20), other]);
+    let leased = bench.lease(1);
+    let renewal = Draft::renew(1, leased).tagged(&[77]);
+    assert_eq!(bench.send(&renewal), Response::Silence(Silence::NoSubnet));
+    assert!(bench.policy.considered(&renewal.request(bench.now)).is_empty());
+}
